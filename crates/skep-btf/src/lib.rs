@@ -1,0 +1,1 @@
+//! BTF: read, index, split, print as C, format values by their type

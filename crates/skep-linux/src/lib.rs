@@ -1,0 +1,1 @@
+//! The running Linux kernel as a host of BPF programs and maps

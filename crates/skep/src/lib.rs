@@ -1,0 +1,1 @@
+//! Open, load, attach and read eBPF programs, maps and events

@@ -1,0 +1,2 @@
+//! The project's own chores: `cargo xtask demo`, `test`, `tidy`, `generate`.
+fn main() {}
