@@ -1,1 +1,50 @@
-//! The bpf(2) boundary: one typed method per command, errors, descriptors
+//! The `bpf(2)` boundary of Skep.
+//!
+//! A [`Host`] is what runs BPF images: the Linux kernel (`skep-linux`) or the embedded
+//! virtual machine. The trait has one typed method a `bpf(2)` command, one
+//! [`attach`](Host::attach) for the hooks the kernel keeps outside `bpf(2)`, and what reading
+//! needs: mapped [`Memory`], a [`Poller`], and the host's own BTF. Everything above this
+//! crate runs unchanged on every host.
+//!
+//! ```
+//! use skep_host::{Host, MapCreate};
+//! use skep_abi::MapType;
+//!
+//! /// Counts the entries of a fresh map: none, on any host.
+//! fn empty(host: &dyn Host) -> skep_host::Result<bool> {
+//!     let map = host.map_create(&MapCreate::new(MapType::Hash, "hits", 4, 8, 64))?;
+//!     let mut key = [0; 4];
+//!     Ok(!host.map_get_next_key(&map, None, &mut key)?)
+//! }
+//! ```
+#![forbid(unsafe_code)]
+
+mod attach;
+mod descriptor;
+mod errno;
+mod error;
+mod host;
+mod info;
+mod memory;
+mod request;
+
+pub use attach::{
+    AttachPoint, Attachment, CgroupMode, Detach, IterTarget, PerfEvent, PerfScope, Position,
+    TcxDirection, XdpMode,
+};
+pub use descriptor::{
+    BtfFd, CgroupFd, Descriptor, DescriptorTable, IterFd, LinkFd, MapFd, Pinned, ProgramFd,
+    StatsFd, TokenFd,
+};
+pub use errno::Errno;
+pub use error::{Cause, Error, Result};
+pub use host::{BtfBytes, Host, HostInfo, HostKind, LoadedProgram};
+pub use info::{
+    BtfInfo, LinkDetails, LinkInfo, MapInfo, ObjectId, ProgramInfo, TaskAttachment,
+};
+pub use memory::{Access, Memory, PerfOutput, Poller};
+pub use request::{
+    AttachTarget, BatchOutcome, BtfLoad, LinkCreate, LinkOptions, LinkTarget, LogLevel, MapBatch, MapBtf,
+    MapCreate, ProgramAttach, ProgramBtf, ProgramLoad, ProgramQuery, QueryAnswer, TestRun,
+    TestRunOutcome,
+};
