@@ -1,1 +1,58 @@
-//! eBPF instructions: encode, decode, disassemble, assemble (RFC 9669 and what kernels added since)
+//! eBPF instructions as data: decode, encode, disassemble, assemble. Everything of RFC 9669 and
+//! what kernels added since; pure functions over bytes, the same answer on every machine.
+//!
+//! | from | to | with |
+//! |---|---|---|
+//! | bytes | [`RawInsn`] slots | [`decode_slots`], [`RawInsn::from_bytes`] |
+//! | slots | typed [`Insn`] | [`decode_program`], [`Insn::decode_at`] |
+//! | [`Insn`] | slots, bytes | [`Insn::encode`], [`encode_slots`] |
+//!
+//! A slot is 8 bytes; an instruction takes one slot, `ld_imm64` two. Positions are always counted
+//! in slots ([`InsnIndex`]), as the kernel, BTF's line info and jump offsets count them.
+//!
+//! # What is accepted
+//! The rules are those of Linux 7.3: a field that an instruction does not use must be zero.
+//! Where they differ from the kernel's, it is on purpose:
+//! - `callx` decodes, since compilers emit it; the kernel refuses it.
+//! - Two fields that the kernel ignores must be zero here, so that no bit is lost between
+//!   decoding and encoding: the offset of `exit`, and the upper half of a subprogram's address
+//!   ([`Imm64::Subprogram`]).
+//!
+//! Decoding says nothing about whether a program is safe: a shift by 99 or a jump out of the
+//! program decodes, and is for a verifier to refuse.
+
+#![warn(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::arithmetic_side_effects
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::arithmetic_side_effects
+    )
+)]
+#![forbid(unsafe_code)]
+
+mod classify;
+mod decode;
+mod encode;
+mod error;
+mod insn;
+pub mod opcode;
+mod operand;
+mod raw;
+
+pub use decode::{DecodeProgram, decode_program};
+pub use encode::Encoded;
+pub use error::{DecodeError, Field};
+pub use insn::{CallTarget, Imm64, Insn};
+pub use operand::{
+    AluOp, ArenaCast, AtomicOp, ByteOrder, CompareOp, NarrowSize, Operand, Reg, SignExtension,
+    Size, StackArg, SwapWidth, Width,
+};
+pub use raw::{Endian, InsnIndex, RawInsn, decode_slots, encode_slots};
