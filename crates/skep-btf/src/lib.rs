@@ -1,1 +1,61 @@
-//! BTF: read, index, split, print as C, format values by their type
+//! BTF, the BPF Type Format: the types of a kernel, a module or a BPF object, in a few megabytes.
+//!
+//! [`Btf`] reads it in place: no copy, no allocation a type, either byte order, old and new headers.
+//!
+//! ```
+//! use skep_btf::{Btf, Kind, KindTag};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # if !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() { return Ok(()); }
+//! let kernel = Btf::parse(std::fs::read("/sys/kernel/btf/vmlinux")?)?;
+//! let id = kernel.find("task_struct", KindTag::Struct).ok_or("no task_struct")?;
+//! if let Kind::Struct(task) = kernel.type_by_id(id)?.kind() {
+//!     for member in task.members() {
+//!         println!("{:5} {}", member.bit_offset / 8, member.name());
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The format: `Documentation/bpf/btf.rst` and `include/uapi/linux/btf.h` of Linux.
+#![warn(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::arithmetic_side_effects
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+mod btf;
+mod data;
+mod elements;
+mod error;
+mod header;
+mod ids;
+mod kind;
+mod names;
+mod resolve;
+mod types;
+mod walk;
+
+pub use btf::Btf;
+pub use data::BtfData;
+pub use elements::{Element, Elements, Enumerator, Member, Parameter, SectionEntry};
+pub use error::{Error, Place, Result};
+pub use header::Endianness;
+pub use ids::{StringOffset, TypeId};
+pub use kind::KindTag;
+pub use names::{Candidates, Named, essential_name};
+pub use types::{
+    Array, Composite, DataSection, DeclTag, Enum, Function, FunctionLinkage, FunctionPrototype,
+    Int, IntEncoding, Kind, Type, Variable, VariableLinkage,
+};

@@ -1,0 +1,375 @@
+//! [`Btf`]: parsing, looking types up by id and by name, and reading strings.
+
+use crate::header::Header;
+use crate::names::{Candidates, NameIndex, Named, essential_name};
+use crate::walk::{self, Reference, Walk};
+use crate::{BtfData, Endianness, Error, KindTag, Place, Result, StringOffset, Type, TypeId};
+use std::sync::{Arc, OnceLock};
+
+/// BTF, read in place: one `u32` of index a type, and the bytes it was given.
+///
+/// Parsing proves that every type id and every name that a type refers to exists, so that views of
+/// types ([`Type`], [`Kind`](crate::Kind)) read without errors. It does not prove that the types make
+/// sense together (a pointer may lead to a function parameter's type, a structure may contain
+/// itself); what follows chains of types has a budget and gives an error instead.
+///
+/// Split BTF (that of a kernel module, or of a program linked against it) continues the ids and the
+/// string offsets of a base; see [`Btf::parse_split`].
+#[derive(Debug)]
+pub struct Btf {
+    data: BtfData,
+    header: Header,
+    /// Where each own type starts, from the start of the data.
+    offsets: Vec<u32>,
+    /// The id of the first own type: 1, or the base's count.
+    first_id: u32,
+    /// Length of the base's strings: own offsets continue from there.
+    string_base: u32,
+    base: Option<Arc<Btf>>,
+    pointer_size: OnceLock<u8>,
+    names: OnceLock<NameIndex>,
+    /// The ids of own declaration tags, in the order of their targets.
+    decl_tags: OnceLock<Box<[u32]>>,
+}
+
+impl Btf {
+    /// Parses BTF of either byte order.
+    ///
+    /// # Errors
+    /// Any place where the data is not BTF, ends early, or refers to what does not exist.
+    pub fn parse(data: impl Into<BtfData>) -> Result<Self> {
+        Self::parse_with(data.into(), None)
+    }
+
+    /// Parses split BTF, whose types and strings continue those of `base`.
+    ///
+    /// # Errors
+    /// As [`Btf::parse`].
+    pub fn parse_split(data: impl Into<BtfData>, base: Arc<Btf>) -> Result<Self> {
+        Self::parse_with(data.into(), Some(base))
+    }
+
+    fn parse_with(data: BtfData, base: Option<Arc<Btf>>) -> Result<Self> {
+        let header = Header::parse(data.bytes())?;
+        let first_id = base
+            .as_ref()
+            .map_or(1, |base| base.type_count().saturating_add(1));
+        let string_base = base.as_ref().map_or(0, |base| base.string_end());
+        let bytes = data.bytes();
+        let strings = bytes
+            .get(header.strings.start as usize..header.strings.end as usize)
+            .unwrap_or_default();
+        let terminated = match strings {
+            [] => base.is_some(),
+            [first, .., last] => *last == 0 && (base.is_some() || *first == 0),
+            [only] => *only == 0,
+        };
+        if !terminated
+            || string_base
+                .checked_add(header.strings.len() as u32)
+                .is_none()
+        {
+            return Err(Error::StringSection {
+                offset: header.strings.start,
+            });
+        }
+        let ascii = strings.is_ascii();
+        let Walk {
+            offsets,
+            max_name,
+            max_type,
+        } = walk::walk(bytes, &header, first_id)?;
+        let btf = Self {
+            data,
+            header,
+            offsets,
+            first_id,
+            string_base,
+            base,
+            pointer_size: OnceLock::new(),
+            names: OnceLock::new(),
+            decl_tags: OnceLock::new(),
+        };
+        if !ascii || max_name >= btf.string_end() || max_type > btf.type_count() {
+            btf.check_references()?;
+        }
+        Ok(btf)
+    }
+
+    /// Finds the first reference to a name or a type that does not exist.
+    fn check_references(&self) -> Result<()> {
+        let last = TypeId(self.type_count());
+        for (id, offset) in (self.first_id..).zip(&self.offsets) {
+            walk::references(
+                self.bytes(),
+                self.endianness(),
+                *offset,
+                |offset, reference| {
+                    let place = Place {
+                        offset,
+                        type_id: Some(TypeId(id)),
+                    };
+                    match reference {
+                        Reference::Type(id) if id > last => {
+                            Err(Error::TypeReference { id, last, place })
+                        }
+                        Reference::Name(name) if self.string(name).is_err() => {
+                            let outside = name.0 >= self.string_end();
+                            Err(Error::Name {
+                                name,
+                                outside,
+                                place,
+                            })
+                        }
+                        _ => Ok(()),
+                    }
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The data as it was given.
+    pub fn bytes(&self) -> &[u8] {
+        self.data.bytes()
+    }
+
+    /// The byte order of the data.
+    pub fn endianness(&self) -> Endianness {
+        self.header.endianness
+    }
+
+    /// The BTF that this one continues, when it is split.
+    pub fn base(&self) -> Option<&Arc<Btf>> {
+        self.base.as_ref()
+    }
+
+    /// The greatest type id: the number of types with the base's, `void` not counted.
+    pub fn type_count(&self) -> u32 {
+        self.first_id
+            .saturating_sub(1)
+            .saturating_add(self.offsets.len() as u32)
+    }
+
+    /// The id of the first type that is not the base's: 1 when there is no base.
+    pub fn first_id(&self) -> TypeId {
+        TypeId(self.first_id)
+    }
+
+    /// The type with this id. Id 0 is `void` ([`Kind::Void`](crate::Kind::Void)).
+    ///
+    /// # Errors
+    /// [`Error::NoSuchType`].
+    #[inline]
+    pub fn type_by_id(&self, id: TypeId) -> Result<Type<'_>> {
+        if let Some(index) = id.0.checked_sub(self.first_id) {
+            match self.offsets.get(index as usize) {
+                Some(offset) => Ok(Type::read(self, id, *offset)),
+                None => Err(Error::NoSuchType {
+                    id,
+                    last: TypeId(self.type_count()),
+                }),
+            }
+        } else if id == TypeId::VOID {
+            Ok(Type::void(self))
+        } else {
+            match &self.base {
+                Some(base) => base.type_by_id(id),
+                None => Err(Error::NoSuchType {
+                    id,
+                    last: TypeId(self.type_count()),
+                }),
+            }
+        }
+    }
+
+    /// The types by id, without `void` and without the base's.
+    pub fn types(&self) -> impl ExactSizeIterator<Item = Type<'_>> + DoubleEndedIterator + Clone {
+        self.offsets.iter().enumerate().map(|(index, offset)| {
+            Type::read(
+                self,
+                TypeId(self.first_id.wrapping_add(index as u32)),
+                *offset,
+            )
+        })
+    }
+
+    /// One past the last string offset, the base's strings counted.
+    pub(crate) fn string_end(&self) -> u32 {
+        self.string_base
+            .saturating_add(self.header.strings.len() as u32)
+    }
+
+    /// The string at `offset`; offset 0 is the empty string.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchString`] when there is none or it is not UTF-8: lines of source code in an
+    /// object's strings may be anything, see [`Btf::string_bytes`].
+    pub fn string(&self, offset: StringOffset) -> Result<&str> {
+        self.string_bytes(offset)
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .ok_or(Error::NoSuchString { offset })
+    }
+
+    /// The bytes of the string at `offset` up to its NUL, or `None` outside the string section.
+    #[inline]
+    pub fn string_bytes(&self, offset: StringOffset) -> Option<&[u8]> {
+        let Some(own) = offset.0.checked_sub(self.string_base) else {
+            return self.base.as_ref()?.string_bytes(offset);
+        };
+        let strings = self.strings();
+        let tail = strings.get(own as usize..).filter(|tail| !tail.is_empty());
+        match tail {
+            Some(tail) => tail.get(..nul_position(tail)),
+            // A split BTF may have no strings; offset 0 was answered by the base.
+            None => None,
+        }
+    }
+
+    /// The string section of this BTF itself.
+    pub(crate) fn strings(&self) -> &[u8] {
+        let range = self.header.strings.start as usize..self.header.strings.end as usize;
+        self.bytes().get(range).unwrap_or_default()
+    }
+
+    /// The layout section, as written by Linux 7.1 and later; else empty.
+    pub fn layout_section(&self) -> &[u8] {
+        let range = self.header.layout.start as usize..self.header.layout.end as usize;
+        self.bytes().get(range).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn word(&self, offset: u32) -> u32 {
+        self.header
+            .endianness
+            .u32_at(self.data.bytes(), offset as usize)
+            .unwrap_or(0)
+    }
+
+    /// A name that parsing has checked.
+    #[inline]
+    pub(crate) fn name(&self, offset: StringOffset) -> &str {
+        self.string(offset).unwrap_or_default()
+    }
+
+    fn name_index(&self) -> &NameIndex {
+        self.names.get_or_init(|| NameIndex::build(self))
+    }
+
+    pub(crate) fn own_offset(&self, id: TypeId) -> Option<u32> {
+        self.offsets
+            .get(id.0.checked_sub(self.first_id)? as usize)
+            .copied()
+    }
+
+    pub(crate) fn own_offsets(&self) -> &[u32] {
+        &self.offsets
+    }
+
+    pub(crate) fn same_essential_name<'a>(&'a self, essential: &'a str) -> Candidates<'a> {
+        self.name_index().candidates(self, essential)
+    }
+
+    /// The type of this kind with exactly this name; of several the first by id, the base's first.
+    ///
+    /// The first search by name builds an index of all names, in a few milliseconds for a kernel.
+    pub fn find(&self, name: &str, kind: KindTag) -> Option<TypeId> {
+        self.find_by_name(name).find(|id| {
+            self.type_by_id(*id)
+                .is_ok_and(|found| found.tag() == Some(kind))
+        })
+    }
+
+    /// All types with exactly this name, of any kind, by id.
+    pub fn find_by_name<'a>(&'a self, name: &'a str) -> Named<'a> {
+        Named::new(self.candidates(essential_name(name)), self, name)
+    }
+
+    /// All types whose [essential name](essential_name) this is: `task_struct` finds
+    /// `task_struct` and `task_struct___v5_14`, of any kind, by id.
+    pub fn candidates<'a>(&'a self, essential: &'a str) -> Candidates<'a> {
+        let own = self.same_essential_name(essential);
+        match &self.base {
+            Some(base) => base.candidates(essential).then(own),
+            None => own,
+        }
+    }
+
+    /// The tags of a declaration, or of one of its members or parameters (`component`), in the
+    /// order they stand in.
+    #[doc(alias = "BTF_KIND_DECL_TAG")]
+    pub fn decl_tags(&self, target: TypeId, component: Option<u32>) -> impl Iterator<Item = &str> {
+        let base = self.base.as_deref().map(|base| base.own_decl_tags(target));
+        let tags = base.into_iter().flatten().chain(self.own_decl_tags(target));
+        tags.filter_map(move |(btf, id)| {
+            let offset = btf.own_offset(TypeId(id))?;
+            let index = btf.word(offset.wrapping_add(walk::TYPE_LEN));
+            let found = (index != u32::MAX).then_some(index);
+            (found == component).then(|| btf.name(StringOffset(btf.word(offset))))
+        })
+    }
+
+    fn own_decl_tags(&self, target: TypeId) -> impl Iterator<Item = (&Btf, u32)> {
+        let tags = self.decl_tags.get_or_init(|| {
+            let tags = self
+                .types()
+                .filter(|tag| tag.tag() == Some(KindTag::DeclTag));
+            let mut tags: Vec<_> = tags.map(|tag| tag.id().0).collect();
+            tags.sort_by_key(|id| self.tag_target(*id));
+            tags.into()
+        });
+        let start = tags.partition_point(|id| self.tag_target(*id) < target);
+        let tags = tags.get(start..).unwrap_or_default();
+        tags.iter()
+            .map(move |id| (self, *id))
+            .take_while(move |(btf, id)| btf.tag_target(*id) == target)
+    }
+
+    fn tag_target(&self, id: u32) -> TypeId {
+        let offset = self.own_offset(TypeId(id)).unwrap_or(0);
+        TypeId(self.word(offset.wrapping_add(8)))
+    }
+
+    /// Bytes of a pointer: what [`Btf::set_pointer_size`] said, else the size of `long` in this BTF
+    /// (or its base), else 8.
+    pub fn pointer_size(&self) -> u8 {
+        *self.pointer_size.get_or_init(|| match &self.base {
+            Some(base) => base.pointer_size(),
+            None => self.guess_pointer_size().unwrap_or(8),
+        })
+    }
+
+    /// Sets the bytes of a pointer: 4 or 8.
+    pub fn set_pointer_size(&mut self, bytes: u8) {
+        self.pointer_size = OnceLock::from(bytes);
+    }
+
+    fn guess_pointer_size(&self) -> Option<u8> {
+        const LONG: [&str; 4] = ["long", "long int", "unsigned long", "long unsigned int"];
+        self.types()
+            .filter(|found| found.tag() == Some(KindTag::Int))
+            .find(|found| LONG.contains(&found.name()) && matches!(found.third(), 4 | 8))
+            .map(|found| found.third() as u8)
+    }
+}
+
+/// Where the first NUL is, eight bytes at a time; the length when there is none.
+#[inline]
+pub(crate) fn nul_position(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let zeros = word.wrapping_sub(ONES) & !word & HIGH;
+        if zeros != 0 {
+            let within = zeros.trailing_zeros() as usize / 8;
+            return index.wrapping_mul(8).wrapping_add(within);
+        }
+    }
+    let within = tail
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(tail.len());
+    bytes.len().wrapping_sub(tail.len()).wrapping_add(within)
+}

@@ -1,0 +1,141 @@
+//! What can be wrong with BTF, as data: each error carries the place where it was met, so that a
+//! loader or a CLI can point at the byte and the type.
+
+use crate::{StringOffset, TypeId};
+use std::fmt;
+
+/// The result of reading, building or printing BTF.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A place in BTF: the byte offset from the start of the data and, where known, the type there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Bytes from the start of the BTF data (of the `.BTF` section).
+    pub offset: u32,
+    /// The type that is being read, when it is known.
+    pub type_id: Option<TypeId>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, ".BTF+{:#x}", self.offset)?;
+        match self.type_id {
+            Some(id) => write!(f, " (type {id})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why BTF could not be read, built, printed or applied to a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The data does not start with the magic number 0xeb9f in either byte order.
+    #[error("not BTF: the magic number is {found:#06x}, expected 0xeb9f")]
+    Magic {
+        /// The first two bytes, read as little endian.
+        found: u16,
+    },
+    /// The version in the header is not 1.
+    #[error("BTF version {found} is not known, expected 1")]
+    Version {
+        /// The version found.
+        found: u8,
+    },
+    /// A part of the format ends before it should.
+    #[error("unexpected end of {part} at {place}")]
+    UnexpectedEnd {
+        /// What was being read: `header`, `type section`, …
+        part: &'static str,
+        /// Where it ended.
+        place: Place,
+    },
+    /// The header describes a section that does not lie inside the data.
+    #[error(
+        "the {part} (offset {offset:#x}, {len:#x} bytes) lies outside the BTF data of {available:#x} bytes"
+    )]
+    SectionBounds {
+        /// Which section.
+        part: &'static str,
+        /// Its offset from the start of the data.
+        offset: u64,
+        /// Its length in bytes.
+        len: u32,
+        /// How many bytes of data there are.
+        available: usize,
+    },
+    /// The string section does not begin or does not end with a NUL byte.
+    #[error("the string section at .BTF+{offset:#x} must begin and end with a NUL byte")]
+    StringSection {
+        /// Offset of the section from the start of the data.
+        offset: u32,
+    },
+    /// The data is larger than the format's 32-bit offsets can describe.
+    #[error("BTF data of {len} bytes is larger than 32-bit offsets can describe")]
+    TooLarge {
+        /// Length of the data in bytes.
+        len: usize,
+    },
+    /// A kind that this crate does not know and that no layout section describes.
+    #[error("unknown kind {kind} at {place}, and no layout section to skip it by")]
+    UnknownKind {
+        /// The number of the kind.
+        kind: u8,
+        /// Where the type starts.
+        place: Place,
+    },
+    /// A reference to a type that does not exist.
+    #[error("reference to type {id} at {place}, but the last type is {last}")]
+    TypeReference {
+        /// The type referred to.
+        id: TypeId,
+        /// The greatest id there is.
+        last: TypeId,
+        /// Where the reference stands.
+        place: Place,
+    },
+    /// A name that does not lie in the string section or is not UTF-8 text.
+    #[error("name at string offset {name} at {place} {}", if *outside { "lies outside the string section" } else { "is not UTF-8" })]
+    Name {
+        /// The offset of the name.
+        name: StringOffset,
+        /// Whether it is outside the string section (else it is not UTF-8).
+        outside: bool,
+        /// Where the reference stands.
+        place: Place,
+    },
+    /// [`Btf::string`](crate::Btf::string) was asked for a string that does not exist.
+    #[error("string offset {offset} lies outside the string section or is not UTF-8")]
+    NoSuchString {
+        /// The offset asked for.
+        offset: StringOffset,
+    },
+    /// A type was asked for that does not exist.
+    #[error("there is no type {id}, the last type is {last}")]
+    NoSuchType {
+        /// The type asked for.
+        id: TypeId,
+        /// The greatest id there is.
+        last: TypeId,
+    },
+    /// A chain of typedefs, qualifiers, arrays or nested members does not end.
+    #[error("type {id} is nested too deeply or contains itself")]
+    TypeLoop {
+        /// Where the chain began.
+        id: TypeId,
+    },
+    /// The size of a type was asked for that has none (`void`, functions, forward declarations).
+    #[error("type {id} ({kind}) has no size")]
+    NoSize {
+        /// The type.
+        id: TypeId,
+        /// Its kind, in the kernel's spelling.
+        kind: &'static str,
+    },
+    /// The size of a type does not fit.
+    #[error("the size of type {id} overflows")]
+    SizeOverflow {
+        /// The type.
+        id: TypeId,
+    },
+}

@@ -1,0 +1,196 @@
+//! Search by name: a compact hash table over essential names, built once, that serves exact search
+//! and the search for CO-RE candidates alike.
+
+use crate::{Btf, StringOffset, TypeId};
+use std::iter::FusedIterator;
+
+/// The name without its flavor: `task_struct___v5_14` is `task_struct` for CO-RE.
+///
+/// A flavor is what follows the last three underscores that stand between other characters.
+pub fn essential_name(name: &str) -> &str {
+    name.get(..essential_len(name.as_bytes())).unwrap_or(name)
+}
+
+fn essential_len(name: &[u8]) -> usize {
+    let separator = |window: &[u8]| matches!(window, [before, b'_', b'_', b'_', after] if *before != b'_' && *after != b'_');
+    // Three underscores in a row cover one of the positions 2, 5, 8, …: a cheap way to say no.
+    if !name.iter().skip(2).step_by(3).any(|byte| *byte == b'_') {
+        return name.len();
+    }
+    match name.windows(5).rposition(separator) {
+        Some(before) => before.wrapping_add(1),
+        None => name.len(),
+    }
+}
+
+/// Two arrays: where each bucket begins, and type ids in the order of buckets and then of ids.
+/// Anonymous types are left out. About 9 bytes a named type.
+#[derive(Debug)]
+pub(crate) struct NameIndex {
+    /// One more than there are buckets (a power of two).
+    starts: Box<[u32]>,
+    ids: Box<[u32]>,
+}
+
+impl NameIndex {
+    pub(crate) fn build(btf: &Btf) -> Self {
+        let offsets = btf.own_offsets();
+        let first_id = btf.first_id().0;
+        let buckets = offsets.len().next_power_of_two();
+        let mask = (buckets as u32).wrapping_sub(1);
+
+        // The strings are read in the order that types name them, which is roughly their own.
+        const ANONYMOUS: u32 = u32::MAX;
+        let mut starts = vec![0_u32; buckets.wrapping_add(1)];
+        let mut named = 0_usize;
+        let bucket_of = |offset: &u32| {
+            let name = StringOffset(btf.word(*offset));
+            match btf.string_bytes(name) {
+                Some(name) if !name.is_empty() => hash(name) & mask,
+                _ => ANONYMOUS,
+            }
+        };
+        let by_type: Vec<u32> = offsets.iter().map(bucket_of).collect();
+        for bucket in &by_type {
+            if let Some(count) = starts.get_mut(*bucket as usize) {
+                *count = count.wrapping_add(1);
+                named = named.wrapping_add(1);
+            }
+        }
+        // From counts to the end of each bucket; filling from the back makes it the start.
+        let mut sum = 0_u32;
+        for start in &mut starts {
+            sum = sum.wrapping_add(*start);
+            *start = sum;
+        }
+        let mut ids = vec![0_u32; named];
+        for (index, bucket) in by_type.iter().enumerate().rev() {
+            if let Some(start) = starts.get_mut(*bucket as usize) {
+                *start = start.wrapping_sub(1);
+                if let Some(slot) = ids.get_mut(*start as usize) {
+                    *slot = first_id.wrapping_add(index as u32);
+                }
+            }
+        }
+        Self {
+            starts: starts.into(),
+            ids: ids.into(),
+        }
+    }
+
+    pub(crate) fn candidates<'a>(&'a self, btf: &'a Btf, essential: &'a str) -> Candidates<'a> {
+        let mask = (self.starts.len() as u32).wrapping_sub(2);
+        let bucket = (hash(essential.as_bytes()) & mask) as usize;
+        let ids = match self.starts.get(bucket..) {
+            Some([start, end, ..]) => self.ids.get(*start as usize..*end as usize),
+            _ => None,
+        };
+        let own = Bucket {
+            btf,
+            ids: ids.unwrap_or_default(),
+        };
+        Candidates {
+            essential,
+            now: own,
+            later: Vec::new(),
+        }
+    }
+}
+
+/// A hash of the essential part of a name. Not keyed: a hostile BTF can make a search linear in
+/// the number of its own types, which is what it was without an index.
+#[inline]
+fn hash(name: &[u8]) -> u32 {
+    const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+    let name = name.get(..essential_len(name)).unwrap_or(name);
+    let mix = |state: u64, word: u64| (state.rotate_left(23) ^ word).wrapping_mul(MULTIPLIER);
+    let (words, tail) = name.as_chunks::<8>();
+    let mut state = words.iter().fold(name.len() as u64, |state, word| {
+        mix(state, u64::from_le_bytes(*word))
+    });
+    let mut last = 0_u64;
+    for byte in tail {
+        last = last << 8 | u64::from(*byte);
+    }
+    state = mix(state, last);
+    (state >> 32) as u32 ^ state as u32
+}
+
+#[derive(Debug, Clone)]
+struct Bucket<'a> {
+    btf: &'a Btf,
+    ids: &'a [u32],
+}
+
+/// Types of one essential name, by id; made by [`Btf::candidates`].
+#[derive(Debug, Clone)]
+pub struct Candidates<'a> {
+    essential: &'a str,
+    now: Bucket<'a>,
+    /// The buckets of BTF split from the first, last one first. Empty (and not allocated) for BTF
+    /// without a base.
+    later: Vec<Bucket<'a>>,
+}
+
+impl<'a> Candidates<'a> {
+    pub(crate) fn then(mut self, next: Self) -> Self {
+        self.later.insert(0, next.now);
+        self
+    }
+}
+
+impl Iterator for Candidates<'_> {
+    type Item = TypeId;
+
+    fn next(&mut self) -> Option<TypeId> {
+        loop {
+            while let Some((id, rest)) = self.now.ids.split_first() {
+                self.now.ids = rest;
+                let btf = self.now.btf;
+                let id = TypeId(*id);
+                let name = btf
+                    .own_offset(id)
+                    .map(|offset| StringOffset(btf.word(offset)));
+                let name = name
+                    .and_then(|name| btf.string_bytes(name))
+                    .unwrap_or_default();
+                if name.get(..essential_len(name)) == Some(self.essential.as_bytes()) {
+                    return Some(id);
+                }
+            }
+            self.now = self.later.pop()?;
+        }
+    }
+}
+
+impl FusedIterator for Candidates<'_> {}
+
+/// Types of one exact name, by id; made by [`Btf::find_by_name`].
+#[derive(Debug, Clone)]
+pub struct Named<'a> {
+    candidates: Candidates<'a>,
+    btf: &'a Btf,
+    name: &'a str,
+}
+
+impl<'a> Named<'a> {
+    pub(crate) fn new(candidates: Candidates<'a>, btf: &'a Btf, name: &'a str) -> Self {
+        Self {
+            candidates,
+            btf,
+            name,
+        }
+    }
+}
+
+impl Iterator for Named<'_> {
+    type Item = TypeId;
+
+    fn next(&mut self) -> Option<TypeId> {
+        let (btf, name) = (self.btf, self.name);
+        self.candidates
+            .find(|id| btf.type_by_id(*id).is_ok_and(|found| found.name() == name))
+    }
+}
+
+impl FusedIterator for Named<'_> {}
