@@ -1,2 +1,36 @@
-//! The project's own chores: `cargo xtask demo`, `test`, `tidy`, `generate`.
-fn main() {}
+//! The project's own chores. Each sub-command is a module; this file only dispatches.
+//! `cargo xtask` without arguments lists them.
+
+mod generate;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  generate abi [--header PATH]   write crates/skep-abi/src/generated from the uapi headers
+  generate --check               say whether the committed generated code is current
+";
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.split_first() {
+        Some((command, rest)) => match command.as_str() {
+            "generate" => generate::run(rest),
+            _ => Err(format!("unknown command `{command}`\n\n{USAGE}").into()),
+        },
+        None => {
+            print!("{USAGE}");
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

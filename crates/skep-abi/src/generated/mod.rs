@@ -1,0 +1,6 @@
+//! The generated tables. `cargo xtask generate abi` writes every file here but this one.
+
+pub(crate) mod codes;
+pub(crate) mod constants;
+pub(crate) mod enums;
+pub(crate) mod flags;

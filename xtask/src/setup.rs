@@ -1,0 +1,138 @@
+//! What the other chores need on the machine, installed by the system's own package manager,
+//! after saying so.
+
+use std::{env, fs, path::Path, process::Command};
+
+use crate::Outcome;
+
+/// A tool, how to see that it is there, and the package that has it.
+struct Tool {
+    what: &'static str,
+    present: fn() -> bool,
+    /// Package names for apt, dnf, pacman, apk and zypper.
+    packages: [&'static str; 5],
+}
+
+const CLANG: Tool = Tool {
+    what: "clang, which compiles C to BPF",
+    present: clang_present,
+    packages: ["clang", "clang", "clang", "clang", "clang"],
+};
+
+const LIBC_HEADERS: Tool = Tool {
+    what: "the kernel's uapi headers, which some sources include",
+    present: || Path::new("/usr/include/linux/bpf.h").exists(),
+    packages: [
+        "linux-libc-dev",
+        "kernel-headers",
+        "linux-api-headers",
+        "linux-headers",
+        "linux-glibc-devel",
+    ],
+};
+
+const LINKER: Tool = Tool {
+    what: "a C compiler, with which Rust links",
+    present: || on_path("cc"),
+    packages: ["gcc libc6-dev", "gcc", "gcc", "gcc musl-dev", "gcc"],
+};
+
+const IPROUTE: Tool = Tool {
+    what: "ip, with which tests make their network namespaces",
+    present: || on_path("ip"),
+    packages: ["iproute2", "iproute", "iproute2", "iproute2", "iproute2"],
+};
+
+/// Makes sure that Skep builds and runs here.
+pub(crate) fn for_running() -> Outcome {
+    install(&[LINKER, CLANG, LIBC_HEADERS])
+}
+
+/// Makes sure that all tests can run here.
+pub(crate) fn for_tests() -> Outcome {
+    install(&[LINKER, CLANG, LIBC_HEADERS, IPROUTE])
+}
+
+fn install(tools: &[Tool]) -> Outcome {
+    let missing: Vec<&Tool> = tools.iter().filter(|tool| !(tool.present)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let Some((manager, column, arguments)) = package_manager() else {
+        let what: Vec<&str> = missing.iter().map(|tool| tool.what).collect();
+        return Err(format!(
+            "this machine lacks {}, and none of apt-get, dnf, pacman, apk and zypper is here to install it",
+            what.join("; ")
+        ));
+    };
+    let packages: Vec<&str> =
+        missing.iter().flat_map(|tool| tool.packages[column].split(' ')).collect();
+    for tool in &missing {
+        println!("missing: {}", tool.what);
+    }
+    let mut words: Vec<&str> = Vec::new();
+    if !is_root() {
+        words.push("sudo");
+    }
+    words.push(manager);
+    words.extend(arguments);
+    words.extend(packages);
+    println!("installing with: {}", words.join(" "));
+    if manager == "apt-get" {
+        let mut update = Vec::from(&words[..words.len().min(usize::from(!is_root()) + 1)]);
+        update.extend(["-q", "update"]);
+        run(&update)?;
+    }
+    run(&words)?;
+    match missing.iter().find(|tool| !(tool.present)()) {
+        Some(tool) => Err(format!("installed, but still missing: {}", tool.what)),
+        None => Ok(()),
+    }
+}
+
+fn run(words: &[&str]) -> Outcome {
+    let status = Command::new(words[0])
+        .args(&words[1..])
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .status()
+        .map_err(|error| format!("cannot run {}: {error}", words[0]))?;
+    if status.success() { Ok(()) } else { Err(format!("`{}` failed", words.join(" "))) }
+}
+
+fn package_manager() -> Option<(&'static str, usize, Vec<&'static str>)> {
+    let managers: [(&str, &[&str]); 5] = [
+        ("apt-get", &["install", "-q", "-y", "--no-install-recommends"]),
+        ("dnf", &["install", "-q", "-y"]),
+        ("pacman", &["-S", "--noconfirm", "--needed"]),
+        ("apk", &["add"]),
+        ("zypper", &["--non-interactive", "install"]),
+    ];
+    managers
+        .iter()
+        .enumerate()
+        .find(|(_, (name, _))| on_path(name))
+        .map(|(column, (name, arguments))| (*name, column, arguments.to_vec()))
+}
+
+fn clang_present() -> bool {
+    on_path("clang") || (11..40).any(|version| on_path(&format!("clang-{version}")))
+}
+
+/// A program of that name is on `PATH`, or in the folders that users' `PATH`s leave out.
+pub(crate) fn on_path(program: &str) -> bool {
+    let paths = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&paths)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|folder| folder.join(program).is_file())
+}
+
+/// This process is root.
+pub(crate) fn is_root() -> bool {
+    fs::read_to_string("/proc/self/status").is_ok_and(|status| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("Uid:"))
+            .and_then(|ids| ids.split_whitespace().nth(1))
+            == Some("0")
+    })
+}
