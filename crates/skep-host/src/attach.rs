@@ -109,13 +109,22 @@ impl fmt::Display for AttachPoint<'_> {
             Self::Tracepoint { category, name, .. } => write!(f, "tracepoint/{category}/{name}"),
             Self::RawTracepoint { name, .. } => write!(f, "raw_tp/{name}"),
             Self::Tracing { target, .. } => f.write_str(target),
-            Self::Uprobe { at_return, binary, offset, .. } => {
+            Self::Uprobe {
+                at_return,
+                binary,
+                offset,
+                ..
+            } => {
                 let kind = if *at_return { "uretprobe" } else { "uprobe" };
                 write!(f, "{kind}/{}:{offset:#x}", binary.display())
             }
             Self::PerfEvent { event, scope, .. } => write!(f, "perf_event/{event}{scope}"),
             Self::Xdp { ifindex, .. } => write!(f, "xdp on device {ifindex}"),
-            Self::Tcx { ifindex, direction: TcxDirection::Ingress, .. } => {
+            Self::Tcx {
+                ifindex,
+                direction: TcxDirection::Ingress,
+                ..
+            } => {
                 write!(f, "tcx/ingress on device {ifindex}")
             }
             Self::Tcx { ifindex, .. } => write!(f, "tcx/egress on device {ifindex}"),
@@ -273,7 +282,10 @@ pub struct Attachment(Kind);
 #[derive(Debug)]
 enum Kind {
     Link(LinkFd),
-    Held { holder: Box<dyn Detach>, link: Option<LinkFd> },
+    Held {
+        holder: Box<dyn Detach>,
+        link: Option<LinkFd>,
+    },
 }
 
 impl Attachment {

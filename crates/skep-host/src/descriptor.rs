@@ -41,10 +41,9 @@ impl Descriptor {
     /// # Errors
     /// The host's table is full (`EMFILE`).
     pub fn try_clone(&self) -> Result<Self> {
-        let raw = self
-            .table
-            .duplicate(self.raw)
-            .map_err(|errno| Error::system("duplicate", format!("descriptor {}", self.raw), errno))?;
+        let raw = self.table.duplicate(self.raw).map_err(|errno| {
+            Error::system("duplicate", format!("descriptor {}", self.raw), errno)
+        })?;
         Ok(Self::new(raw, Arc::clone(&self.table)))
     }
 }

@@ -93,12 +93,22 @@ pub enum Error {
 impl Error {
     /// An operation outside `bpf(2)` that failed, with no cause known yet.
     pub fn system(operation: &'static str, object: impl Into<String>, errno: Errno) -> Self {
-        Self::System { operation, object: object.into(), errno, cause: None }
+        Self::System {
+            operation,
+            object: object.into(),
+            errno,
+            cause: None,
+        }
     }
 
     /// A failed command, with no cause known yet.
     pub fn command(command: Command, object: impl Into<String>, errno: Errno) -> Self {
-        Self::Command { command, object: object.into(), errno, cause: None }
+        Self::Command {
+            command,
+            object: object.into(),
+            errno,
+            cause: None,
+        }
     }
 
     /// The same error with `cause`, where it can carry one and has none yet.
@@ -186,7 +196,9 @@ pub enum Cause {
         has: KernelVersion,
     },
     /// The locked-memory limit of a kernel before 5.11 is too small.
-    #[error("the locked-memory limit (RLIMIT_MEMLOCK) is {0} bytes, and kernels before 5.11 count maps against it")]
+    #[error(
+        "the locked-memory limit (RLIMIT_MEMLOCK) is {0} bytes, and kernels before 5.11 count maps against it"
+    )]
     Memlock(u64),
     /// A name that does not exist; with those that are near.
     #[error("there is no {kind} `{name}`")]
@@ -245,7 +257,11 @@ impl Cause {
 }
 
 fn quoted(names: &[String]) -> String {
-    let names: Vec<String> = names.iter().take(3).map(|name| format!("`{name}`")).collect();
+    let names: Vec<String> = names
+        .iter()
+        .take(3)
+        .map(|name| format!("`{name}`"))
+        .collect();
     names.join(" or ")
 }
 

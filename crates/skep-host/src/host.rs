@@ -61,8 +61,13 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// Copies a value out; `Ok(false)` when the key is not there. Per-CPU maps give one value a
     /// possible CPU, each rounded up to 8 bytes.
     #[doc(alias = "BPF_MAP_LOOKUP_ELEM")]
-    fn map_lookup_elem(&self, map: &MapFd, key: &[u8], value: &mut [u8], flags: u64)
-    -> Result<bool>;
+    fn map_lookup_elem(
+        &self,
+        map: &MapFd,
+        key: &[u8],
+        value: &mut [u8],
+        flags: u64,
+    ) -> Result<bool>;
 
     /// Sets a value; `key` is empty for queues, stacks and bloom filters.
     #[doc(alias = "BPF_MAP_UPDATE_ELEM")]
@@ -116,8 +121,13 @@ pub trait Host: Send + Sync + fmt::Debug {
 
     /// Deletes many entries; answers how many were deleted. Since 5.6.
     #[doc(alias = "BPF_MAP_DELETE_BATCH")]
-    fn map_delete_batch(&self, map: &MapFd, keys: &[u8], count: u32, element_flags: u64)
-    -> Result<u32>;
+    fn map_delete_batch(
+        &self,
+        map: &MapFd,
+        keys: &[u8],
+        count: u32,
+        element_flags: u64,
+    ) -> Result<u32>;
 
     // ── programs ────────────────────────────────────────────────────────────────────────────
 
@@ -149,8 +159,12 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// Reads what a program wrote to its stream (1 out, 2 error); answers the bytes read.
     /// Since 6.17.
     #[doc(alias = "BPF_PROG_STREAM_READ_BY_FD")]
-    fn prog_stream_read(&self, program: &ProgramFd, stream: u32, buffer: &mut [u8])
-    -> Result<usize>;
+    fn prog_stream_read(
+        &self,
+        program: &ProgramFd,
+        stream: u32,
+        buffer: &mut [u8],
+    ) -> Result<usize>;
 
     /// Associates a program with a struct_ops map. Since 7.0.
     #[doc(alias = "BPF_PROG_ASSOC_STRUCT_OPS")]
@@ -301,8 +315,13 @@ pub trait Host: Send + Sync + fmt::Debug {
     fn page_size(&self) -> usize;
 
     /// Maps memory of a map: an mmapable array, a ring buffer's pages, an arena.
-    fn map_memory(&self, map: &MapFd, offset: u64, len: usize, access: Access)
-    -> Result<Box<dyn Memory>>;
+    fn map_memory(
+        &self,
+        map: &MapFd,
+        offset: u64,
+        len: usize,
+        access: Access,
+    ) -> Result<Box<dyn Memory>>;
 
     /// Opens one CPU's output event for a perf event array, with a ring of `pages` pages (a
     /// power of two), waking its reader every `wakeup` records.

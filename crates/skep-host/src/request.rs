@@ -3,7 +3,9 @@
 //! Byte slices that stand for keys, values and records have the sizes the map or the BTF
 //! gives them; a host checks lengths before it asks the kernel.
 
-use skep_abi::{AttachFlags, AttachType, MapCreateFlags, MapType, ProgramLoadFlags, ProgramType, QueryFlags};
+use skep_abi::{
+    AttachFlags, AttachType, MapCreateFlags, MapType, ProgLoadFlags, ProgramType, QueryFlags,
+};
 
 use crate::{BtfFd, CgroupFd, IterTarget, MapFd, ProgramFd, TokenFd};
 
@@ -131,7 +133,7 @@ pub struct ProgramLoad<'a> {
     /// `LINUX_VERSION_CODE`, for kprobes on kernels before 5.0.
     pub kernel_version: u32,
     /// How it is loaded.
-    pub flags: ProgramLoadFlags,
+    pub flags: ProgLoadFlags,
     /// Debug records.
     pub btf: Option<ProgramBtf<'a>>,
     /// The BTF id of what it attaches to, or 0.
@@ -158,7 +160,7 @@ impl<'a> ProgramLoad<'a> {
             instructions,
             license: "GPL",
             kernel_version: 0,
-            flags: ProgramLoadFlags::empty(),
+            flags: ProgLoadFlags::empty(),
             btf: None,
             attach_btf_id: 0,
             attach_target: None,
