@@ -1,0 +1,143 @@
+//! What a user chooses before a link: which programs, how large the maps, what values the global
+//! variables start with. Checked against the object when it is linked.
+
+use std::collections::BTreeMap;
+
+use skep_abi::{AttachType, MapType};
+
+use crate::Pinning;
+
+/// Choices for [`Object::link`](crate::Object::link). Names that the object does not have are
+/// errors of the link.
+///
+/// ```
+/// use skep_object::LinkOptions;
+/// let mut options = LinkOptions::default();
+/// options.program("debug_only").autoload(false);
+/// options.map("events").max_entries(1 << 20);
+/// options.variable("target_pid", 812_u32.to_ne_bytes());
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LinkOptions {
+    pub(crate) programs: BTreeMap<String, ProgramOptions>,
+    pub(crate) maps: BTreeMap<String, MapOptions>,
+    pub(crate) variables: BTreeMap<String, Vec<u8>>,
+    pub(crate) only: Option<Vec<String>>,
+}
+
+impl LinkOptions {
+    /// No choices: what the object says.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The choices for a program.
+    pub fn program(&mut self, name: impl Into<String>) -> &mut ProgramOptions {
+        self.programs.entry(name.into()).or_default()
+    }
+
+    /// The choices for a map.
+    pub fn map(&mut self, name: impl Into<String>) -> &mut MapOptions {
+        self.maps.entry(name.into()).or_default()
+    }
+
+    /// The bytes that a global variable starts with, in the target's byte order; their number must
+    /// be the variable's size.
+    pub fn variable(&mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> &mut Self {
+        self.variables.insert(name.into(), value.into());
+        self
+    }
+
+    /// Loads these programs and no others, whatever their sections say.
+    pub fn only_programs<N: Into<String>>(
+        &mut self,
+        names: impl IntoIterator<Item = N>,
+    ) -> &mut Self {
+        self.only = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+}
+
+/// Choices for one program.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProgramOptions {
+    pub(crate) autoload: Option<bool>,
+    pub(crate) attach_type: Option<AttachType>,
+    pub(crate) attach_target: Option<String>,
+}
+
+impl ProgramOptions {
+    /// Whether it is loaded.
+    pub fn autoload(&mut self, load: bool) -> &mut Self {
+        self.autoload = Some(load);
+        self
+    }
+
+    /// What it is loaded to be attached as, in place of what its section says.
+    pub fn attach_type(&mut self, attach_type: AttachType) -> &mut Self {
+        self.attach_type = Some(attach_type);
+        self
+    }
+
+    /// What it is attached to, in place of what follows the slash in its section's name.
+    pub fn attach_target(&mut self, target: impl Into<String>) -> &mut Self {
+        self.attach_target = Some(target.into());
+        self
+    }
+}
+
+/// Choices for one map.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MapOptions {
+    pub(crate) map_type: Option<MapType>,
+    pub(crate) max_entries: Option<u32>,
+    pub(crate) value_size: Option<u32>,
+    pub(crate) key_size: Option<u32>,
+    pub(crate) numa_node: Option<u32>,
+    pub(crate) pinning: Option<Pinning>,
+    pub(crate) pin_path: Option<String>,
+}
+
+impl MapOptions {
+    /// Another type, such as a ring buffer's in place of a perf buffer's.
+    pub fn map_type(&mut self, map_type: MapType) -> &mut Self {
+        self.map_type = Some(map_type);
+        self
+    }
+
+    /// Most entries; bytes for ring buffers.
+    pub fn max_entries(&mut self, entries: u32) -> &mut Self {
+        self.max_entries = Some(entries);
+        self
+    }
+
+    /// Bytes of a value. The value's type no longer counts then, unless it is as large.
+    pub fn value_size(&mut self, bytes: u32) -> &mut Self {
+        self.value_size = Some(bytes);
+        self
+    }
+
+    /// Bytes of a key.
+    pub fn key_size(&mut self, bytes: u32) -> &mut Self {
+        self.key_size = Some(bytes);
+        self
+    }
+
+    /// The NUMA node to allocate on.
+    pub fn numa_node(&mut self, node: u32) -> &mut Self {
+        self.numa_node = Some(node);
+        self
+    }
+
+    /// Whether it is shared by its name.
+    pub fn pinning(&mut self, pinning: Pinning) -> &mut Self {
+        self.pinning = Some(pinning);
+        self
+    }
+
+    /// The path it is pinned at, in place of one made from its name.
+    pub fn pin_path(&mut self, path: impl Into<String>) -> &mut Self {
+        self.pin_path = Some(path.into());
+        self
+    }
+}
