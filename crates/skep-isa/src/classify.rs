@@ -80,4 +80,24 @@ impl Insn {
             _ => None,
         }
     }
+
+    /// The same instruction with the jump, the call of a subprogram, or the subprogram's address
+    /// aimed at `offset` slots from the next slot. `None` if the instruction has no such offset,
+    /// or has only 16 bits for it.
+    pub fn with_relative_offset(self, offset: i32) -> Option<Self> {
+        let mut insn = self;
+        match &mut insn {
+            Self::Jump { offset: short }
+            | Self::JumpIf { offset: short, .. }
+            | Self::MayGoto { offset: short } => *short = offset.try_into().ok()?,
+            Self::JumpLong { offset: long }
+            | Self::Call(CallTarget::Subprogram { offset: long })
+            | Self::LoadImm64 {
+                value: Imm64::Subprogram { offset: long },
+                ..
+            } => *long = offset,
+            _ => return None,
+        }
+        Some(insn)
+    }
 }

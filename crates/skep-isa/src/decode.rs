@@ -5,10 +5,12 @@ use crate::error::{DecodeError, Field};
 use crate::insn::{CallTarget, Imm64, Insn};
 use crate::opcode::*;
 use crate::operand::{
-    AluOp, ArenaCast, AtomicOp, ByteOrder, CompareOp, NarrowSize, Operand, Reg, SignExtension,
-    Size, StackArg, SwapWidth, Width,
+    AluOp, ArenaCast, AtomicOp, ByteOrder, CompareOp, NarrowSize, Operand, SignExtension, Size,
+    SwapWidth, Width,
 };
 use crate::raw::{InsnIndex, RawInsn};
+use crate::reg::StackArg;
+use crate::slot::Slot;
 
 impl Insn {
     /// The instruction at the start of `slots`, and how many of them it takes (1 or 2). Errors
@@ -80,13 +82,6 @@ impl Iterator for DecodeProgram<'_> {
 impl std::iter::FusedIterator for DecodeProgram<'_> {}
 
 type Result<T, E = DecodeError> = std::result::Result<T, E>;
-
-/// One slot and where it stands, for errors.
-#[derive(Clone, Copy)]
-struct Slot {
-    index: InsnIndex,
-    raw: RawInsn,
-}
 
 impl Slot {
     fn decode(self, second: Option<&RawInsn>) -> Result<Insn> {
@@ -487,108 +482,6 @@ impl Slot {
         };
         self.offset_is_zero()?;
         Ok(Insn::Call(target))
-    }
-
-    fn dst(self) -> Result<Reg> {
-        let register = self.raw.dst;
-        Reg::new(register).ok_or_else(|| self.no_register(Field::Dst, register))
-    }
-
-    fn src(self) -> Result<Reg> {
-        let register = self.raw.src;
-        Reg::new(register).ok_or_else(|| self.no_register(Field::Src, register))
-    }
-
-    /// The immediate or the source register, the other one being zero.
-    fn operand(self) -> Result<Operand> {
-        if self.raw.opcode & BPF_X == 0 {
-            self.src_is_zero()?;
-            Ok(Operand::Imm(self.raw.imm))
-        } else {
-            self.imm_is_zero()?;
-            Ok(Operand::Reg(self.src()?))
-        }
-    }
-
-    /// The destination register, all else being zero.
-    fn only_dst(self) -> Result<Reg> {
-        self.src_is_zero()?;
-        self.offset_is_zero()?;
-        self.imm_is_zero()?;
-        self.dst()
-    }
-
-    fn registers_are_zero(self) -> Result<()> {
-        self.dst_is_zero()?;
-        self.src_is_zero()
-    }
-
-    fn dst_is_zero(self) -> Result<()> {
-        self.is_zero(Field::Dst)
-    }
-
-    fn src_is_zero(self) -> Result<()> {
-        self.is_zero(Field::Src)
-    }
-
-    fn offset_is_zero(self) -> Result<()> {
-        self.is_zero(Field::Offset)
-    }
-
-    fn imm_is_zero(self) -> Result<()> {
-        self.is_zero(Field::Imm)
-    }
-
-    fn is_zero(self, field: Field) -> Result<()> {
-        let value = self.value(field);
-        if value == 0 {
-            return Ok(());
-        }
-        Err(DecodeError::ReservedField {
-            index: self.index,
-            opcode: self.raw.opcode,
-            field,
-            value,
-        })
-    }
-
-    fn value(self, field: Field) -> i32 {
-        match field {
-            Field::Opcode => i32::from(self.raw.opcode),
-            Field::Dst => i32::from(self.raw.dst),
-            Field::Src => i32::from(self.raw.src),
-            Field::Offset => i32::from(self.raw.offset),
-            Field::Imm => self.raw.imm,
-        }
-    }
-
-    #[cold]
-    fn invalid(self, field: Field, expected: &'static str) -> DecodeError {
-        DecodeError::InvalidField {
-            index: self.index,
-            opcode: self.raw.opcode,
-            field,
-            value: self.value(field),
-            expected,
-        }
-    }
-
-    #[cold]
-    fn unknown_opcode(self) -> DecodeError {
-        DecodeError::UnknownOpcode {
-            index: self.index,
-            opcode: self.raw.opcode,
-        }
-    }
-
-    #[cold]
-    fn no_register(self, field: Field, register: u8) -> DecodeError {
-        DecodeError::Register {
-            index: self.index,
-            opcode: self.raw.opcode,
-            field,
-            register,
-        }
     }
 }
 

@@ -4,8 +4,9 @@ use std::ops::Deref;
 
 use crate::insn::{CallTarget, Imm64, Insn};
 use crate::opcode::*;
-use crate::operand::{ByteOrder, Operand, Reg};
+use crate::operand::{ByteOrder, Operand};
 use crate::raw::RawInsn;
+use crate::reg::Reg;
 
 /// An encoded instruction: one slot, or two for `ld_imm64`. Dereferences to the slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

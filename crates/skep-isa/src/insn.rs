@@ -2,9 +2,10 @@
 //! decoder accepts is exactly one value.
 
 use crate::operand::{
-    AluOp, ArenaCast, AtomicOp, ByteOrder, CompareOp, NarrowSize, Operand, Reg, SignExtension,
-    Size, StackArg, SwapWidth, Width,
+    AluOp, ArenaCast, AtomicOp, ByteOrder, CompareOp, NarrowSize, Operand, SignExtension, Size,
+    SwapWidth, Width,
 };
+use crate::reg::{Reg, StackArg};
 
 /// One eBPF instruction.
 ///
