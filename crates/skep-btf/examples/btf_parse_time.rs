@@ -12,12 +12,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .unwrap_or_else(|| "/sys/kernel/btf/vmlinux".into());
     let bytes: &'static [u8] = std::fs::read(&path)?.leak();
 
-    let (mut parse, mut first, mut again) = (vec![], vec![], vec![]);
+    let (mut parse, mut trusted) = (vec![], vec![]);
+    let (mut first, mut again) = (vec![], vec![]);
     let mut types = 0;
     for _ in 0..ROUNDS {
         let start = Instant::now();
         let btf = Btf::parse(bytes)?;
         parse.push(start.elapsed());
+
+        let start = Instant::now();
+        Btf::parse_trusted(bytes, None)?;
+        trusted.push(start.elapsed());
         types = btf.type_count();
 
         let start = Instant::now();
@@ -33,6 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         bytes.len()
     );
     print("parse", parse);
+    print("parse_trusted", trusted);
     print("first find (builds the index)", first);
     print("find", again);
     Ok(())

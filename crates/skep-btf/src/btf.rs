@@ -38,7 +38,18 @@ impl Btf {
     /// # Errors
     /// Any place where the data is not BTF, ends early, or refers to what does not exist.
     pub fn parse(data: impl Into<BtfData>) -> Result<Self> {
-        Self::parse_with(data.into(), None)
+        Self::parse_with(data.into(), None, true)
+    }
+
+    /// Parses BTF that the kernel made, with a base for that of a module, in half of the time: it is
+    /// not checked that the names and types that it refers to exist.
+    ///
+    /// Where they do not, a name reads as empty and [`Btf::type_by_id`] gives an error.
+    ///
+    /// # Errors
+    /// Any place where the data is not BTF or ends early.
+    pub fn parse_trusted(data: impl Into<BtfData>, base: Option<Arc<Btf>>) -> Result<Self> {
+        Self::parse_with(data.into(), base, false)
     }
 
     /// Parses split BTF, whose types and strings continue those of `base`.
@@ -46,10 +57,10 @@ impl Btf {
     /// # Errors
     /// As [`Btf::parse`].
     pub fn parse_split(data: impl Into<BtfData>, base: Arc<Btf>) -> Result<Self> {
-        Self::parse_with(data.into(), Some(base))
+        Self::parse_with(data.into(), Some(base), true)
     }
 
-    fn parse_with(data: BtfData, base: Option<Arc<Btf>>) -> Result<Self> {
+    fn parse_with(data: BtfData, base: Option<Arc<Btf>>, check: bool) -> Result<Self> {
         let header = Header::parse(data.bytes())?;
         let first_id = base
             .as_ref()
@@ -73,12 +84,12 @@ impl Btf {
                 offset: header.strings.start,
             });
         }
-        let ascii = strings.is_ascii();
+        let suspect = check && !strings.is_ascii();
         let Walk {
             offsets,
             max_name,
             max_type,
-        } = walk::walk(bytes, &header, first_id)?;
+        } = walk::walk(bytes, &header, first_id, check)?;
         let btf = Self {
             data,
             header,
@@ -90,7 +101,7 @@ impl Btf {
             names: OnceLock::new(),
             decl_tags: OnceLock::new(),
         };
-        if !ascii || max_name >= btf.string_end() || max_type > btf.type_count() {
+        if suspect || max_name >= btf.string_end() || max_type > btf.type_count() {
             btf.check_references()?;
         }
         Ok(btf)
@@ -224,6 +235,10 @@ impl Btf {
             // A split BTF may have no strings; offset 0 was answered by the base.
             None => None,
         }
+    }
+
+    pub(crate) fn string_base(&self) -> u32 {
+        self.string_base
     }
 
     /// The string section of this BTF itself.

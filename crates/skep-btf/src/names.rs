@@ -1,6 +1,7 @@
 //! Search by name: a compact hash table over essential names, built once, that serves exact search
 //! and the search for CO-RE candidates alike.
 
+use crate::btf::nul_position;
 use crate::{Btf, StringOffset, TypeId};
 use std::iter::FusedIterator;
 
@@ -39,18 +40,9 @@ impl NameIndex {
         let buckets = offsets.len().next_power_of_two();
         let mask = (buckets as u32).wrapping_sub(1);
 
-        // The strings are read in the order that types name them, which is roughly their own.
-        const ANONYMOUS: u32 = u32::MAX;
         let mut starts = vec![0_u32; buckets.wrapping_add(1)];
         let mut named = 0_usize;
-        let bucket_of = |offset: &u32| {
-            let name = StringOffset(btf.word(*offset));
-            match btf.string_bytes(name) {
-                Some(name) if !name.is_empty() => hash(name) & mask,
-                _ => ANONYMOUS,
-            }
-        };
-        let by_type: Vec<u32> = offsets.iter().map(bucket_of).collect();
+        let by_type = bucket_of_each(btf, mask);
         for bucket in &by_type {
             if let Some(count) = starts.get_mut(*bucket as usize) {
                 *count = count.wrapping_add(1);
@@ -97,23 +89,82 @@ impl NameIndex {
     }
 }
 
+/// Stands for the bucket of a type without a name.
+const ANONYMOUS: u32 = u32::MAX;
+
+/// The bucket of each own type. Strings are read in the order that types name them, which is
+/// roughly the order that they stand in.
+fn bucket_of_each(btf: &Btf, mask: u32) -> Vec<u32> {
+    let (data, endianness) = (btf.bytes(), btf.endianness());
+    let (strings, string_base) = (btf.strings(), btf.string_base());
+    let bucket = |offset: &u32| {
+        let name = endianness.u32_at(data, *offset as usize).unwrap_or(0);
+        let hash = match name.checked_sub(string_base) {
+            _ if name == 0 => return ANONYMOUS,
+            Some(own) => strings.get(own as usize..).map(hash_terminated),
+            None => btf.string_bytes(StringOffset(name)).map(hash),
+        };
+        hash.map_or(ANONYMOUS, |hash| hash & mask)
+    };
+    btf.own_offsets().iter().map(bucket).collect()
+}
+
+#[inline(always)]
+fn mix(state: u64, word: u64) -> u64 {
+    (state.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+#[inline(always)]
+fn finish(state: u64) -> u32 {
+    (state >> 32) as u32 ^ state as u32
+}
+
 /// A hash of the essential part of a name. Not keyed: a hostile BTF can make a search linear in
 /// the number of its own types, which is what it was without an index.
-#[inline]
 fn hash(name: &[u8]) -> u32 {
-    const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
     let name = name.get(..essential_len(name)).unwrap_or(name);
-    let mix = |state: u64, word: u64| (state.rotate_left(23) ^ word).wrapping_mul(MULTIPLIER);
     let (words, tail) = name.as_chunks::<8>();
-    let mut state = words.iter().fold(name.len() as u64, |state, word| {
-        mix(state, u64::from_le_bytes(*word))
-    });
-    let mut last = 0_u64;
-    for byte in tail {
-        last = last << 8 | u64::from(*byte);
+    let state = words
+        .iter()
+        .fold(0, |state, word| mix(state, u64::from_le_bytes(*word)));
+    let mut last = [0; 8];
+    for (to, from) in last.iter_mut().zip(tail) {
+        *to = *from;
     }
-    state = mix(state, last);
-    (state >> 32) as u32 ^ state as u32
+    finish(mix(state, u64::from_le_bytes(last)))
+}
+
+/// [`hash`] of the string that these bytes begin with, looking for its end and for flavors on the
+/// way, eight bytes at a time.
+fn hash_terminated(bytes: &[u8]) -> u32 {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    const UNDERSCORES: u64 = u64::from_le_bytes([b'_'; 8]);
+    // High bits mark bytes that are zero; above a true one there may be false ones.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let careful = || hash(bytes.get(..nul_position(bytes)).unwrap_or(bytes));
+
+    let mut state = 0;
+    let mut previous = 0;
+    for word in bytes.as_chunks::<8>().0 {
+        let mut word = u64::from_le_bytes(*word);
+        let end = zeros(word);
+        if end != 0 {
+            // All bytes below the first zero one.
+            word &= (end & end.wrapping_neg()).wrapping_sub(1) >> 7;
+        }
+        let marks = zeros(word ^ UNDERSCORES);
+        let before = marks << 8 | previous >> 56;
+        if marks & before & (marks << 16 | previous >> 48) != 0 {
+            return careful();
+        }
+        previous = marks;
+        state = mix(state, word);
+        if end != 0 {
+            return finish(state);
+        }
+    }
+    careful()
 }
 
 #[derive(Debug, Clone)]

@@ -43,11 +43,6 @@ impl Shape {
         };
         Self { fixed, element }
     }
-
-    #[inline]
-    pub(crate) const fn len(self, count: u32) -> u64 {
-        (self.fixed as u64).wrapping_add((self.element as u64).wrapping_mul(count as u64))
-    }
 }
 
 /// What the fast pass found.
@@ -58,15 +53,37 @@ pub(crate) struct Walk {
     pub(crate) max_type: u32,
 }
 
-pub(crate) fn walk(data: &[u8], header: &Header, first_id: u32) -> Result<Walk> {
-    match header.endianness {
-        Endianness::Little => walk_in::<false>(data, header, first_id),
-        Endianness::Big => walk_in::<true>(data, header, first_id),
+/// Walks the type section. With `check`, also finds the greatest name and type that it refers to.
+pub(crate) fn walk(data: &[u8], header: &Header, first_id: u32, check: bool) -> Result<Walk> {
+    match (header.endianness, check) {
+        (Endianness::Little, true) => walk_in::<false, true>(data, header, first_id),
+        (Endianness::Little, false) => walk_in::<false, false>(data, header, first_id),
+        (Endianness::Big, true) => walk_in::<true, true>(data, header, first_id),
+        (Endianness::Big, false) => walk_in::<true, false>(data, header, first_id),
     }
 }
 
+/// Stands for a kind that is not known in [`LENGTHS`].
+const UNKNOWN: u32 = u32::MAX;
+
+/// Bytes after a type's three words by kind: the fixed ones, and those of an element in the upper
+/// half. One load and no branch: where the next type starts is a chain of dependent steps, and the
+/// walk takes as long as that chain.
+const LENGTHS: [u32; 128] = {
+    let mut lengths = [UNKNOWN; 128];
+    let mut number = 1_u8;
+    while let Some(kind) = KindTag::from_number(number) {
+        let shape = Shape::of(kind);
+        if let Some(length) = lengths.split_at_mut(number as usize).1.first_mut() {
+            *length = shape.fixed | shape.element << 16;
+        }
+        number = number.wrapping_add(1);
+    }
+    lengths
+};
+
 #[inline(always)]
-fn word<const BIG: bool, const N: usize>(bytes: &[u8; N], index: usize) -> u32 {
+fn word<const BIG: bool>(bytes: &[u8], index: usize) -> u32 {
     let raw = bytes
         .as_chunks::<4>()
         .0
@@ -80,97 +97,96 @@ fn word<const BIG: bool, const N: usize>(bytes: &[u8; N], index: usize) -> u32 {
     }
 }
 
-fn walk_in<const BIG: bool>(data: &[u8], header: &Header, first_id: u32) -> Result<Walk> {
-    let types = data.get(..header.types.end as usize).unwrap_or_default();
-    let mut position = header.types.start as usize;
-    // The kernel's BTF has one type in 33 bytes; at least 12 bytes a type bound the growth.
-    let mut offsets: Vec<u32> = Vec::with_capacity(header.types.len() / 32);
+fn walk_in<const BIG: bool, const CHECK: bool>(
+    data: &[u8],
+    header: &Header,
+    first_id: u32,
+) -> Result<Walk> {
+    let range = header.types.start as usize..header.types.end as usize;
+    let mut rest = data.get(range).unwrap_or_default();
+    // The kernel's BTF has a type in 25 to 30 bytes; the 12 that each has bound the growth.
+    let mut offsets: Vec<u32> = Vec::with_capacity(rest.len() / 25);
     let (mut max_name, mut max_type) = (0_u32, 0_u32);
-    while position < types.len() {
-        let id = TypeId(first_id.wrapping_add(offsets.len() as u32));
-        let place = Place {
-            offset: position as u32,
-            type_id: Some(id),
+    while !rest.is_empty() {
+        let offset = header.types.end.wrapping_sub(rest.len() as u32);
+        let place = || Place {
+            offset,
+            type_id: Some(TypeId(first_id.wrapping_add(offsets.len() as u32))),
         };
-        let end = Error::UnexpectedEnd {
+        let end = || Error::UnexpectedEnd {
             part: "type section",
-            place,
+            place: place(),
         };
-        let rest = types.get(position..).unwrap_or_default();
-        let Some((head, body)) = rest.split_first_chunk::<12>() else {
-            return Err(end);
-        };
-        let (number, count, _) = split_info(word::<BIG, 12>(head, 1));
-        let third = word::<BIG, 12>(head, 2);
-        max_name = max_name.max(word::<BIG, 12>(head, 0));
-
-        let known = KindTag::from_number(number).filter(|kind| *kind != KindTag::Void);
-        let shape = match known {
-            Some(kind) => Shape::of(kind),
-            None => match header.kind_layout(data, number) {
-                Some((fixed, element)) if number != 0 => Shape {
-                    fixed: fixed.into(),
-                    element: element.into(),
-                },
-                _ => {
-                    return Err(Error::UnknownKind {
-                        kind: number,
-                        place,
-                    });
-                }
-            },
-        };
-        let body_len = shape.len(count);
-        if body_len > body.len() as u64 {
-            return Err(end);
+        let (head, body) = rest.split_first_chunk::<12>().ok_or_else(end)?;
+        let (number, count, _) = split_info(word::<BIG>(head, 1));
+        let mut lengths = LENGTHS.get(usize::from(number)).copied().unwrap_or(UNKNOWN);
+        if lengths == UNKNOWN {
+            // Kind 0 is `void`, which no type may have.
+            let layout = header.kind_layout(data, number).filter(|_| number != 0);
+            let unknown = || Error::UnknownKind {
+                kind: number,
+                place: place(),
+            };
+            let (fixed, element) = layout.ok_or_else(unknown)?;
+            lengths = u32::from(fixed) | u32::from(element) << 16;
         }
-        let body = body.get(..body_len as usize).unwrap_or_default();
-        match known {
-            Some(KindTag::Struct | KindTag::Union) => {
-                for member in body.as_chunks::<12>().0 {
-                    max_name = max_name.max(word::<BIG, 12>(member, 0));
-                    max_type = max_type.max(word::<BIG, 12>(member, 1));
-                }
-            }
-            Some(KindTag::Enum) => {
-                for value in body.as_chunks::<8>().0 {
-                    max_name = max_name.max(word::<BIG, 8>(value, 0));
-                }
-            }
-            Some(KindTag::Enum64) => {
-                for value in body.as_chunks::<12>().0 {
-                    max_name = max_name.max(word::<BIG, 12>(value, 0));
-                }
-            }
-            Some(KindTag::FunctionPrototype) => {
-                max_type = max_type.max(third);
-                for parameter in body.as_chunks::<8>().0 {
-                    max_name = max_name.max(word::<BIG, 8>(parameter, 0));
-                    max_type = max_type.max(word::<BIG, 8>(parameter, 1));
-                }
-            }
-            Some(KindTag::DataSection) => {
-                for entry in body.as_chunks::<12>().0 {
-                    max_type = max_type.max(word::<BIG, 12>(entry, 0));
-                }
-            }
-            Some(KindTag::Array) => {
-                if let Some(array) = body.first_chunk::<12>() {
-                    max_type = max_type.max(word::<BIG, 12>(array, 0));
-                    max_type = max_type.max(word::<BIG, 12>(array, 1));
-                }
-            }
-            Some(kind) if kind.is_reference() => max_type = max_type.max(third),
-            _ => {}
+        // At most 255 + 255 * 2^24, which fits 32 bits.
+        let length = (lengths & 0xffff).wrapping_add((lengths >> 16).wrapping_mul(count));
+        let (body, next) = body.split_at_checked(length as usize).ok_or_else(end)?;
+        if CHECK {
+            max_name = max_name.max(word::<BIG>(head, 0));
+            let (names, types) = greatest::<BIG>(number, word::<BIG>(head, 2), body);
+            max_name = max_name.max(names);
+            max_type = max_type.max(types);
         }
-        offsets.push(position as u32);
-        position = position.wrapping_add(12).wrapping_add(body_len as usize);
+        offsets.push(offset);
+        rest = next;
     }
     Ok(Walk {
         offsets,
         max_name,
         max_type,
     })
+}
+
+/// The greatest name and type that stand in a type after its name.
+#[inline(always)]
+fn greatest<const BIG: bool>(number: u8, third: u32, body: &[u8]) -> (u32, u32) {
+    let (mut name, mut id) = (0, 0);
+    match KindTag::from_number(number) {
+        Some(KindTag::FunctionPrototype) => {
+            id = third;
+            for parameter in body.as_chunks::<8>().0 {
+                name = word::<BIG>(parameter, 0).max(name);
+                id = word::<BIG>(parameter, 1).max(id);
+            }
+        }
+        Some(KindTag::Struct | KindTag::Union) => {
+            for member in body.as_chunks::<12>().0 {
+                name = word::<BIG>(member, 0).max(name);
+                id = word::<BIG>(member, 1).max(id);
+            }
+        }
+        Some(KindTag::Enum) => {
+            for value in body.as_chunks::<8>().0 {
+                name = word::<BIG>(value, 0).max(name);
+            }
+        }
+        Some(KindTag::Enum64) => {
+            for value in body.as_chunks::<12>().0 {
+                name = word::<BIG>(value, 0).max(name);
+            }
+        }
+        Some(KindTag::DataSection) => {
+            for entry in body.as_chunks::<12>().0 {
+                id = word::<BIG>(entry, 0).max(id);
+            }
+        }
+        Some(KindTag::Array) => id = word::<BIG>(body, 0).max(word::<BIG>(body, 1)),
+        Some(kind) if kind.is_reference() => id = third,
+        _ => {}
+    }
+    (name, id)
 }
 
 /// One reference that a type makes, with its place from the start of the data.
