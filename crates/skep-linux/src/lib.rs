@@ -1,1 +1,45 @@
-//! The running Linux kernel as a host of BPF programs and maps
+//! The running Linux kernel as a host of BPF programs and maps.
+//!
+//! [`LinuxHost`] implements [`Host`](skep_host::Host) with `bpf(2)`, `perf_event_open(2)`,
+//! sockets and tracefs. This is the only crate of Skep that makes system calls for the
+//! kernel's BPF; everything above it works on any host.
+//!
+//! ```no_run
+//! use skep_abi::MapType;
+//! use skep_host::{Host, MapCreate};
+//! use skep_linux::LinuxHost;
+//!
+//! let host = LinuxHost::new()?;
+//! let map = host.map_create(&MapCreate::new(MapType::Hash, "hits", 4, 8, 64))?;
+//! host.map_update_elem(&map, &1u32.to_ne_bytes(), &7u64.to_ne_bytes(), 0)?;
+//! # Ok::<(), skep_host::Error>(())
+//! ```
+#![expect(unsafe_code, reason = "system calls; every block says why it is sound")]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("skep-linux is for Linux; on other systems use the virtual machine");
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("skep-linux is for 64-bit systems");
+
+mod attach;
+mod attr;
+mod btf;
+mod cause;
+mod config;
+mod files;
+mod host;
+mod info;
+mod link;
+mod log;
+mod map;
+mod memory;
+mod mounts;
+mod perf;
+mod pin;
+mod poll;
+mod process;
+mod program;
+mod requirement;
+mod sys;
+
+pub use host::LinuxHost;

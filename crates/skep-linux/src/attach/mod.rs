@@ -1,0 +1,164 @@
+//! Attaching: one file a hook. Each answers with what holds the attachment, or with an errno and
+//! what is known of its cause; this file dresses that as an error.
+
+mod cgroup;
+mod iterator;
+mod netns;
+mod perf_event;
+mod raw_tracepoint;
+mod socket;
+mod tcx;
+pub(crate) mod tracepoint;
+mod tracing;
+mod uprobe;
+mod xdp;
+
+use std::{ffi::CString, fs};
+
+pub(crate) use raw_tracepoint::not_found as raw_tracepoint_not_found;
+
+use skep_abi::ProgramType;
+use skep_host::{AttachPoint, Attachment, Cause, Errno, Error, ProgramFd, Result};
+
+use crate::{LinuxHost, process, sys};
+
+/// Why a hook refused.
+#[derive(Debug)]
+struct Refusal {
+    errno: Errno,
+    cause: Option<Cause>,
+}
+
+impl Refusal {
+    fn because(errno: Errno, cause: Cause) -> Self {
+        Self {
+            errno,
+            cause: Some(cause),
+        }
+    }
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Self {
+        Self { errno, cause: None }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self {
+            errno: error.errno().unwrap_or(Errno::EINVAL),
+            cause: error.cause().cloned(),
+        }
+    }
+}
+
+pub(crate) fn attach(
+    host: &LinuxHost,
+    name: &str,
+    program: &ProgramFd,
+    program_type: ProgramType,
+    point: &AttachPoint<'_>,
+) -> Result<Attachment> {
+    let outcome = match point {
+        AttachPoint::Tracepoint {
+            category,
+            name,
+            cookie,
+        } => tracepoint::attach(host, program, category, name, *cookie),
+        AttachPoint::RawTracepoint { name, cookie } => {
+            raw_tracepoint::attach(host, program, name, *cookie)
+        }
+        AttachPoint::Tracing {
+            attach_type,
+            cookie,
+            ..
+        } => tracing::attach(host, program, *attach_type, *cookie),
+        AttachPoint::Uprobe {
+            at_return,
+            binary,
+            offset,
+            pid,
+            semaphore,
+            cookie,
+        } => {
+            let probe = uprobe::Probe {
+                at_return: *at_return,
+                binary,
+                offset: *offset,
+                pid: *pid,
+                semaphore: *semaphore,
+            };
+            uprobe::attach(host, program, &probe, *cookie)
+        }
+        AttachPoint::PerfEvent {
+            event,
+            scope,
+            cookie,
+        } => perf_event::attach(host, program, *event, *scope, *cookie),
+        AttachPoint::Xdp { ifindex, mode } => xdp::attach(host, program, *ifindex, *mode),
+        AttachPoint::Tcx {
+            ifindex,
+            direction,
+            position,
+        } => tcx::attach(host, program, *ifindex, *direction, *position),
+        AttachPoint::Cgroup {
+            cgroup,
+            attach_type,
+            mode,
+        } => cgroup::attach(host, program, cgroup, *attach_type, *mode),
+        AttachPoint::SocketFilter { socket } => socket::attach(program, *socket),
+        AttachPoint::Iterator(target) => iterator::attach(host, program, *target),
+        AttachPoint::Netns { netns, attach_type } => {
+            netns::attach(host, program, *netns, *attach_type)
+        }
+        _ => {
+            return Err(Error::Unsupported {
+                host: "the kernel host",
+                what: point.to_string(),
+            });
+        }
+    };
+    outcome.map_err(|refusal| {
+        let cause = refusal
+            .cause
+            .or_else(|| crate::cause::of_attach(host, refusal.errno, program_type, point));
+        Error::Attach {
+            program: name.to_owned(),
+            point: point.to_string(),
+            errno: refusal.errno,
+            cause: cause.map(Box::new),
+        }
+    })
+}
+
+pub(crate) fn device_index(name: &str) -> Result<u32> {
+    let fail = |errno| {
+        let cause = Cause::NotFound {
+            kind: "network device",
+            name: name.to_owned(),
+            near: near_devices(name),
+        };
+        Error::system("find", format!("network device `{name}`"), errno).because(Some(cause))
+    };
+    let c_name = CString::new(name).map_err(|_| fail(Errno::ENODEV))?;
+    sys::device_index(&c_name).map_err(fail)
+}
+
+fn near_devices(name: &str) -> Vec<String> {
+    let devices: Vec<String> = fs::read_dir("/sys/class/net")
+        .map(|entries| {
+            entries
+                .flatten()
+                .filter_map(|entry| entry.file_name().into_string().ok())
+                .collect()
+        })
+        .unwrap_or_default();
+    let near = process::near_names(name, devices.iter().map(String::as_str));
+    // With a handful of devices, any of them helps.
+    if near.is_empty() && devices.len() <= 3 {
+        devices
+    } else {
+        near
+    }
+}

@@ -1,0 +1,602 @@
+//! The structs that `bpf(2)` and `perf_event_open(2)` take and fill, one a command.
+//!
+//! Written from the uapi headers of Linux 7.3 (`union bpf_attr` and the `bpf_*_info` structs).
+//! None has hidden padding (`IntoBytes` proves it), so what the kernel sees is what is set.
+
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+
+macro_rules! attributes {
+    ($($(#[$doc:meta])* struct $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+        pub(crate) struct $name { $($(#[$field_doc])* pub(crate) $field: $type,)* }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new_zeroed()
+            }
+        }
+    )*};
+}
+
+attributes! {
+    /// `BPF_MAP_CREATE`.
+    struct MapCreate {
+        map_type: u32,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+        map_flags: u32,
+        inner_map_fd: u32,
+        numa_node: u32,
+        map_name: [u8; 16],
+        map_ifindex: u32,
+        btf_fd: u32,
+        btf_key_type_id: u32,
+        btf_value_type_id: u32,
+        btf_vmlinux_value_type_id: u32,
+        map_extra: u64,
+        value_type_btf_obj_fd: i32,
+        map_token_fd: i32,
+        excl_prog_hash: u64,
+        excl_prog_hash_size: u32,
+        reserved: u32,
+    }
+
+    /// `BPF_MAP_*_ELEM`, `BPF_MAP_GET_NEXT_KEY`, `BPF_MAP_FREEZE`. `value` is `next_key` too.
+    struct MapElement {
+        map_fd: u32,
+        reserved: u32,
+        key: u64,
+        value: u64,
+        flags: u64,
+    }
+
+    /// `BPF_MAP_*_BATCH`.
+    struct MapBatch {
+        in_batch: u64,
+        out_batch: u64,
+        keys: u64,
+        values: u64,
+        count: u32,
+        map_fd: u32,
+        elem_flags: u64,
+        flags: u64,
+    }
+
+    /// `BPF_PROG_LOAD`.
+    struct ProgLoad {
+        prog_type: u32,
+        insn_cnt: u32,
+        insns: u64,
+        license: u64,
+        log_level: u32,
+        log_size: u32,
+        log_buf: u64,
+        kern_version: u32,
+        prog_flags: u32,
+        prog_name: [u8; 16],
+        prog_ifindex: u32,
+        expected_attach_type: u32,
+        prog_btf_fd: u32,
+        func_info_rec_size: u32,
+        func_info: u64,
+        func_info_cnt: u32,
+        line_info_rec_size: u32,
+        line_info: u64,
+        line_info_cnt: u32,
+        attach_btf_id: u32,
+        attach_prog_fd: u32,
+        core_relo_cnt: u32,
+        fd_array: u64,
+        core_relos: u64,
+        core_relo_rec_size: u32,
+        log_true_size: u32,
+        prog_token_fd: i32,
+        fd_array_cnt: u32,
+        signature: u64,
+        signature_size: u32,
+        keyring_id: i32,
+    }
+
+    /// `BPF_OBJ_PIN`, `BPF_OBJ_GET`.
+    struct Object {
+        pathname: u64,
+        bpf_fd: u32,
+        file_flags: u32,
+        path_fd: i32,
+        reserved: u32,
+    }
+
+    /// `BPF_PROG_ATTACH`, `BPF_PROG_DETACH`. `target` is a descriptor or a device's index.
+    struct ProgAttach {
+        target: u32,
+        attach_bpf_fd: u32,
+        attach_type: u32,
+        attach_flags: u32,
+        replace_bpf_fd: u32,
+        relative: u32,
+        expected_revision: u64,
+    }
+
+    /// `BPF_PROG_TEST_RUN`.
+    struct TestRun {
+        prog_fd: u32,
+        retval: u32,
+        data_size_in: u32,
+        data_size_out: u32,
+        data_in: u64,
+        data_out: u64,
+        repeat: u32,
+        duration: u32,
+        ctx_size_in: u32,
+        ctx_size_out: u32,
+        ctx_in: u64,
+        ctx_out: u64,
+        flags: u32,
+        cpu: u32,
+        batch_size: u32,
+        reserved: u32,
+    }
+
+    /// `BPF_*_GET_NEXT_ID`, `BPF_*_GET_FD_BY_ID`.
+    struct Id {
+        id: u32,
+        next_id: u32,
+        open_flags: u32,
+        token_fd: i32,
+    }
+
+    /// `BPF_OBJ_GET_INFO_BY_FD`.
+    struct Info {
+        bpf_fd: u32,
+        info_len: u32,
+        info: u64,
+    }
+
+    /// `BPF_PROG_QUERY`.
+    struct ProgQuery {
+        target: u32,
+        attach_type: u32,
+        query_flags: u32,
+        attach_flags: u32,
+        prog_ids: u64,
+        count: u32,
+        reserved: u32,
+        prog_attach_flags: u64,
+        link_ids: u64,
+        link_attach_flags: u64,
+        revision: u64,
+    }
+
+    /// `BPF_RAW_TRACEPOINT_OPEN`.
+    struct RawTracepoint {
+        name: u64,
+        prog_fd: u32,
+        reserved: u32,
+        cookie: u64,
+    }
+
+    /// `BPF_BTF_LOAD`.
+    struct BtfLoad {
+        btf: u64,
+        btf_log_buf: u64,
+        btf_size: u32,
+        btf_log_size: u32,
+        btf_log_level: u32,
+        btf_log_true_size: u32,
+        btf_flags: u32,
+        btf_token_fd: i32,
+    }
+
+    /// `BPF_TASK_FD_QUERY`.
+    struct TaskQuery {
+        pid: u32,
+        fd: u32,
+        flags: u32,
+        buf_len: u32,
+        buf: u64,
+        prog_id: u32,
+        fd_type: u32,
+        probe_offset: u64,
+        probe_addr: u64,
+    }
+
+    /// `BPF_LINK_CREATE`. `options` holds one of the `Link*` structs below.
+    struct LinkCreate {
+        prog_fd: u32,
+        target: u32,
+        attach_type: u32,
+        flags: u32,
+        options: [u64; 6],
+    }
+
+    /// `link_create.iter_info`, `iter_info_len`.
+    struct LinkIterator {
+        iter_info: u64,
+        iter_info_len: u32,
+        reserved: u32,
+    }
+
+    /// `link_create.perf_event`.
+    struct LinkPerfEvent {
+        bpf_cookie: u64,
+    }
+
+    /// `link_create.tracing`.
+    struct LinkTracing {
+        target_btf_id: u32,
+        reserved: u32,
+        cookie: u64,
+    }
+
+    /// `link_create.tcx`, `.netkit`, `.cgroup`.
+    struct LinkOrdered {
+        relative: u32,
+        reserved: u32,
+        expected_revision: u64,
+    }
+
+    /// `link_create.kprobe_multi`.
+    struct LinkKprobeMulti {
+        flags: u32,
+        cnt: u32,
+        syms: u64,
+        addrs: u64,
+        cookies: u64,
+    }
+
+    /// `link_create.uprobe_multi`.
+    struct LinkUprobeMulti {
+        path: u64,
+        offsets: u64,
+        ref_ctr_offsets: u64,
+        cookies: u64,
+        cnt: u32,
+        flags: u32,
+        pid: u32,
+        path_fd: u32,
+    }
+
+    /// `link_create.netfilter`.
+    struct LinkNetfilter {
+        pf: u32,
+        hooknum: u32,
+        priority: i32,
+        flags: u32,
+    }
+
+    /// `union bpf_iter_link_info`: the map's, the task's and the cgroup's view share words.
+    struct IteratorTarget {
+        /// `map.map_fd`, `task.tid`, `cgroup.order`.
+        first: u32,
+        /// `task.pid`, `cgroup.cgroup_fd`.
+        second: u32,
+        /// `cgroup.cgroup_id`; its low half is `task.pid_fd`.
+        third: u64,
+    }
+
+    /// `BPF_LINK_UPDATE`.
+    struct LinkUpdate {
+        link_fd: u32,
+        new_prog_fd: u32,
+        flags: u32,
+        old_prog_fd: u32,
+    }
+
+    /// `BPF_LINK_DETACH`.
+    struct LinkDetach {
+        link_fd: u32,
+    }
+
+    /// `BPF_ENABLE_STATS`.
+    struct EnableStats {
+        kind: u32,
+    }
+
+    /// `BPF_ITER_CREATE`.
+    struct IterCreate {
+        link_fd: u32,
+        flags: u32,
+    }
+
+    /// `BPF_PROG_BIND_MAP`.
+    struct BindMap {
+        prog_fd: u32,
+        map_fd: u32,
+        flags: u32,
+    }
+
+    /// `BPF_TOKEN_CREATE`.
+    struct TokenCreate {
+        flags: u32,
+        bpffs_fd: u32,
+    }
+
+    /// `BPF_PROG_STREAM_READ_BY_FD`.
+    struct StreamRead {
+        stream_buf: u64,
+        stream_buf_len: u32,
+        stream_id: u32,
+        prog_fd: u32,
+        reserved: u32,
+    }
+
+    /// `BPF_PROG_ASSOC_STRUCT_OPS`.
+    struct AssocStructOps {
+        map_fd: u32,
+        prog_fd: u32,
+        flags: u32,
+    }
+
+    /// `struct bpf_prog_info`.
+    struct ProgInfo {
+        kind: u32,
+        id: u32,
+        tag: [u8; 8],
+        jited_prog_len: u32,
+        xlated_prog_len: u32,
+        jited_prog_insns: u64,
+        xlated_prog_insns: u64,
+        load_time: u64,
+        created_by_uid: u32,
+        nr_map_ids: u32,
+        map_ids: u64,
+        name: [u8; 16],
+        ifindex: u32,
+        gpl_compatible: u32,
+        netns_dev: u64,
+        netns_ino: u64,
+        nr_jited_ksyms: u32,
+        nr_jited_func_lens: u32,
+        jited_ksyms: u64,
+        jited_func_lens: u64,
+        btf_id: u32,
+        func_info_rec_size: u32,
+        func_info: u64,
+        nr_func_info: u32,
+        nr_line_info: u32,
+        line_info: u64,
+        jited_line_info: u64,
+        nr_jited_line_info: u32,
+        line_info_rec_size: u32,
+        jited_line_info_rec_size: u32,
+        nr_prog_tags: u32,
+        prog_tags: u64,
+        run_time_ns: u64,
+        run_cnt: u64,
+        recursion_misses: u64,
+        verified_insns: u32,
+        attach_btf_obj_id: u32,
+        attach_btf_id: u32,
+        reserved: u32,
+    }
+
+    /// `struct bpf_map_info`.
+    struct MapInfo {
+        kind: u32,
+        id: u32,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+        map_flags: u32,
+        name: [u8; 16],
+        ifindex: u32,
+        btf_vmlinux_value_type_id: u32,
+        netns_dev: u64,
+        netns_ino: u64,
+        btf_id: u32,
+        btf_key_type_id: u32,
+        btf_value_type_id: u32,
+        btf_vmlinux_id: u32,
+        map_extra: u64,
+        hash: u64,
+        hash_size: u32,
+        reserved: u32,
+    }
+
+    /// `struct bpf_btf_info`.
+    struct BtfInfo {
+        btf: u64,
+        btf_size: u32,
+        id: u32,
+        name: u64,
+        name_len: u32,
+        kernel_btf: u32,
+    }
+
+    /// `struct bpf_link_info`. `details` holds one of the `*LinkInfo` structs below.
+    struct LinkInfo {
+        kind: u32,
+        id: u32,
+        prog_id: u32,
+        reserved: u32,
+        details: [u64; 6],
+    }
+
+    /// `bpf_link_info.raw_tracepoint`, `.iter` up to its name.
+    struct NamedLinkInfo {
+        name: u64,
+        name_len: u32,
+        reserved: u32,
+    }
+
+    /// `bpf_link_info.tracing`.
+    struct TracingLinkInfo {
+        attach_type: u32,
+        target_obj_id: u32,
+        target_btf_id: u32,
+        reserved: u32,
+        cookie: u64,
+    }
+
+    /// `bpf_link_info.cgroup`.
+    struct CgroupLinkInfo {
+        cgroup_id: u64,
+        attach_type: u32,
+        reserved: u32,
+    }
+
+    /// `bpf_link_info.netns`, `.tcx`, `.netkit`, `.xdp` (which has no attach type).
+    struct NumberedLinkInfo {
+        number: u32,
+        attach_type: u32,
+    }
+
+    /// `bpf_link_info.kprobe_multi`.
+    struct KprobeMultiLinkInfo {
+        addrs: u64,
+        count: u32,
+        flags: u32,
+        missed: u64,
+        cookies: u64,
+    }
+
+    /// `bpf_link_info.uprobe_multi`.
+    struct UprobeMultiLinkInfo {
+        path: u64,
+        offsets: u64,
+        ref_ctr_offsets: u64,
+        cookies: u64,
+        path_size: u32,
+        count: u32,
+        flags: u32,
+        pid: u32,
+    }
+
+    /// `bpf_link_info.perf_event`; for kprobes the fields that follow `offset` are the address
+    /// and the missed runs.
+    struct PerfLinkInfo {
+        kind: u32,
+        reserved: u32,
+        name: u64,
+        name_len: u32,
+        offset: u32,
+        address: u64,
+        missed: u64,
+        cookie: u64,
+    }
+
+    /// `struct perf_event_attr` up to `PERF_ATTR_SIZE_VER5` (4.1).
+    struct PerfEvent {
+        kind: u32,
+        size: u32,
+        config: u64,
+        sample_period: u64,
+        sample_type: u64,
+        read_format: u64,
+        flags: u64,
+        wakeup: u32,
+        bp_type: u32,
+        config1: u64,
+        config2: u64,
+        branch_sample_type: u64,
+        sample_regs_user: u64,
+        sample_stack_user: u32,
+        clockid: i32,
+        sample_regs_intr: u64,
+        aux_watermark: u32,
+        sample_max_stack: u16,
+        reserved: u16,
+    }
+}
+
+/// Packs one of the `Link*` or `*LinkInfo` structs into the words that stand for the union.
+pub(crate) fn pack<T: IntoBytes + Immutable>(value: &T) -> [u64; 6] {
+    let mut words = [0; 6];
+    let bytes = value.as_bytes();
+    words.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
+    words
+}
+
+/// Reads one of the `*LinkInfo` structs out of the words that stand for the union.
+pub(crate) fn unpack<T: FromZeros + FromBytes + IntoBytes>(words: &[u64; 6]) -> T {
+    let mut value = T::new_zeroed();
+    let bytes = value.as_mut_bytes();
+    bytes.copy_from_slice(&words.as_bytes()[..bytes.len()]);
+    value
+}
+
+/// A name as the kernel keeps it: at most 15 bytes of `[A-Za-z0-9_.]`, others as `_`, and a NUL.
+pub(crate) fn object_name(name: &str) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    for (to, from) in bytes.iter_mut().take(15).zip(name.bytes()) {
+        *to = if from.is_ascii_alphanumeric() || from == b'.' {
+            from
+        } else {
+            b'_'
+        };
+    }
+    bytes
+}
+
+/// The text before the first NUL.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    let end = bytes
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+
+    /// Offsets and sizes as a C compiler gives them for `linux/bpf.h` of 7.3.
+    #[test]
+    fn layouts_are_the_headers() {
+        assert_eq!(offset_of!(MapCreate, map_name), 28);
+        assert_eq!(offset_of!(MapCreate, map_extra), 64);
+        assert_eq!(offset_of!(MapCreate, excl_prog_hash), 80);
+        assert_eq!(offset_of!(MapElement, key), 8);
+        assert_eq!(size_of::<MapElement>(), 32);
+        assert_eq!(offset_of!(MapBatch, elem_flags), 40);
+        assert_eq!(offset_of!(ProgLoad, prog_name), 48);
+        assert_eq!(offset_of!(ProgLoad, attach_btf_id), 108);
+        assert_eq!(offset_of!(ProgLoad, log_true_size), 140);
+        assert_eq!(size_of::<ProgLoad>(), 168);
+        assert_eq!(offset_of!(ProgAttach, expected_revision), 24);
+        assert_eq!(offset_of!(TestRun, ctx_in), 48);
+        assert_eq!(offset_of!(TestRun, batch_size), 72);
+        assert_eq!(offset_of!(ProgQuery, revision), 56);
+        assert_eq!(offset_of!(RawTracepoint, cookie), 16);
+        assert_eq!(size_of::<BtfLoad>(), 40);
+        assert_eq!(offset_of!(TaskQuery, probe_addr), 40);
+        assert_eq!(offset_of!(LinkCreate, options), 16);
+        assert_eq!(size_of::<LinkUprobeMulti>(), 48);
+        assert_eq!(offset_of!(LinkTracing, cookie), 8);
+        assert_eq!(size_of::<IteratorTarget>(), 16);
+        assert_eq!(size_of::<ProgInfo>(), 232);
+        assert_eq!(offset_of!(ProgInfo, run_time_ns), 192);
+        assert_eq!(size_of::<MapInfo>(), 104);
+        assert_eq!(size_of::<BtfInfo>(), 32);
+        assert_eq!(size_of::<LinkInfo>(), 64);
+        assert_eq!(size_of::<PerfLinkInfo>(), 48);
+        assert_eq!(size_of::<PerfEvent>(), 112);
+    }
+
+    #[test]
+    fn names_are_what_the_kernel_takes() {
+        assert_eq!(text(&object_name("a-b c.d_e")), "a_b_c.d_e");
+        assert_eq!(
+            text(&object_name("a_name_longer_than_it_keeps")),
+            "a_name_longer_t"
+        );
+        assert_eq!(text(&object_name("")), "");
+    }
+
+    #[test]
+    fn unions_pack_and_unpack() {
+        let info = CgroupLinkInfo {
+            cgroup_id: 7,
+            attach_type: 3,
+            reserved: 0,
+        };
+        let back: CgroupLinkInfo = unpack(&pack(&info));
+        assert_eq!((back.cgroup_id, back.attach_type), (7, 3));
+    }
+}

@@ -1,0 +1,279 @@
+//! The commands on links, iterators and raw tracepoints.
+
+use std::ffi::CString;
+
+use skep_abi::{AttachFlags, AttachType, CgroupIterOrder, Command};
+use skep_host::{
+    Errno, Error, IterFd, IterTarget, LinkCreate, LinkFd, LinkOptions, LinkTarget, ProgramFd,
+    Result,
+};
+
+use crate::{
+    LinuxHost,
+    attr::{self, pack},
+    cause::Subject,
+    files::Kind,
+    program::{describe, target_number},
+    sys::{SysResult, address, bpf, bpf_open},
+};
+
+/// `BPF_LINK_CREATE` without the error's dress: attaching gives it its own.
+pub(crate) fn create_raw(host: &LinuxHost, request: &LinkCreate<'_>) -> SysResult<LinkFd> {
+    let mut attr = attr::LinkCreate {
+        prog_fd: request.program.raw() as u32,
+        target: target_number(request.target),
+        attach_type: request.attach_type.raw(),
+        flags: request.flags,
+        ..Default::default()
+    };
+    // What the addresses below point to: either borrowed from `request` or owned here.
+    let symbols: Vec<u64>;
+    let iterator: [attr::IteratorTarget; 1];
+    match &request.options {
+        LinkOptions::PerfEvent { cookie } => {
+            attr.options = pack(&attr::LinkPerfEvent {
+                bpf_cookie: *cookie,
+            });
+        }
+        LinkOptions::Tracing {
+            target_btf_id,
+            cookie,
+        } => {
+            attr.options = pack(&attr::LinkTracing {
+                target_btf_id: *target_btf_id,
+                cookie: *cookie,
+                ..Default::default()
+            });
+        }
+        LinkOptions::Iterator(target) => {
+            if let Some(target) = iterator_target(target) {
+                iterator = [target];
+                attr.options = pack(&attr::LinkIterator {
+                    iter_info: address(&iterator),
+                    iter_info_len: size_of::<attr::IteratorTarget>() as u32,
+                    ..Default::default()
+                });
+            }
+        }
+        LinkOptions::Ordered {
+            relative,
+            expected_revision,
+        } => {
+            attr.options = pack(&attr::LinkOrdered {
+                relative: *relative,
+                expected_revision: *expected_revision,
+                ..Default::default()
+            });
+        }
+        LinkOptions::KprobeMulti {
+            symbols: names,
+            addresses,
+            cookies,
+            flags,
+        } => {
+            let count = if names.is_empty() {
+                addresses.len()
+            } else {
+                names.len()
+            };
+            if (!names.is_empty() && !addresses.is_empty())
+                || (!cookies.is_empty() && cookies.len() != count)
+            {
+                return Err(Errno::EINVAL);
+            }
+            symbols = names.iter().map(|name| name.as_ptr() as u64).collect();
+            attr.options = pack(&attr::LinkKprobeMulti {
+                flags: *flags,
+                cnt: count as u32,
+                syms: address(&symbols),
+                addrs: address(addresses),
+                cookies: address(cookies),
+            });
+        }
+        LinkOptions::UprobeMulti {
+            path,
+            offsets,
+            semaphores,
+            cookies,
+            pid,
+            flags,
+        } => {
+            let fits = |items: &[u64]| items.is_empty() || items.len() == offsets.len();
+            if !fits(semaphores) || !fits(cookies) {
+                return Err(Errno::EINVAL);
+            }
+            attr.options = pack(&attr::LinkUprobeMulti {
+                path: path.as_ptr() as u64,
+                offsets: address(offsets),
+                ref_ctr_offsets: address(semaphores),
+                cookies: address(cookies),
+                cnt: offsets.len() as u32,
+                flags: *flags,
+                pid: *pid,
+                path_fd: 0,
+            });
+        }
+        LinkOptions::Netfilter {
+            protocol_family,
+            hook,
+            priority,
+            flags,
+        } => {
+            attr.options = pack(&attr::LinkNetfilter {
+                pf: *protocol_family,
+                hooknum: *hook,
+                priority: *priority,
+                flags: *flags,
+            });
+        }
+        _ => {}
+    }
+    // SAFETY: every address in the options is of a slice or C string borrowed from `request`, or
+    // of `symbols` or `iterator`, which live to the end of this function; the command only reads
+    // them, and each count was derived from, or held against, its slice.
+    let fd = unsafe { bpf_open(Command::LinkCreate, &mut attr)? };
+    Ok(LinkFd::new(host.files().own(fd, Kind::Link)))
+}
+
+fn iterator_target(target: &IterTarget<'_>) -> Option<attr::IteratorTarget> {
+    let target = match target {
+        IterTarget::Map(map) => attr::IteratorTarget {
+            first: map.raw() as u32,
+            ..Default::default()
+        },
+        IterTarget::Process(pid) => attr::IteratorTarget {
+            second: *pid,
+            ..Default::default()
+        },
+        IterTarget::Thread(tid) => attr::IteratorTarget {
+            first: *tid,
+            ..Default::default()
+        },
+        IterTarget::Cgroup(cgroup) => attr::IteratorTarget {
+            first: CgroupIterOrder::DescendantsPre.raw(),
+            second: cgroup.raw() as u32,
+            third: 0,
+        },
+        _ => return None,
+    };
+    Some(target)
+}
+
+pub(crate) fn create(host: &LinuxHost, request: &LinkCreate<'_>) -> Result<LinkFd> {
+    create_raw(host, request).map_err(|errno| {
+        let object = describe(host, request.program);
+        host.failed(
+            Command::LinkCreate,
+            object,
+            errno,
+            Subject::Attach(request.attach_type),
+        )
+    })
+}
+
+pub(crate) fn update(
+    host: &LinuxHost,
+    link: &LinkFd,
+    program: &ProgramFd,
+    expected: Option<&ProgramFd>,
+) -> Result<()> {
+    let mut attr = attr::LinkUpdate {
+        link_fd: link.raw() as u32,
+        new_prog_fd: program.raw() as u32,
+        flags: if expected.is_some() {
+            AttachFlags::REPLACE.bits()
+        } else {
+            0
+        },
+        old_prog_fd: expected.map_or(0, |program| program.raw() as u32),
+    };
+    // SAFETY: the attribute carries no address.
+    match unsafe { bpf(Command::LinkUpdate, &mut attr) } {
+        Ok(_) => Ok(()),
+        Err(errno) => Err(link_failed(host, Command::LinkUpdate, link, errno)),
+    }
+}
+
+pub(crate) fn detach(host: &LinuxHost, link: &LinkFd) -> Result<()> {
+    let mut attr = attr::LinkDetach {
+        link_fd: link.raw() as u32,
+    };
+    // SAFETY: the attribute carries no address.
+    match unsafe { bpf(Command::LinkDetach, &mut attr) } {
+        Ok(_) => Ok(()),
+        Err(errno) => Err(link_failed(host, Command::LinkDetach, link, errno)),
+    }
+}
+
+pub(crate) fn iterate(host: &LinuxHost, link: &LinkFd) -> Result<IterFd> {
+    let mut attr = attr::IterCreate {
+        link_fd: link.raw() as u32,
+        flags: 0,
+    };
+    // SAFETY: the attribute carries no address.
+    match unsafe { bpf_open(Command::IterCreate, &mut attr) } {
+        Ok(fd) => Ok(IterFd::new(host.files().own(fd, Kind::Other))),
+        Err(errno) => Err(link_failed(host, Command::IterCreate, link, errno)),
+    }
+}
+
+fn link_failed(host: &LinuxHost, command: Command, link: &LinkFd, errno: Errno) -> Error {
+    let object = match crate::info::link(host, link) {
+        Ok(info) => format!("link {}", info.id),
+        Err(_) => format!("link descriptor {}", link.raw()),
+    };
+    host.failed(command, object, errno, Subject::None)
+}
+
+/// `BPF_RAW_TRACEPOINT_OPEN` without the error's dress.
+pub(crate) fn raw_tracepoint_raw(
+    host: &LinuxHost,
+    program: &ProgramFd,
+    name: Option<&str>,
+    cookie: u64,
+) -> SysResult<LinkFd> {
+    let name = name
+        .map(CString::new)
+        .transpose()
+        .map_err(|_| Errno::EINVAL)?;
+    let mut attr = attr::RawTracepoint {
+        name: name.as_ref().map_or(0, |name| name.as_ptr() as u64),
+        prog_fd: program.raw() as u32,
+        cookie,
+        ..Default::default()
+    };
+    // SAFETY: the name is null or a C string that lives through the call.
+    let fd = unsafe { bpf_open(Command::RawTracepointOpen, &mut attr)? };
+    Ok(LinkFd::new(host.files().own(fd, Kind::Link)))
+}
+
+pub(crate) fn raw_tracepoint(
+    host: &LinuxHost,
+    program: &ProgramFd,
+    name: Option<&str>,
+    cookie: u64,
+) -> Result<LinkFd> {
+    raw_tracepoint_raw(host, program, name, cookie).map_err(|errno| {
+        let object = describe(host, program);
+        let subject = match name {
+            Some(name) => Subject::RawTracepoint(name),
+            None => Subject::Attach(AttachType::TraceRawTp),
+        };
+        host.failed(Command::RawTracepointOpen, object, errno, subject)
+    })
+}
+
+/// A plain link's request, with no flags and no options.
+pub(crate) fn plain<'a>(
+    program: &'a ProgramFd,
+    target: LinkTarget<'a>,
+    attach_type: AttachType,
+) -> LinkCreate<'a> {
+    LinkCreate {
+        program,
+        target,
+        attach_type,
+        flags: 0,
+        options: LinkOptions::None,
+    }
+}

@@ -1,0 +1,140 @@
+//! Mapped memory: of maps and perf events, shared with the kernel, and of the kernel's BTF.
+
+use std::{
+    fs, io,
+    ops::Range,
+    os::fd::{AsRawFd, RawFd},
+    ptr::NonNull,
+    sync::atomic::{AtomicU32, AtomicU64},
+};
+
+use skep_host::{Access, Error, MapFd, Memory, Result};
+
+use crate::{
+    LinuxHost,
+    sys::{SysResult, last_errno},
+};
+
+/// A mapping of this process, unmapped when dropped.
+#[derive(Debug)]
+struct Mapping {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping is memory of the process and of no thread; it is only read through shared
+// references, or through atomics.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    fn new(fd: RawFd, offset: u64, len: usize, protection: i32, flags: i32) -> SysResult<Self> {
+        let offset = i64::try_from(offset).map_err(|_| skep_host::Errno::EINVAL)?;
+        // SAFETY: a new mapping at a place of the kernel's choice touches no existing memory.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, fd, offset) };
+        match NonNull::new(start.cast::<u8>()) {
+            Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => Ok(Self { start, len }),
+            _ => Err(last_errno()),
+        }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: `start` and `len` are of one mapping that `new` made, and nothing borrowed
+        // from it outlives `self`.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}
+
+/// Memory that the kernel writes to while we look at it.
+#[derive(Debug)]
+pub(crate) struct Shared(Mapping);
+
+impl Shared {
+    /// Maps `len` bytes of `fd` at `offset`.
+    pub(crate) fn new(fd: RawFd, offset: u64, len: usize, access: Access) -> SysResult<Self> {
+        let protection = match access {
+            Access::Read => libc::PROT_READ,
+            Access::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
+        };
+        Ok(Self(Mapping::new(
+            fd,
+            offset,
+            len,
+            protection,
+            libc::MAP_SHARED,
+        )?))
+    }
+}
+
+impl Memory for Shared {
+    fn words(&self) -> &[AtomicU32] {
+        // SAFETY: the mapping is page-aligned, `len` bytes long and lives as long as `self`;
+        // atomics may be changed by others, and any bytes are valid for them.
+        unsafe { std::slice::from_raw_parts(self.0.start.as_ptr().cast(), self.0.len / 4) }
+    }
+
+    fn long_words(&self) -> &[AtomicU64] {
+        // SAFETY: as in `words`.
+        unsafe { std::slice::from_raw_parts(self.0.start.as_ptr().cast(), self.0.len / 8) }
+    }
+
+    fn committed(&self, range: Range<usize>) -> &[u8] {
+        assert!(
+            range.start <= range.end && range.end <= self.0.len,
+            "{range:?} is not inside {} bytes of memory",
+            self.0.len
+        );
+        // SAFETY: the range was just held against the mapping, which lives as long as `self`. By
+        // the trait's contract the producer has published these bytes and leaves them alone
+        // until the caller's next position store.
+        unsafe { std::slice::from_raw_parts(self.0.start.as_ptr().add(range.start), range.len()) }
+    }
+
+    fn len(&self) -> usize {
+        self.0.len
+    }
+}
+
+/// A file of the kernel's that never changes.
+#[derive(Debug)]
+pub(crate) struct FileMap(Mapping);
+
+impl FileMap {
+    /// Maps `/sys/kernel/btf/vmlinux`, which is `len` bytes long. Since 6.16.
+    pub(crate) fn of_kernel_btf(file: &fs::File, len: usize) -> io::Result<Self> {
+        Mapping::new(file.as_raw_fd(), 0, len, libc::PROT_READ, libc::MAP_PRIVATE)
+            .map(Self)
+            .map_err(|errno| io::Error::from_raw_os_error(errno.0))
+    }
+}
+
+impl AsRef<[u8]> for FileMap {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: the mapping is `len` bytes of the kernel's BTF, which is constant as long as
+        // the kernel runs (only the kernel's own, never a module's, can be mapped).
+        unsafe { std::slice::from_raw_parts(self.0.start.as_ptr(), self.0.len) }
+    }
+}
+
+pub(crate) fn of_map(
+    host: &LinuxHost,
+    map: &MapFd,
+    offset: u64,
+    len: usize,
+    access: Access,
+) -> Result<Box<dyn Memory>> {
+    match Shared::new(map.raw(), offset, len, access) {
+        Ok(memory) => Ok(Box::new(memory)),
+        Err(errno) => {
+            let name = crate::map::describe(host, map);
+            Err(Error::system(
+                "map",
+                format!("{len} bytes of {name} at {offset:#x}"),
+                errno,
+            ))
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Perf events: how they are opened, and the output end of a perf event array.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use skep_host::{Access, Cause, Errno, Error, PerfOutput, Result};
+
+use crate::{
+    LinuxHost, attr,
+    files::Kind,
+    memory::Shared,
+    process,
+    sys::{self, PerfRequest, SysResult},
+};
+
+/// `PERF_TYPE_HARDWARE`.
+pub(crate) const TYPE_HARDWARE: u32 = 0;
+/// `PERF_TYPE_SOFTWARE`.
+pub(crate) const TYPE_SOFTWARE: u32 = 1;
+/// `PERF_TYPE_TRACEPOINT`.
+pub(crate) const TYPE_TRACEPOINT: u32 = 2;
+
+/// `PERF_COUNT_SW_CPU_CLOCK`.
+pub(crate) const SW_CPU_CLOCK: u64 = 0;
+/// `PERF_COUNT_SW_BPF_OUTPUT`.
+const SW_BPF_OUTPUT: u64 = 10;
+/// `PERF_SAMPLE_RAW`.
+const SAMPLE_RAW: u64 = 1 << 10;
+
+/// Bits of `perf_event_attr`'s flag word.
+pub(crate) const FLAG_DISABLED: u64 = 1 << 0;
+pub(crate) const FLAG_INHERIT: u64 = 1 << 1;
+pub(crate) const FLAG_FREQUENCY: u64 = 1 << 10;
+pub(crate) const FLAG_INHERIT_THREAD: u64 = 1 << 35;
+
+/// An event's attributes with its size set.
+pub(crate) fn attributes(kind: u32, config: u64) -> attr::PerfEvent {
+    attr::PerfEvent {
+        kind,
+        config,
+        size: size_of::<attr::PerfEvent>() as u32,
+        ..Default::default()
+    }
+}
+
+/// Whose and where: all processes on one CPU, or one thread on all CPUs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// All that runs on a CPU.
+    Cpu(u32),
+    /// One thread.
+    Thread(u32),
+}
+
+/// Opens an event.
+pub(crate) fn open(attr: &attr::PerfEvent, place: Place) -> SysResult<OwnedFd> {
+    let number = |number: u32| i32::try_from(number).map_err(|_| Errno::EINVAL);
+    match place {
+        Place::Cpu(cpu) => sys::perf_event_open(attr, -1, number(cpu)?),
+        Place::Thread(thread) => sys::perf_event_open(attr, number(thread)?, -1),
+    }
+}
+
+pub(crate) fn output(host: &LinuxHost, cpu: u32, pages: usize, wakeup: u32) -> Result<PerfOutput> {
+    let object = || format!("the perf output of CPU {cpu}");
+    if !pages.is_power_of_two() {
+        return Err(Error::Request {
+            object: object(),
+            reason: format!("its ring has {pages} pages, which is no power of two"),
+        });
+    }
+    let fail = |operation, errno| {
+        Error::system(operation, object(), errno).because(open_cause(host, errno))
+    };
+    let mut attr = attributes(TYPE_SOFTWARE, SW_BPF_OUTPUT);
+    attr.sample_type = SAMPLE_RAW;
+    attr.sample_period = 1;
+    attr.wakeup = wakeup;
+    let event = open(&attr, Place::Cpu(cpu)).map_err(|errno| fail("open", errno))?;
+    let len = pages
+        .checked_add(1)
+        .and_then(|pages| pages.checked_mul(sys::page_size()))
+        .ok_or_else(|| fail("map", Errno::EINVAL))?;
+    let memory = Shared::new(event.as_raw_fd(), 0, len, Access::ReadWrite).map_err(|errno| {
+        let cause = (errno == Errno::EPERM).then(|| Cause::Other {
+            what: "the ring is larger than kernel.perf_event_mlock_kb and the locked-memory limit allow"
+                .into(),
+            fix: "use fewer pages, or raise `sysctl kernel.perf_event_mlock_kb`".into(),
+        });
+        Error::system("map", object(), errno).because(cause)
+    })?;
+    sys::perf_request(&event, PerfRequest::Enable).map_err(|errno| fail("enable", errno))?;
+    Ok(PerfOutput {
+        event: host.files().own(event, Kind::Other),
+        memory: Box::new(memory),
+    })
+}
+
+/// Why an event could not be opened.
+pub(crate) fn open_cause(host: &LinuxHost, errno: Errno) -> Option<Cause> {
+    match errno {
+        Errno::EPERM | Errno::EACCES => {
+            let capabilities = process::capabilities();
+            if capabilities.is_some_and(|held| held.perfmon()) {
+                return crate::cause::lockdown(host, "perf events that could show kernel memory");
+            }
+            let value = process::sysctl("kernel.perf_event_paranoid");
+            match value.and_then(|value| value.parse::<i32>().ok()) {
+                Some(level) if level > -1 => Some(Cause::MissingCapability(vec!["CAP_PERFMON"])),
+                _ => None,
+            }
+        }
+        Errno::EMFILE | Errno::ENFILE => Some(Cause::Other {
+            what: "there are too many open files".into(),
+            fix: "raise the limit: `ulimit -n`".into(),
+        }),
+        Errno::ENOSYS => Some(Cause::KernelOption("CONFIG_PERF_EVENTS")),
+        _ => None,
+    }
+}

@@ -1,0 +1,199 @@
+//! What this process may do and what the system says of itself: capabilities, sysctls, mounts,
+//! CPU lists; and near names for those that do not exist.
+
+use std::{fs, path::PathBuf};
+
+/// The capabilities that this thread has in effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Capabilities(u64);
+
+/// A capability by bit and name.
+pub(crate) type Capability = (u32, &'static str);
+
+pub(crate) const NET_ADMIN: Capability = (12, "CAP_NET_ADMIN");
+pub(crate) const SYS_ADMIN: Capability = (21, "CAP_SYS_ADMIN");
+pub(crate) const SYS_RESOURCE: Capability = (24, "CAP_SYS_RESOURCE");
+pub(crate) const PERFMON: Capability = (38, "CAP_PERFMON");
+pub(crate) const BPF: Capability = (39, "CAP_BPF");
+
+impl Capabilities {
+    /// It has `capability`, or `CAP_SYS_ADMIN`, which stands for those split off from it.
+    pub(crate) fn covers(self, capability: Capability) -> bool {
+        self.has(capability) || (matches!(capability, PERFMON | BPF) && self.has(SYS_ADMIN))
+    }
+
+    /// It has just this one.
+    pub(crate) fn has(self, (bit, _): Capability) -> bool {
+        self.0 >> bit & 1 == 1
+    }
+
+    /// It may watch the whole system.
+    pub(crate) fn perfmon(self) -> bool {
+        self.covers(PERFMON)
+    }
+}
+
+/// This thread's capabilities; `None` where /proc does not say.
+pub(crate) fn capabilities() -> Option<Capabilities> {
+    let status = fs::read_to_string("/proc/thread-self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))?;
+    Some(Capabilities(u64::from_str_radix(line.trim(), 16).ok()?))
+}
+
+/// A sysctl's value, by its dotted name.
+pub(crate) fn sysctl(name: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/"))).ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// A mount of this process's namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mount {
+    /// Where.
+    pub(crate) point: PathBuf,
+    /// The file system's type.
+    pub(crate) kind: String,
+}
+
+/// What is mounted; empty where /proc does not say.
+pub(crate) fn mounts() -> Vec<Mount> {
+    parse_mounts(&fs::read_to_string("/proc/self/mounts").unwrap_or_default())
+}
+
+fn parse_mounts(text: &str) -> Vec<Mount> {
+    text.lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            let point = fields.next()?.replace("\\040", " ");
+            Some(Mount {
+                point: point.into(),
+                kind: fields.next()?.to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// The numbers of a list such as `0-3,8`, in order. `None` for anything else.
+pub(crate) fn parse_cpu_list(text: &str) -> Option<Vec<u32>> {
+    /// More CPUs than any kernel supports.
+    const LIMIT: u32 = 1 << 16;
+    let mut cpus = Vec::new();
+    for part in text.trim().split(',').filter(|part| !part.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        if first > last || last >= LIMIT || cpus.last().is_some_and(|&before| before >= first) {
+            return None;
+        }
+        cpus.extend(first..=last);
+    }
+    Some(cpus)
+}
+
+/// The names nearest to `wanted`, best first, at most three: those that it is part of, and those
+/// that a few edits make.
+pub(crate) fn near_names<'a>(
+    wanted: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Vec<String> {
+    let allowed = (wanted.len() / 3).clamp(1, 6);
+    let mut near: Vec<(usize, &str)> = names
+        .into_iter()
+        .filter_map(|name| {
+            let edits = distance(wanted, name, allowed);
+            let part = wanted.len() >= 4 && (name.contains(wanted) || wanted.contains(name));
+            match edits {
+                Some(edits) => Some((edits, name)),
+                None if part && name.len() >= 4 => {
+                    Some((allowed + name.len().abs_diff(wanted.len()), name))
+                }
+                None => None,
+            }
+        })
+        .collect();
+    near.sort();
+    near.into_iter()
+        .take(3)
+        .map(|(_, name)| name.to_owned())
+        .collect()
+}
+
+/// How many insertions, deletions and replacements lead from `a` to `b`, if at most `limit`.
+fn distance(a: &str, b: &str, limit: usize) -> Option<usize> {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len().abs_diff(b.len()) > limit {
+        return None;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    Some(row[b.len()]).filter(|&edits| edits <= limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_lists() {
+        assert_eq!(parse_cpu_list("0-1\n"), Some(vec![0, 1]));
+        assert_eq!(parse_cpu_list("0-1,4"), Some(vec![0, 1, 4]));
+        assert_eq!(parse_cpu_list("0"), Some(vec![0]));
+        assert_eq!(parse_cpu_list(""), Some(vec![]));
+        for bad in ["x", "3-1", "0-4294967295", "1,0", "0-", "-1"] {
+            assert_eq!(parse_cpu_list(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn near_names_come_best_first() {
+        let names = [
+            "sys_enter_open",
+            "sys_enter_openat",
+            "sys_exit_openat",
+            "sched_switch",
+        ];
+        assert_eq!(
+            near_names("sys_enter_opneat", names),
+            ["sys_enter_openat", "sys_enter_open", "sys_exit_openat"]
+        );
+        assert_eq!(near_names("sched_swich", names), ["sched_switch"]);
+        assert_eq!(near_names("qqq", names), [""; 0]);
+    }
+
+    #[test]
+    fn distances() {
+        assert_eq!(distance("kitten", "sitting", 5), Some(3));
+        assert_eq!(distance("kitten", "sitting", 2), None);
+        assert_eq!(distance("", "ab", 2), Some(2));
+    }
+
+    #[test]
+    fn mounts_parse() {
+        let text = "none /a\\040b bpf rw 0 0\ncgroup2 /sys/fs/cgroup cgroup2 rw 0 0\nbroken\n";
+        let mounts = parse_mounts(text);
+        assert_eq!(mounts.len(), 2);
+        assert_eq!(
+            mounts[0],
+            Mount {
+                point: "/a b".into(),
+                kind: "bpf".into()
+            }
+        );
+    }
+
+    #[test]
+    fn capabilities_of_sys_admin() {
+        let admin = Capabilities(1 << 21);
+        assert!(admin.covers(BPF) && admin.perfmon());
+        assert!(!admin.has(BPF) && !admin.covers(NET_ADMIN));
+    }
+}

@@ -1,0 +1,385 @@
+//! The commands on programs: load with the whole log on failure, attach, query, test-run.
+
+use std::{ffi::CString, os::fd::OwnedFd};
+
+use skep_abi::{Command, ProgLoadFlags};
+use skep_host::{
+    AttachTarget, Errno, Error, LinkTarget, LoadedProgram, LogLevel, MapFd, ProgramAttach,
+    ProgramFd, ProgramLoad, ProgramQuery, QueryAnswer, Result, TestRun, TestRunOutcome,
+};
+
+use crate::{
+    LinuxHost, attr,
+    cause::Subject,
+    files::Kind,
+    log::{self, LogBuffer},
+    sys::{SysResult, address, address_mut, bpf, bpf_open},
+};
+
+/// Bytes of an instruction.
+const INSTRUCTION: usize = 8;
+
+pub(crate) fn load(host: &LinuxHost, request: &ProgramLoad<'_>) -> Result<LoadedProgram> {
+    let prepared = Prepared::new(request)?;
+    let refused = match request.log_level {
+        LogLevel::OnFailure => match prepared.load(0, None) {
+            Ok((fd, _)) => return Ok(loaded(host, fd, String::new())),
+            Err((errno, _)) => errno,
+        },
+        LogLevel::Verbose | LogLevel::States => Errno::EINVAL,
+    };
+    let level = match request.log_level {
+        LogLevel::OnFailure => log::LEVEL_PATH,
+        LogLevel::Verbose => log::LEVEL_PATH | log::LEVEL_STATISTICS,
+        LogLevel::States => log::LEVEL_STATES | log::LEVEL_STATISTICS,
+    };
+    let outcome = log::whole(|buffer| prepared.load(level, Some(buffer)));
+    match outcome {
+        Ok((fd, text)) => {
+            let text = if request.log_level == LogLevel::OnFailure {
+                String::new()
+            } else {
+                text
+            };
+            Ok(loaded(host, fd, text))
+        }
+        Err((errno, text)) => {
+            // A log that could not be given must not hide what the load itself answered.
+            let errno = if text.is_empty() && request.log_level == LogLevel::OnFailure {
+                refused
+            } else {
+                errno
+            };
+            Err(load_error(host, request, errno, text))
+        }
+    }
+}
+
+fn loaded(host: &LinuxHost, fd: OwnedFd, log: String) -> LoadedProgram {
+    LoadedProgram {
+        fd: ProgramFd::new(host.files().own(fd, Kind::Program)),
+        log,
+    }
+}
+
+fn load_error(host: &LinuxHost, request: &ProgramLoad<'_>, errno: Errno, log: String) -> Error {
+    let subject = Subject::Program {
+        program_type: request.program_type,
+        attach_type: request.expected_attach_type,
+        log: &log,
+    };
+    let cause = host.cause(Command::ProgLoad, errno, subject);
+    let error = if log.is_empty() {
+        Error::command(
+            Command::ProgLoad,
+            format!("program `{}`", request.name),
+            errno,
+        )
+    } else {
+        Error::Verifier {
+            program: request.name.to_owned(),
+            errno,
+            log,
+            cause: None,
+        }
+    };
+    error.because(cause)
+}
+
+/// A load request in the kernel's layout, with what its addresses point to.
+struct Prepared<'a> {
+    attr: attr::ProgLoad,
+    license: CString,
+    /// What the other addresses point to is borrowed for as long as this lives.
+    request: &'a ProgramLoad<'a>,
+}
+
+impl<'a> Prepared<'a> {
+    fn new(request: &'a ProgramLoad<'a>) -> Result<Self> {
+        let refuse = |reason: String| Error::Request {
+            object: format!("program `{}`", request.name),
+            reason,
+        };
+        let count = |bytes: &[u8], record: usize, what: &str| {
+            if record == 0 || bytes.len() % record != 0 {
+                let len = bytes.len();
+                return Err(refuse(format!(
+                    "{len} bytes of {what} are no multiple of {record}"
+                )));
+            }
+            u32::try_from(bytes.len() / record).map_err(|_| refuse(format!("too many {what}")))
+        };
+        let license = CString::new(request.license)
+            .map_err(|_| refuse("its licence has a zero byte in it".into()))?;
+        let mut flags = request.flags;
+        if request.token.is_some() {
+            flags |= ProgLoadFlags::TOKEN_FD;
+        }
+        let mut attr = attr::ProgLoad {
+            prog_type: request.program_type.raw(),
+            insn_cnt: count(request.instructions, INSTRUCTION, "instructions")?,
+            insns: address(request.instructions),
+            kern_version: request.kernel_version,
+            prog_flags: flags.bits(),
+            prog_name: attr::object_name(request.name),
+            prog_ifindex: request.ifindex,
+            expected_attach_type: request.expected_attach_type.map_or(0, |kind| kind.raw()),
+            attach_btf_id: request.attach_btf_id,
+            attach_prog_fd: match request.attach_target {
+                Some(AttachTarget::Program(program)) => program.raw() as u32,
+                Some(AttachTarget::Module(btf)) => btf.raw() as u32,
+                None => 0,
+            },
+            fd_array: address(request.fd_array),
+            prog_token_fd: request.token.map_or(0, |token| token.raw()),
+            ..Default::default()
+        };
+        if let Some(btf) = request.btf {
+            attr.prog_btf_fd = btf.btf.raw() as u32;
+            if !btf.func_info.is_empty() {
+                let size = btf.func_info_record_size;
+                attr.func_info_rec_size = size;
+                attr.func_info = address(btf.func_info);
+                attr.func_info_cnt = count(btf.func_info, size as usize, "function records")?;
+            }
+            if !btf.line_info.is_empty() {
+                let size = btf.line_info_record_size;
+                attr.line_info_rec_size = size;
+                attr.line_info = address(btf.line_info);
+                attr.line_info_cnt = count(btf.line_info, size as usize, "line records")?;
+            }
+        }
+        Ok(Self {
+            attr,
+            license,
+            request,
+        })
+    }
+
+    /// One load; beside the outcome, the log's true size as far as the kernel says it.
+    fn load(
+        &self,
+        level: u32,
+        buffer: Option<&mut LogBuffer>,
+    ) -> Result<(OwnedFd, u32), (Errno, u32)> {
+        let mut attr = self.attr;
+        attr.license = self.license.as_ptr() as u64;
+        if let Some(buffer) = buffer {
+            attr.log_level = level;
+            attr.log_size = buffer.size();
+            attr.log_buf = buffer.address();
+        }
+        debug_assert_eq!(
+            attr.insn_cnt as usize * INSTRUCTION,
+            self.request.instructions.len()
+        );
+        // SAFETY: instructions, records, the descriptor array and the licence are borrowed or
+        // owned by `self` and as long as the counts beside them say (`new` derived each count
+        // from its slice; the verifier reads `fd_array` only, a bad index in it faults in the
+        // kernel's copy and answers EFAULT). The log is an exclusive buffer of `log_size` bytes.
+        match unsafe { bpf_open(Command::ProgLoad, &mut attr) } {
+            Ok(fd) => Ok((fd, attr.log_true_size)),
+            Err(errno) => Err((errno, attr.log_true_size)),
+        }
+    }
+}
+
+/// A target as the number that the attach commands take.
+pub(crate) fn target_number(target: LinkTarget<'_>) -> u32 {
+    match target {
+        LinkTarget::Device(index) => index,
+        LinkTarget::Cgroup(cgroup) => cgroup.raw() as u32,
+        LinkTarget::File(raw) => raw as u32,
+        LinkTarget::Map(map) => map.raw() as u32,
+        _ => 0,
+    }
+}
+
+fn attach_attr(request: &ProgramAttach<'_>) -> attr::ProgAttach {
+    attr::ProgAttach {
+        target: target_number(request.target),
+        attach_bpf_fd: request.program.map_or(0, |program| program.raw() as u32),
+        attach_type: request.attach_type.raw(),
+        attach_flags: request.flags.bits(),
+        replace_bpf_fd: request.replace.map_or(0, |program| program.raw() as u32),
+        relative: request.relative,
+        expected_revision: request.expected_revision,
+    }
+}
+
+/// `BPF_PROG_ATTACH` and `BPF_PROG_DETACH` without the error's dress, for holders too.
+pub(crate) fn attach_raw(command: Command, request: &ProgramAttach<'_>) -> SysResult<()> {
+    // SAFETY: the attribute carries no address.
+    unsafe { bpf(command, &mut attach_attr(request)) }.map(drop)
+}
+
+pub(crate) fn attach(
+    host: &LinuxHost,
+    command: Command,
+    request: &ProgramAttach<'_>,
+) -> Result<()> {
+    attach_raw(command, request).map_err(|errno| {
+        host.failed(
+            command,
+            format!("hook {}", request.attach_type.name()),
+            errno,
+            Subject::Attach(request.attach_type),
+        )
+    })
+}
+
+/// The program by name, for errors.
+pub(crate) fn describe(host: &LinuxHost, program: &ProgramFd) -> String {
+    match crate::info::program(host, program) {
+        Ok(info) if !info.name.is_empty() => format!("program `{}`", info.name),
+        Ok(info) => format!("program {}", info.id),
+        Err(_) => format!("program descriptor {}", program.raw()),
+    }
+}
+
+pub(crate) fn test_run(
+    host: &LinuxHost,
+    program: &ProgramFd,
+    run: &mut TestRun<'_>,
+) -> Result<TestRunOutcome> {
+    let size = |bytes: &[u8], what: &str| {
+        u32::try_from(bytes.len()).map_err(|_| Error::Request {
+            object: describe(host, program),
+            reason: format!("the test run's {what} is larger than 4 GiB"),
+        })
+    };
+    let mut attr = attr::TestRun {
+        prog_fd: program.raw() as u32,
+        data_size_in: size(run.data_in, "input")?,
+        data_size_out: size(run.data_out, "output")?,
+        data_in: address(run.data_in),
+        data_out: address_mut(run.data_out),
+        repeat: run.repeat,
+        ctx_size_in: size(run.context_in, "context")?,
+        ctx_size_out: size(run.context_out, "context output")?,
+        ctx_in: address(run.context_in),
+        ctx_out: address_mut(run.context_out),
+        flags: run.flags,
+        cpu: run.cpu,
+        batch_size: run.batch_size,
+        ..Default::default()
+    };
+    // SAFETY: the four buffers live through the call, and their lengths are passed.
+    match unsafe { bpf(Command::ProgTestRun, &mut attr) } {
+        Ok(_) => {}
+        // The program ran; only the copy of its output was cut short.
+        Err(Errno::ENOSPC) if attr.data_size_out as usize > run.data_out.len() => {}
+        Err(errno) => {
+            let object = describe(host, program);
+            return Err(host.failed(Command::ProgTestRun, object, errno, Subject::TestRun));
+        }
+    }
+    Ok(TestRunOutcome {
+        return_value: attr.retval,
+        duration: attr.duration,
+        data_out_size: attr.data_size_out,
+        context_out_size: attr.ctx_size_out,
+    })
+}
+
+pub(crate) fn query(host: &LinuxHost, query: &ProgramQuery<'_>) -> Result<QueryAnswer> {
+    let mut room = 64;
+    loop {
+        let mut programs = vec![0u32; room];
+        let mut links = vec![0u32; room];
+        let mut attr = attr::ProgQuery {
+            target: target_number(query.target),
+            attach_type: query.attach_type.raw(),
+            query_flags: query.flags.bits(),
+            prog_ids: address_mut(&mut programs),
+            link_ids: address_mut(&mut links),
+            count: room as u32,
+            ..Default::default()
+        };
+        // SAFETY: both arrays live through the call and have `count` elements.
+        let mut answer = unsafe { bpf(Command::ProgQuery, &mut attr) };
+        if answer == Err(Errno::EINVAL) {
+            // Link ids are tcx's and netkit's alone (6.6); the others refuse the field.
+            attr.link_ids = 0;
+            attr.count = room as u32;
+            // SAFETY: as above.
+            answer = unsafe { bpf(Command::ProgQuery, &mut attr) };
+        }
+        let count = attr.count as usize;
+        match answer {
+            Ok(_) if count <= room => {
+                programs.truncate(count);
+                links.truncate(count);
+                let flags = attr.attach_flags;
+                return Ok(QueryAnswer {
+                    programs,
+                    links,
+                    flags,
+                    revision: attr.revision,
+                });
+            }
+            Ok(_) | Err(Errno::ENOSPC) if room < 1 << 20 => room = count.max(room * 2),
+            Ok(_) => room = 1 << 20,
+            Err(errno) => {
+                let object = format!("hook {}", query.attach_type.name());
+                let subject = Subject::Attach(query.attach_type);
+                return Err(host.failed(Command::ProgQuery, object, errno, subject));
+            }
+        }
+    }
+}
+
+pub(crate) fn bind_map(host: &LinuxHost, program: &ProgramFd, map: &MapFd) -> Result<()> {
+    let mut attr = attr::BindMap {
+        prog_fd: program.raw() as u32,
+        map_fd: map.raw() as u32,
+        flags: 0,
+    };
+    // SAFETY: the attribute carries no address.
+    match unsafe { bpf(Command::ProgBindMap, &mut attr) } {
+        Ok(_) => Ok(()),
+        Err(errno) => {
+            let object = describe(host, program);
+            Err(host.failed(Command::ProgBindMap, object, errno, Subject::None))
+        }
+    }
+}
+
+pub(crate) fn stream_read(
+    host: &LinuxHost,
+    program: &ProgramFd,
+    stream: u32,
+    buffer: &mut [u8],
+) -> Result<usize> {
+    let mut attr = attr::StreamRead {
+        stream_buf: address_mut(buffer),
+        stream_buf_len: u32::try_from(buffer.len()).unwrap_or(u32::MAX),
+        stream_id: stream,
+        prog_fd: program.raw() as u32,
+        ..Default::default()
+    };
+    // SAFETY: the kernel writes at most `stream_buf_len` bytes to a buffer at least as long.
+    match unsafe { bpf(Command::ProgStreamReadByFd, &mut attr) } {
+        Ok(read) => Ok(usize::try_from(read).unwrap_or(0)),
+        Err(errno) => {
+            let object = describe(host, program);
+            Err(host.failed(Command::ProgStreamReadByFd, object, errno, Subject::None))
+        }
+    }
+}
+
+pub(crate) fn assoc_struct_ops(host: &LinuxHost, program: &ProgramFd, map: &MapFd) -> Result<()> {
+    let mut attr = attr::AssocStructOps {
+        map_fd: map.raw() as u32,
+        prog_fd: program.raw() as u32,
+        flags: 0,
+    };
+    // SAFETY: the attribute carries no address.
+    match unsafe { bpf(Command::ProgAssocStructOps, &mut attr) } {
+        Ok(_) => Ok(()),
+        Err(errno) => {
+            let object = describe(host, program);
+            Err(host.failed(Command::ProgAssocStructOps, object, errno, Subject::None))
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What map types, program types and hooks ask of a kernel and a process, beyond what
+//! `skep-abi` says of versions: build options and capabilities.
+
+use skep_abi::{AttachType, KernelVersion, MapType, ProgramType};
+use skep_host::{AttachPoint, Cause};
+
+use crate::{
+    LinuxHost,
+    cause::too_old,
+    process::{BPF, Capability, NET_ADMIN, PERFMON},
+};
+
+/// What something needs of the kernel.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Requirement {
+    /// All of these options.
+    pub(crate) options: &'static [&'static str],
+    /// At least this version.
+    pub(crate) since: Option<KernelVersion>,
+}
+
+impl Requirement {
+    const fn options(options: &'static [&'static str]) -> Self {
+        Self {
+            options,
+            since: None,
+        }
+    }
+
+    const fn since(major: u8, minor: u8, options: &'static [&'static str]) -> Self {
+        Self {
+            options,
+            since: Some(KernelVersion::new(major, minor)),
+        }
+    }
+
+    /// The first thing that this kernel lacks, as far as it can be known.
+    pub(crate) fn lacking(&self, host: &LinuxHost, what: &str) -> Option<Cause> {
+        if let Some(since) = self.since
+            && let Some(cause) = too_old(host, what, since)
+        {
+            return Some(cause);
+        }
+        let config = host.kernel_config().ok()?;
+        let option = self.options.iter().find(|option| !config.is_set(option))?;
+        Some(Cause::KernelOption(option))
+    }
+}
+
+/// The options behind a program type.
+pub(crate) fn of_program(program_type: ProgramType) -> Requirement {
+    Requirement::options(match program_type {
+        ProgramType::Kprobe
+        | ProgramType::Tracepoint
+        | ProgramType::PerfEvent
+        | ProgramType::RawTracepoint
+        | ProgramType::RawTracepointWritable => &["CONFIG_BPF_EVENTS"],
+        ProgramType::Tracing | ProgramType::Ext => &["CONFIG_DEBUG_INFO_BTF"],
+        ProgramType::StructOps => &["CONFIG_BPF_JIT", "CONFIG_DEBUG_INFO_BTF"],
+        ProgramType::Lsm => &["CONFIG_BPF_LSM", "CONFIG_DEBUG_INFO_BTF"],
+        ProgramType::CgroupSkb
+        | ProgramType::CgroupSock
+        | ProgramType::CgroupSockAddr
+        | ProgramType::CgroupDevice
+        | ProgramType::CgroupSysctl
+        | ProgramType::CgroupSockopt
+        | ProgramType::SockOps => &["CONFIG_CGROUP_BPF"],
+        ProgramType::LwtIn | ProgramType::LwtOut | ProgramType::LwtXmit => &["CONFIG_LWTUNNEL_BPF"],
+        ProgramType::LwtSeg6local => &["CONFIG_IPV6_SEG6_BPF"],
+        ProgramType::LircMode2 => &["CONFIG_BPF_LIRC_MODE2"],
+        ProgramType::Netfilter => &["CONFIG_NETFILTER_BPF_LINK"],
+        _ => &["CONFIG_BPF_SYSCALL"],
+    })
+}
+
+/// The options behind a map type.
+pub(crate) fn of_map(map_type: MapType) -> Requirement {
+    Requirement::options(match map_type {
+        MapType::PerfEventArray | MapType::StackTrace => &["CONFIG_PERF_EVENTS"],
+        MapType::CgroupArray | MapType::CgrpStorage => &["CONFIG_CGROUPS"],
+        MapType::CgroupStorage | MapType::PercpuCgroupStorage => &["CONFIG_CGROUP_BPF"],
+        MapType::Xskmap => &["CONFIG_XDP_SOCKETS"],
+        MapType::Sockmap | MapType::Sockhash => &["CONFIG_BPF_SYSCALL", "CONFIG_INET"],
+        MapType::InodeStorage => &["CONFIG_BPF_LSM"],
+        MapType::StructOps => &["CONFIG_BPF_JIT"],
+        _ => &["CONFIG_BPF_SYSCALL"],
+    })
+}
+
+/// What a hook needs beside its program type.
+pub(crate) fn of_point(point: &AttachPoint<'_>) -> Option<Requirement> {
+    Some(match point {
+        AttachPoint::Tracepoint {
+            category, cookie, ..
+        } => {
+            let options: &[_] = if category == "syscalls" {
+                &["CONFIG_FTRACE_SYSCALLS"]
+            } else {
+                &["CONFIG_BPF_EVENTS"]
+            };
+            match cookie {
+                Some(1..) => Requirement {
+                    options,
+                    since: Some(KernelVersion::new(5, 15)),
+                },
+                _ => Requirement::options(options),
+            }
+        }
+        AttachPoint::RawTracepoint {
+            cookie: Some(1..), ..
+        } => Requirement::since(6, 10, &[]),
+        AttachPoint::Tracing {
+            cookie: Some(1..), ..
+        } => Requirement::since(6, 0, &[]),
+        AttachPoint::Uprobe { .. } => Requirement::options(&["CONFIG_UPROBE_EVENTS"]),
+        AttachPoint::Xdp { .. } => Requirement::since(5, 9, &[]),
+        AttachPoint::Tcx { .. } => Requirement::since(6, 6, &["CONFIG_NET_XGRESS"]),
+        AttachPoint::Iterator(_) => Requirement::since(5, 8, &[]),
+        _ => return None,
+    })
+}
+
+/// The capabilities that loading a program of this type takes.
+pub(crate) fn program_capabilities(program_type: ProgramType) -> &'static [Capability] {
+    match program_type {
+        ProgramType::SocketFilter => &[BPF],
+        ProgramType::Kprobe
+        | ProgramType::Tracepoint
+        | ProgramType::PerfEvent
+        | ProgramType::RawTracepoint
+        | ProgramType::RawTracepointWritable
+        | ProgramType::Tracing
+        | ProgramType::Lsm
+        | ProgramType::StructOps
+        | ProgramType::Ext => &[BPF, PERFMON],
+        ProgramType::Syscall | ProgramType::SkReuseport => &[BPF],
+        _ => &[BPF, NET_ADMIN],
+    }
+}
+
+/// The capabilities that creating a map of this type takes.
+pub(crate) fn map_capabilities(map_type: MapType) -> &'static [Capability] {
+    match map_type {
+        MapType::Sockmap
+        | MapType::Sockhash
+        | MapType::Devmap
+        | MapType::DevmapHash
+        | MapType::Xskmap => &[BPF, NET_ADMIN],
+        _ => &[BPF],
+    }
+}
+
+/// The capabilities that attaching as this takes.
+pub(crate) fn attach_capabilities(attach_type: AttachType) -> &'static [Capability] {
+    match attach_type {
+        AttachType::TraceRawTp
+        | AttachType::TraceFentry
+        | AttachType::TraceFexit
+        | AttachType::ModifyReturn
+        | AttachType::LsmMac
+        | AttachType::TraceIter
+        | AttachType::PerfEvent
+        | AttachType::TraceKprobeMulti
+        | AttachType::TraceUprobeMulti
+        | AttachType::TraceKprobeSession
+        | AttachType::TraceUprobeSession => &[BPF, PERFMON],
+        _ => &[NET_ADMIN],
+    }
+}
+
+/// The program is called by a patched kernel or BPF function.
+pub(crate) fn trampoline(program_type: ProgramType, attach_type: Option<AttachType>) -> bool {
+    match program_type {
+        ProgramType::Lsm | ProgramType::Ext => true,
+        ProgramType::Tracing => !matches!(
+            attach_type,
+            Some(AttachType::TraceRawTp | AttachType::TraceIter)
+        ),
+        _ => false,
+    }
+}

@@ -1,0 +1,296 @@
+//! System calls: `bpf(2)`, and the few others that BPF's hooks need.
+//!
+//! Everything above speaks in owned descriptors and [`Errno`]; raw numbers and pointers stay
+//! here and in the attribute structs of [`attr`](crate::attr).
+
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+};
+
+use skep_abi::Command;
+use skep_host::Errno;
+use zerocopy::{FromBytes, IntoBytes};
+
+/// What a system call gives: a value, or the kernel's errno.
+pub(crate) type SysResult<T> = std::result::Result<T, Errno>;
+
+/// `PERF_FLAG_FD_CLOEXEC`.
+const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 1 << 3;
+
+/// How often a program load is asked again when a signal broke the verifier off.
+const LOAD_ATTEMPTS: u32 = 32;
+
+/// The errno of the last failed call of this thread.
+pub(crate) fn last_errno() -> Errno {
+    errno_of(&io::Error::last_os_error())
+}
+
+/// The errno behind an I/O error; `EIO` for one that the standard library made up.
+pub(crate) fn errno_of(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno)
+}
+
+/// The address of `bytes` as the kernel takes it: null when there are none.
+pub(crate) fn address<T>(items: &[T]) -> u64 {
+    if items.is_empty() {
+        0
+    } else {
+        items.as_ptr() as u64
+    }
+}
+
+/// The address of `bytes` for the kernel to write to: null when there are none.
+pub(crate) fn address_mut<T>(items: &mut [T]) -> u64 {
+    if items.is_empty() {
+        0
+    } else {
+        items.as_mut_ptr() as u64
+    }
+}
+
+/// Runs a `bpf(2)` command and gives its non-negative answer.
+///
+/// The whole of `attr` is passed. A kernel that knows a shorter one accepts it as long as the
+/// fields it does not know are zero, which is what unset fields are.
+///
+/// Interrupted calls are asked again; so is a load whose verification a signal broke off
+/// (`EAGAIN`), a bounded number of times.
+///
+/// # Safety
+/// Every address in `attr` must be null or point to memory that is valid for what the command
+/// reads and writes there, for as long as the call lasts.
+pub(crate) unsafe fn bpf<A: IntoBytes + FromBytes>(
+    command: Command,
+    attr: &mut A,
+) -> SysResult<i32> {
+    let mut attempts = 0;
+    loop {
+        // SAFETY: `attr` is a live, exclusive, fully initialised buffer of the size passed, in
+        // which any bytes are valid for `A` (`FromBytes`), so the kernel may write to it; what
+        // its addresses point to is the caller's promise.
+        let answer = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                libc::c_long::from(command.raw()),
+                std::ptr::from_mut(attr),
+                size_of::<A>(),
+            )
+        };
+        if let Ok(answer) = i32::try_from(answer)
+            && answer >= 0
+        {
+            return Ok(answer);
+        }
+        let errno = last_errno();
+        attempts += 1;
+        let again = match errno {
+            Errno::EINTR => true,
+            Errno::EAGAIN => command == Command::ProgLoad && attempts < LOAD_ATTEMPTS,
+            _ => false,
+        };
+        if !again {
+            return Err(errno);
+        }
+    }
+}
+
+/// Runs a `bpf(2)` command that opens something.
+///
+/// # Safety
+/// As for [`bpf`]; and `command` must be one that answers with a new descriptor.
+pub(crate) unsafe fn bpf_open<A: IntoBytes + FromBytes>(
+    command: Command,
+    attr: &mut A,
+) -> SysResult<OwnedFd> {
+    // SAFETY: the caller's promise.
+    let raw = unsafe { bpf(command, attr)? };
+    // SAFETY: the command just opened `raw` for us alone (the caller's promise).
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Turns a call's `-1` into an errno.
+pub(crate) fn check(answer: libc::c_int) -> SysResult<libc::c_int> {
+    if answer < 0 {
+        Err(last_errno())
+    } else {
+        Ok(answer)
+    }
+}
+
+/// A new descriptor, closed on exec, of the file behind `raw`.
+pub(crate) fn duplicate(raw: RawFd) -> SysResult<OwnedFd> {
+    // SAFETY: takes and gives plain numbers.
+    let copy = check(unsafe { libc::fcntl(raw, libc::F_DUPFD_CLOEXEC, 0) })?;
+    // SAFETY: the call just opened `copy` for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Opens `path` with `flags` and `O_CLOEXEC`.
+pub(crate) fn open(path: &CStr, flags: libc::c_int) -> SysResult<OwnedFd> {
+    // SAFETY: `path` ends in NUL and outlives the call.
+    let raw = check(unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC) })?;
+    // SAFETY: the call just opened `raw` for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Reads up to `buffer.len()` bytes; an interrupted read is asked again.
+pub(crate) fn read(raw: RawFd, buffer: &mut [u8]) -> SysResult<usize> {
+    loop {
+        // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
+        let got = unsafe { libc::read(raw, buffer.as_mut_ptr().cast(), buffer.len()) };
+        if let Ok(got) = usize::try_from(got) {
+            return Ok(got);
+        }
+        match last_errno() {
+            Errno::EINTR => {}
+            errno => return Err(errno),
+        }
+    }
+}
+
+/// What can be asked of a perf event; each request takes its argument by value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PerfRequest {
+    /// `PERF_EVENT_IOC_ENABLE`.
+    Enable,
+    /// `PERF_EVENT_IOC_DISABLE`.
+    Disable,
+    /// `PERF_EVENT_IOC_SET_BPF`, with the program's descriptor.
+    SetBpf(RawFd),
+}
+
+/// Asks something of a perf event.
+pub(crate) fn perf_request(event: &OwnedFd, request: PerfRequest) -> SysResult<()> {
+    let (number, argument): (libc::c_ulong, _) = match request {
+        PerfRequest::Enable => (0x2400, 0),
+        PerfRequest::Disable => (0x2401, 0),
+        PerfRequest::SetBpf(program) => (0x4004_2408, program),
+    };
+    // SAFETY: these requests take their argument by value; a descriptor of something else than
+    // a perf event answers ENOTTY.
+    check(unsafe { libc::ioctl(event.as_raw_fd(), number as _, argument) }).map(drop)
+}
+
+/// A file system of type `kind`, mounted nowhere: a descriptor of its root.
+///
+/// It needs `CAP_SYS_ADMIN` and Linux 5.2, and leaves the mount table as it is.
+pub(crate) fn detached_mount(kind: &CStr) -> SysResult<OwnedFd> {
+    const FSOPEN_CLOEXEC: libc::c_long = 1;
+    const FSMOUNT_CLOEXEC: libc::c_long = 1;
+    const FSCONFIG_CMD_CREATE: libc::c_long = 6;
+
+    // SAFETY: `kind` ends in NUL and outlives the call.
+    let context = unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) };
+    let context = owned(context)?;
+    // SAFETY: this sub-command takes no key and no value.
+    let created = unsafe {
+        libc::syscall(
+            libc::SYS_fsconfig,
+            context.as_raw_fd(),
+            FSCONFIG_CMD_CREATE,
+            std::ptr::null::<u8>(),
+            std::ptr::null::<u8>(),
+            0,
+        )
+    };
+    if created < 0 {
+        return Err(last_errno());
+    }
+    // SAFETY: takes and gives plain numbers.
+    owned(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, 0) })
+}
+
+/// Owns the descriptor that a raw system call answered with.
+fn owned(answer: libc::c_long) -> SysResult<OwnedFd> {
+    match RawFd::try_from(answer) {
+        // SAFETY: callers pass the answer of a call that opens a descriptor for us alone.
+        Ok(raw) if raw >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(raw) }),
+        _ => Err(last_errno()),
+    }
+}
+
+/// `perf_event_open(2)`, closed on exec.
+pub(crate) fn perf_event_open<A: IntoBytes + zerocopy::Immutable>(
+    attr: &A,
+    pid: libc::pid_t,
+    cpu: i32,
+) -> SysResult<OwnedFd> {
+    // SAFETY: the kernel reads the `size` bytes that `attr` says it has, which are its own; the
+    // addresses an attribute may carry (a uprobe's path) are read as C strings, and callers
+    // keep those alive.
+    let raw = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            std::ptr::from_ref(attr),
+            pid,
+            cpu,
+            -1,
+            PERF_FLAG_FD_CLOEXEC,
+        )
+    };
+    owned(raw)
+}
+
+/// Attaches (`Some`) or takes off (`None`) a socket's filter program.
+pub(crate) fn socket_filter(socket: RawFd, program: Option<RawFd>) -> SysResult<()> {
+    let (option, value) = match program {
+        Some(raw) => (libc::SO_ATTACH_BPF, raw),
+        None => (libc::SO_DETACH_BPF, 0),
+    };
+    // SAFETY: the option's value is one int, and its size is passed.
+    check(unsafe {
+        libc::setsockopt(
+            socket,
+            libc::SOL_SOCKET,
+            option,
+            std::ptr::from_ref(&value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    })
+    .map(drop)
+}
+
+/// The index of a network device, 0 never.
+pub(crate) fn device_index(name: &CStr) -> SysResult<u32> {
+    // SAFETY: `name` ends in NUL and outlives the call.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(last_errno()),
+        index => Ok(index),
+    }
+}
+
+/// Bytes of a page.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: asks a number and gives one.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
+/// The kernel's release, such as `6.12.107-cloud-amd64`.
+pub(crate) fn release() -> SysResult<String> {
+    let mut names = std::mem::MaybeUninit::<libc::utsname>::zeroed();
+    // SAFETY: the call fills the struct it is given; all-zero bytes are a valid utsname.
+    let names = unsafe {
+        check(libc::uname(names.as_mut_ptr()))?;
+        names.assume_init()
+    };
+    let bytes: Vec<u8> = names
+        .release
+        .iter()
+        .map(|&c| c as u8)
+        .take_while(|&c| c != 0)
+        .collect();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The soft limit of locked memory, in bytes.
+pub(crate) fn memlock_limit() -> Option<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the call fills the struct it is given.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) }).ok()?;
+    Some(limit.rlim_cur)
+}
