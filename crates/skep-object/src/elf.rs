@@ -1,6 +1,8 @@
 //! The ELF file as plain tables: sections, symbols and relocations of an `EM_BPF` relocatable,
 //! checked once here so that everything after reads infallible values.
 
+use std::collections::BTreeMap;
+
 use object::{
     Endianness, SectionIndex,
     elf::{self, FileHeader64},
@@ -35,6 +37,16 @@ pub(crate) struct Section<'data> {
 impl Section<'_> {
     pub(crate) fn place(&self, offset: u64) -> Place {
         Place::new(self.name, offset)
+    }
+
+    /// The 64-bit number in place, which is what a relocation of data adds to its symbol.
+    pub(crate) fn addend(&self, offset: u64, endian: Endian) -> u64 {
+        let bytes = usize::try_from(offset).ok().and_then(|at| self.data.get(at..)?.first_chunk());
+        match (bytes, endian) {
+            (Some(bytes), Endian::Little) => u64::from_le_bytes(*bytes),
+            (Some(bytes), Endian::Big) => u64::from_be_bytes(*bytes),
+            (None, _) => 0,
+        }
     }
 
     pub(crate) fn malformed(&self, offset: u64, problem: impl Into<String>) -> Error {
@@ -114,6 +126,10 @@ pub(crate) struct Elf<'data> {
     pub(crate) endian: Endian,
     pub(crate) sections: Vec<Section<'data>>,
     pub(crate) symbols: Vec<Symbol<'data>>,
+    /// The first section of each name.
+    by_name: BTreeMap<&'data str, usize>,
+    /// The symbols of each section.
+    by_section: BTreeMap<usize, Vec<usize>>,
 }
 
 type Header = FileHeader64<Endianness>;
@@ -162,7 +178,12 @@ impl<'data> Elf<'data> {
             },
             sections,
             symbols: Vec::new(),
+            by_name: BTreeMap::new(),
+            by_section: BTreeMap::new(),
         };
+        for (index, section) in file.sections.iter().enumerate() {
+            file.by_name.entry(section.name).or_insert(index);
+        }
         file.read_symbols(endianness, data, &table)?;
         file.read_relocations(endianness, data, &table)?;
         Ok(file)
@@ -170,10 +191,14 @@ impl<'data> Elf<'data> {
 
     /// The first section of this name, with its index.
     pub(crate) fn section(&self, name: &str) -> Option<(usize, &Section<'data>)> {
-        self.sections
-            .iter()
-            .enumerate()
-            .find(|(_, section)| section.name == name)
+        let index = *self.by_name.get(name)?;
+        Some((index, self.sections.get(index)?))
+    }
+
+    /// The symbols that are defined in a section.
+    pub(crate) fn symbols_of(&self, section: usize) -> impl Iterator<Item = &Symbol<'data>> {
+        let indices = self.by_section.get(&section).into_iter().flatten();
+        indices.filter_map(|index| self.symbols.get(*index))
     }
 
     fn read_symbols(
@@ -219,6 +244,9 @@ impl<'data> Elf<'data> {
             };
             let name = text(symbols.symbol_name(endianness, raw).map_err(at)?, &place)?;
             let visibility = raw.st_visibility();
+            if let SymbolHome::Section(section) = home {
+                self.by_section.entry(section).or_default().push(index);
+            }
             self.symbols.push(Symbol {
                 name: match (kind, home) {
                     (SymbolKind::Section, SymbolHome::Section(section)) if name.is_empty() => self

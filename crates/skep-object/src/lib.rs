@@ -20,11 +20,18 @@
 #![forbid(unsafe_code)]
 
 mod core;
+mod data;
 mod elf;
 mod error;
 mod ext;
+mod externs;
+mod functions;
 mod image;
+mod maps;
+mod names;
+mod object;
 mod options;
+mod references;
 mod section;
 mod source;
 mod spec;
@@ -37,6 +44,7 @@ pub use image::{
     AttachBtf, Image, ImageFunction, ImageMap, ImageProgram, InfoRecords, MapReference,
     MapReferenceKind, ModuleReference, Poisoned, SourceLine,
 };
+pub use object::Object;
 pub use options::{LinkOptions, MapOptions, ProgramOptions};
 pub use section::{AttachKind, SectionName};
 pub use spec::{
