@@ -138,4 +138,30 @@ pub enum Error {
         /// The type.
         id: TypeId,
     },
+    /// An edit asked for a type of another kind.
+    #[error("type {id} is not {expected}")]
+    WrongKind {
+        /// The type.
+        id: TypeId,
+        /// What it should have been.
+        expected: &'static str,
+    },
+    /// Something to be written is beyond what the format can hold.
+    #[error("{what} of type {id} does not fit into BTF")]
+    DoesNotFit {
+        /// The type.
+        id: TypeId,
+        /// What does not fit.
+        what: &'static str,
+    },
+    /// A type unfolds into more parts than any real one: structures nested in structures that
+    /// name them many times.
+    #[error("type {id} unfolds into too many parts")]
+    TooComplex {
+        /// The type.
+        id: TypeId,
+    },
+    /// The writer that output was written to refused it.
+    #[error("the output could not be written")]
+    Output(#[from] fmt::Error),
 }

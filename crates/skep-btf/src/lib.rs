@@ -36,6 +36,8 @@
 )]
 
 mod btf;
+mod builder;
+mod c;
 mod data;
 mod elements;
 mod error;
@@ -43,11 +45,15 @@ mod header;
 mod ids;
 mod kind;
 mod names;
+mod new_type;
+mod raw;
 mod resolve;
 mod types;
 mod walk;
 
 pub use btf::Btf;
+pub use builder::Builder;
+pub use c::{CDump, c_header};
 pub use data::BtfData;
 pub use elements::{Element, Elements, Enumerator, Member, Parameter, SectionEntry};
 pub use error::{Error, Place, Result};
@@ -55,6 +61,8 @@ pub use header::Endianness;
 pub use ids::{StringOffset, TypeId};
 pub use kind::KindTag;
 pub use names::{Candidates, Named, essential_name};
+pub use new_type::{NewMember, NewType};
+pub use raw::{RawDump, RawType};
 pub use types::{
     Array, Composite, DataSection, DeclTag, Enum, Function, FunctionLinkage, FunctionPrototype,
     Int, IntEncoding, Kind, Type, Variable, VariableLinkage,
