@@ -27,6 +27,7 @@ impl Insn {
     ///
     /// # Errors
     /// See [`DecodeError`]; [`DecodeError::EndOfProgram`] if `program` is not that long.
+    #[inline]
     pub fn decode_at(program: &[RawInsn], index: InsnIndex) -> Result<Self, DecodeError> {
         let rest = program.get(index.as_usize()..).unwrap_or_default();
         let (&raw, rest) = rest
@@ -67,15 +68,18 @@ pub struct DecodeProgram<'a> {
 impl Iterator for DecodeProgram<'_> {
     type Item = Result<(InsnIndex, Insn), DecodeError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let index = self.next;
         if index.as_usize() >= self.program.len() {
             return None;
         }
-        let decoded = Insn::decode_at(self.program, index);
-        let slots = decoded.as_ref().map_or(1, Insn::slots);
+        let (slots, item) = match Insn::decode_at(self.program, index) {
+            Ok(insn) => (insn.slots(), Ok((index, insn))),
+            Err(error) => (1, Err(error)),
+        };
         self.next = InsnIndex(index.0.saturating_add(slots));
-        Some(decoded.map(|insn| (index, insn)))
+        Some(item)
     }
 }
 

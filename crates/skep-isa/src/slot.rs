@@ -17,17 +17,20 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    #[inline]
     pub(crate) fn dst(self) -> Result<Reg> {
         let register = self.raw.dst;
         Reg::new(register).ok_or_else(|| self.no_register(Field::Dst, register))
     }
 
+    #[inline]
     pub(crate) fn src(self) -> Result<Reg> {
         let register = self.raw.src;
         Reg::new(register).ok_or_else(|| self.no_register(Field::Src, register))
     }
 
     /// The immediate or the source register, the other one being zero.
+    #[inline]
     pub(crate) fn operand(self) -> Result<Operand> {
         if self.raw.opcode & BPF_X == 0 {
             self.src_is_zero()?;
@@ -39,6 +42,7 @@ impl Slot {
     }
 
     /// The destination register, all else being zero.
+    #[inline]
     pub(crate) fn only_dst(self) -> Result<Reg> {
         self.src_is_zero()?;
         self.offset_is_zero()?;
@@ -46,47 +50,48 @@ impl Slot {
         self.dst()
     }
 
+    #[inline]
     pub(crate) fn registers_are_zero(self) -> Result<()> {
         self.dst_is_zero()?;
         self.src_is_zero()
     }
 
+    #[inline]
     pub(crate) fn dst_is_zero(self) -> Result<()> {
-        self.is_zero(Field::Dst)
+        self.is_zero(Field::Dst, i32::from(self.raw.dst))
     }
 
+    #[inline]
     pub(crate) fn src_is_zero(self) -> Result<()> {
-        self.is_zero(Field::Src)
+        self.is_zero(Field::Src, i32::from(self.raw.src))
     }
 
+    #[inline]
     pub(crate) fn offset_is_zero(self) -> Result<()> {
-        self.is_zero(Field::Offset)
+        self.is_zero(Field::Offset, i32::from(self.raw.offset))
     }
 
+    #[inline]
     pub(crate) fn imm_is_zero(self) -> Result<()> {
-        self.is_zero(Field::Imm)
+        self.is_zero(Field::Imm, self.raw.imm)
     }
 
-    fn is_zero(self, field: Field) -> Result<()> {
-        let value = self.value(field);
+    /// `value` is what `field` holds.
+    #[inline]
+    fn is_zero(self, field: Field, value: i32) -> Result<()> {
         if value == 0 {
             return Ok(());
         }
-        Err(DecodeError::ReservedField {
+        Err(self.reserved(field, value))
+    }
+
+    #[cold]
+    fn reserved(self, field: Field, value: i32) -> DecodeError {
+        DecodeError::ReservedField {
             index: self.index,
             opcode: self.raw.opcode,
             field,
             value,
-        })
-    }
-
-    fn value(self, field: Field) -> i32 {
-        match field {
-            Field::Opcode => i32::from(self.raw.opcode),
-            Field::Dst => i32::from(self.raw.dst),
-            Field::Src => i32::from(self.raw.src),
-            Field::Offset => i32::from(self.raw.offset),
-            Field::Imm => self.raw.imm,
         }
     }
 
@@ -96,7 +101,13 @@ impl Slot {
             index: self.index,
             opcode: self.raw.opcode,
             field,
-            value: self.value(field),
+            value: match field {
+                Field::Opcode => i32::from(self.raw.opcode),
+                Field::Dst => i32::from(self.raw.dst),
+                Field::Src => i32::from(self.raw.src),
+                Field::Offset => i32::from(self.raw.offset),
+                Field::Imm => self.raw.imm,
+            },
             expected,
         }
     }
