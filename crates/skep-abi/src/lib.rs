@@ -5,27 +5,53 @@
 //! (`cargo xtask generate abi`); what the headers do not say stands in the tables under `data`.
 //!
 //! ```
-//! use skep_abi::{KernelVersion, MapType};
+//! use skep_abi::{Helper, HelperAccess, KernelVersion, MapType, OrRaw, ProgramType};
 //!
+//! // Names both ways, numbers both ways, and since when.
 //! let map = MapType::from_name("ringbuf").unwrap();
 //! assert_eq!(map, MapType::from_name("BPF_MAP_TYPE_RINGBUF").unwrap());
-//! assert_eq!(map.raw(), 27);
-//! assert_eq!(map.since(), KernelVersion::new(5, 8));
+//! assert_eq!((map.raw(), map.since()), (27, KernelVersion::new(5, 8)));
+//!
+//! // A number of a kernel that is newer than this crate stays what it is.
+//! assert_eq!(OrRaw::<MapType>::from_raw(99).to_string(), "99");
+//!
+//! // Who may call what.
+//! let helper = Helper::by_name("bpf_xdp_adjust_head").unwrap();
+//! assert_eq!(helper.access_from(ProgramType::Xdp), HelperAccess::Yes);
+//! assert_eq!(helper.access_from(ProgramType::Kprobe), HelperAccess::No);
 //! ```
 
+mod codes;
 #[rustfmt::skip]
 mod generated;
+mod helper;
+pub mod limits;
 mod macros;
+mod map;
+mod program;
+mod structure;
+#[cfg(test)]
+mod tests;
 mod version;
 mod vocabulary;
 
+pub use codes::ReturnCode;
 pub use generated::codes::*;
 pub use generated::enums::*;
 pub use generated::flags::*;
+pub use helper::{
+    ArgKind, CDeclaration, Helper, HelperAccess, HelperProperties, Parameter, Return, ReturnKind,
+    ValueFlags,
+};
+pub use map::{EntriesRule, MapProperties, MapRules, SizeRule};
+pub use program::{
+    Access, ContextKind, ContextPointer, ExpectedAttachType, FieldAccess, ProgramProperties,
+};
+pub use structure::{BitRange, FieldLayout, StructLayout};
 pub use version::{KernelVersion, ParseKernelVersionError};
 pub use vocabulary::{KernelEnum, OrRaw};
 
-/// Single constants of the uapi headers.
+/// Single constants of the uapi headers, without their prefix `BPF_` or `BPF_F_`.
 pub mod constants {
     pub use crate::generated::constants::*;
 }

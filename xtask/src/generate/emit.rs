@@ -187,7 +187,8 @@ fn short_name(name: &str, strip: &str, row: &Row) -> Result<String> {
     }
 }
 
-fn camel_case(snake: &str) -> String {
+/// `map_create` as `MapCreate`.
+pub(super) fn camel_case(snake: &str) -> String {
     snake
         .split('_')
         .map(|word| {

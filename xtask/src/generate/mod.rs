@@ -3,6 +3,10 @@
 
 mod c;
 mod emit;
+mod emit_facts;
+mod emit_helpers;
+mod layout;
+mod prototypes;
 mod tables;
 
 use std::fs;
@@ -11,14 +15,8 @@ use std::path::{Path, PathBuf};
 use crate::Result;
 use c::Header;
 
-/// The headers that are read, all from one folder.
-const HEADERS: [&str; 5] = [
-    "bpf.h",
-    "if_link.h",
-    "pkt_cls.h",
-    "netfilter.h",
-    "capability.h",
-];
+/// The headers that are read beside `bpf.h`, from its folder.
+const OTHER_HEADERS: [&str; 4] = ["if_link.h", "pkt_cls.h", "netfilter.h", "capability.h"];
 
 /// Runs the sub-command with what follows `generate`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -37,49 +35,90 @@ struct Output {
 
 fn abi(bpf_header: &Path) -> Result<Vec<Output>> {
     let folder = bpf_header.parent().ok_or("the header has no folder")?;
+    let text = read(bpf_header)?;
     let mut header = Header::default();
-    for name in HEADERS {
+    header.read(&text)?;
+    let layouts = layout::structures(&header)?;
+    let prototypes = prototypes::prototypes(&text)?;
+    for name in OTHER_HEADERS {
         header.read(&read(&folder.join(name))?)?;
     }
     let version = header_version(folder)?;
     let data = crate_folder().join("data");
-    let enums = tables::groups(&data.join("enums.tsv"))?;
-    let codes = tables::groups(&data.join("codes.tsv"))?;
-    let flags = tables::groups(&data.join("flags.tsv"))?;
-    let constants = tables::rows(&data.join("constants.tsv"))?;
+    let groups = |name: &str| tables::groups(&data.join(name));
+    let rows = |name: &str| tables::rows(&data.join(name));
+    let (flags, constants) = (groups("flags.tsv")?, rows("constants.tsv")?);
     emit::nothing_forgotten(&header, &flags, &constants)?;
 
-    let output = |name, about: &str, uses: &str, body: String| Output {
-        name,
-        text: format!("{}{uses}{body}", preamble(about, &version)),
-    };
     let enum_macro = "use crate::macros::kernel_enum;\n";
-    Ok(vec![
-        output(
+    let files = [
+        (
             "enums.rs",
             "The kernel's enumerations.",
             enum_macro,
-            emit::enumerations(&header, &enums)?,
+            emit::enumerations(&header, &groups("enums.tsv")?)?,
         ),
-        output(
+        (
             "codes.rs",
             "What programs return.",
             enum_macro,
-            emit::enumerations(&header, &codes)?,
+            emit::enumerations(&header, &groups("codes.tsv")?)?,
         ),
-        output(
+        (
             "flags.rs",
             "The kernel's flag sets.",
             "use crate::macros::kernel_flags;\n",
             emit::flags(&header, &flags)?,
         ),
-        output(
+        (
             "constants.rs",
             "Single constants.",
             "#[allow(unused_imports, reason = \"the documentation links to them\")]\nuse super::flags::*;\n",
             emit::constants(&header, &constants)?,
         ),
-    ])
+        (
+            "structures.rs",
+            "Structure layouts.",
+            "use crate::structure::{BitRange, FieldLayout, StructLayout};\n",
+            emit_facts::structures(&layouts)?,
+        ),
+        (
+            "helpers.rs",
+            "The table of helpers.",
+            "use crate::KernelVersion;\nuse crate::helper::*;\n",
+            emit_helpers::helpers(&prototypes, &rows("helpers.tsv")?)?,
+        ),
+        (
+            "helper_sets.rs",
+            "Who may call which helper.",
+            "use crate::Capability;\nuse crate::helper::HelperBits;\n",
+            emit_helpers::sets(&header, &prototypes, &rows("helper_sets.tsv")?)?,
+        ),
+        (
+            "programs.rs",
+            "Facts about program types.",
+            "use crate::program::*;\nuse crate::{AttachType, Capability};\n",
+            emit_facts::programs(
+                &header,
+                &layouts,
+                &rows("program_types.tsv")?,
+                &rows("contexts.tsv")?,
+            )?,
+        ),
+        (
+            "maps.rs",
+            "Rules of map types.",
+            "use crate::map::*;\nuse crate::{Capability, MapCreateFlags};\n",
+            emit_facts::maps(&header, &rows("map_types.tsv")?)?,
+        ),
+    ];
+    Ok(files
+        .into_iter()
+        .map(|(name, about, uses, body)| Output {
+            name,
+            text: format!("{}{uses}{body}", preamble(about, &version)),
+        })
+        .collect())
 }
 
 fn preamble(about: &str, version: &str) -> String {

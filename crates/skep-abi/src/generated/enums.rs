@@ -1023,3 +1023,45 @@ kernel_enum! {
         PostRouting = 4, (6, 4), "NF_INET_POST_ROUTING" | "post_routing" [];
     }
 }
+
+kernel_enum! {
+    /// A capability that BPF work can need (linux/capability.h, capabilities(7)).
+    pub enum Capability: u32 {
+        /// Network programs and maps, attaching to devices.
+        ///
+        /// `CAP_NET_ADMIN`. Since Linux 2.2.
+        NetAdmin = 12, (2, 2), "CAP_NET_ADMIN" | "net_admin" [];
+        /// Raw and packet sockets.
+        ///
+        /// `CAP_NET_RAW`. Since Linux 2.2.
+        NetRaw = 13, (2, 2), "CAP_NET_RAW" | "net_raw" [];
+        /// Locking memory beyond the limit.
+        ///
+        /// `CAP_IPC_LOCK`. Since Linux 2.2.
+        IpcLock = 14, (2, 2), "CAP_IPC_LOCK" | "ipc_lock" [];
+        /// Tracing processes of other users.
+        ///
+        /// `CAP_SYS_PTRACE`. Since Linux 2.2.
+        SysPtrace = 19, (2, 2), "CAP_SYS_PTRACE" | "sys_ptrace" [];
+        /// Everything of BPF before Linux 5.8; ids to descriptors, and writing to user memory, since.
+        ///
+        /// `CAP_SYS_ADMIN`. Since Linux 2.2.
+        SysAdmin = 21, (2, 2), "CAP_SYS_ADMIN" | "sys_admin" [];
+        /// Raising the limit of locked memory, to which maps counted before Linux 5.11.
+        ///
+        /// `CAP_SYS_RESOURCE`. Since Linux 2.2.
+        SysResource = 24, (2, 2), "CAP_SYS_RESOURCE" | "sys_resource" [];
+        /// Kernel addresses in /proc/kallsyms.
+        ///
+        /// `CAP_SYSLOG`. Since Linux 2.6.
+        Syslog = 34, (2, 6), "CAP_SYSLOG" | "syslog" [];
+        /// Tracing programs, and pointers shown to programs.
+        ///
+        /// `CAP_PERFMON`. Since Linux 5.8.
+        Perfmon = 38, (5, 8), "CAP_PERFMON" | "perfmon" [];
+        /// Loading most programs and maps.
+        ///
+        /// `CAP_BPF`. Since Linux 5.8.
+        Bpf = 39, (5, 8), "CAP_BPF" | "bpf" [];
+    }
+}

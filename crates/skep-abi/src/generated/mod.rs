@@ -4,3 +4,8 @@ pub(crate) mod codes;
 pub(crate) mod constants;
 pub(crate) mod enums;
 pub(crate) mod flags;
+pub(crate) mod helper_sets;
+pub(crate) mod helpers;
+pub(crate) mod maps;
+pub(crate) mod programs;
+pub(crate) mod structures;
