@@ -203,12 +203,8 @@ impl<'a> CDump<'a> {
                 _ => self.write_opaque(size)?,
             },
             Kind::Typedef { .. } => {
-                if one.name() == "__builtin_va_list" {
-                    self.out.push_str("__builtin_va_list");
-                } else {
-                    let name = self.names.of_type(id, one.name(), Space::Ordinary);
-                    self.out.push_str(&name);
-                }
+                let name = self.names.of_type(id, one.name(), Space::Ordinary);
+                self.out.push_str(&name);
             }
             Kind::Forward { union } => {
                 let keyword = if union { "union" } else { "struct" };

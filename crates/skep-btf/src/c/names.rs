@@ -153,5 +153,7 @@ fn is_keyword(name: &str) -> bool {
             | "_Bool"
             | "asm"
             | "typeof"
+            // Known to compilers, whose own may have another size than the kernel's.
+            | "__builtin_va_list"
     )
 }

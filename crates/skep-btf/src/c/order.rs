@@ -139,10 +139,6 @@ impl CDump<'_> {
         depth: u32,
     ) -> Result<()> {
         let id = one.id();
-        // Compilers know this one by themselves, and refuse another definition.
-        if one.name() == "__builtin_va_list" {
-            return Ok(());
-        }
         // The name first, before what it names is whole: structures often have pointers to their
         // own typedefs.
         if !self.state(id).declared {
@@ -151,7 +147,9 @@ impl CDump<'_> {
             }
             self.set_state(id, |state| state.in_progress = true);
             self.need(target, Need::Name, depth)?;
-            self.set_state(id, |state| (state.in_progress, state.declared) = (false, true));
+            self.set_state(id, |state| {
+                (state.in_progress, state.declared) = (false, true)
+            });
             self.print_definition(id)?;
         }
         if need == Need::Whole && !self.state(id).defined {
