@@ -1,13 +1,23 @@
 //! The project's own chores. Each sub-command is a module; this file only dispatches.
 //! `cargo xtask` without arguments lists them.
 
+mod demo;
 mod generate;
+mod setup;
+mod test;
+mod tidy;
 
-use std::process::ExitCode;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
+  demo                           install what is missing, build, watch real events
+  test [--ci]                    run all that can run here; --ci adds fmt, clippy and rustdoc
+  tidy                           check strata, headers, file lengths and links
   generate abi [--header PATH]   write crates/skep-abi/src/generated from the uapi headers
   generate --check               say whether the committed generated code is current
 ";
@@ -18,6 +28,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.split_first() {
         Some((command, rest)) => match command.as_str() {
+            "demo" => demo::run(),
+            "test" => test::run(rest),
+            "tidy" => tidy::run(),
             "generate" => generate::run(rest),
             _ => Err(format!("unknown command `{command}`\n\n{USAGE}").into()),
         },
@@ -33,4 +46,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The workspace's folder.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("."))
+        .to_owned()
 }

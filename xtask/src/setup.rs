@@ -3,7 +3,7 @@
 
 use std::{env, fs, path::Path, process::Command};
 
-use crate::Outcome;
+use crate::Result;
 
 /// A tool, how to see that it is there, and the package that has it.
 struct Tool {
@@ -44,16 +44,16 @@ const IPROUTE: Tool = Tool {
 };
 
 /// Makes sure that Skep builds and runs here.
-pub(crate) fn for_running() -> Outcome {
+pub(crate) fn for_running() -> Result<()> {
     install(&[LINKER, CLANG, LIBC_HEADERS])
 }
 
 /// Makes sure that all tests can run here.
-pub(crate) fn for_tests() -> Outcome {
+pub(crate) fn for_tests() -> Result<()> {
     install(&[LINKER, CLANG, LIBC_HEADERS, IPROUTE])
 }
 
-fn install(tools: &[Tool]) -> Outcome {
+fn install(tools: &[Tool]) -> Result<()> {
     let missing: Vec<&Tool> = tools.iter().filter(|tool| !(tool.present)()).collect();
     if missing.is_empty() {
         return Ok(());
@@ -63,10 +63,13 @@ fn install(tools: &[Tool]) -> Outcome {
         return Err(format!(
             "this machine lacks {}, and none of apt-get, dnf, pacman, apk and zypper is here to install it",
             what.join("; ")
-        ));
+        )
+        .into());
     };
-    let packages: Vec<&str> =
-        missing.iter().flat_map(|tool| tool.packages[column].split(' ')).collect();
+    let packages: Vec<&str> = missing
+        .iter()
+        .flat_map(|tool| tool.packages[column].split(' '))
+        .collect();
     for tool in &missing {
         println!("missing: {}", tool.what);
     }
@@ -85,23 +88,30 @@ fn install(tools: &[Tool]) -> Outcome {
     }
     run(&words)?;
     match missing.iter().find(|tool| !(tool.present)()) {
-        Some(tool) => Err(format!("installed, but still missing: {}", tool.what)),
+        Some(tool) => Err(format!("installed, but still missing: {}", tool.what).into()),
         None => Ok(()),
     }
 }
 
-fn run(words: &[&str]) -> Outcome {
+fn run(words: &[&str]) -> Result<()> {
     let status = Command::new(words[0])
         .args(&words[1..])
         .env("DEBIAN_FRONTEND", "noninteractive")
         .status()
         .map_err(|error| format!("cannot run {}: {error}", words[0]))?;
-    if status.success() { Ok(()) } else { Err(format!("`{}` failed", words.join(" "))) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("`{}` failed", words.join(" ")).into())
+    }
 }
 
 fn package_manager() -> Option<(&'static str, usize, Vec<&'static str>)> {
     let managers: [(&str, &[&str]); 5] = [
-        ("apt-get", &["install", "-q", "-y", "--no-install-recommends"]),
+        (
+            "apt-get",
+            &["install", "-q", "-y", "--no-install-recommends"],
+        ),
         ("dnf", &["install", "-q", "-y"]),
         ("pacman", &["-S", "--noconfirm", "--needed"]),
         ("apk", &["add"]),

@@ -1,1 +1,69 @@
-//! Open, load, attach and read eBPF programs, maps and events
+//! Skep: from a BPF object to its events, on whichever host runs here.
+//!
+//! [`Object`] opens an ELF object and takes choices; [`Object::load`] relocates it for a
+//! [`Host`], creates its maps and loads its programs; [`Loaded::attach_all`] attaches them;
+//! [`Map`], [`RingBuffer`] and [`PerfBuffer`] read what they write. Whatever is dropped is
+//! detached and given up.
+//!
+//! ```no_run
+//! use skep::{Host, Object, RingBuffer};
+//!
+//! #[repr(C)]
+//! #[derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
+//! struct Open { time: u64, pid: u32, comm: [u8; 16], ret: i32, path: [u8; 256] }
+//!
+//! let host = Host::auto()?;
+//! let mut object = Object::open("opensnoop.bpf.o")?;
+//! object.global("target_pid")?.set(812_i32)?;
+//! let loaded = object.load(&host)?;
+//! let _links = loaded.attach_all()?;
+//! let mut events = RingBuffer::<Open>::new(loaded.map("events")?)?;
+//! while let Some(batch) = events.wait(None)? {
+//!     for open in &batch {
+//!         println!("{} {}", open.pid, skep::text(&open.path));
+//!     }
+//! }
+//! # Ok::<(), skep::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod attach;
+mod binary;
+mod error;
+mod host;
+mod link;
+mod load;
+mod loaded;
+mod map;
+mod object;
+mod perf;
+mod program;
+mod record;
+mod rejection;
+mod ring;
+mod text;
+mod value;
+
+pub use attach::AttachOptions;
+pub use binary::{find_binary, symbol_offset};
+pub use error::{Error, Result};
+pub use host::Host;
+pub use link::{Iteration, Link};
+pub use load::LoadOptions;
+pub use loaded::Loaded;
+pub use map::{Entries, Map, MapTypes, PerCpuMap, TypedMap, Update};
+pub use object::{Global, Object};
+pub use perf::{PerfBatch, PerfBuffer, PerfOptions};
+pub use program::Program;
+pub use record::Record;
+pub use rejection::{Rejection, SourcePlace};
+pub use ring::{RingBatch, RingBuffer, RingIter};
+pub use text::text;
+
+pub use skep_abi as abi;
+pub use skep_btf as btf;
+pub use skep_host as boundary;
+pub use skep_isa as isa;
+#[cfg(target_os = "linux")]
+pub use skep_linux as linux;
+pub use skep_object as spec;

@@ -1,0 +1,123 @@
+//! From a program's section name to a link. What a name can't say (a device, a cgroup, a
+//! socket) comes from [`AttachOptions`]; a place that no name describes goes to
+//! [`Program::attach_to`].
+
+mod network;
+mod perf_event;
+mod tracing;
+mod uprobe;
+
+use std::{path::PathBuf, sync::Arc};
+
+use skep_host::{AttachPoint, TcxDirection, XdpMode};
+use skep_object::AttachKind;
+
+use crate::{Error, Link, Program, Result};
+
+/// What section names leave open.
+#[derive(Debug, Clone, Default)]
+pub struct AttachOptions {
+    /// The network device of xdp and tc programs.
+    pub device: Option<String>,
+    /// Where XDP runs.
+    pub xdp_mode: XdpMode,
+    /// The cgroup of cgroup programs; without it, the root of the cgroup v2 tree.
+    pub cgroup: Option<PathBuf>,
+    /// The only process that uprobes and perf events fire in.
+    pub pid: Option<u32>,
+    /// Samples a second of perf events whose section says none; without it, 99.
+    pub frequency: Option<u64>,
+    /// The socket of socket filters.
+    pub socket: Option<i32>,
+    /// What `bpf_get_attach_cookie` returns.
+    pub cookie: Option<u64>,
+}
+
+impl Program {
+    /// Attaches it by its section's name.
+    ///
+    /// # Errors
+    /// The name says no place, or the place needs an option, is not there, or refuses.
+    pub fn attach(self: &Arc<Self>) -> Result<Link> {
+        self.attach_with(&AttachOptions::default())
+    }
+
+    /// [`attach`](Self::attach), with what the name leaves open.
+    ///
+    /// # Errors
+    /// As `attach`.
+    pub fn attach_with(self: &Arc<Self>, options: &AttachOptions) -> Result<Link> {
+        match self.section().kind() {
+            AttachKind::Tracepoint => tracing::tracepoint(self, options),
+            AttachKind::RawTracepoint => tracing::raw_tracepoint(self, options),
+            AttachKind::TracepointBtf
+            | AttachKind::Fentry
+            | AttachKind::Fexit
+            | AttachKind::FmodRet
+            | AttachKind::Fsession
+            | AttachKind::Lsm => tracing::by_btf(self, options),
+            AttachKind::Iterator => {
+                self.attach_to(&AttachPoint::Iterator(skep_host::IterTarget::All))
+            }
+            AttachKind::Uprobe => uprobe::attach(self, options, false),
+            AttachKind::Uretprobe => uprobe::attach(self, options, true),
+            AttachKind::PerfEvent => perf_event::attach(self, options),
+            AttachKind::Xdp => network::xdp(self, options),
+            AttachKind::Tc => network::tcx(self, options),
+            AttachKind::Cgroup => network::cgroup(self, options),
+            AttachKind::Netns => network::netns(self),
+            AttachKind::SocketFilter => network::socket_filter(self, options),
+            AttachKind::Manual | AttachKind::Syscall => {
+                Err(self.cannot_attach("its section says no place to attach to; run it by hand"))
+            }
+            kind => Err(self.cannot_attach(&format!(
+                "this version of Skep does not attach {kind:?} programs yet"
+            ))),
+        }
+    }
+
+    /// Attaches it to a place that is described in full.
+    ///
+    /// # Errors
+    /// The place is not there, or the host refuses.
+    pub fn attach_to(self: &Arc<Self>, point: &AttachPoint<'_>) -> Result<Link> {
+        self.attach_to_each(std::slice::from_ref(point))
+    }
+
+    /// One link over several places, such as a perf event on each CPU.
+    fn attach_to_each(self: &Arc<Self>, points: &[AttachPoint<'_>]) -> Result<Link> {
+        let attachments = points
+            .iter()
+            .map(|point| self.host().attach(self.name(), self.fd(), self.program_type(), point))
+            .collect::<std::result::Result<Vec<_>, _>>()?;
+        let place = points.first().map(ToString::to_string).unwrap_or_default();
+        Ok(Link::new(Arc::clone(self), place, attachments))
+    }
+
+    fn cannot_attach(&self, reason: &str) -> Error {
+        Error::Attach {
+            program: self.name().to_owned(),
+            section: self.section().to_string(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// What follows the slash in the section's name, which must be there.
+    fn needed_target(&self, example: &str) -> Result<&str> {
+        self.target().ok_or_else(|| {
+            self.cannot_attach(&format!("its section must say what to attach to, as in `{example}`"))
+        })
+    }
+}
+
+/// The direction that a tc section's name says.
+fn direction(program: &Program) -> Option<TcxDirection> {
+    let name = program.section().name();
+    if name.ends_with("/egress") {
+        Some(TcxDirection::Egress)
+    } else if name.ends_with("/ingress") || matches!(name, "tc" | "classifier") {
+        Some(TcxDirection::Ingress)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,75 @@
+//! Devices, cgroups, sockets and network namespaces: hooks whose place no section name says.
+
+use std::{
+    fs,
+    os::fd::AsRawFd as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use skep_host::{AttachPoint, CgroupMode, Position};
+
+use super::{AttachOptions, direction};
+use crate::{Link, Program, Result};
+
+pub(super) fn xdp(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
+    let ifindex = device(program, options)?;
+    program.attach_to(&AttachPoint::Xdp { ifindex, mode: options.xdp_mode })
+}
+
+pub(super) fn tcx(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
+    let ifindex = device(program, options)?;
+    let direction = direction(program)
+        .ok_or_else(|| program.cannot_attach("its section says neither ingress nor egress"))?;
+    program.attach_to(&AttachPoint::Tcx { ifindex, direction, position: Position::Last })
+}
+
+pub(super) fn cgroup(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
+    let attach_type = program.section().attach_type().ok_or_else(|| {
+        program.cannot_attach("its section does not say which hook; name it, as in `cgroup_skb/egress`")
+    })?;
+    let path = match &options.cgroup {
+        Some(path) => path.clone(),
+        None => cgroup_root().ok_or_else(|| {
+            program.cannot_attach("no cgroup v2 tree is mounted: `mount -t cgroup2 none /sys/fs/cgroup`")
+        })?,
+    };
+    let cgroup = program.host().cgroup_open(&path)?;
+    program.attach_to(&AttachPoint::Cgroup { cgroup: &cgroup, attach_type, mode: CgroupMode::Link })
+}
+
+pub(super) fn netns(program: &Arc<Program>) -> Result<Link> {
+    let attach_type = program
+        .section()
+        .attach_type()
+        .ok_or_else(|| program.cannot_attach("its section says no attach type"))?;
+    let own = Path::new("/proc/self/ns/net");
+    let file = fs::File::open(own).map_err(|error| {
+        program.cannot_attach(&format!("cannot open {}: {error}", own.display()))
+    })?;
+    program.attach_to(&AttachPoint::Netns { netns: file.as_raw_fd(), attach_type })
+}
+
+pub(super) fn socket_filter(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
+    let socket = options.socket.ok_or_else(|| {
+        program.cannot_attach("a socket filter needs the socket to filter (`AttachOptions::socket`)")
+    })?;
+    program.attach_to(&AttachPoint::SocketFilter { socket })
+}
+
+fn device(program: &Program, options: &AttachOptions) -> Result<u32> {
+    let name = options.device.as_deref().ok_or_else(|| {
+        program.cannot_attach("it needs a network device: give one (`--device lo`)")
+    })?;
+    Ok(program.host().device_index(name)?)
+}
+
+/// Where the cgroup v2 tree is mounted: alone, or beside v1.
+fn cgroup_root() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    mounts.lines().find_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        let path = words.next()?;
+        (words.next()? == "cgroup2").then(|| PathBuf::from(path))
+    })
+}

@@ -1,0 +1,38 @@
+//! Functions and instructions of user-space binaries: `uprobe/binary:function[+offset]`.
+
+use std::sync::Arc;
+
+use skep_host::AttachPoint;
+
+use super::AttachOptions;
+use crate::{Link, Program, Result, find_binary, symbol_offset};
+
+/// The binary is a path, a library's name or a program's on `PATH`; the function a symbol with
+/// an optional offset, or a number, which is an offset in the file.
+pub(super) fn attach(
+    program: &Arc<Program>,
+    options: &AttachOptions,
+    at_return: bool,
+) -> Result<Link> {
+    let example = if at_return { "uretprobe/libc:malloc" } else { "uprobe/libc:malloc" };
+    let target = program.needed_target(example)?;
+    let Some((binary, function)) = target.rsplit_once(':') else {
+        return Err(program.cannot_attach(&format!(
+            "`{target}` is no binary and function, as in `{example}`"
+        )));
+    };
+    let binary = find_binary(binary, options.pid)?;
+    let offset = match function.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16)
+            .map_err(|_| program.cannot_attach(&format!("`{function}` is no offset")))?,
+        None => symbol_offset(&binary, function)?,
+    };
+    program.attach_to(&AttachPoint::Uprobe {
+        at_return,
+        binary,
+        offset,
+        pid: options.pid,
+        semaphore: 0,
+        cookie: options.cookie,
+    })
+}

@@ -1,0 +1,204 @@
+//! User-space binaries: from a library's name to its path, from a symbol to the file offset
+//! that a uprobe needs.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use object::{
+    Object as _, ObjectSegment as _, ObjectSymbol as _, ReadCache, ReadRef, SymbolKind,
+};
+
+use crate::{Error, Result};
+
+/// Finds a binary as a section name or a user gives it: a path, a program on `PATH`, or a
+/// library (`libc`, `libc.so.6`) on the loader's search path; with `pid`, first among what that
+/// process has mapped.
+///
+/// # Errors
+/// Nothing of that name is there.
+pub fn find_binary(name: &str, pid: Option<u32>) -> Result<PathBuf> {
+    if name.contains('/') {
+        let path = PathBuf::from(name);
+        return match path.metadata() {
+            Ok(meta) if meta.is_file() => Ok(path),
+            Ok(_) => Err(Error::binary(name, "it is not a file")),
+            Err(error) => Err(Error::binary(name, error.to_string())),
+        };
+    }
+    if let Some(found) = pid.and_then(|pid| mapped_in(pid, name)) {
+        return Ok(found);
+    }
+    let candidates = library_folders()
+        .into_iter()
+        .flat_map(|folder| library_in(&folder, name))
+        .chain(program_folders().into_iter().map(|folder| folder.join(name)));
+    candidates
+        .filter(|path| path.is_file())
+        .find(|path| fs::canonicalize(path).is_ok_and(|real| is_elf(&real)))
+        .ok_or_else(|| {
+            Error::binary(name, "no library or program of that name on the search paths; give its path")
+        })
+}
+
+/// The file offset of `symbol` (or `symbol+0x10`) in a binary, as a uprobe wants it.
+///
+/// # Errors
+/// The file can't be read, is no ELF, or has no function of that name; near names are given.
+pub fn symbol_offset(binary: &Path, symbol: &str) -> Result<u64> {
+    let shown = binary.display().to_string();
+    let (name, addend) = match symbol.rsplit_once('+') {
+        Some((name, text)) => match parse_number(text) {
+            Some(addend) => (name, addend),
+            None => (symbol, 0),
+        },
+        None => (symbol, 0),
+    };
+    let file = fs::File::open(binary).map_err(|error| Error::binary(&shown, error.to_string()))?;
+    let cache = ReadCache::new(file);
+    let elf = object::File::parse(&cache).map_err(|error| Error::binary(&shown, error.to_string()))?;
+    let address = function_address(&elf, name).ok_or_else(|| {
+        let near = near_names(&elf, name);
+        let mut reason = format!("it has no function `{name}`");
+        if !near.is_empty() {
+            reason.push_str(&format!("; did you mean {}?", near.join(" or ")));
+        } else if elf.symbols().next().is_none() {
+            reason.push_str("; it is stripped: only exported functions have names");
+        }
+        Error::binary(&shown, reason)
+    })?;
+    let offset = file_offset(&elf, address)
+        .ok_or_else(|| Error::binary(&shown, format!("`{name}` at {address:#x} is in no segment")))?;
+    Ok(offset + addend)
+}
+
+/// Functions, exported or not; a default symbol version (`memcpy@@GLIBC_2.14`) may be left out.
+fn function_address<'data, R: ReadRef<'data>>(elf: &object::File<'data, R>, name: &str) -> Option<u64> {
+    let same = |found: &[u8]| {
+        found == name.as_bytes()
+            || found.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"@@"))
+    };
+    elf.symbols()
+        .chain(elf.dynamic_symbols())
+        .filter(|symbol| symbol.is_definition() && symbol.kind() == SymbolKind::Text)
+        .find(|symbol| symbol.name_bytes().is_ok_and(same))
+        .map(|symbol| symbol.address())
+}
+
+fn file_offset<'data, R: ReadRef<'data>>(elf: &object::File<'data, R>, address: u64) -> Option<u64> {
+    elf.segments().find_map(|segment| {
+        let inside = address.checked_sub(segment.address())?;
+        let (start, size) = segment.file_range();
+        (inside < size).then(|| start + inside)
+    })
+}
+
+fn near_names<'data, R: ReadRef<'data>>(elf: &object::File<'data, R>, name: &str) -> Vec<String> {
+    let mut near: Vec<String> = elf
+        .symbols()
+        .chain(elf.dynamic_symbols())
+        .filter(|symbol| symbol.is_definition() && symbol.kind() == SymbolKind::Text)
+        .filter_map(|symbol| symbol.name().ok())
+        .filter(|found| found.len() < name.len() + 8 && found.contains(name))
+        .map(|found| format!("`{found}`"))
+        .collect();
+    near.sort_by_key(String::len);
+    near.dedup();
+    near.truncate(3);
+    near
+}
+
+fn parse_number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+/// A library or the program itself that `pid` has mapped, seen through its own root.
+fn mapped_in(pid: u32, name: &str) -> Option<PathBuf> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    maps.lines()
+        .filter_map(|line| line.find('/').map(|at| &line[at..]))
+        .find(|path| {
+            Path::new(path)
+                .file_name()
+                .and_then(|file| file.to_str())
+                .is_some_and(|file| is_library_named(file, name))
+        })
+        .map(|path| PathBuf::from(format!("/proc/{pid}/root{path}")))
+}
+
+/// `libc` and `c` find `libc.so.6`; `libc.so.6` finds itself.
+fn is_library_named(file: &str, name: &str) -> bool {
+    file == name
+        || file
+            .strip_prefix(name)
+            .or_else(|| file.strip_prefix("lib").and_then(|file| file.strip_prefix(name)))
+            .is_some_and(|rest| rest.starts_with(".so"))
+}
+
+fn library_in(folder: &Path, name: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut found: Vec<PathBuf> = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().is_some_and(|file| is_library_named(file, name)))
+        .map(|entry| entry.path())
+        .collect();
+    // `libc.so` may be a linker script; the shortest name that is an ELF file wins.
+    found.sort_by_key(|path| path.as_os_str().len());
+    found
+}
+
+fn library_folders() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> =
+        env::var_os("LD_LIBRARY_PATH").map(|paths| env::split_paths(&paths).collect()).unwrap_or_default();
+    let arch = env::consts::ARCH;
+    for base in ["/lib", "/usr/lib", "/usr/local/lib"] {
+        folders.push(format!("{base}/{arch}-linux-gnu").into());
+    }
+    folders.extend(["/lib64", "/usr/lib64", "/usr/local/lib", "/lib", "/usr/lib"].map(PathBuf::from));
+    folders
+}
+
+fn program_folders() -> Vec<PathBuf> {
+    env::var_os("PATH").map(|paths| env::split_paths(&paths).collect()).unwrap_or_default()
+}
+
+fn is_elf(path: &Path) -> bool {
+    use std::io::Read as _;
+    let mut magic = [0; 4];
+    fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok()
+        && magic == *b"\x7fELF"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_libraries() {
+        assert!(is_library_named("libc.so.6", "libc"));
+        assert!(is_library_named("libc.so.6", "c"));
+        assert!(is_library_named("libc.so.6", "libc.so.6"));
+        assert!(!is_library_named("libcap.so.2", "libc"));
+    }
+
+    #[test]
+    fn libc_is_found_and_has_malloc() {
+        let path = find_binary("libc", None).unwrap();
+        let offset = symbol_offset(&path, "malloc").unwrap();
+        assert_eq!(symbol_offset(&path, "malloc+0x4").unwrap(), offset + 4);
+        let error = symbol_offset(&path, "no_such_function").unwrap_err().to_string();
+        assert!(error.contains("no function `no_such_function`"), "{error}");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let error = find_binary("libnothing-of-the-kind", None).unwrap_err().to_string();
+        assert!(error.contains("libnothing-of-the-kind"), "{error}");
+        let error = symbol_offset(Path::new("/etc/passwd"), "main").unwrap_err().to_string();
+        assert!(error.contains("/etc/passwd"), "{error}");
+    }
+}

@@ -1,0 +1,118 @@
+//! Hosts as users choose them, with what linking needs to know of them read once, and only
+//! when it is needed.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use skep_btf::{Btf, BtfData};
+use skep_host::{Host as Boundary, HostInfo};
+use skep_object::Target;
+
+use crate::Result;
+
+/// What runs programs: the Linux kernel, or another implementation of [`skep_host::Host`].
+///
+/// Cloning is cheap; clones share the host and what was read of it.
+#[derive(Clone)]
+pub struct Host {
+    boundary: Arc<dyn Boundary>,
+    btf: Arc<OnceLock<Arc<Btf>>>,
+}
+
+impl Host {
+    /// The host to use here: the kernel.
+    ///
+    /// # Errors
+    /// No host can be used here.
+    pub fn auto() -> Result<Self> {
+        Self::kernel()
+    }
+
+    /// The running Linux kernel.
+    ///
+    /// # Errors
+    /// This is not Linux. A missing privilege shows when something is asked of the kernel.
+    #[cfg(target_os = "linux")]
+    pub fn kernel() -> Result<Self> {
+        Ok(Self::new(Arc::new(skep_linux::LinuxHost::new()?)))
+    }
+
+    /// The running Linux kernel.
+    ///
+    /// # Errors
+    /// Always: this is not Linux.
+    #[cfg(not(target_os = "linux"))]
+    pub fn kernel() -> Result<Self> {
+        Err(crate::Error::NoHost {
+            reason: "this is not Linux".into(),
+            fix: "run it on Linux, or in a Linux virtual machine".into(),
+        })
+    }
+
+    /// Any implementation of the boundary.
+    pub fn new(boundary: Arc<dyn Boundary>) -> Self {
+        Self { boundary, btf: Arc::new(OnceLock::new()) }
+    }
+
+    /// Who it is.
+    pub fn info(&self) -> &HostInfo {
+        self.boundary.info()
+    }
+
+    /// The `bpf(2)` boundary beneath: every command, typed.
+    pub fn boundary(&self) -> &Arc<dyn Boundary> {
+        &self.boundary
+    }
+
+    /// The host's own types. Mapped and indexed at the first call.
+    ///
+    /// # Errors
+    /// The host has none (a kernel without `CONFIG_DEBUG_INFO_BTF`), or they are damaged.
+    pub fn btf(&self) -> Result<Arc<Btf>> {
+        if let Some(btf) = self.btf.get() {
+            return Ok(Arc::clone(btf));
+        }
+        let bytes = self.boundary.btf(None)?;
+        let btf = Arc::new(Btf::parse(BtfData::from(bytes))?);
+        Ok(Arc::clone(self.btf.get_or_init(|| btf)))
+    }
+
+    /// The host's types as a target for linking, with no more read than `needs` says.
+    pub(crate) fn target(&self, needs: Needs) -> Result<Target> {
+        let info = self.info();
+        let mut target = Target::new(info.version);
+        if needs.kernel_btf {
+            let btf = self.btf()?;
+            target = target.with_kernel_btf(Arc::clone(&btf));
+            if needs.modules {
+                for module in self.boundary.btf_modules()? {
+                    let bytes = BtfData::from(self.boundary.btf(Some(&module))?);
+                    let split = Btf::parse_split(bytes, Arc::clone(&btf))?;
+                    target = target.with_module(module, Arc::new(split));
+                }
+            }
+        }
+        for option in needs.config {
+            if let Some(value) = self.boundary.config(&option)? {
+                target.config.insert(option, value);
+            }
+        }
+        Ok(target)
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Host").field(&self.boundary).finish()
+    }
+}
+
+/// What of a host linking an object asks for.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Needs {
+    pub(crate) kernel_btf: bool,
+    pub(crate) modules: bool,
+    pub(crate) config: Vec<String>,
+}

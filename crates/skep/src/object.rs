@@ -1,0 +1,225 @@
+//! An object with the user's choices: which programs, how large the maps, what the globals
+//! start with. Pure until it is loaded.
+
+use std::path::Path;
+
+use skep_object::{AttachKind, ExternKind, LinkOptions, MapOptions, ProgramOptions, Variable};
+use zerocopy::{Immutable, IntoBytes};
+
+use crate::{Error, Host, Loaded, LoadOptions, Result, host::Needs, value};
+
+/// A BPF object, opened, and the choices made for it.
+///
+/// ```no_run
+/// use skep::{Host, Object};
+///
+/// let mut object = Object::open("opensnoop.bpf.o")?;
+/// object.global("target_pid")?.set(812_i32)?;
+/// object.map("events")?.max_entries(1 << 20);
+/// let loaded = object.load(&Host::auto()?)?;
+/// let _links = loaded.attach_all()?;
+/// # Ok::<(), skep::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Object {
+    spec: skep_object::Object,
+    options: LinkOptions,
+}
+
+impl Object {
+    /// Opens an ELF object, such as clang makes. Needs no privileges.
+    ///
+    /// # Errors
+    /// The file can't be read or is malformed; the error says where.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Ok(Self::from_spec(skep_object::Object::open(path)?))
+    }
+
+    /// The same from bytes in memory. `name` stands for the file's name in those of its data
+    /// maps.
+    ///
+    /// # Errors
+    /// The bytes are malformed; the error says where.
+    pub fn parse(name: &str, bytes: &[u8]) -> Result<Self> {
+        Ok(Self::from_spec(skep_object::Object::parse_named(bytes, name)?))
+    }
+
+    /// The same from what was parsed before.
+    pub fn from_spec(spec: skep_object::Object) -> Self {
+        Self { spec, options: LinkOptions::new() }
+    }
+
+    /// What the object says, as data.
+    pub fn spec(&self) -> &skep_object::Object {
+        &self.spec
+    }
+
+    /// The choices for a program.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn program(&mut self, name: &str) -> Result<&mut ProgramOptions> {
+        let known = || self.spec.programs().iter().map(|program| program.name.as_str());
+        if known().any(|program| program == name) {
+            return Ok(self.options.program(name));
+        }
+        Err(Error::unknown("program", name, known()))
+    }
+
+    /// Loads these programs and no others, whatever their sections say.
+    ///
+    /// # Errors
+    /// There is no program of one of the names.
+    pub fn only_programs(&mut self, names: &[&str]) -> Result<()> {
+        for name in names {
+            self.program(name)?;
+        }
+        self.options.only_programs(names.iter().copied());
+        Ok(())
+    }
+
+    /// The choices for a map.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn map(&mut self, name: &str) -> Result<&mut MapOptions> {
+        let known = || self.spec.maps().iter().map(|map| map.name.as_str());
+        if known().any(|map| map == name) {
+            return Ok(self.options.map(name));
+        }
+        Err(Error::unknown("map", name, known()))
+    }
+
+    /// A global variable, to set what it starts with.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn global(&mut self, name: &str) -> Result<Global<'_>> {
+        match self.spec.variables().iter().position(|variable| variable.name == name) {
+            Some(index) => Ok(Global { object: self, index }),
+            None => {
+                let known = self.spec.variables().iter().map(|variable| variable.name.as_str());
+                Err(Error::unknown("global variable", name, known))
+            }
+        }
+    }
+
+    /// Relocates the object for `host`, creates its maps and loads its programs. Nothing stays
+    /// behind when it fails.
+    ///
+    /// # Errors
+    /// A relocation finds nothing, the host refuses a map, or its verifier a program.
+    pub fn load(&self, host: &Host) -> Result<Loaded> {
+        self.load_with(host, &LoadOptions::default())
+    }
+
+    /// [`load`](Self::load), with options.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn load_with(&self, host: &Host, options: &LoadOptions) -> Result<Loaded> {
+        let image = self.link(host)?;
+        crate::load::load(&self.spec, image, host, options)
+    }
+
+    /// Relocates the object for `host` without loading it.
+    ///
+    /// # Errors
+    /// A relocation finds nothing, or a choice does not fit the object.
+    pub fn link(&self, host: &Host) -> Result<skep_object::Image> {
+        let needs = self.needs();
+        let with_modules = Needs { modules: true, ..needs.clone() };
+        let linked = self.spec.link(&self.options, &host.target(needs.clone())?);
+        let complete = linked
+            .as_ref()
+            .is_ok_and(|image| image.programs.iter().all(|program| program.poisoned.is_empty()));
+        // What the kernel proper lacks may be in a module: those are read only now.
+        if complete || !needs.kernel_btf || host.boundary().btf_modules()?.is_empty() {
+            return Ok(linked?);
+        }
+        Ok(self.spec.link(&self.options, &host.target(with_modules)?)?)
+    }
+
+    fn needs(&self) -> Needs {
+        let spec = &self.spec;
+        let by_btf = |program: &skep_object::Program| {
+            matches!(
+                program.section.kind(),
+                AttachKind::TracepointBtf
+                    | AttachKind::Fentry
+                    | AttachKind::Fexit
+                    | AttachKind::FmodRet
+                    | AttachKind::Fsession
+                    | AttachKind::Lsm
+                    | AttachKind::LsmCgroup
+                    | AttachKind::Iterator
+                    | AttachKind::StructOps
+            )
+        };
+        let kernel_btf = spec.programs().iter().any(by_btf)
+            || spec.functions().iter().any(|function| !function.core_relocations.is_empty())
+            || spec.externs().iter().any(|symbol| symbol.kind != ExternKind::Kconfig);
+        let config = spec
+            .externs()
+            .iter()
+            .filter(|symbol| symbol.kind == ExternKind::Kconfig && symbol.name.starts_with("CONFIG_"))
+            .map(|symbol| symbol.name.clone())
+            .collect();
+        Needs { kernel_btf, modules: false, config }
+    }
+}
+
+/// A global variable of an object that is not loaded yet.
+#[derive(Debug)]
+pub struct Global<'o> {
+    object: &'o mut Object,
+    index: usize,
+}
+
+impl Global<'_> {
+    /// What the object says of it.
+    pub fn variable(&self) -> &Variable {
+        &self.object.spec.variables()[self.index]
+    }
+
+    /// Sets what it starts with.
+    ///
+    /// # Errors
+    /// The value has another size than the variable.
+    pub fn set<T: IntoBytes + Immutable>(self, value: T) -> Result<()> {
+        self.set_bytes(value.as_bytes())
+    }
+
+    /// Sets what it starts with, by bytes in the host's byte order.
+    ///
+    /// # Errors
+    /// There are more or fewer bytes than the variable has.
+    pub fn set_bytes(self, bytes: &[u8]) -> Result<()> {
+        let variable = self.variable();
+        if bytes.len() != variable.size as usize {
+            return Err(Error::Variable {
+                variable: variable.name.clone(),
+                reason: format!("the value is {} bytes, and it is {}", bytes.len(), variable.size),
+            });
+        }
+        let name = variable.name.clone();
+        self.object.options.variable(name, bytes);
+        Ok(())
+    }
+
+    /// Sets what it starts with, by text that is read by the variable's type: a number, `true`,
+    /// an enumerator's name, text for an array of `char`, `[1, 2, 3]` for other arrays.
+    ///
+    /// # Errors
+    /// The object has no BTF for it, or the text does not fit the type.
+    pub fn set_text(self, text: &str) -> Result<()> {
+        let variable = self.variable();
+        let fault = |reason: String| Error::Variable { variable: variable.name.clone(), reason };
+        let btf = self.object.spec.btf();
+        let (Some(type_id), Some(btf)) = (variable.type_id, btf) else {
+            return Err(fault("the object has no type for it; compile it with -g".into()));
+        };
+        let bytes = value::parse(btf, type_id, text).map_err(fault)?;
+        self.set_bytes(&bytes)
+    }
+}

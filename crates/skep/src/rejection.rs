@@ -1,0 +1,145 @@
+//! A verifier's refusal, brought back to the source: which line, and what was missing there.
+
+use std::fmt;
+
+use skep_host::{Cause, Errno};
+use skep_isa::InsnIndex;
+use skep_object::ImageProgram;
+
+/// The verifier refused a program.
+#[derive(Debug)]
+pub struct Rejection {
+    /// The program's name.
+    pub program: String,
+    /// The host's answer.
+    pub errno: Errno,
+    /// The verifier's reason: the last thing its log says of the program.
+    pub message: String,
+    /// The instruction that it stopped at, where the log says it.
+    pub insn: Option<InsnIndex>,
+    /// Where that is in the source.
+    pub source: Option<SourcePlace>,
+    /// What the program needs and this host lacks, when that is why: a CO-RE relocation that
+    /// found nothing.
+    pub missing: Option<String>,
+    /// The log, as the host wrote it.
+    pub log: String,
+    /// A reason outside the program, such as a missing capability.
+    pub cause: Option<Box<Cause>>,
+}
+
+/// A place in a source file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourcePlace {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column, from 1; 0 where it is not known.
+    pub column: u32,
+    /// The line's text.
+    pub text: String,
+}
+
+impl Rejection {
+    pub(crate) fn new(
+        program: &ImageProgram,
+        errno: Errno,
+        log: String,
+        cause: Option<Box<Cause>>,
+    ) -> Self {
+        let last = last_instruction(&log);
+        let missing = last
+            .and_then(|insn| program.poisoned_at(insn))
+            .map(|poisoned| poisoned.description.clone());
+        let source = last.and_then(|insn| program.source_at(insn)).map(|line| SourcePlace {
+            file: line.file.to_owned(),
+            line: line.line,
+            column: line.column,
+            text: line.text.trim_end().to_owned(),
+        });
+        Self {
+            program: program.name.clone(),
+            errno,
+            message: reason(&log).to_owned(),
+            insn: last,
+            source,
+            missing,
+            log,
+            cause,
+        }
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let program = &self.program;
+        match &self.missing {
+            Some(missing) => write!(f, "program `{program}` needs what this kernel lacks: {missing}")?,
+            None if self.message.is_empty() => {
+                write!(f, "the verifier refused program `{program}`: {}", self.errno)?;
+            }
+            None => write!(f, "the verifier refused program `{program}`: {}", self.message)?,
+        }
+        let Some(source) = &self.source else { return Ok(()) };
+        let SourcePlace { file, line, column, text } = source;
+        write!(f, "\n  --> {file}:{line}:{column}\n   | {}", text.trim_start())
+    }
+}
+
+/// The instruction of the last state line (`12: (61) r1 = …`) of a log.
+fn last_instruction(log: &str) -> Option<InsnIndex> {
+    log.lines().rev().find_map(|line| {
+        let (number, rest) = line.split_once(": (")?;
+        let opcode = rest.get(..3)?;
+        let is_opcode =
+            opcode.ends_with(')') && opcode[..2].bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_opcode { number.trim().parse().ok().map(InsnIndex) } else { None }
+    })
+}
+
+/// The last line that is no statistics and no state.
+fn reason(log: &str) -> &str {
+    log.lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| {
+            !(line.is_empty()
+                || line.starts_with("processed ")
+                || line.starts_with("verification time ")
+                || line.starts_with("stack depth ")
+                || line.starts_with("max_states_per_insn")
+                || line.starts_with("insns_processed"))
+        })
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str = "\
+0: R1=ctx() R10=fp0
+; struct event *event = bpf_map_lookup_elem(&m, &key); @ a.c:7
+3: (85) call bpf_map_lookup_elem#1    ; R0_w=map_value_or_null(id=1)
+4: (79) r1 = *(u64 *)(r0 +0)
+R0 invalid mem access 'map_value_or_null'
+verification time 46 usec
+stack depth 8
+processed 5 insns (limit 1000000) max_states_per_insn 0 total_states 0
+";
+
+    #[test]
+    fn reason_and_instruction_are_found_in_a_log() {
+        assert_eq!(reason(LOG), "R0 invalid mem access 'map_value_or_null'");
+        assert_eq!(last_instruction(LOG), Some(InsnIndex(4)));
+    }
+
+    #[test]
+    fn an_empty_log_says_nothing() {
+        assert_eq!(reason(""), "");
+        assert_eq!(last_instruction("func#0 @0\n"), None);
+    }
+}

@@ -1,0 +1,285 @@
+//! The ring buffer's reading end: batches borrowed from the ring, one position store a batch.
+//!
+//! The layout (`linux/bpf.h`, `BPF_MAP_TYPE_RINGBUF`): a page with the consumer's position, a
+//! page with the producer's, then the data twice in a row, so that no record ever wraps.
+
+use std::{
+    fmt,
+    marker::PhantomData,
+    sync::{
+        Arc,
+        atomic::{Ordering, fence},
+    },
+    time::{Duration, Instant},
+};
+
+use skep_abi::MapType;
+use skep_host::{Access, Descriptor, Memory, Poller};
+
+use crate::{Error, Map, Record, Result};
+
+/// The producer is still writing the record (`BPF_RINGBUF_BUSY_BIT`).
+const BUSY: u32 = 1 << 31;
+/// The producer gave the record up (`BPF_RINGBUF_DISCARD_BIT`).
+const DISCARD: u32 = 1 << 30;
+/// Bytes before each record (`BPF_RINGBUF_HDR_SZ`).
+const HEADER: u64 = 8;
+/// A batch ends after this many bytes: few enough to stay in the processor's second-level
+/// cache between finding the records and handing them out, and to free the ring soon.
+const BATCH: u64 = 128 * 1024;
+
+/// Reads records of type `T` from a `BPF_MAP_TYPE_RINGBUF` map (5.8).
+///
+/// `T` is any [`Record`]: a plain `#[repr(C)]` type that derives zerocopy's `FromBytes`,
+/// `KnownLayout` and `Immutable`, or `[u8]` for the bytes as they are. Records are lent from the
+/// ring itself.
+pub struct RingBuffer<T: ?Sized = [u8]> {
+    map: Arc<Map>,
+    consumer: Box<dyn Memory>,
+    producer: Box<dyn Memory>,
+    /// Where the data begins in `producer`.
+    data: usize,
+    size: u64,
+    poller: Box<dyn Poller>,
+    ready: Vec<u64>,
+    record: PhantomData<fn() -> Box<T>>,
+}
+
+impl<T: Record + ?Sized> RingBuffer<T> {
+    /// Opens the reading end of `map`.
+    ///
+    /// # Errors
+    /// The map is of another type, or its memory can't be mapped.
+    pub fn new(map: Arc<Map>) -> Result<Self> {
+        map.expect_type(&[MapType::Ringbuf])?;
+        let host = map.host();
+        let page = host.page_size();
+        let size = u64::from(map.max_entries());
+        let too_big = || Error::map(&map, "the ring is larger than this machine's memory");
+        let data_len = usize::try_from(size).ok().and_then(|size| size.checked_mul(2));
+        let producer_len =
+            data_len.and_then(|len| len.checked_add(page)).ok_or_else(too_big)?;
+        let consumer = host.map_memory(map.fd(), 0, page, Access::ReadWrite)?;
+        let producer = host.map_memory(map.fd(), page as u64, producer_len, Access::Read)?;
+        let mut poller = host.poller()?;
+        poller.add(map.fd().descriptor(), 0)?;
+        Ok(Self {
+            map,
+            consumer,
+            producer,
+            data: page,
+            size,
+            poller,
+            ready: Vec::with_capacity(1),
+            record: PhantomData,
+        })
+    }
+
+    /// The records that are there now; empty when there are none. Never waits.
+    ///
+    /// # Errors
+    /// The ring's headers contradict its positions: something else wrote into it.
+    pub fn batch(&mut self) -> Result<RingBatch<'_, T>> {
+        let span = self.committed()?;
+        Ok(self.lend(span))
+    }
+
+    /// Waits for records, at most for `timeout` (`None`: for ever). `None` when the time is up
+    /// or a signal came.
+    ///
+    /// # Errors
+    /// Waiting failed, or the ring is damaged (see [`batch`](Self::batch)).
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<RingBatch<'_, T>>> {
+        let end = timeout.map(|timeout| Instant::now() + timeout);
+        loop {
+            let span = self.committed()?;
+            if span.bytes > 0 {
+                return Ok(Some(self.lend(span)));
+            }
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            self.poller.wait(left, &mut self.ready)?;
+            if self.ready.is_empty() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// What to wait for in an event loop of one's own: readable when there are records.
+    pub fn descriptor(&self) -> &Descriptor {
+        self.map.fd().descriptor()
+    }
+
+    /// The map that is read.
+    pub fn map(&self) -> &Arc<Map> {
+        &self.map
+    }
+
+    /// Bytes in the ring that are not read yet, records and headers.
+    pub fn pending(&self) -> u64 {
+        let start = self.consumer.long_words().first().map_or(0, |w| w.load(Ordering::Relaxed));
+        let end = self.producer.long_words().first().map_or(0, |w| w.load(Ordering::Acquire));
+        end.wrapping_sub(start)
+    }
+
+    /// Finds the run of finished records after the consumer's position.
+    fn committed(&self) -> Result<Span> {
+        let start = self.consumer.long_words()[0].load(Ordering::Relaxed);
+        let end = self.producer.long_words()[0].load(Ordering::Acquire);
+        let available = end.wrapping_sub(start);
+        let words = &self.producer.words()[self.data / 4..];
+        let mut span = Span { start, bytes: 0, records: 0, short: 0 };
+        if available > self.size {
+            return Err(self.damaged(start));
+        }
+        while span.bytes < available && span.bytes < BATCH {
+            let place = (start + span.bytes) & (self.size - 1);
+            let header = words[place as usize / 4].load(Ordering::Acquire);
+            if header & BUSY != 0 {
+                break;
+            }
+            span.bytes += stride(header);
+            if span.bytes > available {
+                return Err(self.damaged(start));
+            }
+            if header & DISCARD == 0 {
+                let fits = length(header) as usize >= T::SIZE;
+                span.records += u32::from(fits);
+                span.short += u32::from(!fits);
+            }
+        }
+        Ok(span)
+    }
+
+    fn damaged(&self, position: u64) -> Error {
+        Error::map(&self.map, &format!("a record's length is impossible at position {position:#x}"))
+    }
+
+    fn lend(&mut self, span: Span) -> RingBatch<'_, T> {
+        let from = self.data + (span.start & (self.size - 1)) as usize;
+        RingBatch {
+            bytes: self.producer.committed(from..from + span.bytes as usize),
+            consumer: &*self.consumer,
+            next: span.start.wrapping_add(span.bytes),
+            records: span.records,
+            short: span.short,
+            record: PhantomData,
+        }
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for RingBuffer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RingBuffer").field("map", &self.map.name()).finish_non_exhaustive()
+    }
+}
+
+struct Span {
+    start: u64,
+    bytes: u64,
+    records: u32,
+    short: u32,
+}
+
+/// Bytes of the record behind a header.
+fn length(header: u32) -> u64 {
+    u64::from(header & !(BUSY | DISCARD))
+}
+
+/// From one header to the next.
+fn stride(header: u32) -> u64 {
+    (length(header) + HEADER + 7) & !7
+}
+
+/// Records lent from a ring. Dropping the batch gives their room back to the producer.
+pub struct RingBatch<'a, T: ?Sized> {
+    bytes: &'a [u8],
+    consumer: &'a dyn Memory,
+    next: u64,
+    records: u32,
+    short: u32,
+    record: PhantomData<fn() -> Box<T>>,
+}
+
+impl<T: ?Sized> RingBatch<'_, T> {
+    /// Records that are shorter than `T` and so are left out by [`iter`](Self::iter): the
+    /// program and the reader disagree about the type.
+    pub fn short(&self) -> usize {
+        self.short as usize
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.records as usize
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+}
+
+impl<'a, T: Record + ?Sized> RingBatch<'a, T> {
+    /// The records, in the order they were reserved, without those that [`short`](Self::short)
+    /// counts.
+    pub fn iter(&self) -> RingIter<'a, T> {
+        RingIter { rest: self.bytes, record: PhantomData }
+    }
+}
+
+impl<'a, T: Record + ?Sized + 'a> IntoIterator for &RingBatch<'a, T> {
+    type Item = &'a T;
+    type IntoIter = RingIter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<T: ?Sized> Drop for RingBatch<'_, T> {
+    fn drop(&mut self) {
+        if !self.bytes.is_empty() {
+            self.consumer.long_words()[0].store(self.next, Ordering::Release);
+            // The producer decides by this position whether to wake us: it must be seen before
+            // we look at the producer's position again.
+            fence(Ordering::SeqCst);
+        }
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for RingBatch<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RingBatch").field("records", &self.records).finish_non_exhaustive()
+    }
+}
+
+/// Iterates over the records of a [`RingBatch`].
+pub struct RingIter<'a, T: ?Sized> {
+    rest: &'a [u8],
+    record: PhantomData<fn() -> Box<T>>,
+}
+
+impl<'a, T: Record + ?Sized + 'a> Iterator for RingIter<'a, T> {
+    type Item = &'a T;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (header, _) = self.rest.split_first_chunk::<4>()?;
+            let header = u32::from_ne_bytes(*header);
+            let (record, rest) = self.rest.split_at_checked(stride(header) as usize)?;
+            self.rest = rest;
+            if header & DISCARD == 0 {
+                let bytes = record.get(HEADER as usize..HEADER as usize + length(header) as usize)?;
+                if let Some(value) = T::view(bytes) {
+                    return Some(value);
+                }
+            }
+        }
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for RingIter<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RingIter").field("bytes", &self.rest.len()).finish()
+    }
+}

@@ -1,0 +1,95 @@
+//! `cargo xtask test`: everything that can run on this machine, and a list of what could not
+//! and why.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use crate::{Result, root, setup, tidy};
+
+/// Where tests say what they skipped, one line each (`SKIP name: reason`).
+const SKIP_LOG: &str = "SKEP_SKIP_LOG";
+
+/// Runs the tests; with `ci`, also formatting, lints, docs and the tidy check.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let ci = match arguments {
+        [] => false,
+        [flag] if flag == "--ci" => true,
+        _ => return Err("usage: cargo xtask test [--ci]".into()),
+    };
+    setup::for_tests()?;
+    let skip_log = root().join("target/skipped.txt");
+    fs::create_dir_all(root().join("target"))?;
+    fs::write(&skip_log, "")?;
+    let mut failed = Vec::new();
+    if ci {
+        step(&mut failed, "fmt", &["fmt", "--all", "--check"], &[]);
+        step(
+            &mut failed,
+            "clippy",
+            &[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ],
+            &[],
+        );
+        step(
+            &mut failed,
+            "rustdoc",
+            &[
+                "doc",
+                "--workspace",
+                "--no-deps",
+                "--document-private-items",
+            ],
+            &[("RUSTDOCFLAGS", "-D warnings".into())],
+        );
+    }
+    if let Err(error) = tidy::run() {
+        failed.push(format!("tidy: {error}"));
+    }
+    if let Err(error) = crate::generate::run(&["--check".to_owned()]) {
+        failed.push(format!("generated code: {error}"));
+    }
+    let environment = [(SKIP_LOG, skip_log.display().to_string())];
+    step(
+        &mut failed,
+        "tests",
+        &["test", "--workspace", "--no-fail-fast"],
+        &environment,
+    );
+    report_skips(&skip_log)?;
+    if failed.is_empty() {
+        println!("all that can run here has passed");
+        return Ok(());
+    }
+    Err(failed.join("; ").into())
+}
+
+fn step(failed: &mut Vec<String>, name: &str, arguments: &[&str], environment: &[(&str, String)]) {
+    println!("── {name}: cargo {}", arguments.join(" "));
+    let status = Command::new(env!("CARGO"))
+        .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .current_dir(root())
+        .status();
+    match status {
+        Ok(status) if status.success() => {}
+        Ok(_) => failed.push(format!("{name} failed")),
+        Err(error) => failed.push(format!("{name}: {error}")),
+    }
+}
+
+fn report_skips(log: &PathBuf) -> Result<()> {
+    let text = fs::read_to_string(log)?;
+    let mut skips: Vec<&str> = text.lines().collect();
+    skips.sort_unstable();
+    skips.dedup();
+    println!("── skipped here: {}", skips.len());
+    for skip in skips {
+        println!("   {}", skip.trim_start_matches("SKIP "));
+    }
+    Ok(())
+}
