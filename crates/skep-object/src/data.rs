@@ -36,7 +36,9 @@ pub(crate) fn layouts(elf: &Elf<'_>, btf: &Btf) -> Result<Vec<SectionLayout>> {
     }
     let mut layouts = Vec::new();
     for data in btf.types() {
-        let Kind::DataSection(listed) = data.kind() else { continue };
+        let Kind::DataSection(listed) = data.kind() else {
+            continue;
+        };
         let found = elf.section(data.name());
         let mut entries = Vec::with_capacity(listed.entries().len());
         for mut entry in listed.entries() {
@@ -100,10 +102,15 @@ pub(crate) fn read(
     maps: &mut Vec<Map>,
 ) -> Result<GlobalData> {
     let mut found = GlobalData::default();
-    let layout_of: BTreeMap<usize, &SectionLayout> =
-        layouts.iter().rev().filter_map(|layout| Some((layout.section?, layout))).collect();
+    let layout_of: BTreeMap<usize, &SectionLayout> = layouts
+        .iter()
+        .rev()
+        .filter_map(|layout| Some((layout.section?, layout)))
+        .collect();
     for (index, section) in elf.sections.iter().enumerate() {
-        let Some(class) = Class::of(section) else { continue };
+        let Some(class) = Class::of(section) else {
+            continue;
+        };
         if section.size > MAX_SECTION {
             return Err(Error::Budget {
                 what: "bytes of global data",
@@ -116,7 +123,16 @@ pub(crate) fn read(
         let place = MapIndex::from_usize(maps.len());
         found.places.insert(index, place);
         maps.push(map_of_section(section, class, size, layout, btf, object)?);
-        variables(elf, index, section, class, layout, btf, place, &mut found.variables)?;
+        variables(
+            elf,
+            index,
+            section,
+            class,
+            layout,
+            btf,
+            place,
+            &mut found.variables,
+        )?;
     }
     Ok(found)
 }
@@ -132,7 +148,10 @@ enum Class {
 impl Class {
     fn of(section: &Section<'_>) -> Option<Self> {
         let is = |base: &str| {
-            section.name.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            section
+                .name
+                .strip_prefix(base)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         // Compilers write empty sections; a map of none can't be made.
         if !section.loaded || section.executable || section.size == 0 {
@@ -157,7 +176,11 @@ fn map_of_section(
     btf: Option<&Btf>,
     object: &str,
 ) -> Result<Map> {
-    let mut map = Map::new(&map_name(object, section.name), section.name, MapType::Array);
+    let mut map = Map::new(
+        &map_name(object, section.name),
+        section.name,
+        MapType::Array,
+    );
     map.key_size = 4;
     map.value_size = size;
     map.max_entries = 1;
@@ -199,7 +222,10 @@ pub(crate) fn map_name(object: &str, section: &str) -> String {
     crate::names::kernel_name(&whole)
 }
 
-#[expect(clippy::too_many_arguments, reason = "all of one section's views, used once")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "all of one section's views, used once"
+)]
 fn variables(
     elf: &Elf<'_>,
     index: usize,
@@ -225,14 +251,22 @@ fn variables(
     if let (Some(layout), Some(btf)) = (layout, btf) {
         for entry in &layout.entries {
             let declared = btf.type_by_id(entry.type_id)?;
-            let Kind::Variable(kind) = declared.kind() else { continue };
+            let Kind::Variable(kind) = declared.kind() else {
+                continue;
+            };
             let linkage = match kind.linkage {
                 VariableLinkage::Static => Linkage::Static,
                 _ => Linkage::Global,
             };
             known.insert(entry.offset);
             let type_id = Some(kind.type_id);
-            list.push(variable(declared.name(), entry.offset, entry.size, type_id, linkage));
+            list.push(variable(
+                declared.name(),
+                entry.offset,
+                entry.size,
+                type_id,
+                linkage,
+            ));
         }
     }
     for symbol in elf.symbols_of(index) {

@@ -41,7 +41,9 @@ impl Section<'_> {
 
     /// The 64-bit number in place, which is what a relocation of data adds to its symbol.
     pub(crate) fn addend(&self, offset: u64, endian: Endian) -> u64 {
-        let bytes = usize::try_from(offset).ok().and_then(|at| self.data.get(at..)?.first_chunk());
+        let bytes = usize::try_from(offset)
+            .ok()
+            .and_then(|at| self.data.get(at..)?.first_chunk());
         match (bytes, endian) {
             (Some(bytes), Endian::Little) => u64::from_le_bytes(*bytes),
             (Some(bytes), Endian::Big) => u64::from_be_bytes(*bytes),

@@ -41,11 +41,7 @@ pub(crate) struct KconfigValue {
     pub(crate) size: u32,
 }
 
-pub(crate) fn read(
-    elf: &Elf<'_>,
-    btf: Option<&Btf>,
-    layouts: &[SectionLayout],
-) -> Result<Externs> {
+pub(crate) fn read(elf: &Elf<'_>, btf: Option<&Btf>, layouts: &[SectionLayout]) -> Result<Externs> {
     let mut externs = Externs::default();
     let Some(btf) = btf else { return Ok(externs) };
     let weak: BTreeSet<&str> = elf
@@ -67,7 +63,12 @@ pub(crate) fn read(
                 _ => continue,
             };
             let weak = weak.contains(declared.name());
-            externs.add(Extern { name: declared.name().to_owned(), kind, weak, type_id });
+            externs.add(Extern {
+                name: declared.name().to_owned(),
+                kind,
+                weak,
+                type_id,
+            });
         }
     }
     Ok(externs)
@@ -108,11 +109,15 @@ impl Externs {
         maps: &mut Vec<Map>,
     ) -> Result<Option<KconfigLayout>> {
         let layout = layouts.iter().find(|layout| layout.name == KCONFIG);
-        let (Some(btf), Some(layout)) = (btf, layout) else { return Ok(None) };
+        let (Some(btf), Some(layout)) = (btf, layout) else {
+            return Ok(None);
+        };
         let mut wanted = Vec::new();
         for entry in &layout.entries {
             let variable = btf.type_by_id(entry.type_id)?;
-            let Some(external) = self.find(variable.name()) else { continue };
+            let Some(external) = self.find(variable.name()) else {
+                continue;
+            };
             let size = u32::try_from(btf.size_of(variable.id())?).unwrap_or(u32::MAX);
             if size == 0 || size > MAX_KCONFIG {
                 return Err(Error::Extern {
@@ -121,8 +126,16 @@ impl Externs {
                     used_at: None,
                 });
             }
-            let align = u32::try_from(btf.align_of(variable.id())?).unwrap_or(1).max(1);
-            wanted.push((std::cmp::Reverse(align), size, variable.name(), external, variable.id()));
+            let align = u32::try_from(btf.align_of(variable.id())?)
+                .unwrap_or(1)
+                .max(1);
+            wanted.push((
+                std::cmp::Reverse(align),
+                size,
+                variable.name(),
+                external,
+                variable.id(),
+            ));
         }
         if wanted.is_empty() {
             return Ok(None);
@@ -133,11 +146,20 @@ impl Externs {
         for (align, size, _, external, variable) in wanted {
             let offset = end.checked_next_multiple_of(align.0).unwrap_or(u32::MAX);
             end = offset.saturating_add(size);
-            values.push(KconfigValue { external, variable, offset, size });
+            values.push(KconfigValue {
+                external,
+                variable,
+                offset,
+                size,
+            });
         }
         if end > MAX_KCONFIG {
             let (count, limit) = (end.into(), MAX_KCONFIG.into());
-            return Err(Error::Budget { what: "bytes of kernel configuration", count, limit });
+            return Err(Error::Budget {
+                what: "bytes of kernel configuration",
+                count,
+                limit,
+            });
         }
 
         let index = MapIndex::from_usize(maps.len());
@@ -150,7 +172,11 @@ impl Externs {
         map.contents = Contents::Zeroes;
         map.frozen = true;
         maps.push(map);
-        Ok(Some(KconfigLayout { map: index, size: end, values }))
+        Ok(Some(KconfigLayout {
+            map: index,
+            size: end,
+            values,
+        }))
     }
 }
 

@@ -43,8 +43,12 @@ pub(crate) fn read(
     let mut functions = Vec::with_capacity(symbols.len());
     let mut starts = Starts::new();
     for (position, (index, symbol)) in symbols.iter().enumerate() {
-        let Some(section) = elf.sections.get(*index) else { continue };
-        let next = symbols.get(position.saturating_add(1)).filter(|(next, _)| next == index);
+        let Some(section) = elf.sections.get(*index) else {
+            continue;
+        };
+        let next = symbols
+            .get(position.saturating_add(1))
+            .filter(|(next, _)| next == index);
         let limit = next.map_or(section.data.len() as u64, |(_, next)| next.value);
         let bytes = function_bytes(section, symbol, limit)?;
         let start = u32::try_from(symbol.value / RawInsn::SIZE as u64)
@@ -104,8 +108,15 @@ fn function_bytes<'data>(
     }
     let end = symbol.value.saturating_add(size);
     if end > limit {
-        let what = if limit == section.data.len() as u64 { "the section" } else { "the next one" };
-        return Err(malformed(format!("function `{}` reaches beyond {what}", symbol.name)));
+        let what = if limit == section.data.len() as u64 {
+            "the section"
+        } else {
+            "the next one"
+        };
+        return Err(malformed(format!(
+            "function `{}` reaches beyond {what}",
+            symbol.name
+        )));
     }
     usize::try_from(symbol.value)
         .ok()
@@ -121,9 +132,13 @@ fn function_type(
     name: &str,
 ) -> Result<Option<TypeId>> {
     let Some(btf) = btf else { return Ok(None) };
-    let index = records.functions.binary_search_by_key(&start, |record| record.insn.0);
+    let index = records
+        .functions
+        .binary_search_by_key(&start, |record| record.insn.0);
     let recorded = index.ok().and_then(|index| records.functions.get(index));
-    let Some(id) = recorded.map(|record| record.type_id).or_else(|| btf.find(name, KindTag::Function))
+    let Some(id) = recorded
+        .map(|record| record.type_id)
+        .or_else(|| btf.find(name, KindTag::Function))
     else {
         return Ok(None);
     };
@@ -162,9 +177,17 @@ pub(crate) fn programs(functions: &[Function]) -> Result<Vec<Program>> {
             continue;
         }
         let section = SectionName::parse(&function.section).map_err(|error| match error {
-            Error::UnknownSection { section, suggestion, known, .. } => {
-                Error::UnknownSection { section, program: function.name.clone(), suggestion, known }
-            }
+            Error::UnknownSection {
+                section,
+                suggestion,
+                known,
+                ..
+            } => Error::UnknownSection {
+                section,
+                program: function.name.clone(),
+                suggestion,
+                known,
+            },
             other => other,
         })?;
         programs.push(Program {

@@ -19,6 +19,9 @@
 )]
 #![forbid(unsafe_code)]
 
+mod attach;
+mod btf_fixup;
+mod code;
 mod core;
 mod data;
 mod elf;
@@ -27,11 +30,14 @@ mod ext;
 mod externs;
 mod functions;
 mod image;
+mod kconfig;
+mod link;
 mod maps;
 mod names;
 mod object;
 mod options;
 mod references;
+mod resolve;
 mod section;
 mod source;
 mod spec;

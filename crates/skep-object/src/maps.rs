@@ -51,30 +51,43 @@ impl Places {
 pub(crate) fn read(elf: &Elf<'_>, btf: Option<&Btf>, layouts: &[SectionLayout]) -> Result<Maps> {
     refuse_legacy(elf)?;
     let mut maps = Maps::default();
-    let Some((index, section)) = elf.section(".maps") else { return Ok(maps) };
+    let Some((index, section)) = elf.section(".maps") else {
+        return Ok(maps);
+    };
     let Some(btf) = btf else {
-        return Err(Error::NeedsBtf { what: "section .maps".into() });
+        return Err(Error::NeedsBtf {
+            what: "section .maps".into(),
+        });
     };
     let Some(layout) = layouts.iter().find(|layout| layout.section == Some(index)) else {
         let what = "section .maps (its DATASEC is not in the BTF)".into();
         return Err(Error::NeedsBtf { what });
     };
-    let weak: BTreeSet<&str> =
-        elf.symbols_of(index).filter(|symbol| symbol.weak).map(|symbol| symbol.name).collect();
+    let weak: BTreeSet<&str> = elf
+        .symbols_of(index)
+        .filter(|symbol| symbol.weak)
+        .map(|symbol| symbol.name)
+        .collect();
     for entry in &layout.entries {
         let variable = btf.type_by_id(entry.type_id)?;
         let Kind::Variable(kind) = variable.kind() else {
             return Err(section.malformed(entry.offset.into(), "a map that is no variable"));
         };
         let lenient = weak.contains(variable.name());
-        let definition = Definition { btf, name: variable.name(), lenient };
+        let definition = Definition {
+            btf,
+            name: variable.name(),
+            lenient,
+        };
         let (mut map, slots) = definition.read(kind.type_id, section.name)?;
         map.variable = Some(variable.id());
         let place = MapIndex::from_usize(maps.list.len());
         if let Some(offset) = slots {
             maps.slots.insert(place.0, offset);
         }
-        maps.places.by_offset.insert((index, entry.offset.into()), place);
+        maps.places
+            .by_offset
+            .insert((index, entry.offset.into()), place);
         maps.list.push(map);
     }
     Ok(maps)
@@ -104,7 +117,10 @@ struct Definition<'btf> {
 
 impl<'btf> Definition<'btf> {
     fn wrong(&self, problem: impl Into<String>) -> Error {
-        Error::MapDefinition { map: self.name.to_owned(), problem: problem.into() }
+        Error::MapDefinition {
+            map: self.name.to_owned(),
+            problem: problem.into(),
+        }
     }
 
     /// Reads the struct that a variable has as its type; also answers where its slots begin.
@@ -155,7 +171,8 @@ impl<'btf> Definition<'btf> {
                         0 => Pinning::None,
                         1 => Pinning::ByName,
                         other => {
-                            let problem = format!("pinning {other}, expected 0 (none) or 1 (by name)");
+                            let problem =
+                                format!("pinning {other}, expected 0 (none) or 1 (by name)");
                             return Err(self.wrong(problem));
                         }
                     }
@@ -185,7 +202,8 @@ impl<'btf> Definition<'btf> {
     /// A size that may be said twice, but not differently.
     fn agree(&self, what: &str, known: &mut u32, size: u32) -> Result<()> {
         if *known != 0 && *known != size {
-            let problem = format!("its {what} has {known} bytes by one attribute, {size} by another");
+            let problem =
+                format!("its {what} has {known} bytes by one attribute, {size} by another");
             return Err(self.wrong(problem));
         }
         *known = size;
@@ -226,7 +244,10 @@ impl<'btf> Definition<'btf> {
             return Err(self.wrong(format!("`{}` is not given by __type()", field.name())));
         };
         let size = self.btf.size_of(target).map_err(|error| {
-            self.wrong(format!("the size of its {} is not known: {error}", field.name()))
+            self.wrong(format!(
+                "the size of its {} is not known: {error}",
+                field.name()
+            ))
         })?;
         let size = u32::try_from(size)
             .map_err(|_| self.wrong(format!("its {} has 4 GiB or more", field.name())))?;
@@ -247,7 +268,11 @@ impl<'btf> Definition<'btf> {
             (MapType::ProgArray, Some(KindTag::FunctionPrototype)) => {}
             (MapType::ArrayOfMaps | MapType::HashOfMaps, Some(KindTag::Struct)) => {
                 let name = format!("{}.inner", self.name);
-                let inner = Definition { btf: self.btf, name: &name, lenient: self.lenient };
+                let inner = Definition {
+                    btf: self.btf,
+                    name: &name,
+                    lenient: self.lenient,
+                };
                 let (mut inner, slots) = inner.read(target, &map.section)?;
                 if slots.is_some() || inner.pinning != Pinning::None {
                     return Err(self.wrong("its inner map can be neither pinned nor a map of maps"));
@@ -293,17 +318,24 @@ pub(crate) fn fill_slots(
             };
             if relocation.kind != relocation_kind::ABS64 {
                 let kind = relocation_kind::name(relocation.kind);
-                return Err(wrong(format!("{kind} in a map's definition, expected R_BPF_64_ABS64")));
+                return Err(wrong(format!(
+                    "{kind} in a map's definition, expected R_BPF_64_ABS64"
+                )));
             }
             let Some((start, map_index)) = maps.places.around(index, relocation.offset) else {
                 return Err(wrong("no map is defined there".into()));
             };
             let slots = maps.slots.get(&map_index.0).copied();
             let key = slots.and_then(|slots| {
-                let offset = relocation.offset.checked_sub(start)?.checked_sub(slots.into())?;
+                let offset = relocation
+                    .offset
+                    .checked_sub(start)?
+                    .checked_sub(slots.into())?;
                 (offset % 8 == 0).then(|| u32::try_from(offset / 8).ok())?
             });
-            let Some(map) = maps.list.get(map_index.as_usize()) else { continue };
+            let Some(map) = maps.list.get(map_index.as_usize()) else {
+                continue;
+            };
             let Some(key) = key else {
                 return Err(wrong(format!("it is no slot of map `{}`", map.name)));
             };
@@ -315,7 +347,9 @@ pub(crate) fn fill_slots(
             // What is static is referred to by its section, and its offset stands in place.
             let value = value.wrapping_add(section.addend(relocation.offset, elf.endian));
             let slot = if map.map_type == MapType::ProgArray {
-                let slot = (value % 8 == 0).then(|| u32::try_from(value / 8).ok()).flatten();
+                let slot = (value % 8 == 0)
+                    .then(|| u32::try_from(value / 8).ok())
+                    .flatten();
                 let function = slot.and_then(|slot| starts.get(&(home, slot)));
                 let program = function.and_then(|function| programs.get(function));
                 SlotValue::Program(*program.ok_or_else(|| {

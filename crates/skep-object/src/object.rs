@@ -49,9 +49,14 @@ impl Object {
     /// [`Error::Io`], and all of [`Object::parse`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes =
-            fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let bytes = fs::read(path).map_err(|source| Error::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy())
+            .unwrap_or_default();
         Self::parse_named(&bytes, name.split('.').next().unwrap_or_default())
     }
 
@@ -75,7 +80,9 @@ impl Object {
             (Some((_, section)), Some(btf)) => ext::parse(section.data, elf.endian, btf)?,
             _ => ext::Records::new(),
         };
-        let layouts = btf.as_deref().map_or(Ok(Vec::new()), |btf| data::layouts(&elf, btf))?;
+        let layouts = btf
+            .as_deref()
+            .map_or(Ok(Vec::new()), |btf| data::layouts(&elf, btf))?;
 
         let (mut functions, starts) = functions::read(&elf, btf.as_deref(), &records)?;
         let mut programs = functions::programs(&functions)?;
@@ -94,9 +101,15 @@ impl Object {
 
         let mut map_names = BTreeMap::new();
         for (index, map) in maps.list.iter().enumerate() {
-            if map_names.insert(map.name.clone(), MapIndex::from_usize(index)).is_some() {
+            if map_names
+                .insert(map.name.clone(), MapIndex::from_usize(index))
+                .is_some()
+            {
                 let problem = "it is defined twice".into();
-                return Err(Error::MapDefinition { map: map.name.clone(), problem });
+                return Err(Error::MapDefinition {
+                    map: map.name.clone(),
+                    problem,
+                });
             }
         }
         let mut variable_names = BTreeMap::new();
@@ -229,7 +242,9 @@ impl Object {
 
     /// The tags on a global variable, in their order.
     pub fn decl_tags_of_variable(&self, variable: &str) -> Vec<&str> {
-        let Some(btf) = &self.btf else { return Vec::new() };
+        let Some(btf) = &self.btf else {
+            return Vec::new();
+        };
         self.decl_tags(btf.find(variable, skep_btf::KindTag::Variable))
     }
 
@@ -242,7 +257,9 @@ impl Object {
 }
 
 fn read_btf(elf: &Elf<'_>) -> Result<Option<Arc<Btf>>> {
-    let Some((_, section)) = elf.section(".BTF") else { return Ok(None) };
+    let Some((_, section)) = elf.section(".BTF") else {
+        return Ok(None);
+    };
     let mut btf = Btf::parse(section.data.to_vec())?;
     if crate::endian_of(&btf) != elf.endian {
         return Err(section.malformed(0, "its byte order is not that of the file"));
@@ -253,7 +270,9 @@ fn read_btf(elf: &Elf<'_>) -> Result<Option<Arc<Btf>>> {
 }
 
 fn read_license(elf: &Elf<'_>) -> String {
-    let bytes = elf.section("license").map_or(&[][..], |(_, section)| section.data);
+    let bytes = elf
+        .section("license")
+        .map_or(&[][..], |(_, section)| section.data);
     let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(text).into_owned()
 }

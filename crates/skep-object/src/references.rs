@@ -32,31 +32,56 @@ pub(crate) fn read(
     externs: &mut Externs,
 ) -> Result<()> {
     for ((section_index, start), index) in things.functions {
-        let Some(section) = elf.sections.get(*section_index) else { continue };
-        let Some(function) = functions.get_mut(index.as_usize()) else { continue };
+        let Some(section) = elf.sections.get(*section_index) else {
+            continue;
+        };
+        let Some(function) = functions.get_mut(index.as_usize()) else {
+            continue;
+        };
         let first = u64::from(*start).saturating_mul(RawInsn::SIZE as u64);
         let len = (function.instructions.len() as u64).saturating_mul(RawInsn::SIZE as u64);
         let end = first.saturating_add(len);
-        let from = section.relocations.partition_point(|relocation| relocation.offset < first);
-        let to = section.relocations.partition_point(|relocation| relocation.offset < end);
+        let from = section
+            .relocations
+            .partition_point(|relocation| relocation.offset < first);
+        let to = section
+            .relocations
+            .partition_point(|relocation| relocation.offset < end);
 
         let mut references = Vec::new();
         for relocation in section.relocations.get(from..to).unwrap_or_default() {
             if relocation.kind == relocation_kind::NONE {
                 continue;
             }
-            let Some(symbol) = elf.symbols.get(relocation.symbol) else { continue };
-            let reader = Reader { elf, section, relocation, symbol, things };
+            let Some(symbol) = elf.symbols.get(relocation.symbol) else {
+                continue;
+            };
+            let reader = Reader {
+                elf,
+                section,
+                relocation,
+                symbol,
+                things,
+            };
             let offset = relocation.offset.saturating_sub(first);
             let insn = match (u32::try_from(offset / 8), offset % 8) {
                 (Ok(insn), 0) => InsnIndex(insn),
                 _ => return Err(reader.wrong("the place is no instruction's start")),
             };
-            let slots = function.instructions.get(insn.as_usize()..).unwrap_or_default();
-            references.push(Reference { insn, kind: reader.kind(slots, externs)? });
+            let slots = function
+                .instructions
+                .get(insn.as_usize()..)
+                .unwrap_or_default();
+            references.push(Reference {
+                insn,
+                kind: reader.kind(slots, externs)?,
+            });
         }
         calls_in_place(&function.instructions, *start, |insn, target| {
-            if references.binary_search_by_key(&insn, |reference| reference.insn).is_ok() {
+            if references
+                .binary_search_by_key(&insn, |reference| reference.insn)
+                .is_ok()
+            {
                 return Ok(());
             }
             let callee = target.and_then(|target| things.functions.get(&(*section_index, target)));
@@ -66,7 +91,13 @@ pub(crate) fn read(
                 return Err(section.malformed(first.saturating_add(offset), problem));
             };
             let at = references.partition_point(|reference| reference.insn < insn);
-            references.insert(at, Reference { insn, kind: ReferenceKind::Call(*callee) });
+            references.insert(
+                at,
+                Reference {
+                    insn,
+                    kind: ReferenceKind::Call(*callee),
+                },
+            );
             Ok(())
         })?;
         function.references = references;
@@ -177,7 +208,9 @@ impl Reader<'_, '_> {
             return Err(self.wrong("it is in no section"));
         };
         if home.executable {
-            return self.function(index, offset).map(ReferenceKind::FunctionAddress);
+            return self
+                .function(index, offset)
+                .map(ReferenceKind::FunctionAddress);
         }
         if home.name == ".maps" {
             // Only a section's symbol needs more to say which map it is.
@@ -186,10 +219,15 @@ impl Reader<'_, '_> {
                 _ => Some(self.symbol.value),
             };
             let map = offset.and_then(|offset| self.things.maps.at(index, offset));
-            return map.map(ReferenceKind::Map).ok_or_else(|| self.wrong("no map begins there"));
+            return map
+                .map(ReferenceKind::Map)
+                .ok_or_else(|| self.wrong("no map begins there"));
         }
         if let Some(map) = self.things.data.get(&index) {
-            return match offset.filter(|offset| *offset <= home.size).map(u32::try_from) {
+            return match offset
+                .filter(|offset| *offset <= home.size)
+                .map(u32::try_from)
+            {
                 Some(Ok(offset)) => Ok(ReferenceKind::MapValue { map: *map, offset }),
                 _ => Err(self.wrong(format!("it lies outside section {}", home.name))),
             };
@@ -199,15 +237,20 @@ impl Reader<'_, '_> {
             ".jumptables" => "jump tables (section .jumptables)".to_owned(),
             other => format!("a reference to section {other}"),
         };
-        Err(Error::Unsupported { what: format!("{what}, at {}", self.section.place(self.relocation.offset)) })
+        Err(Error::Unsupported {
+            what: format!("{what}, at {}", self.section.place(self.relocation.offset)),
+        })
     }
 
     fn extern_address(&self, externs: &Externs) -> Result<ReferenceKind> {
-        externs.find(self.symbol.name).map(ReferenceKind::ExternAddress).ok_or_else(|| {
-            self.wrong(
+        externs
+            .find(self.symbol.name)
+            .map(ReferenceKind::ExternAddress)
+            .ok_or_else(|| {
+                self.wrong(
                 "it is neither defined nor declared as an extern of .ksyms (__ksym) or .kconfig \
                  (__kconfig)",
             )
-        })
+            })
     }
 }

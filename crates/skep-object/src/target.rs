@@ -90,8 +90,6 @@ impl Target {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BtfFeatures {
-    /// Variables and data sections. Since 5.2.
-    pub data_sections: bool,
     /// Global functions. Since 5.6.
     pub global_functions: bool,
     /// Floating-point types. Since 5.13.
@@ -102,6 +100,8 @@ pub struct BtfFeatures {
     pub type_tags: bool,
     /// Enumerations of 64 bits, and signed ones. Since 6.0.
     pub enum64: bool,
+    /// Tags that are whole attributes. Since 6.15.
+    pub tag_attributes: bool,
 }
 
 impl BtfFeatures {
@@ -109,12 +109,12 @@ impl BtfFeatures {
     pub fn of(version: KernelVersion) -> Self {
         let since = |major, minor| version >= KernelVersion::new(major, minor);
         Self {
-            data_sections: since(5, 2),
             global_functions: since(5, 6),
             floats: since(5, 13),
             decl_tags: since(5, 16),
             type_tags: since(5, 17),
             enum64: since(6, 0),
+            tag_attributes: since(6, 15),
         }
     }
 }

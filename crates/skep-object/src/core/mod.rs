@@ -1,10 +1,42 @@
 //! CO-RE, compile once, run everywhere: an instruction's number that depends on the kernel's types
 //! is computed anew from the target's BTF.
 
+mod candidates;
+pub(crate) mod compat;
+mod matching;
+mod patch;
+mod relocate;
+mod spec;
+mod value;
+
 use std::fmt;
 
 use skep_btf::{StringOffset, TypeId};
 use skep_isa::InsnIndex;
+
+pub(crate) use relocate::Relocator;
+
+/// Why a relocation can't be computed, without its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault(String);
+
+impl Fault {
+    fn new(problem: impl Into<String>) -> Self {
+        Self(problem.into())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<skep_btf::Error> for Fault {
+    fn from(error: skep_btf::Error) -> Self {
+        Self(error.to_string())
+    }
+}
 
 /// A number in an instruction that depends on the target's types: uapi `struct bpf_core_relo`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

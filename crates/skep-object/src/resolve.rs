@@ -1,0 +1,208 @@
+//! Resolves externs: kernel functions and variables by the target's BTF, addresses by its
+//! symbols, configuration by its place in the map of `.kconfig`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use skep_btf::{Btf, Kind, KindTag, TypeId, essential_name};
+
+use crate::{
+    CodePlace, Error, Extern, ExternIndex, ExternKind, MapIndex, Object, Result, Target,
+    core::compat::Pair,
+};
+
+/// What an extern came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Resolved {
+    /// A function or variable in the BTF of the kernel or a module.
+    Btf {
+        type_id: TypeId,
+        module: Option<String>,
+    },
+    /// A place in the map of `.kconfig`.
+    Kconfig { map: MapIndex, offset: u32 },
+    /// An address.
+    Address(u64),
+    /// Nothing, which a weak extern allows; and why.
+    Missing(String),
+}
+
+/// Resolves the externs of one object for one target, each once.
+pub(crate) struct Resolver<'a> {
+    object: &'a Object,
+    target: &'a Target,
+    known: BTreeMap<ExternIndex, Resolved>,
+    /// Values of the configuration that instructions refer to.
+    used: BTreeMap<ExternIndex, CodePlace>,
+}
+
+impl<'a> Resolver<'a> {
+    pub(crate) fn new(object: &'a Object, target: &'a Target) -> Self {
+        Self {
+            object,
+            target,
+            known: BTreeMap::new(),
+            used: BTreeMap::new(),
+        }
+    }
+
+    /// The values of the configuration that were asked for, and where first.
+    pub(crate) fn used(&self) -> &BTreeMap<ExternIndex, CodePlace> {
+        &self.used
+    }
+
+    /// Resolves what a call goes to.
+    pub(crate) fn function(&mut self, index: ExternIndex, at: CodePlace) -> Result<Resolved> {
+        let resolved = self.resolve(index, at)?;
+        match resolved {
+            Resolved::Btf { .. } | Resolved::Missing(_) => Ok(resolved),
+            Resolved::Kconfig { .. } | Resolved::Address(_) => Err(Error::Extern {
+                name: self.external(index)?.name.clone(),
+                problem: "it is called, but is no function".into(),
+                used_at: None,
+            }),
+        }
+    }
+
+    /// Resolves what an address is of.
+    pub(crate) fn address(&mut self, index: ExternIndex, at: CodePlace) -> Result<Resolved> {
+        self.resolve(index, at)
+    }
+
+    fn external(&self, index: ExternIndex) -> Result<&'a Extern> {
+        self.object
+            .externs
+            .get(index.as_usize())
+            .ok_or_else(|| Error::Extern {
+                name: index.to_string(),
+                problem: "there is no such extern".into(),
+                used_at: None,
+            })
+    }
+
+    fn resolve(&mut self, index: ExternIndex, at: CodePlace) -> Result<Resolved> {
+        if let Some(known) = self.known.get(&index) {
+            return Ok(known.clone());
+        }
+        let external = self.external(index)?;
+        let found = match external.kind {
+            ExternKind::Kconfig => {
+                self.used.entry(index).or_insert_with(|| at.clone());
+                self.kconfig(index)
+            }
+            ExternKind::KernelVariable { typed: false } => {
+                match self.target.symbols.get(&external.name) {
+                    Some(address) => Ok(Resolved::Address(*address)),
+                    None => Err("the kernel has no symbol of that name".to_owned()),
+                }
+            }
+            ExternKind::KernelVariable { typed: true } => self.typed(external, KindTag::Variable),
+            ExternKind::KernelFunction => self.typed(external, KindTag::Function),
+        };
+        let resolved = match found {
+            Ok(resolved) => resolved,
+            Err(problem) if external.weak => {
+                Resolved::Missing(format!("weak extern `{}`: {problem}", external.name))
+            }
+            Err(problem) => {
+                let name = external.name.clone();
+                return Err(Error::Extern {
+                    name,
+                    problem,
+                    used_at: Some(at),
+                });
+            }
+        };
+        self.known.insert(index, resolved.clone());
+        Ok(resolved)
+    }
+
+    fn kconfig(&self, index: ExternIndex) -> Result<Resolved, String> {
+        let layout = self.object.kconfig.as_ref();
+        layout
+            .and_then(|layout| {
+                let value = layout.values.iter().find(|value| value.external == index)?;
+                Some(Resolved::Kconfig {
+                    map: layout.map,
+                    offset: value.offset,
+                })
+            })
+            .ok_or_else(|| "it has no place in .kconfig".to_owned())
+    }
+
+    /// Finds a function or variable in the BTF of the kernel, then of its modules.
+    fn typed(&self, external: &Extern, tag: KindTag) -> Result<Resolved, String> {
+        let what = if tag == KindTag::Function {
+            "function"
+        } else {
+            "variable"
+        };
+        let Some(kernel) = &self.target.kernel_btf else {
+            return Err(format!("the target has no BTF to find the {what} in"));
+        };
+        let name = essential_name(&external.name);
+        let modules = self
+            .target
+            .modules
+            .iter()
+            .map(|module| (&module.btf, Some(&module.name)));
+        let mut searched = BTreeSet::new();
+        for (btf, module) in std::iter::once((kernel, None)).chain(modules) {
+            searched.insert(module);
+            let own = btf.find_by_name(name).find(|id| {
+                *id >= btf.first_id()
+                    && btf
+                        .type_by_id(*id)
+                        .is_ok_and(|found| found.tag() == Some(tag))
+            });
+            let Some(type_id) = own else { continue };
+            self.compatible(external, btf, type_id, what)?;
+            return Ok(Resolved::Btf {
+                type_id,
+                module: module.cloned(),
+            });
+        }
+        Err(match searched.len() {
+            0 | 1 => format!("the kernel has no {what} of that name in its BTF"),
+            more => format!(
+                "neither the kernel nor its {} modules have a {what} of that name in their BTF",
+                more.saturating_sub(1)
+            ),
+        })
+    }
+
+    fn compatible(
+        &self,
+        external: &Extern,
+        btf: &Arc<Btf>,
+        found: TypeId,
+        what: &str,
+    ) -> Result<(), String> {
+        // What only a symbol table declares has no type to compare.
+        let (Some(local), true) = (&self.object.btf, external.type_id != TypeId::VOID) else {
+            return Ok(());
+        };
+        let type_of = |btf: &Btf, id| {
+            btf.type_by_id(id).ok().map(|found| match found.kind() {
+                Kind::Function(function) => function.prototype,
+                Kind::Variable(variable) => variable.type_id,
+                _ => id,
+            })
+        };
+        let (Some(here), Some(there)) = (type_of(local, external.type_id), type_of(btf, found))
+        else {
+            return Err(format!("the {what}'s type can't be read"));
+        };
+        let (here, there) = match (local.skip_modifiers(here), btf.skip_modifiers(there)) {
+            (Ok(here), Ok(there)) => (here.id(), there.id()),
+            _ => return Err(format!("the {what}'s type can't be read")),
+        };
+        match Pair::new(local, btf).types(here, there) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(format!("the kernel's {what} of that name has another type")),
+            Err(fault) => Err(fault.to_string()),
+        }
+    }
+}
