@@ -161,6 +161,26 @@ pub enum Error {
         /// The type.
         id: TypeId,
     },
+    /// A member does not lie inside its structure.
+    #[error("member `{member}` lies outside of type {id}")]
+    MemberOutside {
+        /// The structure, union or data section.
+        id: TypeId,
+        /// The member's name.
+        member: String,
+    },
+    /// Fewer bytes than a value of the type has.
+    #[error("{available} bytes are too few for a value of `{type_name}`, which has {needed}{}", match field { Some(field) => format!(" (they end before or in `{field}`)"), None => String::new() })]
+    ValueTooShort {
+        /// The type's name, or an empty string.
+        type_name: String,
+        /// Bytes that a value has.
+        needed: u64,
+        /// Bytes that there were.
+        available: usize,
+        /// The first member that is not whole.
+        field: Option<String>,
+    },
     /// The writer that output was written to refused it.
     #[error("the output could not be written")]
     Output(#[from] fmt::Error),

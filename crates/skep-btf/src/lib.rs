@@ -49,6 +49,7 @@ mod new_type;
 mod raw;
 mod resolve;
 mod types;
+pub mod value;
 mod walk;
 
 pub use btf::Btf;
