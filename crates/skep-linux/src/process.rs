@@ -163,7 +163,7 @@ mod tests {
         ];
         assert_eq!(
             near_names("sys_enter_opneat", names),
-            ["sys_enter_openat", "sys_enter_open", "sys_exit_openat"]
+            ["sys_enter_openat", "sys_enter_open"]
         );
         assert_eq!(near_names("sched_swich", names), ["sched_switch"]);
         assert_eq!(near_names("qqq", names), [""; 0]);

@@ -261,6 +261,12 @@ pub(crate) fn device_index(name: &CStr) -> SysResult<u32> {
     }
 }
 
+/// Moves the calling thread to a network namespace of its own.
+pub(crate) fn unshare_network() -> SysResult<()> {
+    // SAFETY: takes and gives plain numbers; memory is not touched.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNET) }).map(drop)
+}
+
 /// Bytes of a page.
 pub(crate) fn page_size() -> usize {
     // SAFETY: asks a number and gives one.

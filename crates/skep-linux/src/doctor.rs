@@ -1,0 +1,326 @@
+//! The doctor's report: what of BPF works here, what does not, and what to do about it.
+//!
+//! Data only; the command line prints it.
+
+use std::fs;
+
+use skep_abi::{MapType, ProgramType};
+use skep_host::{Cause, Host};
+
+use crate::{
+    LinuxHost, cause,
+    mounts::why_no_tracefs,
+    probe::{self, Hook, Probe},
+    process,
+};
+
+/// Yes, no, or not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// It is as it should be.
+    Yes,
+    /// It is not.
+    No,
+    /// It could not be found out.
+    Unknown,
+}
+
+/// One line of the report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What was looked at, such as `hook xdp` or `CAP_BPF`.
+    pub name: String,
+    /// How it is.
+    pub answer: Answer,
+    /// A value, or why the answer is what it is; may be empty for `Yes`.
+    pub detail: String,
+    /// What to do; empty where there is nothing to be done.
+    pub fix: String,
+}
+
+impl Check {
+    fn yes(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            answer: Answer::Yes,
+            detail: detail.into(),
+            fix: String::new(),
+        }
+    }
+
+    fn no(name: impl Into<String>, cause: &Cause) -> Self {
+        let (detail, fix) = (cause.to_string(), cause.fix());
+        Self {
+            name: name.into(),
+            answer: Answer::No,
+            detail,
+            fix,
+        }
+    }
+
+    fn unknown(name: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
+        let (detail, fix) = (why.into(), fix.into());
+        Self {
+            name: name.into(),
+            answer: Answer::Unknown,
+            detail,
+            fix,
+        }
+    }
+
+    fn probed(name: String, probe: Probe) -> Self {
+        match probe {
+            Probe::Yes => Self::yes(name, ""),
+            Probe::No { cause } => Self::no(name, &cause),
+            Probe::Unknown { why, fix } => Self::unknown(name, why, fix),
+        }
+    }
+}
+
+/// Checks that belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// What they are about.
+    pub title: &'static str,
+    /// The checks, in reading order.
+    pub checks: Vec<Check>,
+}
+
+/// All that the doctor found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoctorReport {
+    /// The kernel's release.
+    pub release: String,
+    /// The findings, from the general to the particular.
+    pub sections: Vec<Section>,
+}
+
+impl DoctorReport {
+    /// All checks of all sections.
+    pub fn checks(&self) -> impl Iterator<Item = &Check> {
+        self.sections.iter().flat_map(|section| &section.checks)
+    }
+}
+
+/// Looks at everything. It takes some tens of milliseconds, and leaves nothing behind.
+pub fn report(host: &LinuxHost) -> DoctorReport {
+    let sections = vec![
+        Section {
+            title: "process",
+            checks: capabilities(host),
+        },
+        Section {
+            title: "kernel",
+            checks: kernel(host),
+        },
+        Section {
+            title: "file systems",
+            checks: mounts(host),
+        },
+        Section {
+            title: "kernel options",
+            checks: options(host),
+        },
+        Section {
+            title: "hooks",
+            checks: Hook::ALL
+                .iter()
+                .map(|&hook| {
+                    Check::probed(format!("hook {}", hook.name()), probe::hook(host, hook))
+                })
+                .collect(),
+        },
+        Section {
+            title: "program types",
+            checks: ProgramType::ALL
+                .iter()
+                .filter(|&&kind| kind != ProgramType::Unspec)
+                .map(|&kind| {
+                    let name = format!("program {}", kind.short_name());
+                    Check::probed(name, probe::program_type(host, kind))
+                })
+                .collect(),
+        },
+        Section {
+            title: "map types",
+            checks: MapType::ALL
+                .iter()
+                .filter(|&&kind| kind != MapType::Unspec)
+                .map(|&kind| {
+                    let name = format!("map {}", kind.short_name());
+                    Check::probed(name, probe::map_type(host, kind))
+                })
+                .collect(),
+        },
+    ];
+    DoctorReport {
+        release: host.info().release.clone(),
+        sections,
+    }
+}
+
+fn capabilities(host: &LinuxHost) -> Vec<Check> {
+    [
+        process::BPF,
+        process::PERFMON,
+        process::NET_ADMIN,
+        process::SYS_ADMIN,
+    ]
+    .into_iter()
+    .map(|capability| {
+        let name = capability.1;
+        match (process::capabilities(), cause::missing(host, &[capability])) {
+            (None, _) => Check::unknown(name, "/proc does not say", ""),
+            (Some(_), Some(cause)) => Check::no(name, &cause),
+            (Some(held), None) if held.has(capability) => Check::yes(name, ""),
+            (Some(_), None) => Check::yes(name, "by CAP_SYS_ADMIN"),
+        }
+    })
+    .collect()
+}
+
+fn kernel(host: &LinuxHost) -> Vec<Check> {
+    let btf = match host.btf(None) {
+        Ok(bytes) => Check::yes("BTF", format!("{} bytes", (*bytes).as_ref().len())),
+        Err(error) => match error.cause() {
+            Some(cause) => Check::no("BTF", cause),
+            None => Check::unknown("BTF", error.to_string(), ""),
+        },
+    };
+    let lockdown = match cause::lockdown_mode(host) {
+        Some(mode) if mode == "confidentiality" => Check::no(
+            "lockdown",
+            &Cause::Lockdown(mode, "programs can't read the kernel's memory"),
+        ),
+        Some(mode) if mode == "integrity" => Check::yes(
+            "lockdown",
+            "integrity: only bpf_probe_write_user is forbidden",
+        ),
+        Some(mode) => Check::yes("lockdown", mode),
+        None => Check::unknown("lockdown", "the kernel does not say", ""),
+    };
+    vec![btf, jit(), lockdown, unprivileged(), paranoid()]
+}
+
+fn jit() -> Check {
+    const NAME: &str = "net.core.bpf_jit_enable";
+    match process::sysctl(NAME).as_deref() {
+        Some("0") => Check::no(
+            "JIT",
+            &Cause::Sysctl {
+                name: NAME,
+                value: "0".into(),
+                wanted: "1",
+            },
+        ),
+        Some(value) => Check::yes("JIT", format!("{NAME} is {value}")),
+        None => Check::unknown("JIT", format!("{NAME} can't be read"), ""),
+    }
+}
+
+fn unprivileged() -> Check {
+    const NAME: &str = "kernel.unprivileged_bpf_disabled";
+    match process::sysctl(NAME) {
+        Some(value) if value == "0" => {
+            Check::yes(NAME, "0: socket filters and cgroup_skb need no capability")
+        }
+        Some(value) => Check::yes(NAME, format!("{value}: all of BPF takes CAP_BPF")),
+        None => Check::unknown(NAME, "it can't be read", ""),
+    }
+}
+
+fn paranoid() -> Check {
+    const NAME: &str = "kernel.perf_event_paranoid";
+    match process::sysctl(NAME) {
+        Some(value) if process::capabilities().is_some_and(|held| held.perfmon()) => {
+            Check::yes(NAME, format!("{value}, which CAP_PERFMON overrides"))
+        }
+        Some(value) if value.parse().is_ok_and(|level: i32| level > -1) => Check::no(
+            NAME,
+            &Cause::Sysctl {
+                name: NAME,
+                value,
+                wanted: "-1",
+            },
+        ),
+        Some(value) => Check::yes(NAME, value),
+        None => Check::unknown(NAME, "it can't be read", ""),
+    }
+}
+
+fn mounts(host: &LinuxHost) -> Vec<Check> {
+    let mounts = process::mounts();
+    let mounted = |kind| mounts.iter().find(|mount| mount.kind == kind);
+    let mut checks = Vec::new();
+    checks.push(match (mounted("tracefs"), host.tracefs()) {
+        (Some(mount), Some(_)) => Check::yes("tracefs", mount.point.display().to_string()),
+        (None, Some(_)) => Check::yes("tracefs", "not mounted; Skep opens one for itself"),
+        (_, None) => Check::no("tracefs", &why_no_tracefs(host)),
+    });
+    for (name, kind) in [("bpffs", "bpf"), ("cgroup2", "cgroup2")] {
+        checks.push(match mounted(kind) {
+            Some(mount) => Check::yes(name, mount.point.display().to_string()),
+            None => Check::no(name, &Cause::NotMounted(name)),
+        });
+    }
+    checks
+}
+
+/// The build options that decide what of BPF there is.
+const OPTIONS: &[&str] = &[
+    "CONFIG_BPF_SYSCALL",
+    "CONFIG_BPF_JIT",
+    "CONFIG_BPF_EVENTS",
+    "CONFIG_BPF_LSM",
+    "CONFIG_CGROUP_BPF",
+    "CONFIG_DEBUG_INFO_BTF",
+    "CONFIG_FPROBE",
+    "CONFIG_FTRACE_SYSCALLS",
+    "CONFIG_KPROBES",
+    "CONFIG_NETFILTER_BPF_LINK",
+    "CONFIG_NETKIT",
+    "CONFIG_NET_XGRESS",
+    "CONFIG_SCHED_CLASS_EXT",
+    "CONFIG_UPROBE_EVENTS",
+    "CONFIG_XDP_SOCKETS",
+];
+
+fn options(host: &LinuxHost) -> Vec<Check> {
+    let checked = |&option: &&'static str| match host.config(option) {
+        Ok(Some(value)) => Check::yes(option, value),
+        Ok(None) => Check::no(option, &Cause::KernelOption(option)),
+        Err(error) => {
+            let why = error
+                .cause()
+                .map_or_else(|| error.to_string(), ToString::to_string);
+            Check::unknown(
+                option,
+                why,
+                error.cause().map(Cause::fix).unwrap_or_default(),
+            )
+        }
+    };
+    let mut checks: Vec<Check> = OPTIONS.iter().map(checked).collect();
+    if let Some(list) = host.securityfs().and_then(|tree| tree.read("lsm").ok()) {
+        let list = list.trim();
+        checks.push(if list.split(',').any(|name| name == "bpf") {
+            Check::yes("LSM list", list)
+        } else {
+            let what = format!("`bpf` is not in the LSM list `{list}`");
+            Check::no(
+                "LSM list",
+                &Cause::Other {
+                    what,
+                    fix: format!("boot with `lsm={list},bpf`"),
+                },
+            )
+        });
+    } else if fs::exists("/sys/kernel/security").unwrap_or(false) {
+        checks.push(Check::unknown(
+            "LSM list",
+            "securityfs can't be read",
+            "run as root",
+        ));
+    }
+    checks
+}

@@ -1,0 +1,476 @@
+//! Probes of hooks: a program that does nothing is attached to something of our own, or to what
+//! hardly ever fires, and taken off at once.
+
+use std::{
+    fs,
+    os::{fd::AsRawFd, unix::net::UnixDatagram},
+    path::PathBuf,
+    thread,
+};
+
+use skep_abi::{AttachType, ProgramType};
+use skep_btf::KindTag;
+use skep_host::{
+    AttachPoint, Cause, CgroupMode, Errno, Host, IterTarget, LinkCreate, LinkOptions, LinkTarget,
+    PerfEvent, PerfScope, Position, Result, TcxDirection, XdpMode,
+};
+
+use super::{Probe, kernel_type, nothing};
+use crate::{LinuxHost, process, requirement::Requirement, sys};
+
+/// The hooks that are probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Hook {
+    /// Static tracepoints.
+    Tracepoint,
+    /// Raw tracepoints.
+    RawTracepoint,
+    /// Typed raw tracepoints (`tp_btf`).
+    TypedTracepoint,
+    /// Entries and returns of kernel functions by breakpoint.
+    Kprobe,
+    /// Many kernel functions at once.
+    KprobeMulti,
+    /// Entries of kernel functions, typed.
+    Fentry,
+    /// Decisions of the security framework.
+    Lsm,
+    /// Functions of user-space binaries.
+    Uprobe,
+    /// Many of them at once.
+    UprobeMulti,
+    /// Timers by the CPU's clock.
+    PerfClock,
+    /// Counters of the hardware.
+    PerfHardware,
+    /// Packets as a device receives them.
+    Xdp,
+    /// Packets at the traffic-control hook.
+    Tcx,
+    /// Packets of a cgroup's sockets.
+    CgroupSkb,
+    /// Packets of a socket.
+    SocketFilter,
+    /// Choices among listening sockets.
+    SkLookup,
+    /// Packets at a netfilter hook.
+    Netfilter,
+    /// Iterators over the kernel's objects.
+    Iterator,
+}
+
+impl Hook {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Tracepoint,
+        Self::RawTracepoint,
+        Self::TypedTracepoint,
+        Self::Kprobe,
+        Self::KprobeMulti,
+        Self::Fentry,
+        Self::Lsm,
+        Self::Uprobe,
+        Self::UprobeMulti,
+        Self::PerfClock,
+        Self::PerfHardware,
+        Self::Xdp,
+        Self::Tcx,
+        Self::CgroupSkb,
+        Self::SocketFilter,
+        Self::SkLookup,
+        Self::Netfilter,
+        Self::Iterator,
+    ];
+
+    /// The hook as section names spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tracepoint => "tracepoint",
+            Self::RawTracepoint => "raw_tp",
+            Self::TypedTracepoint => "tp_btf",
+            Self::Kprobe => "kprobe",
+            Self::KprobeMulti => "kprobe.multi",
+            Self::Fentry => "fentry",
+            Self::Lsm => "lsm",
+            Self::Uprobe => "uprobe",
+            Self::UprobeMulti => "uprobe.multi",
+            Self::PerfClock => "perf_event (clock)",
+            Self::PerfHardware => "perf_event (hardware)",
+            Self::Xdp => "xdp",
+            Self::Tcx => "tcx",
+            Self::CgroupSkb => "cgroup_skb",
+            Self::SocketFilter => "socket",
+            Self::SkLookup => "sk_lookup",
+            Self::Netfilter => "netfilter",
+            Self::Iterator => "iter",
+        }
+    }
+}
+
+/// Whether programs can be attached to a hook.
+pub fn hook(host: &LinuxHost, hook: Hook) -> Probe {
+    match hook {
+        Hook::Tracepoint => attach(host, ProgramType::Tracepoint, None, 0, &|| {
+            AttachPoint::Tracepoint {
+                category: "sched".into(),
+                name: "sched_process_exit".into(),
+                cookie: None,
+            }
+        }),
+        Hook::RawTracepoint => attach(host, ProgramType::RawTracepoint, None, 0, &|| {
+            AttachPoint::RawTracepoint {
+                name: "sched_process_exit".into(),
+                cookie: None,
+            }
+        }),
+        Hook::TypedTracepoint => typed(
+            host,
+            ("btf_trace_sched_process_exit", KindTag::Typedef),
+            ProgramType::Tracing,
+            AttachType::TraceRawTp,
+        ),
+        Hook::Fentry => typed(
+            host,
+            ("do_nanosleep", KindTag::Function),
+            ProgramType::Tracing,
+            AttachType::TraceFentry,
+        ),
+        Hook::Lsm => lsm(host),
+        Hook::Kprobe => kprobe(host),
+        Hook::KprobeMulti => kprobe_multi(host),
+        Hook::Uprobe => uprobe(host),
+        Hook::UprobeMulti => uprobe_multi(host),
+        Hook::PerfClock => perf(host, PerfEvent::CpuClock { frequency: 1 }),
+        Hook::PerfHardware => perf(
+            host,
+            PerfEvent::Hardware {
+                config: 0,
+                period: 1 << 40,
+            },
+        ),
+        Hook::Xdp => elsewhere(|| {
+            let mode = XdpMode::Generic;
+            attach(host, ProgramType::Xdp, None, 0, &|| AttachPoint::Xdp {
+                ifindex: 1,
+                mode,
+            })
+        }),
+        Hook::Tcx => elsewhere(|| {
+            attach(host, ProgramType::SchedCls, None, 0, &|| AttachPoint::Tcx {
+                ifindex: 1,
+                direction: TcxDirection::Ingress,
+                position: Position::Last,
+            })
+        }),
+        Hook::CgroupSkb => cgroup(host),
+        Hook::SocketFilter => match UnixDatagram::pair() {
+            Ok((near, _far)) => attach(host, ProgramType::SocketFilter, None, 0, &|| {
+                AttachPoint::SocketFilter {
+                    socket: near.as_raw_fd(),
+                }
+            }),
+            Err(error) => Probe::unknown(error.to_string()),
+        },
+        Hook::SkLookup => elsewhere(|| {
+            let Ok(namespace) = fs::File::open("/proc/thread-self/ns/net") else {
+                return Probe::unknown("/proc shows no network namespace");
+            };
+            let attach_type = AttachType::SkLookup;
+            attach(host, ProgramType::SkLookup, Some(attach_type), 0, &|| {
+                AttachPoint::Netns {
+                    netns: namespace.as_raw_fd(),
+                    attach_type,
+                }
+            })
+        }),
+        Hook::Netfilter => elsewhere(|| netfilter(host)),
+        Hook::Iterator => match kernel_type(host, "bpf_iter_task", KindTag::Function) {
+            Ok(id) => attach(
+                host,
+                ProgramType::Tracing,
+                Some(AttachType::TraceIter),
+                id,
+                &|| AttachPoint::Iterator(IterTarget::All),
+            ),
+            Err(probe) => probe,
+        },
+    }
+}
+
+/// Loads a program that does nothing and attaches it for a moment.
+fn attach(
+    host: &LinuxHost,
+    program_type: ProgramType,
+    attach_type: Option<AttachType>,
+    target: u32,
+    point: &dyn Fn() -> AttachPoint<'static>,
+) -> Probe {
+    nothing(host, program_type, attach_type, target)
+        .and_then(|program| host.attach("skep_probe", &program, program_type, &point()))
+        .into()
+}
+
+fn typed(
+    host: &LinuxHost,
+    (name, kind): (&str, KindTag),
+    program_type: ProgramType,
+    attach_type: AttachType,
+) -> Probe {
+    match kernel_type(host, name, kind) {
+        Ok(id) => attach(host, program_type, Some(attach_type), id, &|| {
+            AttachPoint::Tracing {
+                attach_type,
+                target: name.to_owned(),
+                cookie: None,
+            }
+        }),
+        Err(probe) => probe,
+    }
+}
+
+/// A load, and the list of security modules: attaching would ask at every decision.
+fn lsm(host: &LinuxHost) -> Probe {
+    match super::program_type(host, ProgramType::Lsm) {
+        Probe::Yes => {}
+        other => return other,
+    }
+    let list = host.securityfs().and_then(|tree| tree.read("lsm").ok());
+    match list {
+        Some(list) if list.trim().split(',').any(|name| name == "bpf") => Probe::Yes,
+        Some(list) => {
+            let list = list.trim();
+            Probe::No {
+                cause: Cause::Other {
+                    what: format!("this kernel's LSM list is `{list}`: `bpf` is not in it"),
+                    fix: format!("boot with `lsm={list},bpf`"),
+                },
+            }
+        }
+        None => Probe::unknown("the list of security modules can't be read"),
+    }
+}
+
+/// Kprobes have an event source where they are built in.
+fn kprobe(host: &LinuxHost) -> Probe {
+    if let Err(error) = nothing(host, ProgramType::Kprobe, None, 0) {
+        return Probe::from_error(&error);
+    }
+    if fs::exists("/sys/bus/event_source/devices/kprobe/type").unwrap_or(false) {
+        return Probe::Yes;
+    }
+    let needs = Requirement {
+        options: &["CONFIG_KPROBES", "CONFIG_KPROBE_EVENTS"],
+        since: None,
+    };
+    match needs.lacking(host, "kprobe") {
+        Some(cause) => Probe::No { cause },
+        None => Probe::unknown("the kernel shows no event source for kprobes"),
+    }
+}
+
+fn kprobe_multi(host: &LinuxHost) -> Probe {
+    let attach_type = AttachType::TraceKprobeMulti;
+    let since = Some(attach_type.since());
+    let needs = Requirement {
+        options: &["CONFIG_KPROBES", "CONFIG_FPROBE"],
+        since,
+    };
+    if let Some(cause) = needs.lacking(host, attach_type.name()) {
+        return Probe::No { cause };
+    }
+    nothing(host, ProgramType::Kprobe, Some(attach_type), 0)
+        .and_then(|program| {
+            host.link_create(&LinkCreate {
+                program: &program,
+                target: LinkTarget::None,
+                attach_type,
+                flags: 0,
+                options: LinkOptions::KprobeMulti {
+                    symbols: &[c"do_nanosleep"],
+                    addresses: &[],
+                    cookies: &[],
+                    flags: 0,
+                },
+            })
+        })
+        .into()
+}
+
+/// A function of this binary that nobody calls, to probe.
+#[inline(never)]
+extern "C" fn probed() {
+    std::hint::black_box(());
+}
+
+/// Where [`probed`] is in the file that it came from.
+fn own_code() -> Option<(PathBuf, u64)> {
+    let address = probed as *const () as u64;
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    maps.lines().find_map(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        let (start, end) = fields.next()?.split_once('-')?;
+        let (start, end) = (
+            u64::from_str_radix(start, 16).ok()?,
+            u64::from_str_radix(end, 16).ok()?,
+        );
+        let offset = u64::from_str_radix(fields.nth(1)?, 16).ok()?;
+        let inside = (start..end).contains(&address);
+        // By its range and not its name: the file may have been replaced since.
+        let path = PathBuf::from(format!("/proc/self/map_files/{start:x}-{end:x}"));
+        let path = fs::canonicalize(path).or_else(|_| fs::canonicalize("/proc/self/exe"));
+        inside.then_some((path.ok()?, address - start + offset))
+    })
+}
+
+fn uprobe(host: &LinuxHost) -> Probe {
+    let Some((binary, offset)) = own_code() else {
+        return Probe::unknown("/proc does not show this program's own code");
+    };
+    attach(host, ProgramType::Kprobe, None, 0, &|| {
+        AttachPoint::Uprobe {
+            at_return: false,
+            binary: binary.clone(),
+            offset,
+            pid: Some(std::process::id()),
+            semaphore: 0,
+            cookie: None,
+        }
+    })
+}
+
+fn uprobe_multi(host: &LinuxHost) -> Probe {
+    let Some((binary, offset)) = own_code() else {
+        return Probe::unknown("/proc does not show this program's own code");
+    };
+    let attach_type = AttachType::TraceUprobeMulti;
+    let outcome = nothing(host, ProgramType::Kprobe, Some(attach_type), 0).and_then(|program| {
+        host.link_create(&LinkCreate {
+            program: &program,
+            target: LinkTarget::None,
+            attach_type,
+            flags: 0,
+            options: LinkOptions::UprobeMulti {
+                path: &crate::pin::c_path(&binary)?,
+                offsets: &[offset],
+                semaphores: &[],
+                cookies: &[],
+                pid: std::process::id(),
+                flags: 0,
+            },
+        })
+    });
+    outcome.into()
+}
+
+fn perf(host: &LinuxHost, event: PerfEvent) -> Probe {
+    let scope = PerfScope::Process(std::process::id());
+    attach(host, ProgramType::PerfEvent, None, 0, &|| {
+        AttachPoint::PerfEvent {
+            event,
+            scope,
+            cookie: None,
+        }
+    })
+}
+
+/// Runs a probe on a thread with a network namespace of its own, which goes with the thread: no
+/// real device is touched.
+fn elsewhere(probe: impl FnOnce() -> Probe + Send) -> Probe {
+    let run = || match sys::unshare_network() {
+        Ok(()) => probe(),
+        Err(Errno::EPERM) => {
+            let cause = Cause::MissingCapability(vec!["CAP_SYS_ADMIN"]);
+            Probe::Unknown {
+                why: format!("{cause}, which a network namespace for the trial takes"),
+                fix: cause.fix(),
+            }
+        }
+        Err(errno) => Probe::unknown(format!("no network namespace for the trial: {errno}")),
+    };
+    thread::scope(|scope| {
+        scope
+            .spawn(run)
+            .join()
+            .unwrap_or_else(|_| Probe::unknown("the trial fell"))
+    })
+}
+
+fn netfilter(host: &LinuxHost) -> Probe {
+    /// `NFPROTO_IPV4`.
+    const IPV4: u32 = 2;
+    /// `NF_INET_LOCAL_OUT`.
+    const LOCAL_OUT: u32 = 3;
+    nothing(host, ProgramType::Netfilter, Some(AttachType::Netfilter), 0)
+        .and_then(|program| {
+            host.link_create(&LinkCreate {
+                program: &program,
+                target: LinkTarget::None,
+                attach_type: AttachType::Netfilter,
+                flags: 0,
+                options: LinkOptions::Netfilter {
+                    protocol_family: IPV4,
+                    hook: LOCAL_OUT,
+                    priority: 100,
+                    flags: 0,
+                },
+            })
+        })
+        .into()
+}
+
+/// A cgroup made for the trial, empty, and removed with it.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn new() -> std::result::Result<Self, Probe> {
+        let mounts = process::mounts();
+        let Some(mount) = mounts.iter().find(|mount| mount.kind == "cgroup2") else {
+            let cause = Cause::NotMounted("cgroup2");
+            return Err(Probe::Unknown {
+                why: cause.to_string(),
+                fix: cause.fix(),
+            });
+        };
+        let path = mount
+            .point
+            .join(format!("skep-probe-{}", std::process::id()));
+        match fs::create_dir(&path) {
+            Ok(()) => Ok(Self(path)),
+            Err(error) => {
+                let parent = mount.point.display();
+                Err(Probe::unknown(format!(
+                    "no cgroup can be made in `{parent}`: {error}"
+                )))
+            }
+        }
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // Nobody is in it; if it stays all the same, it is an empty directory.
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+fn cgroup(host: &LinuxHost) -> Probe {
+    let own = match Cgroup::new() {
+        Ok(own) => own,
+        Err(probe) => return probe,
+    };
+    let try_it = || -> Result<()> {
+        let cgroup = host.cgroup_open(&own.0)?;
+        let attach_type = AttachType::CgroupInetEgress;
+        let program = nothing(host, ProgramType::CgroupSkb, Some(attach_type), 0)?;
+        let mode = CgroupMode::Multi;
+        let point = AttachPoint::Cgroup {
+            cgroup: &cgroup,
+            attach_type,
+            mode,
+        };
+        host.attach("skep_probe", &program, ProgramType::CgroupSkb, &point)?
+            .detach()
+    };
+    try_it().into()
+}

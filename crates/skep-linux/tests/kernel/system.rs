@@ -1,0 +1,194 @@
+//! What the host says of the system: BTF, configuration, CPUs, tracepoints, the report.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use libtest_mimic::Trial;
+use skep_host::{BtfLoad, Host, LogLevel, ObjectId};
+
+use crate::{
+    harness::{Lacking, Outcome, Stop, host, trial},
+    programs::ensure,
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("system::kernel_btf_is_mapped", kernel_btf),
+        trial("system::btf_round_trips_through_the_kernel", btf_info),
+        trial("system::configuration_is_read", config),
+        trial("system::cpus_are_listed", cpus),
+        trial("system::tracepoints_are_listed", tracepoints),
+        trial("system::the_report_tells_yes_no_and_unknown", report),
+    ]
+}
+
+/// Where a file system of this type is mounted.
+pub(crate) fn mount_point(kind: &str) -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let point = fields.next()?;
+        (fields.next()? == kind).then(|| PathBuf::from(point))
+    })
+}
+
+/// A bpffs of the test's own, unmounted and removed on drop.
+pub(crate) struct Bpffs(PathBuf);
+
+impl Bpffs {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Bpffs {
+    fn drop(&mut self) {
+        let path = c_path(&self.0);
+        // SAFETY: the path ends in NUL and outlives the call.
+        #[expect(unsafe_code, reason = "to unmount")]
+        unsafe {
+            libc::umount2(path.as_ptr(), libc::MNT_DETACH);
+        }
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+fn c_path(path: &Path) -> std::ffi::CString {
+    use std::os::unix::ffi::OsStrExt as _;
+    std::ffi::CString::new(path.as_os_str().as_bytes()).expect("a path without NUL")
+}
+
+pub(crate) fn private_bpffs() -> Result<Bpffs, Stop> {
+    let path = std::env::temp_dir().join(format!("skep-bpffs-{}", std::process::id()));
+    fs::create_dir(&path)?;
+    let target = c_path(&path);
+    // SAFETY: the three strings end in NUL and outlive the call; there is no data.
+    #[expect(unsafe_code, reason = "to mount")]
+    let answer = unsafe {
+        libc::mount(
+            c"bpf".as_ptr(),
+            target.as_ptr(),
+            c"bpf".as_ptr(),
+            0,
+            std::ptr::null(),
+        )
+    };
+    let mounted = Bpffs(path);
+    if answer == 0 {
+        Ok(mounted)
+    } else {
+        Err(Stop::Skip(Lacking::Thing("a mountable bpffs")))
+    }
+}
+
+fn kernel_btf() -> Outcome {
+    let bytes = host().btf(None)?;
+    let bytes: &[u8] = (*bytes).as_ref();
+    let read = fs::read("/sys/kernel/btf/vmlinux")?;
+    ensure(bytes == read, || {
+        format!("{} bytes, {} read", bytes.len(), read.len())
+    })?;
+    ensure(host().btf(Some("no_such_module")).is_err(), || {
+        "a module that is none".into()
+    })?;
+    ensure(host().btf(Some("../../etc")).is_err(), || "a path".into())?;
+    for module in host().btf_modules()? {
+        host().btf(Some(&module))?;
+    }
+    Ok(())
+}
+
+fn btf_info() -> Outcome {
+    // int a; — a header, one INT, and its name.
+    let mut bytes = vec![0x9f, 0xeb, 1, 0];
+    for word in [24u32, 0, 16, 16, 5, 1, 0x0100_0000, 4, 0x0100_0020] {
+        bytes.extend(word.to_le_bytes());
+    }
+    bytes.extend(b"\0int\0");
+    let request = BtfLoad {
+        object: "one.o",
+        bytes: &bytes,
+        log_level: LogLevel::OnFailure,
+        token: None,
+    };
+    let btf = host().btf_load(&request)?;
+    let info = host().btf_info(&btf)?;
+    ensure(info.bytes == bytes && !info.kernel, || format!("{info:?}"))?;
+    let again = host()
+        .btf_by_id(info.id)?
+        .ok_or_else(|| Stop::Fail("gone".into()))?;
+    ensure(host().btf_info(&again)?.id == info.id, || "another".into())?;
+    let next = host().next_id(ObjectId::Btf(info.id - 1))?;
+    ensure(next == Some(ObjectId::Btf(info.id)), || format!("{next:?}"))
+}
+
+fn config() -> Outcome {
+    let Ok(hz) = host().config("CONFIG_HZ") else {
+        return Err(Stop::Skip(Lacking::Thing(
+            "a readable kernel configuration",
+        )));
+    };
+    let hz: u32 = hz.unwrap_or_default().parse()?;
+    ensure((24..=10_000).contains(&hz), || format!("{hz}"))?;
+    ensure(
+        host().config("CONFIG_BPF_SYSCALL")?.as_deref() == Some("y"),
+        || "no BPF".into(),
+    )?;
+    ensure(host().config("CONFIG_NO_SUCH_THING")?.is_none(), || {
+        "an unknown option".into()
+    })
+}
+
+fn cpus() -> Outcome {
+    let (possible, online) = (host().possible_cpus()?, host().online_cpus()?);
+    ensure(!online.is_empty() && online.len() <= possible, || {
+        format!("{online:?} {possible}")
+    })?;
+    ensure(host().page_size().is_power_of_two(), || "pages".into())
+}
+
+fn tracepoints() -> Outcome {
+    let all = host().tracepoints()?;
+    ensure(all.is_sorted() && all.len() > 100, || {
+        format!("{} of them", all.len())
+    })?;
+    for name in ["sched/sched_switch", "syscalls/sys_enter_openat"] {
+        ensure(all.binary_search(&name.to_owned()).is_ok(), || {
+            format!("no {name}")
+        })?;
+    }
+    Ok(())
+}
+
+fn report() -> Outcome {
+    let report = skep_linux::report(host());
+    let find = |name: &str| {
+        report
+            .checks()
+            .find(|check| check.name == name)
+            .ok_or_else(|| Stop::Fail(format!("no check `{name}`")))
+    };
+    for name in [
+        "program xdp",
+        "map hash",
+        "hook tracepoint",
+        "hook xdp",
+        "CAP_BPF",
+    ] {
+        let check = find(name)?;
+        ensure(check.answer == skep_linux::Answer::Yes, || {
+            format!("{check:?}")
+        })?;
+    }
+    // What is answered with "no" comes with a way out, and never with a bare errno.
+    for check in report.checks() {
+        if check.answer == skep_linux::Answer::No {
+            ensure(!check.detail.is_empty() && !check.fix.is_empty(), || {
+                format!("{check:?}")
+            })?;
+        }
+    }
+    Ok(())
+}
