@@ -1,2 +1,42 @@
-//! The `skep` command.
-fn main() {}
+//! The `skep` command: from a C file to live events, and the tools around it.
+//!
+//! Data goes to stdout, all else to stderr. Each sub-command is a module with its arguments and
+//! one function; [`cli`] names them, [`report`] prints what went wrong and [`exit`] says whose
+//! fault it was.
+#![forbid(unsafe_code)]
+
+mod btf;
+mod build;
+mod cli;
+mod disasm;
+mod exit;
+mod input;
+mod manual;
+mod output;
+mod report;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command, Global};
+
+fn main() -> ExitCode {
+    let Cli { global, command } = Cli::parse();
+    global.set_color();
+    match carry_out(command, &global) {
+        Ok(code) => code,
+        Err(error) => report::fail(&error, &global),
+    }
+}
+
+fn carry_out(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Build(args) => build::build(&args, global),
+        Command::Disasm(args) => disasm::disasm(&args, global),
+        Command::Btf(args) => btf::btf(args, global),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
+    }
+}

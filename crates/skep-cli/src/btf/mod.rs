@@ -1,0 +1,101 @@
+//! `skep btf dump`: types as the kernel lists them, or as C.
+
+mod roots;
+mod source;
+
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
+use skep::btf::{Btf, RawDump, RawType, TypeId, c_header};
+
+use crate::{
+    cli::Global,
+    output::{Output, TextTo},
+};
+pub(crate) use source::bytes_of_file;
+
+/// Look at BTF, the types of kernels and programs
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct BtfArgs {
+    #[command(subcommand)]
+    command: BtfCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum BtfCommand {
+    Dump(DumpArgs),
+}
+
+/// Print types
+///
+/// `skep btf dump --format c > vmlinux.h` writes the header that BPF sources include;
+/// `skep btf dump --format c --root task_struct` only one type and what it needs.
+#[derive(Debug, Args)]
+struct DumpArgs {
+    /// Raw BTF, an ELF file with it, a C source, or - for standard input [default: the
+    /// kernel's]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    file: Option<PathBuf>,
+
+    /// How to print
+    #[arg(short, long, value_enum, default_value = "raw")]
+    format: Format,
+
+    /// Only types of this name, and what they need
+    ///
+    /// A name, or a kind and a name: `task_struct`, `struct task_struct`, `enum bpf_map_type`.
+    #[arg(short, long = "root", value_name = "NAME", value_delimiter = ',')]
+    roots: Vec<String>,
+
+    /// BTF that FILE continues, as a module's continues the kernel's
+    ///
+    /// For files below /sys/kernel/btf it is the kernel's without being asked.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    base: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A line a type and a line a member, with their numbers
+    Raw,
+    /// A C header; of the kernel's BTF: vmlinux.h
+    C,
+}
+
+pub(crate) fn btf(args: BtfArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    match args.command {
+        BtfCommand::Dump(args) => dump(&args, global),
+    }
+}
+
+fn dump(args: &DumpArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let btf = source::open(args.file.as_deref(), args.base.as_deref(), global)?;
+    let roots = match args.roots.as_slice() {
+        [] => None,
+        names => Some(roots::find(&btf, names, args.format == Format::C)?),
+    };
+    let mut out = Output::new();
+    match args.format {
+        Format::Raw => raw(&btf, roots, &mut out)?,
+        Format::C => {
+            let mut text = TextTo::new(&mut out);
+            let done = c_header(&btf, roots.as_deref(), &mut text);
+            text.finish(done)?;
+        }
+    }
+    out.finish()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn raw(btf: &Btf, roots: Option<Vec<TypeId>>, out: &mut Output) -> anyhow::Result<()> {
+    match roots {
+        None => write!(out, "{}", RawDump(btf))?,
+        Some(roots) => {
+            for id in roots::with_needed(btf, roots)? {
+                writeln!(out, "{}", RawType(btf.type_by_id(id)?))?;
+            }
+        }
+    }
+    Ok(())
+}

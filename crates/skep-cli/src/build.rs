@@ -1,0 +1,79 @@
+//! `skep build`: C sources to objects.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, ValueHint};
+
+use crate::{
+    cli::Global,
+    exit::{self, Usage},
+    input::{self, CompileArgs},
+    report,
+};
+
+/// Compile C sources to BPF objects
+///
+/// Finds clang, brings BPF's headers under their usual names and makes vmlinux.h where a source
+/// wants it. What clang prints is passed on as it is.
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    /// C sources
+    #[arg(required = true, value_name = "SRC", value_hint = ValueHint::FilePath)]
+    sources: Vec<PathBuf>,
+
+    /// The object to write, or the folder to write objects to
+    ///
+    /// Without it, objects go to the current folder: opensnoop.bpf.o for src/opensnoop.bpf.c.
+    #[arg(short, long, value_name = "OUT", value_hint = ValueHint::AnyPath)]
+    output: Option<PathBuf>,
+
+    #[command(flatten)]
+    compile: CompileArgs,
+}
+
+pub(crate) fn build(args: &BuildArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let mut worst = None;
+    for (source, object) in outputs(args)? {
+        let build = args.compile.build(source)?.output(object);
+        match build.run() {
+            Ok(built) => input::say_built(&built, global),
+            // The others may be right: one run shows all that is wrong.
+            Err(error @ skep_build::Error::Compile { .. }) => {
+                let error = error.into();
+                report::show(&error, global);
+                worst = worst.max(Some(exit::exit_code(&error)));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(worst.map_or(ExitCode::SUCCESS, Into::into))
+}
+
+/// Each source with the object to make of it.
+fn outputs(args: &BuildArgs) -> anyhow::Result<Vec<(&Path, PathBuf)>> {
+    let folder = match &args.output {
+        Some(path) if path.is_dir() => path.as_path(),
+        Some(path) if args.sources.len() > 1 => {
+            let path = path.display();
+            return Err(Usage(format!("{path} is no folder, and there are several sources")).into());
+        }
+        Some(path) => return Ok(vec![(&args.sources[0], path.clone())]),
+        None => Path::new(""),
+    };
+    let mut taken = BTreeSet::new();
+    args.sources
+        .iter()
+        .map(|source| {
+            let object = folder.join(source.file_name().unwrap_or_default()).with_extension("o");
+            if !taken.insert(object.clone()) {
+                let object = object.display();
+                return Err(Usage(format!("two sources would both become {object}")).into());
+            }
+            Ok((source.as_path(), object))
+        })
+        .collect()
+}

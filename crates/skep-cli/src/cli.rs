@@ -1,0 +1,75 @@
+//! What can be said on the command line. Help, man pages and completions are made from this one
+//! definition.
+
+use clap::{Args, ColorChoice, Parser, Subcommand};
+
+use crate::{btf::BtfArgs, build::BuildArgs, disasm::DisasmArgs, exit, manual};
+
+/// Compiles, loads, attaches and watches eBPF programs.
+///
+/// A program is a C source or an object that clang made of one. Skep brings the headers, makes
+/// vmlinux.h of the running kernel's types, fits the program to the kernel and shows what it
+/// sends.
+#[derive(Debug, Parser)]
+#[command(
+    name = "skep",
+    version,
+    max_term_width = 80,
+    after_help = exit::TABLE,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every sub-command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Say more: the compiler's command line, the verifier's whole log
+    ///
+    /// May be given more than once.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    /// When to use colours
+    ///
+    /// `auto` uses them on a terminal, unless NO_COLOR is set.
+    #[arg(long, global = true, value_name = "WHEN", default_value_t, hide_default_value = true)]
+    pub(crate) color: ColorChoice,
+}
+
+impl Global {
+    /// Makes `--color` hold for everything that is printed from now on.
+    pub(crate) fn set_color(&self) {
+        match self.color {
+            ColorChoice::Auto => anstream::ColorChoice::Auto,
+            ColorChoice::Always => anstream::ColorChoice::Always,
+            ColorChoice::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Build(BuildArgs),
+    Disasm(DisasmArgs),
+    Btf(BtfArgs),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

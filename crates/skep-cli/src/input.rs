@@ -1,0 +1,154 @@
+//! What users name on the command line as a program: a C source, which is compiled first, or an
+//! object.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum, ValueHint};
+use skep_build::{Build, Cache, Clang, Cpu, KernelTypes};
+
+use crate::{btf, cli::Global, exit::Usage, report};
+
+/// How sources are compiled.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Compiling")]
+pub(crate) struct CompileArgs {
+    /// Search this folder for headers, before Skep's own and the system's
+    #[arg(short = 'I', value_name = "DIR", value_hint = ValueHint::DirPath)]
+    include: Vec<PathBuf>,
+
+    /// Define a macro
+    #[arg(short = 'D', value_name = "NAME[=VALUE]")]
+    define: Vec<String>,
+
+    /// The instruction set to compile for [default: v3]
+    ///
+    /// v4 needs clang 18 and Linux 6.6; any kernel from 5.10 on takes v3.
+    #[arg(long, value_name = "SET", hide_possible_values = true)]
+    cpu: Option<InstructionSet>,
+
+    /// The clang to use: a path, or a name on PATH
+    ///
+    /// Without it, SKEP_CLANG and CLANG are asked, then `clang` on PATH, or the newest clang-NN.
+    #[arg(long, value_name = "CLANG", value_hint = ValueHint::ExecutablePath)]
+    clang: Option<PathBuf>,
+
+    /// The kernel's types, for sources that include vmlinux.h
+    ///
+    /// A vmlinux.h; or BTF to make it from: raw, or in an ELF file such as a vmlinux. Without it,
+    /// vmlinux.h is made of the running kernel's types. A vmlinux.h beside the source goes first.
+    #[arg(long, value_name = "FILE", visible_alias = "btf", value_hint = ValueHint::FilePath)]
+    vmlinux: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum InstructionSet {
+    V1,
+    V2,
+    V3,
+    V4,
+}
+
+impl CompileArgs {
+    /// How to compile this source.
+    pub(crate) fn build(&self, source: &Path) -> anyhow::Result<Build> {
+        let mut build = Build::new(source).color(colored());
+        if let Some(path) = &self.vmlinux {
+            build = with_types(build, path)?;
+        }
+        for folder in &self.include {
+            build = build.include(folder);
+        }
+        for define in &self.define {
+            build = build.define(define);
+        }
+        if let Some(set) = self.cpu {
+            build = build.cpu(match set {
+                InstructionSet::V1 => Cpu::V1,
+                InstructionSet::V2 => Cpu::V2,
+                InstructionSet::V3 => Cpu::V3,
+                InstructionSet::V4 => Cpu::V4,
+            });
+        }
+        if let Some(clang) = &self.clang {
+            let cache = Cache::open()?;
+            build = build.clang(Clang::at(&on_path(clang), &cache)?).cache(cache);
+        }
+        Ok(build)
+    }
+}
+
+/// Whether the compiler's messages are to be coloured.
+fn colored() -> bool {
+    anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+}
+
+/// `clang-19` as the shell would find it; a path as it is.
+fn on_path(name: &Path) -> PathBuf {
+    let is_bare = name.components().count() == 1 && !name.exists();
+    let folders = std::env::var_os("PATH").filter(|_| is_bare).unwrap_or_default();
+    std::env::split_paths(&folders)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| name.to_owned())
+}
+
+fn with_types(build: Build, path: &Path) -> anyhow::Result<Build> {
+    let is_header = path.extension() == Some(OsStr::new("h"));
+    if !is_header {
+        return Ok(build.kernel_types(KernelTypes::Bytes(btf::bytes_of_file(path)?.into())));
+    }
+    if path.file_name() != Some(OsStr::new("vmlinux.h")) {
+        return Err(Usage(format!(
+            "{}: sources include the kernel's types as vmlinux.h, and the file must be called so",
+            path.display()
+        ))
+        .into());
+    }
+    fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(build.include(path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."))))
+}
+
+/// Opens what the user named: compiles a source, or takes what was compiled of it before.
+pub(crate) fn open(path: &Path, args: &CompileArgs, global: &Global) -> anyhow::Result<skep::Object> {
+    let read = if is_source(path) {
+        let built = args.build(path)?.cached()?;
+        say_built(&built, global);
+        let bytes = fs::read(&built.object)
+            .with_context(|| format!("cannot read {}", built.object.display()))?;
+        skep::Object::parse(&object_name(path), &bytes)
+    } else {
+        skep::Object::open(path)
+    };
+    read.map_err(|error| match error {
+        // It names the file itself.
+        skep::Error::Object(skep::spec::Error::Io { .. }) => error.into(),
+        _ => anyhow::Error::new(error).context(path.display().to_string()),
+    })
+}
+
+/// Whether it is to be compiled.
+pub(crate) fn is_source(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new("c"))
+}
+
+/// Passes on what the compiler printed, and with `-v` says what was done.
+pub(crate) fn say_built(built: &skep_build::BuildOutput, global: &Global) {
+    if global.verbose > 0 {
+        let from = if built.from_cache { " (compiled before)" } else { "" };
+        report::note(&format!("object: {}{from}", built.object.display()));
+    }
+    // The compiler's own text, coloured if it was asked to.
+    let _ = std::io::stderr().write_all(built.warnings.as_bytes());
+}
+
+/// The object's name as libbpf would have it: the file's, up to its first dot.
+fn object_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.split('.').next().unwrap_or_default().to_owned()
+}

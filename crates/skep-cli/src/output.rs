@@ -1,0 +1,94 @@
+//! Data on stdout: buffered, coloured only where it is wanted, never changed on its way.
+
+use std::{
+    fmt,
+    io::{self, BufWriter, StdoutLock, Write},
+};
+
+use anstyle::Style;
+
+/// Standard output for data. Errors come back; the buffer is written by [`Output::finish`].
+pub(crate) struct Output {
+    out: BufWriter<StdoutLock<'static>>,
+    color: bool,
+}
+
+impl Output {
+    pub(crate) fn new() -> Self {
+        let stdout = io::stdout();
+        let color = anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never;
+        Self { out: BufWriter::with_capacity(1 << 16, stdout.lock()), color }
+    }
+
+    /// `text` in this style, or plain where colours are not wanted.
+    pub(crate) fn paint<T: fmt::Display>(&self, style: Style, text: T) -> impl fmt::Display + use<T> {
+        Painted { style: self.color.then_some(style), text }
+    }
+
+    /// Writes what is still in the buffer.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+struct Painted<T> {
+    style: Option<Style>,
+    text: T,
+}
+
+impl<T: fmt::Display> fmt::Display for Painted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.style {
+            Some(style) => write!(f, "{style}{}{style:#}", self.text),
+            None => self.text.fmt(f),
+        }
+    }
+}
+
+/// Carries text to a writer of bytes, and keeps the error that [`fmt::Error`] can't say.
+pub(crate) struct TextTo<W> {
+    out: W,
+    error: Option<io::Error>,
+}
+
+impl<W: Write> TextTo<W> {
+    pub(crate) fn new(out: W) -> Self {
+        Self { out, error: None }
+    }
+
+    /// The writer's own error, if it was one that stopped the text; else `result`.
+    pub(crate) fn finish<E: Into<anyhow::Error>>(self, result: Result<(), E>) -> anyhow::Result<()> {
+        match (self.error, result) {
+            (Some(error), _) => Err(error.into()),
+            (None, result) => result.map_err(Into::into),
+        }
+    }
+}
+
+impl<W: Write> fmt::Write for TextTo<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.out.write_all(text.as_bytes()).map_err(|error| {
+            self.error = Some(error);
+            fmt::Error
+        })
+    }
+}
+
+/// Whether a pipe's reader went away: nobody is there to be told anything more.
+pub(crate) fn reader_is_gone(error: &anyhow::Error) -> bool {
+    error.chain().any(|error| {
+        error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

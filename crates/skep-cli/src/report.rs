@@ -1,0 +1,162 @@
+//! What is said when something fails: one paragraph that names the thing, its cause and the fix.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use anstyle::{AnsiColor, Style};
+
+use crate::{cli::Global, exit, output, text};
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const LABEL: Style = Style::new().bold();
+
+/// Lines of the verifier's log that are shown without `-v`.
+const LOG_LINES: usize = 8;
+
+/// Tells what failed, on stderr, and gives the exit code that says whose fault it was.
+pub(crate) fn fail(error: &anyhow::Error, global: &Global) -> ExitCode {
+    if output::reader_is_gone(error) {
+        return ExitCode::SUCCESS;
+    }
+    show(error, global);
+    exit::exit_code(error).into()
+}
+
+/// Tells what failed, on stderr.
+pub(crate) fn show(error: &anyhow::Error, global: &Global) {
+    let said = match from_compiler(error) {
+        // As it was printed: editors and eyes know it.
+        Some(error) => format!("{error}\n"),
+        None => paragraph(error, global.verbose > 0),
+    };
+    // Where stderr is gone, there is nobody to tell.
+    let _ = anstream::stderr().lock().write_all(said.as_bytes());
+}
+
+/// The error, if it is the compiler's own and says where it is.
+fn from_compiler(error: &anyhow::Error) -> Option<&skep_build::Error> {
+    error
+        .chain()
+        .find_map(|error| error.downcast_ref::<skep_build::Error>())
+        .filter(|error| matches!(error, skep_build::Error::Compile { .. }))
+}
+
+fn paragraph(error: &anyhow::Error, verbose: bool) -> String {
+    let said = sentence(error);
+    let mut out = format!("{ERROR}error:{ERROR:#} {}\n", text::printable_lines(&said));
+    let known = error.chain().find_map(|error| error.downcast_ref::<skep::Error>());
+    let host = error.chain().find_map(|error| error.downcast_ref::<skep::boundary::Error>());
+    let cause = known.and_then(skep::Error::cause).or_else(|| host?.cause());
+    let fix = known.and_then(skep::Error::fix).or_else(|| Some(host?.cause()?.fix()));
+    let mut line = |label: &str, text: &str| {
+        let space = " ".repeat("cause:".len().saturating_sub(label.len()));
+        let text = text::printable(text);
+        // Writing to a string can't fail.
+        let _ = writeln!(out, "  {LABEL}{label}{LABEL:#}{space} {text}");
+    };
+    if let Some(cause) = cause {
+        line("cause:", &cause.to_string());
+    }
+    if let Some(fix) = fix {
+        line("fix:", &fix);
+    }
+    let log = known.and_then(skep::Error::log).or_else(|| host?.log());
+    if let Some(log) = log.filter(|log| !log.trim().is_empty()) {
+        out.push_str(&excerpt(log, verbose));
+    }
+    out
+}
+
+/// All that the chain says, without saying anything twice.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for part in error.chain().map(ToString::to_string) {
+        if said.is_empty() {
+            said = part;
+        } else if !said.contains(&part) {
+            // A place in the source, below the first line, stays at the end.
+            let _ = write!(said, ": {part}");
+        }
+    }
+    said
+}
+
+/// The log's end, or with `whole` all of it.
+fn excerpt(log: &str, whole: bool) -> String {
+    let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+    let shown = if whole { lines.len() } else { LOG_LINES.min(lines.len()) };
+    let left_out = lines.len() - shown;
+    let mut out = format!("  {LABEL}log:{LABEL:#}\n");
+    if left_out > 0 {
+        let _ = writeln!(out, "    … {left_out} lines before; -v shows the whole log");
+    }
+    for line in &lines[left_out..] {
+        let _ = writeln!(out, "    {}", text::printable(line));
+    }
+    out
+}
+
+/// Something the user should know that is no failure.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", text::printable_lines(text));
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context, anyhow};
+    use skep::boundary::{Cause, Errno, Error as HostError};
+
+    use super::*;
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn cause_and_fix_stand_below_the_sentence() {
+        let error = HostError::Attach {
+            program: "deny".into(),
+            point: "lsm/bprm_check_security".into(),
+            errno: Errno::EPERM,
+            cause: Some(Box::new(Cause::Other {
+                what: "`bpf` is not in the LSM list".into(),
+                fix: "boot with lsm=bpf".into(),
+            })),
+        };
+        let expected = "\
+error: cannot attach `deny` to lsm/bprm_check_security: operation not permitted (EPERM)
+  cause: `bpf` is not in the LSM list
+  fix:   boot with lsm=bpf
+";
+        assert_eq!(plain(&paragraph(&error.clone().into(), false)), expected);
+        assert_eq!(plain(&paragraph(&skep::Error::from(error).into(), false)), expected);
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let error = Err::<(), _>(anyhow!("no such file")).context("a.o: no such file");
+        assert_eq!(sentence(&error.unwrap_err()), "a.o: no such file");
+        let error = Err::<(), _>(anyhow!("no such file")).context("cannot read a.o");
+        assert_eq!(sentence(&error.unwrap_err()), "cannot read a.o: no such file");
+    }
+
+    #[test]
+    fn a_log_is_shown_by_its_end_or_whole() {
+        let log: String = (0..20).map(|n| format!("{n}: (b7) r0 = 0\n\n")).collect();
+        let end = plain(&excerpt(&log, false));
+        assert!(end.contains("… 12 lines before; -v shows"), "{end}");
+        assert!(end.contains("    12: (b7)") && !end.contains("    11: (b7)"), "{end}");
+        let whole = plain(&excerpt(&log, true));
+        assert!(whole.contains("    0: (b7)") && !whole.contains("-v"), "{whole}");
+        assert_eq!(plain(&excerpt("one\n", false)), "  log:\n    one\n");
+    }
+
+    #[test]
+    fn text_from_objects_does_not_steer_the_terminal() {
+        let shown = paragraph(&anyhow!("unknown section `\x1b[2Jx`"), false);
+        assert!(plain(&shown).contains("`\\x1b[2Jx`"), "{shown}");
+    }
+}
