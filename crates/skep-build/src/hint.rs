@@ -1,0 +1,152 @@
+//! Which command installs what on this system, by its /etc/os-release.
+
+use std::fs;
+
+/// What a user may lack.
+#[derive(Clone, Copy)]
+pub(crate) enum Missing {
+    Clang,
+    /// `linux/*.h`, `asm/*.h`.
+    KernelHeaders,
+    /// `stdint.h` and the C library's other headers.
+    CHeaders,
+}
+
+/// "install it: apt install clang", as a clause of a sentence.
+pub(crate) fn install(missing: Missing) -> String {
+    install_on(
+        &fs::read_to_string("/etc/os-release").unwrap_or_default(),
+        missing,
+    )
+}
+
+/// One row for each package manager: the systems (ID or ID_LIKE), its command, and its names of
+/// what may be missing.
+const SYSTEMS: &[(&[&str], &str, [&str; 3])] = &[
+    (
+        &["debian", "ubuntu"],
+        "apt install",
+        ["clang", "linux-libc-dev", "libc6-dev"],
+    ),
+    (
+        &["fedora", "rhel", "centos"],
+        "dnf install",
+        ["clang", "kernel-headers", "glibc-devel"],
+    ),
+    (
+        &["arch"],
+        "pacman -S",
+        ["clang", "linux-api-headers", "glibc"],
+    ),
+    (
+        &["alpine"],
+        "apk add",
+        ["clang", "linux-headers", "musl-dev"],
+    ),
+    (
+        &["suse", "opensuse"],
+        "zypper install",
+        ["clang", "linux-glibc-devel", "glibc-devel"],
+    ),
+];
+
+fn install_on(os_release: &str, missing: Missing) -> String {
+    let ids = || {
+        os_release
+            .lines()
+            .filter_map(|line| line.strip_prefix("ID=").or(line.strip_prefix("ID_LIKE=")))
+            .flat_map(|value| value.trim_matches(['"', '\'']).split_whitespace())
+    };
+    let (package, what) = match missing {
+        Missing::Clang => (0, "clang 11 or newer with the bpf target"),
+        Missing::KernelHeaders => (1, "the kernel's user-space headers"),
+        Missing::CHeaders => (2, "the C library's headers"),
+    };
+    SYSTEMS
+        .iter()
+        .find(|(systems, ..)| ids().any(|id| systems.contains(&id)))
+        .map_or_else(
+            || format!("install {what}"),
+            |(_, command, packages)| format!("install it with `{command} {}`", packages[package]),
+        )
+}
+
+/// The remedy for a header that clang says is not there, if a package brings it.
+pub(crate) fn for_missing_header(stderr: &str) -> Option<String> {
+    let (before, _) = stderr.split_once("' file not found")?;
+    let (_, header) = before.rsplit_once('\'')?;
+    let missing = match header.split_once('/') {
+        Some(("linux" | "asm" | "asm-generic", _)) => Missing::KernelHeaders,
+        Some(("sys" | "bits" | "gnu" | "net" | "netinet" | "arpa", _)) => Missing::CHeaders,
+        None if matches!(
+            header,
+            "stdint.h" | "string.h" | "errno.h" | "stdlib.h" | "stdio.h"
+        ) =>
+        {
+            Missing::CHeaders
+        }
+        _ => return None,
+    };
+    Some(format!(
+        "<{header}> is not on this system: {}",
+        install(missing)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_of_systems() {
+        let on = |text, missing| install_on(text, missing);
+        let debian = "NAME=\"Debian GNU/Linux\"\nID=debian\n";
+        assert_eq!(
+            on(debian, Missing::Clang),
+            "install it with `apt install clang`"
+        );
+        let mint = "ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n";
+        assert_eq!(
+            on(mint, Missing::KernelHeaders),
+            "install it with `apt install linux-libc-dev`"
+        );
+        let rocky = "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n";
+        assert_eq!(
+            on(rocky, Missing::CHeaders),
+            "install it with `dnf install glibc-devel`"
+        );
+        let leap = "ID=\"opensuse-leap\"\nID_LIKE=\"suse opensuse\"\n";
+        assert_eq!(
+            on(leap, Missing::Clang),
+            "install it with `zypper install clang`"
+        );
+        assert_eq!(
+            on("ID=arch", Missing::Clang),
+            "install it with `pacman -S clang`"
+        );
+        assert_eq!(
+            on("ID=alpine", Missing::Clang),
+            "install it with `apk add clang`"
+        );
+        assert_eq!(
+            on("", Missing::Clang),
+            "install clang 11 or newer with the bpf target"
+        );
+    }
+
+    #[test]
+    fn headers_that_packages_bring() {
+        let of = |header: &str| {
+            for_missing_header(&format!(
+                "a.c:1:10: fatal error: '{header}' file not found\n"
+            ))
+        };
+        assert!(of("linux/bpf.h").is_some_and(|hint| hint.starts_with("<linux/bpf.h> is not")));
+        assert!(of("asm/types.h").is_some() && of("stdint.h").is_some());
+        assert_eq!(of("opensnoop.h"), None);
+        assert_eq!(
+            for_missing_header("a.c:1:1: error: unknown type name 'u32'"),
+            None
+        );
+    }
+}
