@@ -68,3 +68,6 @@ pub use types::{
     Array, Composite, DataSection, DeclTag, Enum, Function, FunctionLinkage, FunctionPrototype,
     Int, IntEncoding, Kind, Type, Variable, VariableLinkage,
 };
+
+#[cfg(test)]
+mod tests;
