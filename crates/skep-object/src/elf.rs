@@ -165,9 +165,9 @@ impl<'data> Elf<'data> {
                 size: raw.sh_size(endianness),
                 data: bytes,
                 executable: kind == elf::SHT_PROGBITS
-                    && flags & u64::from(elf::SHF_EXECINSTR.0) != 0,
+                    && flags & elf::SHF_EXECINSTR.0 != 0,
                 loaded: (kind == elf::SHT_PROGBITS || zeroed)
-                    && flags & u64::from(elf::SHF_ALLOC.0) != 0,
+                    && flags & elf::SHF_ALLOC.0 != 0,
                 zeroed,
                 relocations: Vec::new(),
             });

@@ -239,7 +239,7 @@ impl Reader<'_> {
                 .map_err(|_| malformed(at, format!("no section name at string offset {name}")))?;
             let count = self.word(at.saturating_add(4))?;
             at = at.saturating_add(8);
-            let room = end.saturating_sub(at) / size;
+            let room = end.saturating_sub(at).checked_div(size).unwrap_or(0);
             if count == 0 || count > room {
                 let problem = format!("{count} {what} for {name}, there is room for {room}");
                 return Err(malformed(at.saturating_sub(4), problem));

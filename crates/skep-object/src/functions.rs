@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use skep_btf::{Btf, KindTag, TypeId};
-use skep_isa::{InsnIndex, RawInsn, decode_slots};
+use skep_isa::{InsnIndex, decode_slots};
 
 use crate::{
     Error, Function, FunctionIndex, Linkage, Program, ReferenceKind, Result, SectionName,
@@ -12,6 +12,9 @@ use crate::{
     elf::{Elf, Symbol, SymbolHome, SymbolKind},
     ext::{LineRecord, Records, SectionRecords},
 };
+
+/// Bytes of a slot, as offsets in sections count them.
+pub(crate) const SLOT: u64 = 8;
 
 /// Functions by section and first slot.
 pub(crate) type Starts = BTreeMap<(usize, u32), FunctionIndex>;
@@ -51,7 +54,7 @@ pub(crate) fn read(
             .filter(|(next, _)| next == index);
         let limit = next.map_or(section.data.len() as u64, |(_, next)| next.value);
         let bytes = function_bytes(section, symbol, limit)?;
-        let start = u32::try_from(symbol.value / RawInsn::SIZE as u64)
+        let start = u32::try_from(symbol.value / SLOT)
             .map_err(|_| section.malformed(symbol.value, "beyond what a program can have"))?;
         let instructions = decode_slots(bytes, elf.endian)
             .map_err(|error| section.malformed(symbol.value, error.to_string()))?;
@@ -94,13 +97,12 @@ fn function_bytes<'data>(
     symbol: &Symbol<'_>,
     limit: u64,
 ) -> Result<&'data [u8]> {
-    let slot = RawInsn::SIZE as u64;
     let malformed = |problem: String| section.malformed(symbol.value, problem);
     let size = match symbol.size {
         0 => limit.saturating_sub(symbol.value),
         size => size,
     };
-    if symbol.value % slot != 0 || size % slot != 0 || size == 0 {
+    if !symbol.value.is_multiple_of(SLOT) || !size.is_multiple_of(SLOT) || size == 0 {
         return Err(malformed(format!(
             "function `{}` of {size:#x} bytes, expected whole instructions of 8 bytes",
             symbol.name

@@ -9,7 +9,7 @@ use crate::{
     Error, Function, FunctionIndex, MapIndex, Reference, ReferenceKind, Result,
     elf::{Elf, Relocation, Section, Symbol, SymbolHome, SymbolKind, relocation_kind},
     externs::Externs,
-    functions::Starts,
+    functions::{SLOT, Starts},
     maps::Places,
 };
 
@@ -38,8 +38,8 @@ pub(crate) fn read(
         let Some(function) = functions.get_mut(index.as_usize()) else {
             continue;
         };
-        let first = u64::from(*start).saturating_mul(RawInsn::SIZE as u64);
-        let len = (function.instructions.len() as u64).saturating_mul(RawInsn::SIZE as u64);
+        let first = u64::from(*start).saturating_mul(SLOT);
+        let len = (function.instructions.len() as u64).saturating_mul(SLOT);
         let end = first.saturating_add(len);
         let from = section
             .relocations
@@ -86,7 +86,7 @@ pub(crate) fn read(
             }
             let callee = target.and_then(|target| things.functions.get(&(*section_index, target)));
             let Some(callee) = callee else {
-                let offset = u64::from(insn.0).saturating_mul(RawInsn::SIZE as u64);
+                let offset = u64::from(insn.0).saturating_mul(SLOT);
                 let problem = "a call that leads to no function's start";
                 return Err(section.malformed(first.saturating_add(offset), problem));
             };
@@ -180,7 +180,7 @@ impl Reader<'_, '_> {
                 // The immediate counts slots from the next one on, and is -1 where the symbol
                 // itself is the function.
                 let slots = i64::from(imm).saturating_add(1);
-                let bytes = slots.saturating_mul(RawInsn::SIZE as i64);
+                let bytes = slots.saturating_mul(SLOT.cast_signed());
                 self.function(section, self.symbol.value.checked_add_signed(bytes))
                     .map(ReferenceKind::Call)
             }
@@ -190,8 +190,8 @@ impl Reader<'_, '_> {
 
     fn function(&self, section: usize, offset: Option<u64>) -> Result<FunctionIndex> {
         let slot = offset
-            .filter(|offset| offset % (RawInsn::SIZE as u64) == 0)
-            .and_then(|offset| u32::try_from(offset / RawInsn::SIZE as u64).ok());
+            .filter(|offset| offset.is_multiple_of(SLOT))
+            .and_then(|offset| u32::try_from(offset / SLOT).ok());
         slot.and_then(|slot| self.things.functions.get(&(section, slot)))
             .copied()
             .ok_or_else(|| self.wrong("no function begins there"))
