@@ -229,12 +229,12 @@ fn refused(
 
 /// A load that ended before verification, of a process that has every capability for it.
 fn load_forbidden(program_type: ProgramType, attach_type: Option<AttachType>) -> Cause {
-    let what = requirement::trampoline(program_type, attach_type);
-    if what {
+    let patches = requirement::trampoline(program_type, attach_type);
+    if patches && crate::program::kind_is_forbidden(program_type, attach_type) {
         return Cause::Other {
-            what: "the kernel forbids programs that patch its functions (fentry, fexit, fmod_ret, lsm, \
-                   freplace) before it verifies them, although this process has the capabilities: \
-                   a security module, or the kernel's vendor, decided so"
+            what: "this kernel refuses all programs that patch functions (fentry, fexit, fmod_ret, lsm, \
+                   freplace), whatever their target, although this process has the capabilities: \
+                   a security module or the kernel's vendor decided so"
                 .into(),
             fix: "use a hook that patches nothing: tp_btf, raw_tp, a tracepoint, a uprobe or an iterator"
                 .into(),
@@ -295,8 +295,8 @@ fn lacking(host: &LinuxHost, command: Command, subject: Subject<'_>) -> Option<C
         Subject::Program {
             program_type,
             attach_type,
-            log,
-        } if log.is_empty() => too_old(host, program_type.name(), program_type.since())
+            log: "",
+        } => too_old(host, program_type.name(), program_type.since())
             .or_else(|| attach_type.and_then(|kind| too_old_for(host, kind)))
             .or_else(|| {
                 requirement::of_program(program_type).lacking(host, program_type.short_name())

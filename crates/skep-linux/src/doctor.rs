@@ -102,7 +102,8 @@ impl DoctorReport {
     }
 }
 
-/// Looks at everything. It takes some tens of milliseconds, and leaves nothing behind.
+/// Looks at everything. It takes about half a second, most of it waiting for the
+/// kernel to take probes off again, and leaves nothing behind.
 pub fn report(host: &LinuxHost) -> DoctorReport {
     let sections = vec![
         Section {

@@ -24,9 +24,8 @@ impl Epoll {
         let raw = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })
             .map_err(|errno| Error::system("open", "a poller", errno))?;
         // SAFETY: the call just opened `raw` for us alone.
-        Ok(Self {
-            epoll: unsafe { OwnedFd::from_raw_fd(raw) },
-        })
+        let epoll = unsafe { OwnedFd::from_raw_fd(raw) };
+        Ok(Self { epoll })
     }
 }
 

@@ -7,7 +7,9 @@ mod hook;
 
 use skep_abi::{AttachType, MapCreateFlags, MapType, ProgLoadFlags, ProgramType};
 use skep_btf::{Btf, KindTag};
-use skep_host::{Cause, Error, Host, MapCreate, ProgramFd, ProgramLoad, Result};
+use skep_host::{
+    BtfLoad, Cause, Error, Host, LogLevel, MapBtf, MapCreate, ProgramFd, ProgramLoad, Result,
+};
 
 use crate::{LinuxHost, requirement};
 
@@ -68,7 +70,7 @@ impl<T> From<Result<T>> for Probe {
 }
 
 /// The instructions of a program that answers with a number and does nothing else.
-fn answer(number: i32) -> [u8; 16] {
+pub(crate) fn answer(number: i32) -> [u8; 16] {
     /// `r0 = imm`.
     const MOV: u8 = 0xb7;
     const EXIT: u8 = 0x95;
@@ -181,6 +183,9 @@ fn extension(host: &LinuxHost) -> Result<ProgramFd> {
 
 /// Whether maps of a type can be created.
 pub fn map_type(host: &LinuxHost, map_type: MapType) -> Probe {
+    if storage(map_type) {
+        return local_storage(host, map_type).into();
+    }
     let Some((key, value, entries)) = smallest(host, map_type) else {
         return match requirement::of_map(map_type).lacking(host, map_type.short_name()) {
             Some(cause) => Probe::No { cause },
@@ -191,7 +196,7 @@ pub fn map_type(host: &LinuxHost, map_type: MapType) -> Probe {
                     has: host.version(),
                 },
             },
-            None => Probe::unknown("it takes BTF or a program to create one, so none was tried"),
+            None => Probe::unknown("it takes the kernel's types to create one, so none was tried"),
         };
     };
     let mut request = MapCreate::new(map_type, "skep_probe", key, value, entries);
@@ -213,17 +218,59 @@ pub fn map_type(host: &LinuxHost, map_type: MapType) -> Probe {
     host.map_create(&request).into()
 }
 
+/// Storage that hangs on the kernel's objects, created by the types of its keys and values.
+fn storage(map_type: MapType) -> bool {
+    matches!(
+        map_type,
+        MapType::SkStorage | MapType::InodeStorage | MapType::TaskStorage | MapType::CgrpStorage
+    )
+}
+
+fn local_storage(host: &LinuxHost, map_type: MapType) -> Result<()> {
+    let bytes = int_btf();
+    let btf = host.btf_load(&BtfLoad {
+        object: "skep_probe",
+        bytes: &bytes,
+        log_level: LogLevel::OnFailure,
+        token: None,
+    })?;
+    let mut request = MapCreate::new(map_type, "skep_probe", 4, 4, 0);
+    request.flags = MapCreateFlags::NO_PREALLOC;
+    request.btf = Some(MapBtf {
+        btf: &btf,
+        key_type: 1,
+        value_type: 1,
+        kernel_value_type: 0,
+    });
+    host.map_create(&request).map(drop)
+}
+
+/// BTF of one type, `int`.
+fn int_btf() -> Vec<u8> {
+    const HEADER: u32 = 24;
+    const TYPES: u32 = 16;
+    const STRINGS: &[u8] = b"\0int\0";
+    /// `BTF_KIND_INT`, and a signed integer of 32 bits.
+    const INT: u32 = 1 << 24;
+    const SIGNED_32: u32 = 1 << 24 | 32;
+    let mut bytes = Vec::new();
+    bytes.extend(0xeb9fu16.to_ne_bytes());
+    bytes.extend([1, 0]);
+    let header = [HEADER, 0, TYPES, TYPES, STRINGS.len() as u32];
+    let int = [1, INT, 4, SIGNED_32];
+    for word in header.into_iter().chain(int) {
+        bytes.extend(word.to_ne_bytes());
+    }
+    bytes.extend(STRINGS);
+    bytes
+}
+
 /// Key size, value size and entries of the smallest map of a type; `None` for those that take
 /// more than numbers.
 fn smallest(host: &LinuxHost, map_type: MapType) -> Option<(u32, u32, u32)> {
     let page = u32::try_from(host.page_size()).ok()?;
     Some(match map_type {
-        MapType::Unspec
-        | MapType::StructOps
-        | MapType::SkStorage
-        | MapType::InodeStorage
-        | MapType::TaskStorage
-        | MapType::CgrpStorage => return None,
+        MapType::Unspec | MapType::StructOps => return None,
         MapType::StackTrace => (4, 8, 1),
         MapType::LpmTrie => (8, 4, 1),
         MapType::CgroupStorage | MapType::PercpuCgroupStorage => (16, 8, 0),

@@ -2,7 +2,7 @@
 
 use std::{ffi::CString, os::fd::OwnedFd};
 
-use skep_abi::{Command, ProgLoadFlags};
+use skep_abi::{AttachType, Command, ProgLoadFlags, ProgramType};
 use skep_host::{
     AttachTarget, Errno, Error, LinkTarget, LoadedProgram, LogLevel, MapFd, ProgramAttach,
     ProgramFd, ProgramLoad, ProgramQuery, QueryAnswer, Result, TestRun, TestRunOutcome,
@@ -101,7 +101,7 @@ impl<'a> Prepared<'a> {
             reason,
         };
         let count = |bytes: &[u8], record: usize, what: &str| {
-            if record == 0 || bytes.len() % record != 0 {
+            if record == 0 || !bytes.len().is_multiple_of(record) {
                 let len = bytes.len();
                 return Err(refuse(format!(
                     "{len} bytes of {what} are no multiple of {record}"
@@ -182,6 +182,19 @@ impl<'a> Prepared<'a> {
             Err(errno) => Err((errno, attr.log_true_size)),
         }
     }
+}
+
+/// The kernel refuses programs of this kind whatever they are: also one that names no target,
+/// which an ordinary kernel calls invalid (`EINVAL`) and not forbidden.
+pub(crate) fn kind_is_forbidden(
+    program_type: ProgramType,
+    attach_type: Option<AttachType>,
+) -> bool {
+    let code = crate::probe::answer(0);
+    let mut request = ProgramLoad::new(program_type, "skep_probe", &code);
+    request.expected_attach_type = attach_type;
+    Prepared::new(&request)
+        .is_ok_and(|prepared| matches!(prepared.load(0, None), Err((Errno::EPERM, _))))
 }
 
 /// A target as the number that the attach commands take.

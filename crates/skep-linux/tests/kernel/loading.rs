@@ -220,11 +220,10 @@ fn fentry() -> Outcome {
         .prog_load(&request)
         .expect_err("refused a moment ago");
     match error.cause() {
-        Some(Cause::Other { what, fix }) => {
-            ensure(what.contains("forbids") && fix.contains("tp_btf"), || {
-                format!("{what}: {fix}")
-            })
-        }
+        Some(Cause::Other { what, fix }) => ensure(
+            what.contains("refuses all programs") && fix.contains("tp_btf"),
+            || format!("{what}: {fix}"),
+        ),
         cause => Err(Stop::Fail(format!("{error}: {cause:?}"))),
     }
 }

@@ -6,7 +6,11 @@ use std::{
 };
 
 use libtest_mimic::Trial;
-use skep_host::{BtfLoad, Host, LogLevel, ObjectId};
+use skep_abi::{MapType, ProgramType};
+use skep_host::{
+    AttachPoint, BtfLoad, Cause, Error, Host, LogLevel, MapCreate, ObjectId, ProgramLoad,
+};
+use skep_linux::probe::{self, Hook, Probe};
 
 use crate::{
     harness::{Lacking, Outcome, Stop, host, trial},
@@ -21,6 +25,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("system::cpus_are_listed", cpus),
         trial("system::tracepoints_are_listed", tracepoints),
         trial("system::the_report_tells_yes_no_and_unknown", report),
+        trial(
+            "system::missing_capabilities_are_named",
+            missing_capabilities,
+        ),
     ]
 }
 
@@ -191,4 +199,91 @@ fn report() -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Runs `test` on a thread that has given up all capabilities.
+fn without_capabilities(test: impl FnOnce() -> Outcome + Send) -> Outcome {
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            // `_LINUX_CAPABILITY_VERSION_3`, this thread; three empty sets, twice.
+            let (header, sets) = ([0x2008_0522u32, 0], [0u32; 6]);
+            // SAFETY: the call reads both arrays, which have its structs' sizes.
+            #[expect(unsafe_code, reason = "to give up capabilities")]
+            let answer = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
+            ensure(answer == 0, || "the capabilities stay".into())?;
+            test()
+        });
+        match worker.join() {
+            Ok(outcome) => outcome,
+            Err(payload) => std::panic::resume_unwind(payload),
+        }
+    })
+}
+
+fn lacks(error: &Error, capabilities: &[&str]) -> Outcome {
+    match error.cause() {
+        Some(Cause::MissingCapability(names)) if names == capabilities => Ok(()),
+        cause => Err(Stop::Fail(format!(
+            "{error}: {cause:?}, wanted {capabilities:?}"
+        ))),
+    }
+}
+
+fn missing_capabilities() -> Outcome {
+    crate::harness::needs_kernel(5, 8)?;
+    if fs::read_to_string("/proc/sys/kernel/unprivileged_bpf_disabled")?.trim() == "0" {
+        return Err(Stop::Skip(Lacking::Thing(
+            "kernel.unprivileged_bpf_disabled",
+        )));
+    }
+    let tracepoint = crate::programs::load(ProgramType::Tracepoint, None, "r0 = 0\n exit")?;
+    let code = crate::programs::code("r0 = 0\n exit")?;
+    without_capabilities(|| {
+        let refused = host()
+            .map_create(&MapCreate::new(MapType::Hash, "m", 4, 4, 1))
+            .expect_err("no capability");
+        lacks(&refused, &["CAP_BPF"])?;
+        for (program_type, capabilities) in [
+            (ProgramType::SocketFilter, &["CAP_BPF"][..]),
+            (ProgramType::Xdp, &["CAP_BPF", "CAP_NET_ADMIN"]),
+            (ProgramType::Tracepoint, &["CAP_BPF", "CAP_PERFMON"]),
+        ] {
+            let refused = host()
+                .prog_load(&ProgramLoad::new(program_type, "p", &code))
+                .expect_err("no capability");
+            lacks(&refused, capabilities)?;
+        }
+        let refused = host()
+            .next_id(ObjectId::Program(0))
+            .expect_err("no capability");
+        lacks(&refused, &["CAP_SYS_ADMIN"])?;
+        let refused = host().perf_output(0, 1, 1).expect_err("no capability");
+        lacks(&refused, &["CAP_PERFMON"])?;
+        let point = AttachPoint::Tracepoint {
+            category: "sched".into(),
+            name: "sched_process_exit".into(),
+            cookie: None,
+        };
+        let refused = host()
+            .attach("p", &tracepoint, ProgramType::Tracepoint, &point)
+            .expect_err("no capability");
+        lacks(&refused, &["CAP_PERFMON"])?;
+        // Not being allowed to ask is no answer.
+        for hook in [
+            Hook::RawTracepoint,
+            Hook::Xdp,
+            Hook::Uprobe,
+            Hook::SocketFilter,
+        ] {
+            let probe = probe::hook(host(), hook);
+            ensure(
+                matches!(&probe, Probe::Unknown { fix, .. } if !fix.is_empty()),
+                || format!("{hook:?}: {probe:?}"),
+            )?;
+        }
+        let probe = probe::map_type(host(), MapType::Hash);
+        ensure(matches!(probe, Probe::Unknown { .. }), || {
+            format!("{probe:?}")
+        })
+    })
 }
