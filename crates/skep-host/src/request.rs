@@ -355,7 +355,7 @@ pub struct QueryAnswer {
 }
 
 /// A run of a program on given input.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[doc(alias = "BPF_PROG_TEST_RUN")]
 pub struct TestRun<'a> {
     /// The packet.
@@ -374,21 +374,6 @@ pub struct TestRun<'a> {
     pub cpu: u32,
     /// Packets a batch, for live XDP frames.
     pub batch_size: u32,
-}
-
-impl Default for TestRun<'_> {
-    fn default() -> Self {
-        Self {
-            data_in: &[],
-            data_out: &mut [],
-            context_in: &[],
-            context_out: &mut [],
-            repeat: 0,
-            flags: 0,
-            cpu: 0,
-            batch_size: 0,
-        }
-    }
 }
 
 /// What a test run gave.
