@@ -102,7 +102,7 @@ fn bucket_of_each(btf: &Btf, mask: u32) -> Vec<u32> {
         let hash = match name.checked_sub(string_base) {
             _ if name == 0 => return ANONYMOUS,
             Some(own) => strings.get(own as usize..).map(hash_terminated),
-            None => btf.string_bytes(StringOffset(name)).map(hash),
+            None => btf.string_bytes(StringOffset(name)).map(hash_of_name),
         };
         hash.map_or(ANONYMOUS, |hash| hash & mask)
     };
@@ -119,11 +119,10 @@ fn finish(state: u64) -> u32 {
     (state >> 32) as u32 ^ state as u32
 }
 
-/// A hash of the essential part of a name. Not keyed: a hostile BTF can make a search linear in
-/// the number of its own types, which is what it was without an index.
-fn hash(name: &[u8]) -> u32 {
-    let name = name.get(..essential_len(name)).unwrap_or(name);
-    let (words, tail) = name.as_chunks::<8>();
+/// A hash of an essential name. Not keyed: a hostile BTF can make a search linear in the number of
+/// its own types, which is what it was without an index.
+fn hash(essential: &[u8]) -> u32 {
+    let (words, tail) = essential.as_chunks::<8>();
     let state = words
         .iter()
         .fold(0, |state, word| mix(state, u64::from_le_bytes(*word)));
@@ -134,7 +133,12 @@ fn hash(name: &[u8]) -> u32 {
     finish(mix(state, u64::from_le_bytes(last)))
 }
 
-/// [`hash`] of the string that these bytes begin with, looking for its end and for flavors on the
+/// [`hash`] of a name without its flavor.
+fn hash_of_name(name: &[u8]) -> u32 {
+    hash(name.get(..essential_len(name)).unwrap_or(name))
+}
+
+/// [`hash_of_name`] of the string that these bytes begin with, looking for its end and for flavors on the
 /// way, eight bytes at a time.
 fn hash_terminated(bytes: &[u8]) -> u32 {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
@@ -142,7 +146,7 @@ fn hash_terminated(bytes: &[u8]) -> u32 {
     const UNDERSCORES: u64 = u64::from_le_bytes([b'_'; 8]);
     // High bits mark bytes that are zero; above a true one there may be false ones.
     let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    let careful = || hash(bytes.get(..nul_position(bytes)).unwrap_or(bytes));
+    let careful = || hash_of_name(bytes.get(..nul_position(bytes)).unwrap_or(bytes));
 
     let mut state = 0;
     let mut previous = 0;

@@ -185,8 +185,10 @@ fn essential_names_drop_flavors() {
         assert_eq!(essential_name(name), essential, "{name}");
         let mut builder = Builder::new();
         let id = builder.int(name, 4, IntEncoding::SIGNED);
-        // Enough behind it that names are not at the end of the strings.
-        builder.string("abcdefgh");
+        // Enough others that names spread over the index and are not at the end of the strings.
+        for other in 0..100 {
+            builder.typedef(&format!("other{other}"), id);
+        }
         let btf = Btf::parse(builder.build().unwrap()).unwrap();
         let found = btf.candidates(essential).next();
         assert_eq!(found, (!name.is_empty()).then_some(id), "{name}");

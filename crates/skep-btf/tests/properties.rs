@@ -292,7 +292,8 @@ fn use_all(btf: &Btf) {
         let _ = (btf.type_name(id), btf.declaration(id));
         let _ = (btf.size_of(id), btf.align_of(id), btf.skip_modifiers(id));
         let _ = btf.decl_tags(id, None).count();
-        assert!(one.name().is_empty() || btf.find_by_name(one.name()).any(|found| found == id));
+        let found = btf.find_by_name(one.name()).any(|found| found == id);
+        assert!(one.name().is_empty() || found, "{one:?}");
         if let Ok(layout) = Layout::new(btf, id) {
             let _ = layout
                 .fields()

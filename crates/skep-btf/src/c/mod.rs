@@ -29,6 +29,8 @@ pub struct CDump<'a> {
     out: String,
     /// How many more parts may be printed before the types are called too complex.
     budget: u64,
+    /// How many more bytes may be written: names may be long and named often.
+    byte_budget: usize,
     indent: u32,
 }
 
@@ -46,6 +48,11 @@ impl<'a> CDump<'a> {
             budget: (btf.bytes().len() as u64)
                 .saturating_mul(4)
                 .saturating_add(1 << 16),
+            byte_budget: btf
+                .bytes()
+                .len()
+                .saturating_mul(256)
+                .saturating_add(1 << 20),
             indent: 0,
         }
     }
@@ -58,6 +65,7 @@ impl<'a> CDump<'a> {
     pub fn define(&mut self, id: TypeId, out: &mut impl fmt::Write) -> Result<()> {
         self.define_root(id)?;
         out.write_str(&self.out)?;
+        self.byte_budget = self.byte_budget.saturating_sub(self.out.len());
         self.out.clear();
         Ok(())
     }

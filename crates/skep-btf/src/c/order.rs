@@ -172,6 +172,9 @@ impl CDump<'_> {
     /// Counts one more printed part.
     pub(super) fn spend(&mut self, id: TypeId) -> Result<()> {
         self.budget = self.budget.checked_sub(1).ok_or(Error::TooComplex { id })?;
+        if self.out.len() > self.byte_budget {
+            return Err(Error::TooComplex { id });
+        }
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Field, Layout, Node, Shape};
 use crate::resolve::DEPTH;
-use crate::{Btf, Error, Kind, Member, Result, TypeId};
+use crate::{Btf, Error, Kind, Member, Result, Type, TypeId};
 use std::collections::HashMap;
 
 pub(super) fn compile(btf: &Btf, id: TypeId) -> Result<Layout> {
@@ -18,6 +18,7 @@ pub(super) fn compile(btf: &Btf, id: TypeId) -> Result<Layout> {
         btf,
         layout,
         known: HashMap::new(),
+        name_budget: NAME_BYTES,
     };
     compiler.layout.root = compiler.node(id, DEPTH)?;
     Ok(compiler.layout)
@@ -28,7 +29,11 @@ struct Compiler<'a> {
     layout: Layout,
     /// The node of a type; `None` while it is being made.
     known: HashMap<TypeId, Option<u32>>,
+    name_budget: usize,
 }
+
+/// How long all names of a layout together may be: a hundred times those of a `task_struct`.
+const NAME_BYTES: usize = 16 << 20;
 
 impl Compiler<'_> {
     fn node(&mut self, id: TypeId, depth: u32) -> Result<u32> {
@@ -44,7 +49,7 @@ impl Compiler<'_> {
         for _ in 0..DEPTH {
             let next = match now.kind() {
                 Kind::Typedef { target } => {
-                    own_names.push(now.name().into());
+                    own_names.push(self.name(id, now.name())?);
                     target
                 }
                 Kind::Variable(variable) => variable.type_id,
@@ -55,17 +60,54 @@ impl Compiler<'_> {
             };
             now = btf.type_by_id(next)?;
         }
-        if !now.name().is_empty() {
-            let name = now.name();
-            own_names.push(match now.kind() {
-                Kind::Struct(_) => format!("struct {name}").into(),
-                Kind::Union(_) => format!("union {name}").into(),
-                Kind::Enum(_) | Kind::Enum64(_) => format!("enum {name}").into(),
-                _ => name.into(),
-            });
-        }
-        let size = btf.size_of(now.id())?;
-        let shape = match now.kind() {
+        let (shape, size) = if now.id() == id {
+            let size = btf.size_of(id)?;
+            if !now.name().is_empty() {
+                let keyword = match now.kind() {
+                    Kind::Struct(_) => "struct ",
+                    Kind::Union(_) => "union ",
+                    Kind::Enum(_) | Kind::Enum64(_) => "enum ",
+                    _ => "",
+                };
+                own_names.push(self.name(id, &format!("{keyword}{}", now.name()))?);
+            }
+            (self.shape(now, size, depth)?, size)
+        } else {
+            // All typedefs of a type share what it is made of.
+            let base = self.node(now.id(), depth)?;
+            let Some(base) = self.layout.node(base) else {
+                return Err(Error::TypeLoop { id });
+            };
+            own_names.extend(self.layout.names(base).iter().cloned());
+            (base.shape.clone(), base.size)
+        };
+        let first_name = self.layout.names.len() as u32;
+        self.layout.names.append(&mut own_names);
+        let names = first_name..self.layout.names.len() as u32;
+        let index = self.layout.nodes.len() as u32;
+        self.layout.nodes.push(Node {
+            shape,
+            size,
+            id,
+            names,
+        });
+        self.known.insert(id, Some(index));
+        Ok(index)
+    }
+
+    /// A copy of a name, as long as all of them together stay within reason: types may share a
+    /// name, copies do not.
+    fn name(&mut self, id: TypeId, name: &str) -> Result<Box<str>> {
+        let left = self.name_budget.checked_sub(name.len());
+        self.name_budget = left.ok_or(Error::TooComplex { id })?;
+        Ok(name.into())
+    }
+
+    /// What a type without modifiers is made of.
+    fn shape(&mut self, now: Type<'_>, size: u64, depth: u32) -> Result<Shape> {
+        let btf = self.btf;
+        let id = now.id();
+        Ok(match now.kind() {
             Kind::Int(int) => Shape::Int {
                 signed: int.encoding.is_signed(),
                 bool: int.encoding.is_bool(),
@@ -104,7 +146,7 @@ impl Compiler<'_> {
             Kind::Struct(composite) | Kind::Union(composite) => {
                 let mut fields = Vec::with_capacity(composite.members().len());
                 for member in composite.members() {
-                    fields.push(self.field(member, now.id(), size, depth)?);
+                    fields.push(self.field(member, id, size, depth)?);
                 }
                 let union = matches!(now.kind(), Kind::Union(_));
                 self.composite(fields, union)
@@ -113,15 +155,15 @@ impl Compiler<'_> {
                 let mut fields = Vec::with_capacity(section.entries().len());
                 for entry in section.entries() {
                     let node = self.node(entry.type_id, depth)?;
-                    let name = btf.type_by_id(entry.type_id)?.name();
+                    let name = self.name(id, btf.type_by_id(entry.type_id)?.name())?;
                     let bit_offset = u64::from(entry.offset).saturating_mul(8);
                     let bits = self
                         .layout
                         .node(node)
                         .map_or(0, |node| node.size.saturating_mul(8));
-                    check_inside(now.id(), name, bit_offset, bits, size)?;
+                    check_inside(id, &name, bit_offset, bits, size)?;
                     fields.push(Field {
-                        name: name.into(),
+                        name,
                         node,
                         bit_offset,
                         bitfield_bits: 0,
@@ -131,19 +173,7 @@ impl Compiler<'_> {
             }
             // `size_of` refused all others.
             _ => return Err(Error::TypeLoop { id }),
-        };
-        let first_name = self.layout.names.len() as u32;
-        self.layout.names.append(&mut own_names);
-        let names = first_name..self.layout.names.len() as u32;
-        let index = self.layout.nodes.len() as u32;
-        self.layout.nodes.push(Node {
-            shape,
-            size,
-            id,
-            names,
-        });
-        self.known.insert(id, Some(index));
-        Ok(index)
+        })
     }
 
     fn composite(&mut self, fields: Vec<Field>, union: bool) -> Shape {
@@ -173,7 +203,7 @@ impl Compiler<'_> {
             return Err(outside(parent, member.name()));
         }
         Ok(Field {
-            name: member.name().into(),
+            name: self.name(parent, member.name())?,
             node,
             bit_offset: place.offset,
             bitfield_bits: bits.unwrap_or(0),
