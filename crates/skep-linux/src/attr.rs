@@ -20,6 +20,12 @@ macro_rules! attributes {
     )*};
 }
 
+mod info;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use info::*;
+
 attributes! {
     /// `BPF_MAP_CREATE`.
     struct MapCreate {
@@ -330,154 +336,6 @@ attributes! {
         flags: u32,
     }
 
-    /// `struct bpf_prog_info`.
-    struct ProgInfo {
-        kind: u32,
-        id: u32,
-        tag: [u8; 8],
-        jited_prog_len: u32,
-        xlated_prog_len: u32,
-        jited_prog_insns: u64,
-        xlated_prog_insns: u64,
-        load_time: u64,
-        created_by_uid: u32,
-        nr_map_ids: u32,
-        map_ids: u64,
-        name: [u8; 16],
-        ifindex: u32,
-        gpl_compatible: u32,
-        netns_dev: u64,
-        netns_ino: u64,
-        nr_jited_ksyms: u32,
-        nr_jited_func_lens: u32,
-        jited_ksyms: u64,
-        jited_func_lens: u64,
-        btf_id: u32,
-        func_info_rec_size: u32,
-        func_info: u64,
-        nr_func_info: u32,
-        nr_line_info: u32,
-        line_info: u64,
-        jited_line_info: u64,
-        nr_jited_line_info: u32,
-        line_info_rec_size: u32,
-        jited_line_info_rec_size: u32,
-        nr_prog_tags: u32,
-        prog_tags: u64,
-        run_time_ns: u64,
-        run_cnt: u64,
-        recursion_misses: u64,
-        verified_insns: u32,
-        attach_btf_obj_id: u32,
-        attach_btf_id: u32,
-        reserved: u32,
-    }
-
-    /// `struct bpf_map_info`.
-    struct MapInfo {
-        kind: u32,
-        id: u32,
-        key_size: u32,
-        value_size: u32,
-        max_entries: u32,
-        map_flags: u32,
-        name: [u8; 16],
-        ifindex: u32,
-        btf_vmlinux_value_type_id: u32,
-        netns_dev: u64,
-        netns_ino: u64,
-        btf_id: u32,
-        btf_key_type_id: u32,
-        btf_value_type_id: u32,
-        btf_vmlinux_id: u32,
-        map_extra: u64,
-        hash: u64,
-        hash_size: u32,
-        reserved: u32,
-    }
-
-    /// `struct bpf_btf_info`.
-    struct BtfInfo {
-        btf: u64,
-        btf_size: u32,
-        id: u32,
-        name: u64,
-        name_len: u32,
-        kernel_btf: u32,
-    }
-
-    /// `struct bpf_link_info`. `details` holds one of the `*LinkInfo` structs below.
-    struct LinkInfo {
-        kind: u32,
-        id: u32,
-        prog_id: u32,
-        reserved: u32,
-        details: [u64; 6],
-    }
-
-    /// `bpf_link_info.raw_tracepoint`, `.iter` up to its name.
-    struct NamedLinkInfo {
-        name: u64,
-        name_len: u32,
-        reserved: u32,
-    }
-
-    /// `bpf_link_info.tracing`.
-    struct TracingLinkInfo {
-        attach_type: u32,
-        target_obj_id: u32,
-        target_btf_id: u32,
-        reserved: u32,
-        cookie: u64,
-    }
-
-    /// `bpf_link_info.cgroup`.
-    struct CgroupLinkInfo {
-        cgroup_id: u64,
-        attach_type: u32,
-        reserved: u32,
-    }
-
-    /// `bpf_link_info.netns`, `.tcx`, `.netkit`, `.xdp` (which has no attach type).
-    struct NumberedLinkInfo {
-        number: u32,
-        attach_type: u32,
-    }
-
-    /// `bpf_link_info.kprobe_multi`.
-    struct KprobeMultiLinkInfo {
-        addrs: u64,
-        count: u32,
-        flags: u32,
-        missed: u64,
-        cookies: u64,
-    }
-
-    /// `bpf_link_info.uprobe_multi`.
-    struct UprobeMultiLinkInfo {
-        path: u64,
-        offsets: u64,
-        ref_ctr_offsets: u64,
-        cookies: u64,
-        path_size: u32,
-        count: u32,
-        flags: u32,
-        pid: u32,
-    }
-
-    /// `bpf_link_info.perf_event`; for kprobes the fields that follow `offset` are the address
-    /// and the missed runs.
-    struct PerfLinkInfo {
-        kind: u32,
-        reserved: u32,
-        name: u64,
-        name_len: u32,
-        offset: u32,
-        address: u64,
-        missed: u64,
-        cookie: u64,
-    }
-
     /// `struct perf_event_attr` up to `PERF_ATTR_SIZE_VER5` (4.1).
     struct PerfEvent {
         kind: u32,
@@ -538,65 +396,4 @@ pub(crate) fn text(bytes: &[u8]) -> String {
         .position(|&byte| byte == 0)
         .unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::mem::offset_of;
-
-    use super::*;
-
-    /// Offsets and sizes as a C compiler gives them for `linux/bpf.h` of 7.3.
-    #[test]
-    fn layouts_are_the_headers() {
-        assert_eq!(offset_of!(MapCreate, map_name), 28);
-        assert_eq!(offset_of!(MapCreate, map_extra), 64);
-        assert_eq!(offset_of!(MapCreate, excl_prog_hash), 80);
-        assert_eq!(offset_of!(MapElement, key), 8);
-        assert_eq!(size_of::<MapElement>(), 32);
-        assert_eq!(offset_of!(MapBatch, elem_flags), 40);
-        assert_eq!(offset_of!(ProgLoad, prog_name), 48);
-        assert_eq!(offset_of!(ProgLoad, attach_btf_id), 108);
-        assert_eq!(offset_of!(ProgLoad, log_true_size), 140);
-        assert_eq!(size_of::<ProgLoad>(), 168);
-        assert_eq!(offset_of!(ProgAttach, expected_revision), 24);
-        assert_eq!(offset_of!(TestRun, ctx_in), 48);
-        assert_eq!(offset_of!(TestRun, batch_size), 72);
-        assert_eq!(offset_of!(ProgQuery, revision), 56);
-        assert_eq!(offset_of!(RawTracepoint, cookie), 16);
-        assert_eq!(size_of::<BtfLoad>(), 40);
-        assert_eq!(offset_of!(TaskQuery, probe_addr), 40);
-        assert_eq!(offset_of!(LinkCreate, options), 16);
-        assert_eq!(size_of::<LinkUprobeMulti>(), 48);
-        assert_eq!(offset_of!(LinkTracing, cookie), 8);
-        assert_eq!(size_of::<IteratorTarget>(), 16);
-        assert_eq!(size_of::<ProgInfo>(), 232);
-        assert_eq!(offset_of!(ProgInfo, run_time_ns), 192);
-        assert_eq!(size_of::<MapInfo>(), 104);
-        assert_eq!(size_of::<BtfInfo>(), 32);
-        assert_eq!(size_of::<LinkInfo>(), 64);
-        assert_eq!(size_of::<PerfLinkInfo>(), 48);
-        assert_eq!(size_of::<PerfEvent>(), 112);
-    }
-
-    #[test]
-    fn names_are_what_the_kernel_takes() {
-        assert_eq!(text(&object_name("a-b c.d_e")), "a_b_c.d_e");
-        assert_eq!(
-            text(&object_name("a_name_longer_than_it_keeps")),
-            "a_name_longer_t"
-        );
-        assert_eq!(text(&object_name("")), "");
-    }
-
-    #[test]
-    fn unions_pack_and_unpack() {
-        let info = CgroupLinkInfo {
-            cgroup_id: 7,
-            attach_type: 3,
-            reserved: 0,
-        };
-        let back: CgroupLinkInfo = unpack(&pack(&info));
-        assert_eq!((back.cgroup_id, back.attach_type), (7, 3));
-    }
 }

@@ -105,7 +105,8 @@ impl LinuxHost {
             return Ok(*count);
         }
         let cpus = cpu_list("/sys/devices/system/cpu/possible")?;
-        let count = cpus.last().map_or(1, |&last| last as usize + 1);
+        // As the kernel counts: a gap in the numbers takes no place in a per-CPU value.
+        let count = cpus.len().max(1);
         Ok(*self.possible_cpus.get_or_init(|| count))
     }
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use skep_host::{Access, Cause, Errno, Error, PerfOutput, Result};
+use skep_host::{Access, Cause, Errno, Error, Host as _, PerfOutput, Result};
 
 use crate::{
     LinuxHost, attr,
@@ -49,6 +49,12 @@ pub(crate) enum Place {
     Cpu(u32),
     /// One thread.
     Thread(u32),
+}
+
+/// For events that must be opened on some CPU and fire on all of them: one that is running.
+pub(crate) fn any_cpu(host: &LinuxHost) -> Place {
+    let online = host.online_cpus().ok();
+    Place::Cpu(online.and_then(|cpus| cpus.first().copied()).unwrap_or(0))
 }
 
 /// Opens an event.

@@ -44,11 +44,11 @@ pub(crate) fn load(host: &LinuxHost, request: &ProgramLoad<'_>) -> Result<Loaded
             Ok(loaded(host, fd, text))
         }
         Err((errno, text)) => {
-            // A log that could not be given must not hide what the load itself answered.
-            let errno = if text.is_empty() && request.log_level == LogLevel::OnFailure {
-                refused
-            } else {
-                errno
+            // A log that could not be given, or not whole, must not hide what the load answered.
+            let of_the_log = text.is_empty() || errno == Errno::ENOSPC;
+            let errno = match request.log_level {
+                LogLevel::OnFailure if of_the_log => refused,
+                _ => errno,
             };
             Err(load_error(host, request, errno, text))
         }

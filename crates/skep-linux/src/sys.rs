@@ -55,8 +55,8 @@ pub(crate) fn address_mut<T>(items: &mut [T]) -> u64 {
 /// The whole of `attr` is passed. A kernel that knows a shorter one accepts it as long as the
 /// fields it does not know are zero, which is what unset fields are.
 ///
-/// Interrupted calls are asked again; so is a load whose verification a signal broke off
-/// (`EAGAIN`), a bounded number of times.
+/// Interrupted calls are asked again, except test runs, which may be long; so is a load whose
+/// verification a signal broke off (`EAGAIN`), a bounded number of times.
 ///
 /// # Safety
 /// Every address in `attr` must be null or point to memory that is valid for what the command
@@ -86,7 +86,7 @@ pub(crate) unsafe fn bpf<A: IntoBytes + FromBytes>(
         let errno = last_errno();
         attempts += 1;
         let again = match errno {
-            Errno::EINTR => true,
+            Errno::EINTR => command != Command::ProgTestRun,
             Errno::EAGAIN => command == Command::ProgLoad && attempts < LOAD_ATTEMPTS,
             _ => false,
         };

@@ -6,8 +6,7 @@ use super::{Refusal, perf_event};
 use crate::{
     LinuxHost,
     mounts::{Tree, missing_tracefs},
-    perf::{self, Place},
-    process,
+    perf, process,
     sys::errno_of,
 };
 
@@ -23,7 +22,7 @@ pub(super) fn attach(
     attr.sample_period = 1;
     attr.flags = perf::FLAG_DISABLED;
     // The event is opened on one CPU, but the program runs for the tracepoint on every CPU.
-    let event = perf::open(&attr, Place::Cpu(0)).map_err(|errno| Refusal {
+    let event = perf::open(&attr, perf::any_cpu(host)).map_err(|errno| Refusal {
         errno,
         cause: perf::open_cause(host, errno),
     })?;

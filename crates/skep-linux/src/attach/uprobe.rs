@@ -63,7 +63,7 @@ pub(super) fn attach(
     attr.config1 = path.as_ptr() as u64;
     attr.config2 = probe.offset;
     // For all processes the event is opened on one CPU, but the program runs on every CPU.
-    let place = probe.pid.map_or(Place::Cpu(0), Place::Thread);
+    let place = probe.pid.map_or_else(|| perf::any_cpu(host), Place::Thread);
     let event = perf::open(&attr, place).map_err(|errno| Refusal {
         errno,
         cause: open_cause(host, errno, probe),
