@@ -12,8 +12,10 @@ use crate::generated::structures::STRUCTURES;
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StructLayout {
-    /// The C name, without `struct`.
+    /// The C name, without `struct` or `union`.
     pub name: &'static str,
+    /// Whether it is a union.
+    pub is_union: bool,
     /// Bytes, with padding at the end; an array of open length adds none.
     pub size: u32,
     /// Alignment in bytes.
@@ -59,10 +61,13 @@ impl StructLayout {
         STRUCTURES
     }
 
-    /// The structure with a C name, with or without `struct` before it.
+    /// The structure with a C name, with or without `struct` or `union` before it.
     #[must_use]
     pub fn by_name(name: &str) -> Option<&'static Self> {
-        let name = name.strip_prefix("struct ").unwrap_or(name);
+        let name = ["struct ", "union "]
+            .iter()
+            .find_map(|keyword| name.strip_prefix(keyword))
+            .unwrap_or(name);
         let at = STRUCTURES
             .binary_search_by(|layout| layout.name.cmp(name))
             .ok()?;

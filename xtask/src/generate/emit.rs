@@ -134,8 +134,11 @@ pub(super) fn flags(header: &Header, groups: &[Group]) -> Result<String> {
 }
 
 /// Single constants.
-pub(super) fn constants(header: &Header, rows: &[Row]) -> Result<String> {
-    let mut out = String::new();
+pub(super) fn constants(header: &Header, rows: &[Row], version: &str) -> Result<String> {
+    let mut out = format!(
+        "\n/// The Linux release whose uapi headers this crate was generated from.\n\
+         pub const UAPI_RELEASE: &str = \"{version}\";\n"
+    );
     for row in rows {
         let (c, rust, kind, doc) = (row.cell(0)?, row.cell(1)?, row.cell(2)?, row.cell(3)?);
         let value = header.value(c).map_err(|e| format!("{}: {e}", row.place))?;

@@ -17,8 +17,8 @@ pub(super) fn structures(layouts: &BTreeMap<String, Layout>) -> Result<String> {
         writeln!(out, "    StructLayout {{")?;
         writeln!(
             out,
-            "        name: \"{name}\",\n        size: {},\n        align: {},\n        fields: &[",
-            layout.size, layout.align,
+            "        name: \"{name}\",\n        is_union: {},\n        size: {},\n        align: {},\n        fields: &[",
+            layout.union, layout.size, layout.align,
         )?;
         for field in &layout.fields {
             let bits = match field.bits {

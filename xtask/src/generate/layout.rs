@@ -9,6 +9,7 @@ use crate::Result;
 /// A structure or union with its flattened members.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
+    pub(super) union: bool,
     pub(super) size: u64,
     pub(super) align: u64,
     pub(super) fields: Vec<Field>,
@@ -87,8 +88,10 @@ impl Parser<'_> {
         }
         let (packed, aligned) = self.attributes()?;
         let align = if packed { 1 } else { placed.align }.max(aligned);
+        let size = placed.size.next_multiple_of(align);
         Ok(Layout {
-            size: placed.size.next_multiple_of(align),
+            union,
+            size,
             align,
             fields: placed.fields,
         })

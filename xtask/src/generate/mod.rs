@@ -7,6 +7,7 @@ mod emit_facts;
 mod emit_helpers;
 mod layout;
 mod prototypes;
+mod source;
 mod tables;
 
 use std::fs;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Result;
 use c::Header;
+use source::Version;
 
 /// The headers that are read beside `bpf.h`, from its folder.
 const OTHER_HEADERS: [&str; 4] = ["if_link.h", "pkt_cls.h", "netfilter.h", "capability.h"];
@@ -23,8 +25,91 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["abi", "--header", path] => write(&abi(Path::new(path))?),
-        _ => Err("usage: cargo xtask generate abi --header PATH".into()),
+        ["abi"] => write(&abi(&source::find(recorded_version()?, &cache())?)?),
+        ["--check"] => check(),
+        _ => Err("usage: cargo xtask generate (abi [--header PATH] | --check)".into()),
     }
+}
+
+/// Compares what is committed with what the newest headers at hand give.
+///
+/// Only the version that is recorded can prove the committed files wrong. A newer kernel makes
+/// them old, which is said, but breaks nothing.
+pub(crate) fn check() -> Result<()> {
+    let recorded = recorded_version()?;
+    let header = match source::find(recorded, &cache()) {
+        Ok(header) => header,
+        Err(why) => {
+            println!("generate --check: skipped: {why}");
+            return Ok(());
+        }
+    };
+    let version = source::version(folder_of(&header)?)?;
+    let stale = abi(&header).and_then(|outputs| stale(&outputs, recorded, version));
+    let release = release(version);
+    match stale {
+        Ok(names) if names.is_empty() => {
+            println!("generate --check: current, by the headers of Linux {release}");
+            Ok(())
+        }
+        Ok(names) if version == recorded => Err(format!(
+            "generated code is not what the tables and headers give: {}; \
+             run `cargo xtask generate abi`",
+            names.join(", ")
+        )
+        .into()),
+        Ok(names) => {
+            println!(
+                "generate --check: Linux {release} is out and changes {}: \
+                 run `cargo xtask generate abi`",
+                names.join(", ")
+            );
+            Ok(())
+        }
+        Err(error) if version == recorded => Err(error),
+        Err(error) => {
+            println!("generate --check: Linux {release} is out and needs work: {error}");
+            Ok(())
+        }
+    }
+}
+
+/// The names of committed files that differ from what was generated, not counting that each
+/// says the version it was generated from.
+fn stale(outputs: &[Output], recorded: Version, version: Version) -> Result<Vec<&'static str>> {
+    let mut names = Vec::new();
+    for output in outputs {
+        let committed = read(&generated_folder().join(output.name))?;
+        let committed = committed.replace(&release(recorded), "");
+        if committed != output.text.replace(&release(version), "") {
+            names.push(output.name);
+        }
+    }
+    Ok(names)
+}
+
+/// `7.3.4`.
+fn release([major, minor, patch]: Version) -> String {
+    format!("{major}.{minor}.{patch}")
+}
+
+/// The version in the first lines of the committed files.
+fn recorded_version() -> Result<Version> {
+    let path = generated_folder().join("enums.rs");
+    let text = read(&path)?;
+    let numbers = text
+        .lines()
+        .take(3)
+        .find_map(|line| line.strip_prefix("//! Linux "))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|version| {
+            version
+                .split('.')
+                .map(|n| n.parse().ok())
+                .collect::<Option<Vec<_>>>()
+        })
+        .and_then(|numbers| Version::try_from(numbers).ok());
+    numbers.ok_or_else(|| format!("{} does not say its version", path.display()).into())
 }
 
 /// One generated file: its name below `src/generated` and its text.
@@ -34,7 +119,7 @@ struct Output {
 }
 
 fn abi(bpf_header: &Path) -> Result<Vec<Output>> {
-    let folder = bpf_header.parent().ok_or("the header has no folder")?;
+    let folder = folder_of(bpf_header)?;
     let text = read(bpf_header)?;
     let mut header = Header::default();
     header.read(&text)?;
@@ -43,7 +128,7 @@ fn abi(bpf_header: &Path) -> Result<Vec<Output>> {
     for name in OTHER_HEADERS {
         header.read(&read(&folder.join(name))?)?;
     }
-    let version = header_version(folder)?;
+    let version = release(source::version(folder)?);
     let data = crate_folder().join("data");
     let groups = |name: &str| tables::groups(&data.join(name));
     let rows = |name: &str| tables::rows(&data.join(name));
@@ -74,7 +159,7 @@ fn abi(bpf_header: &Path) -> Result<Vec<Output>> {
             "constants.rs",
             "Single constants.",
             "#[allow(unused_imports, reason = \"the documentation links to them\")]\nuse super::flags::*;\n",
-            emit::constants(&header, &constants)?,
+            emit::constants(&header, &constants, &version)?,
         ),
         (
             "structures.rs",
@@ -128,21 +213,8 @@ fn preamble(about: &str, version: &str) -> String {
     )
 }
 
-/// `7.3.4` from `version.h` beside the header.
-fn header_version(folder: &Path) -> Result<String> {
-    let mut header = Header::default();
-    header.read(&read(&folder.join("version.h"))?)?;
-    let part = |name: &str| header.value(&format!("LINUX_VERSION_{name}"));
-    Ok(format!(
-        "{}.{}.{}",
-        part("MAJOR")?,
-        part("PATCHLEVEL")?,
-        part("SUBLEVEL")?
-    ))
-}
-
 fn write(outputs: &[Output]) -> Result<()> {
-    let folder = crate_folder().join("src/generated");
+    let folder = generated_folder();
     fs::create_dir_all(&folder)?;
     for output in outputs {
         let path = folder.join(output.name);
@@ -156,6 +228,21 @@ fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()).into())
 }
 
+fn folder_of(header: &Path) -> Result<&Path> {
+    header
+        .parent()
+        .ok_or_else(|| format!("{} has no folder", header.display()).into())
+}
+
 fn crate_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/skep-abi")
+    crate::root().join("crates/skep-abi")
+}
+
+fn generated_folder() -> PathBuf {
+    crate_folder().join("src/generated")
+}
+
+/// Where fetched headers are kept.
+fn cache() -> PathBuf {
+    crate::root().join("target/xtask/uapi")
 }

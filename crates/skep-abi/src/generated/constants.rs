@@ -4,6 +4,9 @@
 #[allow(unused_imports, reason = "the documentation links to them")]
 use super::flags::*;
 
+/// The Linux release whose uapi headers this crate was generated from.
+pub const UAPI_RELEASE: &str = "7.3.4";
+
 /// Bytes of a program or map name, with its terminating zero. `BPF_OBJ_NAME_LEN`.
 #[doc(alias = "BPF_OBJ_NAME_LEN")]
 pub const OBJ_NAME_LEN: usize = 16;

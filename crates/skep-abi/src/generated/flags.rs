@@ -504,8 +504,8 @@ kernel_flags! {
         TBID = 1 << 3, (6, 5), "BPF_FIB_LOOKUP_TBID";
         /// Also give the source address.
         ///
-        /// `BPF_FIB_LOOKUP_SRC`. Since Linux 6.7.
-        SRC = 1 << 4, (6, 7), "BPF_FIB_LOOKUP_SRC";
+        /// `BPF_FIB_LOOKUP_SRC`. Since Linux 6.6.
+        SRC = 1 << 4, (6, 6), "BPF_FIB_LOOKUP_SRC";
         /// Use the mark in `mark`.
         ///
         /// `BPF_FIB_LOOKUP_MARK`. Since Linux 6.10.

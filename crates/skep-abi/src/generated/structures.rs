@@ -6,6 +6,7 @@ use crate::structure::{BitRange, FieldLayout, StructLayout};
 pub(crate) static STRUCTURES: &[StructLayout] = &[
     StructLayout {
         name: "__sk_buff",
+        is_union: false,
         size: 192,
         align: 8,
         fields: &[
@@ -47,6 +48,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_attr",
+        is_union: true,
         size: 168,
         align: 8,
         fields: &[
@@ -251,6 +253,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_btf_info",
+        is_union: false,
         size: 32,
         align: 8,
         fields: &[
@@ -264,6 +267,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_cgroup_dev_ctx",
+        is_union: false,
         size: 12,
         align: 4,
         fields: &[
@@ -274,6 +278,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_cgroup_storage_key",
+        is_union: false,
         size: 16,
         align: 8,
         fields: &[
@@ -283,6 +288,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_common_attr",
+        is_union: false,
         size: 24,
         align: 8,
         fields: &[
@@ -294,6 +300,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_core_relo",
+        is_union: false,
         size: 16,
         align: 4,
         fields: &[
@@ -305,6 +312,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_cpumap_val",
+        is_union: false,
         size: 8,
         align: 4,
         fields: &[
@@ -315,6 +323,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_devmap_val",
+        is_union: false,
         size: 8,
         align: 4,
         fields: &[
@@ -325,6 +334,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_dynptr",
+        is_union: false,
         size: 16,
         align: 8,
         fields: &[
@@ -333,6 +343,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_fib_lookup",
+        is_union: false,
         size: 64,
         align: 4,
         fields: &[
@@ -360,6 +371,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_flow_keys",
+        is_union: false,
         size: 56,
         align: 4,
         fields: &[
@@ -383,6 +395,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_func_info",
+        is_union: false,
         size: 8,
         align: 4,
         fields: &[
@@ -392,6 +405,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_insn",
+        is_union: false,
         size: 8,
         align: 4,
         fields: &[
@@ -404,6 +418,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_insn_array_value",
+        is_union: false,
         size: 16,
         align: 4,
         fields: &[
@@ -414,6 +429,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_iter_link_info",
+        is_union: true,
         size: 16,
         align: 8,
         fields: &[
@@ -428,6 +444,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_iter_num",
+        is_union: false,
         size: 8,
         align: 8,
         fields: &[
@@ -436,6 +453,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_line_info",
+        is_union: false,
         size: 16,
         align: 4,
         fields: &[
@@ -447,6 +465,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_link_info",
+        is_union: false,
         size: 64,
         align: 8,
         fields: &[
@@ -524,6 +543,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_list_head",
+        is_union: false,
         size: 16,
         align: 8,
         fields: &[
@@ -532,6 +552,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_list_node",
+        is_union: false,
         size: 24,
         align: 8,
         fields: &[
@@ -540,6 +561,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_lpm_trie_key",
+        is_union: false,
         size: 4,
         align: 4,
         fields: &[
@@ -549,6 +571,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_lpm_trie_key_hdr",
+        is_union: false,
         size: 4,
         align: 4,
         fields: &[
@@ -557,6 +580,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_lpm_trie_key_u8",
+        is_union: false,
         size: 4,
         align: 4,
         fields: &[
@@ -567,6 +591,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_map_info",
+        is_union: false,
         size: 104,
         align: 8,
         fields: &[
@@ -592,6 +617,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_perf_event_value",
+        is_union: false,
         size: 24,
         align: 8,
         fields: &[
@@ -602,6 +628,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_pidns_info",
+        is_union: false,
         size: 8,
         align: 4,
         fields: &[
@@ -611,6 +638,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_prog_info",
+        is_union: false,
         size: 232,
         align: 8,
         fields: &[
@@ -656,6 +684,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_raw_tracepoint_args",
+        is_union: false,
         size: 0,
         align: 8,
         fields: &[
@@ -664,6 +693,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_rb_node",
+        is_union: false,
         size: 32,
         align: 8,
         fields: &[
@@ -672,6 +702,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_rb_root",
+        is_union: false,
         size: 16,
         align: 8,
         fields: &[
@@ -680,6 +711,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_redir_neigh",
+        is_union: false,
         size: 20,
         align: 4,
         fields: &[
@@ -690,6 +722,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_refcount",
+        is_union: false,
         size: 4,
         align: 4,
         fields: &[
@@ -698,6 +731,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_sk_lookup",
+        is_union: false,
         size: 72,
         align: 8,
         fields: &[
@@ -716,6 +750,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_sock",
+        is_union: false,
         size: 80,
         align: 4,
         fields: &[
@@ -737,6 +772,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_sock_addr",
+        is_union: false,
         size: 72,
         align: 8,
         fields: &[
@@ -754,6 +790,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_sock_ops",
+        is_union: false,
         size: 224,
         align: 8,
         fields: &[
@@ -804,6 +841,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_sock_tuple",
+        is_union: false,
         size: 36,
         align: 4,
         fields: &[
@@ -819,6 +857,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_sockopt",
+        is_union: false,
         size: 40,
         align: 8,
         fields: &[
@@ -833,6 +872,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_spin_lock",
+        is_union: false,
         size: 4,
         align: 4,
         fields: &[
@@ -841,6 +881,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_stack_build_id",
+        is_union: false,
         size: 32,
         align: 8,
         fields: &[
@@ -852,6 +893,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_sysctl",
+        is_union: false,
         size: 8,
         align: 4,
         fields: &[
@@ -861,6 +903,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_task_work",
+        is_union: false,
         size: 8,
         align: 8,
         fields: &[
@@ -869,6 +912,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_tcp_sock",
+        is_union: false,
         size: 112,
         align: 8,
         fields: &[
@@ -902,6 +946,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_timer",
+        is_union: false,
         size: 16,
         align: 8,
         fields: &[
@@ -910,6 +955,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_token_info",
+        is_union: false,
         size: 32,
         align: 8,
         fields: &[
@@ -921,6 +967,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_tunnel_key",
+        is_union: false,
         size: 44,
         align: 4,
         fields: &[
@@ -938,6 +985,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_wq",
+        is_union: false,
         size: 16,
         align: 8,
         fields: &[
@@ -946,6 +994,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_xdp_sock",
+        is_union: false,
         size: 4,
         align: 4,
         fields: &[
@@ -954,6 +1003,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "bpf_xfrm_state",
+        is_union: false,
         size: 28,
         align: 4,
         fields: &[
@@ -967,6 +1017,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "btf_ptr",
+        is_union: false,
         size: 16,
         align: 8,
         fields: &[
@@ -977,6 +1028,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "sk_msg_md",
+        is_union: false,
         size: 80,
         align: 8,
         fields: &[
@@ -995,6 +1047,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "sk_reuseport_md",
+        is_union: false,
         size: 56,
         align: 8,
         fields: &[
@@ -1011,6 +1064,7 @@ pub(crate) static STRUCTURES: &[StructLayout] = &[
     },
     StructLayout {
         name: "xdp_md",
+        is_union: false,
         size: 24,
         align: 4,
         fields: &[
