@@ -1,10 +1,13 @@
 //! `vmlinux.h`: the kernel's types as C, made from its BTF when a source wants it and kept.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+use skep_btf::{Btf, Kind, TypeId};
 
 use crate::{
     Cache, Error, Result,
@@ -15,7 +18,7 @@ use crate::{
 const RUNNING: &str = "/sys/kernel/btf/vmlinux";
 
 /// Raised whenever the text made of the same BTF changes within one version of this crate.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Whose types `vmlinux.h` declares.
 #[derive(Clone, Debug, Default)]
@@ -85,10 +88,35 @@ impl KernelTypes {
     }
 }
 
-/// The types as C, guarded and with relocated accesses.
+/// The types as C, guarded and with relocated accesses; and behind them the functions that the
+/// kernel lets programs call, where its BTF marks them (Linux 6.9). Programs that declare those
+/// otherwise can define `BPF_NO_KFUNC_PROTOTYPES`.
 fn declare(bytes: Vec<u8>) -> skep_btf::Result<String> {
-    let btf = skep_btf::Btf::parse(bytes)?;
+    let btf = Btf::parse(bytes)?;
     let mut text = String::with_capacity(4 << 20);
     skep_btf::c_header(&btf, None, &mut text)?;
+    text.push_str(concat!(
+        "\n#if !defined(BPF_NO_KFUNC_PROTOTYPES) && !defined(__VMLINUX_H_KFUNCS__)\n",
+        "#define __VMLINUX_H_KFUNCS__\n",
+    ));
+    for function in callable(&btf) {
+        let prototype = btf.declaration(function)?;
+        let prototype = prototype.trim_end().trim_end_matches(';');
+        text.push_str("extern ");
+        text.push_str(prototype);
+        text.push_str(" __attribute__((weak, section(\".ksyms\")));\n");
+    }
+    text.push_str("#endif\n");
     Ok(text)
+}
+
+/// The functions with the mark of a kfunc, each once: one may be in several sets.
+fn callable(btf: &Btf) -> BTreeSet<TypeId> {
+    btf.types()
+        .filter(|mark| mark.name() == "bpf_kfunc")
+        .filter_map(|mark| match mark.kind() {
+            Kind::DeclTag(tag) if tag.component.is_none() => Some(tag.target),
+            _ => None,
+        })
+        .collect()
 }

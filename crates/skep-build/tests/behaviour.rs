@@ -294,6 +294,50 @@ fn kernel_types_of_a_file() {
     assert!(relocations[0].contains("only_here") && relocations[0].ends_with("0:0 kind 0"));
 }
 
+/// The kernel marks the functions that programs may call, and vmlinux.h declares them.
+#[test]
+fn kernel_functions_need_no_declaration() {
+    let Some(project) = Project::new() else {
+        return;
+    };
+    if project.clang.version().major < 14 {
+        eprintln!(
+            "skipped: clang {} has no decl tags",
+            project.clang.version()
+        );
+        return;
+    }
+    project.write(
+        "types.c",
+        "struct only_here { int field; };\n\
+         __attribute__((btf_decl_tag(\"bpf_kfunc\"))) int callable(struct only_here *p, long n)\n\
+         { return p->field; }\n\
+         int not_callable(void) { return 1; }\n",
+    );
+    let types = Build::new(project.path("types.c")).cache(project.cache.clone());
+    let object = types.clang(project.clang.clone()).cached().unwrap().object;
+    let types = KernelTypes::Bytes(section(&object, ".BTF").into());
+    let call = |function: &str| {
+        let text = format!("#include \"vmlinux.h\"\nint f(void *p) {{ return {function}; }}\n");
+        project.write("a.bpf.c", &text);
+        project
+            .build()
+            .argument("-Werror=implicit")
+            .kernel_types(types.clone())
+    };
+    let built = call("callable(p, 1)").cached().unwrap();
+    assert_eq!(code(&built.object)[0].relocations.len(), 1);
+    assert_eq!(code(&built.object)[0].relocations[0].1, "callable");
+
+    let error = call("callable(p, 1)")
+        .define("BPF_NO_KFUNC_PROTOTYPES")
+        .cached()
+        .unwrap_err();
+    assert!(error.to_string().contains("callable"), "{error}");
+    let error = call("not_callable()").cached().unwrap_err();
+    assert!(error.to_string().contains("not_callable"), "{error}");
+}
+
 #[test]
 fn run_writes_where_it_is_told() {
     let Some(project) = Project::new() else {
