@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsString,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -39,6 +40,9 @@ pub(crate) fn build(args: &BuildArgs, global: &Global) -> anyhow::Result<ExitCod
     let mut worst = None;
     for (source, object) in outputs(args)? {
         let build = args.compile.build(source)?.output(object);
+        if global.verbose > 0 {
+            report::note(&shell_line(&build.command_line()?));
+        }
         match build.run() {
             Ok(built) => input::say_built(&built, global),
             // The others may be right: one run shows all that is wrong.
@@ -53,13 +57,26 @@ pub(crate) fn build(args: &BuildArgs, global: &Global) -> anyhow::Result<ExitCod
     Ok(worst.map_or(ExitCode::SUCCESS, Into::into))
 }
 
+/// A command line for a shell to read.
+fn shell_line(words: &[OsString]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-+=./,:@%".contains(c);
+    let quoted = words.iter().map(|word| match word.to_string_lossy() {
+        word if !word.is_empty() && word.chars().all(plain) => word.into_owned(),
+        word => format!("'{}'", word.replace('\'', r"'\''")),
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
 /// Each source with the object to make of it.
 fn outputs(args: &BuildArgs) -> anyhow::Result<Vec<(&Path, PathBuf)>> {
     let folder = match &args.output {
         Some(path) if path.is_dir() => path.as_path(),
         Some(path) if args.sources.len() > 1 => {
             let path = path.display();
-            return Err(Usage(format!("{path} is no folder, and there are several sources")).into());
+            return Err(Usage(format!(
+                "{path} is no folder, and there are several sources"
+            ))
+            .into());
         }
         Some(path) => return Ok(vec![(&args.sources[0], path.clone())]),
         None => Path::new(""),
@@ -68,7 +85,9 @@ fn outputs(args: &BuildArgs) -> anyhow::Result<Vec<(&Path, PathBuf)>> {
     args.sources
         .iter()
         .map(|source| {
-            let object = folder.join(source.file_name().unwrap_or_default()).with_extension("o");
+            let object = folder
+                .join(source.file_name().unwrap_or_default())
+                .with_extension("o");
             if !taken.insert(object.clone()) {
                 let object = object.display();
                 return Err(Usage(format!("two sources would both become {object}")).into());
@@ -76,4 +95,15 @@ fn outputs(args: &BuildArgs) -> anyhow::Result<Vec<(&Path, PathBuf)>> {
             Ok((source.as_path(), object))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_lines_are_quoted_where_shells_need_it() {
+        let words = ["clang", "-DA=\"b c\"", "it's.c", ""].map(OsString::from);
+        assert_eq!(shell_line(&words), r#"clang '-DA="b c"' 'it'\''s.c' ''"#);
+    }
 }

@@ -57,7 +57,11 @@ fn of_error(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         .or_else(|| error.downcast_ref().map(of_build))
         .or_else(|| error.downcast_ref().map(of_object))
         .or_else(|| error.downcast_ref().map(of_host))
-        .or_else(|| error.downcast_ref::<skep::btf::Error>().map(|_| Exit::Program))
+        .or_else(|| {
+            error
+                .downcast_ref::<skep::btf::Error>()
+                .map(|_| Exit::Program)
+        })
 }
 
 fn of_skep(error: &skep::Error) -> Exit {
@@ -65,9 +69,7 @@ fn of_skep(error: &skep::Error) -> Exit {
     match error {
         Error::Object(error) => of_object(error),
         Error::Host(error) => of_host(error),
-        Error::Rejected(rejection) => {
-            rejection.cause.as_deref().map_or(Exit::Program, of_cause)
-        }
+        Error::Rejected(rejection) => rejection.cause.as_deref().map_or(Exit::Program, of_cause),
         Error::Unknown { .. } | Error::Variable { .. } | Error::Attach { .. } => Exit::Usage,
         Error::Btf(_) | Error::Map { .. } => Exit::Program,
         Error::Binary { .. } | Error::NoHost { .. } => Exit::Machine,
@@ -149,8 +151,19 @@ mod tests {
     fn wrong_usage() {
         check(Usage("-o must be a folder".into()), Exit::Usage);
         let kind = "program";
-        check(skep::Error::Unknown { kind, name: "x".into(), known: vec![] }, Exit::Usage);
-        let error = skep::spec::Error::Unknown { kind, name: "x".into(), known: vec![] };
+        check(
+            skep::Error::Unknown {
+                kind,
+                name: "x".into(),
+                known: vec![],
+            },
+            Exit::Usage,
+        );
+        let error = skep::spec::Error::Unknown {
+            kind,
+            name: "x".into(),
+            known: vec![],
+        };
         check(skep::Error::from(error), Exit::Usage);
     }
 
@@ -162,7 +175,9 @@ mod tests {
             hint: None,
         };
         check(compile, Exit::Program);
-        let error = skep::spec::Error::NotBpf { reason: "text".into() };
+        let error = skep::spec::Error::NotBpf {
+            reason: "text".into(),
+        };
         check(skep::Error::from(error), Exit::Program);
         let refused = skep::boundary::Error::Verifier {
             program: "p".into(),
@@ -171,15 +186,30 @@ mod tests {
             cause: None,
         };
         check(skep::Error::from(refused), Exit::Program);
-        let no_event = Cause::NotFound { kind: "tracepoint", name: "x/y".into(), near: vec![] };
+        let no_event = Cause::NotFound {
+            kind: "tracepoint",
+            name: "x/y".into(),
+            near: vec![],
+        };
         check(attaching(Some(no_event)), Exit::Program);
     }
 
     #[test]
     fn the_machine_is_at_fault() {
-        check(skep_build::Error::ClangNotFound { remedy: "install it".into() }, Exit::Machine);
-        check(attaching(Some(Cause::KernelOption("CONFIG_KPROBES"))), Exit::Machine);
-        check(attaching(Some(Cause::MissingCapability(vec!["CAP_BPF"]))), Exit::Machine);
+        check(
+            skep_build::Error::ClangNotFound {
+                remedy: "install it".into(),
+            },
+            Exit::Machine,
+        );
+        check(
+            attaching(Some(Cause::KernelOption("CONFIG_KPROBES"))),
+            Exit::Machine,
+        );
+        check(
+            attaching(Some(Cause::MissingCapability(vec!["CAP_BPF"]))),
+            Exit::Machine,
+        );
         check(attaching(None), Exit::Machine);
         let old = Cause::KernelTooOld {
             what: "ring buffers".into(),
@@ -196,7 +226,10 @@ mod tests {
         check(io::Error::from(io::ErrorKind::NotFound), Exit::Failed);
         let path = PathBuf::from("a.o");
         let source = io::Error::from(io::ErrorKind::NotFound);
-        check(skep::Error::from(skep::spec::Error::Io { path, source }), Exit::Failed);
+        check(
+            skep::Error::from(skep::spec::Error::Io { path, source }),
+            Exit::Failed,
+        );
         let busy = skep::boundary::Error::command(Command::LinkCreate, "program", Errno::EBUSY);
         check(skep::Error::from(busy), Exit::Failed);
     }

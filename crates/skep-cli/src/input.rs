@@ -77,7 +77,9 @@ impl CompileArgs {
         }
         if let Some(clang) = &self.clang {
             let cache = Cache::open()?;
-            build = build.clang(Clang::at(&on_path(clang), &cache)?).cache(cache);
+            build = build
+                .clang(Clang::at(&on_path(clang), &cache)?)
+                .cache(cache);
         }
         Ok(build)
     }
@@ -91,7 +93,9 @@ fn colored() -> bool {
 /// `clang-19` as the shell would find it; a path as it is.
 fn on_path(name: &Path) -> PathBuf {
     let is_bare = name.components().count() == 1 && !name.exists();
-    let folders = std::env::var_os("PATH").filter(|_| is_bare).unwrap_or_default();
+    let folders = std::env::var_os("PATH")
+        .filter(|_| is_bare)
+        .unwrap_or_default();
     std::env::split_paths(&folders)
         .map(|folder| folder.join(name))
         .find(|path| path.is_file())
@@ -111,11 +115,19 @@ fn with_types(build: Build, path: &Path) -> anyhow::Result<Build> {
         .into());
     }
     fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(build.include(path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."))))
+    Ok(build.include(
+        path.parent()
+            .filter(|p| *p != Path::new(""))
+            .unwrap_or(Path::new(".")),
+    ))
 }
 
 /// Opens what the user named: compiles a source, or takes what was compiled of it before.
-pub(crate) fn open(path: &Path, args: &CompileArgs, global: &Global) -> anyhow::Result<skep::Object> {
+pub(crate) fn open(
+    path: &Path,
+    args: &CompileArgs,
+    global: &Global,
+) -> anyhow::Result<skep::Object> {
     let read = if is_source(path) {
         let built = args.build(path)?.cached()?;
         say_built(&built, global);
@@ -140,7 +152,11 @@ pub(crate) fn is_source(path: &Path) -> bool {
 /// Passes on what the compiler printed, and with `-v` says what was done.
 pub(crate) fn say_built(built: &skep_build::BuildOutput, global: &Global) {
     if global.verbose > 0 {
-        let from = if built.from_cache { " (compiled before)" } else { "" };
+        let from = if built.from_cache {
+            " (compiled before)"
+        } else {
+            ""
+        };
         report::note(&format!("object: {}{from}", built.object.display()));
     }
     // The compiler's own text, coloured if it was asked to.

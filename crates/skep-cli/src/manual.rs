@@ -1,11 +1,6 @@
 //! `skep completions` and `skep man`: both made of the command's own definition.
 
-use std::{
-    fs,
-    io::Write,
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{fs, io::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, CommandFactory, ValueHint};

@@ -17,12 +17,22 @@ impl Output {
     pub(crate) fn new() -> Self {
         let stdout = io::stdout();
         let color = anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never;
-        Self { out: BufWriter::with_capacity(1 << 16, stdout.lock()), color }
+        Self {
+            out: BufWriter::with_capacity(1 << 16, stdout.lock()),
+            color,
+        }
     }
 
     /// `text` in this style, or plain where colours are not wanted.
-    pub(crate) fn paint<T: fmt::Display>(&self, style: Style, text: T) -> impl fmt::Display + use<T> {
-        Painted { style: self.color.then_some(style), text }
+    pub(crate) fn paint<T: fmt::Display>(
+        &self,
+        style: Style,
+        text: T,
+    ) -> impl fmt::Display + use<T> {
+        Painted {
+            style: self.color.then_some(style),
+            text,
+        }
     }
 
     /// Writes what is still in the buffer.
@@ -67,7 +77,10 @@ impl<W: Write> TextTo<W> {
     }
 
     /// The writer's own error, if it was one that stopped the text; else `result`.
-    pub(crate) fn finish<E: Into<anyhow::Error>>(self, result: Result<(), E>) -> anyhow::Result<()> {
+    pub(crate) fn finish<E: Into<anyhow::Error>>(
+        self,
+        result: Result<(), E>,
+    ) -> anyhow::Result<()> {
         match (self.error, result) {
             (Some(error), _) => Err(error.into()),
             (None, result) => result.map_err(Into::into),

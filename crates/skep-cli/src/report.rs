@@ -47,10 +47,16 @@ fn from_compiler(error: &anyhow::Error) -> Option<&skep_build::Error> {
 fn paragraph(error: &anyhow::Error, verbose: bool) -> String {
     let said = sentence(error);
     let mut out = format!("{ERROR}error:{ERROR:#} {}\n", text::printable_lines(&said));
-    let known = error.chain().find_map(|error| error.downcast_ref::<skep::Error>());
-    let host = error.chain().find_map(|error| error.downcast_ref::<skep::boundary::Error>());
+    let known = error
+        .chain()
+        .find_map(|error| error.downcast_ref::<skep::Error>());
+    let host = error
+        .chain()
+        .find_map(|error| error.downcast_ref::<skep::boundary::Error>());
     let cause = known.and_then(skep::Error::cause).or_else(|| host?.cause());
-    let fix = known.and_then(skep::Error::fix).or_else(|| Some(host?.cause()?.fix()));
+    let fix = known
+        .and_then(skep::Error::fix)
+        .or_else(|| Some(host?.cause()?.fix()));
     let mut line = |label: &str, text: &str| {
         let space = " ".repeat("cause:".len().saturating_sub(label.len()));
         let text = text::printable(text);
@@ -87,7 +93,11 @@ fn sentence(error: &anyhow::Error) -> String {
 /// The log's end, or with `whole` all of it.
 fn excerpt(log: &str, whole: bool) -> String {
     let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
-    let shown = if whole { lines.len() } else { LOG_LINES.min(lines.len()) };
+    let shown = if whole {
+        lines.len()
+    } else {
+        LOG_LINES.min(lines.len())
+    };
     let left_out = lines.len() - shown;
     let mut out = format!("  {LABEL}log:{LABEL:#}\n");
     if left_out > 0 {
@@ -132,7 +142,10 @@ error: cannot attach `deny` to lsm/bprm_check_security: operation not permitted 
   fix:   boot with lsm=bpf
 ";
         assert_eq!(plain(&paragraph(&error.clone().into(), false)), expected);
-        assert_eq!(plain(&paragraph(&skep::Error::from(error).into(), false)), expected);
+        assert_eq!(
+            plain(&paragraph(&skep::Error::from(error).into(), false)),
+            expected
+        );
     }
 
     #[test]
@@ -140,7 +153,10 @@ error: cannot attach `deny` to lsm/bprm_check_security: operation not permitted 
         let error = Err::<(), _>(anyhow!("no such file")).context("a.o: no such file");
         assert_eq!(sentence(&error.unwrap_err()), "a.o: no such file");
         let error = Err::<(), _>(anyhow!("no such file")).context("cannot read a.o");
-        assert_eq!(sentence(&error.unwrap_err()), "cannot read a.o: no such file");
+        assert_eq!(
+            sentence(&error.unwrap_err()),
+            "cannot read a.o: no such file"
+        );
     }
 
     #[test]
@@ -148,9 +164,15 @@ error: cannot attach `deny` to lsm/bprm_check_security: operation not permitted 
         let log: String = (0..20).map(|n| format!("{n}: (b7) r0 = 0\n\n")).collect();
         let end = plain(&excerpt(&log, false));
         assert!(end.contains("… 12 lines before; -v shows"), "{end}");
-        assert!(end.contains("    12: (b7)") && !end.contains("    11: (b7)"), "{end}");
+        assert!(
+            end.contains("    12: (b7)") && !end.contains("    11: (b7)"),
+            "{end}"
+        );
         let whole = plain(&excerpt(&log, true));
-        assert!(whole.contains("    0: (b7)") && !whole.contains("-v"), "{whole}");
+        assert!(
+            whole.contains("    0: (b7)") && !whole.contains("-v"),
+            "{whole}"
+        );
         assert_eq!(plain(&excerpt("one\n", false)), "  log:\n    one\n");
     }
 

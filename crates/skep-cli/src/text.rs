@@ -27,6 +27,21 @@ fn escaped(text: &str, fine: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// The words of a text in lines of at most `width` characters; a longer word stands alone.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// Those of `known` that are most like `wanted`, best first: at most three, and only what could be
 /// a slip of the fingers.
 pub(crate) fn near<'n>(wanted: &str, known: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
@@ -75,6 +90,14 @@ mod tests {
         assert_eq!(printable("a\tb"), "a\tb");
         assert_eq!(printable("\x1b[31mred\n"), "\\x1b[31mred\\x0a");
         assert_eq!(printable_lines("a\r\nb\u{9b}"), "a\\x0d\nb\\x9b");
+    }
+
+    #[test]
+    fn words_are_wrapped() {
+        assert_eq!(wrap("", 10), [""; 0]);
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("µ µ µ", 3), ["µ µ", "µ"]);
+        assert_eq!(wrap("a verylongword b", 5), ["a", "verylongword", "b"]);
     }
 
     #[test]

@@ -56,7 +56,10 @@ fn can_be_defined(tag: KindTag) -> bool {
 }
 
 fn unknown(btf: &Btf, wanted: &str, name: &str) -> String {
-    let names = btf.types().map(|one| one.name()).filter(|name| !name.is_empty());
+    let names = btf
+        .types()
+        .map(|one| one.name())
+        .filter(|name| !name.is_empty());
     let near = text::near(name, names);
     let mut said = format!("there is no type `{wanted}`");
     if !near.is_empty() {

@@ -1,11 +1,6 @@
 //! Where BTF comes from: the kernel, a file of it, an ELF file's section, a source.
 
-use std::{
-    fs,
-    io::Read as _,
-    path::Path,
-    sync::Arc,
-};
+use std::{fs, io::Read as _, path::Path, sync::Arc};
 
 use anyhow::{Context, anyhow};
 use object::{Object as _, ObjectSection as _};
@@ -63,7 +58,10 @@ fn parse(path: &Path, bytes: Vec<u8>, base: Option<Arc<Btf>>) -> anyhow::Result<
 pub(crate) fn bytes_of_file(path: &Path) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if path == Path::new("-") {
-        std::io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input")?;
+        std::io::stdin()
+            .lock()
+            .read_to_end(&mut bytes)
+            .context("cannot read standard input")?;
     } else {
         bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     }
@@ -71,18 +69,24 @@ pub(crate) fn bytes_of_file(path: &Path) -> anyhow::Result<Vec<u8>> {
         return section(path, &bytes);
     }
     if !MAGIC.iter().any(|magic| bytes.starts_with(magic)) {
-        return Err(skep::btf::Error::Magic { found: first_word(&bytes) })
-            .with_context(|| format!("{}: neither BTF nor an ELF file", path.display()));
+        return Err(skep::btf::Error::Magic {
+            found: first_word(&bytes),
+        })
+        .with_context(|| format!("{}: neither BTF nor an ELF file", path.display()));
     }
     Ok(bytes)
 }
 
 fn first_word(bytes: &[u8]) -> u16 {
-    bytes.first_chunk().map_or(0, |first| u16::from_le_bytes(*first))
+    bytes
+        .first_chunk()
+        .map_or(0, |first| u16::from_le_bytes(*first))
 }
 
 fn section(path: &Path, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let malformed = |error: object::read::Error| skep::spec::Error::NotBpf { reason: error.to_string() };
+    let malformed = |error: object::read::Error| skep::spec::Error::NotBpf {
+        reason: error.to_string(),
+    };
     let file = object::File::parse(bytes)
         .map_err(malformed)
         .with_context(|| path.display().to_string())?;
@@ -90,6 +94,9 @@ fn section(path: &Path, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
         let what = format!("{}: showing its types", path.display());
         skep::spec::Error::NeedsBtf { what }
     })?;
-    let data = section.data().map_err(malformed).with_context(|| path.display().to_string())?;
+    let data = section
+        .data()
+        .map_err(malformed)
+        .with_context(|| path.display().to_string())?;
     Ok(data.to_vec())
 }

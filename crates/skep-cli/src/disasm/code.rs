@@ -54,7 +54,10 @@ enum Reference<'a> {
 impl<'a> Code<'a> {
     /// The function that an instruction is in.
     pub(super) fn function_at(&self, at: InsnIndex) -> Option<&'a str> {
-        self.functions.range(..=at).next_back().map(|(_, name)| *name)
+        self.functions
+            .range(..=at)
+            .next_back()
+            .map(|(_, name)| *name)
     }
 
     /// What else is to be said of an instruction.
@@ -65,10 +68,15 @@ impl<'a> Code<'a> {
     /// The instruction as the kernel would be given it: in an object, addresses of maps are still
     /// numbers that a relocation belongs to.
     pub(super) fn resolved(&self, at: InsnIndex, insn: Insn) -> Insn {
-        let Insn::LoadImm64 { dst, value } = insn else { return insn };
+        let Insn::LoadImm64 { dst, value } = insn else {
+            return insn;
+        };
         let value = match self.references.get(&at) {
             Some(Reference::Map(_)) => Imm64::MapFd { fd: 0 },
-            Some(Reference::MapValue { offset, .. }) => Imm64::MapValue { fd: 0, offset: *offset },
+            Some(Reference::MapValue { offset, .. }) => Imm64::MapValue {
+                fd: 0,
+                offset: *offset,
+            },
             Some(Reference::Outside(_)) if matches!(value, Imm64::Value(_)) => {
                 Imm64::BtfId { id: 0, btf_fd: 0 }
             }
@@ -136,7 +144,10 @@ pub(super) fn of_object<'a>(spec: &'a Object, names: &[String]) -> anyhow::Resul
     if names.is_empty() {
         wanted = functions(spec).map(|(index, _)| index).collect();
     }
-    Ok(wanted.into_iter().filter_map(|index| of_function(spec, index)).collect())
+    Ok(wanted
+        .into_iter()
+        .filter_map(|index| of_function(spec, index))
+        .collect())
 }
 
 fn functions(spec: &Object) -> impl Iterator<Item = (FunctionIndex, &Function)> {
@@ -144,22 +155,36 @@ fn functions(spec: &Object) -> impl Iterator<Item = (FunctionIndex, &Function)> 
 }
 
 fn unknown(spec: &Object, name: &str) -> String {
-    let known = || spec.functions().iter().map(|function| function.name.as_str());
+    let known = || {
+        spec.functions()
+            .iter()
+            .map(|function| function.name.as_str())
+    };
     let near = text::near(name, known());
     let names = |names: Vec<&str>, joint: &str| {
-        names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(joint)
+        names
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(joint)
     };
     if near.is_empty() {
         let known = names(known().take(12).collect(), ", ");
         format!("there is no program or function `{name}`; there is {known}")
     } else {
-        format!("there is no program or function `{name}`; did you mean {}?", names(near, " or "))
+        format!(
+            "there is no program or function `{name}`; did you mean {}?",
+            names(near, " or ")
+        )
     }
 }
 
 fn of_function(spec: &Object, index: FunctionIndex) -> Option<Code<'_>> {
     let function = spec.function(index)?;
-    let program = spec.programs().iter().find(|program| program.function == index);
+    let program = spec
+        .programs()
+        .iter()
+        .find(|program| program.function == index);
     let count = function.instructions.len();
     let (what, section) = match program {
         Some(program) => ("program", program.section.as_str()),
@@ -189,7 +214,10 @@ fn of_function(spec: &Object, index: FunctionIndex) -> Option<Code<'_>> {
         program: program.map(|program| program.name.as_str()),
         slots: &function.instructions,
         functions: BTreeMap::from([(InsnIndex(0), function.name.as_str())]),
-        lines: spec.btf().map(|btf| lines_of(function, btf)).unwrap_or_default(),
+        lines: spec
+            .btf()
+            .map(|btf| lines_of(function, btf))
+            .unwrap_or_default(),
         references,
         notes,
     })
@@ -210,16 +238,25 @@ fn lines_of<'a>(function: &'a Function, btf: &'a Btf) -> BTreeMap<InsnIndex, Lin
         column: record.column(),
         text: text(record.text).trim_end(),
     };
-    function.lines.iter().map(|record| (record.insn, line(record))).collect()
+    function
+        .lines
+        .iter()
+        .map(|record| (record.insn, line(record)))
+        .collect()
 }
 
 fn named(spec: &Object, kind: ReferenceKind) -> Option<Reference<'_>> {
-    let map = |index: MapIndex| spec.maps().get(index.as_usize()).map(|map| map.name.as_str());
+    let map = |index: MapIndex| {
+        spec.maps()
+            .get(index.as_usize())
+            .map(|map| map.name.as_str())
+    };
     Some(match kind {
         ReferenceKind::Map(index) => Reference::Map(map(index)?),
-        ReferenceKind::MapValue { map: index, offset } => {
-            Reference::MapValue { map: map(index)?, offset }
-        }
+        ReferenceKind::MapValue { map: index, offset } => Reference::MapValue {
+            map: map(index)?,
+            offset,
+        },
         ReferenceKind::Call(index) | ReferenceKind::FunctionAddress(index) => {
             Reference::Function(&spec.function(index)?.name)
         }
@@ -244,7 +281,9 @@ fn variable_at(spec: &Object, map: MapIndex, offset: u32) -> Option<String> {
 }
 
 fn type_name(btf: &Btf, id: TypeId) -> String {
-    let Ok(found) = btf.type_by_id(id) else { return format!("type {id}") };
+    let Ok(found) = btf.type_by_id(id) else {
+        return format!("type {id}");
+    };
     match found.tag() {
         Some(KindTag::Struct) => format!("struct {}", found.name()),
         Some(KindTag::Union) => format!("union {}", found.name()),
@@ -276,8 +315,14 @@ impl KernelNames {
 /// The id, in the kernel's own BTF, of what an instruction refers to.
 fn kernel_id(insn: Insn) -> Option<TypeId> {
     match insn {
-        Insn::Call(CallTarget::Kfunc { btf_id, fd_index: 0 }) => Some(TypeId(btf_id)),
-        Insn::LoadImm64 { value: Imm64::BtfId { id, btf_fd: 0 }, .. } => Some(TypeId(id)),
+        Insn::Call(CallTarget::Kfunc {
+            btf_id,
+            fd_index: 0,
+        }) => Some(TypeId(btf_id)),
+        Insn::LoadImm64 {
+            value: Imm64::BtfId { id, btf_fd: 0 },
+            ..
+        } => Some(TypeId(id)),
         _ => None,
     }
 }
@@ -288,7 +333,11 @@ pub(super) fn of_image<'a>(
     image: &'a Image,
     kernel: &KernelNames,
 ) -> Vec<Code<'a>> {
-    image.programs.iter().map(|program| of_program(spec, image, program, kernel)).collect()
+    image
+        .programs
+        .iter()
+        .map(|program| of_program(spec, image, program, kernel))
+        .collect()
 }
 
 fn of_program<'a>(
@@ -302,7 +351,11 @@ fn of_program<'a>(
     let mut lines = BTreeMap::new();
     let mut last = None;
     for (at, insn) in skep::isa::decode_program(&program.instructions).flatten() {
-        references.extend(kernel.of(insn).map(|name| (at, Reference::Outside(Cow::Owned(name)))));
+        references.extend(
+            kernel
+                .of(insn)
+                .map(|name| (at, Reference::Outside(Cow::Owned(name)))),
+        );
         let line = program.source_at(at).map(|line| Line {
             file: line.file,
             line: line.line,
@@ -315,7 +368,9 @@ fn of_program<'a>(
         last = line;
     }
     for reference in &program.map_references {
-        let Some(map) = image.maps.get(reference.map.as_usize()) else { continue };
+        let Some(map) = image.maps.get(reference.map.as_usize()) else {
+            continue;
+        };
         let name = map.name.as_str();
         let named = match reference.kind {
             MapReferenceKind::Map => Reference::Map(name),
@@ -329,11 +384,19 @@ fn of_program<'a>(
         references.insert(reference.insn, named);
     }
     for poisoned in &program.poisoned {
-        notes.insert(poisoned.insn, format!("not in this kernel: {}", poisoned.description));
+        notes.insert(
+            poisoned.insn,
+            format!("not in this kernel: {}", poisoned.description),
+        );
     }
     let count = program.instructions.len();
     Code {
-        title: format!("program {} ({}): {}", program.name, program.section, slots(count)),
+        title: format!(
+            "program {} ({}): {}",
+            program.name,
+            program.section,
+            slots(count)
+        ),
         program: Some(&program.name),
         slots: &program.instructions,
         functions: program

@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 use skep::isa::{Disassembler, Endian, InsnIndex, NoSymbols, decode_program};
 
-use super::{code::{Code, Line}, listing::hex};
+use super::{
+    code::{Code, Line},
+    listing::hex,
+};
 use crate::output::Output;
 
 pub(super) fn print(
@@ -24,9 +27,14 @@ pub(super) fn print(
                 place(code, at, &mut row);
                 let bytes: Vec<String> = slots.iter().map(|slot| hex(slot, endian)).collect();
                 row.insert("bytes".into(), bytes.join(" ").into());
-                row.insert("opcode".into(), slots.first().map_or(0, |slot| slot.opcode).into());
+                row.insert(
+                    "opcode".into(),
+                    slots.first().map_or(0, |slot| slot.opcode).into(),
+                );
                 let text = if names {
-                    Disassembler::new(code).insn(at, code.resolved(at, insn)).to_string()
+                    Disassembler::new(code)
+                        .insn(at, code.resolved(at, insn))
+                        .to_string()
                 } else {
                     Disassembler::new(&NoSymbols).insn(at, insn).to_string()
                 };
@@ -61,6 +69,11 @@ fn place(code: &Code<'_>, at: InsnIndex, row: &mut Map<String, Value>) {
 }
 
 fn source(line: &Line<'_>) -> Value {
-    let Line { file, line, column, text } = line;
+    let Line {
+        file,
+        line,
+        column,
+        text,
+    } = line;
     json!({ "file": file, "line": line, "column": column, "text": text })
 }

@@ -4,7 +4,9 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use skep::isa::{DecodeError, Disassembler, Endian, Insn, InsnIndex, NoSymbols, RawInsn, decode_program};
+use skep::isa::{
+    DecodeError, Disassembler, Endian, Insn, InsnIndex, NoSymbols, RawInsn, decode_program,
+};
 
 use super::code::{Code, Line};
 use crate::{output::Output, text::printable};
@@ -40,7 +42,12 @@ pub(super) fn print(
             let name = out.paint(TITLE, format!("; function {}:", printable(name)));
             writeln!(out, "{name}")?;
         }
-        if let Some(line) = code.lines.get(&at).filter(|_| columns.source) {
+        // Line 0 is the compiler's own code.
+        let line = code
+            .lines
+            .get(&at)
+            .filter(|line| columns.source && line.line != 0);
+        if let Some(line) = line {
             // Several places in one line are one line to the reader.
             if said.is_none_or(|said| (said.file, said.line) != (line.file, line.line)) {
                 print_source(line, out)?;
@@ -68,7 +75,9 @@ fn position(decoded: &Result<(InsnIndex, Insn), DecodeError>) -> InsnIndex {
 }
 
 fn print_source(line: &Line<'_>, out: &mut Output) -> io::Result<()> {
-    let Line { file, line, text, .. } = line;
+    let Line {
+        file, line, text, ..
+    } = line;
     let text = printable(text.trim_start());
     let source = out.paint(SOURCE, format!("; {text} @ {}:{line}", printable(file)));
     writeln!(out, "{source}")
@@ -84,15 +93,26 @@ fn print_insn(
 ) -> io::Result<()> {
     let index = at.as_usize();
     let length = insn.encode().len();
-    let slots = code.slots.get(index..index.saturating_add(length)).unwrap_or_default();
+    let slots = code
+        .slots
+        .get(index..index.saturating_add(length))
+        .unwrap_or_default();
     let opcode = slots.first().map_or(0, |slot| slot.opcode);
     write!(out, "{at:>4}: ")?;
     if columns.bytes {
-        write!(out, "{}  ", hex(slots.first().unwrap_or(&RawInsn::default()), endian))?;
+        write!(
+            out,
+            "{}  ",
+            hex(slots.first().unwrap_or(&RawInsn::default()), endian)
+        )?;
     }
     let named = Disassembler::new(code).insn(at, code.resolved(at, insn));
     let plain = Disassembler::new(&NoSymbols).insn(at, insn);
-    let text = if columns.names { named.to_string() } else { plain.to_string() };
+    let text = if columns.names {
+        named.to_string()
+    } else {
+        plain.to_string()
+    };
     write!(out, "({opcode:02x}) {}", printable(&text))?;
     if let Some(note) = code.note(at).filter(|_| columns.names) {
         let note = out.paint(NOTE, format!("  ; {}", printable(note)));
@@ -110,5 +130,7 @@ fn print_insn(
 
 /// A slot's bytes as they stand in the file.
 pub(super) fn hex(slot: &RawInsn, endian: Endian) -> String {
-    slot.to_bytes(endian).map(|byte| format!("{byte:02x}")).join(" ")
+    slot.to_bytes(endian)
+        .map(|byte| format!("{byte:02x}"))
+        .join(" ")
 }

@@ -75,7 +75,11 @@ pub(crate) fn disasm(args: &DisasmArgs, global: &Global) -> anyhow::Result<ExitC
         let host = Host::kernel()?;
         let image = link(&mut object, &args.names, &host)?;
         let names = KernelNames::new(&image, &host)?;
-        show(&code::of_image(object.spec(), &image, &names), image.endian, args)?;
+        show(
+            &code::of_image(object.spec(), &image, &names),
+            image.endian,
+            args,
+        )?;
     } else {
         let spec = object.spec();
         show(&code::of_object(spec, &args.names)?, spec.endian(), args)?;
@@ -84,13 +88,14 @@ pub(crate) fn disasm(args: &DisasmArgs, global: &Global) -> anyhow::Result<ExitC
 }
 
 /// The object for this kernel: all programs, also those that are not loaded by default.
-fn link(
-    object: &mut Object,
-    names: &[String],
-    host: &Host,
-) -> anyhow::Result<skep::spec::Image> {
+fn link(object: &mut Object, names: &[String], host: &Host) -> anyhow::Result<skep::spec::Image> {
     let all: Vec<String> = match names {
-        [] => object.spec().programs().iter().map(|program| program.name.clone()).collect(),
+        [] => object
+            .spec()
+            .programs()
+            .iter()
+            .map(|program| program.name.clone())
+            .collect(),
         names => names.to_vec(),
     };
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
@@ -102,7 +107,11 @@ fn show(codes: &[Code<'_>], endian: Endian, args: &DisasmArgs) -> anyhow::Result
     let mut out = Output::new();
     match args.format {
         Format::Text => {
-            let columns = Columns { bytes: args.raw, source: !args.no_source, names: !args.no_names };
+            let columns = Columns {
+                bytes: args.raw,
+                source: !args.no_source,
+                names: !args.no_names,
+            };
             for (position, code) in codes.iter().enumerate() {
                 listing::print(code, endian, columns, position == 0, &mut out)?;
             }

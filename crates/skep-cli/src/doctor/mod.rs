@@ -1,0 +1,218 @@
+//! `skep doctor`: what of BPF works on this machine, what does not, and what to do about it.
+//!
+//! The kernel's part is [`skep::linux::report`]; here the compiler is added, a verdict drawn
+//! ([`verdict`]) and the whole printed.
+
+mod verdict;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use anstyle::{AnsiColor, Style};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use skep::{
+    boundary::Host as _,
+    linux::{self, Answer, Check, LinuxHost, Section},
+};
+use skep_build::{Cache, Clang};
+
+use crate::{
+    exit::Exit,
+    output::Output,
+    text::{printable, wrap},
+};
+use verdict::Verdict;
+
+/// Say what works on this machine, what does not, and the fix
+///
+/// Tries every hook, program type and map type harmlessly, and looks at capabilities, lockdown,
+/// sysctls, kernel options, mounts and the compiler. An answer is yes, no or unknown: what this
+/// process may not ask is not called missing. Exits with 0 if `skep run` works here, else with 4.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// How to print
+    #[arg(short, long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Lines for people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+const TITLE: Style = Style::new().bold();
+const YES: Style = AnsiColor::Green.on_default();
+const NO: Style = AnsiColor::Red.on_default();
+const UNKNOWN: Style = AnsiColor::Yellow.on_default();
+
+/// Characters in a line.
+const WIDTH: usize = 80;
+/// Where the text begins, behind the answer.
+const INDENT: usize = 11;
+
+pub(crate) fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    let host = LinuxHost::new()?;
+    let mut report = linux::report(&host);
+    report.sections.insert(
+        2,
+        Section {
+            title: "compiler",
+            checks: vec![clang()],
+        },
+    );
+    let verdict = Verdict::of(&report);
+    let mut out = Output::new();
+    match args.format {
+        Format::Text => {
+            let kernel = host.info().to_string();
+            writeln!(
+                out,
+                "skep {} on {}",
+                env!("CARGO_PKG_VERSION"),
+                printable(&kernel)
+            )?;
+            for section in &report.sections {
+                print(section, &mut out)?;
+            }
+            writeln!(out)?;
+            for line in wrap(&verdict.to_string(), WIDTH) {
+                let line = out.paint(TITLE, line);
+                writeln!(out, "{line}")?;
+            }
+        }
+        Format::Json => {
+            let sections: Vec<Value> = report.sections.iter().map(json).collect();
+            let all = json!({
+                "skep": env!("CARGO_PKG_VERSION"),
+                "kernel": report.release,
+                "runs": verdict.runs(),
+                "summary": verdict.to_string(),
+                "sections": sections,
+            });
+            serde_json::to_writer_pretty(&mut out, &all)?;
+            writeln!(out)?;
+        }
+    }
+    out.finish()?;
+    Ok(if verdict.runs() {
+        ExitCode::SUCCESS
+    } else {
+        Exit::Machine.into()
+    })
+}
+
+fn clang() -> Check {
+    let found = Cache::open().and_then(|cache| Clang::find(&cache));
+    let (answer, detail) = match found {
+        Ok(clang) => (
+            Answer::Yes,
+            format!("{} {}", clang.path().display(), clang.version()),
+        ),
+        Err(error) => (Answer::No, error.to_string()),
+    };
+    // The error names its remedy.
+    Check {
+        name: "clang".into(),
+        answer,
+        detail,
+        fix: String::new(),
+    }
+}
+
+fn print(section: &Section, out: &mut Output) -> io::Result<()> {
+    let title = out.paint(TITLE, section.title);
+    writeln!(out, "\n{title}")?;
+    for group in groups(&section.checks) {
+        let Some(Check {
+            answer,
+            detail,
+            fix,
+            ..
+        }) = group.first()
+        else {
+            continue;
+        };
+        let names: Vec<&str> = group.iter().map(|check| short_name(check)).collect();
+        let names = names.join(", ");
+        let text = if detail.is_empty() {
+            names
+        } else {
+            format!("{names}: {detail}")
+        };
+        lines(*answer, &text, out)?;
+        for (position, line) in wrap(fix, WIDTH - INDENT - "fix: ".len()).iter().enumerate() {
+            let label = if position == 0 { "fix:" } else { "" };
+            writeln!(out, "{:INDENT$}{label:4} {}", "", printable(line))?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks of which there is the same to be said, in the order of the first of each.
+fn groups(checks: &[Check]) -> Vec<Vec<&Check>> {
+    let said = |check: &Check| (check.answer, check.detail.clone(), check.fix.clone());
+    let mut groups: Vec<Vec<&Check>> = Vec::new();
+    for check in checks {
+        match groups
+            .iter_mut()
+            .find(|group| said(group[0]) == said(check))
+        {
+            Some(group) => group.push(check),
+            None => groups.push(vec![check]),
+        }
+    }
+    groups
+}
+
+/// An answer and a text that may take several lines.
+fn lines(answer: Answer, text: &str, out: &mut Output) -> io::Result<()> {
+    let (style, word) = match answer {
+        Answer::Yes => (YES, "yes"),
+        Answer::No => (NO, "no"),
+        Answer::Unknown => (UNKNOWN, "unknown"),
+    };
+    for (position, line) in wrap(text, WIDTH - INDENT).iter().enumerate() {
+        let word = if position == 0 { word } else { "" };
+        let word = out.paint(style, format!("{word:9}"));
+        writeln!(out, "  {word}{}", printable(line))?;
+    }
+    Ok(())
+}
+
+/// A check's name without what its section's title says already.
+fn short_name(check: &Check) -> &str {
+    let name = check.name.as_str();
+    ["hook ", "program ", "map "]
+        .iter()
+        .find_map(|kind| name.strip_prefix(kind))
+        .unwrap_or(name)
+}
+
+fn json(section: &Section) -> Value {
+    let checks: Vec<Value> = section
+        .checks
+        .iter()
+        .map(
+            |Check {
+                 name,
+                 answer,
+                 detail,
+                 fix,
+             }| {
+                let answer = match answer {
+                    Answer::Yes => "yes",
+                    Answer::No => "no",
+                    Answer::Unknown => "unknown",
+                };
+                json!({ "name": name, "answer": answer, "detail": detail, "fix": fix })
+            },
+        )
+        .collect();
+    json!({ "title": section.title, "checks": checks })
+}

@@ -1,0 +1,143 @@
+//! `skep btf dump`.
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
+
+use super::{Ran, folder, has_clang, has_kernel_btf, names_object, run, skep};
+
+const KERNEL: &str = "/sys/kernel/btf/vmlinux";
+
+#[test]
+fn the_kernels_types_are_the_default() {
+    if !has_kernel_btf("the_kernels_types_are_the_default") {
+        return;
+    }
+    let folder = folder();
+    let raw = run(folder.path(), ["btf", "dump"]).data();
+    assert!(raw.starts_with("[1] "), "{}", raw.lines().next().unwrap());
+    assert!(
+        raw.lines()
+            .any(|line| line.contains("] STRUCT 'task_struct' size="))
+    );
+    assert_eq!(run(folder.path(), ["btf", "dump", KERNEL]).data(), raw);
+    let mut from_stdin = skep(folder.path());
+    from_stdin
+        .args(["btf", "dump", "-"])
+        .stdin(fs::File::open(KERNEL).unwrap());
+    let from_stdin = from_stdin.output().unwrap();
+    assert!(from_stdin.status.success());
+    assert_eq!(from_stdin.stdout, raw.as_bytes());
+}
+
+#[test]
+fn raw_is_what_bpftool_prints() {
+    const TEST: &str = "raw_is_what_bpftool_prints";
+    if !has_kernel_btf(TEST) {
+        return;
+    }
+    let bpftool = Command::new("bpftool")
+        .args(["btf", "dump", "file", KERNEL])
+        .output();
+    let Ok(bpftool) = bpftool.map_err(|error| super::skip(TEST, &format!("bpftool: {error}")))
+    else {
+        return;
+    };
+    let folder = folder();
+    let ours = run(folder.path(), ["btf", "dump"]).data();
+    let theirs = String::from_utf8(bpftool.stdout).unwrap();
+    let different = ours
+        .lines()
+        .zip(theirs.lines())
+        .find(|(ours, theirs)| ours != theirs);
+    assert_eq!(different, None);
+    assert_eq!(ours.lines().count(), theirs.lines().count());
+}
+
+#[test]
+fn c_is_a_header_that_compiles() {
+    const TEST: &str = "c_is_a_header_that_compiles";
+    if !has_kernel_btf(TEST) || !has_clang(TEST) {
+        return;
+    }
+    let folder = folder();
+    let header = run(folder.path(), ["btf", "dump", "--format", "c"]).data();
+    assert!(header.contains("\nstruct task_struct {\n"));
+    fs::write(folder.path().join("vmlinux.h"), header).unwrap();
+    let source = "#include \"vmlinux.h\"\nint size = sizeof(struct task_struct);\n";
+    fs::write(folder.path().join("a.c"), source).unwrap();
+    run(folder.path(), ["build", "a.c"]).data();
+}
+
+#[test]
+fn roots_bring_what_they_need_and_no_more() {
+    if !has_kernel_btf("roots_bring_what_they_need_and_no_more") {
+        return;
+    }
+    let folder = folder();
+    let path = folder.path();
+    let c = run(path, ["btf", "dump", "-f", "c", "--root", "list_head"]).data();
+    assert!(
+        c.contains("struct list_head {\n\tstruct list_head *next;\n"),
+        "{c}"
+    );
+    assert!(!c.contains("task_struct"), "{c}");
+    let raw = run(path, ["btf", "dump", "--root", "struct list_head"]).data();
+    let heads: Vec<&str> = raw.lines().filter(|line| line.starts_with('[')).collect();
+    assert_eq!(heads.len(), 2, "the struct and the pointer to it: {raw}");
+
+    run(path, ["btf", "dump", "--root", "union list_head"])
+        .ended_with(2)
+        .saying(&["error: there is no type `union list_head`"]);
+    run(path, ["btf", "dump", "--root", "task_strcut"])
+        .ended_with(2)
+        .saying(&["there is no type `task_strcut`; did you mean `task_struct`"]);
+}
+
+#[test]
+fn objects_have_types_too() {
+    if !has_clang("objects_have_types_too") {
+        return;
+    }
+    let folder = folder();
+    let path = folder.path();
+    names_object(path);
+    let raw = run(path, ["btf", "dump", "names.bpf.o"]).data();
+    assert!(raw.contains("] FUNC 'on_switch' "), "{raw}");
+    assert!(raw.contains("] DATASEC '.maps' "), "{raw}");
+    let source = super::program("names.bpf.c");
+    assert_eq!(
+        run(path, ["btf", "dump", source.to_str().unwrap()]).data(),
+        raw
+    );
+}
+
+#[test]
+fn what_is_not_btf_is_named() {
+    let folder = folder();
+    let path = folder.path();
+    fs::write(path.join("text"), "not BTF at all").unwrap();
+    run(path, ["btf", "dump", "text"])
+        .ended_with(3)
+        .saying(&["error: text: neither BTF nor an ELF file: not BTF: the magic number is"]);
+    run(path, ["btf", "dump", "nowhere"])
+        .ended_with(1)
+        .saying(&["error: cannot read nowhere: No such file"]);
+    // The test itself: an ELF file, and not compiled with -gbtf.
+    run(path, ["btf", "dump", env!("CARGO_BIN_EXE_skep")])
+        .ended_with(3)
+        .saying(&["needs BTF, and the object has none"]);
+
+    if has_kernel_btf("what_is_not_btf_is_named") {
+        let kernel = fs::read(KERNEL).unwrap();
+        fs::write(path.join("half"), &kernel[..kernel.len() / 2]).unwrap();
+        run(path, ["btf", "dump", "half"])
+            .ended_with(3)
+            .saying(&["error: half: ", "outside"]);
+        let mut odd = skep(path);
+        odd.args(["btf", "dump", "--base", "half", "half"])
+            .stdin(Stdio::null());
+        Ran::of(&mut odd).ended_with(3).saying(&["error: half: "]);
+    }
+}
