@@ -172,10 +172,7 @@ impl Build {
     /// [`Error::Compile`] if the compiler refuses the source, and all others of [`Error`].
     pub fn run(&self) -> Result<BuildOutput> {
         let job = self.prepare()?;
-        let object = match &self.output {
-            Some(path) => path.clone(),
-            None => PathBuf::from(self.source.file_name().unwrap_or_default()).with_extension("o"),
-        };
+        let object = self.object();
         let Compiled {
             warnings,
             dependencies,
@@ -186,6 +183,25 @@ impl Build {
             dependencies,
             from_cache: false,
             _cache: job.cache,
+        })
+    }
+
+    /// The compiler's command line, the program first: run by hand, it makes the same object as
+    /// [`Build::run`], which may use a precompiled header besides, and asks for dependencies.
+    ///
+    /// # Errors
+    /// As [`Build::run`], but for what the compiler says.
+    pub fn command_line(&self) -> Result<Vec<OsString>> {
+        let job = self.prepare()?;
+        let program = job.clang.path().as_os_str().to_owned();
+        let rest = job.arguments(&self.object());
+        Ok([program].into_iter().chain(rest).collect())
+    }
+
+    /// Where the object goes.
+    fn object(&self) -> PathBuf {
+        self.output.clone().unwrap_or_else(|| {
+            PathBuf::from(self.source.file_name().unwrap_or_default()).with_extension("o")
         })
     }
 
@@ -373,6 +389,13 @@ impl Job<'_> {
         self.call(object, &[])
     }
 
+    /// What the compiler is told, but for how it may be faster.
+    fn arguments(&self, object: &Path) -> impl Iterator<Item = OsString> + use<'_> {
+        let output = ["-c".into(), "-o".into(), object.as_os_str().to_owned()];
+        let source = as_file(&self.build.source).into_os_string();
+        self.flags.iter().cloned().chain(output).chain([source])
+    }
+
     fn call(&self, object: &Path, extra: &[&OsStr]) -> Result<Compiled> {
         let depfile = tempfile::Builder::new()
             .prefix("skep-")
@@ -381,13 +404,9 @@ impl Job<'_> {
             .map_err(Error::write(std::env::temp_dir()))?;
         let output = Command::new(self.clang.path())
             .args(extra)
-            .args(&self.flags)
             .args(["-MD", "-MF"])
             .arg(depfile.path())
-            .arg("-c")
-            .arg("-o")
-            .arg(object)
-            .arg(as_file(&self.build.source))
+            .args(self.arguments(object))
             .stdin(Stdio::null())
             .output()
             .map_err(|error| Error::Run {
