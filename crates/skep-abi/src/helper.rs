@@ -209,8 +209,8 @@ bitflags! {
 pub enum HelperAccess {
     /// Never.
     No,
-    /// It depends on the attach type, the hook, the replaced program, the architecture or the
-    /// kernel's configuration.
+    /// It depends on the attach type, the hook, the replaced program, the architecture, or the
+    /// kernel's version, configuration or lockdown.
     Sometimes,
     /// Yes, with the [capability](Helper::capability) that the helper needs.
     Yes,

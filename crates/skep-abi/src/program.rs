@@ -98,7 +98,7 @@ bitflags! {
         const READ = 1 << 0;
         /// Write it.
         const WRITE = 1 << 1;
-        /// Some of it only at some attach types or with a capability.
+        /// Some of it only at some attach types, with a capability, or to some elements of an array.
         const SOMETIMES = 1 << 2;
     }
 }

@@ -390,9 +390,9 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         context: ContextKind::Struct("bpf_sock_ops"),
         access: &[
             FieldAccess { access: Access::READ, pointer: None }, // op
-            FieldAccess { access: Access::READ, pointer: None }, // args
+            FieldAccess { access: Access::READ.union(Access::WRITE).union(Access::SOMETIMES), pointer: None }, // args
             FieldAccess { access: Access::READ.union(Access::WRITE), pointer: None }, // reply
-            FieldAccess { access: Access::READ, pointer: None }, // replylong
+            FieldAccess { access: Access::READ.union(Access::WRITE).union(Access::SOMETIMES), pointer: None }, // replylong
             FieldAccess { access: Access::READ, pointer: None }, // family
             FieldAccess { access: Access::READ, pointer: None }, // remote_ip4
             FieldAccess { access: Access::READ, pointer: None }, // local_ip4
@@ -747,7 +747,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         context: ContextKind::Struct("bpf_sk_lookup"),
         access: &[
             FieldAccess { access: Access::READ, pointer: Some(ContextPointer::SocketOrNull) }, // sk
-            FieldAccess { access: Access::empty(), pointer: None }, // cookie
+            FieldAccess { access: Access::READ, pointer: Some(ContextPointer::SocketOrNull) }, // cookie
             FieldAccess { access: Access::READ, pointer: None }, // family
             FieldAccess { access: Access::READ, pointer: None }, // protocol
             FieldAccess { access: Access::READ, pointer: None }, // remote_ip4
