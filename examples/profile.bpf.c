@@ -32,7 +32,7 @@ struct {
 	__type(value, __u64);
 } samples SEC(".maps") SKEP_TITLE("samples by stack");
 
-SEC("perf_event/cpu-clock:99")              // 99 times a second on every CPU
+SEC("perf_event")                          // 99 times a second on every CPU: -F
 int sample(struct bpf_perf_event_data *ctx)
 {
 	struct place place = {};

@@ -3,7 +3,10 @@
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
-use crate::{btf::BtfArgs, build::BuildArgs, disasm::DisasmArgs, exit, manual};
+use crate::{
+    btf::BtfArgs, build::BuildArgs, disasm::DisasmArgs, doctor::DoctorArgs, exit, manual,
+    run::RunArgs,
+};
 
 /// Compiles, loads, attaches and watches eBPF programs.
 ///
@@ -38,7 +41,13 @@ pub(crate) struct Global {
     /// When to use colours
     ///
     /// `auto` uses them on a terminal, unless NO_COLOR is set.
-    #[arg(long, global = true, value_name = "WHEN", default_value_t, hide_default_value = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value_t,
+        hide_default_value = true
+    )]
     pub(crate) color: ColorChoice,
 }
 
@@ -56,7 +65,9 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Run(RunArgs),
     Build(BuildArgs),
+    Doctor(DoctorArgs),
     Disasm(DisasmArgs),
     Btf(BtfArgs),
     Completions(manual::CompletionsArgs),

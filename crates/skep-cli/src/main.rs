@@ -9,11 +9,13 @@ mod btf;
 mod build;
 mod cli;
 mod disasm;
+mod doctor;
 mod exit;
 mod input;
 mod manual;
 mod output;
 mod report;
+mod run;
 mod text;
 
 use std::process::ExitCode;
@@ -23,6 +25,10 @@ use clap::Parser;
 use cli::{Cli, Command, Global};
 
 fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == run::HIDDEN) {
+        return run::become_command(words);
+    }
     let Cli { global, command } = Cli::parse();
     global.set_color();
     match carry_out(command, &global) {
@@ -33,7 +39,9 @@ fn main() -> ExitCode {
 
 fn carry_out(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Run(args) => run::run(args, global),
         Command::Build(args) => build::build(&args, global),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Disasm(args) => disasm::disasm(&args, global),
         Command::Btf(args) => btf::btf(args, global),
         Command::Completions(args) => manual::completions(&args),

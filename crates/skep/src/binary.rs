@@ -6,9 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use object::{
-    Object as _, ObjectSegment as _, ObjectSymbol as _, ReadCache, ReadRef, SymbolKind,
-};
+use object::{Object as _, ObjectSegment as _, ObjectSymbol as _, ReadCache, ReadRef, SymbolKind};
 
 use crate::{Error, Result};
 
@@ -33,12 +31,19 @@ pub fn find_binary(name: &str, pid: Option<u32>) -> Result<PathBuf> {
     let candidates = library_folders()
         .into_iter()
         .flat_map(|folder| library_in(&folder, name))
-        .chain(program_folders().into_iter().map(|folder| folder.join(name)));
+        .chain(
+            program_folders()
+                .into_iter()
+                .map(|folder| folder.join(name)),
+        );
     candidates
         .filter(|path| path.is_file())
         .find(|path| fs::canonicalize(path).is_ok_and(|real| is_elf(&real)))
         .ok_or_else(|| {
-            Error::binary(name, "no library or program of that name on the search paths; give its path")
+            Error::binary(
+                name,
+                "no library or program of that name on the search paths; give its path",
+            )
         })
 }
 
@@ -57,7 +62,8 @@ pub fn symbol_offset(binary: &Path, symbol: &str) -> Result<u64> {
     };
     let file = fs::File::open(binary).map_err(|error| Error::binary(&shown, error.to_string()))?;
     let cache = ReadCache::new(file);
-    let elf = object::File::parse(&cache).map_err(|error| Error::binary(&shown, error.to_string()))?;
+    let elf =
+        object::File::parse(&cache).map_err(|error| Error::binary(&shown, error.to_string()))?;
     let address = function_address(&elf, name).ok_or_else(|| {
         let near = near_names(&elf, name);
         let mut reason = format!("it has no function `{name}`");
@@ -68,16 +74,22 @@ pub fn symbol_offset(binary: &Path, symbol: &str) -> Result<u64> {
         }
         Error::binary(&shown, reason)
     })?;
-    let offset = file_offset(&elf, address)
-        .ok_or_else(|| Error::binary(&shown, format!("`{name}` at {address:#x} is in no segment")))?;
+    let offset = file_offset(&elf, address).ok_or_else(|| {
+        Error::binary(&shown, format!("`{name}` at {address:#x} is in no segment"))
+    })?;
     Ok(offset + addend)
 }
 
 /// Functions, exported or not; a default symbol version (`memcpy@@GLIBC_2.14`) may be left out.
-fn function_address<'data, R: ReadRef<'data>>(elf: &object::File<'data, R>, name: &str) -> Option<u64> {
+fn function_address<'data, R: ReadRef<'data>>(
+    elf: &object::File<'data, R>,
+    name: &str,
+) -> Option<u64> {
     let same = |found: &[u8]| {
         found == name.as_bytes()
-            || found.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"@@"))
+            || found
+                .strip_prefix(name.as_bytes())
+                .is_some_and(|rest| rest.starts_with(b"@@"))
     };
     elf.symbols()
         .chain(elf.dynamic_symbols())
@@ -86,7 +98,10 @@ fn function_address<'data, R: ReadRef<'data>>(elf: &object::File<'data, R>, name
         .map(|symbol| symbol.address())
 }
 
-fn file_offset<'data, R: ReadRef<'data>>(elf: &object::File<'data, R>, address: u64) -> Option<u64> {
+fn file_offset<'data, R: ReadRef<'data>>(
+    elf: &object::File<'data, R>,
+    address: u64,
+) -> Option<u64> {
     elf.segments().find_map(|segment| {
         let inside = address.checked_sub(segment.address())?;
         let (start, size) = segment.file_range();
@@ -135,15 +150,25 @@ fn is_library_named(file: &str, name: &str) -> bool {
     file == name
         || file
             .strip_prefix(name)
-            .or_else(|| file.strip_prefix("lib").and_then(|file| file.strip_prefix(name)))
+            .or_else(|| {
+                file.strip_prefix("lib")
+                    .and_then(|file| file.strip_prefix(name))
+            })
             .is_some_and(|rest| rest.starts_with(".so"))
 }
 
 fn library_in(folder: &Path, name: &str) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
     let mut found: Vec<PathBuf> = entries
         .flatten()
-        .filter(|entry| entry.file_name().to_str().is_some_and(|file| is_library_named(file, name)))
+        .filter(|entry| {
+            entry
+                .file_name()
+                .to_str()
+                .is_some_and(|file| is_library_named(file, name))
+        })
         .map(|entry| entry.path())
         .collect();
     // `libc.so` may be a linker script; the shortest name that is an ELF file wins.
@@ -152,24 +177,30 @@ fn library_in(folder: &Path, name: &str) -> Vec<PathBuf> {
 }
 
 fn library_folders() -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> =
-        env::var_os("LD_LIBRARY_PATH").map(|paths| env::split_paths(&paths).collect()).unwrap_or_default();
+    let mut folders: Vec<PathBuf> = env::var_os("LD_LIBRARY_PATH")
+        .map(|paths| env::split_paths(&paths).collect())
+        .unwrap_or_default();
     let arch = env::consts::ARCH;
     for base in ["/lib", "/usr/lib", "/usr/local/lib"] {
         folders.push(format!("{base}/{arch}-linux-gnu").into());
     }
-    folders.extend(["/lib64", "/usr/lib64", "/usr/local/lib", "/lib", "/usr/lib"].map(PathBuf::from));
+    folders
+        .extend(["/lib64", "/usr/lib64", "/usr/local/lib", "/lib", "/usr/lib"].map(PathBuf::from));
     folders
 }
 
 fn program_folders() -> Vec<PathBuf> {
-    env::var_os("PATH").map(|paths| env::split_paths(&paths).collect()).unwrap_or_default()
+    env::var_os("PATH")
+        .map(|paths| env::split_paths(&paths).collect())
+        .unwrap_or_default()
 }
 
 fn is_elf(path: &Path) -> bool {
     use std::io::Read as _;
     let mut magic = [0; 4];
-    fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok()
+    fs::File::open(path)
+        .and_then(|mut file| file.read_exact(&mut magic))
+        .is_ok()
         && magic == *b"\x7fELF"
 }
 
@@ -190,15 +221,21 @@ mod tests {
         let path = find_binary("libc", None).unwrap();
         let offset = symbol_offset(&path, "malloc").unwrap();
         assert_eq!(symbol_offset(&path, "malloc+0x4").unwrap(), offset + 4);
-        let error = symbol_offset(&path, "no_such_function").unwrap_err().to_string();
+        let error = symbol_offset(&path, "no_such_function")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("no function `no_such_function`"), "{error}");
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let error = find_binary("libnothing-of-the-kind", None).unwrap_err().to_string();
+        let error = find_binary("libnothing-of-the-kind", None)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("libnothing-of-the-kind"), "{error}");
-        let error = symbol_offset(Path::new("/etc/passwd"), "main").unwrap_err().to_string();
+        let error = symbol_offset(Path::new("/etc/passwd"), "main")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("/etc/passwd"), "{error}");
     }
 }

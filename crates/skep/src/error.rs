@@ -90,11 +90,17 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn map(map: &Map, reason: &str) -> Self {
-        Self::Map { map: map.name().to_owned(), reason: reason.to_owned() }
+        Self::Map {
+            map: map.name().to_owned(),
+            reason: reason.to_owned(),
+        }
     }
 
     pub(crate) fn binary(binary: &str, reason: impl Into<String>) -> Self {
-        Self::Binary { binary: binary.to_owned(), reason: reason.into() }
+        Self::Binary {
+            binary: binary.to_owned(),
+            reason: reason.into(),
+        }
     }
 
     pub(crate) fn unknown<'n>(
@@ -103,7 +109,11 @@ impl Error {
         known: impl Iterator<Item = &'n str>,
     ) -> Self {
         let known = known.map(str::to_owned).collect();
-        Self::Unknown { kind, name: name.to_owned(), known }
+        Self::Unknown {
+            kind,
+            name: name.to_owned(),
+            known,
+        }
     }
 
     /// The likely cause of a host's refusal, and with it the remedy.
@@ -138,7 +148,11 @@ fn among(known: &[String]) -> String {
     if known.is_empty() {
         return String::new();
     }
-    let names: Vec<String> = known.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let names: Vec<String> = known
+        .iter()
+        .take(SHOWN)
+        .map(|name| format!("`{name}`"))
+        .collect();
     let more = if known.len() > SHOWN { ", …" } else { "" };
     format!("; there is {}{more}", names.join(", "))
 }

@@ -53,7 +53,10 @@ impl Host {
 
     /// Any implementation of the boundary.
     pub fn new(boundary: Arc<dyn Boundary>) -> Self {
-        Self { boundary, btf: Arc::new(OnceLock::new()) }
+        Self {
+            boundary,
+            btf: Arc::new(OnceLock::new()),
+        }
     }
 
     /// Who it is.
@@ -75,7 +78,7 @@ impl Host {
             return Ok(Arc::clone(btf));
         }
         let bytes = self.boundary.btf(None)?;
-        let btf = Arc::new(Btf::parse(BtfData::from(bytes))?);
+        let btf = Arc::new(Btf::parse_trusted(BtfData::from(bytes), None)?);
         Ok(Arc::clone(self.btf.get_or_init(|| btf)))
     }
 
@@ -89,7 +92,7 @@ impl Host {
             if needs.modules {
                 for module in self.boundary.btf_modules()? {
                     let bytes = BtfData::from(self.boundary.btf(Some(&module))?);
-                    let split = Btf::parse_split(bytes, Arc::clone(&btf))?;
+                    let split = Btf::parse_trusted(bytes, Some(Arc::clone(&btf)))?;
                     target = target.with_module(module, Arc::new(split));
                 }
             }

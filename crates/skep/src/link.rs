@@ -15,7 +15,11 @@ pub struct Link {
 
 impl Link {
     pub(crate) fn new(program: Arc<Program>, place: String, attachments: Vec<Attachment>) -> Self {
-        Self { program, place, attachments }
+        Self {
+            program,
+            place,
+            attachments,
+        }
     }
 
     /// The program.
@@ -55,9 +59,9 @@ impl Link {
         let [attachment] = self.attachments.as_slice() else {
             return Err(self.fault("it has several parts, which can't be pinned under one name"));
         };
-        let link = attachment
-            .link_fd()
-            .ok_or_else(|| self.fault("this kernel attaches it without a link, so it can't be pinned"))?;
+        let link = attachment.link_fd().ok_or_else(|| {
+            self.fault("this kernel attaches it without a link, so it can't be pinned")
+        })?;
         Ok(self.program.host().obj_pin(link.descriptor(), path)?)
     }
 
@@ -95,7 +99,10 @@ impl Link {
         let link = self.attachments.first().and_then(Attachment::link_fd);
         let link = link.ok_or_else(|| self.fault("it is no iterator"))?;
         let fd = self.program.host().iter_create(link)?;
-        Ok(Iteration { program: Arc::clone(&self.program), fd })
+        Ok(Iteration {
+            program: Arc::clone(&self.program),
+            fd,
+        })
     }
 
     fn fault(&self, reason: &str) -> Error {

@@ -29,7 +29,10 @@ pub struct LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { log_level: LogLevel::OnFailure, pin_folder: "/sys/fs/bpf".into() }
+        Self {
+            log_level: LogLevel::OnFailure,
+            pin_folder: "/sys/fs/bpf".into(),
+        }
     }
 }
 
@@ -39,7 +42,11 @@ pub(crate) fn load(
     host: &Host,
     options: &LoadOptions,
 ) -> Result<Loaded> {
-    let loader = Loader { host: host.boundary(), options, btf: load_btf(&image, host.boundary())? };
+    let loader = Loader {
+        host: host.boundary(),
+        options,
+        btf: load_btf(&image, host.boundary())?,
+    };
     let mut maps = Vec::new();
     for (map, original) in image.maps.iter().zip(spec.maps()) {
         maps.push(Arc::new(loader.create_map(spec, original, map)?));
@@ -59,9 +66,15 @@ pub(crate) fn load(
 }
 
 fn load_btf(image: &Image, host: &Arc<dyn Boundary>) -> Result<Option<BtfFd>> {
-    let Some(bytes) = &image.btf else { return Ok(None) };
-    let request =
-        BtfLoad { object: &image.name, bytes, log_level: LogLevel::OnFailure, token: None };
+    let Some(bytes) = &image.btf else {
+        return Ok(None);
+    };
+    let request = BtfLoad {
+        object: &image.name,
+        bytes,
+        log_level: LogLevel::OnFailure,
+        token: None,
+    };
     Ok(Some(host.btf_load(&request)?))
 }
 
@@ -84,12 +97,19 @@ impl Loader<'_> {
             value: original.value_type.unwrap_or_default(),
         });
         let pin = self.pin_path(map);
-        let (fd, reused) = match pin.as_deref().map(|path| self.reuse(map, path)).transpose()? {
+        let (fd, reused) = match pin
+            .as_deref()
+            .map(|path| self.reuse(map, path))
+            .transpose()?
+        {
             Some(Some(fd)) => (fd, true),
             _ => (self.make_map(map)?, false),
         };
         // The host knows only the first 15 bytes of the name.
-        let info = MapInfo { name: map.name.clone(), ..self.host.map_info(&fd)? };
+        let info = MapInfo {
+            name: map.name.clone(),
+            ..self.host.map_info(&fd)?
+        };
         let made = Map::new(Arc::clone(self.host), fd, info, types)?;
         if reused {
             return Ok(made);
@@ -108,8 +128,15 @@ impl Loader<'_> {
                 reason: "struct_ops maps can't be loaded by this version of Skep".into(),
             });
         }
-        let inner = map.inner.as_deref().map(|inner| self.make_map(inner)).transpose()?;
-        let btf = self.btf.as_ref().filter(|_| map.key_type.is_some() || map.value_type.is_some());
+        let inner = map
+            .inner
+            .as_deref()
+            .map(|inner| self.make_map(inner))
+            .transpose()?;
+        let btf = self
+            .btf
+            .as_ref()
+            .filter(|_| map.key_type.is_some() || map.value_type.is_some());
         let request = MapCreate {
             flags: map.flags,
             map_extra: map.map_extra,
@@ -139,16 +166,19 @@ impl Loader<'_> {
             MapType::PerfEventArray if map.max_entries == 0 => {
                 u32::try_from(self.host.possible_cpus()?).unwrap_or(u32::MAX)
             }
-            MapType::Ringbuf | MapType::UserRingbuf => {
-                map.max_entries.max(page).checked_next_power_of_two().unwrap_or(map.max_entries)
-            }
+            MapType::Ringbuf | MapType::UserRingbuf => map
+                .max_entries
+                .max(page)
+                .checked_next_power_of_two()
+                .unwrap_or(map.max_entries),
             _ => map.max_entries,
         })
     }
 
     fn fill(&self, map: &ImageMap, made: &Map) -> Result<()> {
         if let Contents::Data(data) = &map.contents {
-            self.host.map_update_elem(made.fd(), &0_u32.to_ne_bytes(), data, 0)?;
+            self.host
+                .map_update_elem(made.fd(), &0_u32.to_ne_bytes(), data, 0)?;
         }
         if map.frozen {
             self.host.map_freeze(made.fd())?;
@@ -157,12 +187,17 @@ impl Loader<'_> {
     }
 
     fn fill_with_maps(&self, map: &ImageMap, made: &Map, maps: &[Arc<Map>]) -> Result<()> {
-        let Contents::Slots(slots) = &map.contents else { return Ok(()) };
+        let Contents::Slots(slots) = &map.contents else {
+            return Ok(());
+        };
         for Slot { key, value } in slots {
-            let SlotValue::Map(index) = value else { continue };
+            let SlotValue::Map(index) = value else {
+                continue;
+            };
             let inner = map_at(maps, *index, &map.name)?;
             let value = inner.fd().raw().to_ne_bytes();
-            self.host.map_update_elem(made.fd(), &key.to_ne_bytes(), &value, 0)?;
+            self.host
+                .map_update_elem(made.fd(), &key.to_ne_bytes(), &value, 0)?;
         }
         Ok(())
     }
@@ -174,14 +209,23 @@ impl Loader<'_> {
         made: &Map,
         programs: &BTreeMap<String, Arc<Program>>,
     ) -> Result<()> {
-        let Contents::Slots(slots) = &map.contents else { return Ok(()) };
+        let Contents::Slots(slots) = &map.contents else {
+            return Ok(());
+        };
         for Slot { key, value } in slots {
-            let SlotValue::Program(index) = value else { continue };
-            let name = spec.program_at(*index).map_or("", |program| program.name.as_str());
+            let SlotValue::Program(index) = value else {
+                continue;
+            };
+            let name = spec
+                .program_at(*index)
+                .map_or("", |program| program.name.as_str());
             // A program that was left out leaves its slot empty: a tail call into it falls through.
-            let Some(program) = programs.get(name) else { continue };
+            let Some(program) = programs.get(name) else {
+                continue;
+            };
             let value = program.fd().raw().to_ne_bytes();
-            self.host.map_update_elem(made.fd(), &key.to_ne_bytes(), &value, 0)?;
+            self.host
+                .map_update_elem(made.fd(), &key.to_ne_bytes(), &value, 0)?;
         }
         Ok(())
     }
@@ -196,19 +240,38 @@ impl Loader<'_> {
 
     /// The map pinned at `path`, if there is one: it must be of the same shape.
     fn reuse(&self, map: &ImageMap, path: &Path) -> Result<Option<MapFd>> {
-        let fault = |reason: String| Error::Pin { path: path.into(), reason };
+        let fault = |reason: String| Error::Pin {
+            path: path.into(),
+            reason,
+        };
         let fd = match self.host.obj_get(path, 0) {
             Ok(Pinned::Map(fd)) => fd,
-            Ok(_) => return Err(fault(format!("map `{}` should be pinned there, and it is no map", map.name))),
+            Ok(_) => {
+                return Err(fault(format!(
+                    "map `{}` should be pinned there, and it is no map",
+                    map.name
+                )));
+            }
             Err(error) if error.errno() == Some(Errno::ENOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let info = self.host.map_info(&fd)?;
-        let wanted = (map.map_type.raw(), map.key_size, map.value_size, self.entries(map)?);
-        let there = (info.type_raw, info.key_size, info.value_size, info.max_entries);
+        let wanted = (
+            map.map_type.raw(),
+            map.key_size,
+            map.value_size,
+            self.entries(map)?,
+        );
+        let there = (
+            info.type_raw,
+            info.key_size,
+            info.value_size,
+            info.max_entries,
+        );
         if there != wanted {
             let shape = |(kind, key, value, entries): (u32, u32, u32, u32)| {
-                let kind = MapType::from_raw(kind).map_or_else(|| kind.to_string(), |k| k.to_string());
+                let kind =
+                    MapType::from_raw(kind).map_or_else(|| kind.to_string(), |k| k.to_string());
                 format!("{kind}, key {key}, value {value}, {entries} entries")
             };
             return Err(fault(format!(
@@ -225,12 +288,16 @@ impl Loader<'_> {
         let mut instructions = program.instructions.clone();
         for reference in &program.map_references {
             let map = map_at(maps, reference.map, &program.name)?;
-            patch(&mut instructions, reference.insn.as_usize(), |insn| insn.imm = map.fd().raw());
+            patch(&mut instructions, reference.insn.as_usize(), |insn| {
+                insn.imm = map.fd().raw()
+            });
         }
         let modules = self.module_btf(program)?;
         let mut fd_array = vec![0];
         for reference in &program.module_references {
-            let position = modules.iter().position(|(name, _)| *name == reference.module);
+            let position = modules
+                .iter()
+                .position(|(name, _)| *name == reference.module);
             let Some(position) = position else { continue };
             let fd = modules[position].1.raw();
             patch(&mut instructions, reference.insn.as_usize(), |insn| {
@@ -242,21 +309,30 @@ impl Loader<'_> {
         }
         let bytes = skep_isa::encode_slots(&instructions, skep_isa::Endian::NATIVE);
         let target = program.attach_btf.as_ref();
-        let target_module = target.and_then(|target| target.module.as_ref()).and_then(|module| {
-            modules.iter().find(|(name, _)| name == module).map(|(_, btf)| btf)
-        });
+        let target_module = target
+            .and_then(|target| target.module.as_ref())
+            .and_then(|module| {
+                modules
+                    .iter()
+                    .find(|(name, _)| name == module)
+                    .map(|(_, btf)| btf)
+            });
         let request = ProgramLoad {
             expected_attach_type: program.attach_type,
             license: &program.license,
             kernel_version: program.kernel_version.code(),
             flags: program.flags,
-            btf: self.btf.as_ref().filter(|_| !program.func_info.is_empty()).map(|btf| ProgramBtf {
-                btf,
-                func_info: &program.func_info.bytes,
-                func_info_record_size: program.func_info.record_size,
-                line_info: &program.line_info.bytes,
-                line_info_record_size: program.line_info.record_size,
-            }),
+            btf: self
+                .btf
+                .as_ref()
+                .filter(|_| !program.func_info.is_empty())
+                .map(|btf| ProgramBtf {
+                    btf,
+                    func_info: &program.func_info.bytes,
+                    func_info_record_size: program.func_info.record_size,
+                    line_info: &program.line_info.bytes,
+                    line_info_record_size: program.line_info.record_size,
+                }),
             attach_btf_id: target.map_or(0, |target| target.type_id.0),
             attach_target: target_module.map(AttachTarget::Module),
             fd_array: if fd_array.len() > 1 { &fd_array } else { &[] },
@@ -265,25 +341,35 @@ impl Loader<'_> {
         };
         match self.host.prog_load(&request) {
             Ok(loaded) => Ok(Program::new(Arc::clone(self.host), loaded, program)),
-            Err(skep_host::Error::Verifier { errno, log, cause, .. }) => {
-                Err(Box::new(Rejection::new(program, errno, log, cause)).into())
-            }
+            Err(skep_host::Error::Verifier {
+                errno, log, cause, ..
+            }) => Err(Box::new(Rejection::new(program, errno, log, cause)).into()),
             Err(error) => Err(error.into()),
         }
     }
 
     /// The loaded BTF of each module that the program refers to.
     fn module_btf(&self, program: &ImageProgram) -> Result<Vec<(String, BtfFd)>> {
-        let mut wanted: Vec<&str> =
-            program.module_references.iter().map(|reference| reference.module.as_str()).collect();
-        wanted.extend(program.attach_btf.as_ref().and_then(|target| target.module.as_deref()));
+        let mut wanted: Vec<&str> = program
+            .module_references
+            .iter()
+            .map(|reference| reference.module.as_str())
+            .collect();
+        wanted.extend(
+            program
+                .attach_btf
+                .as_ref()
+                .and_then(|target| target.module.as_deref()),
+        );
         wanted.sort_unstable();
         wanted.dedup();
         let mut found = Vec::new();
         let mut id = skep_host::ObjectId::Btf(0);
         while found.len() < wanted.len() {
             let Some(next) = self.host.next_id(id)? else {
-                let missing = wanted.iter().find(|name| !found.iter().any(|(f, _)| f == *name));
+                let missing = wanted
+                    .iter()
+                    .find(|name| !found.iter().any(|(f, _)| f == *name));
                 return Err(skep_host::Error::command(
                     Command::BtfGetFdById,
                     format!("the BTF of module `{}`", missing.unwrap_or(&"")),
@@ -292,7 +378,9 @@ impl Loader<'_> {
                 .into());
             };
             id = next;
-            let skep_host::ObjectId::Btf(number) = next else { break };
+            let skep_host::ObjectId::Btf(number) = next else {
+                break;
+            };
             if let Some(btf) = self.host.btf_by_id(number)? {
                 let info = self.host.btf_info(&btf)?;
                 if info.kernel && wanted.contains(&info.name.as_str()) {

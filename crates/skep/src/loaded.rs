@@ -22,7 +22,12 @@ impl Loaded {
         maps: Vec<Arc<Map>>,
         programs: BTreeMap<String, Arc<Program>>,
     ) -> Self {
-        Self { host, image, maps, programs }
+        Self {
+            host,
+            image,
+            maps,
+            programs,
+        }
     }
 
     /// The host that holds it.
@@ -42,7 +47,11 @@ impl Loaded {
     pub fn map(&self, name: &str) -> Result<Arc<Map>> {
         match self.maps.iter().find(|map| map.name() == name) {
             Some(map) => Ok(Arc::clone(map)),
-            None => Err(Error::unknown("map", name, self.maps.iter().map(|map| map.name()))),
+            None => Err(Error::unknown(
+                "map",
+                name,
+                self.maps.iter().map(|map| map.name()),
+            )),
         }
     }
 
@@ -57,7 +66,11 @@ impl Loaded {
     /// There is none of that name, or it was not loaded.
     pub fn program(&self, name: &str) -> Result<&Arc<Program>> {
         self.programs.get(name).ok_or_else(|| {
-            Error::unknown("loaded program", name, self.programs.keys().map(String::as_str))
+            Error::unknown(
+                "loaded program",
+                name,
+                self.programs.keys().map(String::as_str),
+            )
         })
     }
 
@@ -72,7 +85,10 @@ impl Loaded {
     /// `variable` is not of this object, or the host refused.
     pub fn global(&self, variable: &skep_object::Variable) -> Result<Vec<u8>> {
         let map = self.maps.get(variable.map.as_usize());
-        let value = map.map(|map| map.lookup(&0_u32.to_ne_bytes())).transpose()?.flatten();
+        let value = map
+            .map(|map| map.lookup(&0_u32.to_ne_bytes()))
+            .transpose()?
+            .flatten();
         let start = variable.offset as usize;
         value
             .as_deref()
@@ -103,7 +119,10 @@ impl Loaded {
         self.programs
             .values()
             .filter(|program| {
-                !matches!(program.section().kind(), AttachKind::Manual | AttachKind::Syscall)
+                !matches!(
+                    program.section().kind(),
+                    AttachKind::Manual | AttachKind::Syscall
+                )
             })
             .map(|program| program.attach_with(options))
             .collect()
@@ -114,7 +133,10 @@ impl fmt::Debug for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Loaded")
             .field("programs", &self.programs.keys())
-            .field("maps", &self.maps.iter().map(|map| map.name()).collect::<Vec<_>>())
+            .field(
+                "maps",
+                &self.maps.iter().map(|map| map.name()).collect::<Vec<_>>(),
+            )
             .finish_non_exhaustive()
     }
 }

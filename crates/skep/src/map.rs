@@ -47,7 +47,10 @@ pub struct MapTypes {
 
 impl fmt::Debug for MapTypes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MapTypes").field("key", &self.key).field("value", &self.value).finish()
+        f.debug_struct("MapTypes")
+            .field("key", &self.key)
+            .field("value", &self.value)
+            .finish()
     }
 }
 
@@ -78,7 +81,10 @@ impl Map {
     pub fn open_pinned(host: Arc<dyn Host>, path: &Path) -> Result<Self> {
         match host.obj_get(path, 0)? {
             skep_host::Pinned::Map(fd) => Self::from_fd(host, fd),
-            _ => Err(Error::Pin { path: path.into(), reason: "it is not a map".into() }),
+            _ => Err(Error::Pin {
+                path: path.into(),
+                reason: "it is not a map".into(),
+            }),
         }
     }
 
@@ -88,8 +94,18 @@ impl Map {
         info: MapInfo,
         types: Option<MapTypes>,
     ) -> Result<Self> {
-        let cpus = if is_per_cpu(&info) { host.possible_cpus()? } else { 1 };
-        Ok(Self { host, fd, info, types, cpus })
+        let cpus = if is_per_cpu(&info) {
+            host.possible_cpus()?
+        } else {
+            1
+        };
+        Ok(Self {
+            host,
+            fd,
+            info,
+            types,
+            cpus,
+        })
     }
 
     /// Its full name, as the source spells it.
@@ -181,7 +197,9 @@ impl Map {
     pub fn update(&self, key: &[u8], value: &[u8], update: Update) -> Result<()> {
         self.check("key", key.len(), self.key_size())?;
         self.check("value", value.len(), self.entry_size())?;
-        Ok(self.host.map_update_elem(&self.fd, key, value, update.flags())?)
+        Ok(self
+            .host
+            .map_update_elem(&self.fd, key, value, update.flags())?)
     }
 
     /// Deletes an entry; `false` when it was not there.
@@ -199,7 +217,9 @@ impl Map {
     /// The map is of another type.
     pub fn pop(&self) -> Result<Option<Vec<u8>>> {
         let mut value = vec![0; self.entry_size()];
-        let found = self.host.map_lookup_and_delete_elem(&self.fd, &[], &mut value, 0)?;
+        let found = self
+            .host
+            .map_lookup_and_delete_elem(&self.fd, &[], &mut value, 0)?;
         Ok(found.then_some(value))
     }
 
@@ -208,12 +228,20 @@ impl Map {
     /// program refills the map.
     pub fn entries(&self) -> Entries<'_> {
         let budget = u64::from(self.max_entries()).saturating_mul(2).max(1);
-        Entries { map: self, key: None, budget, keys_only: false }
+        Entries {
+            map: self,
+            key: None,
+            budget,
+            keys_only: false,
+        }
     }
 
     /// All keys: see [`entries`](Self::entries).
     pub fn keys(&self) -> impl Iterator<Item = Result<Vec<u8>>> {
-        let entries = Entries { keys_only: true, ..self.entries() };
+        let entries = Entries {
+            keys_only: true,
+            ..self.entries()
+        };
         entries.map(|entry| entry.map(|(key, _)| key))
     }
 
@@ -235,11 +263,17 @@ impl Map {
         V: IntoBytes + FromBytes + Immutable,
     {
         if is_per_cpu(&self.info) {
-            return Err(Error::map(self, "it has a value for each CPU: use `per_cpu`"));
+            return Err(Error::map(
+                self,
+                "it has a value for each CPU: use `per_cpu`",
+            ));
         }
         self.check("key", size_of::<K>(), self.key_size())?;
         self.check("value", size_of::<V>(), self.value_size())?;
-        Ok(TypedMap { map: self, types: PhantomData })
+        Ok(TypedMap {
+            map: self,
+            types: PhantomData,
+        })
     }
 
     /// A typed view of a per-CPU map.
@@ -252,33 +286,56 @@ impl Map {
         V: IntoBytes + FromBytes + Immutable,
     {
         if !is_per_cpu(&self.info) {
-            return Err(Error::map(self, "it has one value for all CPUs: use `typed`"));
+            return Err(Error::map(
+                self,
+                "it has one value for all CPUs: use `typed`",
+            ));
         }
         self.check("key", size_of::<K>(), self.key_size())?;
         self.check("value", size_of::<V>(), self.value_size())?;
-        Ok(PerCpuMap { map: self, types: PhantomData })
+        Ok(PerCpuMap {
+            map: self,
+            types: PhantomData,
+        })
     }
 
     /// Each CPU's value of an entry as [`lookup`](Self::lookup) gives it.
     pub fn split_per_cpu<'v>(&self, entry: &'v [u8]) -> impl Iterator<Item = &'v [u8]> {
         let size = self.value_size();
-        let stride = if is_per_cpu(&self.info) { size.next_multiple_of(8) } else { size };
-        entry.chunks_exact(stride.max(1)).map(move |value| &value[..size])
+        let stride = if is_per_cpu(&self.info) {
+            size.next_multiple_of(8)
+        } else {
+            size
+        };
+        entry
+            .chunks_exact(stride.max(1))
+            .map(move |value| &value[..size])
     }
 
     pub(crate) fn expect_type(&self, wanted: &[MapType]) -> Result<()> {
-        if self.map_type().is_some_and(|map_type| wanted.contains(&map_type)) {
+        if self
+            .map_type()
+            .is_some_and(|map_type| wanted.contains(&map_type))
+        {
             return Ok(());
         }
-        let is = self.map_type().map_or_else(|| "of an unknown type".into(), |t| t.to_string());
-        Err(Error::map(self, &format!("it is a map of type {is}, not {}", wanted[0])))
+        let is = self
+            .map_type()
+            .map_or_else(|| "of an unknown type".into(), |t| t.to_string());
+        Err(Error::map(
+            self,
+            &format!("it is a map of type {is}, not {}", wanted[0]),
+        ))
     }
 
     fn check(&self, what: &str, given: usize, wanted: usize) -> Result<()> {
         if given == wanted {
             return Ok(());
         }
-        Err(Error::map(self, &format!("the {what} is {given} bytes, and the map's is {wanted}")))
+        Err(Error::map(
+            self,
+            &format!("the {what} is {given} bytes, and the map's is {wanted}"),
+        ))
     }
 }
 
@@ -296,7 +353,9 @@ fn is_per_cpu(info: &MapInfo) -> bool {
 
 impl fmt::Debug for Map {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Map").field("info", &self.info).finish_non_exhaustive()
+        f.debug_struct("Map")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
     }
 }
 
@@ -316,7 +375,11 @@ impl Iterator for Entries<'_> {
         loop {
             self.budget = self.budget.checked_sub(1)?;
             let mut next = vec![0; self.map.key_size()];
-            match self.map.host.map_get_next_key(&self.map.fd, self.key.as_deref(), &mut next) {
+            match self
+                .map
+                .host
+                .map_get_next_key(&self.map.fd, self.key.as_deref(), &mut next)
+            {
                 Ok(true) => {}
                 Ok(false) => {
                     self.budget = 0;
@@ -407,8 +470,14 @@ where
     /// # Errors
     /// The host refused.
     pub fn get(&self, key: &K) -> Result<Option<Vec<V>>> {
-        let Some(entry) = self.map.lookup(key.as_bytes())? else { return Ok(None) };
-        self.map.split_per_cpu(&entry).map(|value| read(self.map, value)).collect::<Result<_>>().map(Some)
+        let Some(entry) = self.map.lookup(key.as_bytes())? else {
+            return Ok(None);
+        };
+        self.map
+            .split_per_cpu(&entry)
+            .map(|value| read(self.map, value))
+            .collect::<Result<_>>()
+            .map(Some)
     }
 
     /// Sets the values of `key`, one a possible CPU.
@@ -428,13 +497,17 @@ where
     pub fn iter(&self) -> impl Iterator<Item = Result<(K, Vec<V>)>> {
         self.map.entries().map(|entry| {
             let (key, value) = entry?;
-            let values =
-                self.map.split_per_cpu(&value).map(|v| read(self.map, v)).collect::<Result<_>>()?;
+            let values = self
+                .map
+                .split_per_cpu(&value)
+                .map(|v| read(self.map, v))
+                .collect::<Result<_>>()?;
             Ok((read(self.map, &key)?, values))
         })
     }
 }
 
 fn read<T: FromBytes>(map: &Map, bytes: &[u8]) -> Result<T> {
-    T::read_from_bytes(bytes).map_err(|_| Error::map(map, "an entry has another size than its type"))
+    T::read_from_bytes(bytes)
+        .map_err(|_| Error::map(map, "an entry has another size than its type"))
 }

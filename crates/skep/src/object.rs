@@ -6,7 +6,7 @@ use std::path::Path;
 use skep_object::{AttachKind, ExternKind, LinkOptions, MapOptions, ProgramOptions, Variable};
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::{Error, Host, Loaded, LoadOptions, Result, host::Needs, value};
+use crate::{Error, Host, LoadOptions, Loaded, Result, host::Needs, value};
 
 /// A BPF object, opened, and the choices made for it.
 ///
@@ -41,12 +41,17 @@ impl Object {
     /// # Errors
     /// The bytes are malformed; the error says where.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self> {
-        Ok(Self::from_spec(skep_object::Object::parse_named(bytes, name)?))
+        Ok(Self::from_spec(skep_object::Object::parse_named(
+            bytes, name,
+        )?))
     }
 
     /// The same from what was parsed before.
     pub fn from_spec(spec: skep_object::Object) -> Self {
-        Self { spec, options: LinkOptions::new() }
+        Self {
+            spec,
+            options: LinkOptions::new(),
+        }
     }
 
     /// What the object says, as data.
@@ -59,7 +64,12 @@ impl Object {
     /// # Errors
     /// There is none of that name.
     pub fn program(&mut self, name: &str) -> Result<&mut ProgramOptions> {
-        let known = || self.spec.programs().iter().map(|program| program.name.as_str());
+        let known = || {
+            self.spec
+                .programs()
+                .iter()
+                .map(|program| program.name.as_str())
+        };
         if known().any(|program| program == name) {
             return Ok(self.options.program(name));
         }
@@ -95,10 +105,22 @@ impl Object {
     /// # Errors
     /// There is none of that name.
     pub fn global(&mut self, name: &str) -> Result<Global<'_>> {
-        match self.spec.variables().iter().position(|variable| variable.name == name) {
-            Some(index) => Ok(Global { object: self, index }),
+        match self
+            .spec
+            .variables()
+            .iter()
+            .position(|variable| variable.name == name)
+        {
+            Some(index) => Ok(Global {
+                object: self,
+                index,
+            }),
             None => {
-                let known = self.spec.variables().iter().map(|variable| variable.name.as_str());
+                let known = self
+                    .spec
+                    .variables()
+                    .iter()
+                    .map(|variable| variable.name.as_str());
                 Err(Error::unknown("global variable", name, known))
             }
         }
@@ -128,11 +150,17 @@ impl Object {
     /// A relocation finds nothing, or a choice does not fit the object.
     pub fn link(&self, host: &Host) -> Result<skep_object::Image> {
         let needs = self.needs();
-        let with_modules = Needs { modules: true, ..needs.clone() };
+        let with_modules = Needs {
+            modules: true,
+            ..needs.clone()
+        };
         let linked = self.spec.link(&self.options, &host.target(needs.clone())?);
-        let complete = linked
-            .as_ref()
-            .is_ok_and(|image| image.programs.iter().all(|program| program.poisoned.is_empty()));
+        let complete = linked.as_ref().is_ok_and(|image| {
+            image
+                .programs
+                .iter()
+                .all(|program| program.poisoned.is_empty())
+        });
         // What the kernel proper lacks may be in a module: those are read only now.
         if complete || !needs.kernel_btf || host.boundary().btf_modules()?.is_empty() {
             return Ok(linked?);
@@ -157,15 +185,27 @@ impl Object {
             )
         };
         let kernel_btf = spec.programs().iter().any(by_btf)
-            || spec.functions().iter().any(|function| !function.core_relocations.is_empty())
-            || spec.externs().iter().any(|symbol| symbol.kind != ExternKind::Kconfig);
+            || spec
+                .functions()
+                .iter()
+                .any(|function| !function.core_relocations.is_empty())
+            || spec
+                .externs()
+                .iter()
+                .any(|symbol| symbol.kind != ExternKind::Kconfig);
         let config = spec
             .externs()
             .iter()
-            .filter(|symbol| symbol.kind == ExternKind::Kconfig && symbol.name.starts_with("CONFIG_"))
+            .filter(|symbol| {
+                symbol.kind == ExternKind::Kconfig && symbol.name.starts_with("CONFIG_")
+            })
             .map(|symbol| symbol.name.clone())
             .collect();
-        Needs { kernel_btf, modules: false, config }
+        Needs {
+            kernel_btf,
+            modules: false,
+            config,
+        }
     }
 }
 
@@ -199,7 +239,11 @@ impl Global<'_> {
         if bytes.len() != variable.size as usize {
             return Err(Error::Variable {
                 variable: variable.name.clone(),
-                reason: format!("the value is {} bytes, and it is {}", bytes.len(), variable.size),
+                reason: format!(
+                    "the value is {} bytes, and it is {}",
+                    bytes.len(),
+                    variable.size
+                ),
             });
         }
         let name = variable.name.clone();
@@ -214,10 +258,15 @@ impl Global<'_> {
     /// The object has no BTF for it, or the text does not fit the type.
     pub fn set_text(self, text: &str) -> Result<()> {
         let variable = self.variable();
-        let fault = |reason: String| Error::Variable { variable: variable.name.clone(), reason };
+        let fault = |reason: String| Error::Variable {
+            variable: variable.name.clone(),
+            reason,
+        };
         let btf = self.object.spec.btf();
         let (Some(type_id), Some(btf)) = (variable.type_id, btf) else {
-            return Err(fault("the object has no type for it; compile it with -g".into()));
+            return Err(fault(
+                "the object has no type for it; compile it with -g".into(),
+            ));
         };
         let bytes = value::parse(btf, type_id, text).map_err(fault)?;
         self.set_bytes(&bytes)

@@ -42,7 +42,10 @@ pub struct PerfOptions {
 impl Default for PerfOptions {
     /// 64 pages (256 KiB) a CPU, woken by every record.
     fn default() -> Self {
-        Self { pages: 64, wakeup: 1 }
+        Self {
+            pages: 64,
+            wakeup: 1,
+        }
     }
 }
 
@@ -86,7 +89,9 @@ impl<T> PerfBuffer<T> {
             if cpu >= map.max_entries() {
                 return Err(Error::map(
                     &map,
-                    &format!("it has no entry for CPU {cpu}: raise its max_entries, or leave it out"),
+                    &format!(
+                        "it has no entry for CPU {cpu}: raise its max_entries, or leave it out"
+                    ),
                 ));
             }
             let output = host.perf_output(cpu, options.pages, options.wakeup)?;
@@ -99,9 +104,23 @@ impl<T> PerfBuffer<T> {
             )?;
             let data = host.page_size();
             let size = (options.pages * data) as u64;
-            cpus.push(Ring { cpu, output, data, size, wrapped: Vec::new() });
+            cpus.push(Ring {
+                cpu,
+                output,
+                data,
+                size,
+                wrapped: Vec::new(),
+            });
         }
-        Ok(Self { map, cpus, poller, ready: Vec::new(), turn: 0, lost: 0, record: PhantomData })
+        Ok(Self {
+            map,
+            cpus,
+            poller,
+            ready: Vec::new(),
+            turn: 0,
+            lost: 0,
+            record: PhantomData,
+        })
     }
 
     /// The records that one CPU has now; empty when none has any. Never waits.
@@ -187,7 +206,8 @@ impl<T> PerfBuffer<T> {
             let again = memory.committed(ring.data..ring.data + (available - until_end));
             ring.wrapped.extend_from_slice(&straight[whole..]);
             let missing_header = HEADER.saturating_sub(ring.wrapped.len());
-            ring.wrapped.extend_from_slice(&again[..missing_header.min(again.len())]);
+            ring.wrapped
+                .extend_from_slice(&again[..missing_header.min(again.len())]);
             let length = ring.wrapped.get(6..8).map_or(0, |size| {
                 usize::from(u16::from_ne_bytes([size[0], size[1]]))
             });
@@ -216,7 +236,9 @@ impl<T> PerfBuffer<T> {
 }
 
 fn straight_of(ring: &Ring, start: usize, length: usize) -> &[u8] {
-    ring.output.memory.committed(ring.data + start..ring.data + start + length)
+    ring.output
+        .memory
+        .committed(ring.data + start..ring.data + start + length)
 }
 
 /// The first record of `bytes`: its type, its body, and where the next one begins. `None` when
@@ -230,7 +252,9 @@ fn record(bytes: &[u8]) -> Option<(u32, &[u8], usize)> {
 
 /// `{ u64 id; u64 lost; }`
 fn lost_count(body: &[u8]) -> u64 {
-    body.get(8..16).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_ne_bytes)
+    body.get(8..16)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map_or(0, u64::from_ne_bytes)
 }
 
 /// `{ u32 size; u8 data[size]; }`
@@ -260,7 +284,13 @@ pub struct PerfBatch<'a, T> {
 
 impl<'a, T> PerfBatch<'a, T> {
     fn empty() -> Self {
-        Self { straight: &[], wrapped: &[], release: None, lost: 0, record: PhantomData }
+        Self {
+            straight: &[],
+            wrapped: &[],
+            release: None,
+            lost: 0,
+            record: PhantomData,
+        }
     }
 
     /// The CPU that they come from.
@@ -302,7 +332,8 @@ impl<'a, T> PerfBatch<'a, T> {
 impl<'a, T: FromBytes> PerfBatch<'a, T> {
     /// Each record as a value, without those too short for `T`.
     pub fn iter(&self) -> impl Iterator<Item = T> + use<'a, T> {
-        self.bytes().filter_map(|bytes| T::read_from_prefix(bytes).ok().map(|(value, _)| value))
+        self.bytes()
+            .filter_map(|bytes| T::read_from_prefix(bytes).ok().map(|(value, _)| value))
     }
 }
 

@@ -52,12 +52,14 @@ impl Rejection {
         let missing = last
             .and_then(|insn| program.poisoned_at(insn))
             .map(|poisoned| poisoned.description.clone());
-        let source = last.and_then(|insn| program.source_at(insn)).map(|line| SourcePlace {
-            file: line.file.to_owned(),
-            line: line.line,
-            column: line.column,
-            text: line.text.trim_end().to_owned(),
-        });
+        let source = last
+            .and_then(|insn| program.source_at(insn))
+            .map(|line| SourcePlace {
+                file: line.file.to_owned(),
+                line: line.line,
+                column: line.column,
+                text: line.text.trim_end().to_owned(),
+            });
         Self {
             program: program.name.clone(),
             errno,
@@ -77,15 +79,37 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let program = &self.program;
         match &self.missing {
-            Some(missing) => write!(f, "program `{program}` needs what this kernel lacks: {missing}")?,
+            Some(missing) => write!(
+                f,
+                "program `{program}` needs what this kernel lacks: {missing}"
+            )?,
             None if self.message.is_empty() => {
-                write!(f, "the verifier refused program `{program}`: {}", self.errno)?;
+                write!(
+                    f,
+                    "the verifier refused program `{program}`: {}",
+                    self.errno
+                )?;
             }
-            None => write!(f, "the verifier refused program `{program}`: {}", self.message)?,
+            None => write!(
+                f,
+                "the verifier refused program `{program}`: {}",
+                self.message
+            )?,
         }
-        let Some(source) = &self.source else { return Ok(()) };
-        let SourcePlace { file, line, column, text } = source;
-        write!(f, "\n  --> {file}:{line}:{column}\n   | {}", text.trim_start())
+        let Some(source) = &self.source else {
+            return Ok(());
+        };
+        let SourcePlace {
+            file,
+            line,
+            column,
+            text,
+        } = source;
+        write!(
+            f,
+            "\n  --> {file}:{line}:{column}\n   | {}",
+            text.trim_start()
+        )
     }
 }
 
@@ -96,7 +120,11 @@ fn last_instruction(log: &str) -> Option<InsnIndex> {
         let opcode = rest.get(..3)?;
         let is_opcode =
             opcode.ends_with(')') && opcode[..2].bytes().all(|byte| byte.is_ascii_hexdigit());
-        if is_opcode { number.trim().parse().ok().map(InsnIndex) } else { None }
+        if is_opcode {
+            number.trim().parse().ok().map(InsnIndex)
+        } else {
+            None
+        }
     })
 }
 

@@ -56,9 +56,12 @@ impl<T: Record + ?Sized> RingBuffer<T> {
         let page = host.page_size();
         let size = u64::from(map.max_entries());
         let too_big = || Error::map(&map, "the ring is larger than this machine's memory");
-        let data_len = usize::try_from(size).ok().and_then(|size| size.checked_mul(2));
-        let producer_len =
-            data_len.and_then(|len| len.checked_add(page)).ok_or_else(too_big)?;
+        let data_len = usize::try_from(size)
+            .ok()
+            .and_then(|size| size.checked_mul(2));
+        let producer_len = data_len
+            .and_then(|len| len.checked_add(page))
+            .ok_or_else(too_big)?;
         let consumer = host.map_memory(map.fd(), 0, page, Access::ReadWrite)?;
         let producer = host.map_memory(map.fd(), page as u64, producer_len, Access::Read)?;
         let mut poller = host.poller()?;
@@ -116,8 +119,16 @@ impl<T: Record + ?Sized> RingBuffer<T> {
 
     /// Bytes in the ring that are not read yet, records and headers.
     pub fn pending(&self) -> u64 {
-        let start = self.consumer.long_words().first().map_or(0, |w| w.load(Ordering::Relaxed));
-        let end = self.producer.long_words().first().map_or(0, |w| w.load(Ordering::Acquire));
+        let start = self
+            .consumer
+            .long_words()
+            .first()
+            .map_or(0, |w| w.load(Ordering::Relaxed));
+        let end = self
+            .producer
+            .long_words()
+            .first()
+            .map_or(0, |w| w.load(Ordering::Acquire));
         end.wrapping_sub(start)
     }
 
@@ -127,7 +138,12 @@ impl<T: Record + ?Sized> RingBuffer<T> {
         let end = self.producer.long_words()[0].load(Ordering::Acquire);
         let available = end.wrapping_sub(start);
         let words = &self.producer.words()[self.data / 4..];
-        let mut span = Span { start, bytes: 0, records: 0, short: 0 };
+        let mut span = Span {
+            start,
+            bytes: 0,
+            records: 0,
+            short: 0,
+        };
         if available > self.size {
             return Err(self.damaged(start));
         }
@@ -151,7 +167,10 @@ impl<T: Record + ?Sized> RingBuffer<T> {
     }
 
     fn damaged(&self, position: u64) -> Error {
-        Error::map(&self.map, &format!("a record's length is impossible at position {position:#x}"))
+        Error::map(
+            &self.map,
+            &format!("a record's length is impossible at position {position:#x}"),
+        )
     }
 
     fn lend(&mut self, span: Span) -> RingBatch<'_, T> {
@@ -169,7 +188,9 @@ impl<T: Record + ?Sized> RingBuffer<T> {
 
 impl<T: ?Sized> fmt::Debug for RingBuffer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RingBuffer").field("map", &self.map.name()).finish_non_exhaustive()
+        f.debug_struct("RingBuffer")
+            .field("map", &self.map.name())
+            .finish_non_exhaustive()
     }
 }
 
@@ -222,7 +243,10 @@ impl<'a, T: Record + ?Sized> RingBatch<'a, T> {
     /// The records, in the order they were reserved, without those that [`short`](Self::short)
     /// counts.
     pub fn iter(&self) -> RingIter<'a, T> {
-        RingIter { rest: self.bytes, record: PhantomData }
+        RingIter {
+            rest: self.bytes,
+            record: PhantomData,
+        }
     }
 }
 
@@ -248,7 +272,9 @@ impl<T: ?Sized> Drop for RingBatch<'_, T> {
 
 impl<T: ?Sized> fmt::Debug for RingBatch<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RingBatch").field("records", &self.records).finish_non_exhaustive()
+        f.debug_struct("RingBatch")
+            .field("records", &self.records)
+            .finish_non_exhaustive()
     }
 }
 
@@ -269,7 +295,8 @@ impl<'a, T: Record + ?Sized + 'a> Iterator for RingIter<'a, T> {
             let (record, rest) = self.rest.split_at_checked(stride(header) as usize)?;
             self.rest = rest;
             if header & DISCARD == 0 {
-                let bytes = record.get(HEADER as usize..HEADER as usize + length(header) as usize)?;
+                let bytes =
+                    record.get(HEADER as usize..HEADER as usize + length(header) as usize)?;
                 if let Some(value) = T::view(bytes) {
                     return Some(value);
                 }
@@ -280,6 +307,8 @@ impl<'a, T: Record + ?Sized + 'a> Iterator for RingIter<'a, T> {
 
 impl<T: ?Sized> fmt::Debug for RingIter<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RingIter").field("bytes", &self.rest.len()).finish()
+        f.debug_struct("RingIter")
+            .field("bytes", &self.rest.len())
+            .finish()
     }
 }

@@ -8,6 +8,9 @@ use std::borrow::Cow;
 /// assert_eq!(skep::text(b"cat\0\0\0"), "cat");
 /// ```
 pub fn text(bytes: &[u8]) -> Cow<'_, str> {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let end = bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end])
 }

@@ -4,7 +4,9 @@ use skep_btf::{Btf, Endianness, Kind, TypeId};
 
 /// Reads `text` as a value of the type; the error says what was expected.
 pub(crate) fn parse(btf: &Btf, type_id: TypeId, text: &str) -> Result<Vec<u8>, String> {
-    let resolved = btf.skip_modifiers(type_id).map_err(|error| error.to_string())?;
+    let resolved = btf
+        .skip_modifiers(type_id)
+        .map_err(|error| error.to_string())?;
     let little = btf.endianness() == Endianness::Little;
     match resolved.kind() {
         Kind::Int(int) if int.encoding.is_bool() => match text {
@@ -13,36 +15,54 @@ pub(crate) fn parse(btf: &Btf, type_id: TypeId, text: &str) -> Result<Vec<u8>, S
             _ => Err(format!("`{text}` is neither true nor false")),
         },
         Kind::Int(int) => {
-            let number = number(text).or_else(|| one_char(text, int.size)).ok_or_else(|| {
-                format!("`{text}` is not a number")
-            })?;
+            let number = number(text)
+                .or_else(|| one_char(text, int.size))
+                .ok_or_else(|| format!("`{text}` is not a number"))?;
             fitting(number, int.size, int.encoding.is_signed(), little)
         }
         Kind::Enum(values) | Kind::Enum64(values) => {
-            let named = values.values().into_iter().find(|value| value.name() == text);
+            let named = values
+                .values()
+                .into_iter()
+                .find(|value| value.name() == text);
             let number = named.map(|value| value.value).or_else(|| number(text));
             let Some(number) = number else {
-                let names: Vec<String> =
-                    values.values().into_iter().take(8).map(|v| format!("`{}`", v.name())).collect();
+                let names: Vec<String> = values
+                    .values()
+                    .into_iter()
+                    .take(8)
+                    .map(|v| format!("`{}`", v.name()))
+                    .collect();
                 return Err(format!("`{text}` is none of {}", names.join(", ")));
             };
             fitting(number, values.size, true, little)
                 .or_else(|_| fitting(number, values.size, false, little))
         }
         Kind::Float { size: 4 } => {
-            let value: f32 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+            let value: f32 = text
+                .parse()
+                .map_err(|_| format!("`{text}` is not a number"))?;
             Ok(ordered(value.to_le_bytes().to_vec(), little))
         }
         Kind::Float { size: 8 } => {
-            let value: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+            let value: f64 = text
+                .parse()
+                .map_err(|_| format!("`{text}` is not a number"))?;
             Ok(ordered(value.to_le_bytes().to_vec(), little))
         }
         Kind::Array(array) => {
             let size = btf.size_of(type_id).map_err(|error| error.to_string())? as usize;
-            match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+            match text
+                .strip_prefix('[')
+                .and_then(|text| text.strip_suffix(']'))
+            {
                 Some(list) => {
                     let mut bytes = Vec::with_capacity(size.min(1 << 16));
-                    for item in list.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+                    for item in list
+                        .split(',')
+                        .map(str::trim)
+                        .filter(|item| !item.is_empty())
+                    {
                         bytes.extend(parse(btf, array.element, item)?);
                     }
                     if bytes.len() > size {
@@ -102,7 +122,11 @@ fn fitting(number: i128, size: u32, signed: bool, little: bool) -> Result<Vec<u8
         return Err(format!("integers of {bits} bits can't be set"));
     }
     // -1 is how C spells the largest unsigned value: `uid_t` of nobody in particular.
-    let highest = if bits == 128 { i128::MAX } else { (1_i128 << bits) - 1 };
+    let highest = if bits == 128 {
+        i128::MAX
+    } else {
+        (1_i128 << bits) - 1
+    };
     let (low, high) = match signed {
         true => (-(highest / 2) - 1, highest / 2),
         false => (-1, highest),

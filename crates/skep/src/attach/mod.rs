@@ -9,7 +9,7 @@ mod uprobe;
 
 use std::{path::PathBuf, sync::Arc};
 
-use skep_host::{AttachPoint, TcxDirection, XdpMode};
+use skep_host::{AttachPoint, PerfScope, TcxDirection, XdpMode};
 use skep_object::AttachKind;
 
 use crate::{Error, Link, Program, Result};
@@ -23,9 +23,11 @@ pub struct AttachOptions {
     pub xdp_mode: XdpMode,
     /// The cgroup of cgroup programs; without it, the root of the cgroup v2 tree.
     pub cgroup: Option<PathBuf>,
-    /// The only process that uprobes and perf events fire in.
+    /// The only process that uprobes fire in; also where their libraries are looked for.
     pub pid: Option<u32>,
-    /// Samples a second of perf events whose section says none; without it, 99.
+    /// Where perf events count; without it, on every running CPU.
+    pub perf_scope: Option<PerfScope>,
+    /// Samples a second of perf events; without it, 99.
     pub frequency: Option<u64>,
     /// The socket of socket filters.
     pub socket: Option<i32>,
@@ -88,7 +90,10 @@ impl Program {
     fn attach_to_each(self: &Arc<Self>, points: &[AttachPoint<'_>]) -> Result<Link> {
         let attachments = points
             .iter()
-            .map(|point| self.host().attach(self.name(), self.fd(), self.program_type(), point))
+            .map(|point| {
+                self.host()
+                    .attach(self.name(), self.fd(), self.program_type(), point)
+            })
             .collect::<std::result::Result<Vec<_>, _>>()?;
         let place = points.first().map(ToString::to_string).unwrap_or_default();
         Ok(Link::new(Arc::clone(self), place, attachments))
@@ -105,7 +110,9 @@ impl Program {
     /// What follows the slash in the section's name, which must be there.
     fn needed_target(&self, example: &str) -> Result<&str> {
         self.target().ok_or_else(|| {
-            self.cannot_attach(&format!("its section must say what to attach to, as in `{example}`"))
+            self.cannot_attach(&format!(
+                "its section must say what to attach to, as in `{example}`"
+            ))
         })
     }
 }

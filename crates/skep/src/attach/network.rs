@@ -14,28 +14,43 @@ use crate::{Link, Program, Result};
 
 pub(super) fn xdp(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
     let ifindex = device(program, options)?;
-    program.attach_to(&AttachPoint::Xdp { ifindex, mode: options.xdp_mode })
+    program.attach_to(&AttachPoint::Xdp {
+        ifindex,
+        mode: options.xdp_mode,
+    })
 }
 
 pub(super) fn tcx(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
     let ifindex = device(program, options)?;
     let direction = direction(program)
         .ok_or_else(|| program.cannot_attach("its section says neither ingress nor egress"))?;
-    program.attach_to(&AttachPoint::Tcx { ifindex, direction, position: Position::Last })
+    program.attach_to(&AttachPoint::Tcx {
+        ifindex,
+        direction,
+        position: Position::Last,
+    })
 }
 
 pub(super) fn cgroup(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
     let attach_type = program.section().attach_type().ok_or_else(|| {
-        program.cannot_attach("its section does not say which hook; name it, as in `cgroup_skb/egress`")
+        program.cannot_attach(
+            "its section does not say which hook; name it, as in `cgroup_skb/egress`",
+        )
     })?;
     let path = match &options.cgroup {
         Some(path) => path.clone(),
         None => cgroup_root().ok_or_else(|| {
-            program.cannot_attach("no cgroup v2 tree is mounted: `mount -t cgroup2 none /sys/fs/cgroup`")
+            program.cannot_attach(
+                "no cgroup v2 tree is mounted: `mount -t cgroup2 none /sys/fs/cgroup`",
+            )
         })?,
     };
     let cgroup = program.host().cgroup_open(&path)?;
-    program.attach_to(&AttachPoint::Cgroup { cgroup: &cgroup, attach_type, mode: CgroupMode::Link })
+    program.attach_to(&AttachPoint::Cgroup {
+        cgroup: &cgroup,
+        attach_type,
+        mode: CgroupMode::Link,
+    })
 }
 
 pub(super) fn netns(program: &Arc<Program>) -> Result<Link> {
@@ -47,12 +62,16 @@ pub(super) fn netns(program: &Arc<Program>) -> Result<Link> {
     let file = fs::File::open(own).map_err(|error| {
         program.cannot_attach(&format!("cannot open {}: {error}", own.display()))
     })?;
-    program.attach_to(&AttachPoint::Netns { netns: file.as_raw_fd(), attach_type })
+    program.attach_to(&AttachPoint::Netns {
+        netns: file.as_raw_fd(),
+        attach_type,
+    })
 }
 
 pub(super) fn socket_filter(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
     let socket = options.socket.ok_or_else(|| {
-        program.cannot_attach("a socket filter needs the socket to filter (`AttachOptions::socket`)")
+        program
+            .cannot_attach("a socket filter needs the socket to filter (`AttachOptions::socket`)")
     })?;
     program.attach_to(&AttachPoint::SocketFilter { socket })
 }

@@ -26,14 +26,18 @@ pub(super) fn tracepoint(program: &Arc<Program>, options: &AttachOptions) -> Res
 /// `raw_tp/name`
 pub(super) fn raw_tracepoint(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
     let name = program.needed_target("raw_tp/sched_switch")?.to_owned();
-    program.attach_to(&AttachPoint::RawTracepoint { name, cookie: options.cookie })
+    program.attach_to(&AttachPoint::RawTracepoint {
+        name,
+        cookie: options.cookie,
+    })
 }
 
 /// `tp_btf/name`, `fentry/function` and their like: the load fixed the target already.
 pub(super) fn by_btf(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
-    let attach_type = program.section().attach_type().ok_or_else(|| {
-        program.cannot_attach("its section says no attach type")
-    })?;
+    let attach_type = program
+        .section()
+        .attach_type()
+        .ok_or_else(|| program.cannot_attach("its section says no attach type"))?;
     program.attach_to(&AttachPoint::Tracing {
         attach_type,
         target: program.section().to_string(),

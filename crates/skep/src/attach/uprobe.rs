@@ -14,7 +14,11 @@ pub(super) fn attach(
     options: &AttachOptions,
     at_return: bool,
 ) -> Result<Link> {
-    let example = if at_return { "uretprobe/libc:malloc" } else { "uprobe/libc:malloc" };
+    let example = if at_return {
+        "uretprobe/libc:malloc"
+    } else {
+        "uprobe/libc:malloc"
+    };
     let target = program.needed_target(example)?;
     let Some((binary, function)) = target.rsplit_once(':') else {
         return Err(program.cannot_attach(&format!(

@@ -1,0 +1,101 @@
+//! What the flags choose of an object before it is loaded: globals, sizes, programs.
+
+use anyhow::{Context as _, bail};
+use skep::Object;
+
+use super::args::RunArgs;
+
+/// Names under which programs keep the process they are limited to.
+const PID: &[&str] = &[
+    "target_pid",
+    "targ_pid",
+    "targ_tgid",
+    "target_tgid",
+    "filter_pid",
+    "my_pid",
+];
+const TID: &[&str] = &["target_tid", "targ_tid", "filter_tid"];
+const UID: &[&str] = &["target_uid", "targ_uid", "filter_uid"];
+
+/// Applies the flags to the object.
+pub(crate) fn apply(object: &mut Object, args: &RunArgs) -> anyhow::Result<()> {
+    let filters = [
+        (args.pid, PID, "-p", "process"),
+        (args.tid, TID, "-t", "thread"),
+        (args.uid, UID, "-u", "user"),
+    ];
+    for (value, names, flag, what) in filters {
+        let Some(value) = value else { continue };
+        let Some(name) = first_present(object, names) else {
+            // The kernel itself can limit uprobes and timers to a process, timers to a thread.
+            if flag != "-u" && limits_by_itself(object) {
+                continue;
+            }
+            bail!(
+                "{flag}: this program has no global to limit it to a {what}; it would be named {}",
+                names.join(", ")
+            );
+        };
+        object.global(name)?.set_text(&value.to_string())?;
+    }
+    for choice in &args.set {
+        let (name, value) = assignment(choice, "--set")?;
+        object.global(name)?.set_text(value)?;
+    }
+    for choice in &args.map_size {
+        let (name, value) = assignment(choice, "--map-size")?;
+        let entries = value
+            .parse()
+            .with_context(|| format!("--map-size {choice}: `{value}` is no number of entries"))?;
+        object.map(name)?.max_entries(entries);
+    }
+    if !args.only.is_empty() {
+        let names: Vec<&str> = args.only.iter().map(String::as_str).collect();
+        object.only_programs(&names)?;
+    }
+    Ok(())
+}
+
+/// There is a global that limits the object to a process.
+pub(crate) fn has_process_filter(object: &Object) -> bool {
+    first_present(object, PID).is_some()
+}
+
+/// Limits the object to the command's process; the global's name, or `None` if it has none.
+pub(crate) fn limit_to(object: &mut Object, pid: u32) -> anyhow::Result<Option<&'static str>> {
+    let Some(name) = first_present(object, PID) else {
+        return Ok(None);
+    };
+    object.global(name)?.set_text(&pid.to_string())?;
+    Ok(Some(name))
+}
+
+fn first_present(object: &Object, names: &[&'static str]) -> Option<&'static str> {
+    names
+        .iter()
+        .find(|name| {
+            object
+                .spec()
+                .variables()
+                .iter()
+                .any(|variable| variable.name == **name)
+        })
+        .copied()
+}
+
+/// The kernel can limit every program of the object to a process, with no global's help.
+fn limits_by_itself(object: &Object) -> bool {
+    use skep::spec::AttachKind::{PerfEvent, Uprobe, Uretprobe};
+    object
+        .spec()
+        .programs()
+        .iter()
+        .all(|program| matches!(program.section.kind(), Uprobe | Uretprobe | PerfEvent))
+}
+
+fn assignment<'a>(choice: &'a str, flag: &str) -> anyhow::Result<(&'a str, &'a str)> {
+    match choice.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.trim(), value)),
+        _ => bail!("{flag} {choice}: write it as NAME=VALUE"),
+    }
+}

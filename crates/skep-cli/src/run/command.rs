@@ -1,0 +1,112 @@
+//! The command behind `--`: started stopped, so that hooks are in place before its first
+//! instruction, and reaped when it ends.
+//!
+//! Skep starts itself under the hidden name [`HIDDEN`]; that process stops itself, and when it
+//! is woken becomes the command. Its id is the command's, so filters can be set before.
+
+use std::{
+    env,
+    ffi::OsString,
+    os::unix::process::CommandExt as _,
+    path::Path,
+    process::{Child, Command, ExitCode, ExitStatus},
+};
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
+
+/// The sub-command that waits and then becomes the command.
+pub(crate) const HIDDEN: &str = "__stopped";
+
+/// How shells say that a command was not found.
+const NOT_RUN: u8 = 127;
+
+/// A command that was started and may still be stopped.
+#[derive(Debug)]
+pub(crate) struct Started {
+    child: Child,
+    pid: Pid,
+    woken: bool,
+}
+
+impl Started {
+    /// Starts the command, stopped before its first instruction.
+    pub(crate) fn stopped(words: &[OsString]) -> anyhow::Result<Self> {
+        if !is_there(Path::new(&words[0])) {
+            bail!(
+                "cannot run `{}`: there is no such program",
+                words[0].display()
+            );
+        }
+        let skep = env::current_exe().context("cannot find this program's own file")?;
+        let child = Command::new(skep)
+            .arg(HIDDEN)
+            .args(words)
+            .spawn()
+            .with_context(|| format!("cannot start `{}`", words[0].display()))?;
+        let pid = Pid::from_child(&child);
+        let started = Self {
+            child,
+            pid,
+            woken: false,
+        };
+        match waitpid(Some(pid), WaitOptions::UNTRACED)? {
+            Some((_, status)) if status.stopped() => Ok(started),
+            _ => bail!(
+                "cannot start `{}`: it ended before it could be watched",
+                words[0].display()
+            ),
+        }
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lets it run.
+    pub(crate) fn wake(&mut self) -> anyhow::Result<()> {
+        kill_process(self.pid, Signal::CONT).context("cannot wake the command")?;
+        self.woken = true;
+        Ok(())
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+}
+
+impl Drop for Started {
+    /// A command that outlives the run goes on by itself; one that never ran is removed.
+    fn drop(&mut self) {
+        if !self.woken {
+            // Best effort: it may be gone already.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Bare names are looked for on `PATH`, as the shell does.
+fn is_there(program: &Path) -> bool {
+    if program.components().count() > 1 {
+        return program.exists();
+    }
+    let folders = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&folders).any(|folder| folder.join(program).is_file())
+}
+
+/// What the hidden sub-command does: stops, and becomes `words` when it is woken.
+pub(crate) fn become_command(mut words: impl Iterator<Item = OsString>) -> ExitCode {
+    let Some(program) = words.next() else {
+        return ExitCode::from(NOT_RUN);
+    };
+    if let Err(error) = kill_process(getpid(), Signal::STOP) {
+        eprintln!("error: cannot stop before the start of the command: {error}");
+        return ExitCode::from(NOT_RUN);
+    }
+    let error = Command::new(&program).args(words).exec();
+    eprintln!("error: cannot run `{}`: {error}", program.display());
+    ExitCode::from(NOT_RUN)
+}

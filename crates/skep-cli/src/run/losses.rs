@@ -1,0 +1,96 @@
+//! Nothing silent: what was lost on the way, counted by whoever lost it, and shown.
+
+use skep::{Link, Loaded, Object, boundary::LinkDetails};
+
+use super::events::Events;
+
+/// The global that `SKEP_LOST()` of `skep.h` counts in.
+const COUNTER: &str = "skep_lost";
+
+/// What was lost in a run.
+#[derive(Debug, Default)]
+pub(crate) struct Losses {
+    /// Counted by the program: a full ring or map.
+    program: u64,
+    /// Probes that the kernel left out.
+    missed: u64,
+    /// Runs left out, by programs' counters when the run began.
+    recursion: u64,
+}
+
+impl Losses {
+    /// Notes where the kernel's counters stand.
+    pub(crate) fn begin(loaded: &Loaded) -> Self {
+        Self {
+            recursion: recursion(loaded),
+            ..Self::default()
+        }
+    }
+
+    /// Asks the links, while they are there, for what they left out.
+    pub(crate) fn probes(&mut self, links: &[Link]) {
+        let infos = links.iter().filter_map(|link| link.info().ok()).flatten();
+        self.missed = infos
+            .map(|info| match info.details {
+                LinkDetails::PerfEvent { missed, .. } | LinkDetails::Multi { missed, .. } => missed,
+                _ => 0,
+            })
+            .sum();
+    }
+
+    /// Reads the final counts.
+    pub(crate) fn end(&mut self, object: &Object, loaded: &Loaded) -> anyhow::Result<()> {
+        self.recursion = recursion(loaded).saturating_sub(self.recursion);
+        let counters = object
+            .spec()
+            .variables()
+            .iter()
+            .filter(|v| v.name == COUNTER && v.size == 8);
+        for counter in counters {
+            let bytes = loaded.global(counter)?;
+            let count = bytes.try_into().map_or(0, u64::from_ne_bytes);
+            self.program = self.program.saturating_add(count);
+        }
+        Ok(())
+    }
+
+    /// The last line of a run, on stderr.
+    pub(crate) fn summary(&self, events: &Events) {
+        let lost = self.program.saturating_add(events.lost());
+        if events.any() || lost > 0 {
+            let count = events.count();
+            eprintln!(
+                "{count} event{}, {lost} lost",
+                if count == 1 { "" } else { "s" }
+            );
+        }
+        if lost > 0 {
+            eprintln!(
+                "lost: a ring or map was full; make it larger with --map-size, or filter more"
+            );
+        }
+        if self.missed > 0 {
+            eprintln!("{} probes missed: the kernel left them out", self.missed);
+        }
+        if self.recursion > 0 {
+            eprintln!(
+                "{} runs missed: the program was already running on that CPU",
+                self.recursion
+            );
+        }
+        if events.short() > 0 {
+            eprintln!(
+                "{} records were shorter than their type and are not shown",
+                events.short()
+            );
+        }
+    }
+}
+
+fn recursion(loaded: &Loaded) -> u64 {
+    loaded
+        .programs()
+        .filter_map(|program| program.info().ok())
+        .map(|info| info.recursion_misses)
+        .sum()
+}

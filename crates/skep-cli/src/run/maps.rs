@@ -1,0 +1,474 @@
+//! What is left in the maps when a run ends: histograms of those tagged so, tables of hashes.
+
+use std::sync::Arc;
+
+use skep::{
+    Loaded, Map, Object,
+    abi::MapType,
+    btf::{
+        Kind, TypeId,
+        value::{Layout, LayoutField},
+    },
+};
+
+use super::{
+    Format, Output, RunArgs,
+    cells::{self, Cell, Context, Meaning},
+    histogram,
+    json::{self, Json},
+    stacks::Stacks,
+    table::{self, Column},
+};
+
+/// What the object's tags say of a map.
+#[derive(Debug, Default)]
+struct Tags {
+    title: Option<String>,
+    histogram: Option<String>,
+    hidden: bool,
+}
+
+impl Tags {
+    fn of(object: &Object, map: &str) -> Self {
+        let mut tags = Self::default();
+        for tag in object.spec().decl_tags_of_map(map) {
+            let Some(tag) = tag.strip_prefix("skep:") else {
+                continue;
+            };
+            match tag.split_once('=').unwrap_or((tag, "")) {
+                ("title", title) => tags.title = Some(title.to_owned()),
+                ("histogram", unit) => tags.histogram = Some(unit.to_owned()),
+                ("hidden", _) => tags.hidden = true,
+                _ => {}
+            }
+        }
+        tags
+    }
+}
+
+/// One entry: key and value as bytes, per-CPU values added up.
+struct Entry {
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+/// The layouts of a map's key and value.
+struct Types {
+    key: Layout,
+    value: Layout,
+}
+
+/// Has the processes of user stacks noted while the program runs.
+pub(crate) fn watch_stacks(loaded: &Loaded, stacks: &mut Stacks) {
+    for map in loaded.maps().iter().filter(|map| is_hash(map)) {
+        let Some(types) = types_of(map) else { continue };
+        let has_user_stack = |layout: &Layout| {
+            layout
+                .fields()
+                .any(|field| Meaning::of(field.type_names()) == Meaning::UserStack)
+        };
+        if has_user_stack(&types.key) || has_user_stack(&types.value) {
+            if let Some(pid) = types.key.fields().find(is_process) {
+                stacks.watch(
+                    Arc::clone(map),
+                    usize::try_from(pid.bit_offset / 8).unwrap_or(0),
+                );
+            }
+        }
+    }
+}
+
+/// Prints every map that is for people: histograms, and hashes that are not hidden.
+pub(crate) fn print(
+    object: &Object,
+    loaded: &Loaded,
+    args: &RunArgs,
+    stacks: &mut Stacks,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    for map in loaded.maps() {
+        let tags = Tags::of(object, map.name());
+        if tags.hidden {
+            continue;
+        }
+        let Some(types) = types_of(map) else { continue };
+        if let Some(unit) = &tags.histogram {
+            print_histograms(map, &types, &tags, unit, output)?;
+        } else if is_hash(map) || (is_array(map) && tags.title.is_some()) {
+            print_table(map, &types, &tags, args.top, stacks, output)?;
+        }
+    }
+    Ok(())
+}
+
+fn types_of(map: &Map) -> Option<Types> {
+    let types = map.types()?;
+    if types.key == TypeId::VOID || types.value == TypeId::VOID {
+        return None;
+    }
+    Some(Types {
+        key: Layout::new(&types.btf, types.key).ok()?,
+        value: Layout::new(&types.btf, types.value).ok()?,
+    })
+}
+
+fn is_hash(map: &Map) -> bool {
+    use MapType::{Hash, LruHash, LruPercpuHash, PercpuHash};
+    matches!(
+        map.map_type(),
+        Some(Hash | LruHash | PercpuHash | LruPercpuHash)
+    )
+}
+
+fn is_array(map: &Map) -> bool {
+    matches!(map.map_type(), Some(MapType::Array | MapType::PercpuArray))
+        && !map.name().contains('.')
+}
+
+fn is_process(field: &LayoutField<'_>) -> bool {
+    field.size == 4
+        && (matches!(field.name, "pid" | "tgid") || Meaning::of(field.type_names()) == Meaning::Pid)
+}
+
+/// All entries, with the values of per-CPU maps added up member by member.
+fn entries(map: &Map, value: &Layout) -> anyhow::Result<Vec<Entry>> {
+    let mut found = Vec::new();
+    for entry in map.entries() {
+        let (key, bytes) = entry?;
+        let mut values = map.split_per_cpu(&bytes);
+        let mut sum = values.next().map(<[u8]>::to_vec).unwrap_or_default();
+        for other in values {
+            add(value, &mut sum, other);
+        }
+        found.push(Entry { key, value: sum });
+    }
+    Ok(found)
+}
+
+/// Adds the integers of `other` to those of `sum`; what is no integer stays the first CPU's that
+/// has any.
+fn add(layout: &Layout, sum: &mut [u8], other: &[u8]) {
+    if sum.iter().all(|byte| *byte == 0) {
+        sum.copy_from_slice(&other[..sum.len()]);
+        return;
+    }
+    let mut parts: Vec<(u64, u64)> = layout
+        .fields()
+        .filter(|field| field.is_scalar() && field.bitfield_bits == 0)
+        .map(|field| (field.bit_offset / 8, field.size))
+        .collect();
+    if layout.fields().len() == 0 {
+        parts.push((0, layout.size()));
+    }
+    for (start, size) in parts {
+        let range = start as usize..(start + size) as usize;
+        let (Some(to), Some(from)) = (sum.get_mut(range.clone()), other.get(range)) else {
+            continue;
+        };
+        if let (Some(a), Some(b)) = (integer(to), integer(from)) {
+            let bytes = a.wrapping_add(b).to_ne_bytes();
+            let low = if cfg!(target_endian = "little") {
+                0
+            } else {
+                8 - to.len()
+            };
+            to.copy_from_slice(&bytes[low..low + to.len()]);
+        }
+    }
+}
+
+/// The bytes as an unsigned integer, where they are one of 1, 2, 4 or 8.
+fn integer(bytes: &[u8]) -> Option<u64> {
+    Some(match bytes.len() {
+        1 => u64::from(bytes[0]),
+        2 => u64::from(u16::from_ne_bytes(bytes.try_into().ok()?)),
+        4 => u64::from(u32::from_ne_bytes(bytes.try_into().ok()?)),
+        8 => u64::from_ne_bytes(bytes.try_into().ok()?),
+        _ => return None,
+    })
+}
+
+fn print_histograms(
+    map: &Map,
+    types: &Types,
+    tags: &Tags,
+    unit: &str,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    let title = tags.title.as_deref().unwrap_or(map.name());
+    let mut found = entries(map, &types.value)?;
+    if types.value.fields().len() == 0 && slot_size(map).is_none() {
+        // One slot an entry: the map itself is the histogram.
+        found.sort_by_key(|entry| integer(&entry.key));
+        let slots: Vec<u64> = found
+            .iter()
+            .filter_map(|entry| integer(&entry.value))
+            .collect();
+        return one_histogram(map, title, unit, None, &slots, output);
+    }
+    let size = slot_size(map).unwrap_or(4);
+    for entry in &found {
+        let slots: Vec<u64> = entry.value.chunks_exact(size).filter_map(integer).collect();
+        if is_array(map) && slots.iter().all(|count| *count == 0) {
+            continue;
+        }
+        let key = if is_hash(map) || map.max_entries() > 1 {
+            let mut text = String::new();
+            match output.format {
+                Format::Table => {
+                    types
+                        .key
+                        .visit(&entry.key, &mut Cell::new(&mut text, Context::now()))?;
+                }
+                Format::Json => {
+                    types
+                        .key
+                        .visit(&entry.key, &mut Json::new(&mut text, Context::now()))?;
+                }
+            }
+            Some(text)
+        } else {
+            None
+        };
+        one_histogram(map, title, unit, key.as_deref(), &slots, output)?;
+    }
+    Ok(())
+}
+
+/// Bytes of a slot, where each value is an array of them or a structure of nothing else.
+fn slot_size(map: &Map) -> Option<usize> {
+    let types = map.types()?;
+    let mut value = types.btf.skip_modifiers(types.value).ok()?;
+    if let Kind::Struct(composite) = value.kind() {
+        let member = composite
+            .members()
+            .get(0)
+            .filter(|_| composite.members().len() == 1)?;
+        value = types.btf.skip_modifiers(member.type_id).ok()?;
+    }
+    match value.kind() {
+        Kind::Array(array) => usize::try_from(types.btf.size_of(array.element).ok()?).ok(),
+        _ => None,
+    }
+}
+
+fn one_histogram(
+    map: &Map,
+    title: &str,
+    unit: &str,
+    key: Option<&str>,
+    slots: &[u64],
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    let text = match output.format {
+        Format::Table => {
+            let title = key.map_or_else(|| title.to_owned(), |key| format!("{title} {key}"));
+            format!("{}\n", histogram::draw(&title, unit, slots))
+        }
+        Format::Json => {
+            let mut text = String::from("{\"map\":");
+            json::string(&mut text, map.name());
+            if let Some(key) = key {
+                text.push_str(&format!(",\"key\":{key}"));
+            }
+            text.push_str(",\"unit\":");
+            json::string(&mut text, unit);
+            let last = slots
+                .iter()
+                .rposition(|count| *count > 0)
+                .map_or(0, |last| last + 1);
+            let slots: Vec<String> = slots[..last].iter().map(u64::to_string).collect();
+            text.push_str(&format!(",\"histogram\":[{}]}}\n", slots.join(",")));
+            text
+        }
+    };
+    output.write(&text)
+}
+
+fn print_table(
+    map: &Map,
+    types: &Types,
+    tags: &Tags,
+    top: usize,
+    stacks: &mut Stacks,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    let mut found = entries(map, &types.value)?;
+    if is_array(map) {
+        found.retain(|entry| entry.value.iter().any(|byte| *byte != 0));
+    }
+    found.sort_by_cached_key(|entry| std::cmp::Reverse(weight(&types.value, &entry.value)));
+    match output.format {
+        Format::Json => found.iter().try_for_each(|entry| {
+            let row = json_row(map, types, entry, stacks)?;
+            output.write(&row)
+        }),
+        Format::Table => {
+            let title = tags.title.as_deref().unwrap_or(map.name());
+            let shown = if top == 0 {
+                found.len()
+            } else {
+                top.min(found.len())
+            };
+            if found.is_empty() {
+                return output.write(&format!("{title}: nothing\n\n"));
+            }
+            let entries = if found.len() == 1 { "entry" } else { "entries" };
+            output.write(&format!("{title}: {} {entries}\n", found.len()))?;
+            output.write(&table_text(types, &found[..shown], stacks)?)?;
+            if shown < found.len() {
+                let more = found.len() - shown;
+                output.write(&format!("… and {more} more; --top 0 shows all\n"))?;
+            }
+            output.write("\n")
+        }
+    }
+}
+
+/// What a table is sorted by: the value's first integer.
+fn weight(layout: &Layout, value: &[u8]) -> u64 {
+    let part = layout
+        .fields()
+        .find(|field| field.is_scalar())
+        .map(|field| {
+            let start = usize::try_from(field.bit_offset / 8).unwrap_or(usize::MAX);
+            start..start.saturating_add(usize::try_from(field.size).unwrap_or(0))
+        });
+    integer(
+        value
+            .get(part.unwrap_or(0..value.len()))
+            .unwrap_or_default(),
+    )
+    .unwrap_or(0)
+}
+
+fn table_text(types: &Types, found: &[Entry], stacks: &mut Stacks) -> anyhow::Result<String> {
+    let context = Context::now();
+    let mut columns: Vec<Column> = plain_columns(&types.key, "key");
+    columns.extend(plain_columns(&types.value, "value"));
+    let mut rows = Vec::new();
+    let mut traces = Vec::new();
+    for entry in found {
+        let mut row = plain_cells(&types.key, &entry.key, context)?;
+        row.extend(plain_cells(&types.value, &entry.value, context)?);
+        rows.push(row);
+        traces.push(frames(types, entry, stacks));
+    }
+    let text = table::whole(columns, &rows);
+    if traces.iter().all(Vec::is_empty) {
+        return Ok(text);
+    }
+    let mut lines = text.lines();
+    let mut out = format!("{}\n", lines.next().unwrap_or_default());
+    for (line, trace) in lines.zip(traces) {
+        out.push_str(line);
+        out.push('\n');
+        for frame in trace.iter().flat_map(|(_, frames)| frames) {
+            out.push_str(&format!("    {frame}\n"));
+        }
+    }
+    Ok(out)
+}
+
+fn plain_columns(layout: &Layout, head: &str) -> Vec<Column> {
+    if layout.fields().len() == 0 {
+        return vec![cells::single(layout, head)];
+    }
+    let plain = layout
+        .fields()
+        .filter(|field| !Meaning::of(field.type_names()).is_stack());
+    plain.map(|field| cells::column(&field)).collect()
+}
+
+fn plain_cells(layout: &Layout, bytes: &[u8], context: Context) -> anyhow::Result<Vec<String>> {
+    if layout.fields().len() == 0 {
+        let mut text = String::new();
+        layout.visit(bytes, &mut Cell::new(&mut text, context))?;
+        return Ok(vec![text]);
+    }
+    let mut row = Vec::new();
+    for (index, field) in layout.fields().enumerate() {
+        if Meaning::of(field.type_names()).is_stack() {
+            continue;
+        }
+        let mut text = String::new();
+        match cells::ipv6(&field, bytes) {
+            Some(address) => text = address.to_string(),
+            None => layout.visit_field(index, bytes, &mut Cell::new(&mut text, context))?,
+        }
+        row.push(text);
+    }
+    Ok(row)
+}
+
+/// The stacks that an entry's members name, kernel before user as calls lie.
+fn frames(types: &Types, entry: &Entry, stacks: &mut Stacks) -> Vec<(String, Vec<String>)> {
+    let pid = types.key.fields().find(is_process).and_then(|field| {
+        let start = usize::try_from(field.bit_offset / 8).ok()?;
+        entry
+            .key
+            .get(start..start + 4)?
+            .try_into()
+            .ok()
+            .map(u32::from_ne_bytes)
+    });
+    let mut found = Vec::new();
+    for (layout, bytes) in [(&types.key, &entry.key), (&types.value, &entry.value)] {
+        for field in layout.fields() {
+            let meaning = Meaning::of(field.type_names());
+            let start = usize::try_from(field.bit_offset / 8).unwrap_or(usize::MAX);
+            let id = bytes
+                .get(start..start.saturating_add(4))
+                .and_then(|bytes| bytes.try_into().ok())
+                .map(i32::from_ne_bytes);
+            let Some(id) = id.filter(|_| meaning.is_stack()) else {
+                continue;
+            };
+            let user = meaning == Meaning::UserStack;
+            let frames = match (user, pid) {
+                (true, None) => vec!["[user stack: the key has no pid to look it up by]".into()],
+                (true, pid) => stacks.frames(id, pid),
+                (false, _) => stacks.frames(id, None),
+            };
+            found.push((user, field.name.to_owned(), frames));
+        }
+    }
+    found.sort_by_key(|(user, ..)| *user);
+    found
+        .into_iter()
+        .map(|(_, name, frames)| (name, frames))
+        .collect()
+}
+
+fn json_row(
+    map: &Map,
+    types: &Types,
+    entry: &Entry,
+    stacks: &mut Stacks,
+) -> anyhow::Result<String> {
+    let context = Context::now();
+    let mut text = String::from("{\"map\":");
+    json::string(&mut text, map.name());
+    text.push_str(",\"key\":");
+    types
+        .key
+        .visit(&entry.key, &mut Json::new(&mut text, context))?;
+    text.push_str(",\"value\":");
+    types
+        .value
+        .visit(&entry.value, &mut Json::new(&mut text, context))?;
+    for (name, frames) in frames(types, entry, stacks) {
+        text.push(',');
+        json::string(&mut text, &name);
+        text.push_str(":[");
+        for (index, frame) in frames.iter().enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            json::string(&mut text, frame);
+        }
+        text.push(']');
+    }
+    text.push_str("}\n");
+    Ok(text)
+}

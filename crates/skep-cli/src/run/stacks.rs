@@ -1,0 +1,259 @@
+//! Stacks with names: addresses from the program's stack map, symbols by blazesym.
+//!
+//! User-space addresses are looked up by file and offset in it, from mappings that are noted
+//! while the processes live: at the end many of them are gone.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use blazesym::symbolize::{
+    Input, Symbolized, Symbolizer,
+    source::{Elf, Kernel, Source},
+};
+use skep::{Loaded, Map, abi::MapType, boundary::Errno};
+
+/// How often mappings of new processes are looked for: a process that lives shorter has no names.
+pub(crate) const EVERY: Duration = Duration::from_millis(20);
+
+/// A part of a process' memory that a file is mapped to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Mapping {
+    start: u64,
+    end: u64,
+    offset: u64,
+    file: PathBuf,
+}
+
+/// The keys of a map that hold a user stack, and where their process id lies.
+#[derive(Debug)]
+struct Watched {
+    map: Arc<Map>,
+    pid_at: usize,
+}
+
+/// Symbols of stacks and addresses.
+pub(crate) struct Stacks {
+    traces: Option<Arc<Map>>,
+    symbolizer: Symbolizer,
+    mappings: HashMap<u32, Vec<Mapping>>,
+    watched: Vec<Watched>,
+    looked: Option<Instant>,
+}
+
+impl Stacks {
+    /// Prepares for the maps of a program; nothing is read before it is needed.
+    pub(crate) fn new(loaded: &Loaded) -> Self {
+        let traces = loaded
+            .maps()
+            .iter()
+            .find(|map| map.map_type() == Some(MapType::StackTrace))
+            .map(Arc::clone);
+        Self {
+            traces,
+            symbolizer: Symbolizer::new(),
+            mappings: HashMap::new(),
+            watched: Vec::new(),
+            looked: None,
+        }
+    }
+
+    /// Notes the mappings of processes whose ids lie at `pid_at` in the keys of `map`.
+    pub(crate) fn watch(&mut self, map: Arc<Map>, pid_at: usize) {
+        self.watched.push(Watched { map, pid_at });
+    }
+
+    /// Some map has user stacks.
+    pub(crate) fn watching(&self) -> bool {
+        !self.watched.is_empty()
+    }
+
+    /// Notes the mappings of processes that have appeared in the watched maps. Called often;
+    /// does something seldom.
+    pub(crate) fn remember(&mut self) {
+        if self.watched.is_empty() || self.looked.is_some_and(|looked| looked.elapsed() < EVERY) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        let keys =
+            self.watched.iter().flat_map(|watched| {
+                let at = watched.pid_at;
+                watched.map.keys().flatten().filter_map(move |key| {
+                    key.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
+                })
+            });
+        let new: Vec<u32> = keys
+            .filter(|pid| !self.mappings.contains_key(pid))
+            .collect();
+        for pid in new {
+            if let Some(mappings) = read_mappings(pid) {
+                self.mappings.insert(pid, mappings);
+            }
+        }
+    }
+
+    /// The frames of a stack that `bpf_get_stackid` named, innermost first. `pid` is the process
+    /// of a user stack; without it, the stack is the kernel's.
+    pub(crate) fn frames(&mut self, id: i32, pid: Option<u32>) -> Vec<String> {
+        if id < 0 {
+            // No user stack (a kernel thread) is the common case and says nothing.
+            return match Errno(-id) {
+                Errno::EFAULT => Vec::new(),
+                Errno::EEXIST => {
+                    vec!["[lost: the stack map has another stack in its place]".into()]
+                }
+                Errno::ENOMEM => vec!["[lost: the stack map is full]".into()],
+                errno => vec![format!("[no stack: {errno}]")],
+            };
+        }
+        let Some(traces) = &self.traces else {
+            return vec![format!("[stack {id}: no stack map]")];
+        };
+        let value = match traces.lookup(&id.to_ne_bytes()) {
+            Ok(Some(value)) => value,
+            Ok(None) => return vec!["[lost: the stack was overwritten]".into()],
+            Err(error) => return vec![format!("[{error}]")],
+        };
+        let addresses: Vec<u64> = value
+            .chunks_exact(8)
+            .map(|bytes| u64::from_ne_bytes(bytes.try_into().unwrap_or_default()))
+            .take_while(|address| *address != 0)
+            .collect();
+        match pid {
+            Some(pid) => addresses
+                .iter()
+                .map(|address| self.user(pid, *address))
+                .collect(),
+            None => self.kernel(&addresses),
+        }
+    }
+
+    /// Names of kernel addresses.
+    pub(crate) fn kernel(&self, addresses: &[u64]) -> Vec<String> {
+        let source = Source::Kernel(Kernel::default());
+        match self
+            .symbolizer
+            .symbolize(&source, Input::AbsAddr(addresses))
+        {
+            Ok(symbols) => addresses
+                .iter()
+                .zip(symbols)
+                .map(|(at, symbol)| named(*at, &symbol))
+                .collect(),
+            Err(_) => addresses
+                .iter()
+                .map(|address| format!("{address:#x}"))
+                .collect(),
+        }
+    }
+
+    /// The name of an address of a process.
+    pub(crate) fn user(&mut self, pid: u32, address: u64) -> String {
+        let Some(mapping) = self.mapping(pid, address) else {
+            return format!("{address:#x}");
+        };
+        let offset = address - mapping.start + mapping.offset;
+        let mut elf = Elf::new(&mapping.file);
+        elf.debug_syms = false;
+        let symbol = self
+            .symbolizer
+            .symbolize_single(&Source::Elf(elf), Input::FileOffset(offset))
+            .unwrap_or(Symbolized::Unknown(
+                blazesym::symbolize::Reason::IgnoredError,
+            ));
+        match symbol {
+            Symbolized::Sym(_) => named(address, &symbol),
+            Symbolized::Unknown(_) => format!("{}+{offset:#x}", file_name(&mapping.file)),
+        }
+    }
+
+    fn mapping(&mut self, pid: u32, address: u64) -> Option<Mapping> {
+        let find = |mappings: &Vec<Mapping>| {
+            mappings
+                .iter()
+                .find(|map| (map.start..map.end).contains(&address))
+                .cloned()
+        };
+        if let Some(found) = self.mappings.get(&pid).and_then(find) {
+            return Some(found);
+        }
+        // New, or grown since it was noted.
+        let fresh = read_mappings(pid)?;
+        let found = find(&fresh);
+        self.mappings.insert(pid, fresh);
+        found
+    }
+}
+
+fn named(address: u64, symbol: &Symbolized<'_>) -> String {
+    match symbol {
+        Symbolized::Sym(symbol) => format!("{}+{:#x}", symbol.name, symbol.offset),
+        Symbolized::Unknown(_) => format!("{address:#x}"),
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map_or_else(|| "?".into(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The file mappings of a process, if it is there and has any.
+fn read_mappings(pid: u32) -> Option<Vec<Mapping>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    let mappings: Vec<Mapping> = text.lines().filter_map(parse_mapping).collect();
+    (!mappings.is_empty()).then_some(mappings)
+}
+
+/// `7f12…-7f13… r-xp 00028000 fe:00 1234   /lib/libc.so.6`
+fn parse_mapping(line: &str) -> Option<Mapping> {
+    let mut words = line.split_whitespace();
+    let (start, end) = words.next()?.split_once('-')?;
+    let offset = words.nth(1)?;
+    let file = line.find('/').map(|at| &line[at..])?;
+    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
+    Some(Mapping {
+        start: hex(start)?,
+        end: hex(end)?,
+        offset: hex(offset)?,
+        file: file.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mappings_of_files() {
+        let line = "7f00-7f80 r-xp 00028000 fe:00 1234                 /lib/a lib.so";
+        let wanted = Mapping {
+            start: 0x7f00,
+            end: 0x7f80,
+            offset: 0x28000,
+            file: "/lib/a lib.so".into(),
+        };
+        assert_eq!(parse_mapping(line), Some(wanted));
+        assert_eq!(
+            parse_mapping("7f00-7f80 rw-p 00000000 00:00 0   [heap]"),
+            None
+        );
+    }
+
+    #[test]
+    fn this_process_has_names() {
+        let mut stacks = Stacks {
+            traces: None,
+            symbolizer: Symbolizer::new(),
+            mappings: HashMap::new(),
+            watched: Vec::new(),
+            looked: None,
+        };
+        let address = std::process::exit as fn(i32) -> ! as usize as u64;
+        let name = stacks.user(std::process::id(), address);
+        assert!(name.contains("exit"), "{name}");
+    }
+}
