@@ -2,7 +2,9 @@
 
 use std::{
     cmp::Reverse,
-    env, fmt, fs,
+    env,
+    ffi::OsStr,
+    fmt, fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -149,7 +151,7 @@ impl Clang {
     }
 
     /// The first that will do; or, of the errors, the one of the newest.
-    fn best(candidates: Vec<PathBuf>, cache: &Cache) -> Result<Self> {
+    fn best(candidates: impl Iterator<Item = PathBuf>, cache: &Cache) -> Result<Self> {
         let mut worst: Option<Error> = None;
         for path in candidates {
             match Self::at(&path, cache) {
@@ -203,7 +205,7 @@ fn output(command: &mut Command) -> std::result::Result<String, String> {
 }
 
 /// A name without a slash is looked for on `PATH`; kept as it is if it isn't there.
-fn on_path(path: &std::ffi::OsStr, name: &Path) -> PathBuf {
+fn on_path(path: &OsStr, name: &Path) -> PathBuf {
     if name.components().count() > 1 {
         return name.to_owned();
     }
@@ -214,19 +216,22 @@ fn on_path(path: &std::ffi::OsStr, name: &Path) -> PathBuf {
         .unwrap_or_else(|| name.to_owned())
 }
 
-/// `clang`, then `clang-NN`, newest first.
-fn candidates(path: &std::ffi::OsStr) -> Vec<PathBuf> {
+/// `clang`, then `clang-NN`, newest first. Folders are only listed when plain `clang` won't do.
+fn candidates(path: &OsStr) -> impl Iterator<Item = PathBuf> {
+    let plain = env::split_paths(path).map(|folder| folder.join("clang"));
+    plain
+        .filter(|path| is_program(path))
+        .chain(std::iter::once_with(|| numbered(path)).flatten())
+}
+
+fn numbered(path: &OsStr) -> Vec<PathBuf> {
     let mut found: Vec<(u32, PathBuf)> = Vec::new();
     for folder in env::split_paths(path) {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            let major = match name.to_str() {
-                Some("clang") => Some(u32::MAX),
-                Some(name) => name
-                    .strip_prefix("clang-")
-                    .and_then(|rest| rest.parse().ok()),
-                None => None,
-            };
+            let major = name
+                .to_str()
+                .and_then(|name| name.strip_prefix("clang-")?.parse().ok());
             if let Some(major) = major
                 && is_program(&entry.path())
             {

@@ -210,7 +210,10 @@ bpf_tail_call_static(void *ctx, const void *map, const unsigned int slot)
 					sizeof(__skep_values)), \
 			   fmt, ##args)
 
-/* To the program's stdout (1) or stderr (2) stream. Kernel 6.17. */
+/*
+ * To the program's stdout (1) or stderr (2) stream, by a kernel function that
+ * vmlinux.h declares; from 6.17 on it had another name for some versions.
+ */
 #define bpf_stream_printk(stream_id, fmt, args...) \
 	__skep_with_values(bpf_stream_vprintk(stream_id, __skep_fmt, __skep_values, \
 					      sizeof(__skep_values)), \
