@@ -37,18 +37,26 @@ impl Output {
 
     /// Writes what is still in the buffer.
     pub(crate) fn finish(mut self) -> io::Result<()> {
-        self.out.flush()
+        self.flush()
     }
 }
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.out.write(bytes)
+        self.out.write(bytes).map_err(named)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        self.out.flush().map_err(named)
     }
+}
+
+/// The error with what it is about.
+fn named(error: io::Error) -> io::Error {
+    io::Error::new(
+        error.kind(),
+        format!("cannot write to standard output: {error}"),
+    )
 }
 
 struct Painted<T> {

@@ -111,3 +111,22 @@ fn names_do_not_steer_the_terminal() {
     let ran = run(folder.path(), ["disasm", "a\x1b[31mb.o"]).ended_with(1);
     assert!(ran.stderr.contains("a\\x1b[31mb.o"), "{}", ran.stderr);
 }
+
+#[test]
+fn output_that_can_not_be_written() {
+    let folder = folder();
+    let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else {
+        return super::skip("output_that_can_not_be_written", "no /dev/full");
+    };
+    let ended = super::skep(folder.path())
+        .arg("man")
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(
+        said.starts_with("error: cannot write to standard output: No space"),
+        "{said}"
+    );
+}
