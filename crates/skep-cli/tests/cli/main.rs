@@ -135,7 +135,8 @@ fn skip(test: &str, reason: &str) {
     eprintln!("{line}");
     if let Some(path) = std::env::var_os("SKEP_SKIP_LOG") {
         let log = fs::OpenOptions::new().create(true).append(true).open(path);
-        log.and_then(|mut log| writeln!(log, "{line}"))
+        // In one write: other tests append to it at the same time.
+        log.and_then(|mut log| log.write_all(format!("{line}\n").as_bytes()))
             .expect("SKEP_SKIP_LOG can be written");
     }
 }
