@@ -40,7 +40,7 @@ pub use errno::Errno;
 pub use error::{Cause, Error, Result};
 pub use host::{BtfBytes, Host, HostInfo, HostKind, LoadedProgram};
 pub use info::{BtfInfo, LinkDetails, LinkInfo, MapInfo, ObjectId, ProgramInfo, TaskAttachment};
-pub use memory::{Access, Memory, PerfOutput, Poller};
+pub use memory::{Access, LongWord, Memory, PerfOutput, Poller, Word};
 pub use request::{
     AttachTarget, BatchOutcome, BtfLoad, LinkCreate, LinkOptions, LinkTarget, LogLevel, MapBatch,
     MapBtf, MapCreate, ProgramAttach, ProgramBtf, ProgramLoad, ProgramQuery, QueryAnswer, TestRun,

@@ -1,12 +1,13 @@
 //! What reading needs: memory shared with a host, and waiting for it.
 //!
-//! Shared memory changes under its reader, so it is seen as atomics; bytes are lent out only
-//! for a range that the producer has finished and will not touch before the reader says so.
+//! Shared memory changes under its reader, so it is seen as atomics, which memory that is mapped
+//! for reading only lets one load; bytes are lent out only for a range that the producer has
+//! finished and will not touch before the reader says so.
 
 use std::{
     fmt,
     ops::Range,
-    sync::atomic::{AtomicU32, AtomicU64},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -21,13 +22,43 @@ pub enum Access {
     ReadWrite,
 }
 
+/// A 32-bit word of shared memory, to be loaded.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct Word(AtomicU32);
+
+impl Word {
+    /// Its value now, and with it all that its writer wrote before.
+    #[inline]
+    pub fn acquire(&self) -> u32 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// A 64-bit word of shared memory, to be loaded.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct LongWord(AtomicU64);
+
+impl LongWord {
+    /// Its value now, and with it all that its writer wrote before.
+    #[inline]
+    pub fn acquire(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// Memory that a host and this process both see; unmapped when dropped.
 pub trait Memory: Send + Sync + fmt::Debug {
     /// All of it, as 32-bit words.
-    fn words(&self) -> &[AtomicU32];
+    fn words(&self) -> &[Word];
 
     /// All of it, as 64-bit words.
-    fn long_words(&self) -> &[AtomicU64];
+    fn long_words(&self) -> &[LongWord];
+
+    /// All of it, as 64-bit words that can be stored to; `None` unless it was mapped with
+    /// [`Access::ReadWrite`].
+    fn writable(&self) -> Option<&[AtomicU64]>;
 
     /// The bytes of `range`, which the producer has published (by a position that the caller
     /// loaded with acquire ordering) and will not reuse before the caller's next position store.

@@ -5,10 +5,10 @@ use std::{
     ops::Range,
     os::fd::{AsRawFd, RawFd},
     ptr::NonNull,
-    sync::atomic::{AtomicU32, AtomicU64},
+    sync::atomic::AtomicU64,
 };
 
-use skep_host::{Access, Error, MapFd, Memory, Result};
+use skep_host::{Access, Error, LongWord, MapFd, Memory, Result, Word};
 
 use crate::{
     LinuxHost,
@@ -50,7 +50,10 @@ impl Drop for Mapping {
 
 /// Memory that the kernel writes to while we look at it.
 #[derive(Debug)]
-pub(crate) struct Shared(Mapping);
+pub(crate) struct Shared {
+    mapping: Mapping,
+    access: Access,
+}
 
 impl Shared {
     /// Maps `len` bytes of `fd` at `offset`.
@@ -59,42 +62,51 @@ impl Shared {
             Access::Read => libc::PROT_READ,
             Access::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
         };
-        Ok(Self(Mapping::new(
-            fd,
-            offset,
-            len,
-            protection,
-            libc::MAP_SHARED,
-        )?))
+        let mapping = Mapping::new(fd, offset, len, protection, libc::MAP_SHARED)?;
+        Ok(Self { mapping, access })
+    }
+}
+
+impl Shared {
+    fn start(&self) -> *const u8 {
+        self.mapping.start.as_ptr()
     }
 }
 
 impl Memory for Shared {
-    fn words(&self) -> &[AtomicU32] {
+    fn words(&self) -> &[Word] {
         // SAFETY: the mapping is page-aligned, `len` bytes long and lives as long as `self`;
-        // atomics may be changed by others, and any bytes are valid for them.
-        unsafe { std::slice::from_raw_parts(self.0.start.as_ptr().cast(), self.0.len / 4) }
+        // words are atomics, which may be changed by others, and any bytes are valid for them.
+        // They can only be loaded, which every mapping allows.
+        unsafe { std::slice::from_raw_parts(self.start().cast(), self.mapping.len / 4) }
     }
 
-    fn long_words(&self) -> &[AtomicU64] {
+    fn long_words(&self) -> &[LongWord] {
         // SAFETY: as in `words`.
-        unsafe { std::slice::from_raw_parts(self.0.start.as_ptr().cast(), self.0.len / 8) }
+        unsafe { std::slice::from_raw_parts(self.start().cast(), self.mapping.len / 8) }
+    }
+
+    fn writable(&self) -> Option<&[AtomicU64]> {
+        (self.access == Access::ReadWrite).then(|| {
+            // SAFETY: as in `words`, and the mapping was made for writing, too.
+            unsafe { std::slice::from_raw_parts(self.start().cast(), self.mapping.len / 8) }
+        })
     }
 
     fn committed(&self, range: Range<usize>) -> &[u8] {
         assert!(
-            range.start <= range.end && range.end <= self.0.len,
+            range.start <= range.end && range.end <= self.mapping.len,
             "{range:?} is not inside {} bytes of memory",
-            self.0.len
+            self.mapping.len
         );
         // SAFETY: the range was just held against the mapping, which lives as long as `self`. By
         // the trait's contract the producer has published these bytes and leaves them alone
         // until the caller's next position store.
-        unsafe { std::slice::from_raw_parts(self.0.start.as_ptr().add(range.start), range.len()) }
+        unsafe { std::slice::from_raw_parts(self.start().add(range.start), range.len()) }
     }
 
     fn len(&self) -> usize {
-        self.0.len
+        self.mapping.len
     }
 }
 

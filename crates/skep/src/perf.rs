@@ -169,8 +169,8 @@ impl<T> PerfBuffer<T> {
         for step in 0..self.cpus.len() {
             let index = (self.turn + step) % self.cpus.len();
             let words = self.cpus[index].output.memory.long_words();
-            let tail = words[TAIL].load(Ordering::Relaxed);
-            let head = words[HEAD].load(Ordering::Acquire);
+            let tail = words[TAIL].acquire();
+            let head = words[HEAD].acquire();
             if head != tail {
                 self.turn = (index + 1) % self.cpus.len();
                 return Some((index, tail, head));
@@ -342,7 +342,14 @@ impl<T> Drop for PerfBatch<'_, T> {
         if let Some((ring, tail)) = self.release {
             // Reads of the records must be over before their room is given back.
             fence(Ordering::SeqCst);
-            ring.output.memory.long_words()[TAIL].store(tail, Ordering::Release);
+            if let Some(position) = ring
+                .output
+                .memory
+                .writable()
+                .and_then(|words| words.get(TAIL))
+            {
+                position.store(tail, Ordering::Release);
+            }
         }
     }
 }

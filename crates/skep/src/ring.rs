@@ -8,7 +8,7 @@ use std::{
     marker::PhantomData,
     sync::{
         Arc,
-        atomic::{Ordering, fence},
+        atomic::{AtomicU64, Ordering, fence},
     },
     time::{Duration, Instant},
 };
@@ -119,23 +119,20 @@ impl<T: Record + ?Sized> RingBuffer<T> {
 
     /// Bytes in the ring that are not read yet, records and headers.
     pub fn pending(&self) -> u64 {
-        let start = self
-            .consumer
-            .long_words()
-            .first()
-            .map_or(0, |w| w.load(Ordering::Relaxed));
-        let end = self
-            .producer
-            .long_words()
-            .first()
-            .map_or(0, |w| w.load(Ordering::Acquire));
+        let start = self.position();
+        let end = self.producer.long_words()[0].acquire();
         end.wrapping_sub(start)
+    }
+
+    /// Where the consumer is: what the last batch stored.
+    fn position(&self) -> u64 {
+        self.consumer.long_words()[0].acquire()
     }
 
     /// Finds the run of finished records after the consumer's position.
     fn committed(&self) -> Result<Span> {
-        let start = self.consumer.long_words()[0].load(Ordering::Relaxed);
-        let end = self.producer.long_words()[0].load(Ordering::Acquire);
+        let start = self.position();
+        let end = self.producer.long_words()[0].acquire();
         let available = end.wrapping_sub(start);
         let words = &self.producer.words()[self.data / 4..];
         let mut span = Span {
@@ -149,7 +146,7 @@ impl<T: Record + ?Sized> RingBuffer<T> {
         }
         while span.bytes < available && span.bytes < BATCH {
             let place = (start + span.bytes) & (self.size - 1);
-            let header = words[place as usize / 4].load(Ordering::Acquire);
+            let header = words[place as usize / 4].acquire();
             if header & BUSY != 0 {
                 break;
             }
@@ -177,7 +174,7 @@ impl<T: Record + ?Sized> RingBuffer<T> {
         let from = self.data + (span.start & (self.size - 1)) as usize;
         RingBatch {
             bytes: self.producer.committed(from..from + span.bytes as usize),
-            consumer: &*self.consumer,
+            consumer: self.consumer.writable().unwrap_or_default(),
             next: span.start.wrapping_add(span.bytes),
             records: span.records,
             short: span.short,
@@ -214,7 +211,7 @@ fn stride(header: u32) -> u64 {
 /// Records lent from a ring. Dropping the batch gives their room back to the producer.
 pub struct RingBatch<'a, T: ?Sized> {
     bytes: &'a [u8],
-    consumer: &'a dyn Memory,
+    consumer: &'a [AtomicU64],
     next: u64,
     records: u32,
     short: u32,
@@ -261,8 +258,8 @@ impl<'a, T: Record + ?Sized + 'a> IntoIterator for &RingBatch<'a, T> {
 
 impl<T: ?Sized> Drop for RingBatch<'_, T> {
     fn drop(&mut self) {
-        if !self.bytes.is_empty() {
-            self.consumer.long_words()[0].store(self.next, Ordering::Release);
+        if let (false, Some(position)) = (self.bytes.is_empty(), self.consumer.first()) {
+            position.store(self.next, Ordering::Release);
             // The producer decides by this position whether to wake us: it must be seen before
             // we look at the producer's position again.
             fence(Ordering::SeqCst);

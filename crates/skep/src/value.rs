@@ -23,13 +23,11 @@ pub(crate) fn parse(btf: &Btf, type_id: TypeId, text: &str) -> Result<Vec<u8>, S
         Kind::Enum(values) | Kind::Enum64(values) => {
             let named = values
                 .values()
-                .into_iter()
                 .find(|value| value.name() == text);
             let number = named.map(|value| value.value).or_else(|| number(text));
             let Some(number) = number else {
                 let names: Vec<String> = values
                     .values()
-                    .into_iter()
                     .take(8)
                     .map(|v| format!("`{}`", v.name()))
                     .collect();

@@ -28,7 +28,7 @@ pub(crate) enum Xdp {
     Offload,
 }
 
-/// Loads a program, attaches it, and prints what it sends until Ctrl-C
+/// Load a program, attach it and print what it sends, until Ctrl-C
 ///
 /// Events of ring and perf buffers are printed as they come, by the type that the map names; at
 /// the end hash maps are printed as tables and arrays tagged as histograms as such. Losses are

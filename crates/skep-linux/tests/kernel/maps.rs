@@ -360,7 +360,10 @@ fn array_memory() -> Outcome {
     let map = host().map_create(&request)?;
     let page = host().page_size();
     let memory = host().map_memory(&map, 0, page, skep_host::Access::ReadWrite)?;
-    memory.long_words()[2].store(99, std::sync::atomic::Ordering::SeqCst);
+    memory
+        .writable()
+        .ok_or_else(|| Stop::Fail("not writable".into()))?[2]
+        .store(99, std::sync::atomic::Ordering::SeqCst);
     let mut value = [0; 8];
     host().map_lookup_elem(&map, &2u32.to_ne_bytes(), &mut value, 0)?;
     ensure(u64::from_ne_bytes(value) == 99, || format!("{value:?}"))?;

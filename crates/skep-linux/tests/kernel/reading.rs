@@ -69,16 +69,16 @@ fn ring_buffer() -> Outcome {
     // More rounds than the ring holds: it wraps.
     for _ in 0..1000 {
         ensure(run(&program)? == 0, || "the record was not taken".into())?;
-        let end = producer.long_words()[0].load(Ordering::Acquire);
+        let end = producer.long_words()[0].acquire();
         while position < end {
             let at = page + (position as usize & (page - 1));
-            let header = producer.words()[at / 4].load(Ordering::Acquire);
+            let header = producer.words()[at / 4].acquire();
             ensure(header == 8, || format!("header {header:#x}"))?;
             let bytes = producer.committed(at + 8..at + 16);
             ensure(bytes == 4711u64.to_ne_bytes(), || format!("{bytes:?}"))?;
             position += 16;
             seen += 1;
-            consumer.long_words()[0].store(position, Ordering::Release);
+            consumer.writable().unwrap_or_default()[0].store(position, Ordering::Release);
         }
     }
     ensure(seen == 1000, || format!("{seen} records"))
@@ -129,7 +129,7 @@ fn perf_buffer() -> Outcome {
             format!("{} bytes", output.memory.len())
         })?;
         // perf_event_mmap_page.data_head is the word at byte 1024, data_tail the one after it.
-        let head = output.memory.long_words()[128].load(Ordering::Acquire) as usize;
+        let head = output.memory.long_words()[128].acquire() as usize;
         let mut at = 0;
         while at < head {
             let bytes = output.memory.committed(page + at..page + at + 8);
@@ -144,7 +144,7 @@ fn perf_buffer() -> Outcome {
             at += size;
             records += 1;
         }
-        output.memory.long_words()[129].store(head as u64, Ordering::Release);
+        output.memory.writable().unwrap_or_default()[129].store(head as u64, Ordering::Release);
     }
     ensure(records == 10, || format!("{records} records"))
 }
