@@ -70,7 +70,9 @@ fn paragraph(error: &anyhow::Error, verbose: bool) -> String {
         line("fix:", &fix);
     }
     let log = known.and_then(skep::Error::log).or_else(|| host?.log());
-    if let Some(log) = log.filter(|log| !log.trim().is_empty()) {
+    // A relocation that found nothing says it all; the log only knows a call of no function.
+    let is_said = matches!(known, Some(skep::Error::Rejected(r)) if r.missing.is_some());
+    if let Some(log) = log.filter(|log| !log.trim().is_empty() && (verbose || !is_said)) {
         out.push_str(&excerpt(log, verbose));
     }
     out

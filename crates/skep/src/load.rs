@@ -156,7 +156,49 @@ impl Loader<'_> {
                 self.entries(map)?,
             )
         };
-        Ok(self.host.map_create(&request)?)
+        self.host
+            .map_create(&request)
+            .map_err(|error| self.explain(&request, map, error))
+    }
+
+    /// A refusal in the words of the rule that the map breaks, if it breaks one that is known.
+    fn explain(&self, request: &MapCreate<'_>, map: &ImageMap, error: skep_host::Error) -> Error {
+        if error.errno() != Some(Errno::EINVAL) {
+            return error.into();
+        }
+        let rules = request.map_type.rules();
+        let page = u32::try_from(self.host.page_size()).unwrap_or(u32::MAX);
+        let kind = request.map_type;
+        let reason = if !rules.key_size.allows(request.key_size) {
+            format!(
+                "a key of a {kind} map must be {} bytes, not {}",
+                rules.key_size, request.key_size
+            )
+        } else if !rules.value_size.allows(request.value_size) {
+            let size = request.value_size;
+            format!(
+                "a value of a {kind} map must be {} bytes, not {size}",
+                rules.value_size
+            )
+        } else if !rules.max_entries.allows(request.max_entries, page) {
+            let hint = "the object leaves it to its loader (`--map-size`, `Object::map`)";
+            let entries = request.max_entries;
+            let hint = if entries == 0 {
+                format!("; {hint}")
+            } else {
+                String::new()
+            };
+            format!(
+                "max_entries of a {kind} map must be {}, not {entries}{hint}",
+                rules.max_entries
+            )
+        } else {
+            return error.into();
+        };
+        Error::Map {
+            map: map.name.clone(),
+            reason,
+        }
     }
 
     /// What the object leaves to the machine: one entry a CPU, whole pages of a ring.

@@ -21,9 +21,7 @@ pub(crate) fn parse(btf: &Btf, type_id: TypeId, text: &str) -> Result<Vec<u8>, S
             fitting(number, int.size, int.encoding.is_signed(), little)
         }
         Kind::Enum(values) | Kind::Enum64(values) => {
-            let named = values
-                .values()
-                .find(|value| value.name() == text);
+            let named = values.values().find(|value| value.name() == text);
             let number = named.map(|value| value.value).or_else(|| number(text));
             let Some(number) = number else {
                 let names: Vec<String> = values

@@ -67,13 +67,14 @@ pub(crate) fn watch_stacks(loaded: &Loaded, stacks: &mut Stacks) {
                 .fields()
                 .any(|field| Meaning::of(field.type_names()) == Meaning::UserStack)
         };
-        if has_user_stack(&types.key) || has_user_stack(&types.value) {
-            if let Some(pid) = types.key.fields().find(is_process) {
-                stacks.watch(
-                    Arc::clone(map),
-                    usize::try_from(pid.bit_offset / 8).unwrap_or(0),
-                );
-            }
+        let pid = types.key.fields().find(is_process);
+        if let Some(pid) = pid
+            && (has_user_stack(&types.key) || has_user_stack(&types.value))
+        {
+            stacks.watch(
+                Arc::clone(map),
+                usize::try_from(pid.bit_offset / 8).unwrap_or(0),
+            );
         }
     }
 }

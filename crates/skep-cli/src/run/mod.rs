@@ -67,7 +67,9 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
 
     let mut output = Output::new(args.format);
     let mut events = Events::open(&object, &loaded, &mut output)?;
-    let links = loaded.attach_all_with(&attach_options(&args, &object, command.as_ref()))?;
+    let links = loaded
+        .attach_all_with(&attach_options(&args, &object, command.as_ref()))
+        .inspect_err(|_| eprintln!("nothing was left attached"))?;
     say_attached(&links, global.verbose);
     let mut losses = Losses::begin(&loaded);
     let mut stacks = stacks::Stacks::new(&loaded);
