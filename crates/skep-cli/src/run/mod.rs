@@ -17,6 +17,8 @@ mod table;
 
 use std::{
     io::{self, Read as _, Write as _},
+    num::NonZeroU32,
+    os::fd::{AsRawFd, OwnedFd},
     process::ExitCode,
     sync::{
         Arc,
@@ -26,10 +28,11 @@ use std::{
 };
 
 use anyhow::Context as _;
+use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 use skep::{
     AttachOptions, Host, Link, LoadOptions, Loaded, Object,
-    boundary::{PerfScope, XdpMode},
+    boundary::{PerfScope, TestRun, XdpMode},
     spec::AttachKind,
 };
 
@@ -40,6 +43,9 @@ use crate::{cli::Global, input};
 use command::Started;
 use events::Events;
 use losses::Losses;
+
+/// Packets of every protocol (`linux/if_ether.h`).
+const ETH_P_ALL: u16 = 3;
 
 /// How long the loop sleeps at most: a signal that comes between the check and the sleep is
 /// seen after this.
@@ -67,8 +73,12 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
 
     let mut output = Output::new(args.format);
     let mut events = Events::open(&object, &loaded, &mut output)?;
+    let socket = packet_socket(&loaded)?;
     let links = loaded
-        .attach_all_with(&attach_options(&args, &object, command.as_ref()))
+        .attach_all_with(&AttachOptions {
+            socket: socket.as_ref().map(AsRawFd::as_raw_fd),
+            ..attach_options(&args, &object, command.as_ref())
+        })
         .inspect_err(|_| eprintln!("nothing was left attached"))?;
     say_attached(&links, global.verbose);
     let mut losses = Losses::begin(&loaded);
@@ -80,6 +90,7 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
         command.wake()?;
     }
     print_iterators(&links)?;
+    run_once(&loaded, &mut output)?;
     if lasting || events.any() {
         let end = args.duration.map(|duration| Instant::now() + duration);
         watch(
@@ -90,11 +101,6 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
             &mut stacks,
             &mut output,
         )?;
-    } else if !loaded
-        .programs()
-        .any(|program| program.section().kind() == AttachKind::Iterator)
-    {
-        eprintln!("nothing to wait for: no program of it attaches by itself");
     }
 
     losses.probes(&links);
@@ -235,6 +241,51 @@ fn print_iterators(links: &[Link]) -> anyhow::Result<()> {
         io::stdout().write_all(&text)?;
     }
     Ok(())
+}
+
+/// `syscall` programs have no event: each is run once, on an empty context.
+fn run_once(loaded: &Loaded, output: &mut Output) -> anyhow::Result<()> {
+    for program in loaded.programs() {
+        if program.section().kind() != AttachKind::Syscall {
+            continue;
+        }
+        let outcome = program
+            .test_run(&mut TestRun::default())
+            .with_context(|| format!("cannot run `{}`", program.name()))?;
+        // The kernel hands on what the program returned, which is signed.
+        let value = outcome.return_value as i32;
+        let name = program.name();
+        output.write(&match output.format {
+            Format::Table => format!("{name} returned {value}\n"),
+            Format::Json => format!(
+                "{}\n",
+                serde_json::json!({"program": name, "returned": value})
+            ),
+        })?;
+    }
+    Ok(())
+}
+
+/// The socket that socket filters filter: one that sees the packets of every device. Nothing
+/// reads it, so what a filter lets pass is dropped once its queue is full; the filter still runs
+/// on every packet.
+fn packet_socket(loaded: &Loaded) -> anyhow::Result<Option<OwnedFd>> {
+    if !loaded
+        .programs()
+        .any(|program| program.section().kind() == AttachKind::SocketFilter)
+    {
+        return Ok(None);
+    }
+    let every_protocol = NonZeroU32::new(u32::from(ETH_P_ALL.to_be())).map(Protocol::from_raw);
+    let socket = rustix::net::socket_with(
+        AddressFamily::PACKET,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC,
+        every_protocol,
+    );
+    Ok(Some(socket.context(
+        "cannot open a packet socket (it takes CAP_NET_RAW)",
+    )?))
 }
 
 fn is_iterator(link: &Link) -> bool {
