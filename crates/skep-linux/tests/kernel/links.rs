@@ -1,20 +1,20 @@
 //! Links by id, pins of links and programs, statistics.
 
-use libtest_mimic::Trial;
 use skep_abi::ProgramType;
 use skep_host::{AttachPoint, Host, LinkFd, ObjectId, Pinned, TestRun};
+use skep_testing::{Bpffs, Outcome, Stop, Test, ensure, eventually, needs_kernel};
 
 use crate::{
-    harness::{Outcome, Stop, host, needs_kernel, trial},
-    programs::{count, counter, counting, ensure, eventually, load},
+    harness::host,
+    programs::{count, counter, counting, load},
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn trials() -> Vec<Test> {
     vec![
-        trial("links::a_pinned_link_outlives_its_owner", pinned_link),
-        trial("links::pins_know_what_they_hold", pin_kinds),
-        trial("links::statistics_count_runs", statistics),
-        trial("links::descriptors_of_another_kind_are_refused", wrong_kind),
+        Test::new("links::a_pinned_link_outlives_its_owner", pinned_link),
+        Test::new("links::pins_know_what_they_hold", pin_kinds),
+        Test::new("links::statistics_count_runs", statistics),
+        Test::new("links::descriptors_of_another_kind_are_refused", wrong_kind),
     ]
 }
 
@@ -27,7 +27,7 @@ fn sys_enter() -> AttachPoint<'static> {
 
 fn pinned_link() -> Outcome {
     needs_kernel(5, 8)?;
-    let bpffs = crate::system::private_bpffs()?;
+    let bpffs = Bpffs::mount()?;
     let path = bpffs.path().join("link");
     let hits = counter()?;
     let pid = std::process::id();
@@ -61,7 +61,7 @@ fn pinned_link() -> Outcome {
 }
 
 fn pin_kinds() -> Outcome {
-    let bpffs = crate::system::private_bpffs()?;
+    let bpffs = Bpffs::mount()?;
     let path = bpffs.path().join("program");
     let program = load(ProgramType::SocketFilter, None, "r0 = 0\n exit")?;
     host().obj_pin(program.descriptor(), &path)?;

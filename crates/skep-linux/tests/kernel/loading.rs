@@ -1,24 +1,24 @@
 //! Loading: the log, whole; test runs; causes.
 
-use libtest_mimic::Trial;
 use skep_abi::{AttachType, ProgramType};
 use skep_btf::{Btf, KindTag};
 use skep_host::{BtfLoad, Cause, Errno, Error, Host, LogLevel, ProgramLoad, TestRun};
+use skep_testing::{Outcome, Stop, Test, ensure};
 
 use crate::{
-    harness::{Outcome, Stop, host, name, trial},
-    programs::{code, ensure, load, load_with},
+    harness::{host, name},
+    programs::{code, load, load_with},
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn trials() -> Vec<Test> {
     vec![
-        trial("loading::a_refusal_has_the_whole_log", refusal),
-        trial("loading::a_long_log_is_whole", long_log),
-        trial("loading::logs_are_kept_on_request", verbose),
-        trial("loading::bad_btf_has_its_log", bad_btf),
-        trial("loading::test_runs_give_packet_and_answer", test_run),
-        trial("loading::programs_are_described", described),
-        trial("loading::what_forbids_fentry_is_told", fentry),
+        Test::new("loading::a_refusal_has_the_whole_log", refusal),
+        Test::new("loading::a_long_log_is_whole", long_log),
+        Test::new("loading::logs_are_kept_on_request", verbose),
+        Test::new("loading::bad_btf_has_its_log", bad_btf),
+        Test::new("loading::test_runs_give_packet_and_answer", test_run),
+        Test::new("loading::programs_are_described", described),
+        Test::new("loading::what_forbids_fentry_is_told", fentry),
     ]
 }
 

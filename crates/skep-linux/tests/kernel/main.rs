@@ -26,5 +26,5 @@ fn main() -> std::process::ExitCode {
     ] {
         trials.extend(group());
     }
-    harness::run(trials)
+    skep_testing::run("skep-linux", || harness::host(), trials)
 }

@@ -1,27 +1,27 @@
 //! Every map type that can be made here, and the commands on its elements.
 
-use libtest_mimic::Trial;
 use skep_abi::{MapCreateFlags, MapType};
 use skep_host::{Cause, Errno, Error, Host, MapBatch, MapCreate, MapFd, ObjectId};
+use skep_testing::{Bpffs, Outcome, Stop, Test, ensure, needs_kernel};
 
 use crate::{
-    harness::{Outcome, Stop, host, name, needs_kernel, trial},
-    programs::{ensure, map},
+    harness::{host, name},
+    programs::map,
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn trials() -> Vec<Test> {
     vec![
-        trial("maps::every_type_is_created_and_described", every_type),
-        trial("maps::elements_come_and_go", elements),
-        trial("maps::per_cpu_values_are_one_a_cpu", per_cpu),
-        trial("maps::queues_and_stacks", queues),
-        trial("maps::batches", batches),
-        trial("maps::frozen_maps_refuse_writes", frozen),
-        trial("maps::wrong_sizes_never_reach_the_kernel", wrong_sizes),
-        trial("maps::full_maps_say_so", full),
-        trial("maps::maps_of_maps_show_ids", nested),
-        trial("maps::pins_keep_a_map", pins),
-        trial("maps::array_memory_is_shared", array_memory),
+        Test::new("maps::every_type_is_created_and_described", every_type),
+        Test::new("maps::elements_come_and_go", elements),
+        Test::new("maps::per_cpu_values_are_one_a_cpu", per_cpu),
+        Test::new("maps::queues_and_stacks", queues),
+        Test::new("maps::batches", batches),
+        Test::new("maps::frozen_maps_refuse_writes", frozen),
+        Test::new("maps::wrong_sizes_never_reach_the_kernel", wrong_sizes),
+        Test::new("maps::full_maps_say_so", full),
+        Test::new("maps::maps_of_maps_show_ids", nested),
+        Test::new("maps::pins_keep_a_map", pins),
+        Test::new("maps::array_memory_is_shared", array_memory),
     ]
 }
 
@@ -328,7 +328,7 @@ fn nested() -> Outcome {
 }
 
 fn pins() -> Outcome {
-    let bpffs = crate::system::private_bpffs()?;
+    let bpffs = Bpffs::mount()?;
     let path = bpffs.path().join("kept");
     let id = {
         let map = map(MapType::Array, 4, 8, 1)?;

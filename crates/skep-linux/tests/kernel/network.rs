@@ -1,79 +1,43 @@
 //! Packets, in network namespaces of the tests' own, and in a cgroup of their own.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::ErrorKind,
     net::UdpSocket,
     os::{fd::AsRawFd, unix::net::UnixDatagram},
-    path::PathBuf,
-    thread,
     time::Duration,
 };
 
-use libtest_mimic::Trial;
 use skep_abi::{AttachType, ProgramType, QueryFlags};
 use skep_host::{
     AttachPoint, Attachment, Cause, CgroupMode, Errno, Host, LinkDetails, LinkTarget, Position,
     ProgramFd, ProgramQuery, TcxDirection, XdpMode,
 };
+use skep_testing::{Cgroup, Outcome, Stop, Test, ensure, in_netns, needs_kernel, needs_option};
 
 use crate::{
-    harness::{Lacking, Outcome, Stop, host, needs_kernel, needs_option, trial},
-    programs::{count, counter, counting, ensure, load},
+    harness::host,
+    programs::{count, counter, counting, load},
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn trials() -> Vec<Test> {
     vec![
-        trial("network::socket_filters_drop_and_let_go", socket_filter),
-        trial("network::xdp_drops_on_loopback", xdp),
-        trial("network::a_second_xdp_is_told_who_is_there", xdp_twice),
-        trial("network::tcx_keeps_the_order", tcx),
-        trial("network::cgroup_links_count_egress", cgroup_link),
-        trial(
+        Test::new("network::socket_filters_drop_and_let_go", socket_filter),
+        Test::new("network::xdp_drops_on_loopback", xdp),
+        Test::new("network::a_second_xdp_is_told_who_is_there", xdp_twice),
+        Test::new("network::tcx_keeps_the_order", tcx),
+        Test::new("network::cgroup_links_count_egress", cgroup_link),
+        Test::new(
             "network::cgroup_programs_without_links_are_taken_off",
             cgroup_modes,
         ),
-        trial("network::what_is_no_cgroup_is_told", no_cgroup),
-        trial("network::sk_lookup_attaches_to_a_namespace", netns),
-        trial(
+        Test::new("network::what_is_no_cgroup_is_told", no_cgroup),
+        Test::new("network::sk_lookup_attaches_to_a_namespace", netns),
+        Test::new(
             "network::unknown_devices_name_those_there_are",
             unknown_device,
         ),
     ]
-}
-
-/// Runs `test` in a network namespace of its own, with the loopback device up.
-fn in_netns(test: impl FnOnce() -> Outcome + Send) -> Outcome {
-    thread::scope(|scope| {
-        let worker = scope.spawn(|| {
-            // SAFETY: changes the namespace of this thread alone, which ends with the test.
-            #[expect(unsafe_code, reason = "a namespace of its own")]
-            if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
-                return Err(Stop::Skip(Lacking::Thing("network namespaces")));
-            }
-            loopback_up()?;
-            test()
-        });
-        match worker.join() {
-            Ok(outcome) => outcome,
-            Err(payload) => std::panic::resume_unwind(payload),
-        }
-    })
-}
-
-fn loopback_up() -> Outcome {
-    let socket = UdpSocket::bind("0.0.0.0:0")?;
-    // SAFETY: an all-zero ifreq is valid; the name has room for its NUL, and the call reads the
-    // struct alone.
-    #[expect(unsafe_code, reason = "to set a device up")]
-    let answer = unsafe {
-        let mut request: libc::ifreq = std::mem::zeroed();
-        request.ifr_name[0] = b'l' as libc::c_char;
-        request.ifr_name[1] = b'o' as libc::c_char;
-        request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
-        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &request)
-    };
-    ensure(answer == 0, || "the loopback device stays down".into())
 }
 
 /// Sends itself a packet; whether it came.
@@ -139,7 +103,7 @@ fn attach_xdp(program: &ProgramFd, mode: XdpMode) -> skep_host::Result<Attachmen
 
 fn xdp() -> Outcome {
     needs_kernel(5, 9)?;
-    in_netns(|| {
+    in_netns(|_| {
         ensure(packet_arrives()?, || "no packet without a program".into())?;
         let hits = counter()?;
         let drop_all = load(ProgramType::Xdp, None, &counting(&hits, None, 1))?;
@@ -177,7 +141,7 @@ fn xdp() -> Outcome {
 
 fn xdp_twice() -> Outcome {
     needs_kernel(5, 9)?;
-    in_netns(|| {
+    in_netns(|_| {
         let pass = load(ProgramType::Xdp, None, "r0 = 2\n exit")?;
         let _first = attach_xdp(&pass, XdpMode::Generic)?;
         let error = attach_xdp(&pass, XdpMode::Generic).expect_err("a second one");
@@ -191,7 +155,7 @@ fn xdp_twice() -> Outcome {
 
 fn tcx() -> Outcome {
     needs_kernel(6, 6)?;
-    in_netns(|| {
+    in_netns(|_| {
         let hits = counter()?;
         // TCX_NEXT goes on to the next program, TCX_DROP ends it.
         let (next, drop_all) = (-1, 2);
@@ -248,49 +212,6 @@ fn tcx() -> Outcome {
     })
 }
 
-/// A cgroup of the tests' own, with this process in it; both are undone on drop.
-struct OwnCgroup {
-    path: PathBuf,
-    home: PathBuf,
-}
-
-impl OwnCgroup {
-    fn new() -> Result<Self, Stop> {
-        let root = crate::system::mount_point("cgroup2")
-            .ok_or(Stop::Skip(Lacking::Thing("a mounted cgroup2")))?;
-        let own = fs::read_to_string("/proc/self/cgroup")?;
-        let below = own
-            .lines()
-            .find_map(|line| line.strip_prefix("0::/"))
-            .unwrap_or_default();
-        let cgroup = Self {
-            path: root.join(format!("skep-test-{}", std::process::id())),
-            home: root.join(below),
-        };
-        fs::create_dir(&cgroup.path)?;
-        fs::write(
-            cgroup.path.join("cgroup.procs"),
-            std::process::id().to_string(),
-        )?;
-        Ok(cgroup)
-    }
-}
-
-impl Drop for OwnCgroup {
-    fn drop(&mut self) {
-        let _ = fs::write(
-            self.home.join("cgroup.procs"),
-            std::process::id().to_string(),
-        );
-        for _ in 0..50 {
-            if fs::remove_dir(&self.path).is_ok() {
-                return;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
 fn cgroup_point(cgroup: &skep_host::CgroupFd, mode: CgroupMode) -> AttachPoint<'_> {
     AttachPoint::Cgroup {
         cgroup,
@@ -310,12 +231,13 @@ fn cgroup_programs() -> Result<(skep_host::MapFd, ProgramFd, ProgramFd), Stop> {
 fn cgroup_link() -> Outcome {
     needs_kernel(5, 7)?;
     needs_option("CONFIG_CGROUP_BPF")?;
-    let own = OwnCgroup::new()?;
-    let cgroup = host().cgroup_open(&own.path)?;
+    let own = Cgroup::new()?;
+    own.join()?;
+    let cgroup = host().cgroup_open(own.path())?;
     let (hits, allow, deny) = cgroup_programs()?;
     let point = cgroup_point(&cgroup, CgroupMode::Link);
     let counting = host().attach("count", &allow, ProgramType::CgroupSkb, &point)?;
-    in_netns(|| {
+    in_netns(|_| {
         ensure(packet_arrives()? && count(&hits)? >= 1, || {
             "not counted".into()
         })?;
@@ -334,8 +256,9 @@ fn cgroup_link() -> Outcome {
 
 fn cgroup_modes() -> Outcome {
     needs_option("CONFIG_CGROUP_BPF")?;
-    let own = OwnCgroup::new()?;
-    let cgroup = host().cgroup_open(&own.path)?;
+    let own = Cgroup::new()?;
+    own.join()?;
+    let cgroup = host().cgroup_open(own.path())?;
     let (hits, allow, deny) = cgroup_programs()?;
     let attached = || -> Result<usize, Stop> {
         let query = ProgramQuery {
@@ -353,13 +276,13 @@ fn cgroup_modes() -> Outcome {
         let point = cgroup_point(&cgroup, mode);
         let mut attachment = host().attach("deny", &deny, ProgramType::CgroupSkb, &point)?;
         ensure(attached()? == 1, || format!("{mode:?}: not attached"))?;
-        in_netns(|| ensure(!packet_arrives()?, || format!("{mode:?}: not denied")))?;
+        in_netns(|_| ensure(!packet_arrives()?, || format!("{mode:?}: not denied")))?;
         attachment
             .holder_mut()
             .ok_or_else(|| Stop::Fail("no holder".into()))?
             .update(&allow)?;
         ensure(attached()? == 1, || format!("{mode:?}: not swapped"))?;
-        in_netns(|| ensure(packet_arrives()?, || format!("{mode:?}: still denied")))?;
+        in_netns(|_| ensure(packet_arrives()?, || format!("{mode:?}: still denied")))?;
         if mode == CgroupMode::Multi {
             drop(attachment)
         } else {
@@ -387,7 +310,7 @@ fn no_cgroup() -> Outcome {
 
 fn netns() -> Outcome {
     needs_kernel(5, 9)?;
-    in_netns(|| {
+    in_netns(|_| {
         let program = load(
             ProgramType::SkLookup,
             Some(AttachType::SkLookup),

@@ -1,15 +1,12 @@
 //! Small programs in assembly, and waiting for what they count.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
-
 use skep_abi::{AttachType, MapType, ProgramType};
 use skep_host::{Host, MapCreate, MapFd, ProgramFd, ProgramLoad};
 use skep_isa::{Endian, assemble, encode_slots};
 
-use crate::harness::{Stop, host, name};
+use skep_testing::Stop;
+
+use crate::harness::{host, name};
 
 /// Assembles a program for this machine.
 pub(crate) fn code(text: &str) -> Result<Vec<u8>, Stop> {
@@ -93,26 +90,4 @@ pub(crate) fn count(map: &MapFd) -> Result<u64, Stop> {
         return Err(Stop::Fail("an array without its first element".into()));
     }
     Ok(u64::from_ne_bytes(value))
-}
-
-/// Waits up to five seconds for `done`.
-pub(crate) fn eventually(
-    what: &str,
-    mut done: impl FnMut() -> Result<bool, Stop>,
-) -> Result<(), Stop> {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while !done()? {
-        if Instant::now() > deadline {
-            return Err(Stop::Fail(format!(
-                "{what} did not happen within five seconds"
-            )));
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
-    Ok(())
-}
-
-/// Fails with `text` unless `so`.
-pub(crate) fn ensure(so: bool, text: impl FnOnce() -> String) -> Result<(), Stop> {
-    if so { Ok(()) } else { Err(Stop::Fail(text())) }
 }

@@ -5,26 +5,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use libtest_mimic::Trial;
 use skep_abi::{AttachType, MapType, ProgramType};
 use skep_btf::{Btf, KindTag};
 use skep_host::{
     Access, AttachPoint, Errno, Host, IterTarget, MapFd, PerfOutput, ProgramFd, TestRun,
 };
+use skep_testing::{Outcome, Stop, Test, ensure, needs_kernel};
 
 use crate::{
-    harness::{Outcome, Stop, host, needs_kernel, trial},
-    programs::{ensure, load, load_with, map},
+    harness::host,
+    programs::{load, load_with, map},
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn trials() -> Vec<Test> {
     vec![
-        trial("reading::ring_buffer_records_arrive", ring_buffer),
-        trial("reading::perf_buffer_records_arrive", perf_buffer),
-        trial("reading::perf_rings_are_powers_of_two", perf_pages),
-        trial("reading::a_poller_waits_and_wakes", poller),
-        trial("reading::task_iterators_walk_one_process", iterator),
-        trial("reading::printk_lines_are_in_the_pipe", trace_pipe),
+        Test::new("reading::ring_buffer_records_arrive", ring_buffer),
+        Test::new("reading::perf_buffer_records_arrive", perf_buffer),
+        Test::new("reading::perf_rings_are_powers_of_two", perf_pages),
+        Test::new("reading::a_poller_waits_and_wakes", poller),
+        Test::new("reading::task_iterators_walk_one_process", iterator),
+        Test::new("reading::printk_lines_are_in_the_pipe", trace_pipe),
     ]
 }
 
@@ -270,7 +270,7 @@ fn trace_pipe() -> Outcome {
     );
     run(&load(ProgramType::Xdp, None, &text)?)?;
     let mut seen = String::new();
-    crate::programs::eventually("the line", || {
+    skep_testing::eventually("the line", || {
         if let Ok(got) = host().read(&pipe, &mut buffer) {
             seen.push_str(&String::from_utf8_lossy(&buffer[..got]));
         }

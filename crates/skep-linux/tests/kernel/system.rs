@@ -1,94 +1,29 @@
 //! What the host says of the system: BTF, configuration, CPUs, tracepoints, the report.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
 
-use libtest_mimic::Trial;
 use skep_abi::{MapType, ProgramType};
 use skep_host::{
     AttachPoint, BtfLoad, Cause, Error, Host, LogLevel, MapCreate, ObjectId, ProgramLoad,
 };
 use skep_linux::probe::{self, Hook, Probe};
+use skep_testing::{Outcome, Stop, Test, ensure, without_capabilities};
 
-use crate::{
-    harness::{Lacking, Outcome, Stop, host, trial},
-    programs::ensure,
-};
+use crate::harness::host;
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn trials() -> Vec<Test> {
     vec![
-        trial("system::kernel_btf_is_mapped", kernel_btf),
-        trial("system::btf_round_trips_through_the_kernel", btf_info),
-        trial("system::configuration_is_read", config),
-        trial("system::cpus_are_listed", cpus),
-        trial("system::tracepoints_are_listed", tracepoints),
-        trial("system::the_report_tells_yes_no_and_unknown", report),
-        trial(
+        Test::new("system::kernel_btf_is_mapped", kernel_btf),
+        Test::new("system::btf_round_trips_through_the_kernel", btf_info),
+        Test::new("system::configuration_is_read", config),
+        Test::new("system::cpus_are_listed", cpus),
+        Test::new("system::tracepoints_are_listed", tracepoints),
+        Test::new("system::the_report_tells_yes_no_and_unknown", report),
+        Test::new(
             "system::missing_capabilities_are_named",
             missing_capabilities,
         ),
     ]
-}
-
-/// Where a file system of this type is mounted.
-pub(crate) fn mount_point(kind: &str) -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        let point = fields.next()?;
-        (fields.next()? == kind).then(|| PathBuf::from(point))
-    })
-}
-
-/// A bpffs of the test's own, unmounted and removed on drop.
-pub(crate) struct Bpffs(PathBuf);
-
-impl Bpffs {
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Bpffs {
-    fn drop(&mut self) {
-        let path = c_path(&self.0);
-        // SAFETY: the path ends in NUL and outlives the call.
-        #[expect(unsafe_code, reason = "to unmount")]
-        unsafe {
-            libc::umount2(path.as_ptr(), libc::MNT_DETACH);
-        }
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
-fn c_path(path: &Path) -> std::ffi::CString {
-    use std::os::unix::ffi::OsStrExt as _;
-    std::ffi::CString::new(path.as_os_str().as_bytes()).expect("a path without NUL")
-}
-
-pub(crate) fn private_bpffs() -> Result<Bpffs, Stop> {
-    let path = std::env::temp_dir().join(format!("skep-bpffs-{}", std::process::id()));
-    fs::create_dir(&path)?;
-    let target = c_path(&path);
-    // SAFETY: the three strings end in NUL and outlive the call; there is no data.
-    #[expect(unsafe_code, reason = "to mount")]
-    let answer = unsafe {
-        libc::mount(
-            c"bpf".as_ptr(),
-            target.as_ptr(),
-            c"bpf".as_ptr(),
-            0,
-            std::ptr::null(),
-        )
-    };
-    let mounted = Bpffs(path);
-    if answer == 0 {
-        Ok(mounted)
-    } else {
-        Err(Stop::Skip(Lacking::Thing("a mountable bpffs")))
-    }
 }
 
 fn kernel_btf() -> Outcome {
@@ -134,9 +69,7 @@ fn btf_info() -> Outcome {
 
 fn config() -> Outcome {
     let Ok(hz) = host().config("CONFIG_HZ") else {
-        return Err(Stop::Skip(Lacking::Thing(
-            "a readable kernel configuration",
-        )));
+        return Err(Stop::lacks("a readable kernel configuration"));
     };
     let hz: u32 = hz.unwrap_or_default().parse()?;
     ensure((24..=10_000).contains(&hz), || format!("{hz}"))?;
@@ -201,25 +134,6 @@ fn report() -> Outcome {
     Ok(())
 }
 
-/// Runs `test` on a thread that has given up all capabilities.
-fn without_capabilities(test: impl FnOnce() -> Outcome + Send) -> Outcome {
-    std::thread::scope(|scope| {
-        let worker = scope.spawn(|| {
-            // `_LINUX_CAPABILITY_VERSION_3`, this thread; three empty sets, twice.
-            let (header, sets) = ([0x2008_0522u32, 0], [0u32; 6]);
-            // SAFETY: the call reads both arrays, which have its structs' sizes.
-            #[expect(unsafe_code, reason = "to give up capabilities")]
-            let answer = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
-            ensure(answer == 0, || "the capabilities stay".into())?;
-            test()
-        });
-        match worker.join() {
-            Ok(outcome) => outcome,
-            Err(payload) => std::panic::resume_unwind(payload),
-        }
-    })
-}
-
 fn lacks(error: &Error, capabilities: &[&str]) -> Outcome {
     match error.cause() {
         Some(Cause::MissingCapability(names)) if names == capabilities => Ok(()),
@@ -230,11 +144,9 @@ fn lacks(error: &Error, capabilities: &[&str]) -> Outcome {
 }
 
 fn missing_capabilities() -> Outcome {
-    crate::harness::needs_kernel(5, 8)?;
+    skep_testing::needs_kernel(5, 8)?;
     if fs::read_to_string("/proc/sys/kernel/unprivileged_bpf_disabled")?.trim() == "0" {
-        return Err(Stop::Skip(Lacking::Thing(
-            "kernel.unprivileged_bpf_disabled",
-        )));
+        return Err(Stop::lacks("kernel.unprivileged_bpf_disabled"));
     }
     let tracepoint = crate::programs::load(ProgramType::Tracepoint, None, "r0 = 0\n exit")?;
     let code = crate::programs::code("r0 = 0\n exit")?;

@@ -2,38 +2,38 @@
 
 use std::{hint::black_box, path::PathBuf};
 
-use libtest_mimic::Trial;
 use skep_abi::{AttachType, ProgramType};
 use skep_host::{AttachPoint, Cause, Errno, Host, LinkDetails, MapFd, PerfEvent, PerfScope};
+use skep_testing::{Outcome, Stop, Test, ensure, eventually, needs_kernel};
 
 use crate::{
-    harness::{Outcome, Stop, host, needs_kernel, trial},
-    programs::{count, counter, counting, ensure, eventually, load, load_with},
+    harness::host,
+    programs::{count, counter, counting, load, load_with},
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn trials() -> Vec<Test> {
     vec![
-        trial("tracing::tracepoints_fire_and_stop", tracepoint),
-        trial(
+        Test::new("tracing::tracepoints_fire_and_stop", tracepoint),
+        Test::new(
             "tracing::unknown_tracepoints_name_near_ones",
             unknown_tracepoint,
         ),
-        trial("tracing::raw_tracepoints_fire", raw_tracepoint),
-        trial(
+        Test::new("tracing::raw_tracepoints_fire", raw_tracepoint),
+        Test::new(
             "tracing::unknown_raw_tracepoints_name_near_ones",
             unknown_raw_tracepoint,
         ),
-        trial("tracing::typed_tracepoints_fire", typed_tracepoint),
-        trial("tracing::cookies_reach_the_program", cookies),
-        trial("tracing::uprobes_fire", uprobe),
-        trial("tracing::uretprobes_fire_in_one_process", uretprobe),
-        trial("tracing::uprobe_mistakes_are_told", uprobe_mistakes),
-        trial("tracing::timers_fire_on_a_cpu", timer),
-        trial(
+        Test::new("tracing::typed_tracepoints_fire", typed_tracepoint),
+        Test::new("tracing::cookies_reach_the_program", cookies),
+        Test::new("tracing::uprobes_fire", uprobe),
+        Test::new("tracing::uretprobes_fire_in_one_process", uretprobe),
+        Test::new("tracing::uprobe_mistakes_are_told", uprobe_mistakes),
+        Test::new("tracing::timers_fire_on_a_cpu", timer),
+        Test::new(
             "tracing::timers_fire_in_a_process_with_threads",
             process_timer,
         ),
-        trial("tracing::hardware_counters_are_told_apart", hardware),
+        Test::new("tracing::hardware_counters_are_told_apart", hardware),
     ]
 }
 

@@ -1,0 +1,56 @@
+//! Compiles what tests are about: BPF objects by clang, and programs to be traced by the
+//! system's C compiler.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use skep_build::{Build, Cache};
+
+use crate::{Outcome, Stop, ensure, find_tool};
+
+/// The object that clang makes of `source`, compiled once; the cache is in `folder`, for which
+/// tests give their `CARGO_TARGET_TMPDIR`.
+///
+/// # Errors
+/// Skips for want of clang or of the kernel's types; fails if the source does not compile.
+pub fn compile(source: &Path, folder: &str) -> Outcome<Vec<u8>> {
+    use skep_build::Error;
+    let cache = Cache::at(Path::new(folder).join("skep-cache"))?;
+    match Build::new(source).cache(cache).color(false).cached() {
+        Ok(built) => Ok(fs::read(&built.object)?),
+        Err(
+            error @ (Error::ClangNotFound { .. }
+            | Error::ClangTooOld { .. }
+            | Error::ClangWithoutBpf { .. }
+            | Error::NoKernelTypes { .. }),
+        ) => Err(Stop::lacks(format!(
+            "what {} needs: {error}",
+            source.display()
+        ))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Compiles a C program for this machine into `folder`, with debug information and frame
+/// pointers, and gives its path.
+///
+/// # Errors
+/// Skips for want of a C compiler; fails if the source does not compile.
+pub fn compile_native(source: &Path, folder: &Path) -> Outcome<PathBuf> {
+    let cc = find_tool("cc").or_else(|_| find_tool("gcc"))?;
+    let stem = source.file_stem().unwrap_or_default();
+    let program = folder.join(stem);
+    let ran = Command::new(cc)
+        .args(["-g", "-O1", "-fno-omit-frame-pointer", "-fno-inline", "-o"])
+        .arg(&program)
+        .arg(source)
+        .stdin(Stdio::null())
+        .output()?;
+    ensure(ran.status.success(), || {
+        String::from_utf8_lossy(&ran.stderr).into_owned()
+    })?;
+    Ok(program)
+}

@@ -1,0 +1,149 @@
+//! Runs tests one by one, and fails those that leave something behind.
+
+use std::{
+    fs,
+    io::Write as _,
+    panic,
+    process::ExitCode,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use skep_abi::KernelVersion;
+use skep_host::Host;
+
+use crate::{Lacking, Outcome, Snapshot, Stop};
+
+/// The file that skips are also written to, for `cargo xtask test` to list.
+const SKIP_LOG: &str = "SKEP_SKIP_LOG";
+
+static HOST: OnceLock<&'static dyn Host> = OnceLock::new();
+static SKIPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// A test: a name, `group::what_is_so`, and what it does.
+#[derive(Debug, Clone, Copy)]
+pub struct Test {
+    name: &'static str,
+    body: fn() -> Outcome,
+}
+
+impl Test {
+    /// A test that needs root, as all that load programs do.
+    pub fn new(name: &'static str, body: fn() -> Outcome) -> Self {
+        Self { name, body }
+    }
+}
+
+/// The host that the tests run on.
+///
+/// # Panics
+/// Outside [`run`].
+pub fn host() -> &'static dyn Host {
+    *HOST.get().expect("a test that `skep_testing::run` runs")
+}
+
+/// Skips unless the host is, or stands for, `major.minor` or newer.
+///
+/// # Errors
+/// Skips.
+pub fn needs_kernel(major: u8, minor: u8) -> Outcome {
+    let needs = KernelVersion::new(major, minor);
+    if host().info().version < needs {
+        Err(Stop::Skip(Lacking::Kernel(needs)))
+    } else {
+        Ok(())
+    }
+}
+
+/// Skips unless the kernel is built with `option`.
+///
+/// # Errors
+/// Skips; fails if the kernel's configuration can't be read.
+pub fn needs_option(option: &'static str) -> Outcome {
+    match host().config(option)? {
+        Some(value) if value == "y" || value == "m" => Ok(()),
+        _ => Err(Stop::Skip(Lacking::Option(option))),
+    }
+}
+
+/// Runs all tests, one at a time, and says how many were skipped. `suite` goes before their
+/// names where skips are listed.
+///
+/// `make_host` is asked once, and not for a mere listing. What the host opens for itself and
+/// keeps must be open when it is given.
+pub fn run(
+    suite: &'static str,
+    make_host: fn() -> &'static dyn Host,
+    tests: Vec<Test>,
+) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Leaks are told by what is there before and after a test.
+    arguments.test_threads = Some(1);
+    if !arguments.list {
+        HOST.get_or_init(make_host);
+    }
+    let trials = tests
+        .into_iter()
+        .map(|test| Trial::ignorable_test(test.name, move || guarded(suite, test)));
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    if !arguments.list {
+        println!(
+            "{} skipped for what this machine lacks",
+            SKIPPED.load(Ordering::Relaxed)
+        );
+    }
+    conclusion.exit_code()
+}
+
+/// Says, on stderr and in the file that `SKEP_SKIP_LOG` names, what a test lacked.
+pub fn skip(suite: &str, test: &str, lacking: &Lacking) {
+    let line = format!("SKIP {suite}::{test}: {lacking}\n");
+    eprint!("{line}");
+    if let Some(path) = std::env::var_os(SKIP_LOG) {
+        let log = fs::OpenOptions::new().create(true).append(true).open(path);
+        // In one write: other tests append to it at the same time. Without the file the line
+        // above has to do.
+        let _ = log.and_then(|mut log| log.write_all(line.as_bytes()));
+    }
+}
+
+/// A test with the checks around it.
+fn guarded(suite: &str, test: Test) -> Result<Completion, Failed> {
+    let skipped = |lacking: &Lacking| {
+        SKIPPED.fetch_add(1, Ordering::Relaxed);
+        skip(suite, test.name, lacking);
+        Ok(Completion::ignored_with(lacking))
+    };
+    if !is_root() {
+        return skipped(&Lacking::Root);
+    }
+    let before = Snapshot::take(host());
+    let outcome = panic::catch_unwind(test.body);
+    let leaks = before.leaks(host());
+    let left = if leaks.is_empty() {
+        String::new()
+    } else {
+        format!("left behind: {}", leaks.join(", "))
+    };
+    match outcome {
+        Err(payload) => {
+            if !left.is_empty() {
+                eprintln!("{}: {left}", test.name);
+            }
+            panic::resume_unwind(payload)
+        }
+        Ok(Err(Stop::Fail(text))) if left.is_empty() => Err(Failed::from(text)),
+        Ok(Err(Stop::Fail(text))) => Err(Failed::from(format!("{text}\n{left}"))),
+        _ if !left.is_empty() => Err(Failed::from(left)),
+        Ok(Err(Stop::Skip(lacking))) => skipped(&lacking),
+        Ok(Ok(())) => Ok(Completion::Completed),
+    }
+}
+
+/// Whether the effective user is root.
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

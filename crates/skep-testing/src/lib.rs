@@ -1,0 +1,35 @@
+//! What Skep's tests of real hosts share: tests run one at a time, each is failed for what it
+//! leaves behind, and what the machine lacks is skipped by name.
+//!
+//! ```no_run
+//! use skep_testing::{Outcome, Test, ensure, needs_kernel};
+//!
+//! fn rings() -> Outcome {
+//!     needs_kernel(5, 8)?;
+//!     ensure(skep_testing::host().page_size() >= 4096, || "small pages".into())
+//! }
+//!
+//! # fn the_host() -> &'static dyn skep_host::Host { unimplemented!() }
+//! fn main() -> std::process::ExitCode {
+//!     skep_testing::run("skep", the_host, vec![Test::new("maps::rings", rings)])
+//! }
+//! ```
+#![forbid(unsafe_code)]
+
+mod bpffs;
+mod capabilities;
+mod cgroup;
+mod compile;
+mod harness;
+mod leaks;
+mod netns;
+mod outcome;
+
+pub use bpffs::{Bpffs, mount_point};
+pub use capabilities::without_capabilities;
+pub use cgroup::Cgroup;
+pub use compile::{compile, compile_native};
+pub use harness::{Test, host, needs_kernel, needs_option, run, skip};
+pub use leaks::Snapshot;
+pub use netns::{Tools, in_netns};
+pub use outcome::{Lacking, Outcome, Stop, ensure, eventually, expect_err, find_tool};
