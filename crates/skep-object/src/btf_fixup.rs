@@ -5,8 +5,8 @@
 use std::{borrow::Cow, collections::BTreeSet};
 
 use skep_btf::{
-    Btf, Builder, Composite, Enum, FunctionLinkage, FunctionPrototype, IntEncoding, Kind, NewMember,
-    NewType, SectionEntry, Type, TypeId, VariableLinkage,
+    Btf, Builder, Composite, Enum, FunctionLinkage, FunctionPrototype, IntEncoding, Kind,
+    NewMember, NewType, SectionEntry, Type, TypeId, VariableLinkage,
 };
 
 use crate::{
@@ -17,9 +17,16 @@ use crate::{
 
 /// The BTF of an object for a target; `None` if it has none.
 pub(crate) fn for_target(object: &Object, target: &Target) -> Result<Option<Vec<u8>>> {
-    let Some(btf) = &object.btf else { return Ok(None) };
+    let Some(btf) = &object.btf else {
+        return Ok(None);
+    };
     let builder = Builder::from_btf(btf)?;
-    let mut fixup = Fixup { builder, btf, target, prototypes: BTreeSet::new() };
+    let mut fixup = Fixup {
+        builder,
+        btf,
+        target,
+        prototypes: BTreeSet::new(),
+    };
     fixup.linkages(object)?;
     for layout in &object.layouts {
         match layout.name.as_str() {
@@ -69,7 +76,8 @@ impl Fixup<'_> {
                     }
                 }
                 Kind::Variable(variable) if variable.linkage == VariableLinkage::Extern => {
-                    self.builder.set_variable_linkage(found.id(), VariableLinkage::Global)?;
+                    self.builder
+                        .set_variable_linkage(found.id(), VariableLinkage::Global)?;
                 }
                 _ => {}
             }
@@ -106,10 +114,15 @@ impl Fixup<'_> {
                     declared.id()
                 }
                 _ => *dummy.get_or_insert_with(|| {
-                    self.builder.variable("dummy_ksym", int, VariableLinkage::Global)
+                    self.builder
+                        .variable("dummy_ksym", int, VariableLinkage::Global)
                 }),
             };
-            entries.push(SectionEntry { type_id, offset, size: SIZE });
+            entries.push(SectionEntry {
+                type_id,
+                offset,
+                size: SIZE,
+            });
             offset = offset.saturating_add(SIZE);
         }
         self.set_entries(layout.type_id, offset, entries.into_iter())
@@ -117,7 +130,9 @@ impl Fixup<'_> {
 
     /// The kernel's configuration, as it was laid out in its map.
     fn kconfig(&mut self, object: &Object, layout: &SectionLayout) -> Result<()> {
-        let Some(kconfig) = &object.kconfig else { return Ok(()) };
+        let Some(kconfig) = &object.kconfig else {
+            return Ok(());
+        };
         let entries = kconfig.values.iter().map(|value| SectionEntry {
             type_id: value.variable,
             offset: value.offset,
@@ -132,11 +147,24 @@ impl Fixup<'_> {
         let id = found.id();
         match found.kind() {
             Kind::Float { size } if !features.floats => {
-                self.builder.replace(id, NewType::Struct { name: "", size, members: &[] })?;
+                self.builder.replace(
+                    id,
+                    NewType::Struct {
+                        name: "",
+                        size,
+                        members: &[],
+                    },
+                )?;
             }
             Kind::DeclTag(_) if !features.decl_tags => {
                 let (bits, encoding) = (8, IntEncoding::UNSIGNED);
-                let tag = NewType::Int { name: "decl_tag", size: 1, bits, offset: 0, encoding };
+                let tag = NewType::Int {
+                    name: "decl_tag",
+                    size: 1,
+                    bits,
+                    offset: 0,
+                    encoding,
+                };
                 self.builder.replace(id, tag)?;
             }
             Kind::TypeTag { target, .. } if !features.type_tags => {
@@ -145,12 +173,27 @@ impl Fixup<'_> {
             Kind::DeclTag(tag) if tag.attribute && !features.tag_attributes => {
                 let (target, component) = (tag.target, tag.component);
                 let name = found.name();
-                let tag = NewType::DeclTag { name, target, component, attribute: false };
+                let tag = NewType::DeclTag {
+                    name,
+                    target,
+                    component,
+                    attribute: false,
+                };
                 self.builder.replace(id, tag)?;
             }
-            Kind::TypeTag { target, attribute: true } if !features.tag_attributes => {
+            Kind::TypeTag {
+                target,
+                attribute: true,
+            } if !features.tag_attributes => {
                 let name = found.name();
-                self.builder.replace(id, NewType::TypeTag { name, target, attribute: false })?;
+                self.builder.replace(
+                    id,
+                    NewType::TypeTag {
+                        name,
+                        target,
+                        attribute: false,
+                    },
+                )?;
             }
             Kind::Enum64(values) if !features.enum64 => self.replace_enum64(found, &values)?,
             Kind::Enum(values) if values.signed && !features.enum64 => {
@@ -165,10 +208,16 @@ impl Fixup<'_> {
     fn replace_enum64(&mut self, found: &Type<'_>, values: &Enum<'_>) -> Result<()> {
         let int = self.builder.int("enum64_value", 1, IntEncoding::UNSIGNED);
         let names: Vec<Cow<'_, str>> = values.values().map(|value| valid(value.name())).collect();
-        let members: Vec<NewMember<'_>> =
-            names.iter().map(|name| NewMember::new(name, int, 0)).collect();
+        let members: Vec<NewMember<'_>> = names
+            .iter()
+            .map(|name| NewMember::new(name, int, 0))
+            .collect();
         let name = &valid(found.name());
-        let union = NewType::Union { name, size: values.size, members: &members };
+        let union = NewType::Union {
+            name,
+            size: values.size,
+            members: &members,
+        };
         Ok(self.builder.replace(found.id(), union)?)
     }
 
@@ -178,20 +227,39 @@ impl Fixup<'_> {
         let name = &valid(found.name());
         let size = values.size;
         if let Kind::Enum64(_) = found.kind() {
-            let named: Vec<(Cow<'_, str>, u64)> =
-                values.values().map(|value| (valid(value.name()), low_bits(value.value))).collect();
-            let values: Vec<(&str, u64)> =
-                named.iter().map(|(name, value)| (name.as_ref(), *value)).collect();
-            let wide = NewType::Enum64 { name, size, signed, values: &values };
+            let named: Vec<(Cow<'_, str>, u64)> = values
+                .values()
+                .map(|value| (valid(value.name()), low_bits(value.value)))
+                .collect();
+            let values: Vec<(&str, u64)> = named
+                .iter()
+                .map(|(name, value)| (name.as_ref(), *value))
+                .collect();
+            let wide = NewType::Enum64 {
+                name,
+                size,
+                signed,
+                values: &values,
+            };
             return Ok(self.builder.replace(found.id(), wide)?);
         }
         let named: Vec<(Cow<'_, str>, i64)> = values
             .values()
             .map(|value| (valid(value.name()), low_bits(value.value).cast_signed()))
             .collect();
-        let values: Vec<(&str, i64)> =
-            named.iter().map(|(name, value)| (name.as_ref(), *value)).collect();
-        Ok(self.builder.replace(found.id(), NewType::Enum { name, size, signed, values: &values })?)
+        let values: Vec<(&str, i64)> = named
+            .iter()
+            .map(|(name, value)| (name.as_ref(), *value))
+            .collect();
+        Ok(self.builder.replace(
+            found.id(),
+            NewType::Enum {
+                name,
+                size,
+                signed,
+                values: &values,
+            },
+        )?)
     }
 
     /// Replaces names that are no identifiers of C, such as those of Rust's generic types, and
@@ -208,10 +276,7 @@ impl Fixup<'_> {
                 self.replace_enum(found, &values)
             }
             Kind::FunctionPrototype(prototype) => self.valid_parameters(found, &prototype),
-            Kind::Forward { .. }
-            | Kind::Typedef { .. }
-            | Kind::Variable(_)
-            | Kind::Function(_)
+            Kind::Forward { .. } | Kind::Typedef { .. } | Kind::Variable(_) | Kind::Function(_)
                 if !is_valid(found.name()) =>
             {
                 Ok(self.builder.rename(found.id(), &valid(found.name()))?)
@@ -230,8 +295,10 @@ impl Fixup<'_> {
         if is_valid(found.name()) && names.all(is_valid) {
             return Ok(());
         }
-        let names: Vec<Cow<'_, str>> =
-            composite.members().map(|member| valid(member.name())).collect();
+        let names: Vec<Cow<'_, str>> = composite
+            .members()
+            .map(|member| valid(member.name()))
+            .collect();
         let members: Vec<NewMember<'_>> = composite
             .members()
             .zip(&names)
@@ -244,9 +311,17 @@ impl Fixup<'_> {
             .collect();
         let (name, size, members) = (&valid(found.name()), composite.size, members.as_slice());
         let new = if union {
-            NewType::Union { name, size, members }
+            NewType::Union {
+                name,
+                size,
+                members,
+            }
         } else {
-            NewType::Struct { name, size, members }
+            NewType::Struct {
+                name,
+                size,
+                members,
+            }
         };
         Ok(self.builder.replace(found.id(), new)?)
     }
@@ -260,7 +335,10 @@ impl Fixup<'_> {
         let fits = |name: &str, type_id| {
             is_valid(name) && (!name.is_empty() || type_id == TypeId::VOID || nameless)
         };
-        if prototype.params().all(|parameter| fits(parameter.name(), parameter.type_id)) {
+        if prototype
+            .params()
+            .all(|parameter| fits(parameter.name(), parameter.type_id))
+        {
             return Ok(());
         }
         let named: Vec<(Cow<'_, str>, TypeId)> = prototype
@@ -270,10 +348,15 @@ impl Fixup<'_> {
                 name => (valid(name), parameter.type_id),
             })
             .collect();
-        let params: Vec<(&str, TypeId)> =
-            named.iter().map(|(name, type_id)| (name.as_ref(), *type_id)).collect();
+        let params: Vec<(&str, TypeId)> = named
+            .iter()
+            .map(|(name, type_id)| (name.as_ref(), *type_id))
+            .collect();
         let return_type = prototype.return_type;
-        let new = NewType::FunctionPrototype { return_type, params: &params };
+        let new = NewType::FunctionPrototype {
+            return_type,
+            params: &params,
+        };
         Ok(self.builder.replace(found.id(), new)?)
     }
 }
@@ -302,7 +385,12 @@ fn valid(name: &str) -> Cow<'_, str> {
         return name.into();
     }
     let bytes = name.bytes().enumerate().take(LONGEST_NAME);
-    let letters =
-        bytes.map(|(position, byte)| if fits(position, byte) { char::from(byte) } else { '_' });
+    let letters = bytes.map(|(position, byte)| {
+        if fits(position, byte) {
+            char::from(byte)
+        } else {
+            '_'
+        }
+    });
     letters.collect::<String>().into()
 }

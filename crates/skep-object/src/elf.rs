@@ -164,10 +164,8 @@ impl<'data> Elf<'data> {
                 name,
                 size: raw.sh_size(endianness),
                 data: bytes,
-                executable: kind == elf::SHT_PROGBITS
-                    && flags & elf::SHF_EXECINSTR.0 != 0,
-                loaded: (kind == elf::SHT_PROGBITS || zeroed)
-                    && flags & elf::SHF_ALLOC.0 != 0,
+                executable: kind == elf::SHT_PROGBITS && flags & elf::SHF_EXECINSTR.0 != 0,
+                loaded: (kind == elf::SHT_PROGBITS || zeroed) && flags & elf::SHF_ALLOC.0 != 0,
                 zeroed,
                 relocations: Vec::new(),
             });

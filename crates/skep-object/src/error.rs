@@ -88,14 +88,15 @@ pub enum Error {
     Btf(#[from] skep_btf::Error),
     /// A program stands in a section whose name says no program type.
     #[error(
-        "unknown section `{section}` (program `{program}`){}; known names start with {known}",
+        "unknown section `{section}`{}{}; known names start with {known}",
+        program.as_deref().map(|name| format!(" (program `{name}`)")).unwrap_or_default(),
         suggestion.as_deref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
     )]
     UnknownSection {
         /// The section's name.
         section: String,
-        /// The first program in it; empty where only a name was parsed.
-        program: String,
+        /// The first program in it; `None` where only a name was parsed.
+        program: Option<String>,
         /// The known name that is nearest.
         suggestion: Option<String>,
         /// The first words of all known names.

@@ -186,7 +186,7 @@ pub(crate) fn programs(functions: &[Function]) -> Result<Vec<Program>> {
                 ..
             } => Error::UnknownSection {
                 section,
-                program: function.name.clone(),
+                program: Some(function.name.clone()),
                 suggestion,
                 known,
             },

@@ -1,6 +1,42 @@
 //! BPF objects as pure data: ELF in, [`Object`] out, and [`Object::link`] makes it ready for a
 //! [`Target`] as an [`Image`]. No system call and no privilege is needed, and the same bytes give
 //! the same answer on every machine.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use skep_btf::Btf;
+//! use skep_object::{LinkOptions, Object, Target};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // What the file says.
+//! let object = Object::open("opensnoop.bpf.o")?;
+//! for map in object.maps() {
+//!     println!("{}: {} of {} entries", map.name, map.map_type, map.max_entries);
+//! }
+//! // What this machine offers.
+//! let btf = Btf::parse(std::fs::read("/sys/kernel/btf/vmlinux")?)?;
+//! let target = Target::new("6.18".parse()?).with_kernel_btf(Arc::new(btf));
+//! // What the user wants.
+//! let mut options = LinkOptions::new();
+//! options.variable("target_pid", 812_u32.to_ne_bytes());
+//! options.map("events").max_entries(1 << 20);
+//!
+//! let image = object.link(&options, &target)?;
+//! for program in &image.programs {
+//!     println!("{}: {} instructions", program.name, program.instructions.len());
+//!     for poisoned in &program.poisoned {
+//!         println!("  not on this kernel: {}", poisoned.description);
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The way through the crate: [`Object`] is read from sections, symbols and relocations (`elf`),
+//! `.BTF.ext` (`ext`), functions, maps, data and externs (a file each); [`Object::link`] relocates
+//! (`core`, `resolve`, `attach`, `kconfig`), lays out (`code`) and fixes the BTF up
+//! (`btf_fixup`).
 
 #![warn(
     clippy::indexing_slicing,
@@ -41,6 +77,7 @@ mod resolve;
 mod section;
 mod source;
 mod spec;
+mod struct_ops;
 mod target;
 
 pub use crate::core::{CoreKind, CoreRelocation};

@@ -7,8 +7,7 @@ use skep_abi::{MapCreateFlags, MapType};
 use skep_btf::{Btf, Kind, KindTag, Member, TypeId};
 
 use crate::{
-    Contents, Error, FunctionIndex, Map, MapIndex, Pinning, Program, ProgramIndex, Result, Slot,
-    SlotValue,
+    Contents, Error, FunctionIndex, Map, MapIndex, Pinning, ProgramIndex, Result, Slot, SlotValue,
     data::SectionLayout,
     elf::{Elf, SymbolHome, relocation_kind},
     functions::Starts,
@@ -296,14 +295,9 @@ impl<'btf> Definition<'btf> {
 pub(crate) fn fill_slots(
     elf: &Elf<'_>,
     maps: &mut Maps,
-    programs: &[Program],
+    programs: &BTreeMap<FunctionIndex, ProgramIndex>,
     starts: &Starts,
 ) -> Result<()> {
-    let programs: BTreeMap<FunctionIndex, ProgramIndex> = programs
-        .iter()
-        .enumerate()
-        .map(|(index, program)| (program.function, ProgramIndex::from_usize(index)))
-        .collect();
     for (index, section) in elf.sections.iter().enumerate() {
         if !maps.places.is_map_section(index) {
             continue;

@@ -9,7 +9,7 @@ use crate::{
     Error, Extern, Function, FunctionIndex, Map, MapIndex, Program, ProgramIndex, Result, Variable,
     data::{self, SectionLayout},
     elf::Elf,
-    ext, externs, functions, maps, references,
+    ext, externs, functions, maps, references, struct_ops,
 };
 
 /// A BPF object: programs, maps, variables, as the compiler wrote them.
@@ -88,9 +88,22 @@ impl Object {
         let mut programs = functions::programs(&functions)?;
         let mut maps = maps::read(&elf, btf.as_deref(), &layouts)?;
         let mut externs = externs::read(&elf, btf.as_deref(), &layouts)?;
+        let by_function: BTreeMap<FunctionIndex, ProgramIndex> = programs
+            .iter()
+            .enumerate()
+            .map(|(index, program)| (program.function, ProgramIndex::from_usize(index)))
+            .collect();
+        maps::fill_slots(&elf, &mut maps, &by_function, &starts)?;
+        struct_ops::read(
+            &elf,
+            btf.as_deref(),
+            &layouts,
+            &by_function,
+            &starts,
+            &mut maps.list,
+        )?;
         let data = data::read(&elf, btf.as_deref(), &layouts, name, &mut maps.list)?;
         let kconfig = externs.kconfig(btf.as_deref(), &layouts, name, &mut maps.list)?;
-        maps::fill_slots(&elf, &mut maps, &programs, &starts)?;
         let things = references::Things {
             functions: &starts,
             maps: &maps.places,

@@ -7,6 +7,8 @@ mod matching;
 mod patch;
 mod relocate;
 mod spec;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::fmt;

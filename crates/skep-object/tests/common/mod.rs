@@ -25,7 +25,13 @@ pub fn clangs() -> Vec<&'static str> {
 }
 
 /// Compiles a file of `tests/c`, or a text next to it, and gives the path of the object.
-pub fn compile_in(dir: &Path, clang: &str, name: &str, text: Option<&str>, flags: &[&str]) -> PathBuf {
+pub fn compile_in(
+    dir: &Path,
+    clang: &str,
+    name: &str,
+    text: Option<&str>,
+    flags: &[&str],
+) -> PathBuf {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c");
     let source = match text {
         Some(text) => {
@@ -44,7 +50,11 @@ pub fn compile_in(dir: &Path, clang: &str, name: &str, text: Option<&str>, flags
         .args([&source, Path::new("-o"), &object])
         .output()
         .unwrap();
-    assert!(run.status.success(), "{clang}: {}", String::from_utf8_lossy(&run.stderr));
+    assert!(
+        run.status.success(),
+        "{clang}: {}",
+        String::from_utf8_lossy(&run.stderr)
+    );
     object
 }
 
@@ -63,7 +73,9 @@ pub fn compile_text(clang: &str, text: &str, flags: &[&str]) -> Vec<u8> {
 
 /// The error of an object that must not be read.
 pub fn parse_error(clang: &str, text: &str, flags: &[&str]) -> String {
-    Object::parse(&compile_text(clang, text, flags)).unwrap_err().to_string()
+    Object::parse(&compile_text(clang, text, flags))
+        .unwrap_err()
+        .to_string()
 }
 
 /// This machine's kernel.
@@ -76,19 +88,26 @@ pub fn this_kernel() -> Option<Target> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let btf = Arc::new(Btf::parse(bytes).unwrap());
     let mut target = Target::new(release.trim().parse().unwrap()).with_kernel_btf(btf);
-    target.config.insert("CONFIG_BPF_SYSCALL".into(), "y".into());
+    target
+        .config
+        .insert("CONFIG_BPF_SYSCALL".into(), "y".into());
     Some(target)
 }
 
 /// Compares a text with a file of `tests/golden`, or writes it when `UPDATE_GOLDEN` is set.
 pub fn check_golden(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, text).unwrap();
         return;
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    let differs = expected.lines().zip(text.lines()).position(|(old, new)| old != new);
+    let differs = expected
+        .lines()
+        .zip(text.lines())
+        .position(|(old, new)| old != new);
     let at = differs.unwrap_or(expected.lines().count().min(text.lines().count()));
     assert!(
         expected == text,

@@ -1,15 +1,31 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Loads an object by libbpf and prints what libbpf made of it: maps, and the instructions of each
- * program with the numbers that differ from run to run (descriptors) as 0.
+ * program with the numbers that differ from run to run (descriptors) as 0. With "btf" before the
+ * file: loads BTF as it is, to see whether the kernel takes it.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list arguments)
 {
 	return level == LIBBPF_WARN ? vfprintf(stderr, format, arguments) : 0;
+}
+
+static int load_btf(const char *path)
+{
+	static char bytes[1 << 20], log[1 << 20];
+	LIBBPF_OPTS(bpf_btf_load_opts, options, .log_buf = log, .log_size = sizeof(log), .log_level = 1);
+	FILE *file = fopen(path, "rb");
+	size_t size = file ? fread(bytes, 1, sizeof(bytes), file) : 0;
+
+	if (bpf_btf_load(bytes, size, &options) >= 0)
+		return 0;
+	perror("bpf_btf_load");
+	fputs(log, stderr);
+	return 1;
 }
 
 int main(int count, char **arguments)
@@ -18,6 +34,8 @@ int main(int count, char **arguments)
 	struct bpf_program *program;
 	struct bpf_map *map;
 
+	if (count == 3 && !strcmp(arguments[1], "btf"))
+		return load_btf(arguments[2]);
 	if (count != 2)
 		return 2;
 	libbpf_set_print(quiet);

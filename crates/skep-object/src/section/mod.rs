@@ -1,0 +1,283 @@
+//! The names of program sections: one table says for each what program it holds, how it is
+//! attached and what may follow the name. `SEC("?fentry.s/do_unlinkat")` is read here.
+
+mod suggest;
+mod table;
+
+use std::fmt;
+
+use skep_abi::{AttachType, ProgramType};
+
+use crate::{Error, Result};
+use suggest::{first_words, suggestion};
+use table::{Row, TABLE, Target};
+
+/// The way a program is attached, as its section name says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AttachKind {
+    /// By no rule: the user of the program says where.
+    Manual,
+    /// Entry of a kernel function, `func[+offset]`.
+    Kprobe,
+    /// Return of a kernel function.
+    Kretprobe,
+    /// Entries of all kernel functions that match a pattern. Since 5.18.
+    KprobeMulti,
+    /// Their returns. Since 5.18.
+    KretprobeMulti,
+    /// Entry and return with one program. Since 6.10.
+    KprobeSession,
+    /// A system call's function, named without its architecture's prefix.
+    Ksyscall,
+    /// Its return.
+    Kretsyscall,
+    /// An instruction in user space, `binary:function[+offset]`.
+    Uprobe,
+    /// The return of a function in user space.
+    Uretprobe,
+    /// All functions of a binary that match a pattern. Since 6.6.
+    UprobeMulti,
+    /// Their returns. Since 6.6.
+    UretprobeMulti,
+    /// Entry and return with one program. Since 6.13.
+    UprobeSession,
+    /// A static probe in user space, `binary:provider:name`.
+    Usdt,
+    /// A tracepoint, `category/name`.
+    Tracepoint,
+    /// A tracepoint without its formatted record, by name.
+    RawTracepoint,
+    /// A tracepoint with typed arguments, by name. Since 5.5.
+    TracepointBtf,
+    /// Entry of a kernel function with typed arguments. Since 5.5.
+    Fentry,
+    /// Its return. Since 5.5.
+    Fexit,
+    /// Its return value, changed. Since 5.7.
+    FmodRet,
+    /// Entry and return with one program. Since 7.0.
+    Fsession,
+    /// Entries of many functions by one program. Since 7.2.
+    FentryMulti,
+    /// Their returns. Since 7.2.
+    FexitMulti,
+    /// Both. Since 7.2.
+    FsessionMulti,
+    /// The place of a function of another BPF program. Since 5.6.
+    Freplace,
+    /// A hook of the Linux security modules. Since 5.7.
+    Lsm,
+    /// The same for the processes of a cgroup. Since 6.0.
+    LsmCgroup,
+    /// A reader of kernel objects. Since 5.8.
+    Iterator,
+    /// A sample of a perf event.
+    PerfEvent,
+    /// Nothing: it runs when asked to (`BPF_PROG_TEST_RUN`). Since 5.14.
+    Syscall,
+    /// A socket's incoming packets.
+    SocketFilter,
+    /// A network device's packets, first thing.
+    Xdp,
+    /// The traffic-control hook, by tcx or, before 6.6, by a clsact filter.
+    Tc,
+    /// A netkit device. Since 6.7.
+    Netkit,
+    /// A netfilter hook. Since 6.4.
+    Netfilter,
+    /// A cgroup; the attach type says which of its hooks.
+    Cgroup,
+    /// A sockmap or sockhash.
+    Sockmap,
+    /// A network namespace.
+    Netns,
+    /// A lightweight tunnel, by netlink.
+    Lwt,
+    /// An infrared device.
+    Lirc,
+    /// A group of listening sockets.
+    Reuseport,
+    /// A member of a `struct_ops` map.
+    StructOps,
+}
+
+/// A program's section name, read.
+///
+/// ```
+/// use skep_object::{AttachKind, SectionName};
+/// let section = SectionName::parse("?fentry.s/do_unlinkat")?;
+/// assert_eq!(section.kind(), AttachKind::Fentry);
+/// assert_eq!(section.target(), Some("do_unlinkat"));
+/// assert!(section.is_sleepable() && !section.autoload());
+/// # Ok::<(), skep_object::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct SectionName {
+    spelled: String,
+    row: &'static Row,
+}
+
+impl SectionName {
+    /// Reads the name of a section.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSection`], with the nearest known name.
+    pub fn parse(spelled: &str) -> Result<Self> {
+        let name = spelled.strip_prefix('?').unwrap_or(spelled);
+        let fits = |row: &&Row| match name.strip_prefix(row.name) {
+            Some("") => true,
+            Some(rest) => row.target == Target::Optional && rest.starts_with('/'),
+            None => false,
+        };
+        match TABLE.iter().find(fits) {
+            Some(row) => Ok(Self {
+                spelled: spelled.to_owned(),
+                row,
+            }),
+            None => Err(Error::UnknownSection {
+                section: spelled.to_owned(),
+                program: None,
+                suggestion: suggestion(name),
+                known: first_words(),
+            }),
+        }
+    }
+
+    /// All names that are known, without their targets.
+    pub fn known() -> impl Iterator<Item = &'static str> {
+        TABLE.iter().map(|row| row.name)
+    }
+
+    /// The name as it is spelled in the object.
+    pub fn as_str(&self) -> &str {
+        &self.spelled
+    }
+
+    /// The known name: all before the target.
+    pub fn name(&self) -> &'static str {
+        self.row.name
+    }
+
+    /// The program type that it stands for.
+    pub fn program_type(&self) -> ProgramType {
+        self.row.program_type
+    }
+
+    /// What the program is loaded to be attached as, where its type leaves a choice.
+    pub fn attach_type(&self) -> Option<AttachType> {
+        self.row.attach_type
+    }
+
+    /// How the program is attached.
+    pub fn kind(&self) -> AttachKind {
+        self.row.kind
+    }
+
+    /// What follows the name and a slash, such as the function of a kprobe.
+    pub fn target(&self) -> Option<&str> {
+        let name = self.spelled.strip_prefix('?').unwrap_or(&self.spelled);
+        name.strip_prefix(self.row.name)?
+            .strip_prefix('/')
+            .filter(|target| self.row.target == Target::Optional && !target.is_empty())
+    }
+
+    /// Whether the program may sleep (`.s`). Since 5.10.
+    #[doc(alias = "BPF_F_SLEEPABLE")]
+    pub fn is_sleepable(&self) -> bool {
+        self.row.flags.sleepable
+    }
+
+    /// Whether an XDP program takes packets in several buffers (`.frags`). Since 5.18.
+    #[doc(alias = "BPF_F_XDP_HAS_FRAGS")]
+    pub fn has_frags(&self) -> bool {
+        self.row.flags.frags
+    }
+
+    /// Whether the program is loaded unless the user says otherwise: no leading `?`.
+    pub fn autoload(&self) -> bool {
+        !self.spelled.starts_with('?')
+    }
+}
+
+impl fmt::Debug for SectionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SectionName({:?})", self.spelled)
+    }
+}
+
+impl fmt::Display for SectionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.spelled)
+    }
+}
+
+impl PartialEq for SectionName {
+    fn eq(&self, other: &Self) -> bool {
+        self.spelled == other.spelled
+    }
+}
+
+impl Eq for SectionName {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_known_name_reads_as_itself() {
+        for row in TABLE {
+            let plain = SectionName::parse(row.name).unwrap();
+            assert_eq!(plain.name(), row.name);
+            assert_eq!(plain.target(), None);
+            assert!(plain.autoload());
+            let with_target = SectionName::parse(&format!("?{}/target", row.name));
+            match row.target {
+                Target::Optional => {
+                    let section = with_target.unwrap();
+                    assert_eq!(
+                        (section.name(), section.target()),
+                        (row.name, Some("target"))
+                    );
+                    assert!(!section.autoload());
+                }
+                Target::None => assert!(with_target.is_err(), "{}", row.name),
+            }
+        }
+    }
+
+    #[test]
+    fn names_say_type_attach_type_and_flags() {
+        let section = SectionName::parse("lsm.s/file_open").unwrap();
+        assert_eq!(section.program_type(), ProgramType::Lsm);
+        assert_eq!(section.attach_type(), Some(AttachType::LsmMac));
+        assert!(section.is_sleepable());
+        let section = SectionName::parse("xdp.frags").unwrap();
+        assert!(section.has_frags() && !section.is_sleepable());
+        let section = SectionName::parse("tp/syscalls/sys_enter_openat").unwrap();
+        assert_eq!(section.target(), Some("syscalls/sys_enter_openat"));
+    }
+
+    fn refused(name: &str, expect: &str) {
+        let text = SectionName::parse(name).unwrap_err().to_string();
+        assert!(text.contains(expect), "{text}");
+        assert!(
+            text.contains("known names start with kprobe, kretprobe,"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn unknown_names_are_answered_with_the_nearest() {
+        refused("xpd", "unknown section `xpd`");
+        refused("xpd", "did you mean `xdp`?");
+        refused("kporbe/do_exit", "did you mean `kprobe/do_exit`?");
+        refused("tracepiont/a/b", "did you mean `tracepoint/a/b`?");
+        refused("cgroup/conect4", "did you mean `cgroup/connect4`?");
+        refused("xdp/mine", "did you mean `xdp`?");
+        let text = SectionName::parse("something_else")
+            .unwrap_err()
+            .to_string();
+        assert!(!text.contains("did you mean"), "{text}");
+    }
+}

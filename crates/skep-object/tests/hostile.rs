@@ -1,0 +1,167 @@
+//! Objects from anyone: whatever the bytes, an answer, and never a panic.
+
+mod common;
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use proptest::prelude::*;
+use skep_abi::KernelVersion;
+use skep_btf::{Btf, Builder, IntEncoding, NewMember};
+use skep_object::{LinkOptions, Object, Target};
+
+/// Objects of all of `tests/c`, in both byte orders.
+fn objects() -> &'static [Vec<u8>] {
+    static OBJECTS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    OBJECTS.get_or_init(|| {
+        let Some(clang) = common::clangs().into_iter().next_back() else {
+            return Vec::new();
+        };
+        let mut objects = Vec::new();
+        for name in ["spec", "core", "kernel", "kinds"] {
+            for target in ["bpfel", "bpfeb"] {
+                objects.push(common::compile(clang, name, &["-target", target]));
+            }
+        }
+        objects
+    })
+}
+
+/// A kernel that has some of what the objects ask for, of either byte order.
+fn targets() -> &'static [Target; 2] {
+    static TARGETS: OnceLock<[Target; 2]> = OnceLock::new();
+    TARGETS.get_or_init(|| {
+        let mut types = Builder::new();
+        let int = types.int("int", 4, IntEncoding::SIGNED);
+        let members = ["pid", "flags", "tgid"].map(|name| NewMember::new(name, int, 64));
+        types.structure("task_struct", 64, &members);
+        types.structure("list_head", 16, &members);
+        types.enumeration("bpf_map_type", &[("BPF_MAP_TYPE_HASH", 1)]);
+        let btf = Arc::new(Btf::parse(types.build().unwrap()).unwrap());
+        let little = Target::new(KernelVersion::new(6, 18)).with_kernel_btf(btf);
+        let mut big = little.clone();
+        big.endian = skep_isa::Endian::Big;
+        [little, big]
+    })
+}
+
+/// Reads and links, and looks at all of it.
+fn use_up(bytes: &[u8]) {
+    let Ok(object) = Object::parse(bytes) else {
+        return;
+    };
+    for program in object.programs() {
+        let _ = format!("{program:?}");
+    }
+    for map in object.maps() {
+        let _ = object.decl_tags_of_map(&map.name);
+    }
+    for variable in object.variables() {
+        let _ = object.initial_value(variable);
+    }
+    for target in targets() {
+        let Ok(image) = object.link(&LinkOptions::new(), target) else {
+            continue;
+        };
+        for program in &image.programs {
+            for index in 0..program.instructions.len() {
+                let _ = program.source_at(skep_isa::InsnIndex(index as u32));
+            }
+            for reference in &program.map_references {
+                assert!(reference.insn.as_usize() < program.instructions.len());
+                assert!(reference.map.as_usize() < image.maps.len());
+            }
+        }
+        if let Some(btf) = &image.btf {
+            Btf::parse(btf.clone()).expect("BTF that we wrote ourselves");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn changed_bytes_never_panic(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+    ) {
+        if objects().is_empty() { return Ok(()); }
+        let mut bytes = which.get(objects()).clone();
+        for (at, byte) in changes {
+            *at.get_mut(&mut bytes) = byte;
+        }
+        use_up(&bytes);
+    }
+
+    #[test]
+    fn changed_words_of_tables_never_panic(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec(
+            (any::<prop::sample::Index>(), prop::sample::select(vec![
+                0_u32, 1, 2, 7, 8, 0xff, 0x7fff, 0xffff, 0x10000, 0x7fff_ffff, 0x8000_0000, u32::MAX,
+            ])),
+            1..4,
+        ),
+    ) {
+        if objects().is_empty() { return Ok(()); }
+        let mut bytes = which.get(objects()).clone();
+        for (at, word) in changes {
+            let at = at.index(bytes.len() / 4) * 4;
+            bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
+        }
+        use_up(&bytes);
+    }
+
+    #[test]
+    fn truncated_objects_never_panic(
+        which in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(),
+    ) {
+        if objects().is_empty() { return Ok(()); }
+        let bytes = which.get(objects());
+        let cut = &bytes[..at.index(bytes.len())];
+        // The section headers stand at the end: nothing of a cut file can be read.
+        prop_assert!(Object::parse(cut).is_err());
+    }
+}
+
+/// Many programs that all take many subprograms along: a small file that asks for much.
+#[test]
+fn many_programs_with_many_subprograms_end_soon() {
+    let Some(clang) = common::clangs().into_iter().next_back() else {
+        return;
+    };
+    let mut text = String::from("volatile int sink;\n");
+    for index in 0..200 {
+        let next = (index > 0)
+            .then(|| format!("f{}();", index - 1))
+            .unwrap_or_default();
+        text.push_str(&format!(
+            "NOINLINE void f{index}(void) {{ sink++; {next} }}\n"
+        ));
+    }
+    for index in 0..200 {
+        text.push_str(&format!(
+            "SEC(\"socket\") int p{index}(void *c) {{ f199(); return 0; }}\n"
+        ));
+    }
+    let bytes = common::compile_text(clang, &text, &[]);
+    let start = Instant::now();
+    let object = Object::parse(&bytes).unwrap();
+    let image = object.link(&LinkOptions::new(), &targets()[0]).unwrap();
+    assert_eq!(image.programs.len(), 200);
+    assert!(
+        image
+            .programs
+            .iter()
+            .all(|program| program.functions.len() == 201)
+    );
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        start.elapsed()
+    );
+}
