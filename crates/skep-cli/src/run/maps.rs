@@ -13,11 +13,11 @@ use skep::{
 
 use super::{
     Format, Output, RunArgs,
-    cells::{self, Cell, Context, Meaning},
+    cells::{Cell, Context, Meaning},
     histogram,
     json::{self, Json},
+    map_table::MapTable,
     stacks::Stacks,
-    table::{self, Column},
 };
 
 /// What the object's tags say of a map.
@@ -47,15 +47,15 @@ impl Tags {
 }
 
 /// One entry: key and value as bytes, per-CPU values added up.
-struct Entry {
-    key: Vec<u8>,
-    value: Vec<u8>,
+pub(crate) struct Entry {
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Vec<u8>,
 }
 
 /// The layouts of a map's key and value.
-struct Types {
-    key: Layout,
-    value: Layout,
+pub(crate) struct Types {
+    pub(crate) key: Layout,
+    pub(crate) value: Layout,
 }
 
 /// Has the processes of user stacks noted while the program runs.
@@ -306,24 +306,30 @@ fn print_table(
         }),
         Format::Table => {
             let title = tags.title.as_deref().unwrap_or(map.name());
-            let shown = if top == 0 {
-                found.len()
-            } else {
-                top.min(found.len())
-            };
             if found.is_empty() {
                 return output.write(&format!("{title}: nothing\n\n"));
             }
-            let entries = if found.len() == 1 { "entry" } else { "entries" };
-            output.write(&format!("{title}: {} {entries}\n", found.len()))?;
-            output.write(&table_text(types, &found[..shown], stacks)?)?;
-            if shown < found.len() {
-                let more = found.len() - shown;
+            let mut table = MapTable::of(types, &found, stacks)?;
+            let shown = if top == 0 {
+                table.rows.len()
+            } else {
+                top.min(table.rows.len())
+            };
+            let more = table.rows.len() - shown;
+            table.rows.truncate(shown);
+            let heading = format!("{title}: {} {}\n", found.len(), plural(found.len()));
+            output.write(&heading)?;
+            output.write(&table.text())?;
+            if more > 0 {
                 output.write(&format!("… and {more} more; --top 0 shows all\n"))?;
             }
             output.write("\n")
         }
     }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "entry" } else { "entries" }
 }
 
 /// What a table is sorted by: the value's first integer.
@@ -343,67 +349,12 @@ fn weight(layout: &Layout, value: &[u8]) -> u64 {
     .unwrap_or(0)
 }
 
-fn table_text(types: &Types, found: &[Entry], stacks: &mut Stacks) -> anyhow::Result<String> {
-    let context = Context::now();
-    let mut columns: Vec<Column> = plain_columns(&types.key, "key");
-    columns.extend(plain_columns(&types.value, "value"));
-    let mut rows = Vec::new();
-    let mut traces = Vec::new();
-    for entry in found {
-        let mut row = plain_cells(&types.key, &entry.key, context)?;
-        row.extend(plain_cells(&types.value, &entry.value, context)?);
-        rows.push(row);
-        traces.push(frames(types, entry, stacks));
-    }
-    let text = table::whole(columns, &rows);
-    if traces.iter().all(Vec::is_empty) {
-        return Ok(text);
-    }
-    let mut lines = text.lines();
-    let mut out = format!("{}\n", lines.next().unwrap_or_default());
-    for (line, trace) in lines.zip(traces) {
-        out.push_str(line);
-        out.push('\n');
-        for frame in trace.iter().flat_map(|(_, frames)| frames) {
-            out.push_str(&format!("    {frame}\n"));
-        }
-    }
-    Ok(out)
-}
-
-fn plain_columns(layout: &Layout, head: &str) -> Vec<Column> {
-    if layout.fields().len() == 0 {
-        return vec![cells::single(layout, head)];
-    }
-    let plain = layout
-        .fields()
-        .filter(|field| !Meaning::of(field.type_names()).is_stack());
-    plain.map(|field| cells::column(&field)).collect()
-}
-
-fn plain_cells(layout: &Layout, bytes: &[u8], context: Context) -> anyhow::Result<Vec<String>> {
-    if layout.fields().len() == 0 {
-        let mut text = String::new();
-        layout.visit(bytes, &mut Cell::new(&mut text, context))?;
-        return Ok(vec![text]);
-    }
-    let mut row = Vec::new();
-    for (index, field) in layout.fields().enumerate() {
-        if Meaning::of(field.type_names()).is_stack() {
-            continue;
-        }
-        let mut text = String::new();
-        match cells::ipv6(&field, bytes) {
-            Some(address) => text = address.to_string(),
-            None => layout.visit_field(index, bytes, &mut Cell::new(&mut text, context))?,
-        }
-        row.push(text);
-    }
-    Ok(row)
-}
-
 /// The stacks that an entry's members name, kernel before user as calls lie.
-fn frames(types: &Types, entry: &Entry, stacks: &mut Stacks) -> Vec<(String, Vec<String>)> {
+pub(crate) fn frames(
+    types: &Types,
+    entry: &Entry,
+    stacks: &mut Stacks,
+) -> Vec<(String, Vec<String>)> {
     let pid = types.key.fields().find(is_process).and_then(|field| {
         let start = usize::try_from(field.bit_offset / 8).ok()?;
         entry

@@ -9,6 +9,7 @@ mod events;
 mod histogram;
 mod json;
 mod losses;
+mod map_table;
 mod maps;
 mod printk;
 mod rows;

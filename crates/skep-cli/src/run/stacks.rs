@@ -167,7 +167,7 @@ impl Stacks {
             ));
         match symbol {
             Symbolized::Sym(_) => named(address, &symbol),
-            Symbolized::Unknown(_) => format!("{}+{offset:#x}", file_name(&mapping.file)),
+            Symbolized::Unknown(_) => format!("[{}]+{offset:#x}", file_name(&mapping.file)),
         }
     }
 
@@ -194,6 +194,13 @@ fn named(address: u64, symbol: &Symbolized<'_>) -> String {
         Symbolized::Sym(symbol) => format!("{}+{:#x}", symbol.name, symbol.offset),
         Symbolized::Unknown(_) => format!("{address:#x}"),
     }
+}
+
+/// A frame without the place in its function.
+pub(crate) fn function(frame: &str) -> &str {
+    frame
+        .rsplit_once("+0x")
+        .map_or(frame, |(function, _)| function)
 }
 
 fn file_name(path: &Path) -> String {
