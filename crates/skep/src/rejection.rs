@@ -105,11 +105,11 @@ impl fmt::Display for Rejection {
             column,
             text,
         } = source;
-        write!(
-            f,
-            "\n  --> {file}:{line}:{column}\n   | {}",
-            text.trim_start()
-        )
+        write!(f, "\n  --> {file}:{line}")?;
+        if *column > 0 {
+            write!(f, ":{column}")?;
+        }
+        write!(f, "\n   | {}", text.trim_start())
     }
 }
 
