@@ -21,7 +21,7 @@ const STRATA: &[(&str, u8)] = &[
 ];
 
 /// Crates that only tests use: any crate may depend on them for development.
-const FOR_TESTS: &[&str] = &["skep-testing"];
+const FOR_TESTS: &[&str] = &["skep-testing", "skep-fuzz"];
 
 /// Longer files need splitting; beyond the second they are refused.
 const LONG: usize = 500;

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Builds the corpus: small objects of two compilers and both byte orders, without DWARF.
+# The results are committed; run this again only to change them.
+set -eu
+cd "$(dirname "$0")"
+
+build() { # compiler, target, name, flags...
+	compiler=$1 target=$2 name=$3 source=$4
+	shift 4
+	"$compiler" -O2 -target "$target" -mcpu=v3 -I. "$@" -Wall -Wno-unused -c "$source" -o "$name.obj"
+	llvm-strip-14 -g "$name.obj"
+}
+
+build clang-14 bpfel core-14 core.c -g
+build clang-19 bpfel core-19 core.c -g -DTYPE_MATCHES
+build clang-19 bpfeb core-19-be core.c -g -DTYPE_MATCHES
+build clang-14 bpfel maps-14 maps.c -g
+build clang-19 bpfel maps-19 maps.c -g -mcpu=v4
+build clang-14 bpfel packets-14 packets.c
+build clang-19 bpfeb packets-19-be packets.c -g

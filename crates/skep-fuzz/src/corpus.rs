@@ -1,0 +1,18 @@
+//! The objects that mutations start from: built by `corpus/build.sh`, small, of two compilers and
+//! both byte orders.
+
+/// The objects' bytes.
+pub const OBJECTS: &[&[u8]] = &[
+    include_bytes!("../corpus/core-14.obj"),
+    include_bytes!("../corpus/core-19.obj"),
+    include_bytes!("../corpus/maps-14.obj"),
+    include_bytes!("../corpus/maps-19.obj"),
+    include_bytes!("../corpus/packets-14.obj"),
+    include_bytes!("../corpus/core-19-be.obj"),
+    include_bytes!("../corpus/packets-19-be.obj"),
+];
+
+/// The object that a byte chooses.
+pub(crate) fn object(choice: u8) -> &'static [u8] {
+    OBJECTS[usize::from(choice) % OBJECTS.len()]
+}
