@@ -136,9 +136,11 @@ fn many_programs_with_many_subprograms_end_soon() {
     };
     let mut text = String::from("volatile int sink;\n");
     for index in 0..200 {
-        let next = (index > 0)
-            .then(|| format!("f{}();", index - 1))
-            .unwrap_or_default();
+        let next = if index > 0 {
+            format!("f{}();", index - 1)
+        } else {
+            String::new()
+        };
         text.push_str(&format!(
             "NOINLINE void f{index}(void) {{ sink++; {next} }}\n"
         ));
