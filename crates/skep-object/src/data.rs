@@ -211,15 +211,13 @@ fn map_of_section(
 pub(crate) fn map_name(object: &str, section: &str) -> String {
     const LONGEST: usize = 15;
     const OBJECT: usize = 8;
-    let custom = section.chars().skip(1).any(|letter| letter == '.');
-    let whole = if custom {
-        section.to_owned()
-    } else {
-        // `.rodata` and `.kconfig` are longer than the others, which leave room they don't use.
-        let room = LONGEST.saturating_sub(section.len().max(7)).min(OBJECT);
-        object.chars().take(room).chain(section.chars()).collect()
-    };
-    crate::names::kernel_name(&whole)
+    if section.chars().skip(1).any(|letter| letter == '.') {
+        return section.to_owned();
+    }
+    // `.rodata` and `.kconfig` are longer than the others, which leave room they don't use.
+    let room = LONGEST.saturating_sub(section.len().max(7)).min(OBJECT);
+    let letters = object.chars().take(room).chain(section.chars());
+    crate::names::kernel_name(&letters.collect::<String>())
 }
 
 #[expect(

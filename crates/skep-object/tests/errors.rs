@@ -127,6 +127,31 @@ fn a_weak_map_may_have_attributes_of_the_future() {
     }
 }
 
+#[test]
+fn sections_of_long_names_have_maps_of_their_own() {
+    let text = "int a SEC(\".data.a_long_name_1\") = 1; int b SEC(\".data.a_long_name_2\") = 2;
+        SEC(\"socket\") int p(void *c) { return a + b; }";
+    for clang in common::clangs() {
+        let bytes = common::compile_text(clang, text, &[]);
+        let object = Object::parse_named(&bytes, "an-object-of-long-name").unwrap();
+        let image = object
+            .link(&LinkOptions::new(), &Target::new(KernelVersion::new(6, 18)))
+            .unwrap();
+        assert_eq!(
+            image.map(".data.a_long_name_2").unwrap().load_name,
+            ".data.a_long_na"
+        );
+        let text = "const volatile int x = 1; SEC(\"socket\") int p(void *c) { return x; }";
+        let bytes = common::compile_text(clang, text, &[]);
+        let object = Object::parse_named(&bytes, "an-object-of-long-name").unwrap();
+        assert!(
+            object.map("an_objec.rodata").is_some(),
+            "{:?}",
+            object.maps()
+        );
+    }
+}
+
 /// Each way in which compilers and assemblers write a call down leads to the same function.
 #[test]
 fn calls_are_followed_with_and_without_relocations() {
