@@ -261,6 +261,12 @@ pub(crate) fn test_run(
             reason: format!("the test run's {what} is larger than 4 GiB"),
         })
     };
+    // A `syscall` program's context is written back to where it was read, so that must be ours;
+    // and the kernel takes no other place for it.
+    let mut context = run.context_in.to_vec();
+    let in_place = !run.context_out.is_empty()
+        && crate::info::program(host, program)?.program_type() == Some(ProgramType::Syscall);
+    let context_out: &mut [u8] = if in_place { &mut [] } else { run.context_out };
     let mut attr = attr::TestRun {
         prog_fd: program.raw() as u32,
         data_size_in: size(run.data_in, "input")?,
@@ -268,16 +274,17 @@ pub(crate) fn test_run(
         data_in: address(run.data_in),
         data_out: address_mut(run.data_out),
         repeat: run.repeat,
-        ctx_size_in: size(run.context_in, "context")?,
-        ctx_size_out: size(run.context_out, "context output")?,
-        ctx_in: address(run.context_in),
-        ctx_out: address_mut(run.context_out),
+        ctx_size_in: size(&context, "context")?,
+        ctx_size_out: size(context_out, "context output")?,
+        ctx_in: address_mut(&mut context),
+        ctx_out: address_mut(context_out),
         flags: run.flags,
         cpu: run.cpu,
         batch_size: run.batch_size,
         ..Default::default()
     };
-    // SAFETY: the four buffers live through the call, and their lengths are passed.
+    // SAFETY: the four buffers live through the call, their lengths are passed, and those that the
+    // kernel may write to are borrowed for writing.
     match unsafe { bpf(Command::ProgTestRun, &mut attr) } {
         Ok(_) => {}
         // The program ran; only the copy of its output was cut short.
@@ -287,11 +294,17 @@ pub(crate) fn test_run(
             return Err(host.failed(Command::ProgTestRun, object, errno, Subject::TestRun));
         }
     }
+    let mut context_out_size = attr.ctx_size_out;
+    if in_place {
+        let fits = context.len().min(run.context_out.len());
+        run.context_out[..fits].copy_from_slice(&context[..fits]);
+        context_out_size = attr.ctx_size_in;
+    }
     Ok(TestRunOutcome {
         return_value: attr.retval,
         duration: attr.duration,
         data_out_size: attr.data_size_out,
-        context_out_size: attr.ctx_size_out,
+        context_out_size,
     })
 }
 
