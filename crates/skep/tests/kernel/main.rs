@@ -1,0 +1,31 @@
+//! The library against the running kernel: objects that clang made, loaded, attached, fired and
+//! read, with nothing left behind.
+
+mod loading;
+mod maps;
+mod network;
+mod perf;
+mod privileges;
+mod refusals;
+mod rings;
+mod support;
+mod tracing;
+mod uprobes;
+
+fn main() -> std::process::ExitCode {
+    let mut tests = Vec::new();
+    for group in [
+        loading::tests,
+        maps::tests,
+        rings::tests,
+        perf::tests,
+        tracing::tests,
+        uprobes::tests,
+        network::tests,
+        refusals::tests,
+        privileges::tests,
+    ] {
+        tests.extend(group());
+    }
+    skep_testing::run("skep", support::boundary, tests)
+}

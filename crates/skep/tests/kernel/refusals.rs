@@ -1,0 +1,133 @@
+//! What can't be: each refusal names the program, the line, and what would help.
+
+use skep::{AttachOptions, Error, Object, Rejection};
+use skep_testing::{Outcome, Stop, Test, ensure, expect_err};
+
+use crate::support::{Running, host, object};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        Test::new("refusals::a_rejection_has_reason_line_and_log", rejected),
+        Test::new("refusals::a_field_the_kernel_lacks_is_named", missing_field),
+        Test::new("refusals::what_a_hook_needs_is_asked_for", options),
+        Test::new("refusals::a_truncated_object_is_refused", truncated),
+        Test::new("refusals::other_files_are_no_objects", no_object),
+    ]
+}
+
+fn rejection(name: &str) -> Outcome<Box<Rejection>> {
+    match expect_err(name, object(name)?.load(host()))? {
+        Error::Rejected(rejection) => Ok(rejection),
+        other => Err(Stop::fail(format!("{other:?}"))),
+    }
+}
+
+fn rejected() -> Outcome {
+    let rejection = rejection("rejected")?;
+    let said = rejection.to_string();
+    ensure(rejection.program == "count", || said.clone())?;
+    ensure(rejection.message.contains("map_value_or_null"), || {
+        said.clone()
+    })?;
+    ensure(
+        rejection.insn.is_some() && rejection.missing.is_none(),
+        || said.clone(),
+    )?;
+    let place = rejection
+        .source
+        .as_ref()
+        .ok_or_else(|| Stop::fail("no source"))?;
+    let line = std::fs::read_to_string(crate::support::source("rejected.bpf.c"))?
+        .lines()
+        .position(|line| line.contains("*value += 1"));
+    let right = place.file.ends_with("rejected.bpf.c")
+        && line.is_some_and(|line| place.line as usize == line + 1)
+        && place.text.contains("*value += 1;");
+    ensure(right, || format!("{place:?}"))?;
+    ensure(
+        said.contains("rejected.bpf.c:") && said.contains("*value += 1"),
+        || said.clone(),
+    )?;
+    // From the first state to the statistics.
+    let log = &rejection.log;
+    ensure(log.contains("0: ") && log.contains("processed "), || {
+        log.clone()
+    })
+}
+
+fn missing_field() -> Outcome {
+    let rejection = rejection("missing_field")?;
+    let said = rejection.to_string();
+    let named = ["look", "task_struct", "favourite_colour"];
+    ensure(named.iter().all(|part| said.contains(part)), || {
+        said.clone()
+    })?;
+    ensure(rejection.missing.is_some(), || said.clone())?;
+    ensure(said.contains("missing_field.bpf.c:"), || said.clone())
+}
+
+fn options() -> Outcome {
+    let running = Running::new("network")?;
+    let attach = |name: &str, options: &AttachOptions| -> Outcome<String> {
+        let error = expect_err(name, running.loaded.program(name)?.attach_with(options))?;
+        Ok(format!("{error}; {}", error.fix().unwrap_or_default()))
+    };
+    for (name, part) in [
+        ("device", "--device lo"),
+        ("coming", "--device lo"),
+        ("received", "socket"),
+    ] {
+        let said = attach(name, &AttachOptions::default())?;
+        ensure(said.contains(name) && said.contains(part), || said.clone())?;
+    }
+    let lost = AttachOptions {
+        device: Some("no-such-device".into()),
+        cgroup: Some("/no/such/cgroup".into()),
+        socket: Some(-1),
+        ..AttachOptions::default()
+    };
+    for (name, part) in [
+        ("device", "no-such-device"),
+        ("going", "no-such-device"),
+        ("sending", "/no/such/cgroup"),
+        ("received", "-1"),
+    ] {
+        let said = attach(name, &lost)?;
+        ensure(said.contains(part), || format!("{name}: {said}"))?;
+    }
+    Ok(())
+}
+
+fn truncated() -> Outcome {
+    let source = crate::support::source("basics.bpf.c");
+    let bytes = skep_testing::compile(&source, env!("CARGO_TARGET_TMPDIR"))?;
+    for length in [
+        0,
+        3,
+        63,
+        64,
+        65,
+        bytes.len() / 3,
+        bytes.len() / 2,
+        bytes.len() - 1,
+    ] {
+        let error = expect_err(
+            &format!("{length} bytes"),
+            Object::parse("cut", &bytes[..length]),
+        )?;
+        ensure(!error.to_string().is_empty(), || "no words".into())?;
+    }
+    Ok(())
+}
+
+fn no_object() -> Outcome {
+    for (path, part) in [
+        ("/etc/passwd", "ELF"),
+        ("/proc/self/exe", "BPF"),
+        ("/no/such/object.o", "/no/such/object.o"),
+    ] {
+        let error = expect_err(path, Object::open(path))?.to_string();
+        ensure(error.contains(part), || error.clone())?;
+    }
+    Ok(())
+}
