@@ -13,10 +13,16 @@ use skep_host::{
     AttachTarget, BtfFd, BtfLoad, Errno, Host as Boundary, LogLevel, MapBtf, MapCreate, MapFd,
     MapInfo, Pinned, ProgramBtf, ProgramLoad,
 };
-use skep_isa::RawInsn;
+use skep_isa::{
+    RawInsn,
+    opcode::{BPF_DW, BPF_IMM, BPF_LD},
+};
 use skep_object::{Contents, Image, ImageMap, ImageProgram, MapIndex, Pinning, Slot, SlotValue};
 
 use crate::{Error, Host, Loaded, Map, MapTypes, Program, Rejection, Result};
+
+/// `ld_imm64`
+const LOAD_IMM64: u8 = BPF_LD | BPF_IMM | BPF_DW;
 
 /// How an object is loaded.
 #[derive(Debug, Clone)]
@@ -335,18 +341,30 @@ impl Loader<'_> {
             });
         }
         let modules = self.module_btf(program)?;
-        let mut fd_array = vec![0];
+        // Position 0 stands for the kernel's own BTF.
+        let fd_array: Vec<i32> = std::iter::once(0)
+            .chain(modules.iter().map(|(_, btf)| btf.raw()))
+            .collect();
         for reference in &program.module_references {
-            let position = modules
+            let found = modules
                 .iter()
                 .position(|(name, _)| *name == reference.module);
-            let Some(position) = position else { continue };
-            let fd = modules[position].1.raw();
-            patch(&mut instructions, reference.insn.as_usize(), |insn| {
-                insn.offset = i16::try_from(position + 1).unwrap_or(i16::MAX);
-            });
-            if fd_array.len() == position + 1 {
-                fd_array.push(fd);
+            let Some(position) = found.map(|position| position + 1) else {
+                continue;
+            };
+            let at = reference.insn.as_usize();
+            if instructions
+                .get(at)
+                .is_some_and(|insn| insn.opcode == LOAD_IMM64)
+            {
+                // A variable of the module: its BTF stands in the second half.
+                patch(&mut instructions, at + 1, |insn| {
+                    insn.imm = fd_array[position]
+                });
+            } else {
+                patch(&mut instructions, at, |insn| {
+                    insn.offset = i16::try_from(position).unwrap_or(i16::MAX);
+                });
             }
         }
         let bytes = skep_isa::encode_slots(&instructions, skep_isa::Endian::NATIVE);
@@ -377,7 +395,7 @@ impl Loader<'_> {
                 }),
             attach_btf_id: target.map_or(0, |target| target.type_id.0),
             attach_target: target_module.map(AttachTarget::Module),
-            fd_array: if fd_array.len() > 1 { &fd_array } else { &[] },
+            fd_array: if modules.is_empty() { &[] } else { &fd_array },
             log_level: self.options.log_level,
             ..ProgramLoad::new(program.program_type, &program.load_name, &bytes)
         };
