@@ -1,9 +1,12 @@
 //! Search by name: a compact hash table over essential names, built once, that serves exact search
-//! and the search for CO-RE candidates alike.
+//! and the search for CO-RE candidates alike. Who searches for a few names only looks at all of
+//! them instead, which is cheaper than to build it.
 
 use crate::btf::nul_position;
 use crate::{Btf, StringOffset, TypeId};
 use std::iter::FusedIterator;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The name without its flavor: `task_struct___v5_14` is `task_struct` for CO-RE.
 ///
@@ -24,17 +27,41 @@ fn essential_len(name: &[u8]) -> usize {
     }
 }
 
+/// How a BTF's own names are searched: by a look at each, at first, then by an index.
+#[derive(Debug, Default)]
+pub(crate) struct NameSearch {
+    index: OnceLock<NameIndex>,
+    scans: AtomicU32,
+}
+
+impl NameSearch {
+    /// So many looks at all names cost about as much as the index, on a kernel's BTF.
+    const SCANS: u32 = 4;
+
+    pub(crate) fn candidates<'a>(&'a self, btf: &'a Btf, essential: &'a str) -> Candidates<'a> {
+        if let Some(index) = self.index.get() {
+            return index.candidates(btf, essential);
+        }
+        // The count decides nothing but the cost.
+        if self.scans.fetch_add(1, Ordering::Relaxed) < Self::SCANS {
+            return Candidates::scan(btf, essential);
+        }
+        let index = self.index.get_or_init(|| NameIndex::build(btf));
+        index.candidates(btf, essential)
+    }
+}
+
 /// Two arrays: where each bucket begins, and type ids in the order of buckets and then of ids.
 /// Anonymous types are left out. About 9 bytes a named type.
 #[derive(Debug)]
-pub(crate) struct NameIndex {
+struct NameIndex {
     /// One more than there are buckets (a power of two).
     starts: Box<[u32]>,
     ids: Box<[u32]>,
 }
 
 impl NameIndex {
-    pub(crate) fn build(btf: &Btf) -> Self {
+    fn build(btf: &Btf) -> Self {
         let offsets = btf.own_offsets();
         let first_id = btf.first_id().0;
         let buckets = offsets.len().next_power_of_two();
@@ -70,22 +97,15 @@ impl NameIndex {
         }
     }
 
-    pub(crate) fn candidates<'a>(&'a self, btf: &'a Btf, essential: &'a str) -> Candidates<'a> {
+    fn candidates<'a>(&'a self, btf: &'a Btf, essential: &'a str) -> Candidates<'a> {
         let mask = (self.starts.len() as u32).wrapping_sub(2);
         let bucket = (hash(essential.as_bytes()) & mask) as usize;
         let ids = match self.starts.get(bucket..) {
             Some([start, end, ..]) => self.ids.get(*start as usize..*end as usize),
             _ => None,
         };
-        let own = Bucket {
-            btf,
-            ids: ids.unwrap_or_default(),
-        };
-        Candidates {
-            essential,
-            now: own,
-            later: Vec::new(),
-        }
+        let ids = ids.unwrap_or_default();
+        Candidates::new(btf, essential, Ids::Bucket(ids))
     }
 }
 
@@ -171,23 +191,119 @@ fn hash_terminated(bytes: &[u8]) -> u32 {
     careful()
 }
 
+/// Where to look for types of one name in one BTF.
 #[derive(Debug, Clone)]
-struct Bucket<'a> {
+struct Source<'a> {
     btf: &'a Btf,
-    ids: &'a [u32],
+    ids: Ids<'a>,
+}
+
+#[derive(Debug, Clone)]
+enum Ids<'a> {
+    /// Those in a bucket of the index.
+    Bucket(&'a [u32]),
+    /// All of the BTF's own: an index into the types, and the offsets of what is left.
+    All { next: u32, offsets: &'a [u32] },
+}
+
+impl<'a> Source<'a> {
+    /// The next id whose name may be the one looked for; in a bucket, any.
+    fn next(&mut self, start: &NameStart) -> Option<TypeId> {
+        match &mut self.ids {
+            Ids::Bucket(ids) => {
+                let (id, rest) = ids.split_first()?;
+                *ids = rest;
+                Some(TypeId(*id))
+            }
+            Ids::All { next, offsets } => {
+                let (data, endianness) = (self.btf.bytes(), self.btf.endianness());
+                let (strings, base) = (self.btf.strings(), self.btf.string_base());
+                let may_be = |offset: &u32| {
+                    let name = endianness.u32_at(data, *offset as usize).unwrap_or(0);
+                    match name.checked_sub(base) {
+                        _ if name == 0 => false,
+                        Some(own) => start.may_begin(strings, own as usize),
+                        None => true,
+                    }
+                };
+                let passed = offsets.iter().position(may_be)?;
+                let index = next.wrapping_add(passed as u32);
+                *next = index.wrapping_add(1);
+                *offsets = offsets.get(passed.wrapping_add(1)..).unwrap_or_default();
+                Some(TypeId(self.btf.first_id().0.wrapping_add(index)))
+            }
+        }
+    }
+
+    /// The type's name, if it is one of this BTF's own.
+    fn name(&self, id: TypeId) -> &'a [u8] {
+        let btf = self.btf;
+        let offset = btf.own_offset(id);
+        let name = offset.map(|offset| StringOffset(btf.word(offset)));
+        name.and_then(|name| btf.string_bytes(name))
+            .unwrap_or_default()
+    }
+}
+
+/// The first eight bytes of a name, to pass over other names without a call.
+#[derive(Debug, Clone)]
+struct NameStart {
+    bytes: u64,
+    mask: u64,
+}
+
+impl NameStart {
+    fn of(name: &[u8]) -> Self {
+        let (mut bytes, mut mask) = ([0; 8], [0; 8]);
+        for ((byte, mask), from) in bytes.iter_mut().zip(&mut mask).zip(name) {
+            (*byte, *mask) = (*from, 0xff);
+        }
+        Self {
+            bytes: u64::from_le_bytes(bytes),
+            mask: u64::from_le_bytes(mask),
+        }
+    }
+
+    #[inline(always)]
+    fn may_begin(&self, strings: &[u8], at: usize) -> bool {
+        match strings.get(at..).and_then(|tail| tail.first_chunk()) {
+            Some(first) => u64::from_le_bytes(*first) & self.mask == self.bytes,
+            // Among the last bytes: to be looked at closely.
+            None => true,
+        }
+    }
 }
 
 /// Types of one essential name, by id; made by [`Btf::candidates`].
 #[derive(Debug, Clone)]
 pub struct Candidates<'a> {
     essential: &'a str,
-    now: Bucket<'a>,
-    /// The buckets of BTF split from the first, last one first. Empty (and not allocated) for BTF
+    start: NameStart,
+    now: Source<'a>,
+    /// Those of BTF split from the first, last one first. Empty (and not allocated) for BTF
     /// without a base.
-    later: Vec<Bucket<'a>>,
+    later: Vec<Source<'a>>,
 }
 
 impl<'a> Candidates<'a> {
+    fn new(btf: &'a Btf, essential: &'a str, ids: Ids<'a>) -> Self {
+        Self {
+            essential,
+            start: NameStart::of(essential.as_bytes()),
+            now: Source { btf, ids },
+            later: Vec::new(),
+        }
+    }
+
+    /// By a look at all names; at none for anonymous types, which are never found.
+    fn scan(btf: &'a Btf, essential: &'a str) -> Self {
+        let offsets = match essential {
+            "" => &[],
+            _ => btf.own_offsets(),
+        };
+        Self::new(btf, essential, Ids::All { next: 0, offsets })
+    }
+
     pub(crate) fn then(mut self, next: Self) -> Self {
         self.later.insert(0, next.now);
         self
@@ -199,16 +315,8 @@ impl Iterator for Candidates<'_> {
 
     fn next(&mut self) -> Option<TypeId> {
         loop {
-            while let Some((id, rest)) = self.now.ids.split_first() {
-                self.now.ids = rest;
-                let btf = self.now.btf;
-                let id = TypeId(*id);
-                let name = btf
-                    .own_offset(id)
-                    .map(|offset| StringOffset(btf.word(offset)));
-                let name = name
-                    .and_then(|name| btf.string_bytes(name))
-                    .unwrap_or_default();
+            while let Some(id) = self.now.next(&self.start) {
+                let name = self.now.name(id);
                 if name.get(..essential_len(name)) == Some(self.essential.as_bytes()) {
                     return Some(id);
                 }

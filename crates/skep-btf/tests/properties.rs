@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use skep_btf::value::{Layout, TextStyle, Value};
 use skep_btf::{
     Btf, Builder, CDump, Endianness, FunctionLinkage, IntEncoding, Kind, NewMember, NewType,
-    RawDump, SectionEntry, TypeId, VariableLinkage, c_header,
+    RawDump, SectionEntry, TypeId, VariableLinkage, c_header, essential_name,
 };
 
 /// A type to build, with its names owned.
@@ -328,6 +328,29 @@ proptest! {
             prop_assert_eq!(format!("{:?}", read(one)), format!("{:?}", without_lost_names(spec)));
         }
         prop_assert_eq!(Builder::from_btf(&btf).unwrap().build().unwrap(), bytes);
+    }
+
+    #[test]
+    fn names_are_found_alike_with_and_without_an_index(specs in specs()) {
+        let mut builder = Builder::new();
+        specs.iter().for_each(|spec| add(&mut builder, spec));
+        let bytes = builder.build().unwrap();
+        let indexed = Btf::parse(bytes.clone()).unwrap();
+        for _ in 0..8 {
+            let _ = indexed.find_by_name("many searches make an index");
+        }
+        for one in indexed.types() {
+            let essential = essential_name(one.name());
+            let by_index: Vec<_> = indexed.candidates(essential).collect();
+            let expected: Vec<_> = indexed
+                .types()
+                .filter(|other| !other.name().is_empty() && essential_name(other.name()) == essential)
+                .map(|other| other.id())
+                .collect();
+            prop_assert_eq!(&by_index, &expected);
+            let fresh = Btf::parse(bytes.clone()).unwrap();
+            prop_assert_eq!(fresh.candidates(essential).collect::<Vec<_>>(), by_index);
+        }
     }
 
     #[test]

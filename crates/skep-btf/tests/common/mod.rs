@@ -10,7 +10,7 @@ pub fn kernel_btf() -> Option<Vec<u8>> {
     let path = "/sys/kernel/btf/vmlinux";
     let bytes = std::fs::read(path).ok();
     if bytes.is_none() {
-        eprintln!("skipped: {path} can't be read");
+        skep_testing::lacks(path);
     }
     bytes
 }
@@ -24,7 +24,7 @@ pub fn installed(names: &[&str]) -> Vec<String> {
         .map(|name| (*name).to_owned())
         .collect();
     if found.is_empty() {
-        eprintln!("skipped: none of {names:?} is installed");
+        skep_testing::lacks(format_args!("all of {names:?}"));
     }
     found
 }
