@@ -46,11 +46,13 @@ fn clang_lays_structures_out_the_same() {
         .into_iter()
         .find(|folder| release(folder).as_deref() == Some(wanted))
     else {
-        eprintln!("skipped: no uapi headers of Linux {wanted} (cargo xtask generate --check)");
+        skep_testing::lacks(format_args!(
+            "uapi headers of Linux {wanted} (cargo xtask generate --check)"
+        ));
         return;
     };
     if !cfg!(target_pointer_width = "64") {
-        eprintln!("skipped: the tables are those of a 64-bit machine");
+        skep_testing::lacks("a 64-bit machine, whose the tables are");
         return;
     }
     let mut source = String::from("#include <stddef.h>\n#include <linux/bpf.h>\n");
@@ -88,7 +90,7 @@ fn clang_lays_structures_out_the_same() {
         .arg("-");
     let run = clang.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let Ok(mut child) = run else {
-        eprintln!("skipped: no clang");
+        skep_testing::lacks("clang");
         return;
     };
     let mut input = child.stdin.take().expect("piped");
@@ -116,7 +118,7 @@ const CHANGED: [&str; 5] = [
 fn libbpf_declares_helpers_the_same() {
     let path = "/usr/include/bpf/bpf_helper_defs.h";
     let Ok(text) = fs::read_to_string(path) else {
-        eprintln!("skipped: no {path} (libbpf-dev)");
+        skep_testing::lacks(format_args!("{path} (libbpf-dev)"));
         return;
     };
     // Constness was added to parameters and to the pointers over time, and attributes to functions.
@@ -200,6 +202,6 @@ fn installed_headers_have_what_their_version_says() {
             .for_each(|(_, name, since)| check(name, *since));
     }
     if include_folders().is_empty() {
-        eprintln!("skipped: no linux/bpf.h (linux-libc-dev)");
+        skep_testing::lacks("linux/bpf.h (linux-libc-dev)");
     }
 }

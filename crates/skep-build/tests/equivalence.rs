@@ -12,7 +12,7 @@ use common::*;
 #[test]
 fn same_instructions_as_with_libbpf() {
     if !Path::new("/usr/include/bpf/bpf_helpers.h").exists() {
-        eprintln!("skipped: no /usr/include/bpf (libbpf-dev)");
+        skep_testing::lacks("/usr/include/bpf (libbpf-dev)");
         return;
     }
     if !has_kernel_types() || !has_uapi_headers() {

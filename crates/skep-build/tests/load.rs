@@ -26,7 +26,7 @@ fn programs_pass_the_verifier() {
     let bpffs =
         fs::read_to_string("/proc/mounts").is_ok_and(|mounts| mounts.contains(" /sys/fs/bpf bpf "));
     if !root || !bpffs || Command::new("bpftool").arg("version").output().is_err() {
-        eprintln!("skipped: needs root, bpffs at /sys/fs/bpf and bpftool");
+        skep_testing::lacks("root, bpffs at /sys/fs/bpf, or bpftool");
         return;
     }
     if !has_kernel_types() || !has_uapi_headers() {

@@ -43,7 +43,7 @@ fn llvms_bytes_survive_our_text() {
 #[test]
 fn clang_agrees_with_the_golden_file() {
     if Command::new("clang-19").arg("--version").output().is_err() {
-        eprintln!("skipped: needs clang-19");
+        skep_testing::lacks("clang-19");
         return;
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));

@@ -19,7 +19,7 @@ fn driver(dir: &Path) -> Option<std::path::PathBuf> {
     match built {
         Ok(run) if run.status.success() => Some(program),
         _ => {
-            eprintln!("skipped: no C compiler, or libbpf-dev is not installed");
+            skep_testing::lacks("a C compiler, or libbpf-dev");
             None
         }
     }
@@ -104,10 +104,10 @@ fn images_are_what_libbpf_loads() {
             let run = Command::new(&driver).arg(&path).output().unwrap();
             if !run.status.success() {
                 let why = String::from_utf8_lossy(&run.stderr);
-                eprintln!(
-                    "skipped: libbpf can't load {name} here (not root?): {}",
+                skep_testing::lacks(format_args!(
+                    "the right to load {name} by libbpf (root?): {}",
                     why.trim()
-                );
+                ));
                 continue;
             }
             let object = Object::open(&path).unwrap();
@@ -137,10 +137,10 @@ fn can_load(driver: &Path, dir: &Path) -> bool {
     types.int("int", 4, skep_btf::IntEncoding::SIGNED);
     let loaded = load_btf(driver, dir, &types.build().unwrap());
     if let Err(log) = &loaded {
-        eprintln!(
-            "skipped: BTF can't be loaded here (not root?): {}",
+        skep_testing::lacks(format_args!(
+            "the right to load BTF (root?): {}",
             log.trim()
-        );
+        ));
     }
     loaded.is_ok()
 }

@@ -1,7 +1,7 @@
 //! Runs tests one by one, and fails those that leave something behind.
 
 use std::{
-    fs,
+    fmt, fs,
     io::Write as _,
     panic,
     process::ExitCode,
@@ -100,7 +100,10 @@ pub fn run(
 
 /// Says, on stderr and in the file that `SKEP_SKIP_LOG` names, what a test lacked.
 pub fn skip(suite: &str, test: &str, lacking: &Lacking) {
-    let line = format!("SKIP {suite}::{test}: {lacking}\n");
+    announce(&format!("SKIP {suite}::{test}: {lacking}\n"));
+}
+
+fn announce(line: &str) {
     eprint!("{line}");
     if let Some(path) = std::env::var_os(SKIP_LOG) {
         let log = fs::OpenOptions::new().create(true).append(true).open(path);
@@ -108,6 +111,17 @@ pub fn skip(suite: &str, test: &str, lacking: &Lacking) {
         // above has to do.
         let _ = log.and_then(|mut log| log.write_all(line.as_bytes()));
     }
+}
+
+/// The same for a test of the standard harness, by the names of its crate and thread: `cargo
+/// test` sets them.
+pub fn lacks(what: impl fmt::Display) {
+    let package = std::env::var("CARGO_PKG_NAME").unwrap_or_default();
+    let thread = std::thread::current();
+    announce(&format!(
+        "SKIP {package}::{}: lacks {what}\n",
+        thread.name().unwrap_or("?")
+    ));
 }
 
 /// A test with the checks around it.

@@ -29,7 +29,7 @@ pub use bpffs::{Bpffs, mount_point};
 pub use capabilities::without_capabilities;
 pub use cgroup::Cgroup;
 pub use compile::{compile, compile_native};
-pub use harness::{Test, host, needs_kernel, needs_option, run, skip};
+pub use harness::{Test, host, lacks, needs_kernel, needs_option, run, skip};
 pub use leaks::Snapshot;
 pub use netns::{Tools, in_netns};
 pub use outcome::{Lacking, Outcome, Stop, ensure, eventually, expect_err, find_tool};

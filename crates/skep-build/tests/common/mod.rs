@@ -65,7 +65,7 @@ pub(crate) fn clangs() -> Vec<Clang> {
         }
     }
     if found.is_empty() {
-        eprintln!("skipped: no clang on PATH");
+        skep_testing::lacks("clang");
     }
     found.into_values().collect()
 }
@@ -74,7 +74,7 @@ pub(crate) fn clangs() -> Vec<Clang> {
 pub(crate) fn has_kernel_types() -> bool {
     let there = Path::new("/sys/kernel/btf/vmlinux").exists();
     if !there {
-        eprintln!("skipped: no /sys/kernel/btf/vmlinux");
+        skep_testing::lacks("/sys/kernel/btf/vmlinux");
     }
     there
 }
@@ -83,7 +83,7 @@ pub(crate) fn has_kernel_types() -> bool {
 pub(crate) fn has_uapi_headers() -> bool {
     let there = Path::new("/usr/include/linux/bpf.h").exists();
     if !there {
-        eprintln!("skipped: no /usr/include/linux (linux-libc-dev)");
+        skep_testing::lacks("/usr/include/linux (linux-libc-dev)");
     }
     there
 }

@@ -11,7 +11,7 @@ const KERNEL: &str = "/sys/kernel/btf/vmlinux";
 
 #[test]
 fn the_kernels_types_are_the_default() {
-    if !has_kernel_btf("the_kernels_types_are_the_default") {
+    if !has_kernel_btf() {
         return;
     }
     let folder = folder();
@@ -33,14 +33,14 @@ fn the_kernels_types_are_the_default() {
 
 #[test]
 fn raw_is_what_bpftool_prints() {
-    const TEST: &str = "raw_is_what_bpftool_prints";
-    if !has_kernel_btf(TEST) {
+    if !has_kernel_btf() {
         return;
     }
     let bpftool = Command::new("bpftool")
         .args(["btf", "dump", "file", KERNEL])
         .output();
-    let Ok(bpftool) = bpftool.map_err(|error| super::skip(TEST, &format!("bpftool: {error}")))
+    let Ok(bpftool) =
+        bpftool.map_err(|error| skep_testing::lacks(format_args!("bpftool: {error}")))
     else {
         return;
     };
@@ -57,8 +57,7 @@ fn raw_is_what_bpftool_prints() {
 
 #[test]
 fn c_is_a_header_that_compiles() {
-    const TEST: &str = "c_is_a_header_that_compiles";
-    if !has_kernel_btf(TEST) || !has_clang(TEST) {
+    if !has_kernel_btf() || !has_clang() {
         return;
     }
     let folder = folder();
@@ -72,7 +71,7 @@ fn c_is_a_header_that_compiles() {
 
 #[test]
 fn roots_bring_what_they_need_and_no_more() {
-    if !has_kernel_btf("roots_bring_what_they_need_and_no_more") {
+    if !has_kernel_btf() {
         return;
     }
     let folder = folder();
@@ -97,7 +96,7 @@ fn roots_bring_what_they_need_and_no_more() {
 
 #[test]
 fn objects_have_types_too() {
-    if !has_clang("objects_have_types_too") {
+    if !has_clang() {
         return;
     }
     let folder = folder();
@@ -129,7 +128,7 @@ fn what_is_not_btf_is_named() {
         .ended_with(3)
         .saying(&["needs BTF, and the object has none"]);
 
-    if has_kernel_btf("what_is_not_btf_is_named") {
+    if has_kernel_btf() {
         let kernel = fs::read(KERNEL).unwrap();
         fs::write(path.join("half"), &kernel[..kernel.len() / 2]).unwrap();
         run(path, ["btf", "dump", "half"])

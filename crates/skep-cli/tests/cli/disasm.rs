@@ -12,7 +12,7 @@ use super::{folder, has_clang, has_kernel_btf, names_object, program, run};
 
 #[test]
 fn instructions_have_names_and_source() {
-    if !has_clang("instructions_have_names_and_source") {
+    if !has_clang() {
         return;
     }
     let folder = folder();
@@ -39,7 +39,7 @@ fn instructions_have_names_and_source() {
 
 #[test]
 fn only_what_is_asked_for() {
-    if !has_clang("only_what_is_asked_for") {
+    if !has_clang() {
         return;
     }
     let folder = folder();
@@ -89,7 +89,7 @@ fn bytes_by_function(folder: &Path) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn the_text_assembles_to_the_same_bytes() {
-    if !has_clang("the_text_assembles_to_the_same_bytes") {
+    if !has_clang() {
         return;
     }
     let folder = folder();
@@ -112,7 +112,7 @@ fn the_text_assembles_to_the_same_bytes() {
 
 #[test]
 fn json_rows_say_where_they_come_from() {
-    if !has_clang("json_rows_say_where_they_come_from") {
+    if !has_clang() {
         return;
     }
     let folder = folder();
@@ -154,7 +154,7 @@ fn json_rows_say_where_they_come_from() {
 
 #[test]
 fn bytes_stand_beside_the_text() {
-    if !has_clang("bytes_stand_beside_the_text") {
+    if !has_clang() {
         return;
     }
     let folder = folder();
@@ -174,8 +174,7 @@ fn bytes_stand_beside_the_text() {
 
 #[test]
 fn linked_shows_this_kernels_offsets() {
-    const TEST: &str = "linked_shows_this_kernels_offsets";
-    if !has_clang(TEST) || !has_kernel_btf(TEST) {
+    if !has_clang() || !has_kernel_btf() {
         return;
     }
     let folder = folder();
@@ -219,8 +218,7 @@ fn linked_shows_this_kernels_offsets() {
 
 #[test]
 fn what_the_kernel_lacks_is_marked() {
-    const TEST: &str = "what_the_kernel_lacks_is_marked";
-    if !has_clang(TEST) || !has_kernel_btf(TEST) {
+    if !has_clang() || !has_kernel_btf() {
         return;
     }
     let folder = folder();
@@ -243,7 +241,7 @@ fn what_the_kernel_lacks_is_marked() {
 
 #[test]
 fn colours_only_where_they_are_wanted() {
-    if !has_clang("colours_only_where_they_are_wanted") {
+    if !has_clang() {
         return;
     }
     let folder = folder();

@@ -110,7 +110,6 @@ fn without_clang_run_does_not_work() {
 
 #[test]
 fn what_may_not_be_asked_is_unknown_and_not_missing() {
-    const TEST: &str = "what_may_not_be_asked_is_unknown_and_not_missing";
     let folder = folder();
     let mut command = skep(folder.path());
     // Nobody, who has no capabilities; only root can become them.
@@ -121,14 +120,16 @@ fn what_may_not_be_asked_is_unknown_and_not_missing() {
         .current_dir("/");
     let ran = match command.output() {
         Ok(output) if output.stdout.is_empty() => {
-            return super::skip(TEST, "the binary can't be run by user 65534");
+            return skep_testing::lacks("a binary that user 65534 can run");
         }
         Ok(output) => Ran {
             code: output.status.code().unwrap(),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         },
-        Err(error) => return super::skip(TEST, &format!("cannot become user 65534: {error}")),
+        Err(error) => {
+            return skep_testing::lacks(format_args!("the right to become user 65534: {error}"));
+        }
     };
     let ran = ran.ended_with(4);
     let report = report(&ran);

@@ -30,7 +30,7 @@ fn something_that_is_no_object() {
 
 #[test]
 fn a_truncated_object() {
-    if !has_clang("a_truncated_object") {
+    if !has_clang() {
         return;
     }
     let folder = folder();
@@ -46,7 +46,7 @@ fn a_truncated_object() {
 
 #[test]
 fn an_object_without_btf() {
-    if !has_clang("an_object_without_btf") {
+    if !has_clang() {
         return;
     }
     let folder = folder();
@@ -70,7 +70,7 @@ fn an_object_without_btf() {
 
 #[test]
 fn an_unknown_section() {
-    if !has_clang("an_unknown_section") {
+    if !has_clang() {
         return;
     }
     let folder = folder();
@@ -87,7 +87,7 @@ fn an_unknown_section() {
 
 #[test]
 fn a_source_that_does_not_compile() {
-    if !has_clang("a_source_that_does_not_compile") {
+    if !has_clang() {
         return;
     }
     let folder = folder();
@@ -116,7 +116,7 @@ fn names_do_not_steer_the_terminal() {
 fn output_that_can_not_be_written() {
     let folder = folder();
     let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else {
-        return super::skip("output_that_can_not_be_written", "no /dev/full");
+        return skep_testing::lacks("/dev/full");
     };
     let ended = super::skep(folder.path())
         .arg("man")

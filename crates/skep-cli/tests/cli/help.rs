@@ -103,7 +103,7 @@ fn completions_for_bash_are_a_script() {
     let path = folder.path().join("skep.bash");
     std::fs::write(&path, script).unwrap();
     let Ok(checked) = Command::new("bash").arg("-n").arg(&path).output() else {
-        return super::skip("completions_for_bash_are_a_script", "no bash");
+        return skep_testing::lacks("bash");
     };
     assert!(
         checked.status.success(),
@@ -142,7 +142,7 @@ fn man_pages_are_written() {
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let folder = folder();
-    if !super::has_kernel_btf("a_reader_that_goes_away_is_no_error") {
+    if !super::has_kernel_btf() {
         return;
     }
     for format in ["raw", "c"] {

@@ -10,8 +10,6 @@ mod help;
 
 use std::{
     ffi::OsStr,
-    fs,
-    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -110,35 +108,23 @@ fn program(name: &str) -> PathBuf {
 }
 
 /// Whether there is a clang; says that the test is skipped if not.
-fn has_clang(test: &str) -> bool {
+fn has_clang() -> bool {
     let there = std::env::var_os("PATH").is_some_and(|path| {
         std::env::split_paths(&path).any(|folder| folder.join("clang").is_file())
     });
     if !there {
-        skip(test, "no clang on PATH");
+        skep_testing::lacks("clang");
     }
     there
 }
 
 /// Whether the kernel shows its types; says that the test is skipped if not.
-fn has_kernel_btf(test: &str) -> bool {
+fn has_kernel_btf() -> bool {
     let there = Path::new("/sys/kernel/btf/vmlinux").exists();
     if !there {
-        skip(test, "no /sys/kernel/btf/vmlinux");
+        skep_testing::lacks("/sys/kernel/btf/vmlinux");
     }
     there
-}
-
-/// Says, on stderr and in the file that SKEP_SKIP_LOG names, what a test lacked.
-fn skip(test: &str, reason: &str) {
-    let line = format!("SKIP cli::{test}: {reason}");
-    eprintln!("{line}");
-    if let Some(path) = std::env::var_os("SKEP_SKIP_LOG") {
-        let log = fs::OpenOptions::new().create(true).append(true).open(path);
-        // In one write: other tests append to it at the same time.
-        log.and_then(|mut log| log.write_all(format!("{line}\n").as_bytes()))
-            .expect("SKEP_SKIP_LOG can be written");
-    }
 }
 
 /// `names.bpf.c` as an object in this folder.

@@ -19,7 +19,7 @@ pub fn clangs() -> Vec<&'static str> {
         .filter(|name| Command::new(name).arg("--version").output().is_ok())
         .collect();
     if found.is_empty() {
-        eprintln!("skipped: neither clang nor clang-19 is installed");
+        skep_testing::lacks("clang and clang-19");
     }
     found
 }
@@ -82,7 +82,7 @@ pub fn parse_error(clang: &str, text: &str, flags: &[&str]) -> String {
 pub fn this_kernel() -> Option<Target> {
     let path = "/sys/kernel/btf/vmlinux";
     let Ok(bytes) = std::fs::read(path) else {
-        eprintln!("skipped: {path} can't be read");
+        skep_testing::lacks(format_args!("{path}"));
         return None;
     };
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
