@@ -43,6 +43,31 @@ const IPROUTE: Tool = Tool {
     packages: ["iproute2", "iproute", "iproute2", "iproute2", "iproute2"],
 };
 
+/// Peers that some tests hold Skep against. Systems that don't package them run without.
+const PEERS: [Tool; 3] = [
+    Tool {
+        what: "libbpf's headers and library, which tests compare with",
+        present: || Path::new("/usr/include/bpf/libbpf.h").exists(),
+        packages: [
+            "libbpf-dev",
+            "libbpf-devel",
+            "libbpf",
+            "libbpf-dev",
+            "libbpf-devel",
+        ],
+    },
+    Tool {
+        what: "bpftool, whose output tests compare with",
+        present: || on_path("bpftool"),
+        packages: ["bpftool", "bpftool", "bpf", "bpftool", "bpftool"],
+    },
+    Tool {
+        what: "a second, newer clang",
+        present: || on_path("clang-19"),
+        packages: ["clang-19", "", "", "clang19", "clang19"],
+    },
+];
+
 /// Makes sure that Skep builds and runs here.
 pub(crate) fn for_running() -> Result<()> {
     install(&[LINKER, CLANG, LIBC_HEADERS])
@@ -50,7 +75,13 @@ pub(crate) fn for_running() -> Result<()> {
 
 /// Makes sure that all tests can run here.
 pub(crate) fn for_tests() -> Result<()> {
-    install(&[LINKER, CLANG, LIBC_HEADERS, IPROUTE])
+    install(&[LINKER, CLANG, LIBC_HEADERS, IPROUTE])?;
+    for peer in PEERS {
+        if let Err(error) = install(&[peer]) {
+            println!("tests go on without: {error}");
+        }
+    }
+    Ok(())
 }
 
 fn install(tools: &[Tool]) -> Result<()> {
@@ -68,10 +99,13 @@ fn install(tools: &[Tool]) -> Result<()> {
     };
     let packages: Vec<&str> = missing
         .iter()
-        .flat_map(|tool| tool.packages[column].split(' '))
+        .flat_map(|tool| tool.packages[column].split_whitespace())
         .collect();
     for tool in &missing {
         println!("missing: {}", tool.what);
+    }
+    if packages.is_empty() {
+        return Err("this system has no package of it".into());
     }
     let mut words: Vec<&str> = Vec::new();
     if !is_root() {
