@@ -11,7 +11,7 @@ use crate::input::CompileArgs;
 pub(crate) enum Format {
     /// Columns for people
     Table,
-    /// One JSON object a line
+    /// One JSON object a line; what CMD prints goes to stderr
     Json,
 }
 

@@ -1,9 +1,9 @@
 //! What the flags choose of an object before it is loaded: globals, sizes, programs.
 
-use anyhow::{Context as _, bail};
 use skep::Object;
 
 use super::args::RunArgs;
+use crate::exit::Usage;
 
 /// Names under which programs keep the process they are limited to.
 const PID: &[&str] = &[
@@ -31,10 +31,11 @@ pub(crate) fn apply(object: &mut Object, args: &RunArgs) -> anyhow::Result<()> {
             if flag != "-u" && limits_by_itself(object) {
                 continue;
             }
-            bail!(
+            return Err(Usage(format!(
                 "{flag}: this program has no global to limit it to a {what}; it would be named {}",
                 names.join(", ")
-            );
+            ))
+            .into());
         };
         object.global(name)?.set_text(&value.to_string())?;
     }
@@ -44,9 +45,11 @@ pub(crate) fn apply(object: &mut Object, args: &RunArgs) -> anyhow::Result<()> {
     }
     for choice in &args.map_size {
         let (name, value) = assignment(choice, "--map-size")?;
-        let entries = value
-            .parse()
-            .with_context(|| format!("--map-size {choice}: `{value}` is no number of entries"))?;
+        let entries = value.parse().map_err(|_| {
+            Usage(format!(
+                "--map-size {choice}: `{value}` is no number of entries"
+            ))
+        })?;
         object.map(name)?.max_entries(entries);
     }
     if !args.only.is_empty() {
@@ -96,6 +99,6 @@ fn limits_by_itself(object: &Object) -> bool {
 fn assignment<'a>(choice: &'a str, flag: &str) -> anyhow::Result<(&'a str, &'a str)> {
     match choice.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.trim(), value)),
-        _ => bail!("{flag} {choice}: write it as NAME=VALUE"),
+        _ => Err(Usage(format!("{flag} {choice}: write it as NAME=VALUE")).into()),
     }
 }

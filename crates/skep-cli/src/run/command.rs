@@ -7,13 +7,17 @@
 use std::{
     env,
     ffi::OsString,
+    io,
     os::unix::process::CommandExt as _,
     path::Path,
-    process::{Child, Command, ExitCode, ExitStatus},
+    process::{Child, Command, ExitCode, ExitStatus, Stdio},
 };
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
+
+use super::Format;
+use crate::exit::Usage;
 
 /// The sub-command that waits and then becomes the command.
 pub(crate) const HIDDEN: &str = "__stopped";
@@ -30,18 +34,24 @@ pub(crate) struct Started {
 }
 
 impl Started {
-    /// Starts the command, stopped before its first instruction.
-    pub(crate) fn stopped(words: &[OsString]) -> anyhow::Result<Self> {
+    /// Starts the command, stopped before its first instruction. What it prints goes where ours
+    /// goes, but not between lines of JSON: there it goes to stderr.
+    pub(crate) fn stopped(words: &[OsString], format: Format) -> anyhow::Result<Self> {
         if !is_there(Path::new(&words[0])) {
-            bail!(
+            return Err(Usage(format!(
                 "cannot run `{}`: there is no such program",
                 words[0].display()
-            );
+            ))
+            .into());
         }
         let skep = env::current_exe().context("cannot find this program's own file")?;
         let child = Command::new(skep)
             .arg(HIDDEN)
             .args(words)
+            .stdout(match format {
+                Format::Table => Stdio::inherit(),
+                Format::Json => io::stderr().into(),
+            })
             .spawn()
             .with_context(|| format!("cannot start `{}`", words[0].display()))?;
         let pid = Pid::from_child(&child);

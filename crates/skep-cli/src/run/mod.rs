@@ -106,7 +106,8 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
 
     losses.probes(&links);
     drop(links);
-    events.drain(&mut output)?;
+    // Nothing comes any more, and one turn is not all that a large ring may hold.
+    while events.drain(&mut output)? > 0 {}
     losses.end(&object, &loaded)?;
     maps::print(&object, &loaded, &args, &mut stacks, &mut output)?;
     output.flush()?;
@@ -164,7 +165,7 @@ fn start_command(args: &RunArgs, object: &mut Object) -> anyhow::Result<Option<S
     if args.command.is_empty() {
         return Ok(None);
     }
-    let started = Started::stopped(&args.command)?;
+    let started = Started::stopped(&args.command, args.format)?;
     if args.pid.is_none() {
         match choices::limit_to(object, started.id())? {
             Some(name) => eprintln!("only process {} ({name})", started.id()),
