@@ -44,7 +44,8 @@ pub fn compile_native(source: &Path, folder: &Path) -> Outcome<PathBuf> {
     let stem = source.file_stem().unwrap_or_default();
     let program = folder.join(stem);
     let ran = Command::new(cc)
-        .args(["-g", "-O1", "-fno-omit-frame-pointer", "-fno-inline", "-o"])
+        // Without optimisation: with any, leaf functions may go without a frame.
+        .args(["-g", "-O0", "-fno-omit-frame-pointer", "-o"])
         .arg(&program)
         .arg(source)
         .stdin(Stdio::null())

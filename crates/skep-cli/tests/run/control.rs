@@ -1,0 +1,177 @@
+//! Beginning and ending a run, and what its flags choose.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+};
+
+use rustix::process::Signal;
+use skep_testing::{Outcome, Stop, Test, ensure, eventually};
+
+use crate::support::{Started, Unique, example, run, skep_run, source, worker};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        Test::new("control::a_duration_ends_it", duration),
+        Test::new("control::signals_end_it_and_print_maps", signals),
+        Test::new("control::a_reader_that_leaves_ends_it", closed),
+        Test::new("control::killed_it_leaves_nothing", killed),
+        Test::new("control::globals_are_set", set),
+        Test::new("control::bad_choices_are_wrong_usage", bad_choices),
+        Test::new("control::a_process_is_chosen", process),
+        Test::new("control::programs_are_chosen", only),
+        Test::new("control::a_command_that_is_none_starts_nothing", no_command),
+    ]
+}
+
+fn duration() -> Outcome {
+    let ran = run(&example("syscount"), &["--duration", "100ms"])?.ended_with(0)?;
+    ran.printing(&["system calls by process"]).map(|_| ())
+}
+
+fn signals() -> Outcome {
+    for signal in [Signal::INT, Signal::TERM] {
+        let run = Started::attached(&example("syscount"), &[] as &[&str])?;
+        run.signal(signal)?;
+        run.finish()?
+            .ended_with(0)?
+            .printing(&["system calls by process", "COMM"])?;
+    }
+    Ok(())
+}
+
+fn closed() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = Unique::new(&folder, "piped")?;
+    let stderr = folder.path().join("stderr");
+    let mut child = skep_run(&example("opensnoop"))
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(&stderr)?)
+        .spawn()?;
+    let mut reader = BufReader::new(child.stdout.take().ok_or_else(|| Stop::fail("no pipe"))?);
+    let mut line = String::new();
+    // Rows begin to come once it is attached; then the reader goes, as `head -1` does.
+    let (mut tries, mut reading) = (0, true);
+    while reading {
+        file.cat()?;
+        tries += 1;
+        reading = tries < 1_000 && child.try_wait()?.is_none() && !ready(&reader);
+    }
+    reader.read_line(&mut line)?;
+    drop(reader);
+    let mut status = None;
+    let ended = eventually("its end", || {
+        file.cat()?;
+        status = child.try_wait()?;
+        Ok(status.is_some())
+    });
+    let _ = child.kill();
+    let _ = child.wait();
+    ended?;
+    let said = std::fs::read_to_string(&stderr)?;
+    ensure(line.contains("PATH"), || format!("{line}; {said}"))?;
+    ensure(status.is_some_and(|status| status.success()), || {
+        format!("{status:?}: {said}")
+    })?;
+    ensure(
+        !said.contains("error") && !said.contains("panicked"),
+        || said.clone(),
+    )
+}
+
+/// There is something to read.
+fn ready(reader: &BufReader<std::process::ChildStdout>) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::new(reader.get_ref(), PollFlags::IN)];
+    let soon = Timespec {
+        tv_sec: 0,
+        tv_nsec: 5_000_000,
+    };
+    poll(&mut fds, Some(&soon)).is_ok_and(|ready| ready > 0)
+}
+
+fn killed() -> Outcome {
+    // What is left attached shows in the harness' count of links and programs.
+    for name in ["opensnoop", "profile"] {
+        let run = Started::attached(&example(name), &[] as &[&str])?;
+        run.signal(Signal::KILL)?;
+        let ran = run.finish()?;
+        ensure(ran.counts().is_err(), || ran.to_string())?;
+    }
+    Ok(())
+}
+
+fn set() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = Unique::new(&folder, "set")?;
+    let words = [
+        "--set",
+        "failed_only=true",
+        "--",
+        "cat",
+        file.text(),
+        "/no/such/file",
+    ];
+    let ran = run(&example("opensnoop"), &words)?.ended_with(0)?;
+    let ran = ran.with_row(&["cat", "-2", "/no/such/file"])?;
+    ensure(!ran.stdout.contains(file.text()), || ran.to_string())
+}
+
+fn bad_choices() -> Outcome {
+    for (words, parts) in [
+        (
+            &["--set", "failed=1"][..],
+            &["`failed`", "`failed_only`"][..],
+        ),
+        (
+            &["--set", "failed_only=perhaps"],
+            &["failed_only", "neither true nor false"],
+        ),
+        (&["--set", "failed_only"], &["NAME=VALUE"]),
+        (&["--map-size", "event=1"], &["`event`", "`events`"]),
+        (&["--map-size", "events=many"], &["many"]),
+        (&["--only", "nothing"], &["`nothing`", "`enter_openat`"]),
+        (&["--duration", "soon"], &["soon"]),
+        (&["-F", "0"], &["0"]),
+    ] {
+        run(&example("opensnoop"), words)?
+            .ended_with(2)?
+            .saying(parts)?;
+    }
+    run(&example("tasks"), &["-p", "1"])?
+        .ended_with(2)?
+        .saying(&["-p", "target_pid"])?;
+    Ok(())
+}
+
+fn process() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = Unique::new(&folder, "pid")?;
+    let own = std::process::id().to_string();
+    let run = Started::attached(&example("opensnoop"), &["-p", &own])?;
+    file.cat()?;
+    std::fs::read(file.text())?;
+    eventually("the row", || Ok(run.stdout().contains(file.text())))?;
+    let ran = run.interrupt()?.ended_with(0)?;
+    let ran = ran.with_row(&[&own, file.text()])?;
+    ensure(!ran.has_row(&["cat"]), || ran.to_string())
+}
+
+fn only() -> Outcome {
+    let worker = worker()?;
+    let worker = worker.to_str().unwrap_or_default();
+    let words = ["-v", "--only", "says_so", "--", worker, "getppid", "1"];
+    let ran = run(&source("events.bpf.c"), &words)?.ended_with(0)?;
+    let ran = ran.saying(&["attached says_so"])?;
+    ensure(!ran.stderr.contains("attached on_getppid"), || {
+        ran.to_string()
+    })
+}
+
+fn no_command() -> Outcome {
+    for command in ["no-such-command", "/no/such/command"] {
+        let ran = run(&example("opensnoop"), &["--", command])?.ended_with(2)?;
+        ran.saying(&[command, "no such program"])?;
+    }
+    Ok(())
+}

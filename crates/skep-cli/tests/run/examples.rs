@@ -1,0 +1,277 @@
+//! Every example, on real events.
+
+use std::{
+    fs,
+    net::UdpSocket,
+    process::{Command, Stdio},
+};
+
+use skep_testing::{Cgroup, Outcome, Test, ensure, in_netns, needs_kernel};
+
+use crate::support::{Ran, Started, Unique, example, run, worker};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        Test::new("examples::there_is_a_test_for_each", complete),
+        Test::new("examples::opensnoop_sees_other_processes", opensnoop),
+        Test::new(
+            "examples::opensnoop_watches_its_command_alone",
+            opensnoop_command,
+        ),
+        Test::new("examples::opensnoop_speaks_json", opensnoop_json),
+        Test::new("examples::execsnoop_sees_arguments", execsnoop),
+        Test::new("examples::syscount_counts_its_command", syscount),
+        Test::new("examples::runqlat_draws_a_histogram", runqlat),
+        Test::new("examples::profile_names_the_busy_function", profile),
+        Test::new("examples::malloc_sizes_are_a_histogram", malloc_sizes),
+        Test::new("examples::tasks_lists_this_process", tasks),
+        Test::new("examples::xdp_count_counts_packets", xdp_count),
+        Test::new("examples::cgroup_egress_meters_destinations", cgroup_egress),
+    ]
+}
+
+fn complete() -> Outcome {
+    const TESTED: &[&str] = &[
+        "cgroup_egress",
+        "execsnoop",
+        "malloc_sizes",
+        "opensnoop",
+        "profile",
+        "runqlat",
+        "syscount",
+        "tasks",
+        "xdp_count",
+    ];
+    let folder = example("x");
+    for entry in fs::read_dir(folder.parent().unwrap_or(&folder))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if let Some(name) = name.strip_suffix(".bpf.c") {
+            ensure(TESTED.contains(&name), || {
+                format!("{name} has no test here")
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn opensnoop() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = Unique::new(&folder, "opened")?;
+    let run = Started::attached(&example("opensnoop"), &[] as &[&str])?;
+    file.cat()?;
+    skep_testing::eventually("the row", || Ok(run.stdout().contains(file.text())))?;
+    let ran = run
+        .interrupt()?
+        .ended_with(0)?
+        .with_row(&["cat", "3", file.text()])?;
+    let head: Vec<&str> = ran
+        .stdout
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    ensure(head == ["TIME", "PID", "COMM", "RET", "PATH"], || {
+        format!("{head:?}")
+    })?;
+    let (events, lost) = ran.counts()?;
+    let rows = ran.stdout.lines().count() as u64 - 1;
+    ensure(events == rows && lost == 0, || {
+        format!("{rows} rows; {}", ran.stderr)
+    })
+}
+
+fn opensnoop_command() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let (file, other) = (Unique::new(&folder, "own")?, Unique::new(&folder, "other")?);
+    // The command has another process open the other file; itself it opens the first.
+    let script = format!(
+        "cat {0}; read line < {1}; exec cat {1}",
+        other.text(),
+        file.text()
+    );
+    let ran = run(&example("opensnoop"), &["--", "sh", "-c", &script])?.ended_with(0)?;
+    let ran = ran
+        .with_row(&["cat", file.text()])?
+        .with_row(&["sh", file.text()])?;
+    ensure(!ran.stdout.contains(other.text()), || ran.to_string())
+}
+
+fn opensnoop_json() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = Unique::new(&folder, "json")?;
+    let ran = run(
+        &example("opensnoop"),
+        &[
+            "--format",
+            "json",
+            "--",
+            "cat",
+            file.text(),
+            "/no/such/file",
+        ],
+    )?;
+    // The command fails, as one file is missing; that is said, and is no failure of ours.
+    let ran = ran
+        .ended_with(0)?
+        .saying(&["the command ended with exit status: 1"])?;
+    let events = ran.json()?;
+    let of = |path: &str| {
+        events
+            .iter()
+            .find(|event| event["path"] == path)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let (found, missing) = (of(file.text()), of("/no/such/file"));
+    let right = found["ret"] == 3
+        && found["comm"] == "cat"
+        && found["pid"].as_u64().is_some_and(|pid| pid > 1)
+        && found["time"].as_f64().is_some_and(|time| time > 0.0)
+        && found.as_object().is_some_and(|object| object.len() == 5)
+        && missing["ret"] == -2;
+    ensure(right, || ran.to_string())
+}
+
+fn execsnoop() -> Outcome {
+    let mark = format!("mark-{}", std::process::id());
+    let run = Started::attached(&example("execsnoop"), &[] as &[&str])?;
+    let status = Command::new("cat")
+        .args(["--", &mark, "two  words"])
+        .stderr(Stdio::null())
+        .status()?;
+    ensure(!status.success(), || "the file is there".into())?;
+    skep_testing::eventually("the row", || Ok(run.stdout().contains(&mark)))?;
+    let own = std::process::id().to_string();
+    let ran = run.interrupt()?.ended_with(0)?;
+    ran.with_row(&["cat", &own, "--", &mark, "two", "words"])?
+        .printing(&[&format!("cat -- {mark} two  words")])
+        .map(|_| ())
+}
+
+fn syscount() -> Outcome {
+    let worker = worker()?;
+    let worker = worker.to_str().unwrap_or_default();
+    let ran = run(
+        &example("syscount"),
+        &["--format", "json", "--", worker, "getppid", "5000"],
+    )?;
+    let rows = ran.ended_with(0)?.json()?;
+    let row = rows
+        .iter()
+        .find(|row| row["key"]["comm"] == "worker")
+        .cloned()
+        .unwrap_or_default();
+    let calls = row["value"].as_u64().unwrap_or_default();
+    ensure(
+        row["map"] == "calls" && (5_000..6_000).contains(&calls),
+        || format!("{rows:?}"),
+    )?;
+    let ran = run(&example("syscount"), &["--", worker, "getppid", "10"])?.ended_with(0)?;
+    ran.printing(&["system calls by process: ", "PID", "COMM"])?
+        .with_row(&["worker"])?;
+    Ok(())
+}
+
+fn is_histogram(ran: &Ran, title: &str) -> Outcome {
+    let right = ran.stdout.contains(title)
+        && ran.stdout.contains(" → ")
+        && ran.stdout.contains("|@")
+        && ran.stdout.contains("p99");
+    ensure(right, || ran.to_string())
+}
+
+fn runqlat() -> Outcome {
+    let ran = run(&example("runqlat"), &["--duration", "300ms"])?.ended_with(0)?;
+    is_histogram(&ran, "run-queue latency, us")
+}
+
+fn profile() -> Outcome {
+    let worker = worker()?;
+    let worker = worker.to_str().unwrap_or_default();
+    let ran = run(
+        &example("profile"),
+        &["-F", "499", "--", worker, "spin", "400"],
+    )?;
+    let ran = ran.ended_with(0)?.printing(&[
+        "samples by stack",
+        "skep_busy_inner",
+        "skep_busy_outer",
+        "main",
+    ])?;
+    // Called functions stand above their callers.
+    let place = |name: &str| ran.stdout.lines().position(|line| line.contains(name));
+    ensure(place("skep_busy_inner") < place("skep_busy_outer"), || {
+        ran.to_string()
+    })
+}
+
+fn malloc_sizes() -> Outcome {
+    let worker = worker()?;
+    let worker = worker.to_str().unwrap_or_default();
+    let ran = run(
+        &example("malloc_sizes"),
+        &["--format", "json", "--", worker, "malloc", "700"],
+    )?;
+    let rows = ran.ended_with(0)?.json()?;
+    // 3,000 bytes are in the slot from 2^11 on.
+    let count = rows
+        .first()
+        .and_then(|row| row["histogram"][11].as_u64())
+        .unwrap_or_default();
+    ensure(count == 700, || format!("{rows:?}"))?;
+    let ran = run(&example("malloc_sizes"), &["--", worker, "malloc", "700"])?.ended_with(0)?;
+    is_histogram(&ran, "malloc sizes, bytes")
+}
+
+fn tasks() -> Outcome {
+    let ran = run(&example("tasks"), &[] as &[&str])?.ended_with(0)?;
+    let own = std::process::id().to_string();
+    ran.with_row(&["TGID", "TID", "PPID", "COMM"])?
+        .with_row(&[&own, &own])?;
+    Ok(())
+}
+
+/// Sends seven packets over loopback, to a port that listens.
+fn send_seven() -> Outcome {
+    let receiver = UdpSocket::bind("127.0.0.1:4242")?;
+    let sender = UdpSocket::bind("127.0.0.1:0")?;
+    for _ in 0..7 {
+        sender.send_to(&[7; 72], receiver.local_addr()?)?;
+        receiver.recv(&mut [0; 128])?;
+    }
+    Ok(())
+}
+
+fn xdp_count() -> Outcome {
+    needs_kernel(5, 9)?;
+    in_netns(|_| {
+        let run = Started::attached(&example("xdp_count"), &["--device", "lo"])?;
+        send_seven()?;
+        // 14 + 20 + 8 + 72 bytes each.
+        let ran = run
+            .interrupt()?
+            .ended_with(0)?
+            .printing(&["received by protocol"])?;
+        ran.with_row(&["udp", "7", "798", "B"])?;
+        Ok(())
+    })
+}
+
+fn cgroup_egress() -> Outcome {
+    needs_kernel(5, 7)?;
+    let cgroup = Cgroup::new()?;
+    let path = cgroup.path().to_str().unwrap_or_default().to_owned();
+    in_netns(|_| {
+        let run = Started::attached(&example("cgroup_egress"), &["--cgroup", &path])?;
+        send_seven()?; // from outside
+        cgroup.join()?;
+        send_seven()?;
+        let ran = run
+            .interrupt()?
+            .ended_with(0)?
+            .printing(&["sent by destination"])?;
+        ran.with_row(&["127.0.0.1", "4242", "17", "7", "700", "B"])?;
+        Ok(())
+    })
+}

@@ -1,0 +1,20 @@
+//! `skep run` as its users meet it: real events, printed; nothing left attached, however it ends.
+
+mod control;
+mod examples;
+mod output;
+mod refusals;
+mod support;
+
+fn main() -> std::process::ExitCode {
+    let mut tests = Vec::new();
+    for group in [
+        examples::tests,
+        control::tests,
+        output::tests,
+        refusals::tests,
+    ] {
+        tests.extend(group());
+    }
+    skep_testing::run("run", support::boundary, tests)
+}

@@ -1,0 +1,113 @@
+//! How events are told apart, printed and counted.
+
+use skep_testing::{Outcome, Test, ensure};
+
+use crate::support::{Ran, run, source, worker};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        Test::new("output::a_maps_value_type_is_its_records_type", by_value),
+        Test::new("output::a_tag_names_the_records_type", by_tag),
+        Test::new("output::the_one_type_named_like_an_event_is_taken", by_name),
+        Test::new("output::records_of_no_known_type_are_bytes", by_nothing),
+        Test::new("output::perf_buffers_are_printed_alike", perf),
+        Test::new("output::a_full_ring_is_counted_and_said", full_ring),
+        Test::new("output::a_full_perf_buffer_is_counted_and_said", full_perf),
+        Test::new("output::printk_lines_are_shown", printk),
+    ]
+}
+
+/// `events.bpf.c` with these macros and flags, over a worker that calls so often.
+fn events(defines: &[&str], flags: &[&str], calls: &str) -> Outcome<Ran> {
+    let worker = worker()?;
+    let mut words: Vec<&str> = Vec::new();
+    for define in defines {
+        words.extend(["-D", define]);
+    }
+    words.extend(flags);
+    words.extend(["--", worker.to_str().unwrap_or_default(), "getppid", calls]);
+    run(&source("events.bpf.c"), &words)?.ended_with(0)
+}
+
+fn typed(ran: Ran) -> Outcome {
+    let ran = ran.with_row(&["PID", "COLOR", "COMM", "NUMBER"])?;
+    let ran = ran
+        .with_row(&["green", "worker", "0"])?
+        .with_row(&["green", "worker", "2"])?;
+    let counts = ran.counts()?;
+    ensure(counts == (3, 0), || ran.to_string())
+}
+
+fn by_value() -> Outcome {
+    typed(events(&["BY_VALUE"], &[], "3")?)
+}
+
+fn by_tag() -> Outcome {
+    typed(events(&["BY_TAG"], &[], "3")?)
+}
+
+fn by_name() -> Outcome {
+    let ran = events(&["BY_NAME"], &["--format", "json"], "3")?;
+    let rows = ran.json()?;
+    let right = rows.len() == 3
+        && rows[2]["record"]["color"] == "green"
+        && rows[2]["record"]["comm"] == "worker"
+        && rows[2]["record"]["number"] == 2;
+    ensure(right, || ran.to_string())
+}
+
+fn by_nothing() -> Outcome {
+    let ran = events(&[], &[], "2")?.saying(&["`events`", "__type(value, struct event)"])?;
+    // `worker`, in hexadecimal.
+    ran.printing(&["776f726b6572"])?;
+    let ran = events(&[], &["--format", "json"], "2")?;
+    let rows = ran.json()?;
+    let right = rows.len() == 2
+        && rows.iter().all(|row| row["map"] == "events")
+        && rows[1]["bytes"]
+            .as_str()
+            .is_some_and(|bytes| bytes.len() == 64);
+    ensure(right, || ran.to_string())
+}
+
+fn perf() -> Outcome {
+    typed(events(&["PERF", "BY_TAG"], &[], "3")?)
+}
+
+fn full_ring() -> Outcome {
+    let flags = ["--map-size", "events=4096", "--set", "each=512"];
+    let ran = events(&["BY_VALUE"], &flags, "20")?.saying(&["--map-size"])?;
+    let (printed, lost) = ran.counts()?;
+    ensure(
+        printed + lost == 20 * 512 && lost > 0 && printed > 0,
+        || format!("{printed} and {lost}"),
+    )?;
+    ensure(ran.stdout.lines().count() as u64 == printed + 1, || {
+        "rows".into()
+    })
+}
+
+fn full_perf() -> Outcome {
+    // 512 records of 48 bytes a call, 60 calls: six times a CPU's buffer.
+    let ran = events(&["PERF", "BY_TAG"], &["--set", "each=512"], "60")?;
+    let (printed, lost) = ran.counts()?;
+    ensure(printed > 0 && printed + lost <= 60 * 512, || {
+        format!("{printed} and {lost}")
+    })?;
+    // What is lost after the last record that fits, the kernel never says.
+    ensure(ran.stdout.lines().count() as u64 == printed + 1, || {
+        "rows".into()
+    })
+}
+
+fn printk() -> Outcome {
+    let ran = events(&[], &["--only", "says_so"], "2")?;
+    ran.printing(&["getppid number 17", "worker-"])?;
+    let ran = events(&[], &["--only", "says_so", "--format", "json"], "2")?;
+    let rows = ran.json()?;
+    let right = rows.len() == 2
+        && rows.iter().all(|row| {
+            row["printk"] == "getppid number 17" && row["comm"] == "worker" && row["time"].is_f64()
+        });
+    ensure(right, || ran.to_string())
+}
