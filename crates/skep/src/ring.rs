@@ -24,9 +24,9 @@ const BUSY: u32 = 1 << 31;
 const DISCARD: u32 = 1 << 30;
 /// Bytes before each record (`BPF_RINGBUF_HDR_SZ`).
 const HEADER: u64 = 8;
-/// A batch ends after this many bytes: few enough to stay in the processor's second-level
-/// cache between finding the records and handing them out, and to free the ring soon.
-const BATCH: u64 = 128 * 1024;
+/// A batch ends after this many bytes: few enough to stay in the processor's first-level cache
+/// between finding the records and handing them out, and to free the ring soon.
+const BATCH: u64 = 32 * 1024;
 
 /// Reads records of type `T` from a `BPF_MAP_TYPE_RINGBUF` map (5.8).
 ///
@@ -140,16 +140,19 @@ impl<T: Record + ?Sized> RingBuffer<T> {
             bytes: 0,
             records: 0,
             short: 0,
+            header: None,
         };
         if available > self.size {
             return Err(self.damaged(start));
         }
+        let (mut first, mut alike) = (None, true);
         while span.bytes < available && span.bytes < BATCH {
             let place = (start + span.bytes) & (self.size - 1);
             let header = words[place as usize / 4].acquire();
             if header & BUSY != 0 {
                 break;
             }
+            alike &= *first.get_or_insert(header) == header;
             span.bytes += stride(header);
             if span.bytes > available {
                 return Err(self.damaged(start));
@@ -160,6 +163,7 @@ impl<T: Record + ?Sized> RingBuffer<T> {
                 span.short += u32::from(!fits);
             }
         }
+        span.header = first.filter(|_| alike);
         Ok(span)
     }
 
@@ -178,6 +182,7 @@ impl<T: Record + ?Sized> RingBuffer<T> {
             next: span.start.wrapping_add(span.bytes),
             records: span.records,
             short: span.short,
+            header: span.header,
             record: PhantomData,
         }
     }
@@ -196,6 +201,8 @@ struct Span {
     bytes: u64,
     records: u32,
     short: u32,
+    /// That of every record, where they are all alike: then none need be read to find the next.
+    header: Option<u32>,
 }
 
 /// Bytes of the record behind a header.
@@ -215,6 +222,7 @@ pub struct RingBatch<'a, T: ?Sized> {
     next: u64,
     records: u32,
     short: u32,
+    header: Option<u32>,
     record: PhantomData<fn() -> Box<T>>,
 }
 
@@ -242,6 +250,7 @@ impl<'a, T: Record + ?Sized> RingBatch<'a, T> {
     pub fn iter(&self) -> RingIter<'a, T> {
         RingIter {
             rest: self.bytes,
+            header: self.header,
             record: PhantomData,
         }
     }
@@ -278,6 +287,7 @@ impl<T: ?Sized> fmt::Debug for RingBatch<'_, T> {
 /// Iterates over the records of a [`RingBatch`].
 pub struct RingIter<'a, T: ?Sized> {
     rest: &'a [u8],
+    header: Option<u32>,
     record: PhantomData<fn() -> Box<T>>,
 }
 
@@ -287,8 +297,10 @@ impl<'a, T: Record + ?Sized + 'a> Iterator for RingIter<'a, T> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let (header, _) = self.rest.split_first_chunk::<4>()?;
-            let header = u32::from_ne_bytes(*header);
+            let header = match self.header {
+                Some(header) => header,
+                None => u32::from_ne_bytes(*self.rest.first_chunk()?),
+            };
             let (record, rest) = self.rest.split_at_checked(stride(header) as usize)?;
             self.rest = rest;
             if header & DISCARD == 0 {
