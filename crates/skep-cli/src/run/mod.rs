@@ -208,7 +208,8 @@ fn watch(
     output: &mut Output,
 ) -> anyhow::Result<()> {
     while !stop.asked() {
-        if events.drain(output)? == 0 {
+        let printed = events.drain(output)?;
+        if printed == 0 {
             output.flush()?;
         }
         stacks.remember();
@@ -223,6 +224,11 @@ fn watch(
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
             break;
+        }
+        // There may be more, that no wake-up tells of: a program need not ask for them. And rows
+        // are flushed when there is none.
+        if printed > 0 {
+            continue;
         }
         let longest = if stacks.watching() {
             stacks::EVERY
