@@ -4,8 +4,8 @@ use std::ffi::CString;
 
 use skep_abi::{AttachFlags, AttachType, CgroupIterOrder, Command};
 use skep_host::{
-    Errno, Error, IterFd, IterTarget, LinkCreate, LinkFd, LinkOptions, LinkTarget, ProgramFd,
-    Result,
+    Cause, Errno, Error, IterFd, IterTarget, LinkCreate, LinkFd, LinkOptions, LinkTarget,
+    ProgramFd, Result,
 };
 
 use crate::{
@@ -190,8 +190,23 @@ pub(crate) fn update(
     // SAFETY: the attribute carries no address.
     match unsafe { bpf(Command::LinkUpdate, &mut attr) } {
         Ok(_) => Ok(()),
-        Err(errno) => Err(link_failed(host, Command::LinkUpdate, link, errno)),
+        Err(errno) => Err(link_failed(host, Command::LinkUpdate, link, errno)
+            .because(cannot_swap(host, link, errno))),
     }
+}
+
+/// The kernel's EINVAL for links that have no way to swap their program, in words.
+fn cannot_swap(host: &LinuxHost, link: &LinkFd, errno: Errno) -> Option<Cause> {
+    use skep_abi::LinkType::{KprobeMulti, PerfEvent, RawTracepoint, Tracing, UprobeMulti};
+    let link_type = crate::info::link(host, link).ok()?.link_type()?;
+    let fixed = matches!(
+        link_type,
+        RawTracepoint | Tracing | PerfEvent | KprobeMulti | UprobeMulti
+    );
+    (errno == Errno::EINVAL && fixed).then(|| Cause::Other {
+        what: format!("links of type {link_type} keep the program they were made with"),
+        fix: "detach it, and attach the other program anew".into(),
+    })
 }
 
 pub(crate) fn detach(host: &LinuxHost, link: &LinkFd) -> Result<()> {
