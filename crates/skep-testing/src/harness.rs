@@ -15,7 +15,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use skep_abi::KernelVersion;
 use skep_host::Host;
 
-use crate::{Lacking, Outcome, Snapshot, Stop};
+use crate::{Lacking, Outcome, Snapshot, Stop, leaks::GRACE};
 
 /// The file that skips are also written to, for `cargo xtask test` to list.
 const SKIP_LOG: &str = "SKEP_SKIP_LOG";
@@ -136,7 +136,7 @@ fn guarded(suite: &str, test: Test) -> Result<Completion, Failed> {
     }
     let before = Snapshot::take(host());
     let outcome = panic::catch_unwind(test.body);
-    let leaks = before.leaks(host());
+    let leaks = before.leaks(host(), GRACE);
     let left = if leaks.is_empty() {
         String::new()
     } else {

@@ -13,8 +13,8 @@ use skep_host::{Host, ObjectId};
 
 use crate::bpffs;
 
-/// The kernel frees things a little after their last user is gone.
-const GRACE: Duration = Duration::from_secs(5);
+/// The kernel frees things a little after their last user is gone: what a test's end waits for.
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
 /// What there is at one moment.
 #[derive(Debug)]
@@ -40,11 +40,12 @@ impl Snapshot {
         }
     }
 
-    /// What there is more by now, in words, after waiting for what may still go.
+    /// What there is more by now, in words, after waiting at most for `grace` for what may still
+    /// go.
     ///
     /// A program, map or link counts only if no other process holds it: other tests may run on
     /// this machine.
-    pub fn leaks(&self, host: &dyn Host) -> Vec<String> {
+    pub fn leaks(&self, host: &dyn Host, grace: Duration) -> Vec<String> {
         let mut leaks: Vec<String> = descriptors()
             .into_iter()
             .filter(|(number, target)| self.descriptors.get(number) != Some(target))
@@ -56,7 +57,7 @@ impl Snapshot {
                 .map(|path| format!("mount {path}")),
         );
         let mut suspects: BTreeSet<Id> = &objects(host) - &self.objects;
-        let deadline = Instant::now() + GRACE;
+        let deadline = Instant::now() + grace;
         while !suspects.is_empty() {
             suspects = &suspects & &objects(host);
             suspects = &suspects - &held_by_others(host);

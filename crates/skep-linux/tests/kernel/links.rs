@@ -1,8 +1,10 @@
 //! Links by id, pins of links and programs, statistics.
 
+use std::time::Duration;
+
 use skep_abi::ProgramType;
 use skep_host::{AttachPoint, Host, LinkFd, ObjectId, Pinned, TestRun};
-use skep_testing::{Bpffs, Outcome, Stop, Test, ensure, eventually, needs_kernel};
+use skep_testing::{Bpffs, Outcome, Snapshot, Stop, Test, ensure, eventually, needs_kernel};
 
 use crate::{
     harness::host,
@@ -14,6 +16,7 @@ pub(crate) fn trials() -> Vec<Test> {
         Test::new("links::a_pinned_link_outlives_its_owner", pinned_link),
         Test::new("links::pins_know_what_they_hold", pin_kinds),
         Test::new("links::statistics_count_runs", statistics),
+        Test::new("links::what_a_test_leaves_is_seen", leaks),
         Test::new("links::descriptors_of_another_kind_are_refused", wrong_kind),
     ]
 }
@@ -110,4 +113,42 @@ fn wrong_kind() -> Outcome {
     ensure(error.to_string().contains("link descriptor"), || {
         error.to_string()
     })
+}
+
+/// The check that stands around every test here.
+fn leaks() -> Outcome {
+    needs_kernel(5, 8)?;
+    let (before, soon) = (Snapshot::take(host()), Duration::from_millis(50));
+    let hits = counter()?;
+    let program = load(ProgramType::RawTracepoint, None, &counting(&hits, None, 0))?;
+    let attachment = host().attach("count", &program, ProgramType::RawTracepoint, &sys_enter())?;
+    let bpffs = Bpffs::mount()?;
+    let leaks = before.leaks(host(), soon);
+    for (kind, number) in [
+        ("descriptor", 3),
+        ("map", 1),
+        ("program", 1),
+        ("link", 1),
+        ("mount", 1),
+    ] {
+        let found = leaks
+            .iter()
+            .filter(|leak| leak.split(' ').next() == Some(kind));
+        ensure(found.count() == number, || {
+            format!("{number} of {kind}: {leaks:?}")
+        })?;
+    }
+    // A pin holds a map that no descriptor does.
+    let path = bpffs.path().join("map");
+    host().obj_pin(hits.descriptor(), &path)?;
+    drop((attachment, program, hits));
+    let leaks = before.leaks(host(), Duration::from_secs(1));
+    ensure(
+        leaks.len() == 2 && leaks.iter().any(|leak| leak.starts_with("map ")),
+        || format!("{leaks:?}"),
+    )?;
+    host().obj_unpin(&path)?;
+    drop(bpffs);
+    let leaks = before.leaks(host(), Duration::from_secs(5));
+    ensure(leaks.is_empty(), || format!("{leaks:?}"))
 }
