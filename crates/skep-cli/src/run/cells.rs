@@ -1,13 +1,19 @@
 //! A value as people read it: each member of a record becomes a cell, by its type.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use skep::btf::{
     self,
     value::{Aggregate, Layout, LayoutField, Scalar, ScalarValue, Text, Visitor, write_escaped},
 };
 
-use super::table::{Align, Column};
+use super::{
+    stacks::Stacks,
+    table::{Align, Column},
+};
 
 /// What typedefs say about a number, beyond its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,28 +70,72 @@ impl Meaning {
 }
 
 /// What cells need to know beyond the value.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Context {
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'s> {
     /// `CLOCK_MONOTONIC` when the run began, in nanoseconds.
-    pub(crate) began: u64,
+    began: u64,
+    symbols: &'s Stacks,
+    /// The process that the value speaks of, if it says one.
+    pid: Option<u32>,
 }
 
-impl Context {
-    pub(crate) fn now() -> Self {
+impl<'s> Context<'s> {
+    /// Of a run that begins now.
+    pub(crate) fn begin(symbols: &'s Stacks) -> Self {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
         let nanoseconds = u64::try_from(now.tv_nsec).unwrap_or(0);
+        let began = seconds
+            .saturating_mul(1_000_000_000)
+            .saturating_add(nanoseconds);
         Self {
-            began: seconds
-                .saturating_mul(1_000_000_000)
-                .saturating_add(nanoseconds),
+            began,
+            symbols,
+            pid: None,
         }
+    }
+
+    /// The same for a value that speaks of this process.
+    pub(crate) fn of(self, pid: Option<u32>) -> Self {
+        Self { pid, ..self }
+    }
+
+    /// The names of addresses and stacks.
+    pub(crate) fn symbols(self) -> &'s Stacks {
+        self.symbols
     }
 
     /// Seconds since the run began.
     pub(crate) fn seconds(self, moment: u64) -> f64 {
-        moment as i128 as f64 / 1e9 - self.began as f64 / 1e9
+        (i128::from(moment) - i128::from(self.began)) as f64 / 1e9
     }
+
+    /// The symbol at an address.
+    pub(crate) fn symbol(self, meaning: Meaning, address: u64) -> String {
+        match (meaning, self.pid) {
+            (_, _) if address == 0 => "0x0".into(),
+            (Meaning::KernelSymbol, _) => self.symbols.kernel(&[address]).concat(),
+            (_, Some(pid)) => self.symbols.user(pid, address),
+            (_, None) => format!("{address:#x}"),
+        }
+    }
+}
+
+/// A member that holds the id of the process that a record speaks of.
+pub(crate) fn is_process(field: &LayoutField<'_>) -> bool {
+    field.size == 4
+        && (matches!(field.name, "pid" | "tgid") || Meaning::of(field.type_names()) == Meaning::Pid)
+}
+
+/// The process that a record speaks of, if it says one.
+pub(crate) fn process(layout: &Layout, record: &[u8]) -> Option<u32> {
+    let field = layout.fields().find(is_process)?;
+    let start = usize::try_from(field.bit_offset / 8).ok()?;
+    record
+        .get(start..start + 4)?
+        .try_into()
+        .ok()
+        .map(u32::from_ne_bytes)
 }
 
 /// A column for a member of a record.
@@ -152,31 +202,63 @@ fn shape(meaning: Meaning, size: u64, text: bool, scalar: bool) -> (usize, Align
     }
 }
 
-/// The address of a member that is a `struct in6_addr`.
-pub(crate) fn ipv6(field: &LayoutField<'_>, record: &[u8]) -> Option<std::net::Ipv6Addr> {
-    if Meaning::of(field.type_names()) != Meaning::Ipv6 || !field.bit_offset.is_multiple_of(8) {
-        return None;
+/// Gathers the parts of a `struct in6_addr`, which is a union of arrays, into one address.
+#[derive(Debug, Default)]
+pub(crate) struct Ipv6Parts {
+    depth: u32,
+    bytes: [u8; 16],
+    filled: usize,
+}
+
+impl Ipv6Parts {
+    /// Takes the beginning of a structure that is an address, or of a part of one.
+    pub(crate) fn begin<'n>(&mut self, names: impl Iterator<Item = &'n str>) -> bool {
+        let begins = self.depth > 0 || Meaning::of(names) == Meaning::Ipv6;
+        if begins {
+            self.depth += 1;
+        }
+        begins
     }
-    let start = usize::try_from(field.bit_offset / 8).ok()?;
-    let bytes: [u8; 16] = record.get(start..start + 16)?.try_into().ok()?;
-    Some(bytes.into())
+
+    /// The next parts belong to an address.
+    pub(crate) fn inside(&self) -> bool {
+        self.depth > 0
+    }
+
+    /// Takes a part: the first sixteen bytes are the address, the others are it again.
+    pub(crate) fn part(&mut self, scalar: &Scalar<'_>) {
+        if let (ScalarValue::Unsigned(byte), Some(slot)) =
+            (scalar.value, self.bytes.get_mut(self.filled))
+        {
+            *slot = byte as u8;
+            self.filled += 1;
+        }
+    }
+
+    /// Takes an end; gives the address with its last one.
+    pub(crate) fn end(&mut self) -> Option<Ipv6Addr> {
+        self.depth = self.depth.saturating_sub(1);
+        (self.depth == 0).then(|| std::mem::take(self).bytes.into())
+    }
 }
 
 /// Writes a value as one cell.
-pub(crate) struct Cell<'o> {
+pub(crate) struct Cell<'o, 's> {
     out: &'o mut String,
-    context: Context,
+    context: Context<'s>,
     depth: u32,
     first: bool,
+    ipv6: Ipv6Parts,
 }
 
-impl<'o> Cell<'o> {
-    pub(crate) fn new(out: &'o mut String, context: Context) -> Self {
+impl<'o, 's> Cell<'o, 's> {
+    pub(crate) fn new(out: &'o mut String, context: Context<'s>) -> Self {
         Self {
             out,
             context,
             depth: 0,
             first: true,
+            ipv6: Ipv6Parts::default(),
         }
     }
 
@@ -201,16 +283,18 @@ impl<'o> Cell<'o> {
     }
 }
 
-impl<'v> Visitor<'v> for Cell<'_> {
+impl<'v> Visitor<'v> for Cell<'_, '_> {
     type Error = btf::Error;
 
-    fn begin_aggregate(&mut self, _: Aggregate<'v>) -> btf::Result<()> {
-        self.begin('{');
+    fn begin_aggregate(&mut self, aggregate: Aggregate<'v>) -> btf::Result<()> {
+        if !self.ipv6.begin(aggregate.type_names()) {
+            self.begin('{');
+        }
         Ok(())
     }
 
     fn field(&mut self, name: &'v str) -> btf::Result<()> {
-        if self.depth > 0 && !name.is_empty() {
+        if self.depth > 0 && !name.is_empty() && !self.ipv6.inside() {
             self.separate();
             let _ = write!(self.out, "{name}=");
             self.first = true;
@@ -219,23 +303,36 @@ impl<'v> Visitor<'v> for Cell<'_> {
     }
 
     fn end_aggregate(&mut self) -> btf::Result<()> {
-        self.end('}');
+        if !self.ipv6.inside() {
+            self.end('}');
+        } else if let Some(address) = self.ipv6.end() {
+            self.separate();
+            let _ = write!(self.out, "{address}");
+        }
         Ok(())
     }
 
     fn begin_array(&mut self, _len: usize) -> btf::Result<()> {
-        self.begin('[');
+        if !self.ipv6.inside() {
+            self.begin('[');
+        }
         Ok(())
     }
 
     fn end_array(&mut self) -> btf::Result<()> {
-        self.end(']');
+        if !self.ipv6.inside() {
+            self.end(']');
+        }
         Ok(())
     }
 
     fn scalar(&mut self, scalar: Scalar<'v>) -> btf::Result<()> {
-        self.separate();
-        write_scalar(self.out, &scalar, self.context);
+        if self.ipv6.inside() {
+            self.ipv6.part(&scalar);
+        } else {
+            self.separate();
+            write_scalar(self.out, &scalar, self.context);
+        }
         Ok(())
     }
 
@@ -246,7 +343,7 @@ impl<'v> Visitor<'v> for Cell<'_> {
     }
 }
 
-fn write_scalar(out: &mut String, scalar: &Scalar<'_>, context: Context) {
+fn write_scalar(out: &mut String, scalar: &Scalar<'_>, context: Context<'_>) {
     let meaning = Meaning::of(scalar.type_names());
     let _ = match (meaning, scalar.value) {
         (Meaning::Moment, ScalarValue::Unsigned(moment)) => {
@@ -262,13 +359,13 @@ fn write_scalar(out: &mut String, scalar: &Scalar<'_>, context: Context) {
         }
         (Meaning::Ipv4, ScalarValue::Unsigned(address)) => {
             let bytes = (address as u32).to_ne_bytes();
-            write!(out, "{}", std::net::Ipv4Addr::from(bytes))
+            write!(out, "{}", Ipv4Addr::from(bytes))
         }
         (Meaning::Port, ScalarValue::Unsigned(port)) => {
             write!(out, "{}", u16::from_be(port as u16))
         }
         (Meaning::KernelSymbol | Meaning::UserSymbol, ScalarValue::Unsigned(at)) => {
-            write!(out, "{at:#x}")
+            out.write_str(&context.symbol(meaning, at))
         }
         (_, ScalarValue::Signed(value)) => write!(out, "{value}"),
         (_, ScalarValue::Unsigned(value)) => write!(out, "{value}"),

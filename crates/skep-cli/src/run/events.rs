@@ -9,7 +9,7 @@ use skep::{
     isa::{CallTarget, Insn},
 };
 
-use super::{Format, Output, printk::Printk, rows::EventRows};
+use super::{Format, Output, cells::Context, printk::Printk, rows::EventRows};
 
 /// `bpf_trace_printk` and `bpf_trace_vprintk`.
 const PRINTK: [u32; 2] = [6, 177];
@@ -111,7 +111,11 @@ impl Events {
     }
 
     /// Prints what is there now, and answers how many events that were.
-    pub(crate) fn drain(&mut self, output: &mut Output) -> anyhow::Result<u64> {
+    pub(crate) fn drain(
+        &mut self,
+        context: Context<'_>,
+        output: &mut Output,
+    ) -> anyhow::Result<u64> {
         let before = self.count;
         for (index, source) in self.sources.iter_mut().enumerate() {
             match source {
@@ -123,7 +127,7 @@ impl Events {
                         }
                         head(&mut self.headed, index, rows, output)?;
                         for record in &batch {
-                            self.count += u64::from(rows.print(record, output)?);
+                            self.count += u64::from(rows.print(record, context, output)?);
                         }
                     }
                 }
@@ -135,7 +139,7 @@ impl Events {
                         }
                         head(&mut self.headed, index, rows, output)?;
                         for record in batch.bytes() {
-                            self.count += u64::from(rows.print(record, output)?);
+                            self.count += u64::from(rows.print(record, context, output)?);
                         }
                     }
                 }

@@ -7,27 +7,29 @@ use skep::btf::{
     value::{Aggregate, Scalar, ScalarValue, Text, Visitor},
 };
 
-use super::cells::{Context, Meaning};
+use super::cells::{Context, Ipv6Parts, Meaning};
 
 /// Writes a value as JSON.
-pub(crate) struct Json<'o> {
+pub(crate) struct Json<'o, 's> {
     out: &'o mut String,
-    context: Context,
+    context: Context<'s>,
     /// For each open bracket: whether a part has been written in it.
     filled: Vec<bool>,
     /// The next part stands behind its name.
     named: bool,
     anonymous: u32,
+    ipv6: Ipv6Parts,
 }
 
-impl<'o> Json<'o> {
-    pub(crate) fn new(out: &'o mut String, context: Context) -> Self {
+impl<'o, 's> Json<'o, 's> {
+    pub(crate) fn new(out: &'o mut String, context: Context<'s>) -> Self {
         Self {
             out,
             context,
             filled: Vec::new(),
             named: false,
             anonymous: 0,
+            ipv6: Ipv6Parts::default(),
         }
     }
 
@@ -54,15 +56,20 @@ impl<'o> Json<'o> {
     }
 }
 
-impl<'v> Visitor<'v> for Json<'_> {
+impl<'v> Visitor<'v> for Json<'_, '_> {
     type Error = btf::Error;
 
-    fn begin_aggregate(&mut self, _: Aggregate<'v>) -> btf::Result<()> {
-        self.begin('{');
+    fn begin_aggregate(&mut self, aggregate: Aggregate<'v>) -> btf::Result<()> {
+        if !self.ipv6.begin(aggregate.type_names()) {
+            self.begin('{');
+        }
         Ok(())
     }
 
     fn field(&mut self, name: &'v str) -> btf::Result<()> {
+        if self.ipv6.inside() {
+            return Ok(());
+        }
         self.separate();
         if name.is_empty() {
             self.anonymous += 1;
@@ -76,23 +83,36 @@ impl<'v> Visitor<'v> for Json<'_> {
     }
 
     fn end_aggregate(&mut self) -> btf::Result<()> {
-        self.end('}');
+        if !self.ipv6.inside() {
+            self.end('}');
+        } else if let Some(address) = self.ipv6.end() {
+            self.separate();
+            let _ = write!(self.out, "\"{address}\"");
+        }
         Ok(())
     }
 
     fn begin_array(&mut self, _len: usize) -> btf::Result<()> {
-        self.begin('[');
+        if !self.ipv6.inside() {
+            self.begin('[');
+        }
         Ok(())
     }
 
     fn end_array(&mut self) -> btf::Result<()> {
-        self.end(']');
+        if !self.ipv6.inside() {
+            self.end(']');
+        }
         Ok(())
     }
 
     fn scalar(&mut self, scalar: Scalar<'v>) -> btf::Result<()> {
-        self.separate();
-        write_scalar(self.out, &scalar, self.context);
+        if self.ipv6.inside() {
+            self.ipv6.part(&scalar);
+        } else {
+            self.separate();
+            write_scalar(self.out, &scalar, self.context);
+        }
         Ok(())
     }
 
@@ -103,8 +123,9 @@ impl<'v> Visitor<'v> for Json<'_> {
     }
 }
 
-fn write_scalar(out: &mut String, scalar: &Scalar<'_>, context: Context) {
-    let _ = match (Meaning::of(scalar.type_names()), scalar.value) {
+fn write_scalar(out: &mut String, scalar: &Scalar<'_>, context: Context<'_>) {
+    let meaning = Meaning::of(scalar.type_names());
+    let _ = match (meaning, scalar.value) {
         (Meaning::Moment, ScalarValue::Unsigned(moment)) => {
             write!(out, "{:.9}", context.seconds(moment))
         }
@@ -116,7 +137,8 @@ fn write_scalar(out: &mut String, scalar: &Scalar<'_>, context: Context) {
             write!(out, "{}", u16::from_be(port as u16))
         }
         (Meaning::KernelSymbol | Meaning::UserSymbol, ScalarValue::Unsigned(at)) => {
-            write!(out, "\"{at:#x}\"")
+            string(out, &context.symbol(meaning, at));
+            Ok(())
         }
         (_, ScalarValue::Signed(value)) => write!(out, "{value}"),
         (_, ScalarValue::Unsigned(value)) => write!(out, "{value}"),

@@ -7,7 +7,7 @@ use skep::btf::value::Layout;
 use super::{
     cells::{self, Cell, Context, Meaning},
     maps::{Entry, Types, frames},
-    stacks::{self, Stacks},
+    stacks,
     table::{self, Column},
 };
 
@@ -25,13 +25,13 @@ pub(crate) struct Row {
 
 impl MapTable {
     /// Rows of the entries, in their order.
-    pub(crate) fn of(types: &Types, found: &[Entry], stacks: &mut Stacks) -> anyhow::Result<Self> {
-        let context = Context::now();
+    pub(crate) fn of(types: &Types, found: &[Entry], context: Context<'_>) -> anyhow::Result<Self> {
         let mut columns = plain_columns(&types.key, "key");
         columns.extend(plain_columns(&types.value, "value"));
         let mut rows: Vec<Row> = Vec::new();
         for entry in found {
-            let frames = frames(types, entry, stacks)
+            let context = context.of(cells::process(&types.key, &entry.key));
+            let frames = frames(types, entry, context)
                 .into_iter()
                 .flat_map(|(_, frames)| frames);
             rows.push(Row {
@@ -106,7 +106,7 @@ fn plain_columns(layout: &Layout, head: &str) -> Vec<Column> {
     plain.map(|field| cells::column(&field)).collect()
 }
 
-fn plain_cells(layout: &Layout, bytes: &[u8], context: Context) -> anyhow::Result<Vec<String>> {
+fn plain_cells(layout: &Layout, bytes: &[u8], context: Context<'_>) -> anyhow::Result<Vec<String>> {
     if layout.fields().len() == 0 {
         let mut text = String::new();
         layout.visit(bytes, &mut Cell::new(&mut text, context))?;
@@ -118,10 +118,7 @@ fn plain_cells(layout: &Layout, bytes: &[u8], context: Context) -> anyhow::Resul
             continue;
         }
         let mut text = String::new();
-        match cells::ipv6(&field, bytes) {
-            Some(address) => text = address.to_string(),
-            None => layout.visit_field(index, bytes, &mut Cell::new(&mut text, context))?,
-        }
+        layout.visit_field(index, bytes, &mut Cell::new(&mut text, context))?;
         row.push(text);
     }
     Ok(row)

@@ -5,15 +5,12 @@ use std::sync::Arc;
 use skep::{
     Loaded, Map, Object,
     abi::MapType,
-    btf::{
-        Kind, TypeId,
-        value::{Layout, LayoutField},
-    },
+    btf::{Kind, TypeId, value::Layout},
 };
 
 use super::{
     Format, Output, RunArgs,
-    cells::{Cell, Context, Meaning},
+    cells::{self, Cell, Context, Meaning},
     histogram,
     json::{self, Json},
     map_table::MapTable,
@@ -67,7 +64,7 @@ pub(crate) fn watch_stacks(loaded: &Loaded, stacks: &mut Stacks) {
                 .fields()
                 .any(|field| Meaning::of(field.type_names()) == Meaning::UserStack)
         };
-        let pid = types.key.fields().find(is_process);
+        let pid = types.key.fields().find(cells::is_process);
         if let Some(pid) = pid
             && (has_user_stack(&types.key) || has_user_stack(&types.value))
         {
@@ -84,7 +81,7 @@ pub(crate) fn print(
     object: &Object,
     loaded: &Loaded,
     args: &RunArgs,
-    stacks: &mut Stacks,
+    context: Context<'_>,
     output: &mut Output,
 ) -> anyhow::Result<()> {
     for map in loaded.maps() {
@@ -94,9 +91,9 @@ pub(crate) fn print(
         }
         let Some(types) = types_of(map) else { continue };
         if let Some(unit) = &tags.histogram {
-            print_histograms(map, &types, &tags, unit, output)?;
+            print_histograms(map, &types, &tags, unit, context, output)?;
         } else if is_hash(map) || (is_array(map) && tags.title.is_some()) {
-            print_table(map, &types, &tags, args.top, stacks, output)?;
+            print_table(map, &types, &tags, args.top, context, output)?;
         }
     }
     Ok(())
@@ -124,11 +121,6 @@ fn is_hash(map: &Map) -> bool {
 fn is_array(map: &Map) -> bool {
     matches!(map.map_type(), Some(MapType::Array | MapType::PercpuArray))
         && !map.name().contains('.')
-}
-
-fn is_process(field: &LayoutField<'_>) -> bool {
-    field.size == 4
-        && (matches!(field.name, "pid" | "tgid") || Meaning::of(field.type_names()) == Meaning::Pid)
 }
 
 /// All entries, with the values of per-CPU maps added up member by member.
@@ -194,6 +186,7 @@ fn print_histograms(
     types: &Types,
     tags: &Tags,
     unit: &str,
+    context: Context<'_>,
     output: &mut Output,
 ) -> anyhow::Result<()> {
     let title = tags.title.as_deref().unwrap_or(map.name());
@@ -219,12 +212,12 @@ fn print_histograms(
                 Format::Table => {
                     types
                         .key
-                        .visit(&entry.key, &mut Cell::new(&mut text, Context::now()))?;
+                        .visit(&entry.key, &mut Cell::new(&mut text, context))?;
                 }
                 Format::Json => {
                     types
                         .key
-                        .visit(&entry.key, &mut Json::new(&mut text, Context::now()))?;
+                        .visit(&entry.key, &mut Json::new(&mut text, context))?;
                 }
             }
             Some(text)
@@ -291,7 +284,7 @@ fn print_table(
     types: &Types,
     tags: &Tags,
     top: usize,
-    stacks: &mut Stacks,
+    context: Context<'_>,
     output: &mut Output,
 ) -> anyhow::Result<()> {
     let mut found = entries(map, &types.value)?;
@@ -301,7 +294,7 @@ fn print_table(
     found.sort_by_cached_key(|entry| std::cmp::Reverse(weight(&types.value, &entry.value)));
     match output.format {
         Format::Json => found.iter().try_for_each(|entry| {
-            let row = json_row(map, types, entry, stacks)?;
+            let row = json_row(map, types, entry, context)?;
             output.write(&row)
         }),
         Format::Table => {
@@ -309,7 +302,7 @@ fn print_table(
             if found.is_empty() {
                 return output.write(&format!("{title}: nothing\n\n"));
             }
-            let mut table = MapTable::of(types, &found, stacks)?;
+            let mut table = MapTable::of(types, &found, context)?;
             let shown = if top == 0 {
                 table.rows.len()
             } else {
@@ -353,17 +346,9 @@ fn weight(layout: &Layout, value: &[u8]) -> u64 {
 pub(crate) fn frames(
     types: &Types,
     entry: &Entry,
-    stacks: &mut Stacks,
+    context: Context<'_>,
 ) -> Vec<(String, Vec<String>)> {
-    let pid = types.key.fields().find(is_process).and_then(|field| {
-        let start = usize::try_from(field.bit_offset / 8).ok()?;
-        entry
-            .key
-            .get(start..start + 4)?
-            .try_into()
-            .ok()
-            .map(u32::from_ne_bytes)
-    });
+    let pid = cells::process(&types.key, &entry.key);
     let mut found = Vec::new();
     for (layout, bytes) in [(&types.key, &entry.key), (&types.value, &entry.value)] {
         for field in layout.fields() {
@@ -379,8 +364,8 @@ pub(crate) fn frames(
             let user = meaning == Meaning::UserStack;
             let frames = match (user, pid) {
                 (true, None) => vec!["[user stack: the key has no pid to look it up by]".into()],
-                (true, pid) => stacks.frames(id, pid),
-                (false, _) => stacks.frames(id, None),
+                (true, pid) => context.symbols().frames(id, pid),
+                (false, _) => context.symbols().frames(id, None),
             };
             found.push((user, field.name.to_owned(), frames));
         }
@@ -396,9 +381,9 @@ fn json_row(
     map: &Map,
     types: &Types,
     entry: &Entry,
-    stacks: &mut Stacks,
+    context: Context<'_>,
 ) -> anyhow::Result<String> {
-    let context = Context::now();
+    let context = context.of(cells::process(&types.key, &entry.key));
     let mut text = String::from("{\"map\":");
     json::string(&mut text, map.name());
     text.push_str(",\"key\":");
@@ -409,7 +394,7 @@ fn json_row(
     types
         .value
         .visit(&entry.value, &mut Json::new(&mut text, context))?;
-    for (name, frames) in frames(types, entry, stacks) {
+    for (name, frames) in frames(types, entry, context) {
         text.push(',');
         json::string(&mut text, &name);
         text.push_str(":[");

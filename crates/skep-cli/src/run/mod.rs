@@ -41,6 +41,7 @@ pub(crate) use args::{Format, RunArgs};
 pub(crate) use command::{HIDDEN, become_command};
 
 use crate::{cli::Global, input};
+use cells::Context;
 use command::Started;
 use events::Events;
 use losses::Losses;
@@ -85,6 +86,7 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let mut losses = Losses::begin(&loaded);
     let mut stacks = stacks::Stacks::new(&loaded);
     maps::watch_stacks(&loaded, &mut stacks);
+    let context = Context::begin(&stacks);
 
     let lasting = links.iter().any(|link| !is_iterator(link));
     if let Some(command) = &mut command {
@@ -99,7 +101,7 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
             end,
             command.as_mut(),
             &mut events,
-            &mut stacks,
+            context,
             &mut output,
         )?;
     }
@@ -107,9 +109,9 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     losses.probes(&links);
     drop(links);
     // Nothing comes any more, and one turn is not all that a large ring may hold.
-    while events.drain(&mut output)? > 0 {}
+    while events.drain(context, &mut output)? > 0 {}
     losses.end(&object, &loaded)?;
-    maps::print(&object, &loaded, &args, &mut stacks, &mut output)?;
+    maps::print(&object, &loaded, &args, context, &mut output)?;
     output.flush()?;
     losses.summary(&events);
     Ok(ExitCode::SUCCESS)
@@ -204,15 +206,15 @@ fn watch(
     end: Option<Instant>,
     mut command: Option<&mut Started>,
     events: &mut Events,
-    stacks: &mut stacks::Stacks,
+    context: Context<'_>,
     output: &mut Output,
 ) -> anyhow::Result<()> {
     while !stop.asked() {
-        let printed = events.drain(output)?;
+        let printed = events.drain(context, output)?;
         if printed == 0 {
             output.flush()?;
         }
-        stacks.remember();
+        context.symbols().remember();
         if let Some(command) = command.as_deref_mut()
             && let Some(status) = command.ended()?
         {
@@ -230,7 +232,7 @@ fn watch(
         if printed > 0 {
             continue;
         }
-        let longest = if stacks.watching() {
+        let longest = if context.symbols().watching() {
             stacks::EVERY
         } else {
             LONGEST_SLEEP

@@ -19,7 +19,6 @@ pub(crate) struct EventRows {
     shape: Shape,
     /// Types that may be the records', to be told apart by the first record's length.
     candidates: Vec<Layout>,
-    context: Context,
     line: Line,
     cell: String,
     short: u64,
@@ -70,7 +69,6 @@ impl EventRows {
             map: map.name().to_owned(),
             shape,
             candidates,
-            context: Context::now(),
             line: Line::default(),
             cell: String::new(),
             short: 0,
@@ -91,22 +89,23 @@ impl EventRows {
     }
 
     /// Prints one record; `false` if it is too short for its type.
-    pub(crate) fn print(&mut self, record: &[u8], output: &mut Output) -> anyhow::Result<bool> {
+    pub(crate) fn print(
+        &mut self,
+        record: &[u8],
+        context: Context<'_>,
+        output: &mut Output,
+    ) -> anyhow::Result<bool> {
         self.decide(record.len(), output)?;
         self.line.clear();
         let printed = match (&self.shape, output.format) {
             (Shape::Typed { layout, columns }, Format::Table) => {
-                for (index, (field, column)) in layout.fields().zip(columns).enumerate() {
+                let context = context.of(cells::process(layout, record));
+                for (index, column) in columns.iter().enumerate() {
                     self.cell.clear();
-                    match cells::ipv6(&field, record) {
-                        Some(address) => self.cell.push_str(&address.to_string()),
-                        None => {
-                            let mut cell = Cell::new(&mut self.cell, self.context);
-                            if layout.visit_field(index, record, &mut cell).is_err() {
-                                self.short += 1;
-                                return Ok(false);
-                            }
-                        }
+                    let mut cell = Cell::new(&mut self.cell, context);
+                    if layout.visit_field(index, record, &mut cell).is_err() {
+                        self.short += 1;
+                        return Ok(false);
                     }
                     self.line
                         .cell(column, &self.cell, index + 1 == columns.len());
@@ -116,7 +115,10 @@ impl EventRows {
             (Shape::Typed { layout, .. }, Format::Json) => {
                 self.cell.clear();
                 if layout
-                    .visit(record, &mut Json::new(&mut self.cell, self.context))
+                    .visit(
+                        record,
+                        &mut Json::new(&mut self.cell, context.of(cells::process(layout, record))),
+                    )
                     .is_err()
                 {
                     self.short += 1;

@@ -4,6 +4,7 @@
 //! while the processes live: at the end many of them are gone.
 
 use std::{
+    cell::{Cell, RefCell},
     collections::HashMap,
     fs,
     path::{Path, PathBuf},
@@ -40,9 +41,9 @@ struct Watched {
 pub(crate) struct Stacks {
     traces: Option<Arc<Map>>,
     symbolizer: Symbolizer,
-    mappings: HashMap<u32, Vec<Mapping>>,
+    mappings: RefCell<HashMap<u32, Vec<Mapping>>>,
     watched: Vec<Watched>,
-    looked: Option<Instant>,
+    looked: Cell<Option<Instant>>,
 }
 
 impl Stacks {
@@ -56,9 +57,9 @@ impl Stacks {
         Self {
             traces,
             symbolizer: Symbolizer::new(),
-            mappings: HashMap::new(),
+            mappings: RefCell::default(),
             watched: Vec::new(),
-            looked: None,
+            looked: Cell::new(None),
         }
     }
 
@@ -74,11 +75,15 @@ impl Stacks {
 
     /// Notes the mappings of processes that have appeared in the watched maps. Called often;
     /// does something seldom.
-    pub(crate) fn remember(&mut self) {
-        if self.watched.is_empty() || self.looked.is_some_and(|looked| looked.elapsed() < EVERY) {
+    pub(crate) fn remember(&self) {
+        let lately = self
+            .looked
+            .get()
+            .is_some_and(|looked| looked.elapsed() < EVERY);
+        if self.watched.is_empty() || lately {
             return;
         }
-        self.looked = Some(Instant::now());
+        self.looked.set(Some(Instant::now()));
         let keys =
             self.watched.iter().flat_map(|watched| {
                 let at = watched.pid_at;
@@ -87,18 +92,18 @@ impl Stacks {
                 })
             });
         let new: Vec<u32> = keys
-            .filter(|pid| !self.mappings.contains_key(pid))
+            .filter(|pid| !self.mappings.borrow().contains_key(pid))
             .collect();
         for pid in new {
             if let Some(mappings) = read_mappings(pid) {
-                self.mappings.insert(pid, mappings);
+                self.mappings.borrow_mut().insert(pid, mappings);
             }
         }
     }
 
     /// The frames of a stack that `bpf_get_stackid` named, innermost first. `pid` is the process
     /// of a user stack; without it, the stack is the kernel's.
-    pub(crate) fn frames(&mut self, id: i32, pid: Option<u32>) -> Vec<String> {
+    pub(crate) fn frames(&self, id: i32, pid: Option<u32>) -> Vec<String> {
         if id < 0 {
             // No user stack (a kernel thread) is the common case and says nothing.
             return match Errno(-id) {
@@ -152,7 +157,7 @@ impl Stacks {
     }
 
     /// The name of an address of a process.
-    pub(crate) fn user(&mut self, pid: u32, address: u64) -> String {
+    pub(crate) fn user(&self, pid: u32, address: u64) -> String {
         let Some(mapping) = self.mapping(pid, address) else {
             return format!("{address:#x}");
         };
@@ -171,20 +176,20 @@ impl Stacks {
         }
     }
 
-    fn mapping(&mut self, pid: u32, address: u64) -> Option<Mapping> {
+    fn mapping(&self, pid: u32, address: u64) -> Option<Mapping> {
         let find = |mappings: &Vec<Mapping>| {
             mappings
                 .iter()
                 .find(|map| (map.start..map.end).contains(&address))
                 .cloned()
         };
-        if let Some(found) = self.mappings.get(&pid).and_then(find) {
+        if let Some(found) = self.mappings.borrow().get(&pid).and_then(find) {
             return Some(found);
         }
         // New, or grown since it was noted.
         let fresh = read_mappings(pid)?;
         let found = find(&fresh);
-        self.mappings.insert(pid, fresh);
+        self.mappings.borrow_mut().insert(pid, fresh);
         found
     }
 }
@@ -252,12 +257,12 @@ mod tests {
 
     #[test]
     fn this_process_has_names() {
-        let mut stacks = Stacks {
+        let stacks = Stacks {
             traces: None,
             symbolizer: Symbolizer::new(),
-            mappings: HashMap::new(),
+            mappings: RefCell::default(),
             watched: Vec::new(),
-            looked: None,
+            looked: Cell::new(None),
         };
         let address = std::process::exit as fn(i32) -> ! as usize as u64;
         let name = stacks.user(std::process::id(), address);
