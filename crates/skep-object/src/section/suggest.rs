@@ -18,6 +18,9 @@ pub(super) fn first_words() -> String {
 pub(super) fn suggestion(wrong: &str) -> Option<String> {
     // Names are short; what is longer is no slip of the keyboard.
     const LONGEST: usize = 64;
+    if wrong.len() > LONGEST {
+        return None;
+    }
     let (word, rest) = match wrong.split_once('/') {
         Some((word, rest)) => (word, Some(rest)),
         None => (wrong, None),
@@ -33,7 +36,7 @@ pub(super) fn suggestion(wrong: &str) -> Option<String> {
         (whole.min(by_word), by_word < whole, row)
     });
     let (distance, by_word, row) = distances.min_by_key(|(distance, ..)| *distance)?;
-    let near = wrong.len() <= LONGEST && distance <= word.len().div_ceil(3);
+    let near = distance <= word.len().div_ceil(3);
     near.then(|| match (rest, row.target) {
         (Some(rest), Target::Optional) if by_word => format!("{}/{rest}", row.name),
         _ => row.name.to_owned(),
