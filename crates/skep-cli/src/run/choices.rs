@@ -27,8 +27,8 @@ pub(crate) fn apply(object: &mut Object, args: &RunArgs) -> anyhow::Result<()> {
     for (value, names, flag, what) in filters {
         let Some(value) = value else { continue };
         let Some(name) = first_present(object, names) else {
-            // The kernel itself can limit uprobes and timers to a process, timers to a thread.
-            if flag != "-u" && limits_by_itself(object) {
+            // The kernel itself can limit uprobes and timers to a process.
+            if flag == "-p" && limits_by_itself(object) {
                 continue;
             }
             return Err(Usage(format!(

@@ -182,7 +182,7 @@ fn start_command(args: &RunArgs, object: &mut Object) -> anyhow::Result<Option<S
 
 fn attach_options(args: &RunArgs, object: &Object, command: Option<&Started>) -> AttachOptions {
     let pid = args.pid.or(command.map(Started::id));
-    // A perf event in a process sees one thread of it: a filter in the program sees them all.
+    // Where the program filters by itself, its timers may as well run everywhere.
     let unfiltered = pid.filter(|_| !choices::has_process_filter(object));
     AttachOptions {
         device: args.device.clone(),
@@ -194,7 +194,7 @@ fn attach_options(args: &RunArgs, object: &Object, command: Option<&Started>) ->
         },
         cgroup: args.cgroup.clone(),
         pid,
-        perf_scope: args.tid.or(unfiltered).map(PerfScope::Process),
+        perf_scope: unfiltered.map(PerfScope::Process),
         frequency: args.frequency,
         ..AttachOptions::default()
     }

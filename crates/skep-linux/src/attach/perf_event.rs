@@ -96,7 +96,7 @@ fn open_cause(host: &LinuxHost, errno: Errno, event: PerfEvent, scope: PerfScope
             Some(Cause::Other {
                 what: "this machine shows the kernel no such hardware counter (virtual machines rarely do)"
                     .into(),
-                fix: "use the CPU's clock instead, such as perf_event/cpu-clock".into(),
+                fix: "use the CPU's clock instead, by samples a second".into(),
             })
         }
         (Errno::ESRCH, _, PerfScope::Process(pid)) => Some(Cause::NotFound {
