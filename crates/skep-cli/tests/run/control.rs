@@ -19,6 +19,8 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("control::globals_are_set", set),
         Test::new("control::bad_choices_are_wrong_usage", bad_choices),
         Test::new("control::a_process_is_chosen", process),
+        Test::new("control::a_user_is_chosen", user),
+        Test::new("control::the_heaviest_rows_are_chosen", top),
         Test::new("control::programs_are_chosen", only),
         Test::new("control::a_command_that_is_none_starts_nothing", no_command),
     ]
@@ -138,9 +140,15 @@ fn bad_choices() -> Outcome {
             .ended_with(2)?
             .saying(parts)?;
     }
-    run(&example("tasks"), &["-p", "1"])?
-        .ended_with(2)?
-        .saying(&["-p", "target_pid"])?;
+    for (flag, global) in [
+        ("-p", "target_pid"),
+        ("-t", "target_tid"),
+        ("-u", "target_uid"),
+    ] {
+        run(&example("tasks"), &[flag, "1"])?
+            .ended_with(2)?
+            .saying(&[flag, global])?;
+    }
     Ok(())
 }
 
@@ -155,6 +163,30 @@ fn process() -> Outcome {
     let ran = run.interrupt()?.ended_with(0)?;
     let ran = ran.with_row(&[&own, file.text()])?;
     ensure(!ran.has_row(&["cat"]), || ran.to_string())
+}
+
+fn user() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = Unique::new(&folder, "user")?;
+    let words = |user| ["-u", user, "--", "cat", file.text()];
+    let ran = run(&example("opensnoop"), &words("0"))?.ended_with(0)?;
+    ran.with_row(&["cat", file.text()])?;
+    let ran = run(&example("opensnoop"), &words("65534"))?.ended_with(0)?;
+    ensure(!ran.has_row(&["cat"]), || ran.to_string())
+}
+
+fn top() -> Outcome {
+    // One row for the process under each of its two names: before and after it is the command.
+    let ran = run(&example("syscount"), &["--top", "1", "--", "true"])?.ended_with(0)?;
+    let ran = ran.printing(&["2 entries", "… and 1 more; --top 0 shows all"])?;
+    let rows = ran
+        .stdout
+        .lines()
+        .filter(|line| line.contains("true") || line.contains("skep"));
+    ensure(rows.count() == 1, || ran.to_string())?;
+    let ran = run(&example("syscount"), &["--top", "0", "--", "true"])?.ended_with(0)?;
+    ran.with_row(&["true"])?.with_row(&["skep"])?;
+    Ok(())
 }
 
 fn only() -> Outcome {
