@@ -3,7 +3,7 @@
 //! A [`Descriptor`] closes itself when dropped, whichever host it belongs to; the newtypes
 //! keep a map from being passed where a program is meant.
 
-use std::{fmt, sync::Arc};
+use std::{any::Any, fmt, sync::Arc};
 
 use crate::{Errno, Error, Result};
 
@@ -23,12 +23,29 @@ pub trait DescriptorTable: Send + Sync + fmt::Debug {
 pub struct Descriptor {
     raw: i32,
     table: Arc<dyn DescriptorTable>,
+    note: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Descriptor {
     /// Takes ownership of `raw`, a number that `table` handed out and nobody else closes.
     pub fn new(raw: i32, table: Arc<dyn DescriptorTable>) -> Self {
-        Self { raw, table }
+        Self {
+            raw,
+            table,
+            note: None,
+        }
+    }
+
+    /// The same with something that its host wants to remember of it, such as what is behind it.
+    #[must_use]
+    pub fn with_note(mut self, note: Arc<dyn Any + Send + Sync>) -> Self {
+        self.note = Some(note);
+        self
+    }
+
+    /// What its host remembers of it, if that is a `T`.
+    pub fn note<T: 'static>(&self) -> Option<&T> {
+        self.note.as_ref()?.downcast_ref()
     }
 
     /// The number. It stays owned by `self`.
@@ -44,7 +61,11 @@ impl Descriptor {
         let raw = self.table.duplicate(self.raw).map_err(|errno| {
             Error::system("duplicate", format!("descriptor {}", self.raw), errno)
         })?;
-        Ok(Self::new(raw, Arc::clone(&self.table)))
+        Ok(Self {
+            raw,
+            table: Arc::clone(&self.table),
+            note: self.note.clone(),
+        })
     }
 }
 

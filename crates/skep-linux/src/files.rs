@@ -1,10 +1,10 @@
-//! The kernel host's descriptor table: file descriptors of this process, what is behind each,
-//! and what a map's buffers must measure, so that the kernel never writes past one.
+//! The kernel host's descriptor table: file descriptors of this process. Each carries what is
+//! behind it and what a map's buffers must measure, so that the kernel never writes past one.
 
 use std::{
     fmt,
     os::fd::{FromRawFd, IntoRawFd, OwnedFd},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
 };
 
 use skep_host::{Descriptor, DescriptorTable, Errno};
@@ -38,58 +38,32 @@ pub(crate) enum Kind {
     Btf,
 }
 
+/// What was behind a descriptor when this host opened it.
+pub(crate) fn kind(descriptor: &Descriptor) -> Kind {
+    descriptor.note().copied().unwrap_or_default()
+}
+
 /// File descriptors of this process.
 #[derive(Default)]
-pub(crate) struct Files {
-    /// By descriptor number. An entry lives as long as the descriptor that this table owns.
-    kinds: RwLock<Vec<Kind>>,
-}
+pub(crate) struct Files;
 
 impl Files {
     /// Takes ownership of an open file.
     pub(crate) fn own(self: &Arc<Self>, fd: OwnedFd, kind: Kind) -> Descriptor {
-        let raw = fd.into_raw_fd();
-        self.remember(raw, kind);
-        Descriptor::new(raw, Arc::clone(self) as Arc<dyn DescriptorTable>)
-    }
-
-    /// What this table opened `raw` as.
-    pub(crate) fn kind(&self, raw: i32) -> Kind {
-        let kinds = self.kinds.read().unwrap_or_else(PoisonError::into_inner);
-        usize::try_from(raw)
-            .ok()
-            .and_then(|index| kinds.get(index).copied())
-            .unwrap_or_default()
-    }
-
-    fn remember(&self, raw: i32, kind: Kind) {
-        let Ok(index) = usize::try_from(raw) else {
-            return;
-        };
-        let mut kinds = self.kinds.write().unwrap_or_else(PoisonError::into_inner);
-        if index >= kinds.len() {
-            if kind == Kind::Other {
-                return;
-            }
-            kinds.resize(index + 1, Kind::Other);
-        }
-        kinds[index] = kind;
+        let table = Arc::clone(self) as Arc<dyn DescriptorTable>;
+        Descriptor::new(fd.into_raw_fd(), table).with_note(Arc::new(kind))
     }
 }
 
 impl DescriptorTable for Files {
     fn close(&self, raw: i32) {
-        // Before the number is free for another thread's file.
-        self.remember(raw, Kind::Other);
         // SAFETY: `raw` came from `own`, which took it out of an `OwnedFd`, or from `duplicate`;
         // a `Descriptor` gives it back once.
         drop(unsafe { OwnedFd::from_raw_fd(raw) });
     }
 
     fn duplicate(&self, raw: i32) -> Result<i32, Errno> {
-        let copy = sys::duplicate(raw)?.into_raw_fd();
-        self.remember(copy, self.kind(raw));
-        Ok(copy)
+        Ok(sys::duplicate(raw)?.into_raw_fd())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     LinuxHost,
     attr::{self, pack, text, unpack},
     cause::Subject,
-    files::Kind,
+    files::{self, Kind},
     sys::{address_mut, bpf, bpf_open},
 };
 
@@ -130,7 +130,7 @@ pub(crate) fn map_raw(host: &LinuxHost, raw: i32) -> Result<MapInfo> {
 
 pub(crate) fn program(host: &LinuxHost, program: &ProgramFd) -> Result<ProgramInfo> {
     let fail = |errno| failed(host, "program", program.raw(), errno);
-    if host.files().kind(program.raw()) != Kind::Program {
+    if files::kind(program.descriptor()) != Kind::Program {
         return Err(fail(Errno::EBADF));
     }
     let mut info = attr::ProgInfo::default();
@@ -169,7 +169,7 @@ pub(crate) fn program(host: &LinuxHost, program: &ProgramFd) -> Result<ProgramIn
 
 pub(crate) fn btf(host: &LinuxHost, btf: &BtfFd) -> Result<BtfInfo> {
     let fail = |errno| failed(host, "BTF", btf.raw(), errno);
-    if host.files().kind(btf.raw()) != Kind::Btf {
+    if files::kind(btf.descriptor()) != Kind::Btf {
         return Err(fail(Errno::EBADF));
     }
     let mut sizes = attr::BtfInfo::default();
@@ -197,7 +197,7 @@ pub(crate) fn btf(host: &LinuxHost, btf: &BtfFd) -> Result<BtfInfo> {
 
 pub(crate) fn link(host: &LinuxHost, link: &LinkFd) -> Result<LinkInfo> {
     let fail = |errno| failed(host, "link", link.raw(), errno);
-    if host.files().kind(link.raw()) != Kind::Link {
+    if files::kind(link.descriptor()) != Kind::Link {
         return Err(fail(Errno::EBADF));
     }
     let mut info = attr::LinkInfo::default();

@@ -8,7 +8,7 @@ use skep_host::{BatchOutcome, Errno, Error, MapBatch, MapCreate, MapFd, Result};
 use crate::{
     LinuxHost, attr,
     cause::Subject,
-    files::{Kind, MapShape},
+    files::{self, Kind, MapShape},
     sys::{address, address_mut, bpf, bpf_open},
 };
 
@@ -89,7 +89,7 @@ pub(crate) fn shape(host: &LinuxHost, kind: u32, key: u32, value: u32) -> Result
 
 /// The shape of an open map: remembered, or asked of the kernel for one that came from outside.
 fn shape_of(host: &LinuxHost, map: &MapFd) -> Result<MapShape> {
-    match host.files().kind(map.raw()) {
+    match files::kind(map.descriptor()) {
         Kind::Map(shape) => Ok(shape),
         _ => asked_shape(host, map.raw()),
     }
