@@ -42,7 +42,7 @@ pub(crate) enum Subject<'a> {
 }
 
 /// The kernel that took maps and programs out of the locked-memory limit.
-const NO_MEMLOCK: KernelVersion = KernelVersion::new(5, 11);
+pub(crate) const NO_MEMLOCK: KernelVersion = KernelVersion::new(5, 11);
 /// The kernel that split `CAP_BPF` and `CAP_PERFMON` off `CAP_SYS_ADMIN`.
 const CAP_BPF_SINCE: KernelVersion = KernelVersion::new(5, 8);
 
@@ -274,7 +274,6 @@ fn memlock(host: &LinuxHost, command: Command) -> Option<Cause> {
             command,
             Command::MapCreate | Command::ProgLoad | Command::BtfLoad
         )
-        || process::capabilities()?.has(process::SYS_RESOURCE)
     {
         return None;
     }

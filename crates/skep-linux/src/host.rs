@@ -18,7 +18,7 @@ use skep_host::{
 
 use crate::{
     attach, btf,
-    cause::Subject,
+    cause::{NO_MEMLOCK, Subject},
     config::KernelConfig,
     files::{Files, Kind},
     info, link, map, memory,
@@ -44,6 +44,10 @@ pub struct LinuxHost {
 impl LinuxHost {
     /// The kernel that this process runs on.
     ///
+    /// Before Linux 5.11 the kernel counts maps, programs and BTF against `RLIMIT_MEMLOCK`, whose
+    /// default of 64 KiB holds next to nothing; there this lifts the process's limit as far as it
+    /// may, with `CAP_SYS_RESOURCE` wholly. Newer kernels leave the limit alone.
+    ///
     /// # Errors
     /// The kernel's release is not a version that Skep can read.
     pub fn new() -> Result<Self> {
@@ -53,6 +57,9 @@ impl LinuxHost {
             object: format!("kernel release `{release}`"),
             reason: "it does not start with a version".into(),
         })?;
+        if version < NO_MEMLOCK {
+            sys::raise_memlock_limit();
+        }
         Ok(Self {
             info: HostInfo {
                 kind: HostKind::Kernel,

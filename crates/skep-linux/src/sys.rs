@@ -300,3 +300,22 @@ pub(crate) fn memlock_limit() -> Option<u64> {
     check(unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) }).ok()?;
     Some(limit.rlim_cur)
 }
+
+/// Lifts the limit of locked memory: wholly where the process may, else as far as its hard limit.
+pub(crate) fn raise_memlock_limit() {
+    let mut limit = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: both calls are given a valid struct; the first reads it, the second fills it.
+    unsafe {
+        if check(libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit)).is_ok()
+            || check(libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit)).is_err()
+        {
+            return;
+        }
+        limit.rlim_cur = limit.rlim_max;
+        // What is still too low is told as the cause of the command that it stops.
+        let _ = libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit);
+    }
+}
