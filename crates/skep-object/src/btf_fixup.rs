@@ -32,6 +32,7 @@ pub(crate) fn for_target(object: &Object, target: &Target) -> Result<Option<Vec<
         match layout.name.as_str() {
             KSYMS => fixup.ksyms(layout)?,
             KCONFIG => fixup.kconfig(object, layout)?,
+            _ if layout.entries.is_empty() && layout.size > 0 => fixup.unnamed(layout)?,
             _ => fixup.set_entries(layout.type_id, layout.size, layout.entries.iter().copied())?,
         }
     }
@@ -95,6 +96,24 @@ impl Fixup<'_> {
         self.builder.set_data_section(section, size, |entry| {
             *entry = entries.next().unwrap_or(*entry);
         })?;
+        Ok(())
+    }
+
+    /// A section of constants without names: Linux 5.10 refuses one that has no variable.
+    fn unnamed(&mut self, layout: &SectionLayout) -> Result<()> {
+        let byte = self.builder.int("char", 1, IntEncoding::SIGNED);
+        let linkage = VariableLinkage::Static;
+        let entry = SectionEntry {
+            type_id: self.builder.variable("unnamed", byte, linkage),
+            offset: 0,
+            size: 1,
+        };
+        let section = NewType::DataSection {
+            name: &layout.name,
+            size: layout.size,
+            entries: &[entry],
+        };
+        self.builder.replace(layout.type_id, section)?;
         Ok(())
     }
 

@@ -372,6 +372,28 @@ fn configuration_and_maps_are_where_instructions_look() {
 }
 
 #[test]
+fn a_section_of_unnamed_constants_gets_a_variable() {
+    // Linux 5.10 takes no data section without one.
+    let text = "struct event { u32 kind; char text[20]; };
+        static long (*print)(const char *, u32, ...) = (void *)6;
+        SEC(\"syscall\") int p(void *ctx) {
+            struct event event = { .kind = 8, .text = \"some text here\" };
+            print(event.text, sizeof(event.text));
+            return 0;
+        }";
+    for clang in common::clangs() {
+        let object = Object::parse(&common::compile_text(clang, text, &[])).unwrap();
+        let image = linked(&object, &LinkOptions::new());
+        let btf = skep_btf::Btf::parse(image.btf.unwrap()).unwrap();
+        let id = btf.find(".rodata", skep_btf::KindTag::DataSection).unwrap();
+        let skep_btf::Kind::DataSection(section) = btf.type_by_id(id).unwrap().kind() else {
+            panic!("{id} is no data section")
+        };
+        assert_eq!((section.size, section.entries().len()), (24, 1));
+    }
+}
+
+#[test]
 fn instructions_lead_back_to_the_source() {
     for clang in common::clangs() {
         let bytes = common::compile(clang, "spec", &[]);

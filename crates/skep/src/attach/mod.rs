@@ -72,8 +72,9 @@ impl Program {
             AttachKind::Manual | AttachKind::Syscall => {
                 Err(self.cannot_attach("its section says no place to attach to; run it by hand"))
             }
-            kind => Err(self.cannot_attach(&format!(
-                "this version of Skep does not attach {kind:?} programs yet"
+            _ => Err(self.cannot_attach(&format!(
+                "this version of Skep does not attach {} programs yet",
+                self.section().name()
             ))),
         }
     }
