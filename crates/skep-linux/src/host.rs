@@ -28,8 +28,9 @@ use crate::{
 
 /// The running kernel.
 ///
-/// Making one costs a `uname(2)`, and before Linux 5.11 raises this process' locked-memory limit; everything else is looked up when it is first needed and
-/// kept for as long as the value lives. It may hold a descriptor of a tracefs or securityfs
+/// Making one costs a `uname(2)`, and before Linux 5.11, which counts maps against it, raises
+/// this process' limit of locked memory; everything else is looked up when it is first needed
+/// and kept for as long as the value lives. It may hold a descriptor of a tracefs or securityfs
 /// that is mounted nowhere (see [`tracepoints`](Host::tracepoints)).
 #[derive(Debug)]
 pub struct LinuxHost {
