@@ -75,6 +75,9 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
 
     let mut output = Output::new(args.format);
     let mut events = Events::open(&object, &loaded, &mut output)?;
+    let mut stacks = stacks::Stacks::new(&loaded);
+    maps::watch_stacks(&loaded, &mut stacks);
+    let context = Context::begin(&stacks);
     let socket = packet_socket(&loaded)?;
     let links = loaded
         .attach_all_with(&AttachOptions {
@@ -84,9 +87,6 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
         .inspect_err(|_| eprintln!("nothing was left attached"))?;
     say_attached(&links, global.verbose);
     let mut losses = Losses::begin(&loaded);
-    let mut stacks = stacks::Stacks::new(&loaded);
-    maps::watch_stacks(&loaded, &mut stacks);
-    let context = Context::begin(&stacks);
 
     let lasting = links.iter().any(|link| !is_iterator(link));
     if let Some(command) = &mut command {
