@@ -22,6 +22,7 @@
 //! ```
 
 mod codes;
+mod feature;
 #[rustfmt::skip]
 mod generated;
 mod helper;
@@ -36,6 +37,7 @@ mod version;
 mod vocabulary;
 
 pub use codes::ReturnCode;
+pub use feature::LoaderFeature;
 pub use generated::codes::*;
 pub use generated::enums::*;
 pub use generated::flags::*;
@@ -45,7 +47,8 @@ pub use helper::{
 };
 pub use map::{EntriesRule, MapProperties, MapRules, SizeRule};
 pub use program::{
-    Access, ContextKind, ContextPointer, ExpectedAttachType, FieldAccess, ProgramProperties,
+    Access, ContextKind, ContextPointer, ExpectedAttachType, FieldAccess, LeastProgram,
+    ProgramProperties, ProgramTarget,
 };
 pub use structure::{BitRange, FieldLayout, StructLayout};
 pub use version::{KernelVersion, ParseKernelVersionError};

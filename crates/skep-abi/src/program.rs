@@ -19,6 +19,7 @@ pub(crate) struct ProgramFacts {
     pub(crate) capabilities: &'static [Capability],
     pub(crate) properties: ProgramProperties,
     pub(crate) attach_types: &'static [AttachType],
+    pub(crate) least: LeastProgram,
 }
 
 impl ProgramFacts {
@@ -29,7 +30,48 @@ impl ProgramFacts {
         capabilities: &[],
         properties: ProgramProperties::empty(),
         attach_types: &[],
+        least: LeastProgram {
+            attach_type: None,
+            target: ProgramTarget::None,
+            answer: 0,
+        },
     };
+}
+
+/// The least program of a type that a kernel accepts: `r0 = answer; exit`, loaded for this attach
+/// type and target. Its answer lets everything go its way.
+///
+/// Programs of type `syscall` must also be loaded as sleepable
+/// ([`ProgramProperties::ALWAYS_SLEEPABLE`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeastProgram {
+    /// What it is loaded to be attached as; `None`: 0.
+    pub attach_type: Option<AttachType>,
+    /// What it is loaded for.
+    pub target: ProgramTarget,
+    /// What it returns.
+    pub answer: i32,
+}
+
+/// What a [`LeastProgram`] is loaded for (`attach_btf_id`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProgramTarget {
+    /// Nothing.
+    None,
+    /// A tracepoint: the typedef of this name in the kernel's BTF.
+    Tracepoint(&'static str),
+    /// A function of the kernel's BTF.
+    Function(&'static str),
+    /// A member of a structure of the kernel's BTF.
+    Member {
+        /// The structure.
+        structure: &'static str,
+        /// Its member. Its index stands in the place of the attach type.
+        member: &'static str,
+    },
+    /// A global function of another program, with the same prototype.
+    Program,
 }
 
 /// What stands in R1 when a program starts.
@@ -198,6 +240,12 @@ impl ProgramType {
     /// and `CAP_PERFMON`, and it still does. See [`ProgramProperties::UNPRIVILEGED`].
     pub fn capabilities(self) -> impl Iterator<Item = Capability> {
         std::iter::once(Capability::Bpf).chain(self.facts().capabilities.iter().copied())
+    }
+
+    /// The least program of the type that a kernel accepts.
+    #[must_use]
+    pub fn least_program(self) -> LeastProgram {
+        self.facts().least
     }
 
     /// What else holds for all programs of the type.

@@ -168,10 +168,34 @@ fn program(
     writeln!(out, "        properties: {properties},")?;
     writeln!(
         out,
-        "        attach_types: &[{}],\n    }},",
-        attach.join(", ")
+        "        attach_types: &[{}],\n        least: {},\n    }},",
+        attach.join(", "),
+        least(row)?
     )?;
     Ok(())
+}
+
+/// The least program of a type that loads.
+fn least(row: &Row) -> Result<String> {
+    let attach_type = match row.cell(6)? {
+        "-" => "None".to_owned(),
+        name => format!("Some(AttachType::{})", variant(name, "BPF_")),
+    };
+    let target = match row.cell(7)? {
+        "-" => "None".to_owned(),
+        "program" => "Program".to_owned(),
+        name => match name.split_once('.') {
+            Some((structure, member)) => {
+                format!("Member {{ structure: \"{structure}\", member: \"{member}\" }}")
+            }
+            None if name.starts_with("btf_trace_") => format!("Tracepoint(\"{name}\")"),
+            None => format!("Function(\"{name}\")"),
+        },
+    };
+    let answer: i32 = row.cell(8)?.parse()?;
+    Ok(format!(
+        "LeastProgram {{ attach_type: {attach_type}, target: ProgramTarget::{target}, answer: {answer} }}"
+    ))
 }
 
 /// One `FieldAccess` a field of the structure, from the rules of a row of `contexts.tsv`.

@@ -50,6 +50,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[],
         properties: ProgramProperties::UNPRIVILEGED,
         attach_types: &[],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 0 },
     },
     // BPF_PROG_TYPE_KPROBE
     ProgramFacts {
@@ -60,6 +61,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::Perfmon],
         properties: ProgramProperties::SLEEPABLE,
         attach_types: &[AttachType::PerfEvent, AttachType::TraceKprobeMulti, AttachType::TraceKprobeSession, AttachType::TraceUprobeMulti, AttachType::TraceUprobeSession],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 0 },
     },
     // BPF_PROG_TYPE_SCHED_CLS
     ProgramFacts {
@@ -104,6 +106,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::NetAdmin],
         properties: ProgramProperties::empty(),
         attach_types: &[AttachType::TcxIngress, AttachType::TcxEgress, AttachType::NetkitPrimary, AttachType::NetkitPeer],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 0 },
     },
     // BPF_PROG_TYPE_SCHED_ACT
     ProgramFacts {
@@ -148,6 +151,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::NetAdmin],
         properties: ProgramProperties::empty(),
         attach_types: &[],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 0 },
     },
     // BPF_PROG_TYPE_TRACEPOINT
     ProgramFacts {
@@ -158,6 +162,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::Perfmon],
         properties: ProgramProperties::SLEEPABLE,
         attach_types: &[AttachType::PerfEvent],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 0 },
     },
     // BPF_PROG_TYPE_XDP
     ProgramFacts {
@@ -174,6 +179,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::NetAdmin],
         properties: ProgramProperties::empty(),
         attach_types: &[AttachType::Xdp, AttachType::XdpDevmap, AttachType::XdpCpumap],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 2 },
     },
     // BPF_PROG_TYPE_PERF_EVENT
     ProgramFacts {
@@ -184,6 +190,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::Perfmon],
         properties: ProgramProperties::empty(),
         attach_types: &[AttachType::PerfEvent],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 0 },
     },
     // BPF_PROG_TYPE_CGROUP_SKB
     ProgramFacts {
@@ -228,6 +235,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[],
         properties: ProgramProperties::UNPRIVILEGED,
         attach_types: &[AttachType::CgroupInetIngress, AttachType::CgroupInetEgress],
+        least: LeastProgram { attach_type: Some(AttachType::CgroupInetIngress), target: ProgramTarget::None, answer: 1 },
     },
     // BPF_PROG_TYPE_CGROUP_SOCK
     ProgramFacts {
@@ -252,6 +260,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::NetAdmin],
         properties: ProgramProperties::empty(),
         attach_types: &[AttachType::CgroupInetSockCreate, AttachType::CgroupInetSockRelease, AttachType::CgroupInet4PostBind, AttachType::CgroupInet6PostBind],
+        least: LeastProgram { attach_type: Some(AttachType::CgroupInetSockCreate), target: ProgramTarget::None, answer: 1 },
     },
     // BPF_PROG_TYPE_LWT_IN
     ProgramFacts {
@@ -296,6 +305,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::NetAdmin],
         properties: ProgramProperties::empty(),
         attach_types: &[],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 0 },
     },
     // BPF_PROG_TYPE_LWT_OUT
     ProgramFacts {
@@ -340,6 +350,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::NetAdmin],
         properties: ProgramProperties::empty(),
         attach_types: &[],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 0 },
     },
     // BPF_PROG_TYPE_LWT_XMIT
     ProgramFacts {
@@ -384,6 +395,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::NetAdmin],
         properties: ProgramProperties::empty(),
         attach_types: &[],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 0 },
     },
     // BPF_PROG_TYPE_SOCK_OPS
     ProgramFacts {
@@ -437,6 +449,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::NetAdmin],
         properties: ProgramProperties::empty(),
         attach_types: &[AttachType::CgroupSockOps],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 1 },
     },
     // BPF_PROG_TYPE_SK_SKB
     ProgramFacts {
@@ -481,6 +494,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::NetAdmin],
         properties: ProgramProperties::empty(),
         attach_types: &[AttachType::SkSkbStreamParser, AttachType::SkSkbStreamVerdict, AttachType::SkSkbVerdict],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 1 },
     },
     // BPF_PROG_TYPE_CGROUP_DEVICE
     ProgramFacts {
@@ -494,6 +508,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::NetAdmin],
         properties: ProgramProperties::empty(),
         attach_types: &[AttachType::CgroupDevice],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 1 },
     },
     // BPF_PROG_TYPE_SK_MSG
     ProgramFacts {
@@ -515,6 +530,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::NetAdmin],
         properties: ProgramProperties::empty(),
         attach_types: &[AttachType::SkMsgVerdict],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 1 },
     },
     // BPF_PROG_TYPE_RAW_TRACEPOINT
     ProgramFacts {
@@ -525,6 +541,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::Perfmon],
         properties: ProgramProperties::SLEEPABLE,
         attach_types: &[],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 0 },
     },
     // BPF_PROG_TYPE_CGROUP_SOCK_ADDR
     ProgramFacts {
@@ -545,6 +562,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::NetAdmin],
         properties: ProgramProperties::empty(),
         attach_types: &[AttachType::CgroupInet4Bind, AttachType::CgroupInet6Bind, AttachType::CgroupInet4Connect, AttachType::CgroupInet6Connect, AttachType::CgroupUnixConnect, AttachType::CgroupInet4Getpeername, AttachType::CgroupInet6Getpeername, AttachType::CgroupUnixGetpeername, AttachType::CgroupInet4Getsockname, AttachType::CgroupInet6Getsockname, AttachType::CgroupUnixGetsockname, AttachType::CgroupUdp4Sendmsg, AttachType::CgroupUdp6Sendmsg, AttachType::CgroupUnixSendmsg, AttachType::CgroupUdp4Recvmsg, AttachType::CgroupUdp6Recvmsg, AttachType::CgroupUnixRecvmsg],
+        least: LeastProgram { attach_type: Some(AttachType::CgroupInet4Connect), target: ProgramTarget::None, answer: 1 },
     },
     // BPF_PROG_TYPE_LWT_SEG6LOCAL
     ProgramFacts {
@@ -589,6 +607,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::NetAdmin],
         properties: ProgramProperties::empty(),
         attach_types: &[],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 0 },
     },
     // BPF_PROG_TYPE_LIRC_MODE2
     ProgramFacts {
@@ -599,6 +618,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[],
         properties: ProgramProperties::empty(),
         attach_types: &[AttachType::LircMode2],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 0 },
     },
     // BPF_PROG_TYPE_SK_REUSEPORT
     ProgramFacts {
@@ -618,6 +638,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[],
         properties: ProgramProperties::empty(),
         attach_types: &[AttachType::SkReuseportSelect, AttachType::SkReuseportSelectOrMigrate],
+        least: LeastProgram { attach_type: Some(AttachType::SkReuseportSelect), target: ProgramTarget::None, answer: 1 },
     },
     // BPF_PROG_TYPE_FLOW_DISSECTOR
     ProgramFacts {
@@ -662,6 +683,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::NetAdmin],
         properties: ProgramProperties::empty(),
         attach_types: &[AttachType::FlowDissector],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 0 },
     },
     // BPF_PROG_TYPE_CGROUP_SYSCTL
     ProgramFacts {
@@ -674,6 +696,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::NetAdmin],
         properties: ProgramProperties::empty(),
         attach_types: &[AttachType::CgroupSysctl],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 1 },
     },
     // BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE
     ProgramFacts {
@@ -684,6 +707,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::Perfmon],
         properties: ProgramProperties::empty(),
         attach_types: &[],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 0 },
     },
     // BPF_PROG_TYPE_CGROUP_SOCKOPT
     ProgramFacts {
@@ -701,6 +725,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::NetAdmin],
         properties: ProgramProperties::empty(),
         attach_types: &[AttachType::CgroupSetsockopt, AttachType::CgroupGetsockopt],
+        least: LeastProgram { attach_type: Some(AttachType::CgroupGetsockopt), target: ProgramTarget::None, answer: 1 },
     },
     // BPF_PROG_TYPE_TRACING
     ProgramFacts {
@@ -711,6 +736,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::Perfmon],
         properties: ProgramProperties::SLEEPABLE.union(ProgramProperties::NEEDS_TARGET),
         attach_types: &[AttachType::TraceRawTp, AttachType::TraceFentry, AttachType::TraceFexit, AttachType::ModifyReturn, AttachType::TraceIter, AttachType::TraceFsession, AttachType::TraceFentryMulti, AttachType::TraceFexitMulti, AttachType::TraceFsessionMulti],
+        least: LeastProgram { attach_type: Some(AttachType::TraceRawTp), target: ProgramTarget::Tracepoint("btf_trace_sched_process_exit"), answer: 0 },
     },
     // BPF_PROG_TYPE_STRUCT_OPS
     ProgramFacts {
@@ -721,6 +747,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::Perfmon],
         properties: ProgramProperties::SLEEPABLE.union(ProgramProperties::NEEDS_TARGET),
         attach_types: &[AttachType::StructOps],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::Member { structure: "tcp_congestion_ops", member: "ssthresh" }, answer: 0 },
     },
     // BPF_PROG_TYPE_EXT
     ProgramFacts {
@@ -731,6 +758,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::Perfmon, Capability::NetAdmin],
         properties: ProgramProperties::NEEDS_TARGET,
         attach_types: &[],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::Program, answer: 0 },
     },
     // BPF_PROG_TYPE_LSM
     ProgramFacts {
@@ -741,6 +769,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::Perfmon],
         properties: ProgramProperties::SLEEPABLE.union(ProgramProperties::NEEDS_TARGET),
         attach_types: &[AttachType::LsmMac, AttachType::LsmCgroup],
+        least: LeastProgram { attach_type: Some(AttachType::LsmMac), target: ProgramTarget::Function("bpf_lsm_bprm_check_security"), answer: 0 },
     },
     // BPF_PROG_TYPE_SK_LOOKUP
     ProgramFacts {
@@ -762,6 +791,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[],
         properties: ProgramProperties::empty(),
         attach_types: &[AttachType::SkLookup],
+        least: LeastProgram { attach_type: Some(AttachType::SkLookup), target: ProgramTarget::None, answer: 1 },
     },
     // BPF_PROG_TYPE_SYSCALL
     ProgramFacts {
@@ -772,6 +802,7 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[],
         properties: ProgramProperties::ALWAYS_SLEEPABLE,
         attach_types: &[],
+        least: LeastProgram { attach_type: None, target: ProgramTarget::None, answer: 0 },
     },
     // BPF_PROG_TYPE_NETFILTER
     ProgramFacts {
@@ -782,5 +813,6 @@ pub(crate) static PROGRAMS: &[ProgramFacts] = &[
         capabilities: &[Capability::NetAdmin],
         properties: ProgramProperties::empty(),
         attach_types: &[AttachType::Netfilter],
+        least: LeastProgram { attach_type: Some(AttachType::Netfilter), target: ProgramTarget::None, answer: 1 },
     },
 ];
