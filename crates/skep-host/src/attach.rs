@@ -5,7 +5,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use skep_abi::AttachType;
+use skep_abi::{AttachType, CgroupIterOrder};
 
 use crate::{CgroupFd, LinkFd, MapFd, ProgramFd, Result};
 
@@ -254,10 +254,29 @@ pub enum IterTarget<'a> {
     Map(&'a MapFd),
     /// The threads of a process. Since 6.1.
     Process(u32),
+    /// The threads of the process behind a pidfd. Since 6.1.
+    ProcessFile(i32),
     /// One thread. Since 6.1.
     Thread(u32),
-    /// A cgroup and what is below it. Since 6.1.
-    Cgroup(&'a CgroupFd),
+    /// Cgroups. Since 6.1.
+    Cgroup {
+        /// Where the walk starts.
+        root: CgroupRoot<'a>,
+        /// Which way it goes.
+        order: CgroupIterOrder,
+    },
+}
+
+/// Where a walk over cgroups starts.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum CgroupRoot<'a> {
+    /// The root of the second version's tree.
+    #[default]
+    Default,
+    /// An open directory.
+    Directory(&'a CgroupFd),
+    /// The cgroup with this id (the inode of its directory).
+    Id(u64),
 }
 
 /// The host's side of an attachment that is not a plain link.

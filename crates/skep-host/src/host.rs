@@ -2,13 +2,14 @@
 
 use std::{fmt, path::Path};
 
-use skep_abi::{KernelVersion, ProgramType};
+use skep_abi::{KernelVersion, ObjectFlags, ProgramType};
 
 use crate::{
     Access, AttachPoint, Attachment, BatchOutcome, BtfFd, BtfInfo, BtfLoad, CgroupFd, Descriptor,
-    IterFd, LinkCreate, LinkFd, LinkInfo, MapBatch, MapCreate, MapFd, MapInfo, Memory, ObjectId,
-    PerfOutput, Pinned, Poller, ProgramAttach, ProgramFd, ProgramInfo, ProgramLoad, ProgramQuery,
-    QueryAnswer, Result, StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd,
+    IterFd, LinkCreate, LinkFd, LinkInfo, LinkSource, MapBatch, MapCreate, MapFd, MapInfo, Memory,
+    ObjectId, PerfOutput, PinPath, Pinned, Poller, ProgramAttach, ProgramFd, ProgramInfo,
+    ProgramLoad, ProgramQuery, QueryAnswer, Result, StatsFd, TaskAttachment, TestRun,
+    TestRunOutcome, TokenFd,
 };
 
 /// BTF in bytes, mapped or owned.
@@ -176,13 +177,13 @@ pub trait Host: Send + Sync + fmt::Debug {
     #[doc(alias = "BPF_LINK_CREATE")]
     fn link_create(&self, request: &LinkCreate<'_>) -> Result<LinkFd>;
 
-    /// Swaps a link's program, if it still is `expected`. Since 5.7.
+    /// Swaps what a link holds, if it still is `expected`. Since 5.7; struct_ops since 6.4.
     #[doc(alias = "BPF_LINK_UPDATE")]
     fn link_update(
         &self,
         link: &LinkFd,
-        program: &ProgramFd,
-        expected: Option<&ProgramFd>,
+        new: LinkSource<'_>,
+        expected: Option<LinkSource<'_>>,
     ) -> Result<()>;
 
     /// Detaches a link while descriptors of it stay open. Since 5.9.
@@ -224,11 +225,11 @@ pub trait Host: Send + Sync + fmt::Debug {
 
     /// Keeps a thing in the host's tree under `path`.
     #[doc(alias = "BPF_OBJ_PIN")]
-    fn obj_pin(&self, descriptor: &Descriptor, path: &Path) -> Result<()>;
+    fn obj_pin(&self, descriptor: &Descriptor, path: PinPath<'_>) -> Result<()>;
 
-    /// Opens what is pinned at `path`. `flags` are `BPF_F_RDONLY` / `BPF_F_WRONLY`.
+    /// Opens what is pinned at `path`; of `flags`, maps take `RDONLY` and `WRONLY`.
     #[doc(alias = "BPF_OBJ_GET")]
-    fn obj_get(&self, path: &Path, flags: u32) -> Result<Pinned>;
+    fn obj_get(&self, path: PinPath<'_>, flags: ObjectFlags) -> Result<Pinned>;
 
     /// Removes a pin.
     fn obj_unpin(&self, path: &Path) -> Result<()>;
@@ -244,13 +245,14 @@ pub trait Host: Send + Sync + fmt::Debug {
     #[doc(alias = "BPF_PROG_GET_FD_BY_ID")]
     fn prog_by_id(&self, id: u32) -> Result<Option<ProgramFd>>;
 
-    /// Opens a map by id; `None` when it is gone.
+    /// Opens a map by id, with `RDONLY` or `WRONLY` for one way only (since 4.15); `None` when
+    /// it is gone.
     #[doc(alias = "BPF_MAP_GET_FD_BY_ID")]
-    fn map_by_id(&self, id: u32) -> Result<Option<MapFd>>;
+    fn map_by_id(&self, id: u32, flags: ObjectFlags) -> Result<Option<MapFd>>;
 
-    /// Opens BTF by id; `None` when it is gone.
+    /// Opens BTF by id; `None` when it is gone. With a token since 6.16.
     #[doc(alias = "BPF_BTF_GET_FD_BY_ID")]
-    fn btf_by_id(&self, id: u32) -> Result<Option<BtfFd>>;
+    fn btf_by_id(&self, id: u32, token: Option<&TokenFd>) -> Result<Option<BtfFd>>;
 
     /// Opens a link by id; `None` when it is gone.
     #[doc(alias = "BPF_LINK_GET_FD_BY_ID")]

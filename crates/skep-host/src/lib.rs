@@ -29,8 +29,8 @@ mod memory;
 mod request;
 
 pub use attach::{
-    AttachPoint, Attachment, CgroupMode, Detach, IterTarget, PerfEvent, PerfScope, Position,
-    TcxDirection, XdpMode,
+    AttachPoint, Attachment, CgroupMode, CgroupRoot, Detach, IterTarget, PerfEvent, PerfScope,
+    Position, TcxDirection, XdpMode,
 };
 pub use descriptor::{
     BtfFd, CgroupFd, Descriptor, DescriptorTable, IterFd, LinkFd, MapFd, Pinned, ProgramFd,
@@ -42,7 +42,7 @@ pub use host::{BtfBytes, Host, HostInfo, HostKind, LoadedProgram};
 pub use info::{BtfInfo, LinkDetails, LinkInfo, MapInfo, ObjectId, ProgramInfo, TaskAttachment};
 pub use memory::{Access, LongWord, Memory, PerfOutput, Poller, Word};
 pub use request::{
-    AttachTarget, BatchOutcome, BtfLoad, LinkCreate, LinkOptions, LinkTarget, LogLevel, MapBatch,
-    MapBtf, MapCreate, ProgramAttach, ProgramBtf, ProgramLoad, ProgramQuery, QueryAnswer, TestRun,
-    TestRunOutcome,
+    AttachTarget, BatchOutcome, BtfLoad, LinkCreate, LinkOptions, LinkSource, LinkTarget, LogLevel,
+    MapBatch, MapBtf, MapCreate, PinPath, ProgramAttach, ProgramBtf, ProgramLoad, ProgramQuery,
+    QueryAnswer, Signature, TestRun, TestRunOutcome,
 };

@@ -3,8 +3,11 @@
 //! Byte slices that stand for keys, values and records have the sizes the map or the BTF
 //! gives them; a host checks lengths before it asks the kernel.
 
+use std::path::{Path, PathBuf};
+
 use skep_abi::{
-    AttachFlags, AttachType, MapCreateFlags, MapType, ProgLoadFlags, ProgramType, QueryFlags,
+    AttachFlags, AttachType, KprobeMultiFlags, MapCreateFlags, MapType, NetfilterLinkFlags,
+    ProgLoadFlags, ProgramType, QueryFlags, TestRunFlags, UprobeMultiFlags,
 };
 
 use crate::{BtfFd, CgroupFd, IterTarget, MapFd, ProgramFd, TokenFd};
@@ -37,6 +40,9 @@ pub struct MapCreate<'a> {
     pub btf: Option<MapBtf<'a>>,
     /// The right to create it, from a delegated bpffs. Since 6.9.
     pub token: Option<&'a TokenFd>,
+    /// The SHA-256 of the instructions of the one program that may use it. Since 6.18.
+    #[doc(alias = "excl_prog_hash")]
+    pub exclusive: Option<&'a [u8; 32]>,
 }
 
 impl<'a> MapCreate<'a> {
@@ -61,6 +67,7 @@ impl<'a> MapCreate<'a> {
             ifindex: 0,
             btf: None,
             token: None,
+            exclusive: None,
         }
     }
 }
@@ -75,7 +82,12 @@ pub struct MapBtf<'a> {
     /// Type id of the value, or 0.
     pub value_type: u32,
     /// For struct_ops: type id of the value in the kernel's BTF, else 0.
+    #[doc(alias = "btf_vmlinux_value_type_id")]
     pub kernel_value_type: u32,
+    /// The module BTF in which `kernel_value_type` counts; `None`: the kernel's own. Since 6.9.
+    #[doc(alias = "value_type_btf_obj_fd")]
+    #[doc(alias = "BPF_F_VTYPE_BTF_OBJ_FD")]
+    pub kernel_btf: Option<&'a BtfFd>,
 }
 
 /// Arrays that a batch command fills or reads.
@@ -124,6 +136,9 @@ pub struct ProgramLoad<'a> {
     pub program_type: ProgramType,
     /// What it will be attached as, where the type leaves a choice.
     pub expected_attach_type: Option<AttachType>,
+    /// For struct_ops: which member of the kernel's structure it implements. The kernel reads it
+    /// from the field of the attach type, so it stands in the place of `expected_attach_type`.
+    pub attach_member: Option<u32>,
     /// Its name; hosts keep the first 15 bytes.
     pub name: &'a str,
     /// Instructions, 8 bytes each, in the host's byte order, map references resolved.
@@ -142,12 +157,18 @@ pub struct ProgramLoad<'a> {
     pub attach_target: Option<AttachTarget<'a>>,
     /// Descriptors that instructions name by index (maps, module BTF).
     pub fd_array: &'a [i32],
+    /// The maps of `fd_array` live as long as the program, also those that no instruction names;
+    /// then all of it must be maps and BTF. Since 6.14.
+    #[doc(alias = "fd_array_cnt")]
+    pub bind_fd_array: bool,
     /// The device that an offloaded or device-bound program runs on, or 0.
     pub ifindex: u32,
     /// How much of the verifier's log to keep.
     pub log_level: LogLevel,
     /// The right to load it, from a delegated bpffs. Since 6.9.
     pub token: Option<&'a TokenFd>,
+    /// Who vouches for the instructions. Since 6.18.
+    pub signature: Option<Signature<'a>>,
 }
 
 impl<'a> ProgramLoad<'a> {
@@ -156,6 +177,7 @@ impl<'a> ProgramLoad<'a> {
         Self {
             program_type,
             expected_attach_type: None,
+            attach_member: None,
             name,
             instructions,
             license: "GPL",
@@ -165,14 +187,27 @@ impl<'a> ProgramLoad<'a> {
             attach_btf_id: 0,
             attach_target: None,
             fd_array: &[],
+            bind_fd_array: false,
             ifindex: 0,
             log_level: LogLevel::OnFailure,
             token: None,
+            signature: None,
         }
     }
 }
 
-/// Debug records of a program, as `bpf_func_info` and `bpf_line_info` lay them out.
+/// A signature over a program's instructions (PKCS #7, detached).
+#[derive(Debug, Clone, Copy)]
+pub struct Signature<'a> {
+    /// The signature's bytes.
+    pub bytes: &'a [u8],
+    /// The keyring that must hold the signer's key: a serial number, or one of the kernel's own
+    /// (0 builtin, 1 secondary, 2 platform; negative: a special keyring of this process).
+    pub keyring: i32,
+}
+
+/// Debug records of a program, as `bpf_func_info`, `bpf_line_info` and `bpf_core_relo` lay them
+/// out.
 #[derive(Debug, Clone, Copy)]
 pub struct ProgramBtf<'a> {
     /// The BTF that their type ids and strings are in.
@@ -185,6 +220,26 @@ pub struct ProgramBtf<'a> {
     pub line_info: &'a [u8],
     /// Bytes of one.
     pub line_info_record_size: u32,
+    /// CO-RE relocations for the kernel to resolve; empty where they are resolved already, as
+    /// Skep's loader does. Since 5.17.
+    pub core_relocations: &'a [u8],
+    /// Bytes of one.
+    pub core_relocation_record_size: u32,
+}
+
+impl<'a> ProgramBtf<'a> {
+    /// The BTF alone, with no records.
+    pub fn new(btf: &'a BtfFd) -> Self {
+        Self {
+            btf,
+            func_info: &[],
+            func_info_record_size: 0,
+            line_info: &[],
+            line_info_record_size: 0,
+            core_relocations: &[],
+            core_relocation_record_size: 0,
+        }
+    }
 }
 
 /// What a tracing or extension program attaches to, when it is not the kernel proper.
@@ -226,6 +281,32 @@ pub enum LinkTarget<'a> {
     None,
 }
 
+/// A path in the host's tree of pins.
+#[derive(Debug, Clone, Copy)]
+pub struct PinPath<'a> {
+    /// The path.
+    pub path: &'a Path,
+    /// An open directory that a relative path starts from; `None`: the working directory.
+    /// Since 6.5.
+    #[doc(alias = "BPF_F_PATH_FD")]
+    pub directory: Option<i32>,
+}
+
+impl<'a> From<&'a Path> for PinPath<'a> {
+    fn from(path: &'a Path) -> Self {
+        Self {
+            path,
+            directory: None,
+        }
+    }
+}
+
+impl<'a> From<&'a PathBuf> for PinPath<'a> {
+    fn from(path: &'a PathBuf) -> Self {
+        path.as_path().into()
+    }
+}
+
 /// A program to attach without a link.
 #[derive(Debug, Clone, Copy)]
 #[doc(alias = "BPF_PROG_ATTACH")]
@@ -246,12 +327,43 @@ pub struct ProgramAttach<'a> {
     pub expected_revision: u64,
 }
 
+/// What a link holds: a program, or the struct_ops map that stands for several.
+#[derive(Debug, Clone, Copy)]
+pub enum LinkSource<'a> {
+    /// A program.
+    Program(&'a ProgramFd),
+    /// A struct_ops map that was made with `BPF_F_LINK`. Since 6.4.
+    StructOps(&'a MapFd),
+}
+
+impl LinkSource<'_> {
+    /// The number of the descriptor. It stays owned by whoever lent it.
+    pub fn raw(&self) -> i32 {
+        match self {
+            Self::Program(program) => program.raw(),
+            Self::StructOps(map) => map.raw(),
+        }
+    }
+}
+
+impl<'a> From<&'a ProgramFd> for LinkSource<'a> {
+    fn from(program: &'a ProgramFd) -> Self {
+        Self::Program(program)
+    }
+}
+
+impl<'a> From<&'a MapFd> for LinkSource<'a> {
+    fn from(map: &'a MapFd) -> Self {
+        Self::StructOps(map)
+    }
+}
+
 /// A link to create.
 #[derive(Debug, Clone, Copy)]
 #[doc(alias = "BPF_LINK_CREATE")]
 pub struct LinkCreate<'a> {
-    /// The program.
-    pub program: &'a ProgramFd,
+    /// What the link holds.
+    pub program: LinkSource<'a>,
     /// On what.
     pub target: LinkTarget<'a>,
     /// As what.
@@ -298,13 +410,15 @@ pub enum LinkOptions<'a> {
         addresses: &'a [u64],
         /// A cookie each, or none.
         cookies: &'a [u64],
-        /// `BPF_F_KPROBE_MULTI_RETURN`.
-        flags: u32,
+        /// At entry or return.
+        flags: KprobeMultiFlags,
     },
     /// Offsets in one binary. Since 6.6.
     UprobeMulti {
-        /// The binary.
+        /// The binary; empty when `path_fd` is the binary itself.
         path: &'a std::ffi::CStr,
+        /// An open file that `path` is relative to. Since 7.2.
+        path_fd: Option<i32>,
         /// Offsets in the file.
         offsets: &'a [u64],
         /// USDT semaphores' offsets, or none.
@@ -313,8 +427,8 @@ pub enum LinkOptions<'a> {
         cookies: &'a [u64],
         /// Only in this process, or 0.
         pid: u32,
-        /// `BPF_F_UPROBE_MULTI_RETURN`.
-        flags: u32,
+        /// At entry or return.
+        flags: UprobeMultiFlags,
     },
     /// A netfilter hook. Since 6.4.
     Netfilter {
@@ -324,8 +438,15 @@ pub enum LinkOptions<'a> {
         hook: u32,
         /// Lower runs earlier.
         priority: i32,
-        /// `BPF_F_NETFILTER_IP_DEFRAG`.
-        flags: u32,
+        /// Whether fragments come reassembled.
+        flags: NetfilterLinkFlags,
+    },
+    /// Functions by their BTF ids, for fentry.multi, fexit.multi and fsession.multi. Since 7.2.
+    TracingMulti {
+        /// Type ids of the functions, in the BTF that the program was loaded for.
+        ids: &'a [u32],
+        /// A cookie each, or none.
+        cookies: &'a [u64],
     },
 }
 
@@ -348,6 +469,10 @@ pub struct QueryAnswer {
     pub programs: Vec<u32>,
     /// The ids of their links, where the host says them (0: attached without a link).
     pub links: Vec<u32>,
+    /// Flags of each program, where the hook keeps them so (cgroups, since 6.0; tcx and netkit).
+    pub program_flags: Vec<u32>,
+    /// Flags of each link, where the hook keeps them so (tcx and netkit).
+    pub link_flags: Vec<u32>,
     /// The hook's flags.
     pub flags: u32,
     /// The hook's revision, or 0.
@@ -368,8 +493,8 @@ pub struct TestRun<'a> {
     pub context_out: &'a mut [u8],
     /// How often; 0 and 1 are once.
     pub repeat: u32,
-    /// `BPF_F_TEST_*`.
-    pub flags: u32,
+    /// How it is run.
+    pub flags: TestRunFlags,
     /// The CPU to run on with `BPF_F_TEST_RUN_ON_CPU`.
     pub cpu: u32,
     /// Packets a batch, for live XDP frames.

@@ -211,7 +211,8 @@ attributes! {
 
     /// `BPF_LINK_CREATE`. `options` holds one of the `Link*` structs below.
     struct LinkCreate {
-        prog_fd: u32,
+        /// `prog_fd`, or `map_fd` for struct_ops.
+        source_fd: u32,
         target: u32,
         attach_type: u32,
         flags: u32,
@@ -273,6 +274,14 @@ attributes! {
         flags: u32,
     }
 
+    /// `link_create.tracing_multi`.
+    struct LinkTracingMulti {
+        ids: u64,
+        cookies: u64,
+        cnt: u32,
+        reserved: u32,
+    }
+
     /// `union bpf_iter_link_info`: the map's, the task's and the cgroup's view share words.
     struct IteratorTarget {
         /// `map.map_fd`, `task.tid`, `cgroup.order`.
@@ -286,9 +295,11 @@ attributes! {
     /// `BPF_LINK_UPDATE`.
     struct LinkUpdate {
         link_fd: u32,
-        new_prog_fd: u32,
+        /// `new_prog_fd`, `new_map_fd`.
+        new_fd: u32,
         flags: u32,
-        old_prog_fd: u32,
+        /// `old_prog_fd`, `old_map_fd`.
+        old_fd: u32,
     }
 
     /// `BPF_LINK_DETACH`.

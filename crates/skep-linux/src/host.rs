@@ -7,13 +7,13 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use skep_abi::{Command, KernelVersion, ProgramType};
+use skep_abi::{Command, KernelVersion, ObjectFlags, ProgramType};
 use skep_host::{
     Access, AttachPoint, Attachment, BatchOutcome, BtfBytes, BtfFd, BtfInfo, BtfLoad, Cause,
     CgroupFd, Descriptor, Errno, Error, Host, HostInfo, HostKind, IterFd, LinkCreate, LinkFd,
-    LinkInfo, LoadedProgram, MapBatch, MapCreate, MapFd, MapInfo, Memory, ObjectId, PerfOutput,
-    Pinned, Poller, ProgramAttach, ProgramFd, ProgramInfo, ProgramLoad, ProgramQuery, QueryAnswer,
-    Result, StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd,
+    LinkInfo, LinkSource, LoadedProgram, MapBatch, MapCreate, MapFd, MapInfo, Memory, ObjectId,
+    PerfOutput, PinPath, Pinned, Poller, ProgramAttach, ProgramFd, ProgramInfo, ProgramLoad,
+    ProgramQuery, QueryAnswer, Result, StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd,
 };
 
 use crate::{
@@ -278,10 +278,10 @@ impl Host for LinuxHost {
     fn link_update(
         &self,
         link: &LinkFd,
-        program: &ProgramFd,
-        expected: Option<&ProgramFd>,
+        new: LinkSource<'_>,
+        expected: Option<LinkSource<'_>>,
     ) -> Result<()> {
-        link::update(self, link, program, expected)
+        link::update(self, link, new, expected)
     }
 
     fn link_detach(&self, link: &LinkFd) -> Result<()> {
@@ -317,11 +317,11 @@ impl Host for LinuxHost {
         info::task_fd(self, pid, fd)
     }
 
-    fn obj_pin(&self, descriptor: &Descriptor, path: &Path) -> Result<()> {
+    fn obj_pin(&self, descriptor: &Descriptor, path: PinPath<'_>) -> Result<()> {
         pin::pin(self, descriptor, path)
     }
 
-    fn obj_get(&self, path: &Path, flags: u32) -> Result<Pinned> {
+    fn obj_get(&self, path: PinPath<'_>, flags: ObjectFlags) -> Result<Pinned> {
         pin::open(self, path, flags)
     }
 
@@ -337,12 +337,12 @@ impl Host for LinuxHost {
         info::program_by_id(self, id)
     }
 
-    fn map_by_id(&self, id: u32) -> Result<Option<MapFd>> {
-        info::map_by_id(self, id)
+    fn map_by_id(&self, id: u32, flags: ObjectFlags) -> Result<Option<MapFd>> {
+        info::map_by_id(self, id, flags)
     }
 
-    fn btf_by_id(&self, id: u32) -> Result<Option<BtfFd>> {
-        info::btf_by_id(self, id)
+    fn btf_by_id(&self, id: u32, token: Option<&TokenFd>) -> Result<Option<BtfFd>> {
+        info::btf_by_id(self, id, token)
     }
 
     fn link_by_id(&self, id: u32) -> Result<Option<LinkFd>> {

@@ -1,11 +1,11 @@
 //! Ids, and what the kernel tells of programs, maps, BTF and links.
 
-use std::time::Duration;
+use std::{os::fd::OwnedFd, time::Duration};
 
-use skep_abi::{Command, LinkType, PerfEventLinkType};
+use skep_abi::{Command, LinkType, ObjectFlags, PerfEventLinkType};
 use skep_host::{
     BtfFd, BtfInfo, Errno, Error, LinkDetails, LinkFd, LinkInfo, MapFd, MapInfo, ObjectId,
-    ProgramFd, ProgramInfo, Result, TaskAttachment,
+    ProgramFd, ProgramInfo, Result, TaskAttachment, TokenFd,
 };
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -44,9 +44,21 @@ pub(crate) fn next_id(host: &LinuxHost, id: ObjectId) -> Result<Option<ObjectId>
     }
 }
 
-fn by_id(host: &LinuxHost, command: Command, id: u32) -> Result<Option<std::os::fd::OwnedFd>> {
+fn by_id(
+    host: &LinuxHost,
+    command: Command,
+    id: u32,
+    flags: ObjectFlags,
+    token: Option<&TokenFd>,
+) -> Result<Option<OwnedFd>> {
+    let mut flags = flags;
+    if token.is_some() {
+        flags |= ObjectFlags::TOKEN_FD;
+    }
     let mut attr = attr::Id {
         id,
+        open_flags: flags.bits(),
+        token_fd: token.map_or(0, TokenFd::raw),
         ..Default::default()
     };
     // SAFETY: the attribute carries no address.
@@ -58,22 +70,26 @@ fn by_id(host: &LinuxHost, command: Command, id: u32) -> Result<Option<std::os::
 }
 
 pub(crate) fn program_by_id(host: &LinuxHost, id: u32) -> Result<Option<ProgramFd>> {
-    let fd = by_id(host, Command::ProgGetFdById, id)?;
+    let fd = by_id(host, Command::ProgGetFdById, id, ObjectFlags::empty(), None)?;
     Ok(fd.map(|fd| ProgramFd::new(host.files().own(fd, Kind::Program))))
 }
 
-pub(crate) fn map_by_id(host: &LinuxHost, id: u32) -> Result<Option<MapFd>> {
-    let fd = by_id(host, Command::MapGetFdById, id)?;
+pub(crate) fn map_by_id(host: &LinuxHost, id: u32, flags: ObjectFlags) -> Result<Option<MapFd>> {
+    let fd = by_id(host, Command::MapGetFdById, id, flags, None)?;
     fd.map(|fd| crate::map::own(host, fd)).transpose()
 }
 
-pub(crate) fn btf_by_id(host: &LinuxHost, id: u32) -> Result<Option<BtfFd>> {
-    let fd = by_id(host, Command::BtfGetFdById, id)?;
+pub(crate) fn btf_by_id(
+    host: &LinuxHost,
+    id: u32,
+    token: Option<&TokenFd>,
+) -> Result<Option<BtfFd>> {
+    let fd = by_id(host, Command::BtfGetFdById, id, ObjectFlags::empty(), token)?;
     Ok(fd.map(|fd| BtfFd::new(host.files().own(fd, Kind::Btf))))
 }
 
 pub(crate) fn link_by_id(host: &LinuxHost, id: u32) -> Result<Option<LinkFd>> {
-    let fd = by_id(host, Command::LinkGetFdById, id)?;
+    let fd = by_id(host, Command::LinkGetFdById, id, ObjectFlags::empty(), None)?;
     Ok(fd.map(|fd| LinkFd::new(host.files().own(fd, Kind::Link))))
 }
 

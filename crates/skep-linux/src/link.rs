@@ -2,10 +2,10 @@
 
 use std::ffi::CString;
 
-use skep_abi::{AttachFlags, AttachType, CgroupIterOrder, Command};
+use skep_abi::{AttachFlags, AttachType, Command, UprobeMultiFlags};
 use skep_host::{
-    Cause, Errno, Error, IterFd, IterTarget, LinkCreate, LinkFd, LinkOptions, LinkTarget,
-    ProgramFd, Result,
+    Cause, CgroupRoot, Errno, Error, IterFd, IterTarget, LinkCreate, LinkFd, LinkOptions,
+    LinkSource, LinkTarget, ProgramFd, Result,
 };
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 /// `BPF_LINK_CREATE` without the error's dress: attaching gives it its own.
 pub(crate) fn create_raw(host: &LinuxHost, request: &LinkCreate<'_>) -> SysResult<LinkFd> {
     let mut attr = attr::LinkCreate {
-        prog_fd: request.program.raw() as u32,
+        source_fd: request.program.raw() as u32,
         target: target_number(request.target),
         attach_type: request.attach_type.raw(),
         flags: request.flags,
@@ -83,7 +83,7 @@ pub(crate) fn create_raw(host: &LinuxHost, request: &LinkCreate<'_>) -> SysResul
             }
             symbols = names.iter().map(|name| name.as_ptr() as u64).collect();
             attr.options = pack(&attr::LinkKprobeMulti {
-                flags: *flags,
+                flags: flags.bits(),
                 cnt: count as u32,
                 syms: address(&symbols),
                 addrs: address(addresses),
@@ -96,8 +96,13 @@ pub(crate) fn create_raw(host: &LinuxHost, request: &LinkCreate<'_>) -> SysResul
             semaphores,
             cookies,
             pid,
+            path_fd,
             flags,
         } => {
+            let mut flags = *flags;
+            if path_fd.is_some() {
+                flags |= UprobeMultiFlags::PATH_FD;
+            }
             let fits = |items: &[u64]| items.is_empty() || items.len() == offsets.len();
             if !fits(semaphores) || !fits(cookies) {
                 return Err(Errno::EINVAL);
@@ -108,9 +113,9 @@ pub(crate) fn create_raw(host: &LinuxHost, request: &LinkCreate<'_>) -> SysResul
                 ref_ctr_offsets: address(semaphores),
                 cookies: address(cookies),
                 cnt: offsets.len() as u32,
-                flags: *flags,
+                flags: flags.bits(),
                 pid: *pid,
-                path_fd: 0,
+                path_fd: path_fd.unwrap_or(0) as u32,
             });
         }
         LinkOptions::Netfilter {
@@ -123,7 +128,18 @@ pub(crate) fn create_raw(host: &LinuxHost, request: &LinkCreate<'_>) -> SysResul
                 pf: *protocol_family,
                 hooknum: *hook,
                 priority: *priority,
-                flags: *flags,
+                flags: flags.bits(),
+            });
+        }
+        LinkOptions::TracingMulti { ids, cookies } => {
+            if !cookies.is_empty() && cookies.len() != ids.len() {
+                return Err(Errno::EINVAL);
+            }
+            attr.options = pack(&attr::LinkTracingMulti {
+                ids: address(ids),
+                cookies: address(cookies),
+                cnt: ids.len() as u32,
+                ..Default::default()
             });
         }
         _ => {}
@@ -149,19 +165,38 @@ fn iterator_target(target: &IterTarget<'_>) -> Option<attr::IteratorTarget> {
             first: *tid,
             ..Default::default()
         },
-        IterTarget::Cgroup(cgroup) => attr::IteratorTarget {
-            first: CgroupIterOrder::DescendantsPre.raw(),
-            second: cgroup.raw() as u32,
-            third: 0,
+        IterTarget::ProcessFile(pidfd) => attr::IteratorTarget {
+            // `pid_fd` shares the word of `cgroup_id`, in its first four bytes.
+            third: low_half(*pidfd as u32),
+            ..Default::default()
         },
+        IterTarget::Cgroup { root, order } => {
+            let (directory, id) = match root {
+                CgroupRoot::Default => (0, 0),
+                CgroupRoot::Directory(cgroup) => (cgroup.raw() as u32, 0),
+                CgroupRoot::Id(id) => (0, *id),
+            };
+            attr::IteratorTarget {
+                first: order.raw(),
+                second: directory,
+                third: id,
+            }
+        }
         _ => return None,
     };
     Some(target)
 }
 
+/// `value` as the first four bytes of a word, whatever the byte order.
+fn low_half(value: u32) -> u64 {
+    let mut bytes = [0; 8];
+    bytes[..4].copy_from_slice(&value.to_ne_bytes());
+    u64::from_ne_bytes(bytes)
+}
+
 pub(crate) fn create(host: &LinuxHost, request: &LinkCreate<'_>) -> Result<LinkFd> {
     create_raw(host, request).map_err(|errno| {
-        let object = describe(host, request.program);
+        let object = describe_source(host, request.program);
         host.failed(
             Command::LinkCreate,
             object,
@@ -171,21 +206,29 @@ pub(crate) fn create(host: &LinuxHost, request: &LinkCreate<'_>) -> Result<LinkF
     })
 }
 
+/// What a link holds or shall hold, for errors.
+fn describe_source(host: &LinuxHost, source: LinkSource<'_>) -> String {
+    match source {
+        LinkSource::Program(program) => describe(host, program),
+        LinkSource::StructOps(map) => crate::map::describe(host, map),
+    }
+}
+
 pub(crate) fn update(
     host: &LinuxHost,
     link: &LinkFd,
-    program: &ProgramFd,
-    expected: Option<&ProgramFd>,
+    new: LinkSource<'_>,
+    expected: Option<LinkSource<'_>>,
 ) -> Result<()> {
     let mut attr = attr::LinkUpdate {
         link_fd: link.raw() as u32,
-        new_prog_fd: program.raw() as u32,
+        new_fd: new.raw() as u32,
         flags: if expected.is_some() {
             AttachFlags::REPLACE.bits()
         } else {
             0
         },
-        old_prog_fd: expected.map_or(0, |program| program.raw() as u32),
+        old_fd: expected.map_or(0, |source| source.raw() as u32),
     };
     // SAFETY: the attribute carries no address.
     match unsafe { bpf(Command::LinkUpdate, &mut attr) } {
@@ -285,7 +328,7 @@ pub(crate) fn plain<'a>(
     attach_type: AttachType,
 ) -> LinkCreate<'a> {
     LinkCreate {
-        program,
+        program: program.into(),
         target,
         attach_type,
         flags: 0,

@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use skep_abi::{Command, MapCreateFlags, MapType, MapUpdateFlags};
-use skep_host::{BatchOutcome, Errno, Error, MapBatch, MapCreate, MapFd, Result};
+use skep_host::{BatchOutcome, BtfFd, Errno, Error, MapBatch, MapCreate, MapFd, Result};
 
 use crate::{
     LinuxHost, attr,
@@ -19,6 +19,9 @@ pub(crate) fn create(host: &LinuxHost, request: &MapCreate<'_>) -> Result<MapFd>
     }
     if request.token.is_some() {
         flags |= MapCreateFlags::TOKEN_FD;
+    }
+    if request.btf.is_some_and(|btf| btf.kernel_btf.is_some()) {
+        flags |= MapCreateFlags::VTYPE_BTF_OBJ_FD;
     }
     let mut attr = attr::MapCreate {
         map_type: request.map_type.raw(),
@@ -39,8 +42,14 @@ pub(crate) fn create(host: &LinuxHost, request: &MapCreate<'_>) -> Result<MapFd>
         attr.btf_key_type_id = btf.key_type;
         attr.btf_value_type_id = btf.value_type;
         attr.btf_vmlinux_value_type_id = btf.kernel_value_type;
+        attr.value_type_btf_obj_fd = btf.kernel_btf.map_or(0, BtfFd::raw);
     }
-    // SAFETY: the attribute carries no address.
+    if let Some(hash) = request.exclusive {
+        attr.excl_prog_hash = address(hash);
+        attr.excl_prog_hash_size = hash.len() as u32;
+    }
+    // SAFETY: the attribute's one address is null or of the hash, which is borrowed from
+    // `request` and as long as its size says; the command only reads it.
     match unsafe { bpf_open(Command::MapCreate, &mut attr) } {
         Ok(fd) => {
             let shape = shape(

@@ -1,9 +1,15 @@
 //! Pins in a bpffs.
 
-use std::{ffi::CString, fs, os::fd::AsRawFd, os::unix::ffi::OsStrExt, path::Path};
+use std::{
+    ffi::{CStr, CString},
+    fs,
+    os::fd::AsRawFd,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
 
-use skep_abi::Command;
-use skep_host::{Descriptor, Errno, Error, LinkFd, Pinned, ProgramFd, Result};
+use skep_abi::{Command, ObjectFlags};
+use skep_host::{Descriptor, Errno, Error, LinkFd, PinPath, Pinned, ProgramFd, Result};
 
 use crate::{
     LinuxHost, attr,
@@ -20,37 +26,44 @@ pub(crate) fn c_path(path: &Path) -> Result<CString> {
     })
 }
 
-pub(crate) fn pin(host: &LinuxHost, descriptor: &Descriptor, path: &Path) -> Result<()> {
-    let name = c_path(path)?;
-    let mut attr = attr::Object {
+/// The attribute for a path, which must outlive it.
+fn object(name: &CStr, place: PinPath<'_>, flags: ObjectFlags) -> attr::Object {
+    let mut flags = flags;
+    if place.directory.is_some() {
+        flags |= ObjectFlags::PATH_FD;
+    }
+    attr::Object {
         pathname: name.as_ptr() as u64,
-        bpf_fd: descriptor.raw() as u32,
+        file_flags: flags.bits(),
+        path_fd: place.directory.unwrap_or(0),
         ..Default::default()
-    };
-    // SAFETY: the path is a C string that lives through the call.
-    match unsafe { bpf(Command::ObjPin, &mut attr) } {
-        Ok(_) => Ok(()),
-        Err(errno) => Err(failed(host, Command::ObjPin, path, errno)),
     }
 }
 
-pub(crate) fn open(host: &LinuxHost, path: &Path, flags: u32) -> Result<Pinned> {
-    let name = c_path(path)?;
-    let mut attr = attr::Object {
-        pathname: name.as_ptr() as u64,
-        file_flags: flags,
-        ..Default::default()
-    };
+pub(crate) fn pin(host: &LinuxHost, descriptor: &Descriptor, place: PinPath<'_>) -> Result<()> {
+    let name = c_path(place.path)?;
+    let mut attr = object(&name, place, ObjectFlags::empty());
+    attr.bpf_fd = descriptor.raw() as u32;
+    // SAFETY: the path is a C string that lives through the call.
+    match unsafe { bpf(Command::ObjPin, &mut attr) } {
+        Ok(_) => Ok(()),
+        Err(errno) => Err(failed(host, Command::ObjPin, place, errno)),
+    }
+}
+
+pub(crate) fn open(host: &LinuxHost, place: PinPath<'_>, flags: ObjectFlags) -> Result<Pinned> {
+    let name = c_path(place.path)?;
+    let mut attr = object(&name, place, flags);
     // SAFETY: the path is a C string that lives through the call.
     let fd = match unsafe { bpf_open(Command::ObjGet, &mut attr) } {
         Ok(fd) => fd,
-        Err(errno) => return Err(failed(host, Command::ObjGet, path, errno)),
+        Err(errno) => return Err(failed(host, Command::ObjGet, place, errno)),
     };
     // The kernel names the kind of an anonymous file in its link under /proc.
     let kind = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).map_err(|error| {
         Error::system(
             "tell apart",
-            path.display().to_string(),
+            place.path.display().to_string(),
             sys::errno_of(&error),
         )
     })?;
@@ -78,11 +91,12 @@ pub(crate) fn unpin(path: &Path) -> Result<()> {
         .map_err(|error| Error::system("remove", path.display().to_string(), sys::errno_of(&error)))
 }
 
-fn failed(host: &LinuxHost, command: Command, path: &Path, errno: Errno) -> Error {
-    host.failed(
-        command,
-        format!("`{}`", path.display()),
-        errno,
-        Subject::Pin(path),
-    )
+fn failed(host: &LinuxHost, command: Command, place: PinPath<'_>, errno: Errno) -> Error {
+    let path = place.path;
+    // A path that starts elsewhere can't be held against the mounts.
+    let subject = match place.directory {
+        Some(_) if path.is_relative() => Subject::None,
+        _ => Subject::Pin(path),
+    };
+    host.failed(command, format!("`{}`", path.display()), errno, subject)
 }

@@ -241,6 +241,7 @@ fn local_storage(host: &LinuxHost, map_type: MapType) -> Result<()> {
         key_type: 1,
         value_type: 1,
         kernel_value_type: 0,
+        kernel_btf: None,
     });
     host.map_create(&request).map(drop)
 }

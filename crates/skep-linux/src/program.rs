@@ -15,6 +15,7 @@ use crate::{
     log::{self, LogBuffer},
     sys::{SysResult, address, address_mut, bpf, bpf_open},
 };
+use zerocopy::IntoBytes as _;
 
 /// Bytes of an instruction.
 const INSTRUCTION: usize = 8;
@@ -123,7 +124,10 @@ impl<'a> Prepared<'a> {
             prog_flags: flags.bits(),
             prog_name: attr::object_name(request.name),
             prog_ifindex: request.ifindex,
-            expected_attach_type: request.expected_attach_type.map_or(0, |kind| kind.raw()),
+            expected_attach_type: request
+                .attach_member
+                .or(request.expected_attach_type.map(AttachType::raw))
+                .unwrap_or(0),
             attach_btf_id: request.attach_btf_id,
             attach_prog_fd: match request.attach_target {
                 Some(AttachTarget::Program(program)) => program.raw() as u32,
@@ -131,9 +135,19 @@ impl<'a> Prepared<'a> {
                 None => 0,
             },
             fd_array: address(request.fd_array),
+            fd_array_cnt: if request.bind_fd_array {
+                count(request.fd_array.as_bytes(), size_of::<i32>(), "descriptors")?
+            } else {
+                0
+            },
             prog_token_fd: request.token.map_or(0, |token| token.raw()),
             ..Default::default()
         };
+        if let Some(signature) = request.signature {
+            attr.signature = address(signature.bytes);
+            attr.signature_size = count(signature.bytes, 1, "signature")?;
+            attr.keyring_id = signature.keyring;
+        }
         if let Some(btf) = request.btf {
             attr.prog_btf_fd = btf.btf.raw() as u32;
             if !btf.func_info.is_empty() {
@@ -147,6 +161,12 @@ impl<'a> Prepared<'a> {
                 attr.line_info_rec_size = size;
                 attr.line_info = address(btf.line_info);
                 attr.line_info_cnt = count(btf.line_info, size as usize, "line records")?;
+            }
+            if !btf.core_relocations.is_empty() {
+                let size = btf.core_relocation_record_size;
+                attr.core_relo_rec_size = size;
+                attr.core_relos = address(btf.core_relocations);
+                attr.core_relo_cnt = count(btf.core_relocations, size as usize, "relocations")?;
             }
         }
         Ok(Self {
@@ -173,7 +193,7 @@ impl<'a> Prepared<'a> {
             attr.insn_cnt as usize * INSTRUCTION,
             self.request.instructions.len()
         );
-        // SAFETY: instructions, records, the descriptor array and the licence are borrowed or
+        // SAFETY: instructions, records, signature, descriptor array and licence are borrowed or
         // owned by `self` and as long as the counts beside them say (`new` derived each count
         // from its slice; the verifier reads `fd_array` only, a bad index in it faults in the
         // kernel's copy and answers EFAULT). The log is an exclusive buffer of `log_size` bytes.
@@ -278,7 +298,7 @@ pub(crate) fn test_run(
         ctx_size_out: size(context_out, "context output")?,
         ctx_in: address_mut(&mut context),
         ctx_out: address_mut(context_out),
-        flags: run.flags,
+        flags: run.flags.bits(),
         cpu: run.cpu,
         batch_size: run.batch_size,
         ..Default::default()
@@ -340,6 +360,8 @@ pub(crate) fn query(host: &LinuxHost, query: &ProgramQuery<'_>) -> Result<QueryA
                 return Ok(QueryAnswer {
                     programs,
                     links,
+                    program_flags: Vec::new(),
+                    link_flags: Vec::new(),
                     flags,
                     revision: attr.revision,
                 });

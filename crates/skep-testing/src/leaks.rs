@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use skep_abi::ObjectFlags;
 use skep_host::{Host, ObjectId};
 
 use crate::bpffs;
@@ -172,7 +173,7 @@ fn describe(host: &dyn Host, id: Id) -> String {
             .flatten()
             .and_then(|program| Some(host.prog_info(&program).ok()?.name)),
         Id::Map(number) => host
-            .map_by_id(number)
+            .map_by_id(number, ObjectFlags::empty())
             .ok()
             .flatten()
             .and_then(|map| Some(host.map_info(&map).ok()?.name)),

@@ -62,7 +62,7 @@ impl Link {
         let link = attachment.link_fd().ok_or_else(|| {
             self.fault("this kernel attaches it without a link, so it can't be pinned")
         })?;
-        Ok(self.program.host().obj_pin(link.descriptor(), path)?)
+        Ok(self.program.host().obj_pin(link.descriptor(), path.into())?)
     }
 
     /// Puts another program of the same type in place, without a gap.
@@ -74,7 +74,8 @@ impl Link {
             if let Some(holder) = attachment.holder_mut() {
                 holder.update(program.fd())?;
             } else if let Some(link) = attachment.link_fd() {
-                self.program.host().link_update(link, program.fd(), None)?;
+                let host = self.program.host();
+                host.link_update(link, program.fd().into(), None)?;
             }
         }
         self.program = Arc::clone(program);

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use skep_abi::{Command, MapType};
+use skep_abi::{Command, MapType, ObjectFlags};
 use skep_host::{
     AttachTarget, BtfFd, BtfLoad, Errno, Host as Boundary, LogLevel, MapBtf, MapCreate, MapFd,
     MapInfo, Pinned, ProgramBtf, ProgramLoad,
@@ -153,6 +153,7 @@ impl Loader<'_> {
                 key_type: map.key_type.unwrap_or_default().0,
                 value_type: map.value_type.unwrap_or_default().0,
                 kernel_value_type: 0,
+                kernel_btf: None,
             }),
             ..MapCreate::new(
                 map.map_type,
@@ -292,7 +293,7 @@ impl Loader<'_> {
             path: path.into(),
             reason,
         };
-        let fd = match self.host.obj_get(path, 0) {
+        let fd = match self.host.obj_get(path.into(), ObjectFlags::empty()) {
             Ok(Pinned::Map(fd)) => fd,
             Ok(_) => {
                 return Err(fault(format!(
@@ -392,6 +393,7 @@ impl Loader<'_> {
                     func_info_record_size: program.func_info.record_size,
                     line_info: &program.line_info.bytes,
                     line_info_record_size: program.line_info.record_size,
+                    ..ProgramBtf::new(btf)
                 }),
             attach_btf_id: target.map_or(0, |target| target.type_id.0),
             attach_target: target_module.map(AttachTarget::Module),
@@ -441,7 +443,7 @@ impl Loader<'_> {
             let skep_host::ObjectId::Btf(number) = next else {
                 break;
             };
-            if let Some(btf) = self.host.btf_by_id(number)? {
+            if let Some(btf) = self.host.btf_by_id(number, None)? {
                 let info = self.host.btf_info(&btf)?;
                 if info.kernel && wanted.contains(&info.name.as_str()) {
                     found.push((info.name, btf));

@@ -2,7 +2,7 @@
 
 use std::{fmt, marker::PhantomData, path::Path, sync::Arc};
 
-use skep_abi::MapType;
+use skep_abi::{MapType, ObjectFlags};
 use skep_btf::{Btf, TypeId};
 use skep_host::{Host, MapFd, MapInfo};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -79,7 +79,7 @@ impl Map {
     /// # Errors
     /// Nothing is pinned there, or it is no map.
     pub fn open_pinned(host: Arc<dyn Host>, path: &Path) -> Result<Self> {
-        match host.obj_get(path, 0)? {
+        match host.obj_get(path.into(), ObjectFlags::empty())? {
             skep_host::Pinned::Map(fd) => Self::from_fd(host, fd),
             _ => Err(Error::Pin {
                 path: path.into(),
@@ -250,7 +250,7 @@ impl Map {
     /// # Errors
     /// The path is taken, or not in a bpffs.
     pub fn pin(&self, path: &Path) -> Result<()> {
-        Ok(self.host.obj_pin(self.fd.descriptor(), path)?)
+        Ok(self.host.obj_pin(self.fd.descriptor(), path.into())?)
     }
 
     /// A typed view, with plain types of the map's sizes.

@@ -90,7 +90,7 @@ impl Program {
     /// # Errors
     /// The path is taken, or not in a bpffs.
     pub fn pin(&self, path: &Path) -> Result<()> {
-        Ok(self.host.obj_pin(self.fd.descriptor(), path)?)
+        Ok(self.host.obj_pin(self.fd.descriptor(), path.into())?)
     }
 }
 

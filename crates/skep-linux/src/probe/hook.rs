@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use skep_abi::{AttachType, ProgramType};
+use skep_abi::{AttachType, KprobeMultiFlags, NetfilterLinkFlags, ProgramType, UprobeMultiFlags};
 use skep_btf::KindTag;
 use skep_host::{
     AttachPoint, Cause, CgroupMode, Errno, Host, IterTarget, LinkCreate, LinkOptions, LinkTarget,
@@ -282,7 +282,7 @@ fn kprobe_multi(host: &LinuxHost) -> Probe {
     nothing(host, ProgramType::Kprobe, Some(attach_type), 0)
         .and_then(|program| {
             host.link_create(&LinkCreate {
-                program: &program,
+                program: (&program).into(),
                 target: LinkTarget::None,
                 attach_type,
                 flags: 0,
@@ -290,7 +290,7 @@ fn kprobe_multi(host: &LinuxHost) -> Probe {
                     symbols: &[c"do_nanosleep"],
                     addresses: &[],
                     cookies: &[],
-                    flags: 0,
+                    flags: KprobeMultiFlags::empty(),
                 },
             })
         })
@@ -346,17 +346,18 @@ fn uprobe_multi(host: &LinuxHost) -> Probe {
     let attach_type = AttachType::TraceUprobeMulti;
     let outcome = nothing(host, ProgramType::Kprobe, Some(attach_type), 0).and_then(|program| {
         host.link_create(&LinkCreate {
-            program: &program,
+            program: (&program).into(),
             target: LinkTarget::None,
             attach_type,
             flags: 0,
             options: LinkOptions::UprobeMulti {
                 path: &crate::pin::c_path(&binary)?,
+                path_fd: None,
                 offsets: &[offset],
                 semaphores: &[],
                 cookies: &[],
                 pid: std::process::id(),
-                flags: 0,
+                flags: UprobeMultiFlags::empty(),
             },
         })
     });
@@ -404,7 +405,7 @@ fn netfilter(host: &LinuxHost) -> Probe {
     nothing(host, ProgramType::Netfilter, Some(AttachType::Netfilter), 0)
         .and_then(|program| {
             host.link_create(&LinkCreate {
-                program: &program,
+                program: (&program).into(),
                 target: LinkTarget::None,
                 attach_type: AttachType::Netfilter,
                 flags: 0,
@@ -412,7 +413,7 @@ fn netfilter(host: &LinuxHost) -> Probe {
                     protocol_family: IPV4,
                     hook: LOCAL_OUT,
                     priority: 100,
-                    flags: 0,
+                    flags: NetfilterLinkFlags::empty(),
                 },
             })
         })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skep_abi::ProgramType;
+use skep_abi::{ObjectFlags, ProgramType};
 use skep_host::{AttachPoint, Host, LinkFd, ObjectId, Pinned, TestRun};
 use skep_testing::{Bpffs, Outcome, Snapshot, Stop, Test, ensure, eventually, needs_kernel};
 
@@ -44,7 +44,7 @@ fn pinned_link() -> Outcome {
         .link_fd()
         .ok_or_else(|| Stop::Fail("no link".into()))?;
     let id = host().link_info(link)?.id;
-    host().obj_pin(link.descriptor(), &path)?;
+    host().obj_pin(link.descriptor(), (&path).into())?;
     drop(attachment);
     let before = count(&hits)?;
     eventually("a system call counted", || Ok(count(&hits)? > before))?;
@@ -55,7 +55,7 @@ fn pinned_link() -> Outcome {
         host().next_id(ObjectId::Link(id - 1))? == Some(ObjectId::Link(id)),
         || "ids".into(),
     )?;
-    let Pinned::Link(link) = host().obj_get(&path, 0)? else {
+    let Pinned::Link(link) = host().obj_get((&path).into(), ObjectFlags::empty())? else {
         return Err(Stop::Fail("not a link".into()));
     };
     host().obj_unpin(&path)?;
@@ -67,8 +67,8 @@ fn pin_kinds() -> Outcome {
     let bpffs = Bpffs::mount()?;
     let path = bpffs.path().join("program");
     let program = load(ProgramType::SocketFilter, None, "r0 = 0\n exit")?;
-    host().obj_pin(program.descriptor(), &path)?;
-    let Pinned::Program(same) = host().obj_get(&path, 0)? else {
+    host().obj_pin(program.descriptor(), (&path).into())?;
+    let Pinned::Program(same) = host().obj_get((&path).into(), ObjectFlags::empty())? else {
         return Err(Stop::Fail("not a program".into()));
     };
     ensure(
@@ -78,7 +78,7 @@ fn pin_kinds() -> Outcome {
     let elsewhere = host()
         .obj_pin(
             program.descriptor(),
-            std::path::Path::new("/tmp/skep-no-bpffs"),
+            std::path::Path::new("/tmp/skep-no-bpffs").into(),
         )
         .expect_err("/tmp is no bpffs");
     ensure(elsewhere.cause().is_some(), || elsewhere.to_string())?;
@@ -140,7 +140,7 @@ fn leaks() -> Outcome {
     }
     // A pin holds a map that no descriptor does.
     let path = bpffs.path().join("map");
-    host().obj_pin(hits.descriptor(), &path)?;
+    host().obj_pin(hits.descriptor(), (&path).into())?;
     drop((attachment, program, hits));
     let leaks = before.leaks(host(), Duration::from_secs(1));
     ensure(

@@ -1,6 +1,6 @@
 //! Every map type that can be made here, and the commands on its elements.
 
-use skep_abi::{MapCreateFlags, MapType};
+use skep_abi::{MapCreateFlags, MapType, ObjectFlags};
 use skep_host::{Cause, Errno, Error, Host, MapBatch, MapCreate, MapFd, ObjectId};
 use skep_testing::{Bpffs, Outcome, Stop, Test, ensure, needs_kernel};
 
@@ -317,7 +317,7 @@ fn nested() -> Outcome {
     let id = u32::from_ne_bytes(id);
     ensure(id == host().map_info(&inner)?.id, || format!("id {id}"))?;
     let opened = host()
-        .map_by_id(id)?
+        .map_by_id(id, ObjectFlags::empty())?
         .ok_or_else(|| Stop::Fail("gone".into()))?;
     ensure(host().map_info(&opened)?.max_entries == 1, || {
         "another map".into()
@@ -332,14 +332,16 @@ fn pins() -> Outcome {
     let path = bpffs.path().join("kept");
     let id = {
         let map = map(MapType::Array, 4, 8, 1)?;
-        host().obj_pin(map.descriptor(), &path)?;
-        let twice = host().obj_pin(map.descriptor(), &path).expect_err("taken");
+        host().obj_pin(map.descriptor(), (&path).into())?;
+        let twice = host()
+            .obj_pin(map.descriptor(), (&path).into())
+            .expect_err("taken");
         ensure(matches!(twice.cause(), Some(Cause::InUse(_))), || {
             format!("{twice}")
         })?;
         host().map_info(&map)?.id
     };
-    let skep_host::Pinned::Map(map) = host().obj_get(&path, 0)? else {
+    let skep_host::Pinned::Map(map) = host().obj_get((&path).into(), ObjectFlags::empty())? else {
         return Err(Stop::Fail("not a map".into()));
     };
     ensure(host().map_info(&map)?.id == id, || "another map".into())?;
@@ -348,7 +350,9 @@ fn pins() -> Outcome {
         || "no element".into(),
     )?;
     host().obj_unpin(&path)?;
-    let gone = host().obj_get(&path, 0).expect_err("unpinned");
+    let gone = host()
+        .obj_get((&path).into(), ObjectFlags::empty())
+        .expect_err("unpinned");
     ensure(gone.errno() == Some(Errno::ENOENT), || gone.to_string())
 }
 

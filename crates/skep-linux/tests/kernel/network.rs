@@ -125,12 +125,12 @@ fn xdp() -> Outcome {
         )?;
         // Another program takes its place without a gap.
         let pass = load(ProgramType::Xdp, None, "r0 = 2\n exit")?;
-        host().link_update(link, &pass, Some(&drop_all))?;
+        host().link_update(link, (&pass).into(), Some((&drop_all).into()))?;
         ensure(packet_arrives()?, || {
             "the old program is still there".into()
         })?;
         let stale = host()
-            .link_update(link, &pass, Some(&drop_all))
+            .link_update(link, (&pass).into(), Some((&drop_all).into()))
             .expect_err("it was swapped");
         ensure(stale.errno() == Some(Errno::EPERM), || stale.to_string())?;
         host().link_detach(link)?;

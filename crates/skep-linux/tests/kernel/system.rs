@@ -60,7 +60,7 @@ fn btf_info() -> Outcome {
     let info = host().btf_info(&btf)?;
     ensure(info.bytes == bytes && !info.kernel, || format!("{info:?}"))?;
     let again = host()
-        .btf_by_id(info.id)?
+        .btf_by_id(info.id, None)?
         .ok_or_else(|| Stop::Fail("gone".into()))?;
     ensure(host().btf_info(&again)?.id == info.id, || "another".into())?;
     let next = host().next_id(ObjectId::Btf(info.id - 1))?;

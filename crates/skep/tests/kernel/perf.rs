@@ -42,15 +42,12 @@ impl Numbered {
     }
 }
 
-/// `BPF_F_TEST_RUN_ON_CPU`
-const ON_CPU: u32 = 1;
-
 /// Has the program make `count` records, 512 at most, on a CPU.
 fn produce(program: &Program, cpu: u32, first: u64, count: u64) -> Outcome {
     let context = [count.to_ne_bytes(), first.to_ne_bytes()].concat();
     program.test_run(&mut TestRun {
         context_in: &context,
-        flags: ON_CPU,
+        flags: skep_abi::TestRunFlags::RUN_ON_CPU,
         cpu,
         ..TestRun::default()
     })?;

@@ -156,7 +156,7 @@ fn pinned() -> Outcome {
         ensure(running.number(counter)? > before, || {
             format!("{name} is gone")
         })?;
-        let Pinned::Link(again) = boundary().obj_get(&path, 0)? else {
+        let Pinned::Link(again) = boundary().obj_get((&path).into(), skep_abi::ObjectFlags::empty())? else {
             return Err(Stop::fail("no link is pinned"));
         };
         ensure(boundary().link_info(&again)?.id == id, || {
