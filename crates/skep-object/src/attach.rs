@@ -71,7 +71,8 @@ pub(crate) fn resolve(
     )))
 }
 
-fn own_type(btf: &Arc<Btf>, name: &str, tag: KindTag) -> Option<TypeId> {
+/// The type of a name and kind in a BTF, and not in the one that it is split from.
+pub(crate) fn own_type(btf: &Arc<Btf>, name: &str, tag: KindTag) -> Option<TypeId> {
     btf.find_by_name(name).find(|id| {
         *id >= btf.first_id()
             && btf

@@ -3,15 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use skep_isa::{Endian, InsnIndex, RawInsn, opcode};
+use skep_isa::{Endian, InsnIndex, RawInsn};
 
 use crate::{
-    CodePlace, Error, FunctionIndex, ImageFunction, InfoRecords, LineRecord, MapReference,
-    MapReferenceKind, ModuleReference, Object, Poisoned, Program, ReferenceKind, Result,
-    link::Relocated,
-    references::LD_IMM64,
-    resolve::{Resolved, Resolver},
-    source::SourceTable,
+    CodePlace, Error, Feature, FunctionIndex, ImageFunction, ImageMap, InfoRecords, LineRecord,
+    MapReference, ModuleReference, Object, Poisoned, Program, Result, downgrade, features::Lacking,
+    jump_tables::Placed, link::Relocated, refer::Referring, references::LD_IMM64,
+    resolve::Resolver, source::SourceTable,
 };
 
 /// What a kernel processes at most, and so the longest program that any takes.
@@ -33,6 +31,7 @@ pub(crate) struct Code {
     pub(crate) func_info: InfoRecords,
     pub(crate) line_info: InfoRecords,
     pub(crate) poisoned: Vec<Poisoned>,
+    pub(crate) jump_tables: Placed,
     pub(crate) source: SourceTable,
 }
 
@@ -41,6 +40,8 @@ pub(crate) fn assemble(
     program: &Program,
     functions: &BTreeMap<FunctionIndex, Relocated>,
     resolver: &mut Resolver<'_>,
+    maps: &[ImageMap],
+    lacking: &mut Lacking,
     budget: &mut Budget,
 ) -> Result<Code> {
     let mut code = Code::default();
@@ -87,136 +88,27 @@ pub(crate) fn assemble(
     }
     for (index, part) in &parts {
         let start = starts.get(index).copied().unwrap_or_default();
-        refer(&mut code, part, start, &starts, resolver)?;
+        let referring = Referring {
+            object,
+            part,
+            start,
+            starts: &starts,
+            maps,
+        };
+        referring.refer(&mut code, resolver)?;
+    }
+    if lacking.is(Feature::ProbeReadKernel) {
+        downgrade::probe_reads(&mut code.instructions, lacking);
     }
     records(object, &mut code, &parts, &starts);
+    if lacking.is(Feature::Btf) || lacking.is(Feature::BtfFunctions) {
+        (code.func_info, code.line_info) = Default::default();
+    }
     Ok(code)
 }
 
-fn shifted(start: InsnIndex, insn: InsnIndex) -> InsnIndex {
+pub(crate) fn shifted(start: InsnIndex, insn: InsnIndex) -> InsnIndex {
     InsnIndex(start.0.saturating_add(insn.0))
-}
-
-/// Writes into a function's instructions what they refer to.
-fn refer(
-    code: &mut Code,
-    part: &Relocated,
-    start: InsnIndex,
-    starts: &BTreeMap<FunctionIndex, InsnIndex>,
-    resolver: &mut Resolver<'_>,
-) -> Result<()> {
-    for reference in &part.function.references {
-        let insn = shifted(start, reference.insn);
-        let place = || CodePlace {
-            function: part.function.name.clone(),
-            insn: reference.insn,
-        };
-        let slots = code
-            .instructions
-            .get_mut(insn.as_usize()..)
-            .unwrap_or_default();
-        let (first, mut second) = match slots {
-            [first, second, ..] => (first, Some(second)),
-            [first] => (first, None),
-            [] => continue,
-        };
-        let mut set = |src: u8, low: i32, high: i32| {
-            first.src = src;
-            first.imm = low;
-            if let Some(second) = &mut second {
-                second.imm = high;
-            }
-        };
-        match reference.kind {
-            ReferenceKind::Map(map) => {
-                set(opcode::BPF_PSEUDO_MAP_FD, 0, 0);
-                let kind = MapReferenceKind::Map;
-                code.map_references.push(MapReference { insn, map, kind });
-            }
-            ReferenceKind::MapValue { map, offset } => {
-                set(opcode::BPF_PSEUDO_MAP_VALUE, 0, offset.cast_signed());
-                let kind = MapReferenceKind::Value { offset };
-                code.map_references.push(MapReference { insn, map, kind });
-            }
-            ReferenceKind::Call(callee) => {
-                first.src = opcode::BPF_PSEUDO_CALL;
-                first.imm = distance(insn, callee, starts).ok_or_else(|| too_far(place()))?;
-            }
-            ReferenceKind::FunctionAddress(function) => {
-                first.src = opcode::BPF_PSEUDO_FUNC;
-                first.imm = distance(insn, function, starts).ok_or_else(|| too_far(place()))?;
-            }
-            ReferenceKind::ExternCall(external) => {
-                match resolver.function(external, place())? {
-                    Resolved::Btf { type_id, module } => {
-                        first.src = opcode::BPF_PSEUDO_KFUNC_CALL;
-                        first.offset = 0;
-                        first.imm = type_id.0.cast_signed();
-                        code.module_references
-                            .extend(module.map(|module| ModuleReference { insn, module }));
-                    }
-                    Resolved::Missing(why) => {
-                        // As libbpf marks a weak function that is not there: no helper has this
-                        // number, so it is refused where it is reached.
-                        const MISSING_FUNCTION: u32 = 2_002_000_000;
-                        let imm = MISSING_FUNCTION.saturating_add(external.0).cast_signed();
-                        *first = RawInsn {
-                            opcode: first.opcode,
-                            imm,
-                            ..RawInsn::default()
-                        };
-                        code.poisoned.push(Poisoned {
-                            insn,
-                            description: why,
-                        });
-                    }
-                    Resolved::Kconfig { .. } | Resolved::Address(_) => {}
-                }
-            }
-            ReferenceKind::ExternAddress(external) => {
-                match resolver.address(external, place())? {
-                    Resolved::Btf { type_id, module } => {
-                        set(opcode::BPF_PSEUDO_BTF_ID, type_id.0.cast_signed(), 0);
-                        code.module_references
-                            .extend(module.map(|module| ModuleReference { insn, module }));
-                    }
-                    Resolved::Kconfig { map, offset } => {
-                        set(opcode::BPF_PSEUDO_MAP_VALUE, 0, offset.cast_signed());
-                        let kind = MapReferenceKind::Value { offset };
-                        code.map_references.push(MapReference { insn, map, kind });
-                    }
-                    Resolved::Address(address) => {
-                        let [a, b, c, d, e, f, g, h] = address.to_le_bytes();
-                        set(
-                            0,
-                            i32::from_le_bytes([a, b, c, d]),
-                            i32::from_le_bytes([e, f, g, h]),
-                        );
-                    }
-                    // A weak symbol that is not there has the address 0.
-                    Resolved::Missing(_) => set(0, 0, 0),
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// What a call's immediate is: slots from the one after it to the function's start.
-fn distance(
-    from: InsnIndex,
-    to: FunctionIndex,
-    starts: &BTreeMap<FunctionIndex, InsnIndex>,
-) -> Option<i32> {
-    let next = i64::from(from.0).checked_add(1)?;
-    i32::try_from(i64::from(starts.get(&to)?.0).checked_sub(next)?).ok()
-}
-
-fn too_far(place: CodePlace) -> Error {
-    Error::Code {
-        place,
-        problem: "the function it refers to is not in the program".into(),
-    }
 }
 
 /// Moves function and line records along, and makes them what kernels ask for: each function has

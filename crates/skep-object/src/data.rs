@@ -120,9 +120,13 @@ pub(crate) fn read(
         }
         let size = u32::try_from(section.size).unwrap_or(u32::MAX);
         let layout = layout_of.get(&index).copied();
-        let place = MapIndex::from_usize(maps.len());
+        let place = if class == Class::Arena {
+            fill_arena(section, maps)?
+        } else {
+            maps.push(map_of_section(section, class, size, layout, btf, object)?);
+            MapIndex::from_usize(maps.len().saturating_sub(1))
+        };
         found.places.insert(index, place);
-        maps.push(map_of_section(section, class, size, layout, btf, object)?);
         variables(
             elf,
             index,
@@ -143,7 +147,12 @@ enum Class {
     Data,
     ReadOnly,
     Zeroed,
+    PerCpu,
+    Arena,
 }
+
+/// The section of `__arena` variables: those of address space 1.
+pub(crate) const ARENA: &str = ".addr_space.1";
 
 impl Class {
     fn of(section: &Section<'_>) -> Option<Self> {
@@ -158,6 +167,8 @@ impl Class {
             return None;
         }
         match section.zeroed {
+            _ if section.name == ARENA => Some(Self::Arena),
+            _ if is(".percpu") => Some(Self::PerCpu),
             true if is(".bss") => Some(Self::Zeroed),
             false if is(".rodata") => Some(Self::ReadOnly),
             false if is(".data") => Some(Self::Data),
@@ -168,6 +179,38 @@ impl Class {
     }
 }
 
+/// The section's bytes, also where the file has none.
+fn bytes_of(section: &Section<'_>) -> Vec<u8> {
+    if section.zeroed {
+        // Bounded by `MAX_SECTION`.
+        return vec![0; usize::try_from(section.size).unwrap_or(0)];
+    }
+    section.data.to_vec()
+}
+
+/// Puts the variables of address space 1 into the object's arena, which must be its only one.
+fn fill_arena(section: &Section<'_>, maps: &mut [Map]) -> Result<MapIndex> {
+    let mut arenas = (0_usize..)
+        .zip(maps)
+        .filter(|(_, map)| map.map_type == MapType::Arena);
+    let Some((index, arena)) = arenas.next() else {
+        return Err(section.malformed(
+            0,
+            "variables of an arena, and the object has none: define a map of type \
+             BPF_MAP_TYPE_ARENA",
+        ));
+    };
+    if let Some((_, other)) = arenas.next() {
+        let problem = format!(
+            "variables of an arena, and the object has two, `{}` and `{}`",
+            arena.name, other.name
+        );
+        return Err(section.malformed(0, problem));
+    }
+    arena.contents = Contents::Arena(bytes_of(section));
+    Ok(MapIndex::from_usize(index))
+}
+
 fn map_of_section(
     section: &Section<'_>,
     class: Class,
@@ -176,11 +219,12 @@ fn map_of_section(
     btf: Option<&Btf>,
     object: &str,
 ) -> Result<Map> {
-    let mut map = Map::new(
-        &map_name(object, section.name),
-        section.name,
-        MapType::Array,
-    );
+    // A per-CPU section's name stands alone, as libbpf has it.
+    let (name, map_type) = match class {
+        Class::PerCpu => (section.name.to_owned(), MapType::PercpuArray),
+        _ => (map_name(object, section.name), MapType::Array),
+    };
+    let mut map = Map::new(&name, section.name, map_type);
     map.key_size = 4;
     map.value_size = size;
     map.max_entries = 1;
@@ -190,7 +234,7 @@ fn map_of_section(
         map.frozen = true;
     }
     // Static variables may be of kinds (locks, timers) that user space must not map.
-    if let (Some(layout), Some(btf)) = (layout, btf) {
+    if let (Some(layout), Some(btf), false) = (layout, btf, class == Class::PerCpu) {
         for entry in &layout.entries {
             if let Kind::Variable(variable) = btf.type_by_id(entry.type_id)?.kind()
                 && variable.linkage == VariableLinkage::Global
@@ -201,7 +245,8 @@ fn map_of_section(
     }
     map.contents = match class {
         Class::Zeroed => Contents::Zeroes,
-        Class::Data | Class::ReadOnly => Contents::Data(section.data.to_vec()),
+        Class::PerCpu => Contents::PerCpu(bytes_of(section)),
+        Class::Data | Class::ReadOnly | Class::Arena => Contents::Data(section.data.to_vec()),
     };
     Ok(map)
 }

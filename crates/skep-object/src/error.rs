@@ -102,17 +102,6 @@ pub enum Error {
         /// The first words of all known names.
         known: String,
     },
-    /// The object has maps in the form that was used before BTF.
-    #[error(
-        "map `{map}` stands in the legacy section `{section}`, which is not supported: define it \
-         in section `.maps` with __uint(type, …), __type(key, …) and __type(value, …)"
-    )]
-    LegacyMap {
-        /// The section, `maps` or below it.
-        section: String,
-        /// The first map in it.
-        map: String,
-    },
     /// Something in the object can't be understood without BTF, and there is none.
     #[error("{what} needs BTF, and the object has none: compile with -g")]
     NeedsBtf {
@@ -137,6 +126,16 @@ pub enum Error {
         map: String,
         /// The member.
         attribute: String,
+    },
+    /// A struct of functions for the kernel does not fit the target's.
+    #[error("struct_ops map `{map}` ({section}): {problem}")]
+    StructOps {
+        /// The map.
+        map: String,
+        /// The section that defines it.
+        section: String,
+        /// What of it does not fit, and why.
+        problem: String,
     },
     /// An instruction or a datum refers to something that it can't refer to.
     #[error("{place} refers to `{symbol}`: {problem}")]

@@ -62,9 +62,17 @@ pub(crate) fn read(elf: &Elf<'_>, btf: Option<&Btf>, layouts: &[SectionLayout]) 
                 (KSYMS, Kind::Function(_)) => (ExternKind::KernelFunction, declared.id()),
                 _ => continue,
             };
+            let name = declared.name().to_owned();
+            if let Some(before) = externs.find(&name).and_then(|index| externs.at(index)) {
+                return Err(Error::Extern {
+                    problem: format!("it is declared twice, as {} and as {kind}", before.kind),
+                    name,
+                    used_at: None,
+                });
+            }
             let weak = weak.contains(declared.name());
             externs.add(Extern {
-                name: declared.name().to_owned(),
+                name,
                 kind,
                 weak,
                 type_id,
@@ -80,6 +88,10 @@ impl Externs {
         self.by_name.insert(external.name.clone(), index);
         self.list.push(external);
         index
+    }
+
+    fn at(&self, index: ExternIndex) -> Option<&Extern> {
+        self.list.get(index.as_usize())
     }
 
     /// The extern with this name.

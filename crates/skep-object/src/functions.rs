@@ -7,7 +7,8 @@ use skep_btf::{Btf, KindTag, TypeId};
 use skep_isa::{InsnIndex, decode_slots};
 
 use crate::{
-    Error, Function, FunctionIndex, Linkage, Program, ReferenceKind, Result, SectionName,
+    Error, Function, FunctionIndex, Linkage, Program, ReferenceKind, Result, SectionHandlers,
+    SectionName,
     core::CoreRelocation,
     elf::{Elf, Symbol, SymbolHome, SymbolKind},
     ext::{LineRecord, Records, SectionRecords},
@@ -172,13 +173,14 @@ fn within<R: Copy>(
 }
 
 /// The programs: global functions of sections that are not only for subprograms.
-pub(crate) fn programs(functions: &[Function]) -> Result<Vec<Program>> {
+pub(crate) fn programs(functions: &[Function], handlers: &SectionHandlers) -> Result<Vec<Program>> {
     let mut programs = Vec::new();
     for (index, function) in functions.iter().enumerate() {
         if holds_subprograms(&function.section) || function.linkage == Linkage::Static {
             continue;
         }
-        let section = SectionName::parse(&function.section).map_err(|error| match error {
+        let section = SectionName::parse_with(&function.section, handlers);
+        let section = section.map_err(|error| match error {
             Error::UnknownSection {
                 section,
                 suggestion,

@@ -5,7 +5,9 @@ use skep_abi::{AttachType, KernelVersion, MapCreateFlags, MapType, ProgLoadFlags
 use skep_btf::TypeId;
 use skep_isa::{Endian, InsnIndex, RawInsn};
 
-use crate::{Contents, MapIndex, Pinning, ProgramIndex, SectionName, source::SourceTable};
+use crate::{
+    Contents, Downgrade, MapIndex, Pinning, ProgramIndex, SectionName, source::SourceTable,
+};
 
 /// An object linked for a target.
 #[derive(Debug, Clone)]
@@ -21,6 +23,8 @@ pub struct Image {
     pub maps: Vec<ImageMap>,
     /// The programs to load, in order.
     pub programs: Vec<ImageProgram>,
+    /// What the target is too old for and was made less of.
+    pub downgrades: Vec<Downgrade>,
 }
 
 impl Image {
@@ -43,6 +47,8 @@ pub struct ImageMap {
     pub name: String,
     /// Its name for the kernel: at most 15 bytes, of letters, digits, `_` and `.`.
     pub load_name: String,
+    /// Whether to create it; no loaded program reaches one that is not.
+    pub create: bool,
     /// Its type.
     pub map_type: MapType,
     /// Bytes of a key.
@@ -65,12 +71,24 @@ pub struct ImageMap {
     pub key_type: Option<TypeId>,
     /// The type of a value in the image's BTF, where the kernel takes it.
     pub value_type: Option<TypeId>,
+    /// The type of the value in the target's BTF (`bpf_struct_ops_…`), for struct_ops maps. Their
+    /// [`contents`](Self::contents) are laid out as that type.
+    pub kernel_value_type: Option<AttachBtf>,
+    /// The only program that may use the map. Since 6.18.
+    pub exclusive: Option<ProgramIndex>,
     /// The template of the maps in it.
     pub inner: Option<Box<ImageMap>>,
     /// What to put in it after it was created (programs: after they were loaded).
     pub contents: Contents,
     /// Whether to freeze it after it was filled.
     pub frozen: bool,
+}
+
+impl ImageMap {
+    /// Whether it holds the object's global variables.
+    pub fn is_global_data(&self) -> bool {
+        matches!(self.contents, Contents::Data(_) | Contents::Zeroes)
+    }
 }
 
 /// A program to load.
@@ -94,8 +112,12 @@ pub struct ImageProgram {
     pub attach_target: Option<String>,
     /// The type in the target's BTF that it attaches to, for programs that are loaded for one.
     pub attach_btf: Option<AttachBtf>,
+    /// The member of that struct which it is, for struct_ops programs.
+    pub attach_member: Option<u32>,
     /// How it is loaded.
     pub flags: ProgLoadFlags,
+    /// Whether attaching all programs attaches it.
+    pub autoattach: bool,
     /// Its licence: the object's.
     pub license: String,
     /// The version of the target, which kernels before 5.0 ask of kprobes.
@@ -106,6 +128,8 @@ pub struct ImageProgram {
     pub map_references: Vec<MapReference>,
     /// Instructions that refer to a module's BTF: the host puts descriptors in.
     pub module_references: Vec<ModuleReference>,
+    /// Its jump tables: the host makes a map of each and puts descriptors in.
+    pub jump_tables: Vec<ImageJumpTable>,
     /// The functions in it, by their first instruction.
     pub functions: Vec<ImageFunction>,
     /// Function records for the kernel.
@@ -197,6 +221,17 @@ pub struct ModuleReference {
     pub insn: InsnIndex,
     /// The module.
     pub module: String,
+}
+
+/// A jump table of a program. Since 6.19.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageJumpTable {
+    /// The instructions (`ld_imm64`) that refer to it: their immediate becomes the descriptor of
+    /// a map of its targets.
+    pub references: Vec<InsnIndex>,
+    /// The instructions that a `gotox` may jump to by it.
+    #[doc(alias = "BPF_MAP_TYPE_INSN_ARRAY")]
+    pub targets: Vec<InsnIndex>,
 }
 
 /// Records as the kernel takes them (`bpf_func_info`, `bpf_line_info`), in the image's byte order.

@@ -6,12 +6,15 @@ use skep_abi::KernelVersion;
 use skep_btf::{Kind, KindTag, TypeId};
 use skep_isa::Endian;
 
-use crate::{CodePlace, Contents, Error, ExternIndex, ImageMap, Object, Result, Target};
+use crate::{
+    CodePlace, Contents, Error, ExternIndex, ImageMap, LinkOptions, Object, Result, Target,
+};
 
-/// Writes the value of each extern of `.kconfig`. What the target does not have is zero if it is
-/// weak or no instruction asks for it.
+/// Writes the value of each extern of `.kconfig`: the user's, or else the target's. What the
+/// target does not have is zero if it is weak or no instruction asks for it.
 pub(crate) fn fill(
     object: &Object,
+    options: &LinkOptions,
     target: &Target,
     used: &BTreeMap<ExternIndex, CodePlace>,
     maps: &mut [ImageMap],
@@ -29,13 +32,20 @@ pub(crate) fn fill(
         let Some(place) = bytes.get_mut(start..end) else {
             continue;
         };
-        let written = match setting(target, &external.name) {
-            Some(setting) => write(object, external.type_id, &setting, place),
+        let chosen = options.config.get(&external.name).cloned();
+        let (setting, whose) = match chosen {
+            Some(chosen) => (Some(chosen), "the value given"),
+            None => (setting(target, &external.name), "the target's"),
+        };
+        let written = match &setting {
+            Some(setting) => write(object, external.type_id, setting, place)
+                .map_err(|problem| format!("{whose} is `{setting}`, {problem}")),
             None => Err("the target's configuration does not have it".to_owned()),
         };
         if let Err(problem) = written {
             match used.get(&value.external) {
-                Some(at) if !external.weak => {
+                // A value that does not fit its type is wrong, weak or not.
+                Some(at) if !external.weak || setting.is_some() => {
                     return Err(Error::Extern {
                         name: external.name.clone(),
                         problem,
@@ -83,43 +93,42 @@ fn has_syscall_wrapper(target: &Target) -> bool {
 }
 
 /// Writes a setting as the variable's type has it: a boolean, a letter or tristate (`n`, `y`,
-/// `m`), a number, or text.
-fn write(object: &Object, type_id: TypeId, setting: &str, place: &mut [u8]) -> Result<(), String> {
+/// `m`), a number, or text. Answers what is wrong with it.
+fn write(
+    object: &Object,
+    type_id: TypeId,
+    setting: &str,
+    place: &mut [u8],
+) -> Result<(), &'static str> {
     let Some(btf) = &object.btf else {
-        return Err("it has no type".into());
+        return Err("and the extern has no type");
     };
-    let found = btf
-        .skip_modifiers(type_id)
-        .map_err(|error| error.to_string())?;
-    let misfit = || format!("the target has `{setting}`, which does not fit its type");
+    let unreadable = "and the extern's type can't be read";
+    let found = btf.skip_modifiers(type_id).map_err(|_| unreadable)?;
     match found.kind() {
         Kind::Int(int) if int.encoding.is_bool() => match setting {
             "y" => put(place, 1, object.endian),
             "n" => put(place, 0, object.endian),
-            _ => return Err(misfit()),
+            _ => return Err("and a _Bool takes `y` or `n`"),
         },
         Kind::Int(int) if int.size == 1 && matches!(setting, "y" | "n" | "m") => {
-            put(
-                place,
-                setting.bytes().next().unwrap_or(0).into(),
-                object.endian,
-            );
+            let letter = setting.bytes().next().unwrap_or(0);
+            put(place, letter.into(), object.endian);
         }
-        Kind::Enum(values) if values.size == 4 => {
-            // libbpf's `enum libbpf_tristate`.
+        Kind::Enum(values) if values.size == 4 && found.name() == TRISTATE => {
             let number = match setting {
                 "n" => 0,
                 "y" => 1,
                 "m" => 2,
-                _ => return Err(misfit()),
+                _ => return Err("and a tristate takes `y`, `m` or `n`"),
             };
             put(place, number, object.endian);
         }
         Kind::Int(int) => {
-            let number = parse_number(setting).ok_or_else(misfit)?;
+            let number = parse_number(setting).ok_or("and an integer takes a number")?;
             let bits = int.size.saturating_mul(8);
             let (least, most) = match (int.encoding.is_signed(), bits) {
-                (_, 0 | 65..) => return Err(misfit()),
+                (_, 0 | 65..) => return Err("and its type is no integer of 1 to 8 bytes"),
                 (true, bits) => {
                     let most = (1_i128 << bits.saturating_sub(1)).saturating_sub(1);
                     (most.saturating_neg().saturating_sub(1), most)
@@ -127,30 +136,35 @@ fn write(object: &Object, type_id: TypeId, setting: &str, place: &mut [u8]) -> R
                 (false, bits) => (0, (1_i128 << bits).saturating_sub(1)),
             };
             if number < least || number > most {
-                return Err(misfit());
+                return Err("which its type is too small for");
             }
             let [b0, b1, b2, b3, b4, b5, b6, b7, ..] = number.to_le_bytes();
-            put(
-                place,
-                u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]),
-                object.endian,
-            );
+            let number = u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]);
+            put(place, number, object.endian);
         }
-        Kind::Array(_) => {
+        Kind::Array(array) if btf.size_of(array.element) == Ok(1) => {
             let text = setting
                 .strip_prefix('"')
                 .and_then(|text| text.strip_suffix('"'))
-                .ok_or_else(misfit)?;
+                .ok_or("and an array of characters takes text in quotes")?;
             // Text that is too long is cut, and always ends with a NUL.
             let room = place.len().saturating_sub(1);
             for (byte, letter) in place.iter_mut().zip(text.bytes().take(room)) {
                 *byte = letter;
             }
         }
-        _ => return Err("a configuration value can't have its type".into()),
+        _ => {
+            return Err(
+                "and its type is none of _Bool, char, enum libbpf_tristate, an integer \
+                        and an array of char",
+            );
+        }
     }
     Ok(())
 }
+
+/// What `bpf_helpers.h` calls the type of what is built in, a module, or not there.
+const TRISTATE: &str = "libbpf_tristate";
 
 fn parse_number(text: &str) -> Option<i128> {
     match text.strip_prefix("0x") {

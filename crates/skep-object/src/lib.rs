@@ -60,18 +60,24 @@ mod btf_fixup;
 mod code;
 mod core;
 mod data;
+mod downgrade;
 mod elf;
 mod error;
 mod ext;
 mod externs;
+mod features;
 mod functions;
 mod image;
+mod jump_tables;
 mod kconfig;
+mod kernel_struct;
+mod legacy_maps;
 mod link;
 mod maps;
 mod names;
 mod object;
 mod options;
+mod refer;
 mod references;
 mod resolve;
 mod section;
@@ -83,18 +89,20 @@ mod target;
 pub use crate::core::{CoreKind, CoreRelocation};
 pub use error::{CodePlace, Error, Place, Result};
 pub use ext::LineRecord;
+pub use features::{Downgrade, Feature, Features};
 pub use image::{
-    AttachBtf, Image, ImageFunction, ImageMap, ImageProgram, InfoRecords, MapReference,
-    MapReferenceKind, ModuleReference, Poisoned, SourceLine,
+    AttachBtf, Image, ImageFunction, ImageJumpTable, ImageMap, ImageProgram, InfoRecords,
+    MapReference, MapReferenceKind, ModuleReference, Poisoned, SourceLine,
 };
 pub use object::Object;
-pub use options::{LinkOptions, MapOptions, ProgramOptions};
-pub use section::{AttachKind, SectionName};
+pub use options::{LinkOptions, MapOptions, ParseOptions, ProgramOptions};
+pub use section::{AttachKind, SectionHandler, SectionHandlers, SectionName};
 pub use spec::{
-    Contents, Extern, ExternIndex, ExternKind, Function, FunctionIndex, Linkage, Map, MapIndex,
-    Pinning, Program, ProgramIndex, Reference, ReferenceKind, Slot, SlotValue, Variable,
+    Contents, Extern, ExternIndex, ExternKind, Function, FunctionIndex, JumpTable, JumpTableIndex,
+    Linkage, Map, MapIndex, Pinning, Program, ProgramIndex, Reference, ReferenceKind, Slot,
+    SlotValue, Variable,
 };
-pub use target::{BtfFeatures, ModuleBtf, Target};
+pub use target::{ModuleBtf, Target};
 
 use skep_btf::{Btf, Endianness};
 use skep_isa::Endian;

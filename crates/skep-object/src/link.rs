@@ -2,13 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use skep_abi::{MapCreateFlags, MapType, ProgLoadFlags, ProgramType};
+use skep_abi::{MapCreateFlags, MapProperties, MapType, ProgLoadFlags, ProgramType};
 use skep_isa::Endian;
 
 use crate::{
-    Contents, Error, FunctionIndex, Image, ImageMap, ImageProgram, LinkOptions, Map, MapOptions,
-    Object, Poisoned, Program, ProgramIndex, Result, Target, attach, btf_fixup, code,
-    core::Relocator, kconfig, names, resolve::Resolver,
+    Contents, Error, Extern, ExternKind, FunctionIndex, Image, ImageMap, ImageProgram, LinkOptions,
+    Map, MapOptions, Object, Poisoned, Program, ProgramIndex, Result, SlotValue, Target, attach,
+    btf_fixup, code,
+    core::Relocator,
+    downgrade,
+    features::Lacking,
+    kconfig,
+    kernel_struct::{Operation, Operations},
+    names,
+    resolve::Resolver,
 };
 
 impl Object {
@@ -35,14 +42,21 @@ impl Object {
             });
         }
         self.check_names(options)?;
-        let chosen = self.chosen_programs(options)?;
         let mut maps: Vec<ImageMap> = self
             .maps
             .iter()
             .map(|map| self.image_map(map, options.maps.get(&map.name)))
             .collect::<Result<_>>()?;
+        self.leave_out_maps(options, &mut maps)?;
+        let chosen = self.chosen_programs(options, &maps);
+        let loaded = chosen.iter().copied().collect();
+        let operations = Operations::lay_out(self, target, &loaded, &mut maps)?;
         self.set_variables(options, &mut maps)?;
 
+        let mut lacking = Lacking::new(target.features);
+        for map in &mut maps {
+            downgrade::map(map, &mut lacking);
+        }
         let functions = self.relocated_functions(&chosen, target)?;
         let mut resolver = Resolver::new(self, target);
         let mut programs = Vec::with_capacity(chosen.len());
@@ -51,27 +65,36 @@ impl Object {
             let Some(program) = self.program_at(index) else {
                 continue;
             };
-            let code = code::assemble(self, program, &functions, &mut resolver, &mut budget)?;
-            programs.push(self.image_program(index, program, code, options, target)?);
+            let code = code::assemble(
+                self,
+                program,
+                &functions,
+                &mut resolver,
+                &maps,
+                &mut lacking,
+                &mut budget,
+            )?;
+            let operation = operations.of(index);
+            let mut program =
+                self.image_program(index, program, code, operation, options, target)?;
+            downgrade::program(&mut program, &mut lacking);
+            programs.push(program);
         }
-        kconfig::fill(self, target, resolver.used(), &mut maps)?;
+        kconfig::fill(self, options, target, resolver.used(), &mut maps)?;
         Ok(Image {
             name: self.name.clone(),
             endian: self.endian,
-            btf: btf_fixup::for_target(self, target)?,
+            btf: btf_fixup::for_target(self, &mut lacking)?,
             maps,
             programs,
+            downgrades: lacking.downgrades(),
         })
     }
 
     fn check_names(&self, options: &LinkOptions) -> Result<()> {
-        let programs = || {
-            self.programs
-                .iter()
-                .map(|program| program.name.clone())
-                .collect()
-        };
+        let programs = || self.program_names();
         let maps = || self.maps.iter().map(|map| map.name.clone()).collect();
+        let settings = || self.settings().map(|found| found.name.clone());
         let variables = || {
             self.variables
                 .iter()
@@ -94,42 +117,95 @@ impl Object {
                 return Err(unknown("variable", name, variables()));
             }
         }
+        for name in options.config.keys() {
+            if !settings().any(|known| known == *name) {
+                return Err(unknown("configuration value", name, settings().collect()));
+            }
+        }
         Ok(())
     }
 
-    fn chosen_programs(&self, options: &LinkOptions) -> Result<Vec<ProgramIndex>> {
-        let mut chosen = Vec::new();
-        for (index, program) in self.programs.iter().enumerate() {
+    /// What it asks of the kernel's configuration.
+    fn settings(&self) -> impl Iterator<Item = &Extern> {
+        let externs = self.externs.iter();
+        externs.filter(|external| external.kind == ExternKind::Kconfig)
+    }
+
+    fn program_names(&self) -> Vec<String> {
+        let names = self.programs.iter().map(|program| program.name.clone());
+        names.collect()
+    }
+
+    /// Decides which maps are not created: beside those that the options or the object leave out,
+    /// structs of functions none of whose programs are among those asked for.
+    fn leave_out_maps(&self, options: &LinkOptions, images: &mut [ImageMap]) -> Result<()> {
+        for (map, image) in self.maps.iter().zip(images.iter_mut()) {
+            let asked = options.maps.get(&map.name).and_then(|map| map.autocreate);
+            image.create = asked.unwrap_or(map.autocreate);
+            if let (Contents::StructOps { programs, .. }, Some(only), None) =
+                (&map.contents, &options.only, asked)
+            {
+                let mut names = programs
+                    .iter()
+                    .filter_map(|(_, index)| self.program_at(*index));
+                image.create &= names.any(|program| only.contains(&program.name));
+            }
+        }
+        for (map, image) in self.maps.iter().zip(images.iter()) {
+            let Contents::Slots(slots) = &map.contents else {
+                continue;
+            };
+            let missing = slots.iter().find_map(|slot| match slot.value {
+                SlotValue::Map(inner) => images
+                    .get(inner.as_usize())
+                    .filter(|inner| !inner.create)
+                    .map(|inner| (slot.key, &inner.name)),
+                SlotValue::Program(_) => None,
+            });
+            if let (true, Some((key, inner))) = (image.create, missing) {
+                return Err(Error::MapDefinition {
+                    map: map.name.clone(),
+                    problem: format!("its slot {key} holds map `{inner}`, which is not created"),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn chosen_programs(&self, options: &LinkOptions, maps: &[ImageMap]) -> Vec<ProgramIndex> {
+        // For each program that structs of functions hold, whether one of them is created.
+        let mut held = BTreeMap::new();
+        for (map, image) in self.maps.iter().zip(maps) {
+            if let Contents::StructOps { programs, .. } = &map.contents {
+                for (_, program) in programs {
+                    *held.entry(*program).or_insert(false) |= image.create;
+                }
+            }
+        }
+        let chosen = |(index, program): (usize, &Program)| {
+            let index = ProgramIndex::from_usize(index);
             let asked = options
                 .programs
                 .get(&program.name)
                 .and_then(|asked| asked.autoload);
+            let by_itself = || match held.get(&index) {
+                Some(created) => *created,
+                None => program.section.autoload(),
+            };
             let load = match &options.only {
                 Some(only) => only.contains(&program.name),
-                None => asked.unwrap_or(program.section.autoload()),
+                None => asked.unwrap_or_else(by_itself),
             };
-            if !load {
-                continue;
-            }
-            if program.program_type() == ProgramType::StructOps {
-                return Err(Error::Unsupported {
-                    what: format!(
-                        "program `{}` ({}): struct_ops",
-                        program.name, program.section
-                    ),
-                });
-            }
-            chosen.push(ProgramIndex::from_usize(index));
-        }
-        Ok(chosen)
+            load.then_some(index)
+        };
+        self.programs
+            .iter()
+            .enumerate()
+            .filter_map(chosen)
+            .collect()
     }
 
     fn image_map(&self, map: &Map, options: Option<&MapOptions>) -> Result<ImageMap> {
-        if let Contents::StructOps { .. } = map.contents {
-            return Err(Error::Unsupported {
-                what: format!("map `{}` ({}): struct_ops", map.name, map.section),
-            });
-        }
         let defaults = MapOptions::default();
         let options = options.unwrap_or(&defaults);
         let (key, value) = (options.key_size, options.value_size);
@@ -137,11 +213,24 @@ impl Object {
             map: map.name.clone(),
             problem,
         };
-        if map.is_global_data() && (key.is_some() || options.map_type.is_some()) {
+        let fixed = map.is_global_data() || matches!(map.contents, Contents::StructOps { .. });
+        if fixed && (key.is_some() || options.map_type.is_some()) {
             return Err(wrong(
-                "it holds global variables: its type and key are fixed".into(),
+                "it holds global variables or functions: its type and key are fixed".into(),
             ));
         }
+        let exclusive = match &options.exclusive {
+            Some(name) => {
+                let index = self
+                    .programs
+                    .iter()
+                    .position(|program| program.name == *name);
+                Some(ProgramIndex::from_usize(index.ok_or_else(|| {
+                    unknown("program", name, self.program_names())
+                })?))
+            }
+            None => None,
+        };
         let map_type = options.map_type.unwrap_or(map.map_type);
         let inner = map
             .inner
@@ -157,6 +246,7 @@ impl Object {
         let mut image = ImageMap {
             name: map.name.clone(),
             load_name: names::kernel_name(&map.name),
+            create: true,
             map_type,
             key_size: key.unwrap_or(map.key_size),
             value_size: value.unwrap_or(map.value_size),
@@ -172,6 +262,8 @@ impl Object {
             value_type: map
                 .value_type
                 .filter(|_| value.is_none_or(|size| size == map.value_size)),
+            kernel_value_type: None,
+            exclusive,
             inner: inner.map(Box::new),
             contents: map.contents.clone(),
             frozen: map.frozen,
@@ -203,7 +295,7 @@ impl Object {
                 let size = usize::try_from(map.value_size).unwrap_or(usize::MAX);
                 map.contents = Contents::Data(vec![0; size]);
             }
-            let Contents::Data(data) = &mut map.contents else {
+            let Some(data) = map.contents.bytes_mut() else {
                 continue;
             };
             let start = usize::try_from(variable.offset).unwrap_or(usize::MAX);
@@ -249,6 +341,7 @@ impl Object {
         index: ProgramIndex,
         program: &Program,
         code: code::Code,
+        operation: Option<&Operation>,
         options: &LinkOptions,
         target: &Target,
     ) -> Result<ImageProgram> {
@@ -266,6 +359,19 @@ impl Object {
         if program.section.has_frags() {
             flags |= ProgLoadFlags::XDP_HAS_FRAGS;
         }
+        let attach_btf = match operation {
+            Some(operation) => Some(operation.of.clone()),
+            None => attach::resolve(program, attach_target.as_deref(), target)?,
+        };
+        if program.program_type() == ProgramType::StructOps && attach_btf.is_none() {
+            return Err(Error::AttachTarget {
+                program: program.name.clone(),
+                section: program.section.to_string(),
+                problem: "no struct_ops map that is created holds it: name it in a struct of \
+                          section .struct_ops.link, or turn its load off"
+                    .into(),
+            });
+        }
         Ok(ImageProgram {
             index,
             name: program.name.clone(),
@@ -273,14 +379,19 @@ impl Object {
             section: program.section.clone(),
             program_type: program.program_type(),
             attach_type,
-            attach_btf: attach::resolve(program, attach_target.as_deref(), target)?,
+            attach_btf,
+            attach_member: operation.map(|operation| operation.member),
             attach_target,
             flags,
+            autoattach: options
+                .and_then(|options| options.autoattach)
+                .unwrap_or_else(|| program.section.autoattach()),
             license: self.license.clone(),
             kernel_version: target.version,
             instructions: code.instructions,
             map_references: code.map_references,
             module_references: code.module_references,
+            jump_tables: code.jump_tables.finish(),
             functions: code.functions,
             func_info: code.func_info,
             line_info: code.line_info,
@@ -305,12 +416,9 @@ fn for_the_kernel(map: &mut ImageMap) {
         // A value is an event's type for us and nothing for the kernel.
         MapType::Ringbuf | MapType::UserRingbuf => {
             (map.key_size, map.value_size) = (0, 0);
-            (map.key_type, map.value_type) = (None, None);
         }
-        MapType::PerfEventArray => {
-            (map.key_size, map.value_size) = (4, 4);
-            (map.key_type, map.value_type) = (None, None);
-        }
+        // Other loaders set the sizes that these can have, too.
+        MapType::PerfEventArray => (map.key_size, map.value_size) = (4, 4),
         MapType::ProgArray | MapType::CgroupArray => {
             if map.key_size == 0 {
                 map.key_size = 4;
@@ -318,23 +426,17 @@ fn for_the_kernel(map: &mut ImageMap) {
             if map.value_size == 0 {
                 map.value_size = 4;
             }
-            (map.key_type, map.value_type) = (None, None);
         }
-        MapType::StackTrace
-        | MapType::ArrayOfMaps
-        | MapType::HashOfMaps
-        | MapType::Devmap
-        | MapType::DevmapHash
-        | MapType::Cpumap
-        | MapType::Xskmap
-        | MapType::Sockmap
-        | MapType::Sockhash
-        | MapType::Queue
-        | MapType::Stack
-        | MapType::ReuseportSockarray
-        | MapType::InsnArray
-        | MapType::Arena => (map.key_type, map.value_type) = (None, None),
         _ => {}
+    }
+    let no_btf = matches!(map.map_type, MapType::ProgArray | MapType::StructOps)
+        || map
+            .map_type
+            .rules()
+            .properties
+            .contains(MapProperties::NO_BTF);
+    if no_btf {
+        (map.key_type, map.value_type) = (None, None);
     }
     // Kernels take both types or none; a value's alone only where there is no key.
     let keyless = map.map_type == MapType::BloomFilter || map.contents != Contents::Empty;

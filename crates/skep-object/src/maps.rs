@@ -29,6 +29,10 @@ pub(crate) struct Places {
 }
 
 impl Places {
+    pub(crate) fn insert(&mut self, section: usize, offset: u64, map: MapIndex) {
+        self.by_offset.insert((section, offset), map);
+    }
+
     /// The map whose definition begins at this place.
     pub(crate) fn at(&self, section: usize, offset: u64) -> Option<MapIndex> {
         self.by_offset.get(&(section, offset)).copied()
@@ -42,13 +46,12 @@ impl Places {
             .map(|((_, start), map)| (*start, *map))
     }
 
-    fn is_map_section(&self, section: usize) -> bool {
+    pub(crate) fn is_map_section(&self, section: usize) -> bool {
         self.around(section, u64::MAX).is_some()
     }
 }
 
 pub(crate) fn read(elf: &Elf<'_>, btf: Option<&Btf>, layouts: &[SectionLayout]) -> Result<Maps> {
-    refuse_legacy(elf)?;
     let mut maps = Maps::default();
     let Some((index, section)) = elf.section(".maps") else {
         return Ok(maps);
@@ -84,26 +87,10 @@ pub(crate) fn read(elf: &Elf<'_>, btf: Option<&Btf>, layouts: &[SectionLayout]) 
         if let Some(offset) = slots {
             maps.slots.insert(place.0, offset);
         }
-        maps.places
-            .by_offset
-            .insert((index, entry.offset.into()), place);
+        maps.places.insert(index, entry.offset.into(), place);
         maps.list.push(map);
     }
     Ok(maps)
-}
-
-fn refuse_legacy(elf: &Elf<'_>) -> Result<()> {
-    for (index, section) in elf.sections.iter().enumerate() {
-        if section.name != "maps" && !section.name.starts_with("maps/") {
-            continue;
-        }
-        let map = elf.symbols_of(index).find(|symbol| !symbol.local);
-        return Err(Error::LegacyMap {
-            section: section.name.to_owned(),
-            map: map.map_or("?", |symbol| symbol.name).to_owned(),
-        });
-    }
-    Ok(())
 }
 
 /// The definition of one map, being read.

@@ -6,10 +6,13 @@ use skep_btf::{Btf, TypeId};
 use skep_isa::Endian;
 
 use crate::{
-    Error, Extern, Function, FunctionIndex, Map, MapIndex, Program, ProgramIndex, Result, Variable,
+    Error, Extern, Function, FunctionIndex, JumpTable, Map, MapIndex, ParseOptions, Program,
+    ProgramIndex, Result, Variable,
     data::{self, SectionLayout},
     elf::Elf,
-    ext, externs, functions, maps, references, struct_ops,
+    ext, externs, functions,
+    jump_tables::JumpTables,
+    legacy_maps, maps, references, struct_ops,
 };
 
 /// A BPF object: programs, maps, variables, as the compiler wrote them.
@@ -33,6 +36,7 @@ pub struct Object {
     pub(crate) maps: Vec<Map>,
     pub(crate) variables: Vec<Variable>,
     pub(crate) externs: Vec<Extern>,
+    pub(crate) jump_tables: Vec<JumpTable>,
     pub(crate) btf: Option<Arc<Btf>>,
     /// Sizes and offsets that the compiler left for the loader to fill into the BTF.
     pub(crate) layouts: Vec<SectionLayout>,
@@ -74,6 +78,16 @@ impl Object {
     /// # Errors
     /// As [`Object::parse`].
     pub fn parse_named(bytes: &[u8], name: &str) -> Result<Self> {
+        Self::parse_with(bytes, &ParseOptions::new(name))
+    }
+
+    /// Reads the bytes of an ELF file with a name and with handlers for sections of the caller's
+    /// own names.
+    ///
+    /// # Errors
+    /// As [`Object::parse`].
+    pub fn parse_with(bytes: &[u8], options: &ParseOptions) -> Result<Self> {
+        let name = options.name.as_str();
         let elf = Elf::parse(bytes)?;
         let btf = read_btf(&elf)?;
         let records = match (elf.section(ext::SECTION), &btf) {
@@ -85,8 +99,9 @@ impl Object {
             .map_or(Ok(Vec::new()), |btf| data::layouts(&elf, btf))?;
 
         let (mut functions, starts) = functions::read(&elf, btf.as_deref(), &records)?;
-        let mut programs = functions::programs(&functions)?;
+        let mut programs = functions::programs(&functions, &options.handlers)?;
         let mut maps = maps::read(&elf, btf.as_deref(), &layouts)?;
+        legacy_maps::read(&elf, btf.as_deref(), &mut maps)?;
         let mut externs = externs::read(&elf, btf.as_deref(), &layouts)?;
         let by_function: BTreeMap<FunctionIndex, ProgramIndex> = programs
             .iter()
@@ -109,7 +124,14 @@ impl Object {
             maps: &maps.places,
             data: &data.places,
         };
-        references::read(&elf, &mut functions, &things, &mut externs)?;
+        let mut jump_tables = JumpTables::default();
+        references::read(
+            &elf,
+            &mut functions,
+            &things,
+            &mut externs,
+            &mut jump_tables,
+        )?;
         functions::reach(&mut programs, &functions)?;
 
         let mut map_names = BTreeMap::new();
@@ -139,6 +161,7 @@ impl Object {
             maps: maps.list,
             variables: data.variables,
             externs: externs.list,
+            jump_tables: jump_tables.list,
             btf,
             layouts,
             kconfig,
@@ -220,9 +243,8 @@ impl Object {
 
     /// The bytes that a variable starts with; `None` for one of `.bss`, which are all zero.
     pub fn initial_value(&self, variable: &Variable) -> Option<&[u8]> {
-        let crate::Contents::Data(data) = &self.maps.get(variable.map.as_usize())?.contents else {
-            return None;
-        };
+        let map = self.maps.get(variable.map.as_usize())?;
+        let data = map.contents.bytes()?;
         let start = usize::try_from(variable.offset).ok()?;
         let end = start.checked_add(usize::try_from(variable.size).ok()?)?;
         data.get(start..end)
@@ -231,6 +253,11 @@ impl Object {
     /// What the target must provide.
     pub fn externs(&self) -> &[Extern] {
         &self.externs
+    }
+
+    /// Its jump tables.
+    pub fn jump_tables(&self) -> &[JumpTable] {
+        &self.jump_tables
     }
 
     /// Its types; `None` if it was compiled without `-g`.

@@ -5,7 +5,41 @@ use std::collections::BTreeMap;
 
 use skep_abi::{AttachType, MapType};
 
-use crate::Pinning;
+use crate::{Pinning, SectionHandlers};
+
+/// Choices for [`Object::parse_with`](crate::Object::parse_with).
+///
+/// ```no_run
+/// use skep_abi::ProgramType;
+/// use skep_object::{Object, ParseOptions, SectionHandler, SectionHandlers};
+///
+/// let plugin = SectionHandler::new(ProgramType::Syscall).sleepable();
+/// let options = ParseOptions::new("tool").handlers(SectionHandlers::new().exact("plugin", plugin));
+/// let object = Object::parse_with(&std::fs::read("tool.bpf.o")?, &options)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ParseOptions {
+    pub(crate) name: String,
+    pub(crate) handlers: SectionHandlers,
+}
+
+impl ParseOptions {
+    /// An object of this name, which the names of its maps of global data start with.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            handlers: SectionHandlers::new(),
+        }
+    }
+
+    /// What sections of the caller's own names hold.
+    #[must_use]
+    pub fn handlers(mut self, handlers: SectionHandlers) -> Self {
+        self.handlers = handlers;
+        self
+    }
+}
 
 /// Choices for [`Object::link`](crate::Object::link). Names that the object does not have are
 /// errors of the link.
@@ -22,6 +56,7 @@ pub struct LinkOptions {
     pub(crate) programs: BTreeMap<String, ProgramOptions>,
     pub(crate) maps: BTreeMap<String, MapOptions>,
     pub(crate) variables: BTreeMap<String, Vec<u8>>,
+    pub(crate) config: BTreeMap<String, String>,
     pub(crate) only: Option<Vec<String>>,
 }
 
@@ -48,6 +83,13 @@ impl LinkOptions {
         self
     }
 
+    /// What an extern of `.kconfig` is, whatever the target's configuration says; spelled as there
+    /// (`y`, `1000`, `"text"`).
+    pub fn config(&mut self, name: impl Into<String>, value: impl Into<String>) -> &mut Self {
+        self.config.insert(name.into(), value.into());
+        self
+    }
+
     /// Loads these programs and no others, whatever their sections say.
     pub fn only_programs<N: Into<String>>(
         &mut self,
@@ -62,6 +104,7 @@ impl LinkOptions {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProgramOptions {
     pub(crate) autoload: Option<bool>,
+    pub(crate) autoattach: Option<bool>,
     pub(crate) attach_type: Option<AttachType>,
     pub(crate) attach_target: Option<String>,
 }
@@ -70,6 +113,12 @@ impl ProgramOptions {
     /// Whether it is loaded.
     pub fn autoload(&mut self, load: bool) -> &mut Self {
         self.autoload = Some(load);
+        self
+    }
+
+    /// Whether attaching all programs attaches it.
+    pub fn autoattach(&mut self, attach: bool) -> &mut Self {
+        self.autoattach = Some(attach);
         self
     }
 
@@ -89,6 +138,8 @@ impl ProgramOptions {
 /// Choices for one map.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MapOptions {
+    pub(crate) autocreate: Option<bool>,
+    pub(crate) exclusive: Option<String>,
     pub(crate) map_type: Option<MapType>,
     pub(crate) max_entries: Option<u32>,
     pub(crate) value_size: Option<u32>,
@@ -99,6 +150,23 @@ pub struct MapOptions {
 }
 
 impl MapOptions {
+    /// Whether it is created. Instructions that refer to one that is not are made invalid, so
+    /// that a program loads as long as it never comes to them. A struct_ops map that is not
+    /// created takes the programs that only it uses with it.
+    #[doc(alias = "bpf_map__set_autocreate")]
+    pub fn autocreate(&mut self, create: bool) -> &mut Self {
+        self.autocreate = Some(create);
+        self
+    }
+
+    /// Lets only this program of the object use it: the kernel refuses others by the hash of
+    /// their instructions. Since 6.18.
+    #[doc(alias = "excl_prog_hash")]
+    pub fn exclusive(&mut self, program: impl Into<String>) -> &mut Self {
+        self.exclusive = Some(program.into());
+        self
+    }
+
     /// Another type, such as a ring buffer's in place of a perf buffer's.
     pub fn map_type(&mut self, map_type: MapType) -> &mut Self {
         self.map_type = Some(map_type);
@@ -130,6 +198,7 @@ impl MapOptions {
     }
 
     /// Whether it is shared by its name.
+    #[doc(alias = "LIBBPF_PIN_BY_NAME")]
     pub fn pinning(&mut self, pinning: Pinning) -> &mut Self {
         self.pinning = Some(pinning);
         self

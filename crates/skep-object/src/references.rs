@@ -10,6 +10,7 @@ use crate::{
     elf::{Elf, Relocation, Section, Symbol, SymbolHome, SymbolKind, relocation_kind},
     externs::Externs,
     functions::{SLOT, Starts},
+    jump_tables::{self, JumpTables},
     maps::Places,
 };
 
@@ -30,6 +31,7 @@ pub(crate) fn read(
     functions: &mut [Function],
     things: &Things<'_>,
     externs: &mut Externs,
+    jump_tables: &mut JumpTables,
 ) -> Result<()> {
     for ((section_index, start), index) in things.functions {
         let Some(section) = elf.sections.get(*section_index) else {
@@ -74,7 +76,7 @@ pub(crate) fn read(
                 .unwrap_or_default();
             references.push(Reference {
                 insn,
-                kind: reader.kind(slots, externs)?,
+                kind: reader.kind(slots, externs, jump_tables)?,
             });
         }
         calls_in_place(&function.instructions, *start, |insn, target| {
@@ -147,10 +149,15 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn kind(&self, slots: &[RawInsn], externs: &mut Externs) -> Result<ReferenceKind> {
+    fn kind(
+        &self,
+        slots: &[RawInsn],
+        externs: &mut Externs,
+        jump_tables: &mut JumpTables,
+    ) -> Result<ReferenceKind> {
         match (self.relocation.kind, slots) {
             (relocation_kind::LD_IMM64, [first, _second, ..]) if first.opcode == LD_IMM64 => {
-                self.address(first.imm, externs)
+                self.address(first.imm, externs, jump_tables)
             }
             (relocation_kind::CALL, [call, ..])
                 if call.opcode == CALL && call.src == opcode::BPF_PSEUDO_CALL =>
@@ -197,7 +204,12 @@ impl Reader<'_, '_> {
             .ok_or_else(|| self.wrong("no function begins there"))
     }
 
-    fn address(&self, imm: i32, externs: &mut Externs) -> Result<ReferenceKind> {
+    fn address(
+        &self,
+        imm: i32,
+        externs: &mut Externs,
+        jump_tables: &mut JumpTables,
+    ) -> Result<ReferenceKind> {
         let offset = self.symbol.value.checked_add_signed(imm.into());
         let index = match self.symbol.home {
             SymbolHome::Section(index) => index,
@@ -212,7 +224,7 @@ impl Reader<'_, '_> {
                 .function(index, offset)
                 .map(ReferenceKind::FunctionAddress);
         }
-        if home.name == ".maps" {
+        if self.things.maps.is_map_section(index) {
             // Only a section's symbol needs more to say which map it is.
             let offset = match self.symbol.kind {
                 SymbolKind::Section => offset,
@@ -232,14 +244,17 @@ impl Reader<'_, '_> {
                 _ => Err(self.wrong(format!("it lies outside section {}", home.name))),
             };
         }
-        let what = match home.name {
-            ".addr_space.1" => "variables in an arena (section .addr_space.1)".to_owned(),
-            ".jumptables" => "jump tables (section .jumptables)".to_owned(),
-            other => format!("a reference to section {other}"),
-        };
-        Err(Error::Unsupported {
-            what: format!("{what}, at {}", self.section.place(self.relocation.offset)),
-        })
+        if home.name == jump_tables::SECTION {
+            let table = jump_tables.at(self.elf, home, self.symbol);
+            return table
+                .map(ReferenceKind::JumpTable)
+                .map_err(|problem| self.wrong(problem));
+        }
+        Err(self.wrong(format!(
+            "it stands in section {}, which holds neither maps, nor data of a name that loaders \
+             know (.data, .rodata, .bss, .percpu, and those with a dot and more behind)",
+            home.name
+        )))
     }
 
     fn extern_address(&self, externs: &Externs) -> Result<ReferenceKind> {

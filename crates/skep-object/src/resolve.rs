@@ -92,12 +92,7 @@ impl<'a> Resolver<'a> {
                 self.used.entry(index).or_insert_with(|| at.clone());
                 self.kconfig(index)
             }
-            ExternKind::KernelVariable { typed: false } => {
-                match self.target.symbols.get(&external.name) {
-                    Some(address) => Ok(Resolved::Address(*address)),
-                    None => Err("the kernel has no symbol of that name".to_owned()),
-                }
-            }
+            ExternKind::KernelVariable { typed: false } => self.symbol(&external.name),
             ExternKind::KernelVariable { typed: true } => self.typed(external, KindTag::Variable),
             ExternKind::KernelFunction => self.typed(external, KindTag::Function),
         };
@@ -130,6 +125,20 @@ impl<'a> Resolver<'a> {
                 })
             })
             .ok_or_else(|| "it has no place in .kconfig".to_owned())
+    }
+
+    /// The one address of a symbol.
+    fn symbol(&self, name: &str) -> Result<Resolved, String> {
+        let addresses = self.target.symbols.get(name).map_or(&[][..], Vec::as_slice);
+        match addresses {
+            [] => Err("the kernel has no symbol of that name".to_owned()),
+            [address, others @ ..] => match others.iter().find(|other| *other != address) {
+                None => Ok(Resolved::Address(*address)),
+                Some(other) => Err(format!(
+                    "the kernel has several symbols of that name, at {address:#x} and {other:#x}"
+                )),
+            },
+        }
     }
 
     /// Finds a function or variable in the BTF of the kernel, then of its modules.

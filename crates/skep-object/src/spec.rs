@@ -51,6 +51,10 @@ index! {
     /// An extern: into [`Object::externs`](crate::Object::externs).
     ExternIndex
 }
+index! {
+    /// A jump table: into [`Object::jump_tables`](crate::Object::jump_tables).
+    JumpTableIndex
+}
 
 /// A program: an entry function and how its section's name says to load and attach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +150,18 @@ pub enum ReferenceKind {
     ExternCall(ExternIndex),
     /// The address or value of something outside, in a `ld_imm64`.
     ExternAddress(ExternIndex),
+    /// A jump table, in a `ld_imm64`; a `gotox` jumps by it. Since 6.19.
+    JumpTable(JumpTableIndex),
+}
+
+/// The places that a `gotox` may jump to (section `.jumptables`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JumpTable {
+    /// Bytes from the start of `.jumptables`.
+    pub offset: u32,
+    /// Slots from the start of the section that the referring function stands in.
+    pub targets: Vec<u32>,
 }
 
 /// A map, as the object defines it.
@@ -156,6 +172,9 @@ pub struct Map {
     pub name: String,
     /// The section that defines it.
     pub section: String,
+    /// Whether it is created unless the options say otherwise: not if its section's name begins
+    /// with `?` (`?.struct_ops`).
+    pub autocreate: bool,
     /// Its type.
     pub map_type: MapType,
     /// Bytes of a key.
@@ -194,6 +213,7 @@ impl Map {
         Self {
             name: name.to_owned(),
             section: section.to_owned(),
+            autocreate: true,
             map_type,
             key_size: 0,
             value_size: 0,
@@ -211,9 +231,12 @@ impl Map {
         }
     }
 
-    /// Whether it holds the object's global variables.
+    /// Whether it holds the object's global variables and nothing else.
     pub fn is_global_data(&self) -> bool {
-        matches!(self.contents, Contents::Data(_) | Contents::Zeroes)
+        matches!(
+            self.contents,
+            Contents::Data(_) | Contents::Zeroes | Contents::PerCpu(_)
+        )
     }
 }
 
@@ -227,6 +250,11 @@ pub enum Contents {
     Data(Vec<u8>),
     /// Global data, all zero (`.bss`).
     Zeroes,
+    /// Global data of which each CPU has its own (`.percpu`), as the one value of a per-CPU array:
+    /// what every CPU starts with. Programs can refer to such since Linux 7.2.
+    PerCpu(Vec<u8>),
+    /// Global data in an arena (`.addr_space.1`). Since 6.9.
+    Arena(Vec<u8>),
     /// Maps or programs in slots.
     Slots(Vec<Slot>),
     /// A struct of functions for the kernel (`.struct_ops`), as bytes and the programs in it.
@@ -238,6 +266,23 @@ pub enum Contents {
         /// Whether a link holds it (`.struct_ops.link`).
         by_link: bool,
     },
+}
+
+impl Contents {
+    /// The bytes of global data; `None` where there are none, or all are zero.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Data(bytes) | Self::PerCpu(bytes) | Self::Arena(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> Option<&mut Vec<u8>> {
+        match self {
+            Self::Data(bytes) | Self::PerCpu(bytes) | Self::Arena(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
 }
 
 /// One slot of a map of maps or a program array.
@@ -280,7 +325,7 @@ pub struct Variable {
     pub section: String,
     /// The map whose value holds it.
     pub map: MapIndex,
-    /// Bytes from that value's start.
+    /// Bytes from that value's start; in an arena, from the start of its variables.
     pub offset: u32,
     /// Bytes that it takes.
     pub size: u32,
@@ -319,4 +364,16 @@ pub enum ExternKind {
     },
     /// A function of the kernel (section `.ksyms`). Since 5.13.
     KernelFunction,
+}
+
+/// Prints as a noun: `a typed kernel variable`.
+impl fmt::Display for ExternKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Kconfig => "a configuration value",
+            Self::KernelVariable { typed: true } => "a typed kernel variable",
+            Self::KernelVariable { typed: false } => "an untyped kernel symbol",
+            Self::KernelFunction => "a kernel function",
+        })
+    }
 }

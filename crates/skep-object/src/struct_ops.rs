@@ -1,5 +1,5 @@
 //! Structs of functions for the kernel, sections `.struct_ops` and `.struct_ops.link`: read into
-//! the Spec; loading them is for later.
+//! the Spec here; `kernel_struct` lays them out as the target's kernel does.
 
 use std::collections::BTreeMap;
 
@@ -21,10 +21,13 @@ pub(crate) fn read(
     starts: &Starts,
     maps: &mut Vec<Map>,
 ) -> Result<()> {
-    for name in [".struct_ops", ".struct_ops.link"] {
-        let Some((index, section)) = elf.section(name) else {
+    for (index, section) in elf.sections.iter().enumerate() {
+        let name = section.name;
+        let bare = name.strip_prefix('?').unwrap_or(name);
+        let by_link = bare == ".struct_ops.link";
+        if !(by_link || bare == ".struct_ops") || section.executable {
             continue;
-        };
+        }
         let layout = layouts.iter().find(|layout| layout.section == Some(index));
         let (Some(btf), Some(layout)) = (btf, layout) else {
             return Err(Error::NeedsBtf {
@@ -50,7 +53,7 @@ pub(crate) fn read(
             map.max_entries = 1;
             map.value_type = Some(kind.type_id);
             map.variable = Some(variable.id());
-            let by_link = name == ".struct_ops.link";
+            map.autocreate = bare == name;
             if by_link {
                 map.flags |= MapCreateFlags::LINK;
             }

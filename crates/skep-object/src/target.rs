@@ -7,12 +7,17 @@ use skep_abi::KernelVersion;
 use skep_btf::Btf;
 use skep_isa::Endian;
 
+use crate::Features;
+
 /// The machine that an object is linked for.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Target {
     /// The types of the kernel; `None` where it has none.
     pub kernel_btf: Option<Arc<Btf>>,
+    /// Types that describe the kernel where it has none itself, or in place of its own: CO-RE
+    /// relocations are made by these, and nothing else is, since a kernel knows only its own ids.
+    pub core_btf: Option<Arc<Btf>>,
     /// The types of its modules: split BTF upon the kernel's.
     pub modules: Vec<ModuleBtf>,
     /// Its version.
@@ -21,14 +26,14 @@ pub struct Target {
     /// `"text"`).
     pub config: BTreeMap<String, String>,
     /// Addresses of kernel symbols, for untyped `.ksyms` variables; only those asked for need be
-    /// there.
-    pub symbols: BTreeMap<String, u64>,
+    /// there. Names of static functions and variables can have several.
+    pub symbols: BTreeMap<String, Vec<u64>>,
     /// Bytes of a pointer in the kernel: 4 or 8.
     pub pointer_size: u8,
     /// Its byte order.
     pub endian: Endian,
-    /// What its BTF loader takes.
-    pub btf_features: BtfFeatures,
+    /// What it has of what objects can do without.
+    pub features: Features,
 }
 
 /// The types of a kernel module.
@@ -45,13 +50,14 @@ impl Target {
     pub fn new(version: KernelVersion) -> Self {
         Self {
             kernel_btf: None,
+            core_btf: None,
             modules: Vec::new(),
             version,
             config: BTreeMap::new(),
             symbols: BTreeMap::new(),
             pointer_size: 8,
             endian: Endian::NATIVE,
-            btf_features: BtfFeatures::of(version),
+            features: Features::of(version),
         }
     }
 
@@ -61,6 +67,18 @@ impl Target {
         self.pointer_size = btf.pointer_size();
         self.endian = crate::endian_of(&btf);
         self.kernel_btf = Some(btf);
+        self
+    }
+
+    /// The same with types that CO-RE relocations are made by, such as those of a BTF file for
+    /// this very kernel.
+    #[must_use]
+    pub fn with_core_btf(mut self, btf: Arc<Btf>) -> Self {
+        if self.kernel_btf.is_none() {
+            self.pointer_size = btf.pointer_size();
+            self.endian = crate::endian_of(&btf);
+        }
+        self.core_btf = Some(btf);
         self
     }
 
@@ -83,38 +101,5 @@ impl Target {
         self.config
             .extend(known.map(|(name, value)| (name.to_owned(), value.to_owned())));
         self
-    }
-}
-
-/// Which kinds of types a kernel's BTF loader takes; others are replaced before the load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BtfFeatures {
-    /// Global functions. Since 5.6.
-    pub global_functions: bool,
-    /// Floating-point types. Since 5.13.
-    pub floats: bool,
-    /// Tags of declarations. Since 5.16.
-    pub decl_tags: bool,
-    /// Tags of types. Since 5.17.
-    pub type_tags: bool,
-    /// Enumerations of 64 bits, and signed ones. Since 6.0.
-    pub enum64: bool,
-    /// Tags that are whole attributes. Since 6.15.
-    pub tag_attributes: bool,
-}
-
-impl BtfFeatures {
-    /// What a kernel of this version takes.
-    pub fn of(version: KernelVersion) -> Self {
-        let since = |major, minor| version >= KernelVersion::new(major, minor);
-        Self {
-            global_functions: since(5, 6),
-            floats: since(5, 13),
-            decl_tags: since(5, 16),
-            type_tags: since(5, 17),
-            enum64: since(6, 0),
-            tag_attributes: since(6, 15),
-        }
     }
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use skep_btf::{Btf, TypeId, essential_name};
 
 use super::{CoreRelocation, Fault, compat::Pair, compat::kinds_agree, matching, spec::Access};
-use crate::Target;
+use crate::{ModuleBtf, Target};
 
 /// One type of the target.
 #[derive(Debug, Clone)]
@@ -19,8 +19,8 @@ pub(super) struct Candidate {
 
 /// The candidates of each type that was asked for.
 pub(super) struct Candidates<'a> {
-    target: &'a Target,
     kernel: &'a Arc<Btf>,
+    modules: &'a [ModuleBtf],
     found: BTreeMap<TypeId, Vec<Candidate>>,
 }
 
@@ -30,8 +30,17 @@ const MAX_CANDIDATES: usize = 4096;
 impl<'a> Candidates<'a> {
     pub(super) fn new(target: &'a Target, kernel: &'a Arc<Btf>) -> Self {
         Self {
-            target,
             kernel,
+            modules: &target.modules,
+            found: BTreeMap::new(),
+        }
+    }
+
+    /// Those of one BTF that describes the whole target.
+    pub(super) fn of_btf(btf: &'a Arc<Btf>) -> Self {
+        Self {
+            kernel: btf,
+            modules: &[],
             found: BTreeMap::new(),
         }
     }
@@ -68,7 +77,7 @@ impl<'a> Candidates<'a> {
         };
         let mut candidates = in_btf(self.kernel, None);
         if candidates.is_empty() {
-            for module in &self.target.modules {
+            for module in self.modules {
                 candidates.extend(in_btf(&module.btf, Some(&module.name)));
                 candidates.truncate(MAX_CANDIDATES);
             }

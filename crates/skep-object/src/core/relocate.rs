@@ -42,10 +42,11 @@ struct Hit<'c> {
 
 impl<'a> Relocator<'a> {
     pub(crate) fn new(local: &'a Btf, target: &'a Target) -> Self {
-        let candidates = target
-            .kernel_btf
-            .as_ref()
-            .map(|kernel| Candidates::new(target, kernel));
+        let candidates = match (&target.core_btf, &target.kernel_btf) {
+            (Some(btf), _) => Some(Candidates::of_btf(btf)),
+            (None, Some(kernel)) => Some(Candidates::new(target, kernel)),
+            (None, None) => None,
+        };
         Self {
             local,
             candidates,

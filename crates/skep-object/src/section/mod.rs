@@ -1,14 +1,16 @@
 //! The names of program sections: one table says for each what program it holds, how it is
 //! attached and what may follow the name. `SEC("?fentry.s/do_unlinkat")` is read here.
 
+mod handlers;
 mod suggest;
 mod table;
 
-use std::fmt;
+use std::{fmt, ops::Deref, sync::Arc};
 
-use skep_abi::{AttachType, ProgramType};
+use skep_abi::{AttachType, KernelVersion, ProgramProperties, ProgramType};
 
 use crate::{Error, Result};
+pub use handlers::{SectionHandler, SectionHandlers};
 use suggest::{first_words, suggestion};
 use table::{Row, TABLE, Target};
 
@@ -18,6 +20,8 @@ use table::{Row, TABLE, Target};
 pub enum AttachKind {
     /// By no rule: the user of the program says where.
     Manual,
+    /// As the caller who gave the section's name a [`SectionHandler`] says.
+    Custom,
     /// Entry of a kernel function, `func[+offset]`.
     Kprobe,
     /// Return of a kernel function.
@@ -115,7 +119,36 @@ pub enum AttachKind {
 #[derive(Clone)]
 pub struct SectionName {
     spelled: String,
-    row: &'static Row,
+    row: Definition,
+}
+
+/// Where a name's meaning stands.
+#[derive(Clone)]
+enum Definition {
+    Known(&'static Row),
+    Custom(Arc<Row>),
+}
+
+impl Deref for Definition {
+    type Target = Row;
+
+    fn deref(&self) -> &Row {
+        match self {
+            Self::Known(row) => row,
+            Self::Custom(row) => row,
+        }
+    }
+}
+
+impl Row {
+    /// Whether it is about a section of this name, without `?`.
+    fn fits(&self, name: &str) -> bool {
+        match name.strip_prefix(&*self.name) {
+            Some("") => true,
+            Some(rest) => self.target == Target::Optional && rest.starts_with('/'),
+            None => false,
+        }
+    }
 }
 
 impl SectionName {
@@ -124,13 +157,24 @@ impl SectionName {
     /// # Errors
     /// [`Error::UnknownSection`], with the nearest known name.
     pub fn parse(spelled: &str) -> Result<Self> {
+        Self::parse_with(spelled, &SectionHandlers::new())
+    }
+
+    /// Reads the name of a section, by the caller's handlers first: they may give a known name
+    /// another meaning.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSection`], with the nearest known name.
+    pub fn parse_with(spelled: &str, handlers: &SectionHandlers) -> Result<Self> {
         let name = spelled.strip_prefix('?').unwrap_or(spelled);
-        let fits = |row: &&Row| match name.strip_prefix(row.name) {
-            Some("") => true,
-            Some(rest) => row.target == Target::Optional && rest.starts_with('/'),
-            None => false,
+        let known = || {
+            TABLE
+                .iter()
+                .find(|row| row.fits(name))
+                .map(Definition::Known)
         };
-        match TABLE.iter().find(fits) {
+        let row = handlers.find(name).map(Definition::Custom).or_else(known);
+        match row.or_else(|| handlers.fallback(name).map(Definition::Custom)) {
             Some(row) => Ok(Self {
                 spelled: spelled.to_owned(),
                 row,
@@ -146,7 +190,7 @@ impl SectionName {
 
     /// All names that are known, without their targets.
     pub fn known() -> impl Iterator<Item = &'static str> {
-        TABLE.iter().map(|row| row.name)
+        TABLE.iter().map(|row| &*row.name)
     }
 
     /// The name as it is spelled in the object.
@@ -155,8 +199,8 @@ impl SectionName {
     }
 
     /// The known name: all before the target.
-    pub fn name(&self) -> &'static str {
-        self.row.name
+    pub fn name(&self) -> &str {
+        &self.row.name
     }
 
     /// The program type that it stands for.
@@ -177,7 +221,7 @@ impl SectionName {
     /// What follows the name and a slash, such as the function of a kprobe.
     pub fn target(&self) -> Option<&str> {
         let name = self.spelled.strip_prefix('?').unwrap_or(&self.spelled);
-        name.strip_prefix(self.row.name)?
+        name.strip_prefix(&*self.row.name)?
             .strip_prefix('/')
             .filter(|target| self.row.target == Target::Optional && !target.is_empty())
     }
@@ -192,6 +236,30 @@ impl SectionName {
     #[doc(alias = "BPF_F_XDP_HAS_FRAGS")]
     pub fn has_frags(&self) -> bool {
         self.row.flags.frags
+    }
+
+    /// Whether the program can only be loaded for a target, which its name or an option says: a
+    /// function, tracepoint, LSM hook or iterator of the kernel's BTF, or a function of a program.
+    #[doc(alias = "SEC_ATTACH_BTF")]
+    pub fn needs_target(&self) -> bool {
+        use AttachKind::{FentryMulti, FexitMulti, FsessionMulti};
+        let needs = self.row.program_type.properties();
+        needs.contains(ProgramProperties::NEEDS_TARGET)
+            && !matches!(self.row.kind, FentryMulti | FexitMulti | FsessionMulti)
+    }
+
+    /// Whether attaching all programs of an object attaches this one. Those that only run when
+    /// they are called (`syscall`), or out of a map (`xdp/devmap`), are left alone.
+    pub fn autoattach(&self) -> bool {
+        !matches!(self.row.kind, AttachKind::Manual | AttachKind::Syscall)
+    }
+
+    /// The first kernel that takes programs of this name, as far as versions say it.
+    pub fn since(&self) -> KernelVersion {
+        let own = self.row.since.into_iter();
+        let attach = self.row.attach_type.map(AttachType::since).into_iter();
+        own.chain(attach)
+            .fold(self.row.program_type.since(), Ord::max)
     }
 
     /// Whether the program is loaded unless the user says otherwise: no leading `?`.
@@ -221,63 +289,4 @@ impl PartialEq for SectionName {
 impl Eq for SectionName {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_known_name_reads_as_itself() {
-        for row in TABLE {
-            let plain = SectionName::parse(row.name).unwrap();
-            assert_eq!(plain.name(), row.name);
-            assert_eq!(plain.target(), None);
-            assert!(plain.autoload());
-            let with_target = SectionName::parse(&format!("?{}/target", row.name));
-            match row.target {
-                Target::Optional => {
-                    let section = with_target.unwrap();
-                    assert_eq!(
-                        (section.name(), section.target()),
-                        (row.name, Some("target"))
-                    );
-                    assert!(!section.autoload());
-                }
-                Target::None => assert!(with_target.is_err(), "{}", row.name),
-            }
-        }
-    }
-
-    #[test]
-    fn names_say_type_attach_type_and_flags() {
-        let section = SectionName::parse("lsm.s/file_open").unwrap();
-        assert_eq!(section.program_type(), ProgramType::Lsm);
-        assert_eq!(section.attach_type(), Some(AttachType::LsmMac));
-        assert!(section.is_sleepable());
-        let section = SectionName::parse("xdp.frags").unwrap();
-        assert!(section.has_frags() && !section.is_sleepable());
-        let section = SectionName::parse("tp/syscalls/sys_enter_openat").unwrap();
-        assert_eq!(section.target(), Some("syscalls/sys_enter_openat"));
-    }
-
-    fn refused(name: &str, expect: &str) {
-        let text = SectionName::parse(name).unwrap_err().to_string();
-        assert!(text.contains(expect), "{text}");
-        assert!(
-            text.contains("known names start with kprobe, kretprobe,"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn unknown_names_are_answered_with_the_nearest() {
-        refused("xpd", "unknown section `xpd`");
-        refused("xpd", "did you mean `xdp`?");
-        refused("kporbe/do_exit", "did you mean `kprobe/do_exit`?");
-        refused("tracepiont/a/b", "did you mean `tracepoint/a/b`?");
-        refused("cgroup/conect4", "did you mean `cgroup/connect4`?");
-        refused("xdp/mine", "did you mean `xdp`?");
-        let text = SectionName::parse("something_else")
-            .unwrap_err()
-            .to_string();
-        assert!(!text.contains("did you mean"), "{text}");
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use super::table::{TABLE, Target};
 pub(super) fn first_words() -> String {
     let mut words: Vec<&str> = Vec::new();
     for row in TABLE {
-        let word = row.name.split(['/', '.']).next().unwrap_or(row.name);
+        let word = row.name.split(['/', '.']).next().unwrap_or_default();
         if !words.contains(&word) {
             words.push(word);
         }
@@ -26,12 +26,12 @@ pub(super) fn suggestion(wrong: &str) -> Option<String> {
         None => (wrong, None),
     };
     let distances = TABLE.iter().map(|row| {
-        let whole = edit_distance(wrong, row.name);
+        let whole = edit_distance(wrong, &row.name);
         // A target belongs to the wrong name only where the right one takes a target, too.
         let by_word = if row.name.contains('/') {
             whole
         } else {
-            edit_distance(word, row.name)
+            edit_distance(word, &row.name)
         };
         (whole.min(by_word), by_word < whole, row)
     });
@@ -39,7 +39,7 @@ pub(super) fn suggestion(wrong: &str) -> Option<String> {
     let near = distance <= word.len().div_ceil(3);
     near.then(|| match (rest, row.target) {
         (Some(rest), Target::Optional) if by_word => format!("{}/{rest}", row.name),
-        _ => row.name.to_owned(),
+        _ => row.name.to_string(),
     })
 }
 

@@ -1,6 +1,8 @@
 //! The table of section names: one row a name, the only place where each is written down.
 
-use skep_abi::{AttachType, ProgramType};
+use std::borrow::Cow;
+
+use skep_abi::{AttachType, KernelVersion, ProgramType};
 
 use super::AttachKind;
 
@@ -19,29 +21,33 @@ pub(super) struct Flags {
     pub(super) frags: bool,
 }
 
-/// One known name.
-#[derive(Debug)]
+/// One known name, or one that a caller gave a handler for.
+#[derive(Debug, Clone)]
 pub(super) struct Row {
-    pub(super) name: &'static str,
+    pub(super) name: Cow<'static, str>,
     pub(super) program_type: ProgramType,
     pub(super) attach_type: Option<AttachType>,
     pub(super) kind: AttachKind,
     pub(super) target: Target,
     pub(super) flags: Flags,
+    /// The first kernel that takes it, where it is newer than its types are.
+    pub(super) since: Option<KernelVersion>,
 }
 
 /// Reads `"name" Type AttachType Kind [marks];`, with `-` for no attach type. Marks are `+` (a
-/// target may follow), `sleepable` and `frags`.
+/// target may follow), `sleepable`, `frags`, and `(6 0)` for a first kernel that does not follow
+/// from the types: that of a flag.
 macro_rules! table {
     ($($name:literal $program:ident $attach:tt $kind:ident [$($mark:tt)*];)*) => {
         &[$({
             let row = Row {
-                name: $name,
+                name: Cow::Borrowed($name),
                 program_type: ProgramType::$program,
                 attach_type: table!(@attach $attach),
                 kind: AttachKind::$kind,
                 target: Target::None,
                 flags: Flags { sleepable: false, frags: false },
+                since: None,
             };
             $(let row = table!(@mark $mark row);)*
             row
@@ -54,16 +60,19 @@ macro_rules! table {
         Row { flags: Flags { sleepable: true, ..$row.flags }, ..$row }
     };
     (@mark frags $row:ident) => { Row { flags: Flags { frags: true, ..$row.flags }, ..$row } };
+    (@mark ($major:literal $minor:literal) $row:ident) => {
+        Row { since: Some(KernelVersion::new($major, $minor)), ..$row }
+    };
 }
 
 /// All names, grouped as users meet them.
-pub(super) const TABLE: &[Row] = table! {
+pub(super) static TABLE: &[Row] = table! {
     "kprobe" Kprobe - Kprobe [+];
     "kretprobe" Kprobe - Kretprobe [+];
     "uprobe" Kprobe - Uprobe [+];
-    "uprobe.s" Kprobe - Uprobe [+ sleepable];
+    "uprobe.s" Kprobe - Uprobe [+ sleepable (6 0)];
     "uretprobe" Kprobe - Uretprobe [+];
-    "uretprobe.s" Kprobe - Uretprobe [+ sleepable];
+    "uretprobe.s" Kprobe - Uretprobe [+ sleepable (6 0)];
     "kprobe.multi" Kprobe TraceKprobeMulti KprobeMulti [+];
     "kretprobe.multi" Kprobe TraceKprobeMulti KretprobeMulti [+];
     "kprobe.session" Kprobe TraceKprobeSession KprobeSession [+];
@@ -76,7 +85,7 @@ pub(super) const TABLE: &[Row] = table! {
     "ksyscall" Kprobe - Ksyscall [+];
     "kretsyscall" Kprobe - Kretsyscall [+];
     "usdt" Kprobe - Usdt [+];
-    "usdt.s" Kprobe - Usdt [+ sleepable];
+    "usdt.s" Kprobe - Usdt [+ sleepable (6 0)];
 
     "tracepoint" Tracepoint - Tracepoint [+];
     "tracepoint.s" Tracepoint - Tracepoint [+ sleepable];
@@ -91,11 +100,11 @@ pub(super) const TABLE: &[Row] = table! {
     "tp_btf" Tracing TraceRawTp TracepointBtf [+];
     "tp_btf.s" Tracing TraceRawTp TracepointBtf [+ sleepable];
     "fentry" Tracing TraceFentry Fentry [+];
-    "fentry.s" Tracing TraceFentry Fentry [+ sleepable];
+    "fentry.s" Tracing TraceFentry Fentry [+ sleepable (5 10)];
     "fexit" Tracing TraceFexit Fexit [+];
-    "fexit.s" Tracing TraceFexit Fexit [+ sleepable];
+    "fexit.s" Tracing TraceFexit Fexit [+ sleepable (5 10)];
     "fmod_ret" Tracing ModifyReturn FmodRet [+];
-    "fmod_ret.s" Tracing ModifyReturn FmodRet [+ sleepable];
+    "fmod_ret.s" Tracing ModifyReturn FmodRet [+ sleepable (5 10)];
     "fsession" Tracing TraceFsession Fsession [+];
     "fsession.s" Tracing TraceFsession Fsession [+ sleepable];
     "fentry.multi" Tracing TraceFentryMulti FentryMulti [+];
@@ -106,10 +115,10 @@ pub(super) const TABLE: &[Row] = table! {
     "fsession.multi.s" Tracing TraceFsessionMulti FsessionMulti [+ sleepable];
     "freplace" Ext - Freplace [+];
     "lsm" Lsm LsmMac Lsm [+];
-    "lsm.s" Lsm LsmMac Lsm [+ sleepable];
+    "lsm.s" Lsm LsmMac Lsm [+ sleepable (5 10)];
     "lsm_cgroup" Lsm LsmCgroup LsmCgroup [+];
     "iter" Tracing TraceIter Iterator [+];
-    "iter.s" Tracing TraceIter Iterator [+ sleepable];
+    "iter.s" Tracing TraceIter Iterator [+ sleepable (5 18)];
     "syscall" Syscall - Syscall [sleepable];
     "perf_event" PerfEvent - PerfEvent [];
 
@@ -128,9 +137,9 @@ pub(super) const TABLE: &[Row] = table! {
     "xdp" Xdp Xdp Xdp [];
     "xdp/devmap" Xdp XdpDevmap Manual [];
     "xdp/cpumap" Xdp XdpCpumap Manual [];
-    "xdp.frags" Xdp Xdp Xdp [frags];
-    "xdp.frags/devmap" Xdp XdpDevmap Manual [frags];
-    "xdp.frags/cpumap" Xdp XdpCpumap Manual [frags];
+    "xdp.frags" Xdp Xdp Xdp [frags (5 18)];
+    "xdp.frags/devmap" Xdp XdpDevmap Manual [frags (5 18)];
+    "xdp.frags/cpumap" Xdp XdpCpumap Manual [frags (5 18)];
     "lwt_in" LwtIn - Lwt [];
     "lwt_out" LwtOut - Lwt [];
     "lwt_xmit" LwtXmit - Lwt [];
@@ -177,5 +186,5 @@ pub(super) const TABLE: &[Row] = table! {
     "cgroup/dev" CgroupDevice CgroupDevice Cgroup [];
 
     "struct_ops" StructOps - StructOps [+];
-    "struct_ops.s" StructOps - StructOps [+ sleepable];
+    "struct_ops.s" StructOps - StructOps [+ sleepable (6 3)];
 };
