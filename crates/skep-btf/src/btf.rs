@@ -2,8 +2,9 @@
 
 use crate::header::Header;
 use crate::names::{Candidates, NameSearch, Named, essential_name};
-use crate::walk::{self, Reference, Walk};
-use crate::{BtfData, Endianness, Error, KindTag, Place, Result, StringOffset, Type, TypeId};
+use crate::walk::{self, Walk};
+use crate::words::Reference;
+use crate::{BtfData, Endianness, Error, KindTag, Result, StringOffset, Type, TypeId};
 use std::sync::{Arc, OnceLock};
 
 /// BTF, read in place: one `u32` of index a type, and the bytes it was given.
@@ -109,33 +110,14 @@ impl Btf {
 
     /// Finds the first reference to a name or a type that does not exist.
     fn check_references(&self) -> Result<()> {
-        let last = TypeId(self.type_count());
-        for (id, offset) in (self.first_id..).zip(&self.offsets) {
-            walk::references(
-                self.bytes(),
-                self.endianness(),
-                *offset,
-                |offset, reference| {
-                    let place = Place {
-                        offset,
-                        type_id: Some(TypeId(id)),
-                    };
-                    match reference {
-                        Reference::Type(id) if id > last => {
-                            Err(Error::TypeReference { id, last, place })
-                        }
-                        Reference::Name(name) if self.string(name).is_err() => {
-                            let outside = name.0 >= self.string_end();
-                            Err(Error::Name {
-                                name,
-                                outside,
-                                place,
-                            })
-                        }
-                        _ => Ok(()),
-                    }
-                },
-            )?;
+        let mut words = Vec::new();
+        for found in self.types() {
+            words.clear();
+            match found.tag() {
+                Some(_) => self.checked_words(found, &mut words)?,
+                // Of an unknown kind only the name is known.
+                None => self.check_reference(found, 0, Reference::Name, found.name_offset().0)?,
+            }
         }
         Ok(())
     }

@@ -2,12 +2,13 @@
 //! them (compilers leave sizes and offsets of data sections to the loader).
 
 use crate::new_type::encode;
-use crate::walk::{Shape, split_info};
+use crate::strings::Strings;
+use crate::walk::split_info;
+use crate::words;
 use crate::{
     Btf, Endianness, Error, FunctionLinkage, IntEncoding, KindTag, NewMember, NewType, Result,
     SectionEntry, StringOffset, TypeId, VariableLinkage,
 };
-use std::collections::HashMap;
 
 /// Makes BTF type by type, or edits BTF that exists.
 ///
@@ -29,10 +30,10 @@ use std::collections::HashMap;
 #[derive(Debug, Clone)]
 pub struct Builder {
     endianness: Endianness,
-    first_id: u32,
+    pub(crate) first_id: u32,
     /// Each type in its words: all that BTF has is made of 32-bit numbers.
-    types: Vec<Vec<u32>>,
-    strings: Strings,
+    pub(crate) types: Vec<Vec<u32>>,
+    pub(crate) strings: Strings,
     /// The first thing that could not be encoded; [`Builder::build`] gives it back.
     error: Option<Error>,
 }
@@ -50,7 +51,7 @@ impl Builder {
             endianness: Endianness::NATIVE,
             first_id: 1,
             types: Vec::new(),
-            strings: Strings::new(0, vec![0]),
+            strings: Strings::new(),
             error: None,
         }
     }
@@ -62,7 +63,7 @@ impl Builder {
             endianness: base.endianness(),
             first_id: base.type_count().saturating_add(1),
             types: Vec::new(),
-            strings: Strings::new(base.string_end(), Vec::new()),
+            strings: Strings::from_section(base.string_end(), Vec::new()),
             error: None,
         }
     }
@@ -75,34 +76,15 @@ impl Builder {
     pub fn from_btf(btf: &Btf) -> Result<Self> {
         let mut types = Vec::with_capacity(btf.own_offsets().len());
         for found in btf.types() {
-            let at = found.data_offset();
-            let (number, count, _) = split_info(btf.word(at.wrapping_add(4)));
-            let Some(kind) = found.tag() else {
-                let place = crate::Place {
-                    offset: at,
-                    type_id: Some(found.id()),
-                };
-                return Err(Error::UnknownKind {
-                    kind: number,
-                    place,
-                });
-            };
-            let shape = Shape::of(kind);
-            let words = (shape.element / 4)
-                .wrapping_mul(if shape.element == 0 { 0 } else { count })
-                .wrapping_add(shape.fixed / 4)
-                .wrapping_add(3);
-            types.push(
-                (0..words)
-                    .map(|word| btf.word(at.wrapping_add(word.wrapping_mul(4))))
-                    .collect(),
-            );
+            let mut one = Vec::new();
+            words::read(found, &mut one)?;
+            types.push(one);
         }
         Ok(Self {
             endianness: btf.endianness(),
             first_id: btf.first_id().0,
             types,
-            strings: Strings::new(btf.string_base(), btf.strings().to_vec()),
+            strings: Strings::from_section(btf.string_base(), btf.strings().to_vec()),
             error: None,
         })
     }
@@ -277,7 +259,7 @@ impl Builder {
         let type_len = u32::try_from(word_count)
             .ok()
             .and_then(|count| count.checked_mul(4));
-        let string_len = u32::try_from(self.strings.bytes.len()).ok();
+        let string_len = u32::try_from(self.strings.bytes().len()).ok();
         let (Some(type_len), Some(string_len)) = (type_len, string_len) else {
             return Err(Error::DoesNotFit {
                 id: self.next_id(),
@@ -286,7 +268,7 @@ impl Builder {
         };
         let capacity = self
             .strings
-            .bytes
+            .bytes()
             .len()
             .saturating_add(type_len as usize)
             .saturating_add(24);
@@ -304,7 +286,7 @@ impl Builder {
                 Endianness::Big => word.to_be_bytes(),
             });
         }
-        out.extend(&self.strings.bytes);
+        out.extend(self.strings.bytes());
         Ok(out)
     }
 }
@@ -401,41 +383,5 @@ impl Builder {
 fn set(words: &mut [u32], index: usize, value: u32) {
     if let Some(word) = words.get_mut(index) {
         *word = value;
-    }
-}
-
-/// A string section in which each string stands once.
-#[derive(Debug, Clone)]
-struct Strings {
-    base: u32,
-    bytes: Vec<u8>,
-    known: HashMap<Box<[u8]>, u32>,
-}
-
-impl Strings {
-    fn new(base: u32, bytes: Vec<u8>) -> Self {
-        let mut known = HashMap::new();
-        let mut offset = base;
-        for text in bytes.split_inclusive(|byte| *byte == 0) {
-            let without_nul = text.split_last().map_or(text, |(_, before)| before);
-            known.entry(without_nul.into()).or_insert(offset);
-            offset = offset.wrapping_add(text.len() as u32);
-        }
-        // The empty string is at 0 in every BTF, split or not.
-        known.insert(Box::default(), 0);
-        Self { base, bytes, known }
-    }
-
-    fn intern(&mut self, text: &[u8]) -> StringOffset {
-        // A NUL would end the string for every reader.
-        let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
-        if let Some(known) = self.known.get(text) {
-            return StringOffset(*known);
-        }
-        let offset = self.base.wrapping_add(self.bytes.len() as u32);
-        self.bytes.extend(text);
-        self.bytes.push(0);
-        self.known.insert(text.into(), offset);
-        StringOffset(offset)
     }
 }

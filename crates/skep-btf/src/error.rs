@@ -154,6 +154,14 @@ pub enum Error {
         /// What does not fit.
         what: &'static str,
     },
+    /// Split BTF was to be combined with BTF that continues another base.
+    #[error("the BTF continues a base of {types} types, expected one of {expected}")]
+    OtherBase {
+        /// How many types its base has.
+        types: u32,
+        /// How many the base has that it should continue.
+        expected: u32,
+    },
     /// A type unfolds into more parts than any real one: structures nested in structures that
     /// name them many times.
     #[error("type {id} unfolds into too many parts")]

@@ -35,30 +35,37 @@
     )
 )]
 
+mod append;
 mod btf;
 mod builder;
 mod c;
 mod data;
+mod dedup;
 mod elements;
 mod error;
 mod header;
+mod id_map;
 mod ids;
 mod kind;
 mod names;
 mod new_type;
 mod raw;
 mod resolve;
+mod strings;
 mod types;
 pub mod value;
 mod walk;
+mod words;
 
 pub use btf::Btf;
 pub use builder::Builder;
 pub use c::{CDump, c_header};
 pub use data::BtfData;
+pub use dedup::{Deduped, dedup};
 pub use elements::{Element, Elements, Enumerator, Member, Parameter, SectionEntry};
 pub use error::{Error, Place, Result};
 pub use header::Endianness;
+pub use id_map::IdMap;
 pub use ids::{StringOffset, TypeId};
 pub use kind::KindTag;
 pub use names::{Candidates, Named, essential_name};

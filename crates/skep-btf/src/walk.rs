@@ -5,7 +5,7 @@
 //! (or names are not plain ASCII) a second, slow pass finds out where.
 
 use crate::header::{Endianness, Header};
-use crate::{Error, KindTag, Place, Result, StringOffset, TypeId};
+use crate::{Error, KindTag, Place, Result, TypeId};
 
 /// `struct btf_type`: name, info, size or type.
 pub(crate) const TYPE_LEN: u32 = 12;
@@ -187,50 +187,4 @@ fn greatest<const BIG: bool>(number: u8, third: u32, body: &[u8]) -> (u32, u32) 
         _ => {}
     }
     (name, id)
-}
-
-/// One reference that a type makes, with its place from the start of the data.
-pub(crate) enum Reference {
-    Name(StringOffset),
-    Type(TypeId),
-}
-
-/// Calls `visit` with each name and type that the type at `offset` refers to.
-pub(crate) fn references(
-    data: &[u8],
-    endianness: Endianness,
-    offset: u32,
-    mut visit: impl FnMut(u32, Reference) -> Result<()>,
-) -> Result<()> {
-    let at = |place: u32| endianness.u32_at(data, place as usize).unwrap_or(0);
-    let name = |place| (place, Reference::Name(StringOffset(at(place))));
-    let id = |place| (place, Reference::Type(TypeId(at(place))));
-    let mut emit = |(place, reference)| visit(place, reference);
-
-    emit(name(offset))?;
-    let (number, count, _) = split_info(at(offset.wrapping_add(4)));
-    let Some(kind) = KindTag::from_number(number) else {
-        return Ok(());
-    };
-    if kind.is_reference() {
-        emit(id(offset.wrapping_add(8)))?;
-    }
-    let body = offset.wrapping_add(TYPE_LEN);
-    if kind == KindTag::Array {
-        emit(id(body))?;
-        emit(id(body.wrapping_add(4)))?;
-    }
-    let step = Shape::of(kind).element;
-    for element in (0..count).map(|index| body.wrapping_add(index.wrapping_mul(step))) {
-        match kind {
-            KindTag::Struct | KindTag::Union | KindTag::FunctionPrototype => {
-                emit(name(element))?;
-                emit(id(element.wrapping_add(4)))?;
-            }
-            KindTag::Enum | KindTag::Enum64 => emit(name(element))?,
-            KindTag::DataSection => emit(id(element))?,
-            _ => break,
-        }
-    }
-    Ok(())
 }

@@ -2,7 +2,7 @@
 //! pointer, a typedef before its name.
 
 use super::CDump;
-use crate::walk::{self, Reference};
+use crate::words::{self, Reference};
 use crate::{Error, Kind, Result, Type, TypeId};
 
 /// How deep definitions may call for one another. The kernel's go to about 30.
@@ -43,11 +43,13 @@ impl CDump<'_> {
 
     /// Notes which types others refer to.
     pub(super) fn mark_referenced(&mut self) -> Result<()> {
-        let btf = self.btf;
-        for offset in btf.own_offsets() {
-            walk::references(btf.bytes(), btf.endianness(), *offset, |_, reference| {
-                if let Reference::Type(id) = reference {
-                    self.set_state(id, |state| state.referenced = true);
+        let mut one = Vec::new();
+        for found in self.btf.types().filter(|found| found.tag().is_some()) {
+            one.clear();
+            words::read(found, &mut one)?;
+            words::each_reference(&mut one, |_, what, id| {
+                if what == Reference::Type {
+                    self.set_state(TypeId(*id), |state| state.referenced = true);
                 }
                 Ok(())
             })?;
