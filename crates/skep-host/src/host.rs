@@ -1,6 +1,6 @@
 //! The `Host` trait: all 39 commands, attaching, reading.
 
-use std::{fmt, path::Path};
+use std::{collections::BTreeMap, fmt, path::Path};
 
 use skep_abi::{KernelVersion, ObjectFlags, ProgramType};
 
@@ -292,11 +292,20 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// The modules that have BTF.
     fn btf_modules(&self) -> Result<Vec<String>>;
 
-    /// The host's build option, such as `CONFIG_HZ`: `Ok(None)` when it is not set.
+    /// The host's build option, such as `CONFIG_HZ`, as `.config` spells it (`y`, `1000`,
+    /// `"text"`): `Ok(None)` when it is not set.
     ///
     /// # Errors
     /// The host's configuration can't be read: nothing is known about any option.
     fn config(&self, option: &str) -> Result<Option<String>>;
+
+    /// The addresses of functions and variables of the host, by name; what it does not have is
+    /// left out, and static ones of one name have several. The table is read at most once.
+    ///
+    /// # Errors
+    /// The host has no such table, or does not show addresses to this process.
+    #[doc(alias = "kallsyms")]
+    fn symbol_addresses(&self, names: &[&str]) -> Result<BTreeMap<String, Vec<u64>>>;
 
     /// The host's tracepoints as `category/name`, sorted.
     fn tracepoints(&self) -> Result<Vec<String>>;

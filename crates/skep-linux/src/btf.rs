@@ -8,7 +8,7 @@ use std::{
 
 use skep_abi::{Command, ProgLoadFlags};
 use skep_host::{
-    BtfBytes, BtfFd, BtfLoad, Cause, Errno, Error, LogLevel, Result, StatsFd, TokenFd,
+    BtfBytes, BtfFd, BtfLoad, Cause, Errno, Error, Host as _, LogLevel, Result, StatsFd, TokenFd,
 };
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     log::{self, LogBuffer},
     memory::FileMap,
     sys::{self, address, bpf_open, errno_of},
+    vmlinux,
 };
 
 const KERNEL_BTF: &str = "/sys/kernel/btf";
@@ -82,13 +83,13 @@ fn ask(
     }
 }
 
-/// The kernel's BTF, or a module's: mapped where the kernel can (6.16), else read.
-pub(crate) fn kernel(module: Option<&str>) -> Result<BtfBytes> {
+/// The kernel's BTF, or a module's: mapped where the kernel can (6.16), else read. Of a kernel
+/// that shows none, what a `vmlinux` file has.
+pub(crate) fn kernel(host: &LinuxHost, module: Option<&str>) -> Result<BtfBytes> {
     let name = module.unwrap_or("vmlinux");
     let path = module_path(name)?;
     let fail = |error: io::Error| {
         let cause = match (errno_of(&error), module) {
-            (Errno::ENOENT, None) => Some(Cause::KernelOption("CONFIG_DEBUG_INFO_BTF")),
             (Errno::ENOENT, Some(module)) => Some(Cause::NotFound {
                 kind: "module with BTF",
                 name: module.to_owned(),
@@ -98,7 +99,13 @@ pub(crate) fn kernel(module: Option<&str>) -> Result<BtfBytes> {
         };
         Error::system("open", path.display().to_string(), errno_of(&error)).because(cause)
     };
-    let file = fs::File::open(&path).map_err(fail)?;
+    let file = match fs::File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && module.is_none() => {
+            return vmlinux::btf(&path, &host.info().release);
+        }
+        Err(error) => return Err(fail(error)),
+    };
     let len = file.metadata().map_err(fail)?.len();
     if let Ok(len) = usize::try_from(len)
         && let Ok(mapped) = FileMap::of_kernel_btf(&file, len)

@@ -25,6 +25,7 @@ impl KernelConfig {
             format!("/boot/config-{release}"),
             format!("/usr/lib/modules/{release}/config"),
             format!("/lib/modules/{release}/config"),
+            format!("/lib/modules/{release}/build/.config"),
         ];
         let packed = File::open("/proc/config.gz")
             .and_then(|file| text_of(flate2::read::GzDecoder::new(file)));
@@ -42,17 +43,19 @@ impl KernelConfig {
         Err(errno_of(&last))
     }
 
-    /// An option's value (`y`, `m`, a number, a text without its quotes); `None` when not set.
+    /// An option's value as the file spells it (`y`, `m`, a number, `"text"`); `None` when not set.
+    pub(crate) fn spelling(&self, name: &str) -> Option<&str> {
+        let mut lines = self.text.lines();
+        lines.find_map(|line| Some(line.strip_prefix(name)?.strip_prefix('=')?.trim()))
+    }
+
+    /// An option's value, a text without its quotes; `None` when not set.
     pub(crate) fn option(&self, name: &str) -> Option<&str> {
-        self.text.lines().find_map(|line| {
-            let value = line.strip_prefix(name)?.strip_prefix('=')?.trim();
-            Some(
-                value
-                    .strip_prefix('"')
-                    .and_then(|v| v.strip_suffix('"'))
-                    .unwrap_or(value),
-            )
-        })
+        let value = self.spelling(name)?;
+        let text = value
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'));
+        Some(text.unwrap_or(value))
     }
 
     /// The option is built in or a module.
@@ -83,6 +86,7 @@ mod tests {
         assert_eq!(config.option("CONFIG_B"), None);
         assert_eq!(config.option("CONFIG_HZ"), Some("250"));
         assert_eq!(config.option("CONFIG_LSM"), Some("a,bpf"));
+        assert_eq!(config.spelling("CONFIG_LSM"), Some("\"a,bpf\""));
         assert!(config.is_set("CONFIG_BPF") && !config.is_set("CONFIG_HZ"));
     }
 }

@@ -2,6 +2,7 @@
 //! of its group.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::Path,
     sync::{Arc, OnceLock},
@@ -23,7 +24,9 @@ use crate::{
     files::{Files, Kind},
     info, link, map, memory,
     mounts::{FileSystem, Tree},
-    perf, pin, poll, process, program, sys,
+    perf, pin, poll, process, program,
+    symbols::{self, Symbols},
+    sys,
 };
 
 /// The running kernel.
@@ -39,6 +42,7 @@ pub struct LinuxHost {
     tracefs: OnceLock<Option<Tree>>,
     securityfs: OnceLock<Option<Tree>>,
     config: OnceLock<Result<KernelConfig, Errno>>,
+    symbols: OnceLock<Result<Symbols, Errno>>,
     possible_cpus: OnceLock<usize>,
 }
 
@@ -71,6 +75,7 @@ impl LinuxHost {
             tracefs: OnceLock::new(),
             securityfs: OnceLock::new(),
             config: OnceLock::new(),
+            symbols: OnceLock::new(),
             possible_cpus: OnceLock::new(),
         })
     }
@@ -105,6 +110,11 @@ impl LinuxHost {
             .get_or_init(|| KernelConfig::read(&self.info.release))
             .as_ref()
             .map_err(|errno| *errno)
+    }
+
+    /// The kernel's symbols, once they were read.
+    pub(crate) fn symbols(&self) -> &OnceLock<Result<Symbols, Errno>> {
+        &self.symbols
     }
 
     /// How many CPUs there can be.
@@ -376,7 +386,7 @@ impl Host for LinuxHost {
     }
 
     fn btf(&self, module: Option<&str>) -> Result<BtfBytes> {
-        btf::kernel(module)
+        btf::kernel(self, module)
     }
 
     fn btf_modules(&self) -> Result<Vec<String>> {
@@ -391,7 +401,11 @@ impl Host for LinuxHost {
                 fix: "install the kernel's config file as /boot/config-$(uname -r)".into(),
             }))
         })?;
-        Ok(config.option(option).map(str::to_owned))
+        Ok(config.spelling(option).map(str::to_owned))
+    }
+
+    fn symbol_addresses(&self, names: &[&str]) -> Result<BTreeMap<String, Vec<u64>>> {
+        symbols::addresses(self, names)
     }
 
     fn tracepoints(&self) -> Result<Vec<String>> {

@@ -42,7 +42,9 @@ pub mod probe;
 mod process;
 mod program;
 mod requirement;
+mod symbols;
 mod sys;
+mod vmlinux;
 
 pub use doctor::{Answer, Check, DoctorReport, Section, report};
 pub use host::LinuxHost;

@@ -12,6 +12,7 @@ pub(crate) type Capability = (u32, &'static str);
 
 pub(crate) const NET_ADMIN: Capability = (12, "CAP_NET_ADMIN");
 pub(crate) const SYS_ADMIN: Capability = (21, "CAP_SYS_ADMIN");
+pub(crate) const SYSLOG: Capability = (34, "CAP_SYSLOG");
 pub(crate) const PERFMON: Capability = (38, "CAP_PERFMON");
 pub(crate) const BPF: Capability = (39, "CAP_BPF");
 
