@@ -18,15 +18,14 @@ use skep_host::{Access, Descriptor, Memory, Poller};
 
 use crate::{Error, Map, Record, Result};
 
-/// The producer is still writing the record (`BPF_RINGBUF_BUSY_BIT`).
-const BUSY: u32 = 1 << 31;
-/// The producer gave the record up (`BPF_RINGBUF_DISCARD_BIT`).
-const DISCARD: u32 = 1 << 30;
-/// Bytes before each record (`BPF_RINGBUF_HDR_SZ`).
-const HEADER: u64 = 8;
-/// A batch ends after this many bytes: few enough to stay in the processor's first-level cache
-/// between finding the records and handing them out, and to free the ring soon.
-const BATCH: u64 = 32 * 1024;
+mod scan;
+
+use scan::{Damaged, HEADER_SIZE, Header, Span};
+
+/// A batch ends with the record that reaches this many bytes: many enough that the loads of
+/// headers overlap, few enough that what was found is still in the cache when it is handed out,
+/// and that the ring is freed soon.
+const BATCH: usize = 64 * 1024;
 
 /// Reads records of type `T` from a `BPF_MAP_TYPE_RINGBUF` map (5.8).
 ///
@@ -40,6 +39,8 @@ pub struct RingBuffer<T: ?Sized = [u8]> {
     /// Where the data begins in `producer`.
     data: usize,
     size: u64,
+    /// The producer's position as it was last looked at.
+    end: u64,
     poller: Box<dyn Poller>,
     ready: Vec<u64>,
     record: PhantomData<fn() -> Box<T>>,
@@ -72,6 +73,7 @@ impl<T: Record + ?Sized> RingBuffer<T> {
             producer,
             data: page,
             size,
+            end: 0,
             poller,
             ready: Vec::with_capacity(1),
             record: PhantomData,
@@ -129,42 +131,31 @@ impl<T: Record + ?Sized> RingBuffer<T> {
         self.consumer.long_words()[0].acquire()
     }
 
-    /// Finds the run of finished records after the consumer's position.
-    fn committed(&self) -> Result<Span> {
+    /// The run of finished records after the consumer's position.
+    fn committed(&mut self) -> Result<Span> {
         let start = self.position();
-        let end = self.producer.long_words()[0].acquire();
-        let available = end.wrapping_sub(start);
-        let words = &self.producer.words()[self.data / 4..];
-        let mut span = Span {
-            start,
-            bytes: 0,
-            records: 0,
-            short: 0,
-            header: None,
-        };
+        let span = self.scan(start)?;
+        if span.bytes > 0 {
+            return Ok(span);
+        }
+        // The producer wakes us only if it sees that we have read all before its record. So our
+        // position must be out before we look for the last time, or both sides may miss each
+        // other.
+        fence(Ordering::SeqCst);
+        self.end = self.producer.long_words()[0].acquire();
+        self.scan(start)
+    }
+
+    fn scan(&self, start: u64) -> Result<Span> {
+        let available = self.end.wrapping_sub(start);
         if available > self.size {
             return Err(self.damaged(start));
         }
-        let (mut first, mut alike) = (None, true);
-        while span.bytes < available && span.bytes < BATCH {
-            let place = (start + span.bytes) & (self.size - 1);
-            let header = words[place as usize / 4].acquire();
-            if header & BUSY != 0 {
-                break;
-            }
-            alike &= *first.get_or_insert(header) == header;
-            span.bytes += stride(header);
-            if span.bytes > available {
-                return Err(self.damaged(start));
-            }
-            if header & DISCARD == 0 {
-                let fits = length(header) as usize >= T::SIZE;
-                span.records += u32::from(fits);
-                span.short += u32::from(!fits);
-            }
-        }
-        span.header = first.filter(|_| alike);
-        Ok(span)
+        // The data lies twice in a row: what is published never wraps.
+        let from = self.data + (start & (self.size - 1)) as usize;
+        let published = &self.producer.words()[from / 4..(from + available as usize) / 4];
+        scan::scan(published, BATCH, T::SIZE)
+            .map_err(|Damaged(after)| self.damaged(start.wrapping_add(after as u64)))
     }
 
     fn damaged(&self, position: u64) -> Error {
@@ -175,11 +166,12 @@ impl<T: Record + ?Sized> RingBuffer<T> {
     }
 
     fn lend(&mut self, span: Span) -> RingBatch<'_, T> {
-        let from = self.data + (span.start & (self.size - 1)) as usize;
+        let start = self.position();
+        let from = self.data + (start & (self.size - 1)) as usize;
         RingBatch {
-            bytes: self.producer.committed(from..from + span.bytes as usize),
+            bytes: self.producer.committed(from..from + span.bytes),
             consumer: self.consumer.writable().unwrap_or_default(),
-            next: span.start.wrapping_add(span.bytes),
+            next: start.wrapping_add(span.bytes as u64),
             records: span.records,
             short: span.short,
             header: span.header,
@@ -196,33 +188,14 @@ impl<T: ?Sized> fmt::Debug for RingBuffer<T> {
     }
 }
 
-struct Span {
-    start: u64,
-    bytes: u64,
-    records: u32,
-    short: u32,
-    /// That of every record, where they are all alike: then none need be read to find the next.
-    header: Option<u32>,
-}
-
-/// Bytes of the record behind a header.
-fn length(header: u32) -> u64 {
-    u64::from(header & !(BUSY | DISCARD))
-}
-
-/// From one header to the next.
-fn stride(header: u32) -> u64 {
-    (length(header) + HEADER + 7) & !7
-}
-
 /// Records lent from a ring. Dropping the batch gives their room back to the producer.
 pub struct RingBatch<'a, T: ?Sized> {
     bytes: &'a [u8],
     consumer: &'a [AtomicU64],
     next: u64,
-    records: u32,
-    short: u32,
-    header: Option<u32>,
+    records: usize,
+    short: usize,
+    header: Option<Header>,
     record: PhantomData<fn() -> Box<T>>,
 }
 
@@ -230,12 +203,12 @@ impl<T: ?Sized> RingBatch<'_, T> {
     /// Records that are shorter than `T` and so are left out by [`iter`](Self::iter): the
     /// program and the reader disagree about the type.
     pub fn short(&self) -> usize {
-        self.short as usize
+        self.short
     }
 
     /// How many records there are.
     pub fn len(&self) -> usize {
-        self.records as usize
+        self.records
     }
 
     /// There are none.
@@ -269,9 +242,6 @@ impl<T: ?Sized> Drop for RingBatch<'_, T> {
     fn drop(&mut self) {
         if let (false, Some(position)) = (self.bytes.is_empty(), self.consumer.first()) {
             position.store(self.next, Ordering::Release);
-            // The producer decides by this position whether to wake us: it must be seen before
-            // we look at the producer's position again.
-            fence(Ordering::SeqCst);
         }
     }
 }
@@ -287,7 +257,7 @@ impl<T: ?Sized> fmt::Debug for RingBatch<'_, T> {
 /// Iterates over the records of a [`RingBatch`].
 pub struct RingIter<'a, T: ?Sized> {
     rest: &'a [u8],
-    header: Option<u32>,
+    header: Option<Header>,
     record: PhantomData<fn() -> Box<T>>,
 }
 
@@ -299,13 +269,12 @@ impl<'a, T: Record + ?Sized + 'a> Iterator for RingIter<'a, T> {
         loop {
             let header = match self.header {
                 Some(header) => header,
-                None => u32::from_ne_bytes(*self.rest.first_chunk()?),
+                None => Header(u32::from_ne_bytes(*self.rest.first_chunk()?)),
             };
-            let (record, rest) = self.rest.split_at_checked(stride(header) as usize)?;
+            let (record, rest) = self.rest.split_at_checked(header.stride())?;
             self.rest = rest;
-            if header & DISCARD == 0 {
-                let bytes =
-                    record.get(HEADER as usize..HEADER as usize + length(header) as usize)?;
+            if !header.is_discarded() {
+                let bytes = record.get(HEADER_SIZE..HEADER_SIZE + header.length())?;
                 if let Some(value) = T::view(bytes) {
                     return Some(value);
                 }
