@@ -22,6 +22,7 @@ mod cgroup;
 mod compile;
 mod harness;
 mod leaks;
+mod libbpf;
 mod netns;
 mod outcome;
 
@@ -31,5 +32,6 @@ pub use cgroup::Cgroup;
 pub use compile::{compile, compile_native};
 pub use harness::{Test, host, lacks, needs_kernel, needs_option, run, skip};
 pub use leaks::Snapshot;
+pub use libbpf::{Libbpf, ProgramView, View};
 pub use netns::{Tools, in_netns};
 pub use outcome::{Lacking, Outcome, Stop, ensure, eventually, expect_err, find_tool};
