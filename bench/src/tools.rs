@@ -1,4 +1,6 @@
-//! What is built before anything is measured: the BPF programs, the peer's drivers, Skep's tools.
+//! What is built before anything is measured: the BPF programs, each peer's runner, the small
+//! tools whose start is measured, the `skep` command. What can't be built is remembered with its
+//! reason, and shows in the table.
 
 use std::{
     collections::BTreeMap,
@@ -7,51 +9,79 @@ use std::{
     process::Command,
 };
 
-use crate::Result;
+use crate::{
+    Result,
+    peers::Peer,
+    row::{How, Row},
+};
 
-/// Where everything is.
+/// How the C library is linked to a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Linkage {
+    Dynamic,
+    Static,
+}
+
+/// Something that is built of a peer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Artefact {
+    /// Measures what a file of `rows/` measures. In Rust, one program for all.
+    Runner(String),
+    /// The tool whose start is measured.
+    Start(Linkage),
+}
+
+/// Everything that was built, and why the rest was not.
 pub(crate) struct Tools {
+    root: PathBuf,
     folder: PathBuf,
-    /// libbpf's headers and a C compiler are there.
-    pub(crate) peer: bool,
+    built: BTreeMap<(Peer, Artefact), Result<PathBuf, String>>,
+    skep: Result<PathBuf, String>,
 }
 
 impl Tools {
-    pub(crate) fn build() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    /// Builds what `rows` need of `peers`.
+    ///
+    /// # Errors
+    /// The BPF programs or the instrument can't be built: without them, nothing is measured.
+    pub(crate) fn build(rows: &[Row], peers: &[Peer]) -> Result<Self> {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let folder = root.join("target/tools");
         fs::create_dir_all(&folder)?;
-        for name in ["start", "paths", "events"] {
-            run(Command::new("clang")
-                .args(["-g", "-O2", "-target", "bpf", "-mcpu=v3", "-c"])
-                .arg(root.join(format!("programs/{name}.bpf.c")))
-                .arg("-o")
-                .arg(folder.join(format!("{name}.bpf.o"))))?;
+        let mut tools = Self {
+            root,
+            folder,
+            built: BTreeMap::new(),
+            skep: Err("it was not built".into()),
+        };
+        tools.programs()?;
+        tools.instrument()?;
+        let wants = |name: &str| rows.iter().any(|row| row.name.starts_with(name));
+        let mut artefacts: Vec<Artefact> = rows
+            .iter()
+            .filter_map(|row| match &row.how {
+                How::Peer { arguments, .. } => Some(Artefact::Runner(arguments.first()?.clone())),
+                How::Outside(_) => None,
+            })
+            .collect();
+        artefacts.sort();
+        artefacts.dedup();
+        if wants("start") || wants("size") {
+            artefacts.push(Artefact::Start(Linkage::Dynamic));
+            artefacts.push(Artefact::Start(Linkage::Static));
         }
-        let mut peer = true;
-        for name in ["start", "paths"] {
-            let compiled = run(Command::new("cc")
-                .args(["-O2", "-s", "-o"])
-                .arg(folder.join(format!("peer-{name}")))
-                .arg(root.join(format!("peers/{name}.c")))
-                .args(["-lbpf", "-lpthread"]));
-            if let Err(error) = compiled {
-                eprintln!("no peer: {error}");
-                peer = false;
-                break;
+        for &peer in peers {
+            for artefact in &artefacts {
+                eprintln!("building {peer}: {artefact:?}");
+                let made = tools.make(peer, artefact);
+                let made = made.map_err(|error| error.to_string());
+                tools.built.insert((peer, artefact.clone()), made);
             }
         }
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        run(Command::new(&cargo)
-            .args(["build", "--quiet", "--profile", "dist", "--bin", "start"])
-            .current_dir(root))?;
-        fs::copy(root.join("target/dist/start"), folder.join("skep-start"))?;
-        run(Command::new(&cargo)
-            .args(["build", "--quiet", "--release", "-p", "skep-cli"])
-            .arg("--target-dir")
-            .arg(root.join("target"))
-            .current_dir(root.join("..")))?;
-        Ok(Self { folder, peer })
+        if wants("run") {
+            tools.skep = tools.command().map_err(|error| error.to_string());
+        }
+        Ok(tools)
     }
 
     /// A BPF object.
@@ -59,38 +89,134 @@ impl Tools {
         self.folder.join(format!("{name}.bpf.o"))
     }
 
-    /// A program that was built.
-    pub(crate) fn tool(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+    /// The library to preload into a runner whose allocations and system calls are counted.
+    pub(crate) fn counters(&self) -> PathBuf {
+        self.folder.join("counters.so")
+    }
+
+    /// The program that measures with `peer` what `file` of `rows/` measures.
+    pub(crate) fn runner(&self, peer: Peer, file: &str) -> Result<PathBuf> {
+        self.find(peer, Artefact::Runner(file.to_owned()))
+    }
+
+    /// The small tool with `peer`.
+    pub(crate) fn start_tool(&self, peer: Peer, linkage: Linkage) -> Result<PathBuf> {
+        self.find(peer, Artefact::Start(linkage))
     }
 
     /// The `skep` command.
-    pub(crate) fn skep(&self) -> PathBuf {
-        self.folder.join("../release/skep")
+    pub(crate) fn skep(&self) -> Result<PathBuf> {
+        Ok(self.skep.clone()?)
     }
 
-    /// What the peer's driver of the hot paths says, by name; none without the peer.
-    pub(crate) fn peer(&self, path: &str) -> Result<BTreeMap<String, f64>> {
-        if !self.peer {
-            return Ok(BTreeMap::new());
+    /// The bench's own folder.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn find(&self, peer: Peer, artefact: Artefact) -> Result<PathBuf> {
+        match self.built.get(&(peer, artefact)) {
+            Some(made) => Ok(made.clone()?),
+            None => Err("it was not built".into()),
         }
-        let mut driver = Command::new(self.tool("peer-paths"));
-        driver.arg(path).arg(self.object("paths"));
-        if path == "btf" {
-            driver = Command::new(self.tool("peer-paths"));
-            driver.arg(path);
+    }
+
+    fn programs(&self) -> Result<()> {
+        for name in ["start", "many", "core", "ring", "hash", "events"] {
+            let source = self.root.join(format!("programs/{name}.bpf.c"));
+            let mut clang = Command::new("clang");
+            clang.args(["-g", "-O2", "-target", "bpf", "-mcpu=v3", "-c"]);
+            run(clang.arg(source).arg("-o").arg(self.object(name)))?;
         }
-        let output = run(&mut driver)?;
-        let mut figures = BTreeMap::new();
-        for line in output.lines() {
-            let (name, figure) = line.split_once(' ').ok_or("a line without a figure")?;
-            figures.insert(name.to_owned(), figure.parse()?);
+        Ok(())
+    }
+
+    fn instrument(&self) -> Result<()> {
+        let mut cc = Command::new("cc");
+        cc.args(["-O2", "-shared", "-fPIC", "-fno-builtin", "-o"]);
+        cc.arg(self.counters());
+        cc.arg(self.root.join("src/instrument/counters.c"));
+        run(cc.arg("-ldl")).map(drop)
+    }
+
+    fn make(&self, peer: Peer, artefact: &Artefact) -> Result<PathBuf> {
+        match (peer, artefact) {
+            (Peer::Libbpf, Artefact::Runner(file)) => self.cc(file, &[], &format!("libbpf-{file}")),
+            (Peer::Libbpf, Artefact::Start(Linkage::Dynamic)) => {
+                self.cc("start", &["-s"], "start-libbpf")
+            }
+            (Peer::Libbpf, Artefact::Start(Linkage::Static)) => {
+                let flags = ["-s", "-static"];
+                self.cc("start", &flags, "start-libbpf-static")
+            }
+            (_, Artefact::Runner(_)) => self.cargo(peer, "skep-bench", "release", None),
+            (_, Artefact::Start(linkage)) => self.cargo(peer, "start", "size", Some(*linkage)),
         }
-        Ok(figures)
+    }
+
+    /// Compiles a row in C.
+    fn cc(&self, file: &str, flags: &[&str], name: &str) -> Result<PathBuf> {
+        let made = self.folder.join(name);
+        let mut cc = Command::new("cc");
+        cc.arg("-O2").args(flags).arg("-o").arg(&made);
+        cc.arg(self.root.join(format!("src/rows/{file}.c")));
+        run(cc.args(["-lbpf", "-lelf", "-lz", "-lpthread", "-ldl"]))?;
+        Ok(made)
+    }
+
+    /// Builds one of this package's programs with one peer in it, and keeps a copy: the next
+    /// peer's takes its place.
+    fn cargo(
+        &self,
+        peer: Peer,
+        program: &str,
+        profile: &str,
+        linkage: Option<Linkage>,
+    ) -> Result<PathBuf> {
+        let target = self.root.join("target");
+        let mut cargo = cargo();
+        cargo.args(["build", "--quiet", "--no-default-features"]);
+        cargo.args(["--profile", profile, "--features", peer.name()]);
+        cargo.args(["--bin", program]).current_dir(&self.root);
+        let mut made = target.join(profile);
+        let mut copy = format!("{program}-{}", peer.name());
+        if linkage == Some(Linkage::Static) {
+            let triple = triple()?;
+            cargo.args(["--target", &triple]);
+            cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
+            made = target.join(triple).join(profile);
+            copy += "-static";
+        }
+        run(&mut cargo)?;
+        let copy = self.folder.join(copy);
+        fs::copy(made.join(program), &copy)?;
+        Ok(copy)
+    }
+
+    /// Builds the `skep` command.
+    fn command(&self) -> Result<PathBuf> {
+        let target = self.root.join("target");
+        let mut cargo = cargo();
+        cargo.args(["build", "--quiet", "--release", "-p", "skep-cli"]);
+        cargo.arg("--target-dir").arg(&target);
+        run(cargo.current_dir(self.root.join("..")))?;
+        Ok(target.join("release/skep"))
     }
 }
 
-fn run(command: &mut Command) -> Result<String> {
+fn cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// The compiler's own target.
+fn triple() -> Result<String> {
+    let version = run(Command::new("rustc").arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.ok_or("rustc names no host")?.to_owned())
+}
+
+/// Runs a command and gives what it prints.
+pub(crate) fn run(command: &mut Command) -> Result<String> {
     let output = command.output();
     let output = output.map_err(|error| format!("{command:?}: {error}"))?;
     if output.status.success() {

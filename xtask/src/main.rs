@@ -1,6 +1,7 @@
 //! The project's own chores. Each sub-command is a module; this file only dispatches.
 //! `cargo xtask` without arguments lists them.
 
+mod bench;
 mod demo;
 mod generate;
 mod setup;
@@ -17,6 +18,7 @@ usage: cargo xtask <command>
 
   demo                           install what is missing, build, watch real events
   test [--ci]                    run all that can run here; --ci adds fmt, clippy and rustdoc
+  bench [option]…                measure beside libbpf, libbpf-rs and Aya; --help for more
   tidy                           check strata, headers, file lengths and links
   generate abi [--header PATH]   write crates/skep-abi/src/generated from the uapi headers
   generate --check               say whether the committed generated code is current
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         Some((command, rest)) => match command.as_str() {
             "demo" => demo::run(),
             "test" => test::run(rest),
+            "bench" => bench::run(rest),
             "tidy" => tidy::run(),
             "generate" => generate::run(rest),
             _ => Err(format!("unknown command `{command}`\n\n{USAGE}").into()),

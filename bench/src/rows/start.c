@@ -1,4 +1,4 @@
-/* The same tool as src/start_tool.rs, with libbpf: opens, loads, attaches, says so, waits. */
+/* `start_tool.rs` with libbpf: opens, loads, attaches, says so, waits. */
 #include <bpf/libbpf.h>
 #include <stdio.h>
 

@@ -1,4 +1,5 @@
-//! Events as `skep run` prints them, end to end: a burst in a ring, rows on stdout.
+//! Events as `skep run` prints them, end to end: a burst in a ring, rows on stdout. The other
+//! libraries have no such command.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -8,26 +9,39 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Result, Table, Tools};
+use crate::{
+    Result,
+    peers::Peer,
+    row::{How, Line, Row},
+    tools::Tools,
+};
 
 /// As many as `programs/events.bpf.c` sends.
 const COUNT: usize = 200_000;
-const ROUNDS: usize = 3;
 
-pub(crate) fn run(tools: &Tools, table: &mut Table) -> Result<()> {
-    for (format, what) in [
-        ("table", "skep run: a row of a table"),
-        ("json", "skep run: a row of JSON"),
-    ] {
-        let each = (0..ROUNDS).map(|_| once(tools, format));
-        table.add(what, "ns", each.collect::<Result<_>>()?, Vec::new());
-    }
-    Ok(())
+pub(crate) fn rows() -> Vec<Row> {
+    let row = |name, what: &str, how| Row {
+        name,
+        runs: 3,
+        how: How::Outside(how),
+        lines: vec![Line::new("row", what, "ns", 1.0)],
+    };
+    vec![
+        row("run-table", "skep run: a row of a table", |tools, peer| {
+            once(tools, peer, "table")
+        }),
+        row("run-json", "skep run: a row of JSON", |tools, peer| {
+            once(tools, peer, "json")
+        }),
+    ]
 }
 
 /// Nanoseconds a row, from the first one that is seen to the last.
-fn once(tools: &Tools, format: &str) -> Result<f64> {
-    let mut child = Command::new(tools.skep())
+fn once(tools: &Tools, peer: Peer, format: &str) -> Result<Vec<(String, f64)>> {
+    if peer != Peer::Skep {
+        return Ok(Vec::new());
+    }
+    let mut child = Command::new(tools.skep()?)
         .arg("run")
         .arg(tools.object("events"))
         .args(["--duration", "6s", "--format", format])
@@ -61,5 +75,6 @@ fn once(tools: &Tools, format: &str) -> Result<f64> {
     if rows < COUNT - 1 {
         return Err(format!("only {rows} rows of {COUNT}").into());
     }
-    Ok(took.as_secs_f64() * 1e9 / rows as f64)
+    let figure = took.as_secs_f64() * 1e9 / rows as f64;
+    Ok(vec![("row".into(), figure)])
 }
