@@ -105,6 +105,12 @@ impl Builder {
         self.strings.intern(text.as_bytes())
     }
 
+    /// Puts a string that may not be UTF-8 into the string section, once: a line of source, which
+    /// `.BTF.ext` refers to. It ends at its first NUL.
+    pub fn string_bytes(&mut self, text: &[u8]) -> StringOffset {
+        self.strings.intern(text)
+    }
+
     /// Adds a type.
     pub fn add(&mut self, new: NewType<'_>) -> TypeId {
         let id = self.next_id();

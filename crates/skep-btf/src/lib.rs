@@ -51,6 +51,7 @@ mod names;
 mod new_type;
 mod raw;
 mod resolve;
+mod retain;
 mod strings;
 mod types;
 pub mod value;
