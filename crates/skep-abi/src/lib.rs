@@ -29,6 +29,7 @@ mod helper;
 pub mod limits;
 mod macros;
 mod map;
+mod near;
 mod program;
 mod structure;
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub use helper::{
     ValueFlags,
 };
 pub use map::{EntriesRule, MapProperties, MapRules, SizeRule};
+pub use near::near_names;
 pub use program::{
     Access, ContextKind, ContextPointer, ExpectedAttachType, FieldAccess, LeastProgram,
     ProgramProperties, ProgramTarget,

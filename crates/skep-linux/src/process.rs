@@ -1,5 +1,5 @@
 //! What this process may do and what the system says of itself: capabilities, sysctls, mounts,
-//! CPU lists; and near names for those that do not exist.
+//! CPU lists.
 
 use std::{fs, path::PathBuf};
 
@@ -91,53 +91,6 @@ pub(crate) fn parse_cpu_list(text: &str) -> Option<Vec<u32>> {
     Some(cpus)
 }
 
-/// The names nearest to `wanted`, best first, at most three: those that it is part of, and those
-/// that a few edits make.
-pub(crate) fn near_names<'a>(
-    wanted: &str,
-    names: impl IntoIterator<Item = &'a str>,
-) -> Vec<String> {
-    let allowed = (wanted.len() / 3).clamp(1, 6);
-    let mut near: Vec<(usize, &str)> = names
-        .into_iter()
-        .filter_map(|name| {
-            let edits = distance(wanted, name, allowed);
-            let part = wanted.len() >= 4 && (name.contains(wanted) || wanted.contains(name));
-            match edits {
-                Some(edits) => Some((edits, name)),
-                None if part && name.len() >= 4 => {
-                    Some((allowed + name.len().abs_diff(wanted.len()), name))
-                }
-                None => None,
-            }
-        })
-        .collect();
-    near.sort();
-    near.into_iter()
-        .take(3)
-        .map(|(_, name)| name.to_owned())
-        .collect()
-}
-
-/// How many insertions, deletions and replacements lead from `a` to `b`, if at most `limit`.
-fn distance(a: &str, b: &str, limit: usize) -> Option<usize> {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    if a.len().abs_diff(b.len()) > limit {
-        return None;
-    }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    Some(row[b.len()]).filter(|&edits| edits <= limit)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,29 +104,6 @@ mod tests {
         for bad in ["x", "3-1", "0-4294967295", "1,0", "0-", "-1"] {
             assert_eq!(parse_cpu_list(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn near_names_come_best_first() {
-        let names = [
-            "sys_enter_open",
-            "sys_enter_openat",
-            "sys_exit_openat",
-            "sched_switch",
-        ];
-        assert_eq!(
-            near_names("sys_enter_opneat", names),
-            ["sys_enter_openat", "sys_enter_open"]
-        );
-        assert_eq!(near_names("sched_swich", names), ["sched_switch"]);
-        assert_eq!(near_names("qqq", names), [""; 0]);
-    }
-
-    #[test]
-    fn distances() {
-        assert_eq!(distance("kitten", "sitting", 5), Some(3));
-        assert_eq!(distance("kitten", "sitting", 2), None);
-        assert_eq!(distance("", "ab", 2), Some(2));
     }
 
     #[test]

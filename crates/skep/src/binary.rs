@@ -65,10 +65,11 @@ pub fn symbol_offset(binary: &Path, symbol: &str) -> Result<u64> {
     let elf =
         object::File::parse(&cache).map_err(|error| Error::binary(&shown, error.to_string()))?;
     let address = function_address(&elf, name).ok_or_else(|| {
-        let near = near_names(&elf, name);
+        let functions = functions(&elf).filter_map(|symbol| symbol.name().ok());
+        let near = skep_abi::near_names(name, functions);
         let mut reason = format!("it has no function `{name}`");
         if !near.is_empty() {
-            reason.push_str(&format!("; did you mean {}?", near.join(" or ")));
+            reason.push_str(&format!("; did you mean `{}`?", near.join("` or `")));
         } else if elf.symbols().next().is_none() {
             reason.push_str("; it is stripped: only exported functions have names");
         }
@@ -80,7 +81,16 @@ pub fn symbol_offset(binary: &Path, symbol: &str) -> Result<u64> {
     Ok(offset + addend)
 }
 
-/// Functions, exported or not; a default symbol version (`memcpy@@GLIBC_2.14`) may be left out.
+/// Functions, exported or not.
+fn functions<'data, 'file, R: ReadRef<'data>>(
+    elf: &'file object::File<'data, R>,
+) -> impl Iterator<Item = object::Symbol<'data, 'file, R>> {
+    elf.symbols()
+        .chain(elf.dynamic_symbols())
+        .filter(|symbol| symbol.is_definition() && symbol.kind() == SymbolKind::Text)
+}
+
+/// The address of a function; a default symbol version (`memcpy@@GLIBC_2.14`) may be left out.
 fn function_address<'data, R: ReadRef<'data>>(
     elf: &object::File<'data, R>,
     name: &str,
@@ -91,9 +101,7 @@ fn function_address<'data, R: ReadRef<'data>>(
                 .strip_prefix(name.as_bytes())
                 .is_some_and(|rest| rest.starts_with(b"@@"))
     };
-    elf.symbols()
-        .chain(elf.dynamic_symbols())
-        .filter(|symbol| symbol.is_definition() && symbol.kind() == SymbolKind::Text)
+    functions(elf)
         .find(|symbol| symbol.name_bytes().is_ok_and(same))
         .map(|symbol| symbol.address())
 }
@@ -107,21 +115,6 @@ fn file_offset<'data, R: ReadRef<'data>>(
         let (start, size) = segment.file_range();
         (inside < size).then(|| start + inside)
     })
-}
-
-fn near_names<'data, R: ReadRef<'data>>(elf: &object::File<'data, R>, name: &str) -> Vec<String> {
-    let mut near: Vec<String> = elf
-        .symbols()
-        .chain(elf.dynamic_symbols())
-        .filter(|symbol| symbol.is_definition() && symbol.kind() == SymbolKind::Text)
-        .filter_map(|symbol| symbol.name().ok())
-        .filter(|found| found.len() < name.len() + 8 && found.contains(name))
-        .map(|found| format!("`{found}`"))
-        .collect();
-    near.sort_by_key(String::len);
-    near.dedup();
-    near.truncate(3);
-    near
 }
 
 fn parse_number(text: &str) -> Option<u64> {

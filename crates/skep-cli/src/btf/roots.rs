@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use skep::btf::{Btf, Kind, KindTag, TypeId};
 
-use crate::{exit::Usage, text};
+use crate::exit::Usage;
 
 /// The types of these names. With `definable`, only those that C can define.
 pub(super) fn find(btf: &Btf, names: &[String], definable: bool) -> anyhow::Result<Vec<TypeId>> {
@@ -60,7 +60,7 @@ fn unknown(btf: &Btf, wanted: &str, name: &str) -> String {
         .types()
         .map(|one| one.name())
         .filter(|name| !name.is_empty());
-    let near = text::near(name, names);
+    let near = skep::abi::near_names(name, names);
     let mut said = format!("there is no type `{wanted}`");
     if !near.is_empty() {
         let near: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();

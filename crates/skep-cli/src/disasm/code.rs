@@ -14,7 +14,7 @@ use skep::{
     },
 };
 
-use crate::{exit::Usage, text};
+use crate::exit::Usage;
 
 /// A function of an object, or a whole program of an image.
 pub(super) struct Code<'a> {
@@ -160,8 +160,8 @@ fn unknown(spec: &Object, name: &str) -> String {
             .iter()
             .map(|function| function.name.as_str())
     };
-    let near = text::near(name, known());
-    let names = |names: Vec<&str>, joint: &str| {
+    let near = skep::abi::near_names(name, known());
+    let names = |names: Vec<String>, joint: &str| {
         names
             .iter()
             .map(|name| format!("`{name}`"))
@@ -169,7 +169,7 @@ fn unknown(spec: &Object, name: &str) -> String {
             .join(joint)
     };
     if near.is_empty() {
-        let known = names(known().take(12).collect(), ", ");
+        let known = names(known().take(12).map(str::to_owned).collect(), ", ");
         format!("there is no program or function `{name}`; there is {known}")
     } else {
         format!(

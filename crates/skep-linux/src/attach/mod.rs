@@ -20,7 +20,7 @@ pub(crate) use raw_tracepoint::not_found as raw_tracepoint_not_found;
 use skep_abi::ProgramType;
 use skep_host::{AttachPoint, Attachment, Cause, Errno, Error, ProgramFd, Result};
 
-use crate::{LinuxHost, process, sys};
+use crate::{LinuxHost, sys};
 
 /// Why a hook refused.
 #[derive(Debug)]
@@ -154,7 +154,7 @@ fn near_devices(name: &str) -> Vec<String> {
                 .collect()
         })
         .unwrap_or_default();
-    let near = process::near_names(name, devices.iter().map(String::as_str));
+    let near = skep_abi::near_names(name, devices.iter().map(String::as_str));
     // With a handful of devices, any of them helps.
     if near.is_empty() && devices.len() <= 3 {
         devices

@@ -3,7 +3,7 @@
 use skep_host::{Attachment, Cause, Errno, ProgramFd, Result};
 
 use super::Refusal;
-use crate::{LinuxHost, link, process};
+use crate::{LinuxHost, link};
 
 pub(super) fn attach(
     host: &LinuxHost,
@@ -33,7 +33,7 @@ pub(crate) fn not_found(host: &LinuxHost, name: &str) -> Cause {
             .iter()
             .filter_map(|full| full.split_once('/'))
             .map(|(_, name)| name);
-        process::near_names(name, names)
+        skep_abi::near_names(name, names)
     };
     Cause::NotFound {
         kind: "raw tracepoint",

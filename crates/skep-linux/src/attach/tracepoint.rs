@@ -6,7 +6,7 @@ use super::{Refusal, perf_event};
 use crate::{
     LinuxHost,
     mounts::{Tree, missing_tracefs},
-    perf, process,
+    perf,
     sys::errno_of,
 };
 
@@ -55,7 +55,7 @@ fn not_found(tree: &Tree, category: &str, name: &str) -> Refusal {
         .cloned()
         .collect();
     let near = if elsewhere.is_empty() {
-        process::near_names(&wanted, all.iter().map(String::as_str))
+        skep_abi::near_names(&wanted, all.iter().map(String::as_str))
     } else {
         elsewhere
     };
