@@ -72,6 +72,7 @@ loader_features! {
     GlobalData "global_data" 5 2 "Global variables, as values of arrays.";
     FrozenMaps "frozen_maps" 5 2 "Maps that can be made read-only for good.";
     MappedArrays "mapped_arrays" 5 5 "Arrays that can be mapped into memory.";
+    ProbeReads "probe_reads" 5 5 "Helpers that read the kernel's memory, and a process's (bpf_probe_read_{kernel,user}{,_str}).";
     MapBatches "map_batches" 5 6 "Many map entries with one call.";
     ExclusiveMaps "exclusive_maps" 6 18 "Maps that only one program may use.";
     Btf "btf" 4 18 "Types of programs and maps (BTF).";
@@ -82,6 +83,7 @@ loader_features! {
     BtfDeclTags "btf_decl_tags" 5 16 "BTF of tags on declarations.";
     BtfTypeTags "btf_type_tags" 5 17 "BTF of tags on types.";
     BtfEnum64 "btf_enum64" 6 0 "BTF of signed enumerations and those of 64 bits.";
+    BtfSectionNames "btf_section_names" 6 9 "BTF of data sections with any name.";
     BtfTagAttributes "btf_tag_attributes" 6 15 "BTF of tags that are whole attributes.";
     AttachTypes "attach_types" 4 17 "Programs loaded for an attach type.";
     SleepablePrograms "sleepable_programs" 5 10 "Programs that may sleep.";

@@ -7,13 +7,14 @@ mod names;
 
 use std::collections::BTreeSet;
 
+use skep_abi::LoaderFeature as Feature;
 use skep_btf::{
     Btf, Builder, FunctionLinkage, IntEncoding, Kind, NewType, SectionEntry, TypeId,
     VariableLinkage,
 };
 
 use crate::{
-    Feature, Linkage, Object, Result,
+    Linkage, Object, Result,
     data::SectionLayout,
     externs::{KCONFIG, KSYMS},
     features::Lacking,
@@ -78,7 +79,9 @@ impl Fixup<'_> {
                     let linkage = match function.linkage {
                         _ if hidden.contains(&found.id()) => FunctionLinkage::Static,
                         FunctionLinkage::Static => FunctionLinkage::Static,
-                        _ if self.lacking.uses(Feature::GlobalFunctions) => FunctionLinkage::Static,
+                        _ if self.lacking.uses(Feature::BtfGlobalFunctions) => {
+                            FunctionLinkage::Static
+                        }
                         FunctionLinkage::Extern => FunctionLinkage::Global,
                         other => other,
                     };

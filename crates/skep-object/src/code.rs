@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use skep_abi::LoaderFeature as Feature;
 use skep_isa::{Endian, InsnIndex, RawInsn};
 
 use crate::{
-    CodePlace, Error, Feature, FunctionIndex, ImageFunction, ImageMap, InfoRecords, LineRecord,
+    CodePlace, Error, FunctionIndex, ImageFunction, ImageMap, InfoRecords, LineRecord,
     MapReference, ModuleReference, Object, Poisoned, Program, Result, downgrade, features::Lacking,
     jump_tables::Placed, link::Relocated, refer::Referring, references::LD_IMM64,
     resolve::Resolver, source::SourceTable,
@@ -94,10 +95,11 @@ pub(crate) fn assemble(
             start,
             starts: &starts,
             maps,
+            lacking,
         };
         referring.refer(&mut code, resolver)?;
     }
-    if lacking.is(Feature::ProbeReadKernel) {
+    if lacking.is(Feature::ProbeReads) {
         downgrade::probe_reads(&mut code.instructions, lacking);
     }
     records(object, &mut code, &parts, &starts);

@@ -1,10 +1,10 @@
 //! What a target that is too old makes of maps, programs and instructions; for BTF see
 //! `btf_fixup`. Each use of what it lacks is counted.
 
-use skep_abi::{Helper, MapCreateFlags};
+use skep_abi::{Helper, LoaderFeature as Feature, MapCreateFlags};
 use skep_isa::RawInsn;
 
-use crate::{Feature, ImageMap, ImageProgram, features::Lacking, references::CALL};
+use crate::{ImageMap, ImageProgram, features::Lacking, references::CALL};
 
 /// Takes away from a map what the target is too old for.
 pub(crate) fn map(map: &mut ImageMap, lacking: &mut Lacking) {
@@ -19,7 +19,7 @@ pub(crate) fn map(map: &mut ImageMap, lacking: &mut Lacking) {
         map.create = false;
     } else if global
         && map.flags.contains(MapCreateFlags::MMAPABLE)
-        && lacking.uses(Feature::MappableArrays)
+        && lacking.uses(Feature::MappedArrays)
     {
         map.flags.remove(MapCreateFlags::MMAPABLE);
     }
@@ -33,7 +33,7 @@ pub(crate) fn program(program: &mut ImageProgram, lacking: &mut Lacking) {
     if lacking.uses(Feature::ObjectNames) {
         program.load_name.clear();
     }
-    if program.attach_type.is_some() && lacking.uses(Feature::ExpectedAttachType) {
+    if program.attach_type.is_some() && lacking.uses(Feature::AttachTypes) {
         program.attach_type = None;
     }
 }
@@ -55,7 +55,7 @@ pub(crate) fn probe_reads(instructions: &mut [RawInsn], lacking: &mut Lacking) {
         }
         let found = readers.iter().find(|(new, _)| *new == Some(insn.imm));
         if let Some((_, Some(old))) = found {
-            lacking.uses(Feature::ProbeReadKernel);
+            lacking.uses(Feature::ProbeReads);
             insn.imm = *old;
         }
     }

@@ -89,7 +89,7 @@ mod target;
 pub use crate::core::{CoreKind, CoreRelocation};
 pub use error::{CodePlace, Error, Place, Result};
 pub use ext::LineRecord;
-pub use features::{Downgrade, Feature, Features};
+pub use features::{Downgrade, Features};
 pub use image::{
     AttachBtf, Image, ImageFunction, ImageJumpTable, ImageMap, ImageProgram, InfoRecords,
     MapReference, MapReferenceKind, ModuleReference, Poisoned, SourceLine,

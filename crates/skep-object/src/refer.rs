@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use skep_abi::LoaderFeature;
 use skep_isa::{InsnIndex, RawInsn, opcode};
 
 use crate::{
     CodePlace, Error, ExternIndex, FunctionIndex, ImageMap, MapIndex, MapReference,
     MapReferenceKind, ModuleReference, Object, Poisoned, Reference, ReferenceKind, Result,
     code::{Code, shifted},
+    features::Lacking,
     link::Relocated,
     references::CALL,
     resolve::{Resolved, Resolver},
@@ -23,6 +25,7 @@ pub(crate) struct Referring<'a> {
     /// Where the program's functions begin.
     pub(crate) starts: &'a BTreeMap<FunctionIndex, InsnIndex>,
     pub(crate) maps: &'a [ImageMap],
+    pub(crate) lacking: &'a Lacking,
 }
 
 impl Referring<'_> {
@@ -106,10 +109,12 @@ impl Referring<'_> {
             change(code, shifted(insn, InsnIndex(1)), |second| {
                 *second = invalid
             });
-            code.poisoned.push(Poisoned {
-                insn,
-                description: format!("map `{}`, which was not created", missing.name),
-            });
+            let mut description = format!("map `{}`, which was not created", missing.name);
+            if missing.is_global_data() && self.lacking.is(LoaderFeature::GlobalData) {
+                let since = LoaderFeature::GlobalData.since();
+                description.push_str(&format!(": global variables need Linux {since}"));
+            }
+            code.poisoned.push(Poisoned { insn, description });
             return;
         }
         match kind {

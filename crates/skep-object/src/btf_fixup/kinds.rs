@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
+use skep_abi::LoaderFeature as Feature;
 use skep_btf::{Enum, IntEncoding, Kind, NewMember, NewType, Type};
 
 use super::{
     Fixup,
     names::{identifier, valid},
 };
-use crate::{Feature, Result, data::SectionLayout};
+use crate::{Result, data::SectionLayout};
 
 impl Fixup<'_> {
     /// Replaces a type of a kind that the target does not know; answers whether it did.
@@ -41,7 +42,7 @@ impl Fixup<'_> {
                 };
                 self.builder.replace(id, byte)?;
             }
-            Kind::Float { size } if self.lacking.uses(Feature::Floats) => {
+            Kind::Float { size } if self.lacking.uses(Feature::BtfFloats) => {
                 self.builder.replace(
                     id,
                     NewType::Struct {
@@ -51,7 +52,7 @@ impl Fixup<'_> {
                     },
                 )?;
             }
-            Kind::DeclTag(_) if self.lacking.uses(Feature::DeclTags) => {
+            Kind::DeclTag(_) if self.lacking.uses(Feature::BtfDeclTags) => {
                 let (bits, encoding) = (8, IntEncoding::UNSIGNED);
                 let tag = NewType::Int {
                     name: "decl_tag",
@@ -62,10 +63,10 @@ impl Fixup<'_> {
                 };
                 self.builder.replace(id, tag)?;
             }
-            Kind::TypeTag { target, .. } if self.lacking.uses(Feature::TypeTags) => {
+            Kind::TypeTag { target, .. } if self.lacking.uses(Feature::BtfTypeTags) => {
                 self.builder.replace(id, NewType::Const { target })?;
             }
-            Kind::DeclTag(tag) if tag.attribute && self.lacking.uses(Feature::TagAttributes) => {
+            Kind::DeclTag(tag) if tag.attribute && self.lacking.uses(Feature::BtfTagAttributes) => {
                 let (target, component) = (tag.target, tag.component);
                 let name = found.name();
                 let tag = NewType::DeclTag {
@@ -79,7 +80,7 @@ impl Fixup<'_> {
             Kind::TypeTag {
                 target,
                 attribute: true,
-            } if self.lacking.uses(Feature::TagAttributes) => {
+            } if self.lacking.uses(Feature::BtfTagAttributes) => {
                 let name = found.name();
                 self.builder.replace(
                     id,
@@ -90,10 +91,10 @@ impl Fixup<'_> {
                     },
                 )?;
             }
-            Kind::Enum64(values) if self.lacking.uses(Feature::Enum64) => {
+            Kind::Enum64(values) if self.lacking.uses(Feature::BtfEnum64) => {
                 self.replace_enum64(found, &values)?;
             }
-            Kind::Enum(values) if values.signed && self.lacking.uses(Feature::Enum64) => {
+            Kind::Enum(values) if values.signed && self.lacking.uses(Feature::BtfEnum64) => {
                 self.replace_enum(found, &values)?;
             }
             _ => return Ok(false),
@@ -120,7 +121,7 @@ impl Fixup<'_> {
 
     /// The same without its sign, with names that the kernel takes.
     pub(super) fn replace_enum(&mut self, found: &Type<'_>, values: &Enum<'_>) -> Result<()> {
-        let signed = values.signed && !self.lacking.is(Feature::Enum64);
+        let signed = values.signed && !self.lacking.is(Feature::BtfEnum64);
         let name = &valid(found.name());
         let size = values.size;
         if let Kind::Enum64(_) = found.kind() {

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
+use skep_abi::LoaderFeature as Feature;
 use skep_btf::{Composite, FunctionPrototype, Kind, NewMember, NewType, Type, TypeId};
 
 use super::Fixup;
-use crate::{Feature, Result, data::SectionLayout};
+use crate::{Result, data::SectionLayout};
 
 impl Fixup<'_> {
     /// Replaces names that are no identifiers of C, such as those of Rust's generic types, and
@@ -111,7 +112,7 @@ impl Fixup<'_> {
         if is_valid(&layout.name) || self.lacking.is(Feature::BtfDataSections) {
             return Ok(());
         }
-        if self.lacking.uses(Feature::DataSectionNames) {
+        if self.lacking.uses(Feature::BtfSectionNames) {
             self.builder.rename(layout.type_id, &valid(&layout.name))?;
         }
         Ok(())
