@@ -27,6 +27,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod arena;
 mod attach;
 mod binary;
 mod error;
@@ -41,9 +42,11 @@ mod program;
 mod record;
 mod rejection;
 mod ring;
+mod struct_ops;
 mod text;
 mod value;
 
+pub use arena::Arena;
 pub use attach::AttachOptions;
 pub use binary::{find_binary, symbol_offset};
 pub use error::{Error, Result};
@@ -58,6 +61,7 @@ pub use program::Program;
 pub use record::Record;
 pub use rejection::{Rejection, SourcePlace};
 pub use ring::{RingBatch, RingBuffer, RingIter};
+pub use struct_ops::StructOps;
 pub use text::text;
 
 pub use skep_abi as abi;

@@ -1,30 +1,70 @@
-//! Links: what keeps a program attached.
+//! Links: what keeps a program attached, or a struct of them.
 
 use std::{fmt, path::Path, sync::Arc};
 
-use skep_host::{Attachment, IterFd, LinkInfo};
+use skep_host::{Attachment, Host, IterFd, LinkInfo};
 
-use crate::{Error, Program, Result};
+use crate::{Error, Program, Result, StructOps};
 
-/// Keeps a program attached. Dropping it detaches, unless it was pinned.
+/// Keeps a program attached, or a struct of programs. Dropping it detaches, unless it was pinned.
 pub struct Link {
-    program: Arc<Program>,
+    held: Held,
     place: String,
     attachments: Vec<Attachment>,
+}
+
+/// What is attached.
+enum Held {
+    Program(Arc<Program>),
+    StructOps(Arc<StructOps>),
 }
 
 impl Link {
     pub(crate) fn new(program: Arc<Program>, place: String, attachments: Vec<Attachment>) -> Self {
         Self {
-            program,
+            held: Held::Program(program),
             place,
             attachments,
         }
     }
 
-    /// The program.
-    pub fn program(&self) -> &Arc<Program> {
-        &self.program
+    pub(crate) fn of_struct_ops(struct_ops: Arc<StructOps>, attachment: Attachment) -> Self {
+        Self {
+            place: "struct_ops".into(),
+            held: Held::StructOps(struct_ops),
+            attachments: vec![attachment],
+        }
+    }
+
+    /// The name of the program, or of the struct of programs.
+    pub fn name(&self) -> &str {
+        match &self.held {
+            Held::Program(program) => program.name(),
+            Held::StructOps(struct_ops) => struct_ops.name(),
+        }
+    }
+
+    /// The program; `None` if it is a struct of several.
+    pub fn program(&self) -> Option<&Arc<Program>> {
+        match &self.held {
+            Held::Program(program) => Some(program),
+            Held::StructOps(_) => None,
+        }
+    }
+
+    /// The struct of programs, if it is one.
+    pub fn struct_ops(&self) -> Option<&Arc<StructOps>> {
+        match &self.held {
+            Held::Program(_) => None,
+            Held::StructOps(struct_ops) => Some(struct_ops),
+        }
+    }
+
+    fn host(&self) -> &Arc<dyn Host> {
+        match &self.held {
+            Held::Program(program) => program.host(),
+            Held::StructOps(struct_ops) => struct_ops.map().host(),
+        }
     }
 
     /// The hook, in the spelling of section names.
@@ -62,23 +102,41 @@ impl Link {
         let link = attachment.link_fd().ok_or_else(|| {
             self.fault("this kernel attaches it without a link, so it can't be pinned")
         })?;
-        Ok(self.program.host().obj_pin(link.descriptor(), path.into())?)
+        Ok(self.host().obj_pin(link.descriptor(), path.into())?)
     }
 
     /// Puts another program of the same type in place, without a gap.
     ///
     /// # Errors
-    /// The hook can't swap programs, or refuses this one.
+    /// The hook can't swap programs, or refuses this one; or the link holds a struct of programs.
     pub fn update(&mut self, program: &Arc<Program>) -> Result<()> {
+        if let Held::StructOps(_) = self.held {
+            return Err(self.fault("it holds a struct of programs: use `update_struct_ops`"));
+        }
+        let host = Arc::clone(self.host());
         for attachment in &mut self.attachments {
             if let Some(holder) = attachment.holder_mut() {
                 holder.update(program.fd())?;
             } else if let Some(link) = attachment.link_fd() {
-                let host = self.program.host();
                 host.link_update(link, program.fd().into(), None)?;
             }
         }
-        self.program = Arc::clone(program);
+        self.held = Held::Program(Arc::clone(program));
+        Ok(())
+    }
+
+    /// Puts another struct of the same kind in place, without a gap. Since Linux 6.4.
+    ///
+    /// # Errors
+    /// The link holds a program, or a struct that was registered without a link, or the kernel
+    /// can't swap structs of this kind.
+    pub fn update_struct_ops(&mut self, new: &Arc<StructOps>) -> Result<()> {
+        let link = self.attachments.first().and_then(Attachment::link_fd);
+        let (Held::StructOps(_), Some(link)) = (&self.held, link) else {
+            return Err(self.fault("it holds no struct of programs by a link (.struct_ops.link)"));
+        };
+        self.host().link_update(link, new.map().fd().into(), None)?;
+        self.held = Held::StructOps(Arc::clone(new));
         Ok(())
     }
 
@@ -87,7 +145,7 @@ impl Link {
     /// # Errors
     /// The host refused to tell.
     pub fn info(&self) -> Result<Vec<LinkInfo>> {
-        let host = self.program.host();
+        let host = self.host();
         let links = self.attachments.iter().filter_map(Attachment::link_fd);
         links.map(|link| Ok(host.link_info(link)?)).collect()
     }
@@ -99,17 +157,21 @@ impl Link {
     pub fn iterate(&self) -> Result<Iteration> {
         let link = self.attachments.first().and_then(Attachment::link_fd);
         let link = link.ok_or_else(|| self.fault("it is no iterator"))?;
-        let fd = self.program.host().iter_create(link)?;
+        let fd = self.host().iter_create(link)?;
         Ok(Iteration {
-            program: Arc::clone(&self.program),
+            host: Arc::clone(self.host()),
             fd,
         })
     }
 
     fn fault(&self, reason: &str) -> Error {
+        let section = match &self.held {
+            Held::Program(program) => program.section().to_string(),
+            Held::StructOps(_) => self.place.clone(),
+        };
         Error::Attach {
-            program: self.program.name().to_owned(),
-            section: self.program.section().to_string(),
+            program: self.name().to_owned(),
+            section,
             reason: reason.to_owned(),
         }
     }
@@ -118,7 +180,7 @@ impl Link {
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link")
-            .field("program", &self.program.name())
+            .field("name", &self.name())
             .field("place", &self.place)
             .finish_non_exhaustive()
     }
@@ -127,13 +189,13 @@ impl fmt::Debug for Link {
 /// An iterator's output, to be read to its end.
 #[derive(Debug)]
 pub struct Iteration {
-    program: Arc<Program>,
+    host: Arc<dyn Host>,
     fd: IterFd,
 }
 
 impl std::io::Read for Iteration {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.program.host().read(self.fd.descriptor(), buffer);
+        let read = self.host.read(self.fd.descriptor(), buffer);
         read.map_err(std::io::Error::other)
     }
 }

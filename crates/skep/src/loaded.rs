@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use skep_object::{AttachKind, Image};
+use skep_object::{AttachKind, Contents, Image, MapIndex, Variable};
 
-use crate::{AttachOptions, Error, Host, Link, Map, Program, Result};
+use crate::{AttachOptions, Error, Host, Link, Map, Program, Result, StructOps, arena};
 
 /// An object that a host holds. Dropping it gives up its programs and maps, unless a link, a
 /// pin or an `Arc` still holds them.
@@ -12,21 +12,33 @@ pub struct Loaded {
     host: Host,
     image: Image,
     maps: Vec<Arc<Map>>,
+    /// For each map of the image, where it is in `maps`.
+    places: Vec<Option<usize>>,
     programs: BTreeMap<String, Arc<Program>>,
+    struct_ops: Vec<Arc<StructOps>>,
 }
 
 impl Loaded {
     pub(crate) fn new(
         host: Host,
         image: Image,
-        maps: Vec<Arc<Map>>,
+        by_index: Vec<Option<Arc<Map>>>,
         programs: BTreeMap<String, Arc<Program>>,
+        struct_ops: Vec<Arc<StructOps>>,
     ) -> Self {
+        let mut maps = Vec::with_capacity(by_index.len());
+        let mut places = Vec::with_capacity(by_index.len());
+        for map in by_index {
+            places.push(map.is_some().then_some(maps.len()));
+            maps.extend(map);
+        }
         Self {
             host,
             image,
             maps,
+            places,
             programs,
+            struct_ops,
         }
     }
 
@@ -55,7 +67,13 @@ impl Loaded {
         }
     }
 
-    /// All maps, in the order of the object.
+    /// The map at an index of the object; `None` if it was not created.
+    pub fn map_at(&self, index: MapIndex) -> Option<&Arc<Map>> {
+        let place = self.places.get(index.as_usize()).copied().flatten();
+        self.maps.get(place?)
+    }
+
+    /// All maps that were created, in the order of the object.
     pub fn maps(&self) -> &[Arc<Map>] {
         &self.maps
     }
@@ -79,28 +97,74 @@ impl Loaded {
         self.programs.values()
     }
 
+    /// A struct of functions for the kernel by its variable's name.
+    ///
+    /// # Errors
+    /// There is none of that name, or it was not created.
+    pub fn struct_ops(&self, name: &str) -> Result<&Arc<StructOps>> {
+        let found = self.struct_ops.iter().find(|found| found.name() == name);
+        found.ok_or_else(|| {
+            let known = self.struct_ops.iter().map(|found| found.name());
+            Error::unknown("struct of functions", name, known)
+        })
+    }
+
+    /// All structs of functions for the kernel, in the order of the object.
+    pub fn all_struct_ops(&self) -> &[Arc<StructOps>] {
+        &self.struct_ops
+    }
+
     /// The bytes of a global variable as they are now.
     ///
     /// # Errors
-    /// `variable` is not of this object, or the host refused.
-    pub fn global(&self, variable: &skep_object::Variable) -> Result<Vec<u8>> {
-        let map = self.maps.get(variable.map.as_usize());
-        let value = map
-            .map(|map| map.lookup(&0_u32.to_ne_bytes()))
-            .transpose()?
-            .flatten();
-        let start = variable.offset as usize;
-        value
-            .as_deref()
-            .and_then(|value| value.get(start..start + variable.size as usize))
-            .map(<[u8]>::to_vec)
-            .ok_or_else(|| Error::Variable {
+    /// `variable` is not of this object, each CPU has its own (see
+    /// [`global_per_cpu`](Self::global_per_cpu)), or the host refused.
+    pub fn global(&self, variable: &Variable) -> Result<Vec<u8>> {
+        match self.contents(variable) {
+            Some(Contents::PerCpu(_)) => Err(Error::Variable {
                 variable: variable.name.clone(),
-                reason: "it has no place in the loaded maps".into(),
-            })
+                reason: "each CPU has its own: see `global_per_cpu`".into(),
+            }),
+            Some(Contents::Arena(data)) => {
+                let map = self.map_of(variable)?;
+                let image = &self.image.maps[variable.map.as_usize()];
+                let host = self.host.boundary().as_ref();
+                let offset = arena::data_offset(host, image, data.len())?;
+                let mut bytes = vec![0; variable.size as usize];
+                let at = offset as usize + variable.offset as usize;
+                map.arena()?.read(at, &mut bytes)?;
+                Ok(bytes)
+            }
+            _ => {
+                let value = self.map_of(variable)?.lookup(&0_u32.to_ne_bytes())?;
+                part(variable, value.as_deref().unwrap_or_default())
+            }
+        }
     }
 
-    /// Attaches every program by its section's name. The links detach when dropped.
+    /// The bytes of a global variable in section `.percpu` as they are now, one copy a possible
+    /// CPU.
+    ///
+    /// # Errors
+    /// `variable` is not of this object, or the host refused.
+    pub fn global_per_cpu(&self, variable: &Variable) -> Result<Vec<Vec<u8>>> {
+        let map = self.map_of(variable)?;
+        let entry = map.lookup(&0_u32.to_ne_bytes())?.unwrap_or_default();
+        let values = map.split_per_cpu(&entry);
+        values.map(|value| part(variable, value)).collect()
+    }
+
+    fn contents(&self, variable: &Variable) -> Option<&Contents> {
+        let map = self.image.maps.get(variable.map.as_usize())?;
+        Some(&map.contents)
+    }
+
+    fn map_of(&self, variable: &Variable) -> Result<&Arc<Map>> {
+        self.map_at(variable.map).ok_or_else(|| no_place(variable))
+    }
+
+    /// Attaches every program by its section's name, and every struct of functions. The links
+    /// detach when dropped.
     ///
     /// Programs whose section says no place (`syscall`, `xdp/devmap`) are left alone.
     ///
@@ -116,16 +180,34 @@ impl Loaded {
     /// # Errors
     /// As `attach_all`.
     pub fn attach_all_with(&self, options: &AttachOptions) -> Result<Vec<Link>> {
-        self.programs
-            .values()
-            .filter(|program| {
-                !matches!(
-                    program.section().kind(),
-                    AttachKind::Manual | AttachKind::Syscall
-                )
-            })
-            .map(|program| program.attach_with(options))
-            .collect()
+        let mut links = Vec::new();
+        for image in &self.image.programs {
+            // What a struct of functions holds is attached by that.
+            let by_itself = image.section.kind() != AttachKind::StructOps;
+            if let (true, true, Some(program)) =
+                (image.autoattach, by_itself, self.programs.get(&image.name))
+            {
+                links.push(program.attach_with(options)?);
+            }
+        }
+        for struct_ops in &self.struct_ops {
+            links.push(struct_ops.attach()?);
+        }
+        Ok(links)
+    }
+}
+
+/// A variable's bytes out of the value of its map.
+fn part(variable: &Variable, value: &[u8]) -> Result<Vec<u8>> {
+    let start = variable.offset as usize;
+    let bytes = value.get(start..start + variable.size as usize);
+    bytes.map(<[u8]>::to_vec).ok_or_else(|| no_place(variable))
+}
+
+fn no_place(variable: &Variable) -> Error {
+    Error::Variable {
+        variable: variable.name.clone(),
+        reason: "it has no place in the loaded maps".into(),
     }
 }
 

@@ -1,12 +1,12 @@
 //! An object with the user's choices: which programs, how large the maps, what the globals
 //! start with. Pure until it is loaded.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use skep_object::{AttachKind, ExternKind, LinkOptions, MapOptions, ProgramOptions, Variable};
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::{Error, Host, LoadOptions, Loaded, Result, host::Needs, value};
+use crate::{Error, Host, LoadOptions, Loaded, Map, Result, host::Needs, value};
 
 /// A BPF object, opened, and the choices made for it.
 ///
@@ -24,6 +24,8 @@ use crate::{Error, Host, LoadOptions, Loaded, Result, host::Needs, value};
 pub struct Object {
     spec: skep_object::Object,
     options: LinkOptions,
+    /// Maps that stand in for the object's own.
+    given: BTreeMap<String, Arc<Map>>,
 }
 
 impl Object {
@@ -51,6 +53,7 @@ impl Object {
         Self {
             spec,
             options: LinkOptions::new(),
+            given: BTreeMap::new(),
         }
     }
 
@@ -100,6 +103,23 @@ impl Object {
         Err(Error::unknown("map", name, known()))
     }
 
+    /// Has a map that is there already stand in for one of the object's, with whatever is in it:
+    /// of another object, so that both share it, or of an earlier load. It is neither filled nor
+    /// pinned.
+    ///
+    /// The load checks that it has the shape that the object asks for: type, sizes of key and
+    /// value, entries, flags and map_extra; what of that may be otherwise is for
+    /// [`map`](Self::map) to say.
+    ///
+    /// # Errors
+    /// The object has no map of that name.
+    #[doc(alias = "bpf_map__reuse_fd")]
+    pub fn reuse_map(&mut self, name: &str, map: Arc<Map>) -> Result<()> {
+        self.map(name)?;
+        self.given.insert(name.to_owned(), map);
+        Ok(())
+    }
+
     /// A global variable, to set what it starts with.
     ///
     /// # Errors
@@ -141,7 +161,7 @@ impl Object {
     /// As `load`.
     pub fn load_with(&self, host: &Host, options: &LoadOptions) -> Result<Loaded> {
         let image = self.link(host)?;
-        crate::load::load(&self.spec, image, host, options)
+        crate::load::load(&self.spec, image, host, options, &self.given)
     }
 
     /// Relocates the object for `host` without loading it.

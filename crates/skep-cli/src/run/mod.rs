@@ -247,7 +247,7 @@ fn print_iterators(links: &[Link]) -> anyhow::Result<()> {
         let mut text = Vec::new();
         link.iterate()?
             .read_to_end(&mut text)
-            .with_context(|| format!("cannot read iterator `{}`", link.program().name()))?;
+            .with_context(|| format!("cannot read iterator `{}`", link.name()))?;
         io::stdout().write_all(&text)?;
     }
     Ok(())
@@ -299,7 +299,8 @@ fn packet_socket(loaded: &Loaded) -> anyhow::Result<Option<OwnedFd>> {
 }
 
 fn is_iterator(link: &Link) -> bool {
-    link.program().section().kind() == AttachKind::Iterator
+    let program = link.program();
+    program.is_some_and(|program| program.section().kind() == AttachKind::Iterator)
 }
 
 fn say_loaded(loaded: &Loaded, verbose: u8) {
@@ -328,7 +329,7 @@ fn say_loaded(loaded: &Loaded, verbose: u8) {
 fn say_attached(links: &[Link], verbose: u8) {
     if verbose > 0 {
         for link in links {
-            eprintln!("attached {}: {}", link.program().name(), link.place());
+            eprintln!("attached {}: {}", link.name(), link.place());
         }
     }
 }

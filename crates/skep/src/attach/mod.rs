@@ -69,6 +69,10 @@ impl Program {
             AttachKind::Cgroup => network::cgroup(self, options),
             AttachKind::Netns => network::netns(self),
             AttachKind::SocketFilter => network::socket_filter(self, options),
+            AttachKind::StructOps => Err(self.cannot_attach(
+                "the kernel calls it through the struct that holds it: attach that \
+                 (`Loaded::struct_ops`)",
+            )),
             AttachKind::Manual | AttachKind::Syscall => {
                 Err(self.cannot_attach("its section says no place to attach to; run it by hand"))
             }

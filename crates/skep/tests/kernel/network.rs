@@ -158,10 +158,9 @@ fn swap() -> Outcome {
         let mut link = running.loaded.program("device")?.attach_with(&options)?;
         ensure(send_five()? == 0, || "not dropped".into())?;
         link.update(running.loaded.program("device_passes")?)?;
-        ensure(
-            send_five()? == 5 && link.program().name() == "device_passes",
-            || "not swapped".into(),
-        )?;
+        ensure(send_five()? == 5 && link.name() == "device_passes", || {
+            "not swapped".into()
+        })?;
         link.detach()?;
         ensure(send_five()? == 5, || "gone".into())
     })

@@ -130,9 +130,7 @@ fn update() -> Outcome {
     ensure(fix.contains("the other program anew"), || {
         format!("{error}; {fix}")
     })?;
-    ensure(link.program().name() == "on_tracepoint", || {
-        format!("{link:?}")
-    })?;
+    ensure(link.name() == "on_tracepoint", || format!("{link:?}"))?;
     getppid();
     let (old, new) = (
         running.number("traced")?,
@@ -156,7 +154,9 @@ fn pinned() -> Outcome {
         ensure(running.number(counter)? > before, || {
             format!("{name} is gone")
         })?;
-        let Pinned::Link(again) = boundary().obj_get((&path).into(), skep_abi::ObjectFlags::empty())? else {
+        let Pinned::Link(again) =
+            boundary().obj_get((&path).into(), skep_abi::ObjectFlags::empty())?
+        else {
             return Err(Stop::fail("no link is pinned"));
         };
         ensure(boundary().link_info(&again)?.id == id, || {

@@ -1,0 +1,127 @@
+//! From an image to things that a host holds: BTF, maps with their contents, programs.
+//!
+//! Everything made on the way is owned, so a failure anywhere leaves nothing behind: descriptors
+//! are closed, and pins that this load made are removed again.
+
+mod exclusive;
+mod instructions;
+mod maps;
+mod modules;
+mod pins;
+mod programs;
+mod shape;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use skep_host::{BtfFd, BtfLoad, Host as Boundary, LogLevel};
+use skep_object::{Image, MapIndex};
+
+use crate::{Error, Host, Loaded, Map, Program, Result, StructOps};
+use modules::Modules;
+use pins::NewPins;
+
+/// How an object is loaded.
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    /// How much of the verifier's log to keep of programs that load.
+    pub log_level: LogLevel,
+    /// Where maps that are shared by name are pinned.
+    pub pin_folder: PathBuf,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            log_level: LogLevel::OnFailure,
+            pin_folder: "/sys/fs/bpf".into(),
+        }
+    }
+}
+
+/// Loads an image; `given` are maps that stand in for some of the object's own.
+pub(crate) fn load(
+    spec: &skep_object::Object,
+    image: Image,
+    host: &Host,
+    options: &LoadOptions,
+    given: &BTreeMap<String, Arc<Map>>,
+) -> Result<Loaded> {
+    let boundary = host.boundary();
+    let mut loader = Loader {
+        spec,
+        image: &image,
+        host: boundary,
+        options,
+        given,
+        btf: load_btf(&image, boundary)?,
+        modules: Modules::new(boundary),
+        pins: NewPins::new(boundary),
+    };
+    let maps = loader.create_maps()?;
+    let mut programs: BTreeMap<String, Arc<Program>> = BTreeMap::new();
+    for program in &image.programs {
+        let loaded = loader.load_program(program, &maps)?;
+        programs.insert(program.name.clone(), Arc::new(loaded));
+    }
+    loader.fill_with_programs(&maps, &programs)?;
+    let mut struct_ops = Vec::new();
+    for (map, made) in image.maps.iter().zip(&maps) {
+        if let Some(made) = made {
+            struct_ops.extend(StructOps::prepare(
+                spec,
+                map,
+                &made.map,
+                &programs,
+                made.reused,
+            )?);
+        }
+    }
+    loader.pins.keep();
+    drop(loader);
+    let maps = maps.into_iter().map(|made| Some(made?.map)).collect();
+    Ok(Loaded::new(host.clone(), image, maps, programs, struct_ops))
+}
+
+fn load_btf(image: &Image, host: &Arc<dyn Boundary>) -> Result<Option<BtfFd>> {
+    let Some(bytes) = &image.btf else {
+        return Ok(None);
+    };
+    let request = BtfLoad {
+        object: &image.name,
+        bytes,
+        log_level: LogLevel::OnFailure,
+        token: None,
+    };
+    Ok(Some(host.btf_load(&request)?))
+}
+
+struct Loader<'a> {
+    spec: &'a skep_object::Object,
+    image: &'a Image,
+    host: &'a Arc<dyn Boundary>,
+    options: &'a LoadOptions,
+    given: &'a BTreeMap<String, Arc<Map>>,
+    btf: Option<BtfFd>,
+    modules: Modules<'a>,
+    pins: NewPins,
+}
+
+/// A map of the image, there now.
+struct Made {
+    map: Arc<Map>,
+    /// It was there before this load, with whatever is in it.
+    reused: bool,
+    /// Where an arena's variables are in it.
+    data_offset: u32,
+}
+
+/// The maps of an image by their index; `None` for those that are not created.
+type MadeMaps = [Option<Made>];
+
+fn made_at<'m>(maps: &'m MadeMaps, index: MapIndex, user: &str) -> Result<&'m Made> {
+    let made = maps.get(index.as_usize()).and_then(Option::as_ref);
+    made.ok_or_else(|| Error::Map {
+        map: format!("#{index}"),
+        reason: format!("`{user}` refers to it, and it was not created"),
+    })
+}

@@ -1,0 +1,117 @@
+//! Programs: descriptors go into their instructions, and the host verifies them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use skep_abi::MapType;
+use skep_host::{AttachTarget, MapCreate, MapFd, ProgramBtf, ProgramLoad};
+use skep_object::{Contents, ImageJumpTable, ImageProgram, MapReferenceKind, Slot, SlotValue};
+
+use super::{Loader, MadeMaps, instructions::Instructions, made_at};
+use crate::{Program, Rejection, Result};
+
+impl Loader<'_> {
+    pub(super) fn load_program(&self, program: &ImageProgram, maps: &MadeMaps) -> Result<Program> {
+        let mut instructions = Instructions::of(program, &self.modules);
+        for reference in &program.map_references {
+            let made = made_at(maps, reference.map, &program.name)?;
+            instructions.set_imm(reference.insn, made.map.fd().raw());
+            if let (MapReferenceKind::Value { offset }, 1..) = (reference.kind, made.data_offset) {
+                let offset = offset.wrapping_add(made.data_offset);
+                instructions.set_second_imm(reference.insn, offset.cast_signed());
+            }
+        }
+        // They live on in the program.
+        let mut tables = Vec::with_capacity(program.jump_tables.len());
+        for table in &program.jump_tables {
+            let map = self.jump_table(table)?;
+            for insn in &table.references {
+                instructions.set_imm(*insn, map.raw());
+            }
+            tables.push(map);
+        }
+
+        let target = program.attach_btf.as_ref();
+        let target_module = target
+            .and_then(|target| target.module.as_deref())
+            .and_then(|module| self.modules.get(module));
+        let request = ProgramLoad {
+            expected_attach_type: program.attach_type,
+            attach_member: program.attach_member,
+            license: &program.license,
+            kernel_version: program.kernel_version.code(),
+            flags: program.flags,
+            btf: self
+                .btf
+                .as_ref()
+                .filter(|_| !program.func_info.is_empty())
+                .map(|btf| ProgramBtf {
+                    func_info: &program.func_info.bytes,
+                    func_info_record_size: program.func_info.record_size,
+                    line_info: &program.line_info.bytes,
+                    line_info_record_size: program.line_info.record_size,
+                    ..ProgramBtf::new(btf)
+                }),
+            attach_btf_id: target.map_or(0, |target| target.type_id.0),
+            attach_target: target_module.map(AttachTarget::Module),
+            fd_array: &instructions.fd_array,
+            log_level: self.options.log_level,
+            ..ProgramLoad::new(
+                program.program_type,
+                &program.load_name,
+                &instructions.bytes,
+            )
+        };
+        match self.host.prog_load(&request) {
+            Ok(loaded) => Ok(Program::new(Arc::clone(self.host), loaded, program)),
+            Err(skep_host::Error::Verifier {
+                errno, log, cause, ..
+            }) => Err(Box::new(Rejection::new(program, errno, log, cause)).into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A map of the places that a `gotox` may jump to: one value each, of which user space sets
+    /// the first word, and frozen.
+    fn jump_table(&self, table: &ImageJumpTable) -> Result<MapFd> {
+        const VALUE: u32 = 16;
+        let entries = u32::try_from(table.targets.len()).unwrap_or(u32::MAX);
+        let request = MapCreate::new(MapType::InsnArray, ".jumptables", 4, VALUE, entries);
+        let map = self.host.map_create(&request)?;
+        for (key, target) in (0_u32..).zip(&table.targets) {
+            let mut value = [0; VALUE as usize];
+            value[..4].copy_from_slice(&target.0.to_ne_bytes());
+            self.host
+                .map_update_elem(&map, &key.to_ne_bytes(), &value, 0)?;
+        }
+        self.host.map_freeze(&map)?;
+        Ok(map)
+    }
+
+    /// Fills the slots that hold programs.
+    pub(super) fn fill_with_programs(
+        &self,
+        maps: &MadeMaps,
+        programs: &BTreeMap<String, Arc<Program>>,
+    ) -> Result<()> {
+        for (map, made) in self.image.maps.iter().zip(maps) {
+            let (Contents::Slots(slots), Some(made)) = (&map.contents, made) else {
+                continue;
+            };
+            for Slot { key, value } in slots {
+                let SlotValue::Program(index) = value else {
+                    continue;
+                };
+                // A program that was left out leaves its slot empty: a tail call into it falls
+                // through.
+                let program = self.spec.program_at(*index);
+                let Some(program) = program.and_then(|program| programs.get(&program.name)) else {
+                    continue;
+                };
+                let value = program.fd().raw().to_ne_bytes();
+                self.host
+                    .map_update_elem(made.map.fd(), &key.to_ne_bytes(), &value, 0)?;
+            }
+        }
+        Ok(())
+    }
+}
