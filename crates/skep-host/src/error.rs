@@ -216,6 +216,9 @@ pub enum Cause {
     /// Another holder is in the way.
     #[error("{0}")]
     InUse(String),
+    /// The kernel's own words on what it refused. Since 7.2.
+    #[error("the kernel says: {0}")]
+    Said(String),
     /// Anything else, in words, with its remedy.
     #[error("{what}")]
     Other {
@@ -251,6 +254,7 @@ impl Cause {
             Self::NotFound { near, .. } => format!("did you mean {}?", quoted(near)),
             Self::NotMounted(what) => mount_command(what),
             Self::InUse(_) => "detach the other one first, or choose another mode".into(),
+            Self::Said(_) => "change what it names".into(),
             Self::Other { fix, .. } => fix.clone(),
         }
     }

@@ -6,10 +6,10 @@ use skep_abi::{KernelVersion, ObjectFlags, ProgramType};
 
 use crate::{
     Access, AttachPoint, Attachment, BatchOutcome, BtfFd, BtfInfo, BtfLoad, CgroupFd, Descriptor,
-    IterFd, LinkCreate, LinkFd, LinkInfo, LinkSource, MapBatch, MapCreate, MapFd, MapInfo, Memory,
-    ObjectId, PerfOutput, PinPath, Pinned, Poller, ProgramAttach, ProgramFd, ProgramInfo,
-    ProgramLoad, ProgramQuery, QueryAnswer, Result, StatsFd, TaskAttachment, TestRun,
-    TestRunOutcome, TokenFd,
+    IterFd, LinkCreate, LinkFd, LinkInfo, LinkSource, MapBatch, MapCreate, MapFd, MapInfo,
+    MapStatus, Memory, ObjectId, PerfOutput, PinPath, Pinned, Poller, ProgramAttach,
+    ProgramDetails, ProgramFd, ProgramInfo, ProgramLoad, ProgramParts, ProgramQuery, ProgramStream,
+    QueryAnswer, Result, StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd, TokenInfo,
 };
 
 /// BTF in bytes, mapped or owned.
@@ -157,13 +157,13 @@ pub trait Host: Send + Sync + fmt::Debug {
     #[doc(alias = "BPF_PROG_BIND_MAP")]
     fn prog_bind_map(&self, program: &ProgramFd, map: &MapFd) -> Result<()>;
 
-    /// Reads what a program wrote to its stream (1 out, 2 error); answers the bytes read.
-    /// Since 6.17.
+    /// Reads what a program wrote to its stream; answers the bytes read, 0 when there is nothing
+    /// now. Since 6.17.
     #[doc(alias = "BPF_PROG_STREAM_READ_BY_FD")]
     fn prog_stream_read(
         &self,
         program: &ProgramFd,
-        stream: u32,
+        stream: ProgramStream,
         buffer: &mut [u8],
     ) -> Result<usize>;
 
@@ -209,11 +209,13 @@ pub trait Host: Send + Sync + fmt::Debug {
     #[doc(alias = "BPF_BTF_LOAD")]
     fn btf_load(&self, request: &BtfLoad<'_>) -> Result<BtfFd>;
 
-    /// Makes a token from an open bpffs that delegates. Since 6.9.
+    /// Makes a token from the root of a bpffs that delegates; the caller must be in the user
+    /// namespace that the bpffs belongs to. Since 6.9.
     #[doc(alias = "BPF_TOKEN_CREATE")]
     fn token_create(&self, bpffs: &Path) -> Result<TokenFd>;
 
-    /// Counts run times while the descriptor is open. Since 5.8.
+    /// Counts run times while the descriptor is open; the only kind of statistics there is.
+    /// Since 5.8.
     #[doc(alias = "BPF_ENABLE_STATS")]
     fn enable_stats(&self) -> Result<StatsFd>;
 
@@ -265,6 +267,22 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// What the host knows of a program.
     #[doc(alias = "BPF_OBJ_GET_INFO_BY_FD")]
     fn prog_info(&self, program: &ProgramFd) -> Result<ProgramInfo>;
+
+    /// What the host knows of a program, with the parts that are asked for: code and debug
+    /// records. [`prog_info`](Host::prog_info) is cheaper.
+    #[doc(alias = "BPF_OBJ_GET_INFO_BY_FD")]
+    fn prog_details(&self, program: &ProgramFd, parts: ProgramParts) -> Result<ProgramDetails>;
+
+    /// The SHA-256 of a frozen array's contents, as signed loaders check it. Since 6.18.
+    #[doc(alias = "BPF_OBJ_GET_INFO_BY_FD")]
+    fn map_hash(&self, map: &MapFd) -> Result<[u8; 32]>;
+
+    /// What the host tells of a map beside its info: whether it is frozen, its memory.
+    fn map_status(&self, map: &MapFd) -> Result<MapStatus>;
+
+    /// What a token delegates. Since 6.17.
+    #[doc(alias = "BPF_OBJ_GET_INFO_BY_FD")]
+    fn token_info(&self, token: &TokenFd) -> Result<TokenInfo>;
 
     /// What the host knows of BTF, and its bytes.
     #[doc(alias = "BPF_OBJ_GET_INFO_BY_FD")]

@@ -39,10 +39,13 @@ pub use descriptor::{
 pub use errno::Errno;
 pub use error::{Cause, Error, Result};
 pub use host::{BtfBytes, Host, HostInfo, HostKind, LoadedProgram};
-pub use info::{BtfInfo, LinkDetails, LinkInfo, MapInfo, ObjectId, ProgramInfo, TaskAttachment};
+pub use info::{
+    BtfInfo, IterScope, LinkDetails, LinkInfo, MapInfo, MapStatus, ObjectId, ProgramDetails,
+    ProgramInfo, ProgramParts, Records, TaskAttachment, TokenInfo,
+};
 pub use memory::{Access, LongWord, Memory, PerfOutput, Poller, Word};
 pub use request::{
     AttachTarget, BatchOutcome, BtfLoad, LinkCreate, LinkOptions, LinkSource, LinkTarget, LogLevel,
     MapBatch, MapBtf, MapCreate, PinPath, ProgramAttach, ProgramBtf, ProgramLoad, ProgramQuery,
-    QueryAnswer, Signature, TestRun, TestRunOutcome,
+    ProgramStream, QueryAnswer, Signature, TestRun, TestRunOutcome,
 };

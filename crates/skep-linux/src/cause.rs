@@ -319,7 +319,7 @@ pub(crate) fn lockdown(host: &LinuxHost, what: &'static str) -> Option<Cause> {
 }
 
 /// Lockdown hides helpers from programs, which the verifier then calls unknown or not allowed.
-fn lockdown_in_log(host: &LinuxHost, log: &str) -> Option<Cause> {
+pub(crate) fn lockdown_in_log(host: &LinuxHost, log: &str) -> Option<Cause> {
     let hidden = ["bpf_probe_read", "bpf_probe_write_user"]
         .iter()
         .any(|helper| log.contains(helper))

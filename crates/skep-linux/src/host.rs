@@ -11,10 +11,11 @@ use std::{
 use skep_abi::{Command, KernelVersion, ObjectFlags, ProgramType};
 use skep_host::{
     Access, AttachPoint, Attachment, BatchOutcome, BtfBytes, BtfFd, BtfInfo, BtfLoad, Cause,
-    CgroupFd, Descriptor, Errno, Error, Host, HostInfo, HostKind, IterFd, LinkCreate, LinkFd,
-    LinkInfo, LinkSource, LoadedProgram, MapBatch, MapCreate, MapFd, MapInfo, Memory, ObjectId,
-    PerfOutput, PinPath, Pinned, Poller, ProgramAttach, ProgramFd, ProgramInfo, ProgramLoad,
-    ProgramQuery, QueryAnswer, Result, StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd,
+    CgroupFd, Descriptor, Errno, Error, Host, HostInfo, HostKind, IterFd, LinkCreate,
+    LinkFd, LinkInfo, LinkSource, LoadedProgram, MapBatch, MapCreate, MapFd, MapInfo, MapStatus,
+    Memory, ObjectId, PerfOutput, PinPath, Pinned, Poller, ProgramAttach, ProgramDetails,
+    ProgramFd, ProgramInfo, ProgramLoad, ProgramParts, ProgramQuery, ProgramStream, QueryAnswer,
+    Result, StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd, TokenInfo,
 };
 
 use crate::{
@@ -271,7 +272,7 @@ impl Host for LinuxHost {
     fn prog_stream_read(
         &self,
         program: &ProgramFd,
-        stream: u32,
+        stream: ProgramStream,
         buffer: &mut [u8],
     ) -> Result<usize> {
         program::stream_read(self, program, stream, buffer)
@@ -360,11 +361,27 @@ impl Host for LinuxHost {
     }
 
     fn map_info(&self, map: &MapFd) -> Result<MapInfo> {
-        info::map(self, map)
+        info::map::info(self, map)
     }
 
     fn prog_info(&self, program: &ProgramFd) -> Result<ProgramInfo> {
-        info::program(self, program)
+        info::program::info(self, program)
+    }
+
+    fn prog_details(&self, program: &ProgramFd, parts: ProgramParts) -> Result<ProgramDetails> {
+        info::program::details(self, program, parts)
+    }
+
+    fn map_hash(&self, map: &MapFd) -> Result<[u8; 32]> {
+        info::map::hash(self, map)
+    }
+
+    fn map_status(&self, map: &MapFd) -> Result<MapStatus> {
+        info::map::status(self, map)
+    }
+
+    fn token_info(&self, token: &TokenFd) -> Result<TokenInfo> {
+        info::token(self, token)
     }
 
     fn btf_info(&self, btf: &BtfFd) -> Result<BtfInfo> {
@@ -372,7 +389,7 @@ impl Host for LinuxHost {
     }
 
     fn link_info(&self, link: &LinkFd) -> Result<LinkInfo> {
-        info::link(self, link)
+        info::link::info(self, link)
     }
 
     fn attach(

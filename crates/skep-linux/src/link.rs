@@ -241,7 +241,7 @@ pub(crate) fn update(
 /// The kernel's EINVAL for links that have no way to swap their program, in words.
 fn cannot_swap(host: &LinuxHost, link: &LinkFd, errno: Errno) -> Option<Cause> {
     use skep_abi::LinkType::{KprobeMulti, PerfEvent, RawTracepoint, Tracing, UprobeMulti};
-    let link_type = crate::info::link(host, link).ok()?.link_type()?;
+    let link_type = crate::info::link::info(host, link).ok()?.link_type()?;
     let fixed = matches!(
         link_type,
         RawTracepoint | Tracing | PerfEvent | KprobeMulti | UprobeMulti
@@ -276,7 +276,7 @@ pub(crate) fn iterate(host: &LinuxHost, link: &LinkFd) -> Result<IterFd> {
 }
 
 fn link_failed(host: &LinuxHost, command: Command, link: &LinkFd, errno: Errno) -> Error {
-    let object = match crate::info::link(host, link) {
+    let object = match crate::info::link::info(host, link) {
         Ok(info) => format!("link {}", info.id),
         Err(_) => format!("link descriptor {}", link.raw()),
     };

@@ -29,6 +29,11 @@ impl LogBuffer {
         Self(vec![0; size])
     }
 
+    /// Room for what is said of a program of two instructions.
+    pub(crate) fn short() -> Self {
+        Self::new(1 << 14)
+    }
+
     /// Its size in bytes.
     pub(crate) fn size(&self) -> u32 {
         self.0.len() as u32
@@ -39,7 +44,8 @@ impl LogBuffer {
         address_mut(&mut self.0)
     }
 
-    fn into_text(self) -> String {
+    /// What the kernel wrote.
+    pub(crate) fn into_text(self) -> String {
         crate::attr::text(&self.0)
     }
 }

@@ -106,7 +106,7 @@ fn shape_of(host: &LinuxHost, map: &MapFd) -> Result<MapShape> {
 
 /// The shape of an open map, asked of the kernel.
 fn asked_shape(host: &LinuxHost, raw: i32) -> Result<MapShape> {
-    let info = crate::info::map_raw(host, raw)?;
+    let info = crate::info::map::info_raw(host, raw)?;
     shape(host, info.type_raw, info.key_size, info.value_size)
 }
 
@@ -147,7 +147,7 @@ fn at_least(
 
 /// The map by name, for errors.
 pub(crate) fn describe(host: &LinuxHost, map: &MapFd) -> String {
-    match crate::info::map(host, map) {
+    match crate::info::map::info(host, map) {
         Ok(info) if !info.name.is_empty() => format!("map `{}`", info.name),
         Ok(info) => format!("map {}", info.id),
         Err(_) => format!("map descriptor {}", map.raw()),

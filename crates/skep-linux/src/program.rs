@@ -5,7 +5,8 @@ use std::{ffi::CString, os::fd::OwnedFd};
 use skep_abi::{AttachType, Command, ProgLoadFlags, ProgramType};
 use skep_host::{
     AttachTarget, Errno, Error, LinkTarget, LoadedProgram, LogLevel, MapFd, ProgramAttach,
-    ProgramFd, ProgramLoad, ProgramQuery, QueryAnswer, Result, TestRun, TestRunOutcome,
+    ProgramFd, ProgramLoad, ProgramQuery, ProgramStream, QueryAnswer, Result, TestRun,
+    TestRunOutcome,
 };
 
 use crate::{
@@ -85,6 +86,19 @@ fn load_error(host: &LinuxHost, request: &ProgramLoad<'_>, errno: Errno, log: St
         }
     };
     error.because(cause)
+}
+
+/// Loads a program to see what is said of it, and gives it up at once: the verifier's short log
+/// if it was refused. One system call; for probes, which are many.
+pub(crate) fn verdict(
+    request: &ProgramLoad<'_>,
+) -> Result<std::result::Result<(), (Errno, String)>> {
+    let prepared = Prepared::new(request)?;
+    let mut buffer = LogBuffer::short();
+    Ok(match prepared.load(log::LEVEL_PATH, Some(&mut buffer)) {
+        Ok(_) => Ok(()),
+        Err((errno, _)) => Err((errno, buffer.into_text())),
+    })
 }
 
 /// A load request in the kernel's layout, with what its addresses point to.
@@ -263,7 +277,7 @@ pub(crate) fn attach(
 
 /// The program by name, for errors.
 pub(crate) fn describe(host: &LinuxHost, program: &ProgramFd) -> String {
-    match crate::info::program(host, program) {
+    match crate::info::program::info(host, program) {
         Ok(info) if !info.name.is_empty() => format!("program `{}`", info.name),
         Ok(info) => format!("program {}", info.id),
         Err(_) => format!("program descriptor {}", program.raw()),
@@ -285,7 +299,7 @@ pub(crate) fn test_run(
     // and the kernel takes no other place for it.
     let mut context = run.context_in.to_vec();
     let in_place = !run.context_out.is_empty()
-        && crate::info::program(host, program)?.program_type() == Some(ProgramType::Syscall);
+        && crate::info::program::info(host, program)?.program_type() == Some(ProgramType::Syscall);
     let context_out: &mut [u8] = if in_place { &mut [] } else { run.context_out };
     let mut attr = attr::TestRun {
         prog_fd: program.raw() as u32,
@@ -396,13 +410,16 @@ pub(crate) fn bind_map(host: &LinuxHost, program: &ProgramFd, map: &MapFd) -> Re
 pub(crate) fn stream_read(
     host: &LinuxHost,
     program: &ProgramFd,
-    stream: u32,
+    stream: ProgramStream,
     buffer: &mut [u8],
 ) -> Result<usize> {
     let mut attr = attr::StreamRead {
         stream_buf: address_mut(buffer),
         stream_buf_len: u32::try_from(buffer.len()).unwrap_or(u32::MAX),
-        stream_id: stream,
+        stream_id: match stream {
+            ProgramStream::Output => 1,
+            ProgramStream::Error => 2,
+        },
         prog_fd: program.raw() as u32,
         ..Default::default()
     };

@@ -110,6 +110,33 @@ pub(crate) unsafe fn bpf_open<A: IntoBytes + FromBytes>(
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
+/// Whether `bpf(2)` takes the common attributes (`BPF_COMMON_ATTRS`), as from Linux 7.2 on: with
+/// ones that can't be read, a kernel that looks for them misses them.
+pub(crate) fn knows_common_attributes() -> SysResult<bool> {
+    /// `struct bpf_common_attr`
+    const SIZE: usize = 24;
+    let command = Command::MapFreeze.raw() | skep_abi::constants::COMMON_ATTRS;
+    let request = [0_u64; 1];
+    // SAFETY: the kernel reads the 8 bytes of `request`, which carry no address; the common
+    // attributes are at address 0, which it finds unreadable.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            libc::c_long::from(command),
+            request.as_ptr(),
+            size_of_val(&request),
+            std::ptr::null::<u8>(),
+            SIZE,
+        )
+    };
+    match last_errno() {
+        _ if answer >= 0 => Ok(true),
+        Errno::EFAULT => Ok(true),
+        Errno::EINVAL => Ok(false),
+        errno => Err(errno),
+    }
+}
+
 /// Turns a call's `-1` into an errno.
 pub(crate) fn check(answer: libc::c_int) -> SysResult<libc::c_int> {
     if answer < 0 {

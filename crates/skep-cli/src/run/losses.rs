@@ -1,6 +1,6 @@
 //! Nothing silent: what was lost on the way, counted by whoever lost it, and shown.
 
-use skep::{Link, Loaded, Object, boundary::LinkDetails};
+use skep::{Link, Loaded, Object};
 
 use super::events::Events;
 
@@ -30,12 +30,7 @@ impl Losses {
     /// Asks the links, while they are there, for what they left out.
     pub(crate) fn probes(&mut self, links: &[Link]) {
         let infos = links.iter().filter_map(|link| link.info().ok()).flatten();
-        self.missed = infos
-            .map(|info| match info.details {
-                LinkDetails::PerfEvent { missed, .. } | LinkDetails::Multi { missed, .. } => missed,
-                _ => 0,
-            })
-            .sum();
+        self.missed = infos.filter_map(|info| info.missed()).sum();
     }
 
     /// Reads the final counts.

@@ -88,10 +88,24 @@ attributes! {
         details: [u64; 6],
     }
 
-    /// `bpf_link_info.raw_tracepoint`, `.iter` up to its name.
-    struct NamedLinkInfo {
+    /// `bpf_link_info.raw_tracepoint`.
+    struct RawTracepointLinkInfo {
         name: u64,
         name_len: u32,
+        reserved: u32,
+        cookie: u64,
+    }
+
+    /// `bpf_link_info.iter`. What the kinds of iterators say shares words.
+    struct IteratorLinkInfo {
+        name: u64,
+        name_len: u32,
+        /// `map.map_id`.
+        map_id: u32,
+        /// `cgroup.cgroup_id`; `task.tid` and `task.pid` are its halves, in memory order.
+        place: [u32; 2],
+        /// `cgroup.order`.
+        order: u32,
         reserved: u32,
     }
 
@@ -111,7 +125,8 @@ attributes! {
         reserved: u32,
     }
 
-    /// `bpf_link_info.netns`, `.tcx`, `.netkit`, `.xdp` (which has no attach type).
+    /// `bpf_link_info.netns`, `.tcx`, `.netkit`, `.sockmap`, `.xdp` and `.struct_ops` (which have
+    /// no attach type).
     struct NumberedLinkInfo {
         number: u32,
         attach_type: u32,
@@ -138,9 +153,27 @@ attributes! {
         pid: u32,
     }
 
-    /// `bpf_link_info.perf_event`; for kprobes the fields that follow `offset` are the address
-    /// and the missed runs.
-    struct PerfLinkInfo {
+    /// `bpf_link_info.tracing_multi`.
+    struct TracingMultiLinkInfo {
+        attach_type: u32,
+        count: u32,
+        btf_obj_id: u32,
+        reserved: u32,
+        ids: u64,
+        addrs: u64,
+        cookies: u64,
+    }
+
+    /// `bpf_link_info.netfilter`.
+    struct NetfilterLinkInfo {
+        pf: u32,
+        hooknum: u32,
+        priority: i32,
+        flags: u32,
+    }
+
+    /// `bpf_link_info.perf_event` for kprobes.
+    struct KprobeLinkInfo {
         kind: u32,
         reserved: u32,
         name: u64,
@@ -149,5 +182,34 @@ attributes! {
         address: u64,
         missed: u64,
         cookie: u64,
+    }
+
+    /// `bpf_link_info.perf_event` for uprobes; tracepoints lack the offsets.
+    struct UprobeLinkInfo {
+        kind: u32,
+        reserved: u32,
+        name: u64,
+        name_len: u32,
+        offset: u32,
+        cookie: u64,
+        semaphore: u64,
+    }
+
+    /// `bpf_link_info.perf_event` for other perf events.
+    struct EventLinkInfo {
+        kind: u32,
+        reserved: u32,
+        config: u64,
+        event_kind: u32,
+        reserved2: u32,
+        cookie: u64,
+    }
+
+    /// `struct bpf_token_info`.
+    struct TokenInfo {
+        allowed_cmds: u64,
+        allowed_maps: u64,
+        allowed_progs: u64,
+        allowed_attachs: u64,
     }
 }

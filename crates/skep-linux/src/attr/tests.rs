@@ -33,7 +33,11 @@ fn layouts_are_the_headers() {
     assert_eq!(size_of::<MapInfo>(), 104);
     assert_eq!(size_of::<BtfInfo>(), 32);
     assert_eq!(size_of::<LinkInfo>(), 64);
-    assert_eq!(size_of::<PerfLinkInfo>(), 48);
+    assert_eq!(size_of::<KprobeLinkInfo>(), 48);
+    assert_eq!(offset_of!(IteratorLinkInfo, order), 24);
+    assert_eq!(offset_of!(TracingMultiLinkInfo, cookies), 32);
+    assert_eq!(offset_of!(EventLinkInfo, cookie), 24);
+    assert_eq!(size_of::<TokenInfo>(), 32);
     assert_eq!(size_of::<PerfEvent>(), 112);
 }
 
