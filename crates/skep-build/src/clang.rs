@@ -76,16 +76,20 @@ impl Clang {
         let path = env::var_os("PATH").unwrap_or_default();
         let named = ["SKEP_CLANG", "CLANG"].into_iter().filter_map(env::var_os);
         match named.into_iter().find(|name| !name.is_empty()) {
-            Some(name) => Self::at(&on_path(&path, Path::new(&name)), cache),
+            Some(name) => Self::at(Path::new(&name), cache),
             None => Self::best(candidates(&path), cache),
         }
     }
 
-    /// The compiler at this path.
+    /// The compiler at this path, or of this name on `PATH` (`clang-19`).
     ///
     /// # Errors
     /// As [`Clang::find`], of this one.
-    pub fn at(path: &Path, cache: &Cache) -> Result<Self> {
+    pub fn at(name: &Path, cache: &Cache) -> Result<Self> {
+        Self::of_path(&on_path(name), cache)
+    }
+
+    fn of_path(path: &Path, cache: &Cache) -> Result<Self> {
         let unusable = |reason: String| Error::ClangUnusable {
             path: path.to_owned(),
             reason,
@@ -154,7 +158,7 @@ impl Clang {
     fn best(candidates: impl Iterator<Item = PathBuf>, cache: &Cache) -> Result<Self> {
         let mut worst: Option<Error> = None;
         for path in candidates {
-            match Self::at(&path, cache) {
+            match Self::of_path(&path, cache) {
                 Ok(clang) => return Ok(clang),
                 Err(error @ Error::Write { .. }) => return Err(error),
                 Err(error) => {
@@ -205,13 +209,13 @@ fn output(command: &mut Command) -> std::result::Result<String, String> {
 }
 
 /// A name without a slash is looked for on `PATH`; kept as it is if it isn't there.
-fn on_path(path: &OsStr, name: &Path) -> PathBuf {
+fn on_path(name: &Path) -> PathBuf {
     if name.components().count() > 1 {
         return name.to_owned();
     }
-    let places = env::split_paths(path).map(|folder| folder.join(name));
-    places
-        .into_iter()
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .map(|folder| folder.join(name))
         .find(|place| is_program(place))
         .unwrap_or_else(|| name.to_owned())
 }

@@ -77,9 +77,7 @@ impl CompileArgs {
         }
         if let Some(clang) = &self.clang {
             let cache = Cache::open()?;
-            build = build
-                .clang(Clang::at(&on_path(clang), &cache)?)
-                .cache(cache);
+            build = build.clang(Clang::at(clang, &cache)?).cache(cache);
         }
         Ok(build)
     }
@@ -88,18 +86,6 @@ impl CompileArgs {
 /// Whether the compiler's messages are to be coloured.
 fn colored() -> bool {
     anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
-}
-
-/// `clang-19` as the shell would find it; a path as it is.
-fn on_path(name: &Path) -> PathBuf {
-    let is_bare = name.components().count() == 1 && !name.exists();
-    let folders = std::env::var_os("PATH")
-        .filter(|_| is_bare)
-        .unwrap_or_default();
-    std::env::split_paths(&folders)
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
-        .unwrap_or_else(|| name.to_owned())
 }
 
 fn with_types(build: Build, path: &Path) -> anyhow::Result<Build> {
