@@ -15,6 +15,8 @@ use crate::{Error, Result, error::Place};
 /// More than any compiler emits; each costs a name and a table entry.
 const MAX_SECTIONS: usize = 1 << 16;
 const MAX_SYMBOLS: usize = 1 << 20;
+/// Bytes of an `Elf64_Rel`.
+const RELOCATION: usize = 16;
 
 /// One section.
 #[derive(Debug)]
@@ -30,6 +32,12 @@ pub(crate) struct Section<'data> {
     pub(crate) loaded: bool,
     /// Whether it has no data in the file (`.bss`).
     pub(crate) zeroed: bool,
+    /// `SHF_*`.
+    pub(crate) flags: u64,
+    /// A power of two that its place in memory is a multiple of; 0 and 1 are the same.
+    pub(crate) align: u64,
+    /// Bytes of an entry, for sections of entries (strings to be merged).
+    pub(crate) entry_size: u64,
     /// Sorted by offset.
     pub(crate) relocations: Vec<Relocation>,
 }
@@ -74,6 +82,7 @@ pub(crate) mod relocation_kind {
     pub(crate) const LD_IMM64: u32 = 1;
     pub(crate) const ABS64: u32 = 2;
     pub(crate) const ABS32: u32 = 3;
+    pub(crate) const NODYLD32: u32 = 4;
     pub(crate) const CALL: u32 = 10;
 
     /// The name that tools print.
@@ -83,7 +92,7 @@ pub(crate) mod relocation_kind {
             LD_IMM64 => "R_BPF_64_64".into(),
             ABS64 => "R_BPF_64_ABS64".into(),
             ABS32 => "R_BPF_64_ABS32".into(),
-            4 => "R_BPF_64_NODYLD32".into(),
+            NODYLD32 => "R_BPF_64_NODYLD32".into(),
             CALL => "R_BPF_64_32".into(),
             other => format!("relocation type {other}"),
         }
@@ -100,11 +109,12 @@ pub(crate) enum SymbolHome {
 }
 
 /// What a symbol names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum SymbolKind {
     Function,
     Object,
     Section,
+    #[default]
     Other,
 }
 
@@ -167,6 +177,9 @@ impl<'data> Elf<'data> {
                 executable: kind == elf::SHT_PROGBITS && flags & elf::SHF_EXECINSTR.0 != 0,
                 loaded: (kind == elf::SHT_PROGBITS || zeroed) && flags & elf::SHF_ALLOC.0 != 0,
                 zeroed,
+                flags,
+                align: raw.sh_addralign(endianness),
+                entry_size: raw.sh_entsize(endianness),
                 relocations: Vec::new(),
             });
         }
@@ -273,6 +286,8 @@ impl<'data> Elf<'data> {
         data: &'data [u8],
         table: &object::read::elf::SectionTable<'data, Header>,
     ) -> Result<()> {
+        // Tables that share their bytes would make much of a small file.
+        let mut left = data.len() / RELOCATION;
         for (index, raw) in table.enumerate() {
             let name = self
                 .sections
@@ -300,11 +315,14 @@ impl<'data> Elf<'data> {
                     format!("it is for section {target}, which is not there"),
                 ));
             };
+            left = left
+                .checked_sub(relocations.len())
+                .ok_or_else(|| malformed(0, "it overlaps another table of relocations".into()))?;
             section.relocations.reserve(relocations.len());
             for (entry, relocation) in (0_u64..).zip(relocations) {
                 let symbol = relocation.r_sym(endianness);
                 let offset = relocation.r_offset(endianness);
-                let here = entry.saturating_mul(16);
+                let here = entry.saturating_mul(RELOCATION as u64);
                 let symbol = usize::try_from(symbol)
                     .ok()
                     .filter(|index| *index < symbols)

@@ -47,6 +47,28 @@ impl fmt::Display for CodePlace {
     }
 }
 
+/// Where one of several objects defines or declares a name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SymbolPlace {
+    /// The object's name.
+    pub file: String,
+    /// Where its definition is; `None` for a mere declaration.
+    pub place: Option<Place>,
+    /// The line of source (`dir/prog.bpf.c:12`), if it is a function and the object says it.
+    pub source: Option<String>,
+}
+
+impl fmt::Display for SymbolPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        match (&self.source, &self.place) {
+            (Some(source), _) => write!(f, " ({source})"),
+            (None, Some(place)) => write!(f, " ({place})"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
 /// Why an object can't be read, or can't be made ready for a target.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -236,6 +258,52 @@ pub enum Error {
         /// Another.
         second: String,
     },
+    /// A linker of objects was given none.
+    #[error("there is no object to link")]
+    NothingToLink,
+    /// One of several objects to be linked is at fault.
+    #[error("{file}: {error}")]
+    InFile {
+        /// Its name.
+        file: String,
+        /// What is wrong with it.
+        error: Box<Error>,
+    },
+    /// Two objects can't become one.
+    #[error("{first} and {second} can't be linked: {problem}")]
+    Inputs {
+        /// The one.
+        first: String,
+        /// The other.
+        second: String,
+        /// What keeps them apart.
+        problem: String,
+    },
+    /// Two objects to be linked define one name, and neither definition is weak.
+    #[error(
+        "`{symbol}` is defined in {first} and in {second}: rename one, or make it `static`, or \
+         `__weak` if the other is to win"
+    )]
+    DefinedTwice {
+        /// The name.
+        symbol: String,
+        /// The one definition.
+        first: Box<SymbolPlace>,
+        /// The other.
+        second: Box<SymbolPlace>,
+    },
+    /// Two objects to be linked mean different things by one name.
+    #[error("`{symbol}` is not the same in {first} and in {second}: {problem}")]
+    Declarations {
+        /// The name.
+        symbol: String,
+        /// The definition, or the first declaration where there is none.
+        first: Box<SymbolPlace>,
+        /// What does not fit it.
+        second: Box<SymbolPlace>,
+        /// How they differ.
+        problem: String,
+    },
     /// A program with its subprograms is longer than a kernel takes, or a jump in it too far.
     #[error("{place}: {problem}")]
     Code {
@@ -244,6 +312,16 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+}
+
+impl Error {
+    /// The error, with the name of the file that it is about.
+    pub(crate) fn in_file(self, file: &str) -> Self {
+        Self::InFile {
+            file: file.to_owned(),
+            error: Box::new(self),
+        }
+    }
 }
 
 fn known_names(known: &[String]) -> String {

@@ -141,6 +141,72 @@ pub(crate) fn parse(data: &[u8], endian: Endian, btf: &Btf) -> Result<Records> {
     Ok(records)
 }
 
+/// The section of these records, by the place of each section's name in the BTF. `None` if it would
+/// be too long for its format.
+pub(crate) fn write(sections: &[(StringOffset, SectionRecords)], endian: Endian) -> Option<Vec<u8>> {
+    let functions = table(FUNCTION_RECORD, sections, |records| {
+        let records = records.functions.iter();
+        records.map(|record| Some([offset(record.insn)?, record.type_id.0])).collect()
+    })?;
+    let lines = table(LINE_RECORD, sections, |records| {
+        let words = |line: &LineRecord| {
+            Some([offset(line.insn)?, line.file.0, line.text.0, line.line_and_column])
+        };
+        records.lines.iter().map(words).collect()
+    })?;
+    let core = table(CORE_RECORD, sections, |records| {
+        let words = |core: &CoreRelocation| {
+            Some([offset(core.insn)?, core.type_id.0, core.access.0, core.kind as u32])
+        };
+        records.core.iter().map(words).collect()
+    })?;
+    let (magic, version, flags) = (u32::from(MAGIC), 1, 0);
+    let first = match endian {
+        Endian::Little => magic | version << 16 | flags << 24,
+        Endian::Big => magic << 16 | version << 8 | flags,
+    };
+    let mut words = vec![first, HEADER];
+    let mut at = 0_u32;
+    for table in [&functions, &lines, &core] {
+        let len = u32::try_from(table.len()).ok()?.checked_mul(4)?;
+        words.extend([at, len]);
+        at = at.checked_add(len)?;
+    }
+    at.checked_add(HEADER)?;
+    words.extend(functions.into_iter().chain(lines).chain(core));
+    let bytes = words.into_iter().flat_map(|word| match endian {
+        Endian::Little => word.to_le_bytes(),
+        Endian::Big => word.to_be_bytes(),
+    });
+    Some(bytes.collect())
+}
+
+/// The words of all records of one kind; none if there are none.
+fn table<const LEN: usize>(
+    size: u32,
+    sections: &[(StringOffset, SectionRecords)],
+    of: impl Fn(&SectionRecords) -> Option<Vec<[u32; LEN]>>,
+) -> Option<Vec<u32>> {
+    let mut words = Vec::new();
+    for (name, records) in sections {
+        let records = of(records)?;
+        if records.is_empty() {
+            continue;
+        }
+        if words.is_empty() {
+            words.push(size);
+        }
+        words.extend([name.0, u32::try_from(records.len()).ok()?]);
+        words.extend(records.as_flattened());
+    }
+    Some(words)
+}
+
+/// An instruction as its offset in bytes.
+fn offset(insn: InsnIndex) -> Option<u32> {
+    insn.0.checked_mul(8)
+}
+
 struct Reader<'data> {
     data: &'data [u8],
     endian: Endian,

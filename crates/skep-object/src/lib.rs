@@ -73,6 +73,7 @@ mod kconfig;
 mod kernel_struct;
 mod legacy_maps;
 mod link;
+mod linker;
 mod maps;
 mod names;
 mod object;
@@ -87,13 +88,14 @@ mod struct_ops;
 mod target;
 
 pub use crate::core::{CoreKind, CoreRelocation};
-pub use error::{CodePlace, Error, Place, Result};
+pub use error::{CodePlace, Error, Place, Result, SymbolPlace};
 pub use ext::LineRecord;
 pub use features::{Downgrade, Features};
 pub use image::{
     AttachBtf, Image, ImageFunction, ImageJumpTable, ImageMap, ImageProgram, InfoRecords,
     MapReference, MapReferenceKind, ModuleReference, Poisoned, SourceLine,
 };
+pub use linker::StaticLinker;
 pub use object::Object;
 pub use options::{LinkOptions, MapOptions, ParseOptions, ProgramOptions};
 pub use section::{AttachKind, SectionHandler, SectionHandlers, SectionName};

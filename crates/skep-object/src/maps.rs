@@ -93,6 +93,16 @@ pub(crate) fn read(elf: &Elf<'_>, btf: Option<&Btf>, layouts: &[SectionLayout]) 
     Ok(maps)
 }
 
+/// The map that a variable defines or declares.
+pub(crate) fn definition(btf: &Btf, name: &str, variable: TypeId) -> Result<Map> {
+    let lenient = false;
+    let definition = Definition { btf, name, lenient };
+    match btf.type_by_id(variable)?.kind() {
+        Kind::Variable(kind) => Ok(definition.read(kind.type_id, ".maps")?.0),
+        _ => Err(definition.wrong("it is no variable")),
+    }
+}
+
 /// The definition of one map, being read.
 struct Definition<'btf> {
     btf: &'btf Btf,

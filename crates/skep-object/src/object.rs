@@ -296,7 +296,7 @@ impl Object {
     }
 }
 
-fn read_btf(elf: &Elf<'_>) -> Result<Option<Arc<Btf>>> {
+pub(crate) fn read_btf(elf: &Elf<'_>) -> Result<Option<Arc<Btf>>> {
     let Some((_, section)) = elf.section(".BTF") else {
         return Ok(None);
     };
