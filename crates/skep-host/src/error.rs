@@ -169,6 +169,10 @@ pub enum Cause {
     /// The process lacks a capability.
     #[error("this process lacks {}", .0.join(" and "))]
     MissingCapability(Vec<&'static str>),
+    /// The process lacks `CAP_BPF`, and the system lets nobody do without: what it was is among
+    /// the few things that a value of 0 allows to everyone.
+    #[error("this process lacks CAP_BPF, and kernel.unprivileged_bpf_disabled is {0}")]
+    Unprivileged(String),
     /// The kernel's lockdown mode forbids it.
     #[error("the kernel is locked down ({0}): {1}")]
     Lockdown(String, &'static str),
@@ -237,6 +241,9 @@ impl Cause {
                 let lower: Vec<String> =
                     names.iter().map(|name| format!("{}+ep", name.to_lowercase())).collect();
                 format!("run as root, or grant it: `setcap {} <program>`", lower.join(","))
+            }
+            Self::Unprivileged(_) => {
+                "run as root, or grant it: `setcap cap_bpf+ep <program>`".into()
             }
             Self::Lockdown(..) => {
                 "boot without lockdown (it comes with secure boot or `lockdown=`), or use another hook"

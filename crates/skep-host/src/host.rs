@@ -6,8 +6,8 @@ use skep_abi::{KernelVersion, ObjectFlags, ProgramType};
 
 use crate::{
     Access, AttachPoint, Attachment, BatchOutcome, BtfFd, BtfInfo, BtfLoad, CgroupFd, Descriptor,
-    IterFd, LinkCreate, LinkFd, LinkInfo, LinkSource, MapBatch, MapCreate, MapFd, MapInfo,
-    MapStatus, Memory, ObjectId, PerfOutput, PinPath, Pinned, Poller, ProgramAttach,
+    Feature, IterFd, LinkCreate, LinkFd, LinkInfo, LinkSource, MapBatch, MapCreate, MapFd, MapInfo,
+    MapStatus, Memory, ObjectId, PerfOutput, PinPath, Pinned, Poller, Probe, ProgramAttach,
     ProgramDetails, ProgramFd, ProgramInfo, ProgramLoad, ProgramParts, ProgramQuery, ProgramStream,
     QueryAnswer, Result, StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd, TokenInfo,
 };
@@ -362,6 +362,10 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// Reads from an iterator or the trace pipe; `Ok(0)` at the end, `EAGAIN` when there is
     /// nothing yet.
     fn read(&self, descriptor: &Descriptor, buffer: &mut [u8]) -> Result<usize>;
+
+    /// Whether the host has something, found by trying it harmlessly. Known answers that other
+    /// probes rest on are kept for as long as the host lives; unknown ones never are.
+    fn probe(&self, feature: &Feature) -> Probe;
 
     /// Opens the stream of `bpf_trace_printk` lines, non-blocking. Each line is read once, by
     /// whoever reads first.

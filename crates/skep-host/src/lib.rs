@@ -23,6 +23,7 @@ mod attach;
 mod descriptor;
 mod errno;
 mod error;
+mod feature;
 mod host;
 mod info;
 mod memory;
@@ -38,6 +39,7 @@ pub use descriptor::{
 };
 pub use errno::Errno;
 pub use error::{Cause, Error, Result};
+pub use feature::{Feature, Hook, Probe};
 pub use host::{BtfBytes, Host, HostInfo, HostKind, LoadedProgram};
 pub use info::{
     BtfInfo, IterScope, LinkDetails, LinkInfo, MapInfo, MapStatus, ObjectId, ProgramDetails,

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use skep_abi::{AttachType, Command, KernelVersion, MapType, ProgramType};
-use skep_host::{AttachPoint, Cause, Errno};
+use skep_host::{AttachPoint, Cause, Errno, TokenFd};
 
 use crate::{
     LinuxHost,
@@ -39,12 +39,62 @@ pub(crate) enum Subject<'a> {
     Pin(&'a Path),
     /// Looking something up by id.
     Ids,
+    /// Making a token.
+    Token,
+}
+
+/// What a token would have to delegate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Delegated {
+    /// `BPF_MAP_CREATE` of this type.
+    Map(MapType),
+    /// `BPF_PROG_LOAD` of this type, as this attach type (raw).
+    Program(ProgramType, u32),
+    /// `BPF_BTF_LOAD`.
+    Btf,
 }
 
 /// The kernel that took maps and programs out of the locked-memory limit.
 pub(crate) const NO_MEMLOCK: KernelVersion = KernelVersion::new(5, 11);
 /// The kernel that split `CAP_BPF` and `CAP_PERFMON` off `CAP_SYS_ADMIN`.
 const CAP_BPF_SINCE: KernelVersion = KernelVersion::new(5, 8);
+
+/// What the token that a command was given does not delegate; the kernel then goes by the
+/// process' own capabilities. `None` before 6.17, where tokens don't tell.
+pub(crate) fn of_token(token: Option<&TokenFd>, errno: Errno, wanted: Delegated) -> Option<Cause> {
+    if errno != Errno::EPERM {
+        return None;
+    }
+    let info = crate::info::token_raw(token?).ok()?;
+    let command = match wanted {
+        Delegated::Map(_) => Command::MapCreate,
+        Delegated::Program(..) => Command::ProgLoad,
+        Delegated::Btf => Command::BtfLoad,
+    };
+    let (what, option) = match wanted {
+        _ if !info.allows_command(command) => (command.name().to_owned(), "delegate_cmds"),
+        Delegated::Map(kind) if !info.allows_map(kind) => (
+            format!("maps of type {}", kind.short_name()),
+            "delegate_maps",
+        ),
+        Delegated::Program(kind, _) if !info.allows_program_type(kind) => (
+            format!("programs of type {}", kind.short_name()),
+            "delegate_progs",
+        ),
+        Delegated::Program(_, attach) if !info.allows_attach_type(attach) => {
+            let name = AttachType::from_raw(attach).map_or("0", AttachType::name);
+            (
+                format!("programs of attach type {name}"),
+                "delegate_attachs",
+            )
+        }
+        _ => return None,
+    };
+    Some(Cause::Other {
+        what: format!("the token does not delegate {what}"),
+        fix: format!("mount its bpffs with a `{option}` that has it, or with `{option}=any`"),
+    })
+}
 
 /// The likely cause of a failed command.
 pub(crate) fn of_command(
@@ -53,6 +103,11 @@ pub(crate) fn of_command(
     errno: Errno,
     subject: Subject<'_>,
 ) -> Option<Cause> {
+    if let Subject::Token = subject
+        && let Some(cause) = token_refused(host, errno)
+    {
+        return Some(cause);
+    }
     match errno {
         Errno::EPERM | Errno::EACCES => refused(host, command, errno, subject),
         Errno::ENOMEM => memlock(host, command),
@@ -68,6 +123,8 @@ pub(crate) fn of_command(
                 fix: "give it more entries".into(),
             })
         }
+        // Fields that the kernel does not know must be zero.
+        Errno::E2BIG => lacking(host, command, subject),
         Errno::ENOENT => match subject {
             Subject::RawTracepoint(name) => {
                 Some(crate::attach::raw_tracepoint_not_found(host, name))
@@ -82,6 +139,45 @@ pub(crate) fn of_command(
             ))),
             _ => None,
         },
+        _ => None,
+    }
+}
+
+/// The rules of `BPF_TOKEN_CREATE`, each with an errno of its own.
+fn token_refused(host: &LinuxHost, errno: Errno) -> Option<Cause> {
+    let other = |what: &str, fix: &str| {
+        Some(Cause::Other {
+            what: what.to_owned(),
+            fix: fix.to_owned(),
+        })
+    };
+    match errno {
+        Errno::EINVAL => too_old(
+            host,
+            Command::TokenCreate.name(),
+            Command::TokenCreate.since(),
+        )
+        .or_else(|| {
+            other(
+                "that is not the root of a bpffs",
+                "name the directory where the bpffs is mounted",
+            )
+        }),
+        Errno::EOPNOTSUPP => other(
+            "this process is in the initial user namespace, where a token gives nothing",
+            "make the token inside of the user namespace that the bpffs was made in",
+        ),
+        Errno::ENOENT => other(
+            "the bpffs delegates nothing",
+            "mount it with `delegate_cmds`, `delegate_maps`, `delegate_progs` or `delegate_attachs`",
+        ),
+        Errno::EPERM => missing(host, &[BPF]).or_else(|| {
+            other(
+                "the bpffs belongs to another user namespace than this process is in",
+                "make the file system context (`fsopen`) inside of the user namespace, and set its \
+                 options and mount it from outside",
+            )
+        }),
         _ => None,
     }
 }
@@ -205,7 +301,7 @@ fn refused(
         },
     };
     if let Some(cause) = missing(host, needed) {
-        return Some(cause);
+        return Some(unprivileged(subject).unwrap_or(cause));
     }
     if host.version() < NO_MEMLOCK
         && let Some(cause) = memlock(host, command)
@@ -225,6 +321,36 @@ fn refused(
         }),
         _ => None,
     }
+}
+
+/// The sysctl that keeps the process from what it could do without capabilities, if it is that.
+fn unprivileged(subject: Subject<'_>) -> Option<Cause> {
+    const NAME: &str = "kernel.unprivileged_bpf_disabled";
+    let open_to_all = match subject {
+        Subject::Program { program_type, .. } => matches!(
+            program_type,
+            ProgramType::SocketFilter | ProgramType::CgroupSkb
+        ),
+        Subject::Map(map_type) => matches!(
+            map_type,
+            MapType::Hash
+                | MapType::Array
+                | MapType::ProgArray
+                | MapType::PerfEventArray
+                | MapType::PercpuHash
+                | MapType::PercpuArray
+                | MapType::CgroupArray
+                | MapType::ArrayOfMaps
+                | MapType::HashOfMaps
+                | MapType::CgroupStorage
+                | MapType::PercpuCgroupStorage
+                | MapType::Ringbuf
+                | MapType::UserRingbuf
+        ),
+        _ => false,
+    };
+    let value = process::sysctl(NAME).filter(|value| open_to_all && value != "0")?;
+    Some(Cause::Unprivileged(value))
 }
 
 /// A load that ended before verification, of a process that has every capability for it.

@@ -5,14 +5,9 @@
 use std::fs;
 
 use skep_abi::{MapType, ProgramType};
-use skep_host::{Cause, Host};
+use skep_host::{Cause, Feature, Hook, Host, Probe};
 
-use crate::{
-    LinuxHost, cause,
-    mounts::why_no_tracefs,
-    probe::{self, Hook, Probe},
-    process,
-};
+use crate::{LinuxHost, cause, mounts::why_no_tracefs, process};
 
 /// Yes, no, or not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -127,7 +122,10 @@ pub fn report(host: &LinuxHost) -> DoctorReport {
             checks: Hook::ALL
                 .iter()
                 .map(|&hook| {
-                    Check::probed(format!("hook {}", hook.name()), probe::hook(host, hook))
+                    Check::probed(
+                        format!("hook {}", hook.name()),
+                        host.probe(&Feature::Hook(hook)),
+                    )
                 })
                 .collect(),
         },
@@ -138,7 +136,7 @@ pub fn report(host: &LinuxHost) -> DoctorReport {
                 .filter(|&&kind| kind != ProgramType::Unspec)
                 .map(|&kind| {
                     let name = format!("program {}", kind.short_name());
-                    Check::probed(name, probe::program_type(host, kind))
+                    Check::probed(name, host.probe(&Feature::ProgramType(kind)))
                 })
                 .collect(),
         },
@@ -149,7 +147,7 @@ pub fn report(host: &LinuxHost) -> DoctorReport {
                 .filter(|&&kind| kind != MapType::Unspec)
                 .map(|&kind| {
                     let name = format!("map {}", kind.short_name());
-                    Check::probed(name, probe::map_type(host, kind))
+                    Check::probed(name, host.probe(&Feature::MapType(kind)))
                 })
                 .collect(),
         },
@@ -268,7 +266,7 @@ fn mounts(host: &LinuxHost) -> Vec<Check> {
 }
 
 /// The build options that decide what of BPF there is.
-const OPTIONS: &[&str] = &[
+pub const KERNEL_OPTIONS: &[&str] = &[
     "CONFIG_BPF_SYSCALL",
     "CONFIG_BPF_JIT",
     "CONFIG_BPF_EVENTS",
@@ -301,7 +299,7 @@ fn options(host: &LinuxHost) -> Vec<Check> {
             )
         }
     };
-    let mut checks: Vec<Check> = OPTIONS.iter().map(checked).collect();
+    let mut checks: Vec<Check> = KERNEL_OPTIONS.iter().map(checked).collect();
     if let Some(list) = host.securityfs().and_then(|tree| tree.read("lsm").ok()) {
         let list = list.trim();
         checks.push(if list.split(',').any(|name| name == "bpf") {

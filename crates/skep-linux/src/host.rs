@@ -11,9 +11,9 @@ use std::{
 use skep_abi::{Command, KernelVersion, ObjectFlags, ProgramType};
 use skep_host::{
     Access, AttachPoint, Attachment, BatchOutcome, BtfBytes, BtfFd, BtfInfo, BtfLoad, Cause,
-    CgroupFd, Descriptor, Errno, Error, Host, HostInfo, HostKind, IterFd, LinkCreate,
+    CgroupFd, Descriptor, Errno, Error, Feature, Host, HostInfo, HostKind, IterFd, LinkCreate,
     LinkFd, LinkInfo, LinkSource, LoadedProgram, MapBatch, MapCreate, MapFd, MapInfo, MapStatus,
-    Memory, ObjectId, PerfOutput, PinPath, Pinned, Poller, ProgramAttach, ProgramDetails,
+    Memory, ObjectId, PerfOutput, PinPath, Pinned, Poller, Probe, ProgramAttach, ProgramDetails,
     ProgramFd, ProgramInfo, ProgramLoad, ProgramParts, ProgramQuery, ProgramStream, QueryAnswer,
     Result, StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd, TokenInfo,
 };
@@ -25,7 +25,7 @@ use crate::{
     files::{Files, Kind},
     info, link, map, memory,
     mounts::{FileSystem, Tree},
-    perf, pin, poll, process, program,
+    perf, pin, poll, probe, process, program,
     symbols::{self, Symbols},
     sys,
 };
@@ -45,6 +45,8 @@ pub struct LinuxHost {
     config: OnceLock<Result<KernelConfig, Errno>>,
     symbols: OnceLock<Result<Symbols, Errno>>,
     possible_cpus: OnceLock<usize>,
+    common_attributes: OnceLock<bool>,
+    found: probe::Found,
 }
 
 impl LinuxHost {
@@ -78,12 +80,19 @@ impl LinuxHost {
             config: OnceLock::new(),
             symbols: OnceLock::new(),
             possible_cpus: OnceLock::new(),
+            common_attributes: OnceLock::new(),
+            found: probe::Found::default(),
         })
     }
 
     /// The descriptor table.
     pub(crate) fn files(&self) -> &Arc<Files> {
         &self.files
+    }
+
+    /// What probes have found out.
+    pub(crate) fn found(&self) -> &probe::Found {
+        &self.found
     }
 
     /// The running version.
@@ -116,6 +125,19 @@ impl LinuxHost {
     /// The kernel's symbols, once they were read.
     pub(crate) fn symbols(&self) -> &OnceLock<Result<Symbols, Errno>> {
         &self.symbols
+    }
+
+    /// Whether commands take a log beside their own attribute (7.2): found out when a command
+    /// first fails, and kept once the kernel has said yes or no.
+    pub(crate) fn takes_common_attributes(&self) -> bool {
+        if let Some(known) = self.common_attributes.get() {
+            return *known;
+        }
+        match sys::knows_common_attributes() {
+            Ok(known) => *self.common_attributes.get_or_init(|| known),
+            // Something else stood in the way: no answer, so nothing to keep.
+            Err(_) => false,
+        }
     }
 
     /// How many CPUs there can be.
@@ -477,6 +499,10 @@ impl Host for LinuxHost {
         sys::read(descriptor.raw(), buffer).map_err(|errno| {
             Error::system("read", format!("descriptor {}", descriptor.raw()), errno)
         })
+    }
+
+    fn probe(&self, feature: &Feature) -> Probe {
+        probe::probe(self, feature)
     }
 
     fn trace_pipe(&self) -> Result<Descriptor> {

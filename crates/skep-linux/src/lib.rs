@@ -38,7 +38,7 @@ mod mounts;
 mod perf;
 mod pin;
 mod poll;
-pub mod probe;
+mod probe;
 mod process;
 mod program;
 mod requirement;
@@ -46,5 +46,5 @@ mod symbols;
 mod sys;
 mod vmlinux;
 
-pub use doctor::{Answer, Check, DoctorReport, Section, report};
+pub use doctor::{Answer, Check, DoctorReport, KERNEL_OPTIONS, Section, report};
 pub use host::LinuxHost;

@@ -2,7 +2,7 @@
 
 use std::{ffi::CString, os::fd::OwnedFd};
 
-use skep_abi::{AttachType, Command, ProgLoadFlags, ProgramType};
+use skep_abi::{AttachType, Command, ProgLoadFlags, ProgramType, QueryFlags};
 use skep_host::{
     AttachTarget, Errno, Error, LinkTarget, LoadedProgram, LogLevel, MapFd, ProgramAttach,
     ProgramFd, ProgramLoad, ProgramQuery, ProgramStream, QueryAnswer, Result, TestRun,
@@ -11,7 +11,7 @@ use skep_host::{
 
 use crate::{
     LinuxHost, attr,
-    cause::Subject,
+    cause::{self, Delegated, Subject},
     files::Kind,
     log::{self, LogBuffer},
     sys::{SysResult, address, address_mut, bpf, bpf_open},
@@ -70,7 +70,12 @@ fn load_error(host: &LinuxHost, request: &ProgramLoad<'_>, errno: Errno, log: St
         attach_type: request.expected_attach_type,
         log: &log,
     };
-    let cause = host.cause(Command::ProgLoad, errno, subject);
+    let delegated = Delegated::Program(
+        request.program_type,
+        request.expected_attach_type.map_or(0, AttachType::raw),
+    );
+    let cause = cause::of_token(request.token, errno, delegated)
+        .or_else(|| host.cause(Command::ProgLoad, errno, subject));
     let error = if log.is_empty() {
         Error::command(
             Command::ProgLoad,
@@ -342,47 +347,88 @@ pub(crate) fn test_run(
     })
 }
 
+/// Most programs that a hook is asked for.
+const MOST_ATTACHED: usize = 1 << 20;
+
+/// Which of the arrays of `BPF_PROG_QUERY` beside the programs' ids a hook fills.
+#[derive(Clone, Copy)]
+struct Filled {
+    program_flags: bool,
+    links: bool,
+}
+
+impl Filled {
+    fn of(query: &ProgramQuery<'_>) -> Self {
+        match query.attach_type {
+            AttachType::TcxIngress
+            | AttachType::TcxEgress
+            | AttachType::NetkitPrimary
+            | AttachType::NetkitPeer => Self {
+                program_flags: true,
+                links: true,
+            },
+            // Cgroups, since 6.0, and not for what comes from above.
+            _ => Self {
+                program_flags: matches!(query.target, LinkTarget::Cgroup(_))
+                    && !query.flags.contains(QueryFlags::QUERY_EFFECTIVE),
+                links: false,
+            },
+        }
+    }
+}
+
 pub(crate) fn query(host: &LinuxHost, query: &ProgramQuery<'_>) -> Result<QueryAnswer> {
     let mut room = 64;
+    let mut filled = Filled::of(query);
     loop {
-        let mut programs = vec![0u32; room];
-        let mut links = vec![0u32; room];
+        let row = |wanted: bool| vec![0u32; if wanted { room } else { 0 }];
+        let mut programs = row(true);
+        let mut program_flags = row(filled.program_flags);
+        let mut links = row(filled.links);
+        let mut link_flags = row(filled.links);
         let mut attr = attr::ProgQuery {
             target: target_number(query.target),
             attach_type: query.attach_type.raw(),
             query_flags: query.flags.bits(),
             prog_ids: address_mut(&mut programs),
+            prog_attach_flags: address_mut(&mut program_flags),
             link_ids: address_mut(&mut links),
+            link_attach_flags: address_mut(&mut link_flags),
             count: room as u32,
             ..Default::default()
         };
-        // SAFETY: both arrays live through the call and have `count` elements.
-        let mut answer = unsafe { bpf(Command::ProgQuery, &mut attr) };
-        if answer == Err(Errno::EINVAL) {
-            // Link ids are tcx's and netkit's alone (6.6); the others refuse the field.
-            attr.link_ids = 0;
-            attr.count = room as u32;
-            // SAFETY: as above.
-            answer = unsafe { bpf(Command::ProgQuery, &mut attr) };
-        }
+        // SAFETY: each address is null or of an array of `count` elements that lives through the
+        // call.
+        let answer = unsafe { bpf(Command::ProgQuery, &mut attr) };
         let count = attr.count as usize;
         match answer {
             Ok(_) if count <= room => {
-                programs.truncate(count);
-                links.truncate(count);
-                let flags = attr.attach_flags;
+                for row in [
+                    &mut programs,
+                    &mut program_flags,
+                    &mut links,
+                    &mut link_flags,
+                ] {
+                    row.truncate(count);
+                }
                 return Ok(QueryAnswer {
                     programs,
                     links,
-                    program_flags: Vec::new(),
-                    link_flags: Vec::new(),
-                    flags,
+                    program_flags,
+                    link_flags,
+                    flags: attr.attach_flags,
                     revision: attr.revision,
                 });
             }
-            Ok(_) | Err(Errno::ENOSPC) if room < 1 << 20 => room = count.max(room * 2),
-            Ok(_) => room = 1 << 20,
-            Err(errno) => {
+            Ok(_) | Err(Errno::ENOSPC) if room < MOST_ATTACHED => {
+                room = count.max(room * 2).min(MOST_ATTACHED);
+            }
+            // A kernel that does not know the arrays yet wants no address there.
+            Err(Errno::EINVAL | Errno::E2BIG) if filled.program_flags && !filled.links => {
+                filled.program_flags = false;
+            }
+            answer => {
+                let errno = answer.err().unwrap_or(Errno::ENOSPC);
                 let object = format!("hook {}", query.attach_type.name());
                 let subject = Subject::Attach(query.attach_type);
                 return Err(host.failed(Command::ProgQuery, object, errno, subject));

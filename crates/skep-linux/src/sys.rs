@@ -13,6 +13,8 @@ use skep_abi::Command;
 use skep_host::Errno;
 use zerocopy::{FromBytes, IntoBytes};
 
+use crate::attr::Common;
+
 /// What a system call gives: a value, or the kernel's errno.
 pub(crate) type SysResult<T> = std::result::Result<T, Errno>;
 
@@ -110,11 +112,41 @@ pub(crate) unsafe fn bpf_open<A: IntoBytes + FromBytes>(
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
+/// Runs a `bpf(2)` command that opens something, and has the kernel write into `log` why it
+/// refuses. Only for kernels that [take](knows_common_attributes) the common attributes.
+///
+/// # Safety
+/// As for [`bpf_open`].
+pub(crate) unsafe fn bpf_open_logged<A: IntoBytes + FromBytes>(
+    command: Command,
+    attr: &mut A,
+    log: &mut [u8],
+) -> SysResult<OwnedFd> {
+    let mut common = Common {
+        log_buf: address_mut(log),
+        log_size: u32::try_from(log.len()).map_err(|_| Errno::E2BIG)?,
+        log_level: crate::log::LEVEL_PATH,
+        ..Default::default()
+    };
+    // SAFETY: `attr` and `common` are live, exclusive, fully initialised buffers of the sizes
+    // passed, in which any bytes are valid; `common` points to `log`, with its length. What the
+    // addresses in `attr` point to is the caller's promise.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            libc::c_long::from(command.raw() | skep_abi::constants::COMMON_ATTRS),
+            std::ptr::from_mut(attr),
+            size_of::<A>(),
+            std::ptr::from_mut(&mut common),
+            size_of::<Common>(),
+        )
+    };
+    owned(answer)
+}
+
 /// Whether `bpf(2)` takes the common attributes (`BPF_COMMON_ATTRS`), as from Linux 7.2 on: with
 /// ones that can't be read, a kernel that looks for them misses them.
 pub(crate) fn knows_common_attributes() -> SysResult<bool> {
-    /// `struct bpf_common_attr`
-    const SIZE: usize = 24;
     let command = Command::MapFreeze.raw() | skep_abi::constants::COMMON_ATTRS;
     let request = [0_u64; 1];
     // SAFETY: the kernel reads the 8 bytes of `request`, which carry no address; the common
@@ -125,8 +157,8 @@ pub(crate) fn knows_common_attributes() -> SysResult<bool> {
             libc::c_long::from(command),
             request.as_ptr(),
             size_of_val(&request),
-            std::ptr::null::<u8>(),
-            SIZE,
+            std::ptr::null::<Common>(),
+            size_of::<Common>(),
         )
     };
     match last_errno() {

@@ -9,138 +9,37 @@ use std::{
 };
 
 use skep_abi::{AttachType, KprobeMultiFlags, NetfilterLinkFlags, ProgramType, UprobeMultiFlags};
-use skep_btf::KindTag;
 use skep_host::{
-    AttachPoint, Cause, CgroupMode, Errno, Host, IterTarget, LinkCreate, LinkOptions, LinkTarget,
-    PerfEvent, PerfScope, Position, Result, TcxDirection, XdpMode,
+    AttachPoint, Cause, CgroupMode, Errno, Hook, Host, IterTarget, LinkCreate, LinkOptions,
+    LinkTarget, PerfEvent, PerfScope, Position, Probe, ProgramFd, Result, TcxDirection, XdpMode,
 };
 
-use super::{Probe, kernel_type, nothing};
+use super::least::{self, NAME};
 use crate::{LinuxHost, process, requirement::Requirement, sys};
 
-/// The hooks that are probed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Hook {
-    /// Static tracepoints.
-    Tracepoint,
-    /// Raw tracepoints.
-    RawTracepoint,
-    /// Typed raw tracepoints (`tp_btf`).
-    TypedTracepoint,
-    /// Entries and returns of kernel functions by breakpoint.
-    Kprobe,
-    /// Many kernel functions at once.
-    KprobeMulti,
-    /// Entries of kernel functions, typed.
-    Fentry,
-    /// Decisions of the security framework.
-    Lsm,
-    /// Functions of user-space binaries.
-    Uprobe,
-    /// Many of them at once.
-    UprobeMulti,
-    /// Timers by the CPU's clock.
-    PerfClock,
-    /// Counters of the hardware.
-    PerfHardware,
-    /// Packets as a device receives them.
-    Xdp,
-    /// Packets at the traffic-control hook.
-    Tcx,
-    /// Packets of a cgroup's sockets.
-    CgroupSkb,
-    /// Packets of a socket.
-    SocketFilter,
-    /// Choices among listening sockets.
-    SkLookup,
-    /// Packets at a netfilter hook.
-    Netfilter,
-    /// Iterators over the kernel's objects.
-    Iterator,
-}
-
-impl Hook {
-    /// All of them.
-    pub const ALL: &[Self] = &[
-        Self::Tracepoint,
-        Self::RawTracepoint,
-        Self::TypedTracepoint,
-        Self::Kprobe,
-        Self::KprobeMulti,
-        Self::Fentry,
-        Self::Lsm,
-        Self::Uprobe,
-        Self::UprobeMulti,
-        Self::PerfClock,
-        Self::PerfHardware,
-        Self::Xdp,
-        Self::Tcx,
-        Self::CgroupSkb,
-        Self::SocketFilter,
-        Self::SkLookup,
-        Self::Netfilter,
-        Self::Iterator,
-    ];
-
-    /// The hook as section names spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Tracepoint => "tracepoint",
-            Self::RawTracepoint => "raw_tp",
-            Self::TypedTracepoint => "tp_btf",
-            Self::Kprobe => "kprobe",
-            Self::KprobeMulti => "kprobe.multi",
-            Self::Fentry => "fentry",
-            Self::Lsm => "lsm",
-            Self::Uprobe => "uprobe",
-            Self::UprobeMulti => "uprobe.multi",
-            Self::PerfClock => "perf_event (clock)",
-            Self::PerfHardware => "perf_event (hardware)",
-            Self::Xdp => "xdp",
-            Self::Tcx => "tcx",
-            Self::CgroupSkb => "cgroup_skb",
-            Self::SocketFilter => "socket",
-            Self::SkLookup => "sk_lookup",
-            Self::Netfilter => "netfilter",
-            Self::Iterator => "iter",
-        }
-    }
-}
-
 /// Whether programs can be attached to a hook.
-pub fn hook(host: &LinuxHost, hook: Hook) -> Probe {
+pub(super) fn probe(host: &LinuxHost, hook: Hook) -> Probe {
     match hook {
-        Hook::Tracepoint => attach(host, ProgramType::Tracepoint, None, 0, &|| {
+        Hook::Tracepoint => attach(host, ProgramType::Tracepoint, None, &|| {
             AttachPoint::Tracepoint {
                 category: "sched".into(),
                 name: "sched_process_exit".into(),
                 cookie: None,
             }
         }),
-        Hook::RawTracepoint => attach(host, ProgramType::RawTracepoint, None, 0, &|| {
+        Hook::RawTracepoint => attach(host, ProgramType::RawTracepoint, None, &|| {
             AttachPoint::RawTracepoint {
                 name: "sched_process_exit".into(),
                 cookie: None,
             }
         }),
-        Hook::TypedTracepoint => typed(
-            host,
-            ("btf_trace_sched_process_exit", KindTag::Typedef),
-            ProgramType::Tracing,
-            AttachType::TraceRawTp,
-        ),
-        Hook::Fentry => typed(
-            host,
-            ("do_nanosleep", KindTag::Function),
-            ProgramType::Tracing,
-            AttachType::TraceFentry,
-        ),
+        Hook::TypedTracepoint => typed(host, AttachType::TraceRawTp),
+        Hook::Fentry => typed(host, AttachType::TraceFentry),
         Hook::Lsm => lsm(host),
         Hook::Kprobe => kprobe(host),
-        Hook::KprobeMulti => kprobe_multi(host),
+        Hook::KprobeMulti => kprobe_multi(host, AttachType::TraceKprobeMulti),
         Hook::Uprobe => uprobe(host),
-        Hook::UprobeMulti => uprobe_multi(host),
+        Hook::UprobeMulti => uprobe_multi(host, AttachType::TraceUprobeMulti),
         Hook::PerfClock => perf(host, PerfEvent::CpuClock { frequency: 1 }),
         Hook::PerfHardware => perf(
             host,
@@ -151,13 +50,13 @@ pub fn hook(host: &LinuxHost, hook: Hook) -> Probe {
         ),
         Hook::Xdp => elsewhere(|| {
             let mode = XdpMode::Generic;
-            attach(host, ProgramType::Xdp, None, 0, &|| AttachPoint::Xdp {
+            attach(host, ProgramType::Xdp, None, &|| AttachPoint::Xdp {
                 ifindex: 1,
                 mode,
             })
         }),
         Hook::Tcx => elsewhere(|| {
-            attach(host, ProgramType::SchedCls, None, 0, &|| AttachPoint::Tcx {
+            attach(host, ProgramType::SchedCls, None, &|| AttachPoint::Tcx {
                 ifindex: 1,
                 direction: TcxDirection::Ingress,
                 position: Position::Last,
@@ -165,7 +64,7 @@ pub fn hook(host: &LinuxHost, hook: Hook) -> Probe {
         }),
         Hook::CgroupSkb => cgroup(host),
         Hook::SocketFilter => match UnixDatagram::pair() {
-            Ok((near, _far)) => attach(host, ProgramType::SocketFilter, None, 0, &|| {
+            Ok((near, _far)) => attach(host, ProgramType::SocketFilter, None, &|| {
                 AttachPoint::SocketFilter {
                     socket: near.as_raw_fd(),
                 }
@@ -177,7 +76,7 @@ pub fn hook(host: &LinuxHost, hook: Hook) -> Probe {
                 return Probe::unknown("/proc shows no network namespace");
             };
             let attach_type = AttachType::SkLookup;
-            attach(host, ProgramType::SkLookup, Some(attach_type), 0, &|| {
+            attach(host, ProgramType::SkLookup, Some(attach_type), &|| {
                 AttachPoint::Netns {
                     netns: namespace.as_raw_fd(),
                     attach_type,
@@ -185,48 +84,51 @@ pub fn hook(host: &LinuxHost, hook: Hook) -> Probe {
             })
         }),
         Hook::Netfilter => elsewhere(|| netfilter(host)),
-        Hook::Iterator => match kernel_type(host, "bpf_iter_task", KindTag::Function) {
-            Ok(id) => attach(
-                host,
-                ProgramType::Tracing,
-                Some(AttachType::TraceIter),
-                id,
-                &|| AttachPoint::Iterator(IterTarget::All),
-            ),
-            Err(probe) => probe,
-        },
+        Hook::Iterator => {
+            let attach_type = Some(AttachType::TraceIter);
+            attach(host, ProgramType::Tracing, attach_type, &|| {
+                AttachPoint::Iterator(IterTarget::All)
+            })
+        }
+        _ => Probe::unknown("this version of Skep does not know how to try it"),
     }
 }
 
-/// Loads a program that does nothing and attaches it for a moment.
+/// Attaches the least program of a type for a moment.
 fn attach(
     host: &LinuxHost,
     program_type: ProgramType,
     attach_type: Option<AttachType>,
-    target: u32,
     point: &dyn Fn() -> AttachPoint<'static>,
 ) -> Probe {
-    nothing(host, program_type, attach_type, target)
-        .and_then(|program| host.attach("skep_probe", &program, program_type, &point()))
-        .into()
+    with_program(host, program_type, attach_type, |program| {
+        host.attach(NAME, program, program_type, &point())
+    })
 }
 
-fn typed(
+/// Does something with the least program of a type.
+fn with_program<T>(
     host: &LinuxHost,
-    (name, kind): (&str, KindTag),
     program_type: ProgramType,
-    attach_type: AttachType,
+    attach_type: Option<AttachType>,
+    then: impl FnOnce(&ProgramFd) -> Result<T>,
 ) -> Probe {
-    match kernel_type(host, name, kind) {
-        Ok(id) => attach(host, program_type, Some(attach_type), id, &|| {
-            AttachPoint::Tracing {
-                attach_type,
-                target: name.to_owned(),
-                cookie: None,
-            }
-        }),
-        Err(probe) => probe,
+    match least::load(host, program_type, attach_type) {
+        Ok(program) => then(&program).into(),
+        Err(refused) => refused.probe(host, program_type),
     }
+}
+
+/// A program whose load says all about where it goes.
+fn typed(host: &LinuxHost, attach_type: AttachType) -> Probe {
+    attach(host, ProgramType::Tracing, Some(attach_type), &|| {
+        AttachPoint::Tracing {
+            attach_type,
+            // For errors only.
+            target: attach_type.short_name().to_owned(),
+            cookie: None,
+        }
+    })
 }
 
 /// A load, and the list of security modules: attaching would ask at every decision.
@@ -253,8 +155,9 @@ fn lsm(host: &LinuxHost) -> Probe {
 
 /// Kprobes have an event source where they are built in.
 fn kprobe(host: &LinuxHost) -> Probe {
-    if let Err(error) = nothing(host, ProgramType::Kprobe, None, 0) {
-        return Probe::from_error(&error);
+    match super::program_type(host, ProgramType::Kprobe) {
+        Probe::Yes => {}
+        other => return other,
     }
     if fs::exists("/sys/bus/event_source/devices/kprobe/type").unwrap_or(false) {
         return Probe::Yes;
@@ -269,8 +172,8 @@ fn kprobe(host: &LinuxHost) -> Probe {
     }
 }
 
-fn kprobe_multi(host: &LinuxHost) -> Probe {
-    let attach_type = AttachType::TraceKprobeMulti;
+/// Many kernel functions: one of them, which is called when something sleeps by the clock.
+pub(super) fn kprobe_multi(host: &LinuxHost, attach_type: AttachType) -> Probe {
     let since = Some(attach_type.since());
     let needs = Requirement {
         options: &["CONFIG_KPROBES", "CONFIG_FPROBE"],
@@ -279,22 +182,20 @@ fn kprobe_multi(host: &LinuxHost) -> Probe {
     if let Some(cause) = needs.lacking(host, attach_type.name()) {
         return Probe::No { cause };
     }
-    nothing(host, ProgramType::Kprobe, Some(attach_type), 0)
-        .and_then(|program| {
-            host.link_create(&LinkCreate {
-                program: (&program).into(),
-                target: LinkTarget::None,
-                attach_type,
-                flags: 0,
-                options: LinkOptions::KprobeMulti {
-                    symbols: &[c"do_nanosleep"],
-                    addresses: &[],
-                    cookies: &[],
-                    flags: KprobeMultiFlags::empty(),
-                },
-            })
+    with_program(host, ProgramType::Kprobe, Some(attach_type), |program| {
+        host.link_create(&LinkCreate {
+            program: program.into(),
+            target: LinkTarget::None,
+            attach_type,
+            flags: 0,
+            options: LinkOptions::KprobeMulti {
+                symbols: &[c"do_nanosleep"],
+                addresses: &[],
+                cookies: &[],
+                flags: KprobeMultiFlags::empty(),
+            },
         })
-        .into()
+    })
 }
 
 /// A function of this binary that nobody calls, to probe.
@@ -327,26 +228,31 @@ fn uprobe(host: &LinuxHost) -> Probe {
     let Some((binary, offset)) = own_code() else {
         return Probe::unknown("/proc does not show this program's own code");
     };
-    attach(host, ProgramType::Kprobe, None, 0, &|| {
-        AttachPoint::Uprobe {
-            at_return: false,
-            binary: binary.clone(),
-            offset,
-            pid: Some(std::process::id()),
-            semaphore: 0,
-            cookie: None,
-        }
+    attach(host, ProgramType::Kprobe, None, &|| AttachPoint::Uprobe {
+        at_return: false,
+        binary: binary.clone(),
+        offset,
+        pid: Some(std::process::id()),
+        semaphore: 0,
+        cookie: None,
     })
 }
 
-fn uprobe_multi(host: &LinuxHost) -> Probe {
+/// Many functions in user space: one of ours.
+pub(super) fn uprobe_multi(host: &LinuxHost, attach_type: AttachType) -> Probe {
     let Some((binary, offset)) = own_code() else {
         return Probe::unknown("/proc does not show this program's own code");
     };
-    let attach_type = AttachType::TraceUprobeMulti;
-    let outcome = nothing(host, ProgramType::Kprobe, Some(attach_type), 0).and_then(|program| {
+    let needs = Requirement {
+        options: &["CONFIG_UPROBES"],
+        since: Some(attach_type.since()),
+    };
+    if let Some(cause) = needs.lacking(host, attach_type.name()) {
+        return Probe::No { cause };
+    }
+    with_program(host, ProgramType::Kprobe, Some(attach_type), |program| {
         host.link_create(&LinkCreate {
-            program: (&program).into(),
+            program: program.into(),
             target: LinkTarget::None,
             attach_type,
             flags: 0,
@@ -360,13 +266,12 @@ fn uprobe_multi(host: &LinuxHost) -> Probe {
                 flags: UprobeMultiFlags::empty(),
             },
         })
-    });
-    outcome.into()
+    })
 }
 
 fn perf(host: &LinuxHost, event: PerfEvent) -> Probe {
     let scope = PerfScope::Process(std::process::id());
-    attach(host, ProgramType::PerfEvent, None, 0, &|| {
+    attach(host, ProgramType::PerfEvent, None, &|| {
         AttachPoint::PerfEvent {
             event,
             scope,
@@ -402,10 +307,13 @@ fn netfilter(host: &LinuxHost) -> Probe {
     const IPV4: u32 = 2;
     /// `NF_INET_LOCAL_OUT`.
     const LOCAL_OUT: u32 = 3;
-    nothing(host, ProgramType::Netfilter, Some(AttachType::Netfilter), 0)
-        .and_then(|program| {
+    with_program(
+        host,
+        ProgramType::Netfilter,
+        Some(AttachType::Netfilter),
+        |program| {
             host.link_create(&LinkCreate {
-                program: (&program).into(),
+                program: program.into(),
                 target: LinkTarget::None,
                 attach_type: AttachType::Netfilter,
                 flags: 0,
@@ -416,8 +324,8 @@ fn netfilter(host: &LinuxHost) -> Probe {
                     flags: NetfilterLinkFlags::empty(),
                 },
             })
-        })
-        .into()
+        },
+    )
 }
 
 /// A cgroup made for the trial, empty, and removed with it.
@@ -460,18 +368,15 @@ fn cgroup(host: &LinuxHost) -> Probe {
         Ok(own) => own,
         Err(probe) => return probe,
     };
-    let try_it = || -> Result<()> {
+    let attach_type = AttachType::CgroupInetEgress;
+    with_program(host, ProgramType::CgroupSkb, Some(attach_type), |program| {
         let cgroup = host.cgroup_open(&own.0)?;
-        let attach_type = AttachType::CgroupInetEgress;
-        let program = nothing(host, ProgramType::CgroupSkb, Some(attach_type), 0)?;
-        let mode = CgroupMode::Multi;
         let point = AttachPoint::Cgroup {
             cgroup: &cgroup,
             attach_type,
-            mode,
+            mode: CgroupMode::Multi,
         };
-        host.attach("skep_probe", &program, ProgramType::CgroupSkb, &point)?
+        host.attach(NAME, program, ProgramType::CgroupSkb, &point)?
             .detach()
-    };
-    try_it().into()
+    })
 }

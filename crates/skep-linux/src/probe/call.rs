@@ -1,0 +1,220 @@
+//! Probes of calls: a program of one call without arguments is given to the verifier, whose
+//! words tell a call that may not be made from one that was made wrong.
+
+use skep_abi::{Helper, HelperProperties, ProgLoadFlags, ProgramProperties, ProgramType};
+use skep_btf::KindTag;
+use skep_host::{Cause, Errno, Feature, Probe};
+
+use super::{
+    kernel_type,
+    least::{self, EXIT, Refused, insn},
+    not_known, program_type,
+};
+use crate::{
+    LinuxHost, cause,
+    process::{self, Capability},
+    program,
+};
+
+/// `call`
+const CALL: u8 = 0x85;
+/// The call is of a kernel function (`BPF_PSEUDO_KFUNC_CALL`).
+const KERNEL_FUNCTION: u8 = 2;
+
+/// Whether programs of a type may call a helper.
+pub(super) fn helper(host: &LinuxHost, helper: &'static Helper, kind: ProgramType) -> Probe {
+    let feature = Feature::Helper(helper, kind);
+    let id = i32::try_from(helper.id).unwrap_or(i32::MAX);
+    let sleeps = helper.properties.contains(HelperProperties::MAY_SLEEP);
+    match call(host, kind, insn(CALL, 0, 0, 0, id), sleeps) {
+        Ok(Verdict::Allowed) => Probe::Yes,
+        Ok(Verdict::Sleeps) => Probe::No {
+            cause: Cause::Other {
+                what: format!("it may sleep, and {kind} programs may not"),
+                fix: "call it from a sleepable program".into(),
+            },
+        },
+        Ok(Verdict::Refused(log)) => {
+            if let Some(cause) = cause::lockdown_in_log(host, &log) {
+                return Probe::No { cause };
+            }
+            let needed = helper.capability().map(skep_abi::Capability::name);
+            refused(host, &feature, needed, kind)
+        }
+        Err(probe) => probe,
+    }
+}
+
+/// Whether programs of a type may call a kernel function.
+pub(super) fn kernel_function(host: &LinuxHost, name: &str, kind: ProgramType) -> Probe {
+    let id = match kernel_type(host, name, KindTag::Function) {
+        Ok(id) => id,
+        Err(_) if host.found().btf(host).is_some() => {
+            let cause = Cause::NotFound {
+                kind: "kernel function",
+                name: name.to_owned(),
+                near: Vec::new(),
+            };
+            return Probe::No { cause };
+        }
+        Err(probe) => return probe,
+    };
+    let id = i32::try_from(id).unwrap_or(i32::MAX);
+    let call_it = insn(CALL, 0, KERNEL_FUNCTION, 0, id);
+    let feature = Feature::KernelFunction(name.to_owned(), kind);
+    let can_sleep = kind.properties().contains(ProgramProperties::SLEEPABLE);
+    // Only the trial says whether it may sleep: first as one that may not.
+    let mut verdict = call(host, kind, call_it, false);
+    if matches!(verdict, Ok(Verdict::Sleeps)) && can_sleep {
+        verdict = call(host, kind, call_it, true);
+    }
+    match verdict {
+        Ok(Verdict::Allowed) => Probe::Yes,
+        Ok(Verdict::Sleeps) => Probe::No {
+            cause: Cause::Other {
+                what: format!("it may sleep, and {kind} programs may not"),
+                fix: "call it from a sleepable program".into(),
+            },
+        },
+        Ok(Verdict::Refused(_)) => refused(host, &feature, None, kind),
+        Err(probe) => probe,
+    }
+}
+
+/// A refusal in the verifier's own words. It gives a process without capabilities the same as for
+/// what is not there.
+fn refused(
+    host: &LinuxHost,
+    feature: &Feature,
+    needed: Option<&'static str>,
+    kind: ProgramType,
+) -> Probe {
+    let capability = match needed {
+        Some("CAP_PERFMON") => Some(process::PERFMON),
+        Some("CAP_SYS_ADMIN") => Some(process::SYS_ADMIN),
+        Some("CAP_BPF") => Some(process::BPF),
+        _ => None,
+    };
+    let needed: Vec<Capability> = capability.into_iter().collect();
+    if let Some(cause) = cause::missing(host, &needed) {
+        return Probe::Unknown {
+            why: cause.to_string(),
+            fix: cause.fix(),
+        };
+    }
+    match not_known(host, feature) {
+        Probe::No {
+            cause: Cause::Other { .. },
+        } => Probe::No {
+            cause: Cause::Other {
+                what: format!("this kernel does not let {kind} programs call it"),
+                fix: "call it from a program of another type".into(),
+            },
+        },
+        other => other,
+    }
+}
+
+/// What the verifier says of a call.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It went on to what follows: the arguments, the end.
+    Allowed,
+    /// Sleepable programs only.
+    Sleeps,
+    /// It knows no such function, or not for such a program; this is its log.
+    Refused(String),
+}
+
+impl Verdict {
+    /// Reads the log of a load that was refused.
+    pub(super) fn of(log: &str) -> Self {
+        // Up to 6.8 `unknown func` was for both; `is not allowed` is of kernel functions, and of
+        // helpers for certain hooks only (`in probe`).
+        const REFUSED: &[&str] = &[
+            "invalid func ",
+            "unknown func ",
+            "program of this type cannot use helper ",
+            "helper call is not allowed in probe",
+            "calling kernel function ",
+            "calling kernel functions are not allowed",
+            "is not a kernel function",
+            "does not have a valid func_proto",
+            "cannot find address for kernel function",
+        ];
+        const SLEEPS: &[&str] = &[
+            "helper call might sleep in a non-sleepable prog",
+            "sleepable helper ",
+            "program must be sleepable to call sleepable kfunc ",
+            "kernel func ",
+        ];
+        // The words stand at the start of a line; from 7.3 on, explanations follow them.
+        let starts = |words: &&str| log.lines().any(|line| line.starts_with(*words));
+        if REFUSED.iter().any(|words| starts(&words)) {
+            Self::Refused(log.to_owned())
+        } else if SLEEPS
+            .iter()
+            .any(|words| starts(&words) && log.contains("sleep"))
+        {
+            Self::Sleeps
+        } else {
+            Self::Allowed
+        }
+    }
+}
+
+/// Gives the verifier a program of one call, of a type that loads.
+fn call(
+    host: &LinuxHost,
+    kind: ProgramType,
+    call: [u8; 8],
+    sleepable: bool,
+) -> Result<Verdict, Probe> {
+    if kind == ProgramType::Ext {
+        return Err(Probe::unknown(
+            "an extension may call what the program that it extends may call",
+        ));
+    }
+    match program_type(host, kind) {
+        Probe::Yes => {}
+        other => return Err(other),
+    }
+    let mut code = [0; 16];
+    code[..8].copy_from_slice(&call);
+    code[8..].copy_from_slice(&EXIT);
+    let mut request = match least::request(host, kind, None, &code) {
+        Ok(request) => request,
+        Err(Refused::NoTarget(probe)) => return Err(probe),
+        Err(Refused::By(error)) => return Err(Probe::refused(&error)),
+    };
+    let may_sleep = kind.properties().contains(ProgramProperties::SLEEPABLE);
+    if sleepable && may_sleep {
+        request.flags |= ProgLoadFlags::SLEEPABLE;
+    }
+    let mut outcome = program::verdict(&request).map_err(|error| Probe::refused(&error))?;
+    let not_sleepable =
+        |log: &str| log.contains("cannot be sleepable") || log.contains("is not sleepable");
+    if let Err((_, log)) = &outcome
+        && request.flags.contains(ProgLoadFlags::SLEEPABLE)
+        && !kind
+            .properties()
+            .contains(ProgramProperties::ALWAYS_SLEEPABLE)
+        && (log.is_empty() || not_sleepable(log))
+    {
+        // This kernel has no sleepable programs of the type.
+        request.flags -= ProgLoadFlags::SLEEPABLE;
+        outcome = program::verdict(&request).map_err(|error| Probe::refused(&error))?;
+    }
+    match outcome {
+        Ok(()) => Ok(Verdict::Allowed),
+        // The type loads, so a call that is known is refused only after a verdict.
+        Err((errno, log)) if log.is_empty() => Err(without_words(errno)),
+        Err((_, log)) => Ok(Verdict::of(&log)),
+    }
+}
+
+fn without_words(errno: Errno) -> Probe {
+    Probe::unknown(format!(
+        "the kernel refused the trial without a word: {errno}"
+    ))
+}
