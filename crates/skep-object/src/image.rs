@@ -25,6 +25,9 @@ pub struct Image {
     pub programs: Vec<ImageProgram>,
     /// What the target is too old for and was made less of.
     pub downgrades: Vec<Downgrade>,
+    /// Whether the target's BTF has all that was looked for in it. If not, a link with the BTF of
+    /// more modules may find it.
+    pub complete: bool,
 }
 
 impl Image {

@@ -75,19 +75,13 @@ fn setting(target: &Target, name: &str) -> Option<String> {
 
 /// Whether system calls are functions that take registers in memory, named after the machine.
 fn has_syscall_wrapper(target: &Target) -> bool {
-    const WRAPPERS: [&str; 4] = [
-        "__x64_sys_bpf",
-        "__arm64_sys_bpf",
-        "__s390x_sys_bpf",
-        "__riscv_sys_bpf",
-    ];
     let in_btf = |name| {
         target
             .kernel_btf
             .as_ref()
             .is_some_and(|btf| btf.find(name, KindTag::Function).is_some())
     };
-    WRAPPERS
+    Target::SYSCALL_WRAPPERS
         .into_iter()
         .any(|name| in_btf(name) || target.symbols.contains_key(name))
 }

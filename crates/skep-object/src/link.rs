@@ -57,7 +57,7 @@ impl Object {
         for map in &mut maps {
             downgrade::map(map, &mut lacking);
         }
-        let functions = self.relocated_functions(&chosen, target)?;
+        let (functions, all_types) = self.relocated_functions(&chosen, target)?;
         let mut resolver = Resolver::new(self, target);
         let mut programs = Vec::with_capacity(chosen.len());
         let mut budget = code::Budget::default();
@@ -88,6 +88,7 @@ impl Object {
             maps,
             programs,
             downgrades: lacking.downgrades(),
+            complete: all_types && resolver.has_found_all(),
         })
     }
 
@@ -307,13 +308,15 @@ impl Object {
         Ok(())
     }
 
-    /// The functions that the chosen programs need, relocated.
+    /// The functions that the chosen programs need, relocated; and whether the target has all
+    /// types that they ask for.
     fn relocated_functions(
         &self,
         chosen: &[ProgramIndex],
         target: &Target,
-    ) -> Result<BTreeMap<FunctionIndex, Relocated>> {
+    ) -> Result<(BTreeMap<FunctionIndex, Relocated>, bool)> {
         let mut functions = BTreeMap::new();
+        let mut all_types = true;
         for program in chosen.iter().filter_map(|index| self.program_at(*index)) {
             for index in std::iter::once(&program.function).chain(&program.subprograms) {
                 if let Some(function) = self.function(*index) {
@@ -331,9 +334,11 @@ impl Object {
             }
             for relocated in functions.values_mut() {
                 relocated.poisoned = relocator.relocate(&mut relocated.function)?;
+                all_types &= relocated.poisoned.is_empty();
             }
+            all_types &= relocator.has_found_all();
         }
-        Ok(functions)
+        Ok((functions, all_types))
     }
 
     fn image_program(

@@ -90,6 +90,11 @@ impl LinkOptions {
         self
     }
 
+    /// What was chosen for an extern of `.kconfig`.
+    pub fn config_of(&self, name: &str) -> Option<&str> {
+        self.config.get(name).map(String::as_str)
+    }
+
     /// Loads these programs and no others, whatever their sections say.
     pub fn only_programs<N: Into<String>>(
         &mut self,

@@ -53,6 +53,12 @@ impl<'a> Resolver<'a> {
         &self.used
     }
 
+    /// Whether nothing was missing, not even what is weak.
+    pub(crate) fn has_found_all(&self) -> bool {
+        let missing = |resolved: &Resolved| matches!(resolved, Resolved::Missing(_));
+        !self.known.values().any(missing)
+    }
+
     /// Resolves what a call goes to.
     pub(crate) fn function(&mut self, index: ExternIndex, at: CodePlace) -> Result<Resolved> {
         let resolved = self.resolve(index, at)?;

@@ -46,6 +46,15 @@ pub struct ModuleBtf {
 }
 
 impl Target {
+    /// Functions of which a kernel has one if its system calls take their registers in memory, in
+    /// its BTF or its symbols.
+    pub const SYSCALL_WRAPPERS: [&str; 4] = [
+        "__x64_sys_bpf",
+        "__arm64_sys_bpf",
+        "__s390x_sys_bpf",
+        "__riscv_sys_bpf",
+    ];
+
     /// A machine like this one of the given kernel version, without BTF.
     pub fn new(version: KernelVersion) -> Self {
         Self {

@@ -6,7 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use object::{Object as _, ObjectSegment as _, ObjectSymbol as _, ReadCache, ReadRef, SymbolKind};
+use object::{
+    Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _, ReadCache, ReadRef,
+    SymbolKind,
+};
+use skep_btf::Btf;
 
 use crate::{Error, Result};
 
@@ -45,6 +49,29 @@ pub fn find_binary(name: &str, pid: Option<u32>) -> Result<PathBuf> {
                 "no library or program of that name on the search paths; give its path",
             )
         })
+}
+
+/// Opens BTF: a raw file of it, or the section `.BTF` of an ELF file such as a `vmlinux`.
+///
+/// # Errors
+/// The file can't be read, or has no BTF in it, or that is malformed.
+pub fn open_btf(path: &Path) -> Result<Btf> {
+    let shown = path.display().to_string();
+    let fault = |reason: String| Error::binary(&shown, reason);
+    let bytes = if is_elf(path) {
+        let file = fs::File::open(path).map_err(|error| fault(error.to_string()))?;
+        let cache = ReadCache::new(file);
+        let elf = object::File::parse(&cache).map_err(|error| fault(error.to_string()))?;
+        let section = elf.section_by_name(".BTF").ok_or_else(|| {
+            fault("it has no section .BTF: it was made without BTF, or stripped of it".into())
+        })?;
+        let data = section.uncompressed_data();
+        data.map_err(|error| fault(error.to_string()))?.into_owned()
+    } else {
+        fs::read(path).map_err(|error| fault(error.to_string()))?
+    };
+    Btf::parse(bytes)
+        .map_err(|error| fault(format!("neither BTF nor an ELF file with it: {error}")))
 }
 
 /// The file offset of `symbol` (or `symbol+0x10`) in a binary, as a uprobe wants it.

@@ -8,7 +8,6 @@ use std::{
 
 use skep_btf::{Btf, BtfData};
 use skep_host::{Host as Boundary, HostInfo};
-use skep_object::Target;
 
 use crate::Result;
 
@@ -81,41 +80,10 @@ impl Host {
         let btf = Arc::new(Btf::parse_trusted(BtfData::from(bytes), None)?);
         Ok(Arc::clone(self.btf.get_or_init(|| btf)))
     }
-
-    /// The host's types as a target for linking, with no more read than `needs` says.
-    pub(crate) fn target(&self, needs: Needs) -> Result<Target> {
-        let info = self.info();
-        let mut target = Target::new(info.version);
-        if needs.kernel_btf {
-            let btf = self.btf()?;
-            target = target.with_kernel_btf(Arc::clone(&btf));
-            if needs.modules {
-                for module in self.boundary.btf_modules()? {
-                    let bytes = BtfData::from(self.boundary.btf(Some(&module))?);
-                    let split = Btf::parse_trusted(bytes, Some(Arc::clone(&btf)))?;
-                    target = target.with_module(module, Arc::new(split));
-                }
-            }
-        }
-        for option in needs.config {
-            if let Some(value) = self.boundary.config(&option)? {
-                target.config.insert(option, value);
-            }
-        }
-        Ok(target)
-    }
 }
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Host").field(&self.boundary).finish()
     }
-}
-
-/// What of a host linking an object asks for.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Needs {
-    pub(crate) kernel_btf: bool,
-    pub(crate) modules: bool,
-    pub(crate) config: Vec<String>,
 }

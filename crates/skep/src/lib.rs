@@ -43,12 +43,13 @@ mod record;
 mod rejection;
 mod ring;
 mod struct_ops;
+mod target;
 mod text;
 mod value;
 
 pub use arena::Arena;
 pub use attach::AttachOptions;
-pub use binary::{find_binary, symbol_offset};
+pub use binary::{find_binary, open_btf, symbol_offset};
 pub use error::{Error, Result};
 pub use host::Host;
 pub use link::{Iteration, Link};

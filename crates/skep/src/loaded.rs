@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use skep_object::{AttachKind, Contents, Image, MapIndex, Variable};
+use skep_object::{AttachKind, Contents, Downgrade, Image, MapIndex, Variable};
 
 use crate::{AttachOptions, Error, Host, Link, Map, Program, Result, StructOps, arena};
 
@@ -16,6 +16,7 @@ pub struct Loaded {
     places: Vec<Option<usize>>,
     programs: BTreeMap<String, Arc<Program>>,
     struct_ops: Vec<Arc<StructOps>>,
+    refused_btf: Option<Error>,
 }
 
 impl Loaded {
@@ -39,7 +40,13 @@ impl Loaded {
             places,
             programs,
             struct_ops,
+            refused_btf: None,
         }
+    }
+
+    pub(crate) fn without_btf(mut self, refusal: Error) -> Self {
+        self.refused_btf = Some(refusal);
+        self
     }
 
     /// The host that holds it.
@@ -50,6 +57,17 @@ impl Loaded {
     /// What was loaded.
     pub fn image(&self) -> &Image {
         &self.image
+    }
+
+    /// What this host is too old for, and what was made of it instead: each prints as a line.
+    pub fn downgrades(&self) -> &[Downgrade] {
+        &self.image.downgrades
+    }
+
+    /// Why the host refused the object's BTF, if it did: then maps and programs were loaded
+    /// without types and lines of source.
+    pub fn refused_btf(&self) -> Option<&Error> {
+        self.refused_btf.as_ref()
     }
 
     /// A map by name.

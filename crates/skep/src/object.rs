@@ -3,10 +3,11 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use skep_object::{AttachKind, ExternKind, LinkOptions, MapOptions, ProgramOptions, Variable};
+use skep_btf::Btf;
+use skep_object::{ExternKind, LinkOptions, MapOptions, ProgramOptions, Variable};
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::{Error, Host, LoadOptions, Loaded, Map, Result, host::Needs, value};
+use crate::{Error, Host, LoadOptions, Loaded, Map, Result, value};
 
 /// A BPF object, opened, and the choices made for it.
 ///
@@ -26,6 +27,8 @@ pub struct Object {
     options: LinkOptions,
     /// Maps that stand in for the object's own.
     given: BTreeMap<String, Arc<Map>>,
+    /// Types to relocate by, in place of the host's.
+    core_btf: Option<Arc<Btf>>,
 }
 
 impl Object {
@@ -54,6 +57,7 @@ impl Object {
             spec,
             options: LinkOptions::new(),
             given: BTreeMap::new(),
+            core_btf: None,
         }
     }
 
@@ -146,6 +150,31 @@ impl Object {
         }
     }
 
+    /// Sets what an extern of the kernel's configuration is, whatever the host's says; spelled as
+    /// in `.config` (`y`, `1000`, `"text"`).
+    ///
+    /// # Errors
+    /// The object asks for no such value.
+    #[doc(alias = "kconfig")]
+    pub fn config(&mut self, name: &str, value: &str) -> Result<()> {
+        let externs = self.spec.externs().iter();
+        let known = externs.filter(|known| known.kind == ExternKind::Kconfig);
+        let mut known = known.map(|known| known.name.as_str());
+        if known.clone().any(|known| known == name) {
+            self.options.config(name, value);
+            return Ok(());
+        }
+        Err(Error::unknown("configuration value", name, &mut known))
+    }
+
+    /// Makes CO-RE relocations by these types in place of the host's: for a kernel that has none,
+    /// those of a file that describes that very kernel (see [`open_btf`](crate::open_btf)).
+    #[doc(alias = "btf_custom_path")]
+    pub fn core_btf(&mut self, btf: Arc<Btf>) -> &mut Self {
+        self.core_btf = Some(btf);
+        self
+    }
+
     /// Relocates the object for `host`, creates its maps and loads its programs. Nothing stays
     /// behind when it fails.
     ///
@@ -169,63 +198,7 @@ impl Object {
     /// # Errors
     /// A relocation finds nothing, or a choice does not fit the object.
     pub fn link(&self, host: &Host) -> Result<skep_object::Image> {
-        let needs = self.needs();
-        let with_modules = Needs {
-            modules: true,
-            ..needs.clone()
-        };
-        let linked = self.spec.link(&self.options, &host.target(needs.clone())?);
-        let complete = linked.as_ref().is_ok_and(|image| {
-            image
-                .programs
-                .iter()
-                .all(|program| program.poisoned.is_empty())
-        });
-        // What the kernel proper lacks may be in a module: those are read only now.
-        if complete || !needs.kernel_btf || host.boundary().btf_modules()?.is_empty() {
-            return Ok(linked?);
-        }
-        Ok(self.spec.link(&self.options, &host.target(with_modules)?)?)
-    }
-
-    fn needs(&self) -> Needs {
-        let spec = &self.spec;
-        let by_btf = |program: &skep_object::Program| {
-            matches!(
-                program.section.kind(),
-                AttachKind::TracepointBtf
-                    | AttachKind::Fentry
-                    | AttachKind::Fexit
-                    | AttachKind::FmodRet
-                    | AttachKind::Fsession
-                    | AttachKind::Lsm
-                    | AttachKind::LsmCgroup
-                    | AttachKind::Iterator
-                    | AttachKind::StructOps
-            )
-        };
-        let kernel_btf = spec.programs().iter().any(by_btf)
-            || spec
-                .functions()
-                .iter()
-                .any(|function| !function.core_relocations.is_empty())
-            || spec
-                .externs()
-                .iter()
-                .any(|symbol| symbol.kind != ExternKind::Kconfig);
-        let config = spec
-            .externs()
-            .iter()
-            .filter(|symbol| {
-                symbol.kind == ExternKind::Kconfig && symbol.name.starts_with("CONFIG_")
-            })
-            .map(|symbol| symbol.name.clone())
-            .collect();
-        Needs {
-            kernel_btf,
-            modules: false,
-            config,
-        }
+        crate::target::link(&self.spec, &self.options, host, self.core_btf.as_ref())
     }
 }
 

@@ -2,8 +2,12 @@
 
 use std::fmt;
 
+use skep_abi::Helper;
 use skep_host::{Cause, Errno};
-use skep_isa::InsnIndex;
+use skep_isa::{
+    InsnIndex,
+    opcode::{BPF_CALL, BPF_JMP},
+};
 use skep_object::ImageProgram;
 
 /// The verifier refused a program.
@@ -19,8 +23,8 @@ pub struct Rejection {
     pub insn: Option<InsnIndex>,
     /// Where that is in the source.
     pub source: Option<SourcePlace>,
-    /// What the program needs and this host lacks, when that is why: a CO-RE relocation that
-    /// found nothing.
+    /// What the program needs and this host lacks, when that is why: a CO-RE relocation or a weak
+    /// extern that found nothing, a helper that the kernel is too old for.
     pub missing: Option<String>,
     /// The log, as the host wrote it.
     pub log: String,
@@ -49,10 +53,18 @@ impl Rejection {
         cause: Option<Box<Cause>>,
     ) -> Self {
         let last = last_instruction(&log);
-        let missing = last
-            .and_then(|insn| program.poisoned_at(insn))
-            .map(|poisoned| poisoned.description.clone());
+        let poisoned = last.and_then(|insn| program.poisoned_at(insn));
+        let too_new = too_new(program, last);
+        let missing = match (poisoned, &too_new) {
+            (Some(poisoned), _) => Some(poisoned.description.clone()),
+            (None, Some((_, helper))) => Some(format!(
+                "{helper} needs Linux {}, and this is {}",
+                helper.since, program.kernel_version
+            )),
+            (None, None) => None,
+        };
         let source = last
+            .or(too_new.map(|(insn, _)| insn))
             .and_then(|insn| program.source_at(insn))
             .map(|line| SourcePlace {
                 file: line.file.to_owned(),
@@ -110,6 +122,26 @@ impl fmt::Display for Rejection {
             write!(f, ":{column}")?;
         }
         write!(f, "\n   | {}", text.trim_start())
+    }
+}
+
+/// The call of a helper that is newer than the kernel: the one that the verifier stopped at. One
+/// that it did not come to may never run there; but if it came to none, since a form of
+/// instruction that belongs to the helper is new, too (the address of a callback), the newest.
+fn too_new(
+    program: &ImageProgram,
+    last: Option<InsnIndex>,
+) -> Option<(InsnIndex, &'static Helper)> {
+    const CALL: u8 = BPF_JMP | BPF_CALL;
+    let calls = (0..).map(InsnIndex).zip(&program.instructions);
+    let mut newer = calls.filter_map(|(at, insn)| {
+        let id = (insn.opcode == CALL && insn.src == 0).then_some(insn.imm)?;
+        let helper = Helper::by_id(u32::try_from(id).ok()?)?;
+        (helper.since > program.kernel_version).then_some((at, helper))
+    });
+    match last {
+        Some(last) => newer.find(|(at, _)| *at == last),
+        None => newer.max_by_key(|(_, helper)| helper.since),
     }
 }
 

@@ -45,6 +45,11 @@ impl<'a> Candidates<'a> {
         }
     }
 
+    /// Whether each type that was asked for has a candidate.
+    pub(super) fn all_found(&self) -> bool {
+        self.found.values().all(|candidates| !candidates.is_empty())
+    }
+
     pub(super) fn of(&mut self, local: &Btf, root: TypeId) -> Result<&[Candidate], Fault> {
         if !self.found.contains_key(&root) {
             let candidates = self.search(local, root)?;

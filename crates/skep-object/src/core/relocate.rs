@@ -74,6 +74,11 @@ impl<'a> Relocator<'a> {
         Ok(())
     }
 
+    /// Whether the target has a type of each name that was asked for.
+    pub(crate) fn has_found_all(&self) -> bool {
+        self.candidates.as_ref().is_none_or(Candidates::all_found)
+    }
+
     /// Relocates the instructions of a function in place.
     pub(crate) fn relocate(&mut self, function: &mut Function) -> Result<Vec<Poisoned>> {
         let mut poisoned = Vec::new();

@@ -39,12 +39,32 @@ impl Default for LoadOptions {
 }
 
 /// Loads an image; `given` are maps that stand in for some of the object's own.
+///
+/// A host that refuses the BTF may take the rest, which then has no types there. If it does not,
+/// the BTF is what was wrong.
 pub(crate) fn load(
     spec: &skep_object::Object,
     image: Image,
     host: &Host,
     options: &LoadOptions,
     given: &BTreeMap<String, Arc<Map>>,
+) -> Result<Loaded> {
+    match load_btf(&image, host.boundary()) {
+        Ok(btf) => load_with(spec, image, host, options, given, btf),
+        Err(refusal) => match load_with(spec, image, host, options, given, None) {
+            Ok(loaded) => Ok(loaded.without_btf(refusal)),
+            Err(_) => Err(refusal),
+        },
+    }
+}
+
+fn load_with(
+    spec: &skep_object::Object,
+    image: Image,
+    host: &Host,
+    options: &LoadOptions,
+    given: &BTreeMap<String, Arc<Map>>,
+    btf: Option<BtfFd>,
 ) -> Result<Loaded> {
     let boundary = host.boundary();
     let mut loader = Loader {
@@ -53,7 +73,7 @@ pub(crate) fn load(
         host: boundary,
         options,
         given,
-        btf: load_btf(&image, boundary)?,
+        btf,
         modules: Modules::new(boundary),
         pins: NewPins::new(boundary),
     };

@@ -1,0 +1,191 @@
+//! Linking for a host: what an object asks of it is read, and no more; what its version says it
+//! lacks is probed for, and what the kernel proper lacks is looked for in modules, before a link
+//! does without.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use skep_btf::{Btf, BtfData};
+use skep_host::{Feature, Probe};
+use skep_object::{
+    AttachKind, CoreKind, Error as LinkError, ExternKind, Image, LinkOptions, Object, Target,
+};
+
+use crate::{Error, Host, Result};
+
+/// Links an object for a host; `core_btf` takes the place of the host's types for CO-RE.
+pub(crate) fn link(
+    object: &Object,
+    options: &LinkOptions,
+    host: &Host,
+    core_btf: Option<&Arc<Btf>>,
+) -> Result<Image> {
+    let needs = Needs::of(object, options, core_btf.is_some());
+    let mut offer = Offer::new(host, &needs);
+    if let Some(btf) = core_btf {
+        offer.target = offer.target.with_core_btf(Arc::clone(btf));
+    }
+    let mut linked = object.link(options, &offer.target);
+    if !linked.as_ref().is_ok_and(|image| image.complete) && offer.add_modules(host)? {
+        linked = object.link(options, &offer.target);
+    }
+    // Vendors bring features to kernels whose version says nothing of it.
+    let used = linked.as_ref().map_or(&[][..], |image| &image.downgrades);
+    let mut features = offer.target.features;
+    for downgrade in used {
+        if host.boundary().probe(&Feature::Loader(downgrade.feature)) == Probe::Yes {
+            features = features.with(downgrade.feature);
+        }
+    }
+    if features != offer.target.features {
+        offer.target.features = features;
+        linked = object.link(options, &offer.target);
+    }
+    linked.map_err(|error| offer.explain(object, error))
+}
+
+/// What of a host an object asks for.
+#[derive(Debug, Default)]
+struct Needs {
+    /// The kernel's types.
+    types: bool,
+    /// Options that it was built with.
+    config: BTreeSet<String>,
+    /// Addresses.
+    symbols: BTreeSet<String>,
+    /// Whether system calls have wrappers, which names tell.
+    wrappers: bool,
+}
+
+impl Needs {
+    fn of(object: &Object, options: &LinkOptions, has_core_btf: bool) -> Self {
+        let mut needs = Self {
+            types: object.programs().iter().any(by_btf),
+            ..Self::default()
+        };
+        let mut relocations = object
+            .functions()
+            .iter()
+            .flat_map(|function| &function.core_relocations);
+        needs.types |=
+            !has_core_btf && relocations.any(|asked| asked.kind != CoreKind::TypeIdLocal);
+        for external in object.externs() {
+            let name = external.name.clone();
+            match external.kind {
+                ExternKind::Kconfig if options.config_of(&name).is_some() => {}
+                ExternKind::Kconfig if name == "LINUX_HAS_SYSCALL_WRAPPER" => {
+                    (needs.types, needs.wrappers) = (true, true);
+                }
+                ExternKind::Kconfig if name.starts_with("CONFIG_") => {
+                    needs.config.insert(name);
+                }
+                ExternKind::KernelVariable { typed: false } => {
+                    needs.symbols.insert(name);
+                }
+                ExternKind::Kconfig => {}
+                _ => needs.types = true,
+            }
+        }
+        needs
+    }
+}
+
+/// Loading or attaching it names a type of the kernel.
+fn by_btf(program: &skep_object::Program) -> bool {
+    matches!(
+        program.section.kind(),
+        AttachKind::TracepointBtf
+            | AttachKind::Fentry
+            | AttachKind::Fexit
+            | AttachKind::FmodRet
+            | AttachKind::Fsession
+            | AttachKind::Lsm
+            | AttachKind::LsmCgroup
+            | AttachKind::Iterator
+            | AttachKind::StructOps
+    )
+}
+
+/// What a host offers to an object, and what it refused to show. That is an error only if the
+/// object can't do without, which the link finds out.
+struct Offer {
+    target: Target,
+    types: Option<Error>,
+    config: Option<Error>,
+    symbols: Option<Error>,
+}
+
+impl Offer {
+    fn new(host: &Host, needs: &Needs) -> Self {
+        let mut offer = Self {
+            target: Target::new(host.info().version),
+            types: None,
+            config: None,
+            symbols: None,
+        };
+        if needs.types {
+            match host.btf() {
+                Ok(btf) => offer.target = offer.target.with_kernel_btf(btf),
+                Err(error) => offer.types = Some(error),
+            }
+        }
+        for option in &needs.config {
+            match host.boundary().config(option) {
+                Ok(Some(value)) => {
+                    offer.target.config.insert(option.clone(), value);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    offer.config = Some(error.into());
+                    break;
+                }
+            }
+        }
+        let mut symbols: Vec<&str> = needs.symbols.iter().map(String::as_str).collect();
+        if needs.wrappers && offer.target.kernel_btf.is_none() {
+            symbols.extend(Target::SYSCALL_WRAPPERS);
+        }
+        if !symbols.is_empty() {
+            match host.boundary().symbol_addresses(&symbols) {
+                Ok(found) => offer.target.symbols = found,
+                Err(error) => offer.symbols = Some(error.into()),
+            }
+        }
+        offer
+    }
+
+    /// Adds the types of the host's modules; answers whether there are any.
+    fn add_modules(&mut self, host: &Host) -> Result<bool> {
+        let Some(kernel) = self.target.kernel_btf.clone() else {
+            return Ok(false);
+        };
+        for name in host.boundary().btf_modules()? {
+            let bytes = BtfData::from(host.boundary().btf(Some(&name))?);
+            let split = Btf::parse_trusted(bytes, Some(Arc::clone(&kernel)))?;
+            let btf = Arc::new(split);
+            self.target
+                .modules
+                .push(skep_object::ModuleBtf { name, btf });
+        }
+        Ok(!self.target.modules.is_empty())
+    }
+
+    /// A link's error, or what lies behind it.
+    fn explain(self, object: &Object, error: LinkError) -> Error {
+        let behind = match &error {
+            LinkError::NoTargetBtf { .. } => self.types,
+            LinkError::Extern { name, .. } => {
+                let mut externs = object.externs().iter();
+                match externs
+                    .find(|external| external.name == *name)
+                    .map(|found| found.kind)
+                {
+                    Some(ExternKind::Kconfig) => self.config,
+                    Some(ExternKind::KernelVariable { typed: false }) => self.symbols,
+                    _ => self.types,
+                }
+            }
+            _ => None,
+        };
+        behind.unwrap_or_else(|| error.into())
+    }
+}
