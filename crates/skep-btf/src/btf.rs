@@ -340,11 +340,23 @@ impl Btf {
     }
 
     fn guess_pointer_size(&self) -> Option<u8> {
+        let long = self.own_long()?;
+        Some(long.third() as u8)
+    }
+
+    /// The type that tells the size of a pointer.
+    pub(crate) fn long(&self) -> Option<TypeId> {
+        match &self.base {
+            Some(base) => base.long(),
+            None => self.own_long().map(|long| long.id()),
+        }
+    }
+
+    fn own_long(&self) -> Option<Type<'_>> {
         const LONG: [&str; 4] = ["long", "long int", "unsigned long", "long unsigned int"];
         self.types()
             .filter(|found| found.tag() == Some(KindTag::Int))
             .find(|found| LONG.contains(&found.name()) && matches!(found.third(), 4 | 8))
-            .map(|found| found.third() as u8)
     }
 }
 

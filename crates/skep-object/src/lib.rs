@@ -87,7 +87,7 @@ mod spec;
 mod struct_ops;
 mod target;
 
-pub use crate::core::{CoreKind, CoreRelocation};
+pub use crate::core::{CoreKind, CoreRelocation, Needs};
 pub use error::{CodePlace, Error, Place, Result, SymbolPlace};
 pub use ext::LineRecord;
 pub use features::{Downgrade, Features};

@@ -4,6 +4,7 @@
 mod candidates;
 pub(crate) mod compat;
 mod matching;
+mod needs;
 mod patch;
 mod relocate;
 mod spec;
@@ -16,6 +17,7 @@ use std::fmt;
 use skep_btf::{StringOffset, TypeId};
 use skep_isa::InsnIndex;
 
+pub use needs::Needs;
 pub(crate) use relocate::Relocator;
 
 /// Why a relocation can't be computed, without its place.
