@@ -65,7 +65,6 @@ loader_features! {
     FetchAtomics "atomics_fetch" 5 12 "Atomic operations that fetch, exchange and compare.";
     AcquireRelease "load_acquire" 6 15 "Loads that acquire and stores that release.";
     MayGoto "may_goto" 6 9 "Loops bounded by the kernel (`may_goto`).";
-    StackArguments "stack_arguments" 7 2 "More than five arguments, by the stack (R11).";
     FunctionCalls "function_calls" 4 16 "Calls from function to function.";
     BoundedLoops "bounded_loops" 5 3 "Loops that the verifier can follow to their end.";
     LargePrograms "large_programs" 5 2 "More than 4096 instructions, up to a million.";
@@ -86,7 +85,6 @@ loader_features! {
     BtfSectionNames "btf_section_names" 6 9 "BTF of data sections with any name.";
     BtfTagAttributes "btf_tag_attributes" 6 15 "BTF of tags that are whole attributes.";
     AttachTypes "attach_types" 4 17 "Programs loaded for an attach type.";
-    SleepablePrograms "sleepable_programs" 5 10 "Programs that may sleep.";
     PerfCookies "perf_cookies" 5 15 "Links of perf events, with a cookie.";
     RawTracepointCookies "raw_tracepoint_cookies" 6 10 "Cookies of raw tracepoints.";
     MemoryCgroups "memory_cgroups" 5 11 "Memory counted by cgroup, not against RLIMIT_MEMLOCK.";

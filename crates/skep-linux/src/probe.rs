@@ -21,7 +21,7 @@ use std::{
 
 use skep_abi::ProgramType;
 use skep_btf::{Btf, KindTag};
-use skep_host::{Cause, Error, Feature, Host, Probe};
+use skep_host::{Cause, Error, Feature, Hook, Host, Probe};
 
 use crate::{LinuxHost, cause::too_old, requirement};
 
@@ -31,8 +31,8 @@ pub(crate) use least::answer;
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     btf: OnceLock<Option<Arc<Btf>>>,
-    /// Answers that are known, by the number of the program type.
-    programs: Mutex<BTreeMap<u32, Probe>>,
+    /// Answers that are known, of program types and hooks.
+    known: Mutex<Vec<(Feature, Probe)>>,
     targets: Mutex<BTreeMap<(u32, u32), least::Target>>,
 }
 
@@ -46,6 +46,19 @@ impl Found {
         };
         self.btf.get_or_init(read).as_deref()
     }
+
+    /// The answer that was found before, or the one that is found now.
+    fn once(&self, feature: &Feature, find: impl FnOnce() -> Probe) -> Probe {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, probe)) = known().iter().find(|(asked, _)| asked == feature) {
+            return probe.clone();
+        }
+        let probe = find();
+        if probe.is_known() {
+            known().push((feature.clone(), probe.clone()));
+        }
+        probe
+    }
 }
 
 /// Whether this kernel has something, for this process.
@@ -57,7 +70,7 @@ pub(crate) fn probe(host: &LinuxHost, feature: &Feature) -> Probe {
         Feature::KernelFunction(name, program) => call::kernel_function(host, name, *program),
         Feature::AttachType(kind) => attach::attach_type(host, *kind),
         Feature::LinkType(kind) => attach::link_type(host, *kind),
-        Feature::Hook(kind) => hook::probe(host, *kind),
+        Feature::Hook(kind) => hook(host, *kind),
         Feature::Loader(feature) => loader::probe(host, *feature),
         Feature::KernelOption(option) => kernel_option(host, option),
         _ => Probe::unknown("this version of Skep does not know how to try it"),
@@ -66,25 +79,19 @@ pub(crate) fn probe(host: &LinuxHost, feature: &Feature) -> Probe {
 
 /// Whether programs of a type can be loaded.
 fn program_type(host: &LinuxHost, kind: ProgramType) -> Probe {
-    let programs = || {
-        let programs = host.found().programs.lock();
-        programs.unwrap_or_else(PoisonError::into_inner)
-    };
-    if let Some(known) = programs().get(&kind.raw()) {
-        return known.clone();
-    }
-    let probe = match least::load(host, kind, None) {
+    let find = || match least::load(host, kind, None) {
         Ok(_) => Probe::Yes,
         // It got as far as the verifier: the type is there.
-        Err(least::Refused::By(Error::Verifier {
-            errno, cause: None, ..
-        })) if errno != skep_host::Errno::EPERM => Probe::Yes,
+        Err(least::Refused::By(Error::Verifier { cause: None, .. })) => Probe::Yes,
         Err(refused) => refused.probe(host, kind),
     };
-    if probe.is_known() {
-        programs().insert(kind.raw(), probe.clone());
-    }
-    probe
+    host.found().once(&Feature::ProgramType(kind), find)
+}
+
+/// Whether programs can be attached to a hook.
+fn hook(host: &LinuxHost, kind: Hook) -> Probe {
+    let find = || hook::probe(host, kind);
+    host.found().once(&Feature::Hook(kind), find)
 }
 
 fn kernel_option(host: &LinuxHost, option: &'static str) -> Probe {
@@ -111,7 +118,12 @@ fn older(host: &LinuxHost, feature: &Feature) -> Option<Probe> {
 
 /// What an "invalid" means, from a process that may ask: the kernel does not know the feature.
 fn not_known(host: &LinuxHost, feature: &Feature) -> Probe {
-    older(host, feature).unwrap_or_else(|| Probe::No {
+    let lacking = || {
+        let cause = requirement::of_feature(feature).lacking(host, &feature.to_string())?;
+        Some(Probe::No { cause })
+    };
+    let known = older(host, feature).or_else(lacking);
+    known.unwrap_or_else(|| Probe::No {
         cause: Cause::Other {
             what: "this kernel does not have it".into(),
             fix: "use a kernel that is built with it, or do without it".into(),

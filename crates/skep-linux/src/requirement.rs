@@ -1,8 +1,8 @@
 //! What map types, program types and hooks ask of a kernel and a process, beyond what
 //! `skep-abi` says of versions: build options and capabilities.
 
-use skep_abi::{AttachType, KernelVersion, MapType, ProgramType};
-use skep_host::{AttachPoint, Cause};
+use skep_abi::{AttachType, KernelVersion, LinkType, MapType, ProgramType};
+use skep_host::{AttachPoint, Cause, Feature};
 
 use crate::{
     LinuxHost,
@@ -70,6 +70,17 @@ pub(crate) fn of_program(program_type: ProgramType) -> Requirement {
         ProgramType::LircMode2 => &["CONFIG_BPF_LIRC_MODE2"],
         ProgramType::Netfilter => &["CONFIG_NETFILTER_BPF_LINK"],
         _ => &["CONFIG_BPF_SYSCALL"],
+    })
+}
+
+/// The options behind a feature that a kernel of its version can be without.
+pub(crate) fn of_feature(feature: &Feature) -> Requirement {
+    Requirement::options(match feature {
+        Feature::AttachType(AttachType::NetkitPrimary | AttachType::NetkitPeer)
+        | Feature::LinkType(LinkType::Netkit) => &["CONFIG_NETKIT"],
+        Feature::AttachType(AttachType::TcxIngress | AttachType::TcxEgress)
+        | Feature::LinkType(LinkType::Tcx) => &["CONFIG_NET_XGRESS"],
+        _ => &[],
     })
 }
 

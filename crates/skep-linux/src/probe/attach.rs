@@ -44,8 +44,8 @@ pub(super) fn attach_type(host: &LinuxHost, kind: AttachType) -> Probe {
     }
     let feature = Feature::AttachType(kind);
     match kind {
-        AttachType::Xdp
-        | AttachType::TcxIngress
+        AttachType::Xdp => hook::xdp_link(host, &feature),
+        AttachType::TcxIngress
         | AttachType::TcxEgress
         | AttachType::NetkitPrimary
         | AttachType::NetkitPeer => nowhere(
@@ -61,9 +61,9 @@ pub(super) fn attach_type(host: &LinuxHost, kind: AttachType) -> Probe {
             nowhere(host, &feature, program, kind, target, Errno::EBADF)
         }
         AttachType::XdpDevmap | AttachType::XdpCpumap => by_map(host, &feature, kind),
-        AttachType::TraceKprobeMulti => hook::probe(host, Hook::KprobeMulti),
+        AttachType::TraceKprobeMulti => super::hook(host, Hook::KprobeMulti),
         AttachType::TraceKprobeSession => hook::kprobe_multi(host, kind),
-        AttachType::TraceUprobeMulti => hook::probe(host, Hook::UprobeMulti),
+        AttachType::TraceUprobeMulti => super::hook(host, Hook::UprobeMulti),
         AttachType::TraceUprobeSession => hook::uprobe_multi(host, kind),
         _ => without_program(host, &feature, kind),
     }
@@ -86,18 +86,18 @@ pub(super) fn link_type(host: &LinuxHost, kind: LinkType) -> Probe {
         nowhere(host, &feature, program, attach, target, Errno::EBADF)
     };
     match kind {
-        LinkType::RawTracepoint => hook::probe(host, Hook::RawTracepoint),
-        LinkType::Tracing => hook::probe(host, Hook::Fentry),
+        LinkType::RawTracepoint => super::hook(host, Hook::RawTracepoint),
+        LinkType::Tracing => super::hook(host, Hook::Fentry),
         LinkType::Cgroup => nowhere(ProgramType::CgroupSkb, AttachType::CgroupInetIngress),
-        LinkType::Iter => hook::probe(host, Hook::Iterator),
+        LinkType::Iter => super::hook(host, Hook::Iterator),
         LinkType::Netns => nowhere(ProgramType::FlowDissector, AttachType::FlowDissector),
         LinkType::Xdp => attach_type(host, AttachType::Xdp),
         LinkType::PerfEvent => attach_type(host, AttachType::PerfEvent),
-        LinkType::KprobeMulti => hook::probe(host, Hook::KprobeMulti),
+        LinkType::KprobeMulti => super::hook(host, Hook::KprobeMulti),
         LinkType::StructOps => map::struct_ops_link(host),
-        LinkType::Netfilter => hook::probe(host, Hook::Netfilter),
+        LinkType::Netfilter => super::hook(host, Hook::Netfilter),
         LinkType::Tcx => attach_type(host, AttachType::TcxIngress),
-        LinkType::UprobeMulti => hook::probe(host, Hook::UprobeMulti),
+        LinkType::UprobeMulti => super::hook(host, Hook::UprobeMulti),
         LinkType::Netkit => attach_type(host, AttachType::NetkitPrimary),
         LinkType::Sockmap => nowhere(ProgramType::SkMsg, AttachType::SkMsgVerdict),
         LinkType::TracingMulti => attach_type(host, AttachType::TraceFentryMulti),
@@ -163,7 +163,7 @@ pub(super) fn of_errno(
 }
 
 /// A load that was refused: by a verifier that had gone as far as to read the program, or before.
-fn of_refusal(
+pub(super) fn of_refusal(
     host: &LinuxHost,
     feature: &Feature,
     refused: &Refused,

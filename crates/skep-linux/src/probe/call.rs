@@ -1,7 +1,9 @@
 //! Probes of calls: a program of one call without arguments is given to the verifier, whose
 //! words tell a call that may not be made from one that was made wrong.
 
-use skep_abi::{Helper, HelperProperties, ProgLoadFlags, ProgramProperties, ProgramType};
+use skep_abi::{
+    AttachType, Helper, HelperProperties, ProgLoadFlags, ProgramProperties, ProgramType,
+};
 use skep_btf::KindTag;
 use skep_host::{Cause, Errno, Feature, Probe};
 
@@ -182,34 +184,42 @@ fn call(
     let mut code = [0; 16];
     code[..8].copy_from_slice(&call);
     code[8..].copy_from_slice(&EXIT);
-    let mut request = match least::request(host, kind, None, &code) {
-        Ok(request) => request,
-        Err(Refused::NoTarget(probe)) => return Err(probe),
-        Err(Refused::By(error)) => return Err(Probe::refused(&error)),
+    let properties = kind.properties();
+    let sleepable = sleepable && properties.contains(ProgramProperties::SLEEPABLE);
+    // Of tracing programs, iterators may sleep, and on every kernel that has it.
+    let iterator = sleepable && kind == ProgramType::Tracing;
+    let attach_type = iterator.then_some(AttachType::TraceIter);
+    let try_it = |sleepable: bool| {
+        let mut request = match least::request(host, kind, attach_type, &code) {
+            Ok(request) => request,
+            Err(Refused::NoTarget(probe)) => return Err(probe),
+            Err(Refused::By(error)) => return Err(Probe::refused(&error)),
+        };
+        if sleepable {
+            request.flags |= ProgLoadFlags::SLEEPABLE;
+        }
+        program::verdict(&request).map_err(|error| Probe::refused(&error))
     };
-    let may_sleep = kind.properties().contains(ProgramProperties::SLEEPABLE);
-    if sleepable && may_sleep {
-        request.flags |= ProgLoadFlags::SLEEPABLE;
-    }
-    let mut outcome = program::verdict(&request).map_err(|error| Probe::refused(&error))?;
-    let not_sleepable =
-        |log: &str| log.contains("cannot be sleepable") || log.contains("is not sleepable");
-    if let Err((_, log)) = &outcome
-        && request.flags.contains(ProgLoadFlags::SLEEPABLE)
-        && !kind
-            .properties()
-            .contains(ProgramProperties::ALWAYS_SLEEPABLE)
-        && (log.is_empty() || not_sleepable(log))
-    {
-        // This kernel has no sleepable programs of the type.
-        request.flags -= ProgLoadFlags::SLEEPABLE;
-        outcome = program::verdict(&request).map_err(|error| Probe::refused(&error))?;
+    let mut outcome = try_it(sleepable)?;
+    let mut never_sleeps = true;
+    if sleepable && let Err((_, log)) = &outcome {
+        // Neither the type nor, of types that may, this target: in words, or before there are any.
+        let of_type = log.contains("can be sleepable") || log.contains("cannot be sleepable");
+        if of_type || log.is_empty() || log.contains("is not sleepable") {
+            never_sleeps = of_type || log.is_empty();
+            outcome = try_it(false)?;
+        }
     }
     match outcome {
         Ok(()) => Ok(Verdict::Allowed),
         // The type loads, so a call that is known is refused only after a verdict.
         Err((errno, log)) if log.is_empty() => Err(without_words(errno)),
-        Err((_, log)) => Ok(Verdict::of(&log)),
+        Err((_, log)) => match Verdict::of(&log) {
+            Verdict::Sleeps if !never_sleeps => Err(Probe::unknown(format!(
+                "there is no sleepable {kind} program to try it from"
+            ))),
+            verdict => Ok(verdict),
+        },
     }
 }
 

@@ -10,11 +10,15 @@ use std::{
 
 use skep_abi::{AttachType, KprobeMultiFlags, NetfilterLinkFlags, ProgramType, UprobeMultiFlags};
 use skep_host::{
-    AttachPoint, Cause, CgroupMode, Errno, Hook, Host, IterTarget, LinkCreate, LinkOptions,
-    LinkTarget, PerfEvent, PerfScope, Position, Probe, ProgramFd, Result, TcxDirection, XdpMode,
+    AttachPoint, Cause, CgroupMode, Errno, Feature, Hook, Host, IterTarget, LinkCreate,
+    LinkOptions, LinkTarget, PerfEvent, PerfScope, Position, Probe, ProgramFd, Result,
+    TcxDirection, XdpMode,
 };
 
-use super::least::{self, NAME};
+use super::{
+    least::{self, NAME},
+    not_known,
+};
 use crate::{LinuxHost, process, requirement::Requirement, sys};
 
 /// Whether programs can be attached to a hook.
@@ -299,6 +303,29 @@ fn elsewhere(probe: impl FnOnce() -> Probe + Send) -> Probe {
             .spawn(run)
             .join()
             .unwrap_or_else(|_| Probe::unknown("the trial fell"))
+    })
+}
+
+/// A link to the loopback device of a network namespace of our own.
+pub(super) fn xdp_link(host: &LinuxHost, feature: &Feature) -> Probe {
+    /// `XDP_FLAGS_SKB_MODE`
+    const GENERIC: u32 = 1 << 1;
+    elsewhere(|| {
+        let program = match least::load(host, ProgramType::Xdp, Some(AttachType::Xdp)) {
+            Ok(program) => program,
+            Err(refused) => return refused.probe(host, ProgramType::Xdp),
+        };
+        let linked = host.link_create(&LinkCreate {
+            program: (&program).into(),
+            target: LinkTarget::Device(1),
+            attach_type: AttachType::Xdp,
+            flags: GENERIC,
+            options: LinkOptions::None,
+        });
+        match linked {
+            Err(error) if error.errno() == Some(Errno::EINVAL) => not_known(host, feature),
+            outcome => outcome.into(),
+        }
     })
 }
 

@@ -4,7 +4,7 @@
 use skep_abi::{AttachType, Command, Helper, LoaderFeature, MapCreateFlags, MapType, ProgramType};
 use skep_btf::{Builder, FunctionLinkage, IntEncoding, NewType, SectionEntry, VariableLinkage};
 use skep_host::{
-    Errno, Feature, Host, MapCreate, MapFd, Probe, ProgramLoad, ProgramStream, Result,
+    Errno, Error, Feature, Host, MapCreate, MapFd, Probe, ProgramLoad, ProgramStream, Result,
 };
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     least::{self, EXIT, NAME, insn},
     map, not_known,
 };
-use crate::{LinuxHost, attr, cause, process, program, sys};
+use crate::{LinuxHost, attr, cause, process, sys};
 
 /// Whether a loader can use something here.
 pub(super) fn probe(host: &LinuxHost, feature: LoaderFeature) -> Probe {
@@ -129,7 +129,7 @@ fn known_command<A: zerocopy::IntoBytes + zerocopy::FromBytes>(
         Ok(false) => not_known(host, feature),
         Err(errno) => {
             let subject = crate::cause::Subject::None;
-            let error = skep_host::Error::command(command, feature.to_string(), errno);
+            let error = Error::command(command, feature.to_string(), errno);
             Probe::refused(&error.because(host.cause(command, errno, subject)))
         }
     }
@@ -138,23 +138,16 @@ fn known_command<A: zerocopy::IntoBytes + zerocopy::FromBytes>(
 /// A socket filter, which all processes that may use BPF may load.
 fn instructions(host: &LinuxHost, feature: &Feature, code: &[u8]) -> Probe {
     let request = ProgramLoad::new(ProgramType::SocketFilter, NAME, code);
-    match program::verdict(&request) {
-        Ok(Ok(())) => Probe::Yes,
-        Ok(Err((errno, log))) => {
-            // Some of it is refused to processes without capabilities, in the verifier's words.
-            let lacks = cause::missing(host, &[process::BPF, process::PERFMON]);
-            match lacks {
-                Some(cause) => Probe::Unknown {
-                    why: cause.to_string(),
-                    fix: cause.fix(),
-                },
-                None if log.is_empty() && errno != Errno::EINVAL && errno != Errno::E2BIG => {
-                    Probe::unknown(format!("the kernel refused the trial: {errno}"))
-                }
-                None => not_known(host, feature),
-            }
-        }
-        Err(error) => Probe::refused(&error),
+    let loaded = host.prog_load(&request);
+    // Some of it is refused to processes without capabilities, in the verifier's words.
+    let lacks = || cause::missing(host, &[process::BPF, process::PERFMON]);
+    match loaded {
+        Err(Error::Verifier { .. }) if let Some(cause) = lacks() => Probe::Unknown {
+            why: cause.to_string(),
+            fix: cause.fix(),
+        },
+        Err(Error::Verifier { cause: None, .. }) => not_known(host, feature),
+        outcome => tolerant(host, feature, outcome),
     }
 }
 
