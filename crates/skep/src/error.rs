@@ -44,6 +44,14 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// The host refused an entry among many; those before it are done.
+    #[error("entry {index} of the batch: {error}")]
+    Entry {
+        /// Which one, from 0.
+        index: usize,
+        /// Why.
+        error: skep_host::Error,
+    },
     /// A global variable can't take that value.
     #[error("variable `{variable}`: {reason}")]
     Variable {
@@ -96,6 +104,10 @@ impl Error {
         }
     }
 
+    pub(crate) fn entry(index: usize, error: skep_host::Error) -> Self {
+        Self::Entry { index, error }
+    }
+
     pub(crate) fn binary(binary: &str, reason: impl Into<String>) -> Self {
         Self::Binary {
             binary: binary.to_owned(),
@@ -119,7 +131,7 @@ impl Error {
     /// The likely cause of a host's refusal, and with it the remedy.
     pub fn cause(&self) -> Option<&Cause> {
         match self {
-            Self::Host(error) => error.cause(),
+            Self::Host(error) | Self::Entry { error, .. } => error.cause(),
             Self::Rejected(rejection) => rejection.cause.as_deref(),
             _ => None,
         }

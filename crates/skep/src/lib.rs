@@ -55,7 +55,10 @@ pub use host::Host;
 pub use link::{Iteration, Link};
 pub use load::LoadOptions;
 pub use loaded::Loaded;
-pub use map::{Entries, Map, MapTypes, PerCpuMap, TypedMap, Update};
+pub use map::{
+    Bloom, CgroupStorageKey, CpumapValue, DevmapValue, Entries, LpmKey, Map, MapMemory, MapSpec,
+    MapTypes, PerCpuMap, PerCpuWalk, Queue, Slots, Storage, TypedIter, TypedMap, Update, Walk,
+};
 pub use object::{Global, Object};
 pub use perf::{PerfBatch, PerfBuffer, PerfOptions};
 pub use program::Program;
