@@ -126,6 +126,10 @@ pub(crate) fn of_command(
         // Fields that the kernel does not know must be zero.
         Errno::E2BIG => lacking(host, command, subject),
         Errno::ENOENT => match subject {
+            // BTF has the variable; where it is, only a full table of symbols tells.
+            Subject::Program { log, .. } if log.contains("failed to find the address for") => {
+                Some(Cause::KernelOption("CONFIG_KALLSYMS_ALL"))
+            }
             Subject::RawTracepoint(name) => {
                 Some(crate::attach::raw_tracepoint_not_found(host, name))
             }

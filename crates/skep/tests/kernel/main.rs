@@ -1,6 +1,7 @@
 //! The library against the running kernel: objects that clang made, loaded, attached, fired and
 //! read, with nothing left behind.
 
+mod externs;
 mod loading;
 mod maps;
 mod network;
@@ -15,6 +16,7 @@ mod uprobes;
 fn main() -> std::process::ExitCode {
     let mut tests = Vec::new();
     for group in [
+        externs::tests,
         loading::tests,
         maps::tests,
         rings::tests,
