@@ -109,7 +109,8 @@ pub trait Host: Send + Sync + fmt::Debug {
         batch: &mut MapBatch<'_>,
     ) -> Result<BatchOutcome>;
 
-    /// Sets many entries; answers how many were set. Since 5.6.
+    /// Sets many entries; answers how many were set: fewer than `count` if one was refused, and
+    /// then asking again from there on says why. Since 5.6.
     #[doc(alias = "BPF_MAP_UPDATE_BATCH")]
     fn map_update_batch(
         &self,
@@ -120,7 +121,8 @@ pub trait Host: Send + Sync + fmt::Debug {
         element_flags: u64,
     ) -> Result<u32>;
 
-    /// Deletes many entries; answers how many were deleted. Since 5.6.
+    /// Deletes many entries; answers how many were deleted: fewer than `count` if one was refused,
+    /// and then asking again from there on says why (`ENOENT`: it is not there). Since 5.6.
     #[doc(alias = "BPF_MAP_DELETE_BATCH")]
     fn map_delete_batch(
         &self,

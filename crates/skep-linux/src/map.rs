@@ -379,6 +379,8 @@ pub(crate) fn write_batch(
     // were just measured.
     match unsafe { bpf(command, &mut attr) } {
         Ok(_) => Ok(attr.count),
+        // The kernel stopped at an entry, and says how many came before it.
+        Err(_) if (1..count).contains(&attr.count) => Ok(attr.count),
         Err(errno) => Err(failed(host, command, map, errno)),
     }
 }
