@@ -4,8 +4,8 @@
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
 use crate::{
-    btf::BtfArgs, build::BuildArgs, disasm::DisasmArgs, doctor::DoctorArgs, exit, manual,
-    run::RunArgs,
+    btf::BtfArgs, build::BuildArgs, disasm::DisasmArgs, doctor::DoctorArgs, exit,
+    features::FeaturesArgs, manual, run::RunArgs,
 };
 
 /// Compiles, loads, attaches and watches eBPF programs.
@@ -68,6 +68,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     Build(BuildArgs),
     Doctor(DoctorArgs),
+    Features(FeaturesArgs),
     Disasm(DisasmArgs),
     Btf(BtfArgs),
     Completions(manual::CompletionsArgs),

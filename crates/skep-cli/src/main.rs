@@ -5,12 +5,14 @@
 //! fault it was.
 #![forbid(unsafe_code)]
 
+mod answers;
 mod btf;
 mod build;
 mod cli;
 mod disasm;
 mod doctor;
 mod exit;
+mod features;
 mod input;
 mod manual;
 mod output;
@@ -42,6 +44,7 @@ fn carry_out(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(args, global),
         Command::Build(args) => build::build(&args, global),
         Command::Doctor(args) => doctor::doctor(&args),
+        Command::Features(args) => features::features(&args),
         Command::Disasm(args) => disasm::disasm(&args, global),
         Command::Btf(args) => btf::btf(args, global),
         Command::Completions(args) => manual::completions(&args),

@@ -31,6 +31,7 @@ mod arena;
 mod attach;
 mod binary;
 mod error;
+pub mod features;
 mod host;
 mod link;
 mod load;

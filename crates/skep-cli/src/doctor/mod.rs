@@ -10,7 +10,6 @@ use std::{
     process::ExitCode,
 };
 
-use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use skep::{
@@ -20,6 +19,7 @@ use skep::{
 use skep_build::{Cache, Clang};
 
 use crate::{
+    answers::{self, TITLE, WIDTH},
     exit::Exit,
     output::Output,
     text::{printable, wrap},
@@ -45,16 +45,6 @@ enum Format {
     /// One JSON object
     Json,
 }
-
-const TITLE: Style = Style::new().bold();
-const YES: Style = AnsiColor::Green.on_default();
-const NO: Style = AnsiColor::Red.on_default();
-const UNKNOWN: Style = AnsiColor::Yellow.on_default();
-
-/// Characters in a line.
-const WIDTH: usize = 80;
-/// Where the text begins, behind the answer.
-const INDENT: usize = 11;
 
 pub(crate) fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let host = LinuxHost::new()?;
@@ -128,61 +118,7 @@ fn clang() -> Check {
 fn print(section: &Section, out: &mut Output) -> io::Result<()> {
     let title = out.paint(TITLE, section.title);
     writeln!(out, "\n{title}")?;
-    for group in groups(&section.checks) {
-        let Some(Check {
-            answer,
-            detail,
-            fix,
-            ..
-        }) = group.first()
-        else {
-            continue;
-        };
-        let names: Vec<&str> = group.iter().map(|check| short_name(check)).collect();
-        let names = names.join(", ");
-        let text = if detail.is_empty() {
-            names
-        } else {
-            format!("{names}: {detail}")
-        };
-        lines(*answer, &text, out)?;
-        for (position, line) in wrap(fix, WIDTH - INDENT - "fix: ".len()).iter().enumerate() {
-            let label = if position == 0 { "fix:" } else { "" };
-            writeln!(out, "{:INDENT$}{label:4} {}", "", printable(line))?;
-        }
-    }
-    Ok(())
-}
-
-/// Checks of which there is the same to be said, in the order of the first of each.
-fn groups(checks: &[Check]) -> Vec<Vec<&Check>> {
-    let said = |check: &Check| (check.answer, check.detail.clone(), check.fix.clone());
-    let mut groups: Vec<Vec<&Check>> = Vec::new();
-    for check in checks {
-        match groups
-            .iter_mut()
-            .find(|group| said(group[0]) == said(check))
-        {
-            Some(group) => group.push(check),
-            None => groups.push(vec![check]),
-        }
-    }
-    groups
-}
-
-/// An answer and a text that may take several lines.
-fn lines(answer: Answer, text: &str, out: &mut Output) -> io::Result<()> {
-    let (style, word) = match answer {
-        Answer::Yes => (YES, "yes"),
-        Answer::No => (NO, "no"),
-        Answer::Unknown => (UNKNOWN, "unknown"),
-    };
-    for (position, line) in wrap(text, WIDTH - INDENT).iter().enumerate() {
-        let word = if position == 0 { word } else { "" };
-        let word = out.paint(style, format!("{word:9}"));
-        writeln!(out, "  {word}{}", printable(line))?;
-    }
-    Ok(())
+    answers::print(&section.checks, short_name, out)
 }
 
 /// A check's name without what its section's title says already.
@@ -205,11 +141,7 @@ fn json(section: &Section) -> Value {
                  detail,
                  fix,
              }| {
-                let answer = match answer {
-                    Answer::Yes => "yes",
-                    Answer::No => "no",
-                    Answer::Unknown => "unknown",
-                };
+                let answer = answers::word(*answer);
                 json!({ "name": name, "answer": answer, "detail": detail, "fix": fix })
             },
         )

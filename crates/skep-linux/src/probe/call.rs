@@ -2,15 +2,16 @@
 //! words tell a call that may not be made from one that was made wrong.
 
 use skep_abi::{
-    AttachType, Helper, HelperProperties, ProgLoadFlags, ProgramProperties, ProgramType,
+    AttachType, Helper, HelperAccess, HelperProperties, ProgLoadFlags, ProgramProperties,
+    ProgramType,
 };
 use skep_btf::KindTag;
 use skep_host::{Cause, Errno, Feature, Probe};
 
 use super::{
-    kernel_type,
+    attach, kernel_type,
     least::{self, EXIT, Refused, insn},
-    not_known, program_type,
+    older, program_type,
 };
 use crate::{
     LinuxHost, cause,
@@ -23,31 +24,25 @@ const CALL: u8 = 0x85;
 /// The call is of a kernel function (`BPF_PSEUDO_KFUNC_CALL`).
 const KERNEL_FUNCTION: u8 = 2;
 
-/// Whether programs of a type may call a helper.
+/// Whether programs of a type may call a helper, of some attach type.
 pub(super) fn helper(host: &LinuxHost, helper: &'static Helper, kind: ProgramType) -> Probe {
-    let feature = Feature::Helper(helper, kind);
     let id = i32::try_from(helper.id).unwrap_or(i32::MAX);
-    let sleeps = helper.properties.contains(HelperProperties::MAY_SLEEP);
-    match call(host, kind, insn(CALL, 0, 0, 0, id), sleeps) {
-        Ok(Verdict::Allowed) => Probe::Yes,
-        Ok(Verdict::Sleeps) => Probe::No {
-            cause: Cause::Other {
-                what: format!("it may sleep, and {kind} programs may not"),
-                fix: "call it from a sleepable program".into(),
-            },
-        },
-        Ok(Verdict::Refused(log)) => {
-            if let Some(cause) = cause::lockdown_in_log(host, &log) {
-                return Probe::No { cause };
-            }
-            let needed = helper.capability().map(skep_abi::Capability::name);
-            refused(host, &feature, needed, kind)
+    let call = Call {
+        feature: Feature::Helper(helper, kind),
+        insn: insn(CALL, 0, 0, 0, id),
+        sleeps: helper.properties.contains(HelperProperties::MAY_SLEEP),
+        needs: helper.capability(),
+        kind,
+    };
+    match call.probe(host, None) {
+        refused @ Probe::No { .. } if helper.access_from(kind) == HelperAccess::Sometimes => {
+            call.elsewhere(host, kind.attach_types()).unwrap_or(refused)
         }
-        Err(probe) => probe,
+        other => other,
     }
 }
 
-/// Whether programs of a type may call a kernel function.
+/// Whether programs of a type may call a kernel function, of some attach type.
 pub(super) fn kernel_function(host: &LinuxHost, name: &str, kind: ProgramType) -> Probe {
     let id = match kernel_type(host, name, KindTag::Function) {
         Ok(id) => id,
@@ -62,59 +57,94 @@ pub(super) fn kernel_function(host: &LinuxHost, name: &str, kind: ProgramType) -
         Err(probe) => return probe,
     };
     let id = i32::try_from(id).unwrap_or(i32::MAX);
-    let call_it = insn(CALL, 0, KERNEL_FUNCTION, 0, id);
-    let feature = Feature::KernelFunction(name.to_owned(), kind);
-    let can_sleep = kind.properties().contains(ProgramProperties::SLEEPABLE);
-    // Only the trial says whether it may sleep: first as one that may not.
-    let mut verdict = call(host, kind, call_it, false);
-    if matches!(verdict, Ok(Verdict::Sleeps)) && can_sleep {
-        verdict = call(host, kind, call_it, true);
+    let mut call = Call {
+        feature: Feature::KernelFunction(name.to_owned(), kind),
+        insn: insn(CALL, 0, KERNEL_FUNCTION, 0, id),
+        sleeps: false,
+        needs: None,
+        kind,
+    };
+    let mut probe = call.probe(host, None);
+    if !probe.is_yes() && kind.properties().contains(ProgramProperties::SLEEPABLE) {
+        // Only the trial says whether it may sleep: first as one that may not.
+        call.sleeps = true;
+        probe = call.probe(host, None);
     }
-    match verdict {
-        Ok(Verdict::Allowed) => Probe::Yes,
-        Ok(Verdict::Sleeps) => Probe::No {
-            cause: Cause::Other {
-                what: format!("it may sleep, and {kind} programs may not"),
-                fix: "call it from a sleepable program".into(),
+    match probe {
+        refused @ Probe::No { .. } if kind == ProgramType::Tracing => {
+            let iterators = call.elsewhere(host, &[AttachType::TraceIter]);
+            iterators.unwrap_or(refused)
+        }
+        other => other,
+    }
+}
+
+/// A call to be tried.
+struct Call {
+    feature: Feature,
+    insn: [u8; 8],
+    /// It may sleep, so it is tried from a program that may.
+    sleeps: bool,
+    /// The capability that its caller must have.
+    needs: Option<skep_abi::Capability>,
+    kind: ProgramType,
+}
+
+impl Call {
+    /// From the least program of its type; or from one to be attached as this.
+    fn probe(&self, host: &LinuxHost, attach_type: Option<AttachType>) -> Probe {
+        let kind = self.kind;
+        match call(host, kind, attach_type, self.insn, self.sleeps) {
+            Ok(Verdict::Allowed) => Probe::Yes,
+            Ok(Verdict::Sleeps) => Probe::No {
+                cause: Cause::Other {
+                    what: format!("it may sleep, and {kind} programs may not"),
+                    fix: "call it from a sleepable program".into(),
+                },
             },
-        },
-        Ok(Verdict::Refused(_)) => refused(host, &feature, None, kind),
-        Err(probe) => probe,
+            Ok(Verdict::Refused(log)) => match cause::lockdown_in_log(host, &log) {
+                Some(cause) => Probe::No { cause },
+                None => refused(host, self),
+            },
+            Err(probe) => probe,
+        }
+    }
+
+    /// From programs of other attach types: yes, or why it is not known; `None` if it is no.
+    fn elsewhere(&self, host: &LinuxHost, attach_types: &[AttachType]) -> Option<Probe> {
+        let mut unknown = None;
+        for &attach_type in attach_types {
+            match self.probe(host, Some(attach_type)) {
+                Probe::Yes => return Some(Probe::Yes),
+                Probe::No { .. } => {}
+                other => unknown = unknown.or(Some(other)),
+            }
+        }
+        unknown
     }
 }
 
 /// A refusal in the verifier's own words. It gives a process without capabilities the same as for
 /// what is not there.
-fn refused(
-    host: &LinuxHost,
-    feature: &Feature,
-    needed: Option<&'static str>,
-    kind: ProgramType,
-) -> Probe {
-    let capability = match needed {
-        Some("CAP_PERFMON") => Some(process::PERFMON),
-        Some("CAP_SYS_ADMIN") => Some(process::SYS_ADMIN),
-        Some("CAP_BPF") => Some(process::BPF),
-        _ => None,
+fn refused(host: &LinuxHost, call: &Call) -> Probe {
+    let needed: &[Capability] = match call.needs {
+        Some(skep_abi::Capability::Bpf) => &[process::BPF],
+        Some(skep_abi::Capability::Perfmon) => &[process::PERFMON],
+        Some(skep_abi::Capability::SysAdmin) => &[process::SYS_ADMIN],
+        _ => &[],
     };
-    let needed: Vec<Capability> = capability.into_iter().collect();
-    if let Some(cause) = cause::missing(host, &needed) {
+    if let Some(cause) = cause::missing(host, needed) {
         return Probe::Unknown {
             why: cause.to_string(),
             fix: cause.fix(),
         };
     }
-    match not_known(host, feature) {
-        Probe::No {
-            cause: Cause::Other { .. },
-        } => Probe::No {
-            cause: Cause::Other {
-                what: format!("this kernel does not let {kind} programs call it"),
-                fix: "call it from a program of another type".into(),
-            },
+    older(host, &call.feature).unwrap_or_else(|| Probe::No {
+        cause: Cause::Other {
+            what: format!("this kernel does not let {} programs call it", call.kind),
+            fix: "call it from a program of another type".into(),
         },
-        other => other,
-    }
+    })
 }
 
 /// What the verifier says of a call.
@@ -169,6 +199,7 @@ impl Verdict {
 fn call(
     host: &LinuxHost,
     kind: ProgramType,
+    attach_type: Option<AttachType>,
     call: [u8; 8],
     sleepable: bool,
 ) -> Result<Verdict, Probe> {
@@ -188,7 +219,7 @@ fn call(
     let sleepable = sleepable && properties.contains(ProgramProperties::SLEEPABLE);
     // Of tracing programs, iterators may sleep, and on every kernel that has it.
     let iterator = sleepable && kind == ProgramType::Tracing;
-    let attach_type = iterator.then_some(AttachType::TraceIter);
+    let attach_type = attach_type.or(iterator.then_some(AttachType::TraceIter));
     let try_it = |sleepable: bool| {
         let mut request = match least::request(host, kind, attach_type, &code) {
             Ok(request) => request,
@@ -212,8 +243,9 @@ fn call(
     }
     match outcome {
         Ok(()) => Ok(Verdict::Allowed),
-        // The type loads, so a call that is known is refused only after a verdict.
-        Err((errno, log)) if log.is_empty() => Err(without_words(errno)),
+        // The type loads, so a call that is known is refused only after a verdict; but not for
+        // every attach type.
+        Err((errno, log)) if log.is_empty() => Err(without_words(host, kind, attach_type, errno)),
         Err((_, log)) => match Verdict::of(&log) {
             Verdict::Sleeps if !never_sleeps => Err(Probe::unknown(format!(
                 "there is no sleepable {kind} program to try it from"
@@ -223,8 +255,18 @@ fn call(
     }
 }
 
-fn without_words(errno: Errno) -> Probe {
+fn without_words(
+    host: &LinuxHost,
+    kind: ProgramType,
+    attach_type: Option<AttachType>,
+    errno: Errno,
+) -> Probe {
+    if let Some(attach_type) = attach_type
+        && let probe @ Probe::No { .. } = attach::attach_type(host, attach_type)
+    {
+        return probe;
+    }
     Probe::unknown(format!(
-        "the kernel refused the trial without a word: {errno}"
+        "the kernel refused a {kind} program to try it from without a word: {errno}"
     ))
 }
