@@ -18,6 +18,7 @@ use crate::{
     data::SectionLayout,
     externs::{KCONFIG, KSYMS},
     features::Lacking,
+    order,
 };
 
 /// The BTF of an object for a target; `None` if it has none, or the target takes none.
@@ -66,12 +67,9 @@ impl Fixup<'_> {
     /// Makes functions and variables that are found elsewhere ordinary ones, and functions that
     /// the linker alone sees static, so that they are not verified by themselves.
     fn linkages(&mut self, object: &Object) -> Result<()> {
-        let hidden: BTreeSet<TypeId> = object
-            .functions
-            .iter()
-            .filter(|function| function.linkage == Linkage::Hidden)
-            .filter_map(|function| function.type_id)
-            .collect();
+        let hidden = object.functions.iter();
+        let hidden = hidden.filter(|function| function.linkage == Linkage::Hidden);
+        let hidden: BTreeSet<TypeId> = order::set(hidden.filter_map(|function| function.type_id));
         for found in self.btf.types() {
             match found.kind() {
                 Kind::Function(function) => {

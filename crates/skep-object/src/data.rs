@@ -10,6 +10,7 @@ use crate::{
     Contents, Error, Linkage, Map, MapIndex, Result, Variable,
     elf::{Elf, Section, SymbolHome, SymbolKind},
     functions::linkage,
+    order,
 };
 
 /// A section of variables as it is in memory, for one `DATASEC` of the BTF.
@@ -66,7 +67,7 @@ pub(crate) fn layouts(elf: &Elf<'_>, btf: &Btf) -> Result<Vec<SectionLayout>> {
             }
             entries.push(entry);
         }
-        entries.sort_by_key(|entry| entry.offset);
+        order::by_key(&mut entries, |entry| entry.offset);
         let size = match found {
             Some((_, section)) => u32::try_from(section.size)
                 .map_err(|_| section.malformed(0, "a section of 4 GiB or more"))?,
@@ -102,11 +103,9 @@ pub(crate) fn read(
     maps: &mut Vec<Map>,
 ) -> Result<GlobalData> {
     let mut found = GlobalData::default();
-    let layout_of: BTreeMap<usize, &SectionLayout> = layouts
-        .iter()
-        .rev()
-        .filter_map(|layout| Some((layout.section?, layout)))
-        .collect();
+    let layouts_by_section = layouts.iter().rev();
+    let layout_of: BTreeMap<usize, &SectionLayout> =
+        order::map(layouts_by_section.filter_map(|layout| Some((layout.section?, layout))));
     for (index, section) in elf.sections.iter().enumerate() {
         let Some(class) = Class::of(section) else {
             continue;
@@ -326,7 +325,7 @@ fn variables(
         }
         list.push(variable(symbol.name, offset, size, None, linkage(symbol)));
     }
-    list.sort_by_key(|variable| variable.offset);
+    order::by_key(&mut list, |variable| variable.offset);
     found.append(&mut list);
     Ok(())
 }

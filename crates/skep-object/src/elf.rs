@@ -10,7 +10,7 @@ use object::{
 };
 use skep_isa::Endian;
 
-use crate::{Error, Result, error::Place};
+use crate::{Error, Result, error::Place, order};
 
 /// More than any compiler emits; each costs a name and a table entry.
 const MAX_SECTIONS: usize = 1 << 16;
@@ -344,9 +344,7 @@ impl<'data> Elf<'data> {
                     symbol,
                 });
             }
-            section
-                .relocations
-                .sort_by_key(|relocation| relocation.offset);
+            order::by_key(&mut section.relocations, |relocation| relocation.offset);
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use crate::{
     Error, Result,
     core::{CoreKind, CoreRelocation},
     error::Place,
+    order,
 };
 
 /// A line of source and the first instruction that comes from it: uapi `struct bpf_line_info`.
@@ -72,91 +73,82 @@ pub(crate) fn parse(data: &[u8], endian: Endian, btf: &Btf) -> Result<Records> {
     let header_len = reader.header()?;
     let mut records = Records::new();
 
-    reader.section(
-        "function records",
-        header_len,
-        8,
-        FUNCTION_RECORD,
-        |name, at| {
-            let record = FunctionRecord {
-                insn: reader.insn(at)?,
-                type_id: TypeId(reader.word(at.saturating_add(4))?),
-            };
-            records
-                .entry(name.to_owned())
-                .or_default()
-                .functions
-                .push(record);
-            Ok(())
-        },
-    )?;
-    reader.section("line records", header_len, 16, LINE_RECORD, |name, at| {
-        let record = LineRecord {
-            insn: reader.insn(at)?,
-            file: StringOffset(reader.word(at.saturating_add(4))?),
-            text: StringOffset(reader.word(at.saturating_add(8))?),
-            line_and_column: reader.word(at.saturating_add(12))?,
+    let insn = |at, offset| reader.insn(at, offset);
+    let functions = |at| {
+        let [offset, type_id] = reader.words(at)?;
+        let insn = insn(at, offset)?;
+        let type_id = TypeId(type_id);
+        Ok(FunctionRecord { insn, type_id })
+    };
+    let lines = |at| {
+        let [offset, file, text, line_and_column] = reader.words(at)?;
+        Ok(LineRecord {
+            insn: insn(at, offset)?,
+            file: StringOffset(file),
+            text: StringOffset(text),
+            line_and_column,
+        })
+    };
+    let core = |at| {
+        let [offset, type_id, access, kind] = reader.words(at)?;
+        let unknown = || {
+            let problem = format!("unknown CO-RE relocation kind {kind}, expected 0 to 12");
+            malformed(at, problem)
         };
-        records
-            .entry(name.to_owned())
-            .or_default()
-            .lines
-            .push(record);
-        Ok(())
-    })?;
+        Ok(CoreRelocation {
+            insn: insn(at, offset)?,
+            type_id: TypeId(type_id),
+            access: StringOffset(access),
+            kind: CoreKind::from_raw(kind).ok_or_else(unknown)?,
+        })
+    };
+    let table = reader.table("function records", header_len, 8, FUNCTION_RECORD)?;
+    reader.read(table, &mut records, |of| &mut of.functions, functions)?;
+    let table = reader.table("line records", header_len, 16, LINE_RECORD)?;
+    reader.read(table, &mut records, |of| &mut of.lines, lines)?;
     if header_len >= HEADER {
-        reader.section(
-            "CO-RE relocations",
-            header_len,
-            24,
-            CORE_RECORD,
-            |name, at| {
-                let kind = reader.word(at.saturating_add(12))?;
-                let record = CoreRelocation {
-                    insn: reader.insn(at)?,
-                    type_id: TypeId(reader.word(at.saturating_add(4))?),
-                    access: StringOffset(reader.word(at.saturating_add(8))?),
-                    kind: CoreKind::from_raw(kind).ok_or_else(|| {
-                        malformed(
-                            at,
-                            format!("unknown CO-RE relocation kind {kind}, expected 0 to 12"),
-                        )
-                    })?,
-                };
-                records
-                    .entry(name.to_owned())
-                    .or_default()
-                    .core
-                    .push(record);
-                Ok(())
-            },
-        )?;
+        let table = reader.table("CO-RE relocations", header_len, 24, CORE_RECORD)?;
+        reader.read(table, &mut records, |of| &mut of.core, core)?;
     }
-
     for section in records.values_mut() {
-        section.functions.sort_by_key(|record| record.insn);
-        section.lines.sort_by_key(|record| record.insn);
-        section.core.sort_by_key(|record| record.insn);
+        order::by_key(&mut section.functions, |record| record.insn.0);
+        order::by_key(&mut section.lines, |record| record.insn.0);
+        order::by_key(&mut section.core, |record| record.insn.0);
     }
     Ok(records)
 }
 
 /// The section of these records, by the place of each section's name in the BTF. `None` if it would
 /// be too long for its format.
-pub(crate) fn write(sections: &[(StringOffset, SectionRecords)], endian: Endian) -> Option<Vec<u8>> {
+pub(crate) fn write(
+    sections: &[(StringOffset, SectionRecords)],
+    endian: Endian,
+) -> Option<Vec<u8>> {
     let functions = table(FUNCTION_RECORD, sections, |records| {
         let records = records.functions.iter();
-        records.map(|record| Some([offset(record.insn)?, record.type_id.0])).collect()
+        records
+            .map(|record| Some([offset(record.insn)?, record.type_id.0]))
+            .collect()
     })?;
     let lines = table(LINE_RECORD, sections, |records| {
         let words = |line: &LineRecord| {
-            Some([offset(line.insn)?, line.file.0, line.text.0, line.line_and_column])
+            Some([
+                offset(line.insn)?,
+                line.file.0,
+                line.text.0,
+                line.line_and_column,
+            ])
         };
         records.lines.iter().map(words).collect()
     })?;
     let core = table(CORE_RECORD, sections, |records| {
         let words = |core: &CoreRelocation| {
-            Some([offset(core.insn)?, core.type_id.0, core.access.0, core.kind as u32])
+            Some([
+                offset(core.insn)?,
+                core.type_id.0,
+                core.access.0,
+                core.kind as u32,
+            ])
         };
         records.core.iter().map(words).collect()
     })?;
@@ -241,19 +233,28 @@ impl Reader<'_> {
     }
 
     fn word(&self, at: u32) -> Result<u32> {
-        let bytes = usize::try_from(at)
-            .ok()
-            .and_then(|at| self.data.get(at..)?.first_chunk::<4>())
-            .ok_or_else(|| malformed(at, "the section ends here, expected 4 more bytes".into()))?;
-        Ok(match self.endian {
-            Endian::Little => u32::from_le_bytes(*bytes),
-            Endian::Big => u32::from_be_bytes(*bytes),
-        })
+        let [word] = self.words(at)?;
+        Ok(word)
+    }
+
+    fn words<const LEN: usize>(&self, at: u32) -> Result<[u32; LEN]> {
+        let bytes = usize::try_from(at).ok().and_then(|at| self.data.get(at..));
+        let words = bytes.and_then(|bytes| bytes.as_chunks::<4>().0.first_chunk::<LEN>());
+        let words = words.ok_or_else(|| {
+            let needed = LEN.saturating_mul(4);
+            malformed(
+                at,
+                format!("the section ends here, expected {needed} more bytes"),
+            )
+        })?;
+        Ok(words.map(|bytes| match self.endian {
+            Endian::Little => u32::from_le_bytes(bytes),
+            Endian::Big => u32::from_be_bytes(bytes),
+        }))
     }
 
     /// The instruction that the byte offset at `at` stands for.
-    fn insn(&self, at: u32) -> Result<InsnIndex> {
-        let offset = self.word(at)?;
+    fn insn(&self, at: u32, offset: u32) -> Result<InsnIndex> {
         match (offset / 8, offset % 8) {
             (insn, 0) => Ok(InsnIndex(insn)),
             _ => Err(malformed(
@@ -263,20 +264,18 @@ impl Reader<'_> {
         }
     }
 
-    /// Calls `record` with the section name and the place of each record of one kind, whose
-    /// offset and length stand at `field` of the header.
-    fn section(
+    /// The table of records of one kind, whose offset and length stand at `field` of the header;
+    /// none if it is empty.
+    fn table(
         &self,
-        what: &str,
+        what: &'static str,
         header_len: u32,
         field: u32,
         least: u32,
-        mut record: impl FnMut(&str, u32) -> Result<()>,
-    ) -> Result<()> {
-        let offset = self.word(field)?;
-        let len = self.word(field.saturating_add(4))?;
+    ) -> Result<Option<Table>> {
+        let [offset, len] = self.words(field)?;
         if len == 0 {
-            return Ok(());
+            return Ok(None);
         }
         let bounds = header_len.checked_add(offset).and_then(|start| {
             let end = start.checked_add(len)?;
@@ -296,27 +295,71 @@ impl Reader<'_> {
             let problem = format!("{what} of {size} bytes, expected {least} or more, by four");
             return Err(malformed(start, problem));
         }
-        let mut at = start.saturating_add(4);
-        while at < end {
-            let name = StringOffset(self.word(at)?);
-            let name = self
-                .btf
-                .string(name)
-                .map_err(|_| malformed(at, format!("no section name at string offset {name}")))?;
-            let count = self.word(at.saturating_add(4))?;
-            at = at.saturating_add(8);
-            let room = end.saturating_sub(at).checked_div(size).unwrap_or(0);
-            if count == 0 || count > room {
-                let problem = format!("{count} {what} for {name}, there is room for {room}");
-                return Err(malformed(at.saturating_sub(4), problem));
+        Ok(Some(Table {
+            what,
+            size,
+            at: start.saturating_add(4),
+            end,
+        }))
+    }
+
+    /// The section that the records at the table's position are of, and their number; moves behind
+    /// both.
+    fn next<'btf>(&'btf self, table: &mut Table) -> Result<(&'btf str, u32)> {
+        let [name, count] = self.words(table.at)?;
+        let name = StringOffset(name);
+        let unnamed = |_| malformed(table.at, format!("no section name at string offset {name}"));
+        let name = self.btf.string(name).map_err(unnamed)?;
+        let (what, place) = (table.what, table.at.saturating_add(4));
+        table.at = table.at.saturating_add(8);
+        let room = table.end.saturating_sub(table.at);
+        let room = room.checked_div(table.size).unwrap_or(0);
+        if count == 0 || count > room {
+            let problem = format!("{count} {what} for {name}, there is room for {room}");
+            return Err(malformed(place, problem));
+        }
+        Ok((name, count))
+    }
+
+    /// Reads each record by `record`, which takes its place, into its section's list.
+    fn read<T>(
+        &self,
+        table: Option<Table>,
+        records: &mut Records,
+        list: impl Fn(&mut SectionRecords) -> &mut Vec<T>,
+        record: impl Fn(u32) -> Result<T>,
+    ) -> Result<()> {
+        let Some(mut table) = table else {
+            return Ok(());
+        };
+        while table.at < table.end {
+            let (name, count) = self.next(&mut table)?;
+            if !records.contains_key(name) {
+                records.insert(name.to_owned(), SectionRecords::default());
             }
+            let Some(section) = records.get_mut(name) else {
+                continue;
+            };
+            let list = list(section);
+            // There is room for so many in the section.
+            list.reserve(count as usize);
             for _ in 0..count {
-                record(name, at)?;
-                at = at.saturating_add(size);
+                list.push(record(table.at)?);
+                table.at = table.at.saturating_add(table.size);
             }
         }
         Ok(())
     }
+}
+
+/// A table of records of one kind.
+struct Table {
+    what: &'static str,
+    /// Bytes of a record.
+    size: u32,
+    /// Where reading is.
+    at: u32,
+    end: u32,
 }
 
 fn malformed(at: u32, problem: String) -> Error {

@@ -10,6 +10,7 @@ use crate::{
     Contents, Error, Extern, ExternIndex, ExternKind, Map, MapIndex, Result,
     data::{SectionLayout, map_name},
     elf::{Elf, SymbolHome},
+    order,
 };
 
 pub(crate) const KCONFIG: &str = ".kconfig";
@@ -44,12 +45,9 @@ pub(crate) struct KconfigValue {
 pub(crate) fn read(elf: &Elf<'_>, btf: Option<&Btf>, layouts: &[SectionLayout]) -> Result<Externs> {
     let mut externs = Externs::default();
     let Some(btf) = btf else { return Ok(externs) };
-    let weak: BTreeSet<&str> = elf
-        .symbols
-        .iter()
-        .filter(|symbol| symbol.home == SymbolHome::Undefined && symbol.weak)
-        .map(|symbol| symbol.name)
-        .collect();
+    let weak = elf.symbols.iter();
+    let weak = weak.filter(|symbol| symbol.home == SymbolHome::Undefined && symbol.weak);
+    let weak: BTreeSet<&str> = order::set(weak.map(|symbol| symbol.name));
     for layout in layouts {
         for entry in &layout.entries {
             let declared = btf.type_by_id(entry.type_id)?;
@@ -152,7 +150,7 @@ impl Externs {
         if wanted.is_empty() {
             return Ok(None);
         }
-        wanted.sort();
+        wanted.sort_unstable();
         let mut end = 0_u32;
         let mut values = Vec::with_capacity(wanted.len());
         for (align, size, _, external, variable) in wanted {

@@ -12,6 +12,7 @@ use crate::{
     core::CoreRelocation,
     elf::{Elf, Symbol, SymbolHome, SymbolKind},
     ext::{LineRecord, Records, SectionRecords},
+    order,
 };
 
 /// Bytes of a slot, as offsets in sections count them.
@@ -41,7 +42,9 @@ pub(crate) fn read(
             _ => None,
         })
         .collect();
-    symbols.sort_by_key(|(section, symbol)| (*section, symbol.value));
+    order::by_key(&mut symbols, |(section, symbol)| {
+        (*section as u128) << 64 | u128::from(symbol.value)
+    });
 
     let empty = SectionRecords::default();
     let mut functions = Vec::with_capacity(symbols.len());

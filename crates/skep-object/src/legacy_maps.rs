@@ -9,6 +9,7 @@ use crate::{
     Error, Map, MapIndex, Result,
     elf::{Elf, Section, Symbol, SymbolKind},
     maps::Maps,
+    order,
 };
 
 /// `type`, `key_size`, `value_size` and `max_entries`: the least there ever was.
@@ -27,7 +28,7 @@ pub(crate) fn read(elf: &Elf<'_>, btf: Option<&Btf>, maps: &mut Maps) -> Result<
             .symbols_of(index)
             .filter(|symbol| symbol.kind != SymbolKind::Section && !symbol.name.is_empty())
             .collect();
-        symbols.sort_by_key(|symbol| symbol.value);
+        order::by_key(&mut symbols, |symbol| symbol.value);
         if symbols.first().is_none_or(|symbol| symbol.value != 0) {
             return Err(section.malformed(0, "a legacy map definition that has no symbol"));
         }

@@ -78,6 +78,7 @@ mod maps;
 mod names;
 mod object;
 mod options;
+mod order;
 mod refer;
 mod references;
 mod resolve;

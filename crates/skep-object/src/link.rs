@@ -14,7 +14,7 @@ use crate::{
     features::Lacking,
     kconfig,
     kernel_struct::{Operation, Operations},
-    names,
+    names, order,
     resolve::Resolver,
 };
 
@@ -49,7 +49,7 @@ impl Object {
             .collect::<Result<_>>()?;
         self.leave_out_maps(options, &mut maps)?;
         let chosen = self.chosen_programs(options, &maps);
-        let loaded = chosen.iter().copied().collect();
+        let loaded = order::set(chosen.iter().copied());
         let operations = Operations::lay_out(self, target, &loaded, &mut maps)?;
         self.set_variables(options, &mut maps)?;
 
@@ -253,7 +253,7 @@ impl Object {
             value_size: value.unwrap_or(map.value_size),
             max_entries: options.max_entries.unwrap_or(map.max_entries),
             flags: map.flags,
-            map_extra: map.map_extra,
+            map_extra: options.map_extra.unwrap_or(map.map_extra),
             numa_node: options.numa_node.or(map.numa_node),
             pinning: options.pinning.unwrap_or(map.pinning),
             pin_path: options.pin_path.clone(),

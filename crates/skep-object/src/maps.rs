@@ -11,6 +11,7 @@ use crate::{
     data::SectionLayout,
     elf::{Elf, SymbolHome, relocation_kind},
     functions::Starts,
+    order,
 };
 
 /// The maps of an object, and where their definitions are.
@@ -65,11 +66,8 @@ pub(crate) fn read(elf: &Elf<'_>, btf: Option<&Btf>, layouts: &[SectionLayout]) 
         let what = "section .maps (its DATASEC is not in the BTF)".into();
         return Err(Error::NeedsBtf { what });
     };
-    let weak: BTreeSet<&str> = elf
-        .symbols_of(index)
-        .filter(|symbol| symbol.weak)
-        .map(|symbol| symbol.name)
-        .collect();
+    let weak = elf.symbols_of(index).filter(|symbol| symbol.weak);
+    let weak: BTreeSet<&str> = order::set(weak.map(|symbol| symbol.name));
     for entry in &layout.entries {
         let variable = btf.type_by_id(entry.type_id)?;
         let Kind::Variable(kind) = variable.kind() else {

@@ -12,7 +12,7 @@ use crate::{
     elf::Elf,
     ext, externs, functions,
     jump_tables::JumpTables,
-    legacy_maps, maps, references, struct_ops,
+    legacy_maps, maps, order, references, struct_ops,
 };
 
 /// A BPF object: programs, maps, variables, as the compiler wrote them.
@@ -103,11 +103,10 @@ impl Object {
         let mut maps = maps::read(&elf, btf.as_deref(), &layouts)?;
         legacy_maps::read(&elf, btf.as_deref(), &mut maps)?;
         let mut externs = externs::read(&elf, btf.as_deref(), &layouts)?;
-        let by_function: BTreeMap<FunctionIndex, ProgramIndex> = programs
-            .iter()
-            .enumerate()
-            .map(|(index, program)| (program.function, ProgramIndex::from_usize(index)))
-            .collect();
+        let by_function = programs.iter().enumerate();
+        let by_function: BTreeMap<FunctionIndex, ProgramIndex> = order::map(
+            by_function.map(|(index, program)| (program.function, ProgramIndex::from_usize(index))),
+        );
         maps::fill_slots(&elf, &mut maps, &by_function, &starts)?;
         struct_ops::read(
             &elf,
