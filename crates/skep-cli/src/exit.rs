@@ -118,6 +118,7 @@ fn of_host(error: &skep::boundary::Error) -> Exit {
 fn of_cause(cause: &Cause) -> Exit {
     match cause {
         Cause::MissingCapability(_)
+        | Cause::Unprivileged(_)
         | Cause::Lockdown(..)
         | Cause::Sysctl { .. }
         | Cause::KernelOption(_)

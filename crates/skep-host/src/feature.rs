@@ -108,7 +108,7 @@ impl Probe {
     /// The answer that a refusal gives: `No` only for causes that lie in the host.
     pub fn refused(error: &Error) -> Self {
         match error.cause() {
-            Some(cause @ Cause::MissingCapability(_)) => Self::Unknown {
+            Some(cause @ (Cause::MissingCapability(_) | Cause::Unprivileged(_))) => Self::Unknown {
                 why: cause.to_string(),
                 fix: cause.fix(),
             },

@@ -50,6 +50,15 @@ attributes! {
         reserved: u32,
     }
 
+    /// `struct bpf_common_attr`: beside a command's own attribute (7.2).
+    struct Common {
+        log_buf: u64,
+        log_size: u32,
+        log_level: u32,
+        log_true_size: u32,
+        reserved: u32,
+    }
+
     /// `BPF_MAP_*_ELEM`, `BPF_MAP_GET_NEXT_KEY`, `BPF_MAP_FREEZE`. `value` is `next_key` too.
     struct MapElement {
         map_fd: u32,

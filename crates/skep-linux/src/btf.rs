@@ -6,14 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use skep_abi::{Command, ProgLoadFlags};
+use skep_abi::{Command, ProgLoadFlags, StatsType};
 use skep_host::{
     BtfBytes, BtfFd, BtfLoad, Cause, Errno, Error, Host as _, LogLevel, Result, StatsFd, TokenFd,
 };
 
 use crate::{
     LinuxHost, attr,
-    cause::Subject,
+    cause::{self, Delegated, Subject},
     files::Kind,
     log::{self, LogBuffer},
     memory::FileMap,
@@ -37,7 +37,8 @@ pub(crate) fn load(host: &LinuxHost, request: &BtfLoad<'_>) -> Result<BtfFd> {
     match log::whole(|buffer| ask(request, level, Some(buffer))) {
         Ok((fd, _)) => own(fd),
         Err((errno, log)) => {
-            let cause = host.cause(Command::BtfLoad, errno, Subject::None);
+            let cause = cause::of_token(request.token, errno, Delegated::Btf)
+                .or_else(|| host.cause(Command::BtfLoad, errno, Subject::None));
             let object = request.object.to_owned();
             let error = if log.is_empty() {
                 Error::command(Command::BtfLoad, format!("the BTF of {object}"), errno)
@@ -143,8 +144,8 @@ pub(crate) fn modules() -> Result<Vec<String>> {
 
 pub(crate) fn token(host: &LinuxHost, bpffs: &Path) -> Result<TokenFd> {
     let path = crate::pin::c_path(bpffs)?;
-    let directory = sys::open(&path, libc::O_DIRECTORY | libc::O_PATH)
-        .or_else(|_| sys::open(&path, libc::O_DIRECTORY | libc::O_RDONLY))
+    // A descriptor that is only a path (`O_PATH`) is none to the kernel here.
+    let directory = sys::open(&path, libc::O_DIRECTORY | libc::O_RDONLY)
         .map_err(|errno| Error::system("open", bpffs.display().to_string(), errno))?;
     let mut attr = attr::TokenCreate {
         flags: 0,
@@ -155,15 +156,15 @@ pub(crate) fn token(host: &LinuxHost, bpffs: &Path) -> Result<TokenFd> {
         Ok(fd) => Ok(TokenFd::new(host.files().own(fd, Kind::Other))),
         Err(errno) => {
             let object = format!("bpffs `{}`", bpffs.display());
-            Err(host.failed(Command::TokenCreate, object, errno, Subject::None))
+            Err(host.failed(Command::TokenCreate, object, errno, Subject::Token))
         }
     }
 }
 
 pub(crate) fn enable_stats(host: &LinuxHost) -> Result<StatsFd> {
-    /// `BPF_STATS_RUN_TIME`, the only kind.
-    const RUN_TIME: u32 = 0;
-    let mut attr = attr::EnableStats { kind: RUN_TIME };
+    let mut attr = attr::EnableStats {
+        kind: StatsType::RunTime.raw(),
+    };
     // SAFETY: the attribute carries no address.
     match unsafe { bpf_open(Command::EnableStats, &mut attr) } {
         Ok(fd) => Ok(StatsFd::new(host.files().own(fd, Kind::Other))),

@@ -3,13 +3,13 @@
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use skep_abi::{Command, MapCreateFlags, MapType, MapUpdateFlags};
-use skep_host::{BatchOutcome, BtfFd, Errno, Error, MapBatch, MapCreate, MapFd, Result};
+use skep_host::{BatchOutcome, BtfFd, Cause, Errno, Error, MapBatch, MapCreate, MapFd, Result};
 
 use crate::{
     LinuxHost, attr,
-    cause::Subject,
+    cause::{self, Delegated, Subject},
     files::{self, Kind, MapShape},
-    sys::{address, address_mut, bpf, bpf_open},
+    sys::{self, address, address_mut, bpf, bpf_open},
 };
 
 pub(crate) fn create(host: &LinuxHost, request: &MapCreate<'_>) -> Result<MapFd> {
@@ -50,23 +50,43 @@ pub(crate) fn create(host: &LinuxHost, request: &MapCreate<'_>) -> Result<MapFd>
     }
     // SAFETY: the attribute's one address is null or of the hash, which is borrowed from
     // `request` and as long as its size says; the command only reads it.
-    match unsafe { bpf_open(Command::MapCreate, &mut attr) } {
-        Ok(fd) => {
-            let shape = shape(
-                host,
-                request.map_type.raw(),
-                request.key_size,
-                request.value_size,
-            )?;
-            Ok(MapFd::new(host.files().own(fd, Kind::Map(shape))))
+    let fd = match unsafe { bpf_open(Command::MapCreate, &mut attr) } {
+        Ok(fd) => fd,
+        Err(errno) => {
+            let mut log = [0; WORDS_ROOM];
+            // SAFETY: as above.
+            let again = host
+                .takes_common_attributes()
+                .then(|| unsafe { sys::bpf_open_logged(Command::MapCreate, &mut attr, &mut log) });
+            match again {
+                Some(Ok(fd)) => fd,
+                _ => return Err(create_error(host, request, errno, &attr::text(&log))),
+            }
         }
-        Err(errno) => Err(host.failed(
-            Command::MapCreate,
-            format!("map `{}`", request.name),
-            errno,
-            Subject::Map(request.map_type),
-        )),
-    }
+    };
+    let shape = shape(
+        host,
+        request.map_type.raw(),
+        request.key_size,
+        request.value_size,
+    )?;
+    Ok(MapFd::new(host.files().own(fd, Kind::Map(shape))))
+}
+
+/// Room for what the kernel says of a map that it refuses: a line.
+const WORDS_ROOM: usize = 1024;
+
+/// A refused map; `words` are the kernel's own, where it has any (7.2).
+fn create_error(host: &LinuxHost, request: &MapCreate<'_>, errno: Errno, words: &str) -> Error {
+    let words = words.trim().trim_end_matches('.');
+    let cause = if words.is_empty() {
+        let delegated = Delegated::Map(request.map_type);
+        cause::of_token(request.token, errno, delegated)
+            .or_else(|| host.cause(Command::MapCreate, errno, Subject::Map(request.map_type)))
+    } else {
+        Some(Cause::Said(words.to_owned()))
+    };
+    Error::command(Command::MapCreate, format!("map `{}`", request.name), errno).because(cause)
 }
 
 /// What the buffers of a map's commands measure.

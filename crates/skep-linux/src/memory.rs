@@ -8,7 +8,8 @@ use std::{
     sync::atomic::AtomicU64,
 };
 
-use skep_host::{Access, Error, LongWord, MapFd, Memory, Result, Word};
+use skep_abi::MapType;
+use skep_host::{Access, Error, Host as _, LongWord, MapFd, Memory, Result, Word};
 
 use crate::{
     LinuxHost,
@@ -30,9 +31,28 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     fn new(fd: RawFd, offset: u64, len: usize, protection: i32, flags: i32) -> SysResult<Self> {
+        Self::at(0, fd, offset, len, protection, flags)
+    }
+
+    /// The same at an address, which must be free; 0 leaves the choice to the kernel.
+    fn at(
+        address: usize,
+        fd: RawFd,
+        offset: u64,
+        len: usize,
+        protection: i32,
+        flags: i32,
+    ) -> SysResult<Self> {
         let offset = i64::try_from(offset).map_err(|_| skep_host::Errno::EINVAL)?;
-        // SAFETY: a new mapping at a place of the kernel's choice touches no existing memory.
-        let start = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, fd, offset) };
+        let fixed = if address == 0 {
+            0
+        } else {
+            libc::MAP_FIXED_NOREPLACE
+        };
+        let place = std::ptr::without_provenance_mut(address);
+        // SAFETY: a new mapping at a place of the kernel's choice, or at one where nothing is
+        // (else it fails), touches no existing memory.
+        let start = unsafe { libc::mmap(place, len, protection, flags | fixed, fd, offset) };
         match NonNull::new(start.cast::<u8>()) {
             Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => Ok(Self { start, len }),
             _ => Err(last_errno()),
@@ -58,11 +78,16 @@ pub(crate) struct Shared {
 impl Shared {
     /// Maps `len` bytes of `fd` at `offset`.
     pub(crate) fn new(fd: RawFd, offset: u64, len: usize, access: Access) -> SysResult<Self> {
+        Self::at(0, fd, offset, len, access)
+    }
+
+    /// The same at an address of this process, which must be free.
+    fn at(address: usize, fd: RawFd, offset: u64, len: usize, access: Access) -> SysResult<Self> {
         let protection = match access {
             Access::Read => libc::PROT_READ,
             Access::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
         };
-        let mapping = Mapping::new(fd, offset, len, protection, libc::MAP_SHARED)?;
+        let mapping = Mapping::at(address, fd, offset, len, protection, libc::MAP_SHARED)?;
         Ok(Self { mapping, access })
     }
 }
@@ -138,7 +163,13 @@ pub(crate) fn of_map(
     len: usize,
     access: Access,
 ) -> Result<Box<dyn Memory>> {
-    match Shared::new(map.raw(), offset, len, access) {
+    let made = Shared::new(map.raw(), offset, len, access).or_else(|errno| {
+        match arena_address(host, map) {
+            Some(address) => Shared::at(address, map.raw(), offset, len, access),
+            None => Err(errno),
+        }
+    });
+    match made {
         Ok(memory) => Ok(Box::new(memory)),
         Err(errno) => {
             let name = crate::map::describe(host, map);
@@ -149,4 +180,13 @@ pub(crate) fn of_map(
             ))
         }
     }
+}
+
+/// Where an arena that was made for an address must be mapped: nowhere else.
+fn arena_address(host: &LinuxHost, map: &MapFd) -> Option<usize> {
+    let info = host.map_info(map).ok()?;
+    let is_arena = info.map_type() == Some(MapType::Arena);
+    usize::try_from(info.map_extra)
+        .ok()
+        .filter(|address| is_arena && *address != 0)
 }

@@ -144,9 +144,14 @@ impl TokenInfo {
         bit(self.map_types, map_type.raw())
     }
 
-    /// It delegates programs of this type, loaded as this attach type (raw, 0 for none).
-    pub fn allows_program(&self, program_type: ProgramType, attach_type: u32) -> bool {
-        bit(self.program_types, program_type.raw()) && bit(self.attach_types, attach_type)
+    /// It delegates programs of this type.
+    pub fn allows_program_type(&self, program_type: ProgramType) -> bool {
+        bit(self.program_types, program_type.raw())
+    }
+
+    /// It delegates programs that are loaded as this attach type (raw, 0 for none).
+    pub fn allows_attach_type(&self, attach_type: u32) -> bool {
+        bit(self.attach_types, attach_type)
     }
 }
 

@@ -31,6 +31,10 @@ pub(crate) fn next_id(host: &LinuxHost, id: ObjectId) -> Result<Option<ObjectId>
         ObjectId::Btf(id) => (Command::BtfGetNextId, id),
         ObjectId::Link(id) => (Command::LinkGetNextId, id),
     };
+    // Ids are positive numbers of 31 bits; the kernel calls larger ones invalid.
+    if i32::try_from(start).is_err() {
+        return Ok(None);
+    }
     let mut attr = attr::Id {
         id: start,
         ..Default::default()

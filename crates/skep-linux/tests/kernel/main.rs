@@ -3,6 +3,7 @@
 //! One process, one test at a time: after each, no descriptor, program or map of it may be left.
 //! What this machine lacks is skipped by name, and the skips are counted.
 
+mod commands;
 mod harness;
 mod links;
 mod loading;
@@ -11,11 +12,16 @@ mod network;
 mod programs;
 mod reading;
 mod system;
+mod token;
 mod tracing;
 
 fn main() -> std::process::ExitCode {
+    if let Some(code) = token::child() {
+        return code;
+    }
     let mut trials = Vec::new();
     for group in [
+        commands::trials,
         maps::trials,
         loading::trials,
         reading::trials,

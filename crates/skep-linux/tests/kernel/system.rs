@@ -4,9 +4,9 @@ use std::fs;
 
 use skep_abi::{MapType, ProgramType};
 use skep_host::{
-    AttachPoint, BtfLoad, Cause, Error, Host, LogLevel, MapCreate, ObjectId, ProgramLoad,
+    AttachPoint, BtfLoad, Cause, Error, Feature, Hook, Host, LogLevel, MapCreate, ObjectId, Probe,
+    ProgramLoad,
 };
-use skep_linux::probe::{self, Hook, Probe};
 use skep_testing::{Outcome, Stop, Test, ensure, without_capabilities};
 
 use crate::harness::host;
@@ -143,6 +143,14 @@ fn lacks(error: &Error, capabilities: &[&str]) -> Outcome {
     }
 }
 
+/// What everyone may do is forbidden by a sysctl.
+fn unprivileged(error: &Error) -> Outcome {
+    ensure(
+        matches!(error.cause(), Some(Cause::Unprivileged(value)) if value != "0"),
+        || format!("{error}: {:?}", error.cause()),
+    )
+}
+
 fn missing_capabilities() -> Outcome {
     skep_testing::needs_kernel(5, 8)?;
     if fs::read_to_string("/proc/sys/kernel/unprivileged_bpf_disabled")?.trim() == "0" {
@@ -154,9 +162,16 @@ fn missing_capabilities() -> Outcome {
         let refused = host()
             .map_create(&MapCreate::new(MapType::Hash, "m", 4, 4, 1))
             .expect_err("no capability");
+        unprivileged(&refused)?;
+        let refused = host()
+            .prog_load(&ProgramLoad::new(ProgramType::SocketFilter, "p", &code))
+            .expect_err("no capability");
+        unprivileged(&refused)?;
+        let refused = host()
+            .map_create(&MapCreate::new(MapType::LpmTrie, "m", 8, 4, 1))
+            .expect_err("no capability");
         lacks(&refused, &["CAP_BPF"])?;
         for (program_type, capabilities) in [
-            (ProgramType::SocketFilter, &["CAP_BPF"][..]),
             (ProgramType::Xdp, &["CAP_BPF", "CAP_NET_ADMIN"]),
             (ProgramType::Tracepoint, &["CAP_BPF", "CAP_PERFMON"]),
         ] {
@@ -180,20 +195,21 @@ fn missing_capabilities() -> Outcome {
             .attach("p", &tracepoint, ProgramType::Tracepoint, &point)
             .expect_err("no capability");
         lacks(&refused, &["CAP_PERFMON"])?;
-        // Not being allowed to ask is no answer.
+        // Not being allowed to ask is no answer; the shared host remembers better days.
+        let host = skep_linux::LinuxHost::new()?;
         for hook in [
             Hook::RawTracepoint,
             Hook::Xdp,
             Hook::Uprobe,
             Hook::SocketFilter,
         ] {
-            let probe = probe::hook(host(), hook);
+            let probe = host.probe(&Feature::Hook(hook));
             ensure(
                 matches!(&probe, Probe::Unknown { fix, .. } if !fix.is_empty()),
                 || format!("{hook:?}: {probe:?}"),
             )?;
         }
-        let probe = probe::map_type(host(), MapType::Hash);
+        let probe = host.probe(&Feature::MapType(MapType::Hash));
         ensure(matches!(probe, Probe::Unknown { .. }), || {
             format!("{probe:?}")
         })
