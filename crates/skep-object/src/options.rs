@@ -150,6 +150,7 @@ pub struct MapOptions {
     pub(crate) value_size: Option<u32>,
     pub(crate) key_size: Option<u32>,
     pub(crate) numa_node: Option<u32>,
+    pub(crate) map_extra: Option<u64>,
     pub(crate) pinning: Option<Pinning>,
     pub(crate) pin_path: Option<String>,
 }
@@ -193,6 +194,13 @@ impl MapOptions {
     /// Bytes of a key.
     pub fn key_size(&mut self, bytes: u32) -> &mut Self {
         self.key_size = Some(bytes);
+        self
+    }
+
+    /// What the type defines: of a bloom filter the hash functions, of an arena the address, in
+    /// this process as well. Since 5.16.
+    pub fn map_extra(&mut self, extra: u64) -> &mut Self {
+        self.map_extra = Some(extra);
         self
     }
 

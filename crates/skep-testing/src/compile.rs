@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use skep_build::{Build, Cache};
+use skep_build::{Build, Cache, Clang};
 
 use crate::{Outcome, Stop, ensure, find_tool};
 
@@ -17,9 +17,31 @@ use crate::{Outcome, Stop, ensure, find_tool};
 /// # Errors
 /// Skips for want of clang or of the kernel's types; fails if the source does not compile.
 pub fn compile(source: &Path, folder: &str) -> Outcome<Vec<u8>> {
+    built(source, Build::new(source).cache(cache(folder)?))
+}
+
+/// The same by a compiler of this name, `clang-19`, for sources that not every clang takes.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_with(clang: &'static str, source: &Path, folder: &str) -> Outcome<Vec<u8>> {
+    let cache = cache(folder)?;
+    match Clang::at(&find_tool(clang)?, &cache) {
+        Ok(clang) => built(source, Build::new(source).clang(clang).cache(cache)),
+        Err(error) => Err(Stop::lacks(format!(
+            "what {} needs: {error}",
+            source.display()
+        ))),
+    }
+}
+
+fn cache(folder: &str) -> Outcome<Cache> {
+    Ok(Cache::at(Path::new(folder).join("skep-cache"))?)
+}
+
+fn built(source: &Path, build: Build) -> Outcome<Vec<u8>> {
     use skep_build::Error;
-    let cache = Cache::at(Path::new(folder).join("skep-cache"))?;
-    match Build::new(source).cache(cache).color(false).cached() {
+    match build.color(false).cached() {
         Ok(built) => Ok(fs::read(&built.object)?),
         Err(
             error @ (Error::ClangNotFound { .. }

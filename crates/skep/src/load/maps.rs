@@ -251,6 +251,9 @@ fn broken_rule(host: &dyn skep_host::Host, request: &MapCreate<'_>) -> Option<St
     let rules = request.map_type.rules();
     let page = u32::try_from(host.page_size()).unwrap_or(u32::MAX);
     let kind = request.map_type;
+    if host.info().version < kind.since() {
+        return None;
+    }
     let (key, value, entries) = (request.key_size, request.value_size, request.max_entries);
     if !rules.key_size.allows(key) {
         let allowed = rules.key_size;

@@ -3,12 +3,14 @@
 
 mod externs;
 mod loading;
+mod map_definitions;
 mod maps;
 mod network;
 mod perf;
 mod privileges;
 mod refusals;
 mod rings;
+mod struct_ops;
 mod support;
 mod tracing;
 mod uprobes;
@@ -18,6 +20,8 @@ fn main() -> std::process::ExitCode {
     for group in [
         externs::tests,
         loading::tests,
+        map_definitions::tests,
+        struct_ops::tests,
         maps::tests,
         rings::tests,
         perf::tests,

@@ -86,7 +86,10 @@ impl Running {
     /// Sets a global while the programs run.
     pub(crate) fn set(&self, name: &str, bytes: &[u8]) -> Outcome {
         let variable = self.variable(name)?;
-        let map = &self.loaded.maps()[variable.map.as_usize()];
+        let map = self
+            .loaded
+            .map_at(variable.map)
+            .expect("a map that was created");
         let key = 0_u32.to_ne_bytes();
         let mut value = map.lookup(&key)?.unwrap_or_default();
         let start = variable.offset as usize;
