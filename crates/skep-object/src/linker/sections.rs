@@ -171,7 +171,8 @@ impl<'a> Merged<'a> {
             limit,
         };
         let limit = u64::from(u32::MAX);
-        let align = section.align.max(1);
+        // By the alignment of the whole so far, as libbpf does: an object is laid out the same.
+        let align = section.align.max(self.align);
         let offset = self
             .size
             .checked_next_multiple_of(align)
@@ -193,7 +194,7 @@ impl<'a> Merged<'a> {
             self.data.resize(start, 0);
             self.data.extend_from_slice(section.data);
         }
-        self.align = self.align.max(align);
+        self.align = align;
         self.size = size;
         Ok(offset)
     }
