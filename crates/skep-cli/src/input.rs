@@ -42,7 +42,7 @@ pub(crate) struct CompileArgs {
     ///
     /// A vmlinux.h; or BTF to make it from: raw, or in an ELF file such as a vmlinux. Without it,
     /// vmlinux.h is made of the running kernel's types. A vmlinux.h beside the source goes first.
-    #[arg(long, value_name = "FILE", visible_alias = "btf", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     vmlinux: Option<PathBuf>,
 }
 

@@ -90,6 +90,17 @@ pub(crate) struct RunArgs {
     #[arg(long = "map-size", value_name = "MAP=N")]
     pub(crate) map_size: Vec<String>,
 
+    /// Relocate by the types in FILE, not the kernel's: raw BTF, or an ELF file with it
+    ///
+    /// For a kernel that has none of its own. The file must describe this very kernel, as those
+    /// of btfhub do, whole or reduced to what the program uses.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) btf: Option<PathBuf>,
+
+    /// Set what the program is told of the kernel's configuration, spelled as in .config
+    #[arg(long = "config", value_name = "CONFIG_X=VALUE")]
+    pub(crate) config: Vec<String>,
+
     /// Print at most this many rows of a map as a table; 0 prints all
     #[arg(long, value_name = "N", default_value = "20")]
     pub(crate) top: usize,

@@ -1,5 +1,7 @@
 //! What the flags choose of an object before it is loaded: globals, sizes, programs.
 
+use std::sync::Arc;
+
 use skep::Object;
 
 use super::args::RunArgs;
@@ -42,6 +44,13 @@ pub(crate) fn apply(object: &mut Object, args: &RunArgs) -> anyhow::Result<()> {
     for choice in &args.set {
         let (name, value) = assignment(choice, "--set")?;
         object.global(name)?.set_text(value)?;
+    }
+    for choice in &args.config {
+        let (name, value) = assignment(choice, "--config")?;
+        object.config(name, value)?;
+    }
+    if let Some(path) = &args.btf {
+        object.core_btf(Arc::new(skep::open_btf(path)?));
     }
     for choice in &args.map_size {
         let (name, value) = assignment(choice, "--map-size")?;

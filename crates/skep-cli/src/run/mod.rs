@@ -304,8 +304,14 @@ fn is_iterator(link: &Link) -> bool {
 }
 
 fn say_loaded(loaded: &Loaded, verbose: u8) {
+    if let Some(refusal) = loaded.refused_btf() {
+        eprintln!("warning: loaded without types and lines of source: {refusal}");
+    }
     if verbose == 0 {
         return;
+    }
+    for downgrade in loaded.downgrades() {
+        eprintln!("downgraded: {downgrade}");
     }
     for map in loaded.maps() {
         let kind = map

@@ -109,7 +109,7 @@ fn macros_folders_and_types_reach_the_compiler() {
             "build",
             source,
             "-DANSWER=42",
-            "--btf",
+            "--vmlinux",
             "/sys/kernel/btf/vmlinux",
         ],
     )

@@ -130,6 +130,8 @@ fn bad_choices() -> Outcome {
             &["failed_only", "neither true nor false"],
         ),
         (&["--set", "failed_only"], &["NAME=VALUE"]),
+        (&["--config", "CONFIG_HZ"], &["--config", "CONFIG_HZ"]),
+        (&["--config", "CONFIG_HZ=1"], &["`CONFIG_HZ`"]),
         (&["--map-size", "event=1"], &["`event`", "`events`"]),
         (&["--map-size", "events=many"], &["many"]),
         (&["--only", "nothing"], &["`nothing`", "`enter_openat`"]),
@@ -139,6 +141,15 @@ fn bad_choices() -> Outcome {
         run(&example("opensnoop"), words)?
             .ended_with(2)?
             .saying(parts)?;
+    }
+    // Files are the machine's.
+    for (path, part) in [
+        ("/etc/passwd", "neither BTF nor an ELF file"),
+        ("/no/such.btf", "No such file"),
+    ] {
+        run(&example("opensnoop"), &["--btf", path])?
+            .ended_with(4)?
+            .saying(&[path, part])?;
     }
     for (flag, global) in [
         ("-p", "target_pid"),
