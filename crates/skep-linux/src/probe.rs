@@ -21,7 +21,7 @@ use std::{
 
 use skep_abi::ProgramType;
 use skep_btf::{Btf, KindTag};
-use skep_host::{Cause, Error, Feature, Hook, Host, Probe};
+use skep_host::{Cause, Errno, Error, Feature, Hook, Host, Probe};
 
 use crate::{LinuxHost, cause::too_old, requirement};
 
@@ -83,6 +83,12 @@ fn program_type(host: &LinuxHost, kind: ProgramType) -> Probe {
         Ok(_) => Probe::Yes,
         // It got as far as the verifier: the type is there.
         Err(least::Refused::By(Error::Verifier { cause: None, .. })) => Probe::Yes,
+        // Who may not load it is told so first: the kernel has no such type.
+        Err(least::Refused::By(Error::Command {
+            errno: Errno::EINVAL,
+            cause: None,
+            ..
+        })) => not_known(host, &Feature::ProgramType(kind)),
         Err(refused) => refused.probe(host, kind),
     };
     host.found().once(&Feature::ProgramType(kind), find)
@@ -123,11 +129,15 @@ fn not_known(host: &LinuxHost, feature: &Feature) -> Probe {
         Some(Probe::No { cause })
     };
     let known = older(host, feature).or_else(lacking);
-    known.unwrap_or_else(|| Probe::No {
-        cause: Cause::Other {
-            what: "this kernel does not have it".into(),
-            fix: "use a kernel that is built with it, or do without it".into(),
-        },
+    known.unwrap_or_else(|| {
+        let what = match requirement::of_feature(feature).options {
+            [.., option] => format!("this kernel does not have it, perhaps for want of {option}"),
+            [] => "this kernel does not have it".to_owned(),
+        };
+        let fix = "use a kernel that is built with it, or do without it".into();
+        Probe::No {
+            cause: Cause::Other { what, fix },
+        }
     })
 }
 

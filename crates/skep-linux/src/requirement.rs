@@ -2,7 +2,7 @@
 //! `skep-abi` says of versions: build options and capabilities.
 
 use skep_abi::{AttachType, KernelVersion, LinkType, MapType, ProgramType};
-use skep_host::{AttachPoint, Cause, Feature};
+use skep_host::{AttachPoint, Cause, Feature, Hook};
 
 use crate::{
     LinuxHost,
@@ -76,6 +76,13 @@ pub(crate) fn of_program(program_type: ProgramType) -> Requirement {
 /// The options behind a feature that a kernel of its version can be without.
 pub(crate) fn of_feature(feature: &Feature) -> Requirement {
     Requirement::options(match feature {
+        Feature::ProgramType(kind) => return of_program(*kind),
+        Feature::AttachType(AttachType::TraceKprobeMulti | AttachType::TraceKprobeSession)
+        | Feature::LinkType(LinkType::KprobeMulti)
+        | Feature::Hook(Hook::KprobeMulti) => &["CONFIG_KPROBES", "CONFIG_FPROBE"],
+        Feature::AttachType(AttachType::TraceUprobeMulti | AttachType::TraceUprobeSession)
+        | Feature::LinkType(LinkType::UprobeMulti)
+        | Feature::Hook(Hook::UprobeMulti) => &["CONFIG_UPROBES"],
         Feature::AttachType(AttachType::NetkitPrimary | AttachType::NetkitPeer)
         | Feature::LinkType(LinkType::Netkit) => &["CONFIG_NETKIT"],
         Feature::AttachType(AttachType::TcxIngress | AttachType::TcxEgress)

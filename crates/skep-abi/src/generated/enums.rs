@@ -761,10 +761,10 @@ kernel_enum! {
         ///
         /// `BPF_LINK_TYPE_KPROBE_MULTI`. Since Linux 5.18.
         KprobeMulti = 8, (5, 18), "BPF_LINK_TYPE_KPROBE_MULTI" | "kprobe_multi" [];
-        /// A registered struct_ops map (created by user space since 6.4).
+        /// A registered struct_ops map. The kernel has used the number for itself since 5.19.
         ///
-        /// `BPF_LINK_TYPE_STRUCT_OPS`. Since Linux 5.19.
-        StructOps = 9, (5, 19), "BPF_LINK_TYPE_STRUCT_OPS" | "struct_ops" [];
+        /// `BPF_LINK_TYPE_STRUCT_OPS`. Since Linux 6.4.
+        StructOps = 9, (6, 4), "BPF_LINK_TYPE_STRUCT_OPS" | "struct_ops" [];
         /// A netfilter hook.
         ///
         /// `BPF_LINK_TYPE_NETFILTER`. Since Linux 6.4.

@@ -32,17 +32,23 @@ pub(super) fn attach_type(host: &LinuxHost, kind: AttachType) -> Probe {
             _ => Probe::unknown("no type of programs goes with it"),
         };
     };
+    let feature = Feature::AttachType(kind);
+    // Kernels before it loaded programs for any attach type.
+    if program == ProgramType::SkReuseport
+        && let Some(no) = super::older(host, &feature)
+    {
+        return no;
+    }
     if program.expected_attach_type() == ExpectedAttachType::Required {
         return match least::load(host, program, Some(kind)) {
             Ok(_) => Probe::Yes,
-            Err(refused) => of_refusal(host, &Feature::AttachType(kind), &refused, program),
+            Err(refused) => of_refusal(host, &feature, &refused, program),
         };
     }
     match program_type(host, program) {
         Probe::Yes => {}
         other => return other,
     }
-    let feature = Feature::AttachType(kind);
     match kind {
         AttachType::Xdp => hook::xdp_link(host, &feature),
         AttachType::TcxIngress

@@ -10,16 +10,20 @@ use std::{
 
 use skep_abi::{AttachType, KprobeMultiFlags, NetfilterLinkFlags, ProgramType, UprobeMultiFlags};
 use skep_host::{
-    AttachPoint, Cause, CgroupMode, Errno, Feature, Hook, Host, IterTarget, LinkCreate,
+    AttachPoint, Cause, CgroupMode, Errno, Feature, Hook, Host, IterTarget, LinkCreate, LinkFd,
     LinkOptions, LinkTarget, PerfEvent, PerfScope, Position, Probe, ProgramFd, Result,
     TcxDirection, XdpMode,
 };
 
 use super::{
     least::{self, NAME},
-    not_known,
+    not_known, older,
 };
-use crate::{LinuxHost, process, requirement::Requirement, sys};
+use crate::{
+    LinuxHost, process,
+    requirement::{self, Requirement},
+    sys,
+};
 
 /// Whether programs can be attached to a hook.
 pub(super) fn probe(host: &LinuxHost, hook: Hook) -> Probe {
@@ -178,15 +182,7 @@ fn kprobe(host: &LinuxHost) -> Probe {
 
 /// Many kernel functions: one of them, which is called when something sleeps by the clock.
 pub(super) fn kprobe_multi(host: &LinuxHost, attach_type: AttachType) -> Probe {
-    let since = Some(attach_type.since());
-    let needs = Requirement {
-        options: &["CONFIG_KPROBES", "CONFIG_FPROBE"],
-        since,
-    };
-    if let Some(cause) = needs.lacking(host, attach_type.name()) {
-        return Probe::No { cause };
-    }
-    with_program(host, ProgramType::Kprobe, Some(attach_type), |program| {
+    multi(host, attach_type, |program| {
         host.link_create(&LinkCreate {
             program: program.into(),
             target: LinkTarget::None,
@@ -200,6 +196,27 @@ pub(super) fn kprobe_multi(host: &LinuxHost, attach_type: AttachType) -> Probe {
             },
         })
     })
+}
+
+/// A link to many places, which kernels of its version can be without.
+fn multi(
+    host: &LinuxHost,
+    attach_type: AttachType,
+    link: impl FnOnce(&ProgramFd) -> Result<LinkFd>,
+) -> Probe {
+    let feature = Feature::AttachType(attach_type);
+    let needs = requirement::of_feature(&feature).lacking(host, attach_type.name());
+    if let Some(no) = older(host, &feature).or(needs.map(|cause| Probe::No { cause })) {
+        return no;
+    }
+    let linked = |program: &ProgramFd| match link(program) {
+        Err(error) if error.errno() == Some(Errno::EOPNOTSUPP) => not_known(host, &feature),
+        outcome => outcome.into(),
+    };
+    match least::load(host, ProgramType::Kprobe, Some(attach_type)) {
+        Ok(program) => linked(&program),
+        Err(refused) => refused.probe(host, ProgramType::Kprobe),
+    }
 }
 
 /// A function of this binary that nobody calls, to probe.
@@ -247,14 +264,7 @@ pub(super) fn uprobe_multi(host: &LinuxHost, attach_type: AttachType) -> Probe {
     let Some((binary, offset)) = own_code() else {
         return Probe::unknown("/proc does not show this program's own code");
     };
-    let needs = Requirement {
-        options: &["CONFIG_UPROBES"],
-        since: Some(attach_type.since()),
-    };
-    if let Some(cause) = needs.lacking(host, attach_type.name()) {
-        return Probe::No { cause };
-    }
-    with_program(host, ProgramType::Kprobe, Some(attach_type), |program| {
+    multi(host, attach_type, |program| {
         host.link_create(&LinkCreate {
             program: program.into(),
             target: LinkTarget::None,
