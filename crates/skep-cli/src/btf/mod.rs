@@ -1,12 +1,14 @@
-//! `skep btf dump`: types as the kernel lists them, or as C.
+//! `skep btf`: `dump` prints types as the kernel lists them, or as C; `min` cuts BTF down to what
+//! objects need.
 
+mod min;
 mod roots;
 mod source;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
-use skep::btf::{Btf, RawDump, RawType, TypeId, c_header};
+use skep::btf::{Btf, JsonDump, JsonType, RawDump, RawType, TypeId, c_header};
 
 use crate::{
     cli::Global,
@@ -25,6 +27,7 @@ pub(crate) struct BtfArgs {
 #[derive(Debug, Subcommand)]
 enum BtfCommand {
     Dump(DumpArgs),
+    Min(min::MinArgs),
 }
 
 /// Print types
@@ -61,11 +64,14 @@ enum Format {
     Raw,
     /// A C header; of the kernel's BTF: vmlinux.h
     C,
+    /// One JSON object, as `bpftool -j btf dump` prints it: {"types":[{"id":1,"kind":"INT",…
+    Json,
 }
 
 pub(crate) fn btf(args: BtfArgs, global: &Global) -> anyhow::Result<ExitCode> {
     match args.command {
         BtfCommand::Dump(args) => dump(&args, global),
+        BtfCommand::Min(args) => min::min(&args, global),
     }
 }
 
@@ -78,6 +84,7 @@ fn dump(args: &DumpArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let mut out = Output::new();
     match args.format {
         Format::Raw => raw(&btf, roots, &mut out)?,
+        Format::Json => json(&btf, roots, &mut out)?,
         Format::C => {
             let mut text = TextTo::new(&mut out);
             let done = c_header(&btf, roots.as_deref(), &mut text);
@@ -95,6 +102,21 @@ fn raw(btf: &Btf, roots: Option<Vec<TypeId>>, out: &mut Output) -> anyhow::Resul
             for id in roots::with_needed(btf, roots)? {
                 writeln!(out, "{}", RawType(btf.type_by_id(id)?))?;
             }
+        }
+    }
+    Ok(())
+}
+
+fn json(btf: &Btf, roots: Option<Vec<TypeId>>, out: &mut Output) -> anyhow::Result<()> {
+    match roots {
+        None => writeln!(out, "{}", JsonDump(btf))?,
+        Some(roots) => {
+            let mut before = "{\"types\":[";
+            for id in roots::with_needed(btf, roots)? {
+                write!(out, "{before}{}", JsonType(btf.type_by_id(id)?))?;
+                before = ",";
+            }
+            writeln!(out, "]}}")?;
         }
     }
     Ok(())

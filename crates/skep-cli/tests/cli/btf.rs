@@ -1,4 +1,4 @@
-//! `skep btf dump`.
+//! `skep btf dump` and `skep btf min`.
 
 use std::{
     fs,
@@ -139,4 +139,133 @@ fn what_is_not_btf_is_named() {
             .stdin(Stdio::null());
         Ran::of(&mut odd).ended_with(3).saying(&["error: half: "]);
     }
+}
+
+#[test]
+fn json_has_the_same_types() {
+    if !has_kernel_btf() {
+        return;
+    }
+    let folder = folder();
+    let path = folder.path();
+    let json = run(path, ["btf", "dump", "-f", "json", "--root", "list_head"]).data();
+    let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let types = read["types"].as_array().unwrap();
+    assert_eq!(types.len(), 2, "the struct and the pointer to it: {json}");
+    let list = types.iter().find(|one| one["name"] == "list_head").unwrap();
+    assert_eq!(list["kind"], "STRUCT");
+    assert_eq!(list["members"][1]["name"], "prev");
+    assert_eq!(list["members"][1]["bits_offset"], 64);
+
+    let all = run(path, ["btf", "dump", "--format", "json"]).data();
+    let all: serde_json::Value = serde_json::from_str(&all).unwrap();
+    let raw = run(path, ["btf", "dump"]).data();
+    let count = raw.lines().filter(|line| line.starts_with('[')).count();
+    assert_eq!(all["types"].as_array().unwrap().len(), count);
+}
+
+/// An object that reads two members of the kernel's `struct task_struct`.
+const READS: &str = r#"
+struct task_struct { int pid; struct task_struct *real_parent; }
+    __attribute__((preserve_access_index));
+char LICENSE[] __attribute__((section("license"))) = "GPL";
+__attribute__((section("raw_tp/sched_switch"))) int on_switch(struct task_struct **context)
+{
+    return context[1]->pid + (context[1]->real_parent != 0);
+}
+"#;
+
+#[test]
+fn min_keeps_what_an_object_reads() {
+    if !has_kernel_btf() || !has_clang() {
+        return;
+    }
+    let folder = folder();
+    let path = folder.path();
+    fs::write(path.join("reads.bpf.c"), READS).unwrap();
+    run(path, ["build", "reads.bpf.c"]).data();
+    run(path, ["-v", "btf", "min", "reads.bpf.o", "-o", "small.btf"])
+        .ended_with(0)
+        .saying(&["small.btf: ", " bytes of the ", " of the kernel's BTF"]);
+    let small = fs::read(path.join("small.btf")).unwrap();
+    assert!(small.len() < 300, "{} bytes", small.len());
+    let c = run(path, ["btf", "dump", "-f", "c", "small.btf"]).data();
+    for part in ["struct task_struct {", " pid;", "*real_parent;"] {
+        assert!(c.contains(part), "no {part} in {c}");
+    }
+    assert!(!c.contains("comm"), "{c}");
+
+    // A source, and the kernel's file by its name, to standard output.
+    let mut same = skep(path);
+    same.args(["btf", "min", "reads.bpf.c", "--btf", KERNEL, "-o", "-"]);
+    let same = same.stdin(Stdio::null()).output().unwrap();
+    assert_eq!(same.stdout, small);
+
+    // Of several kernels: each under its name, in a folder that is made.
+    fs::write(path.join("one.btf"), fs::read(KERNEL).unwrap()).unwrap();
+    let of_two = [
+        "btf",
+        "min",
+        "reads.bpf.o",
+        "--btf",
+        "one.btf",
+        KERNEL,
+        "-o",
+        "out",
+    ];
+    run(path, of_two).data();
+    assert_eq!(fs::read(path.join("out/one.btf")).unwrap(), small);
+    assert_eq!(fs::read(path.join("out/vmlinux.btf")).unwrap(), small);
+}
+
+#[test]
+fn min_says_what_it_can_not_do() {
+    if !has_kernel_btf() || !has_clang() {
+        return;
+    }
+    let folder = folder();
+    let path = folder.path();
+    names_object(path);
+    let none = READS.replace("->pid", " != 0").replace("->real_parent", "");
+    fs::write(path.join("none.bpf.c"), none).unwrap();
+    run(path, ["btf", "min", "none.bpf.c", "-o", "names.btf"])
+        .ended_with(0)
+        .saying(&["the kernel's BTF: no CO-RE relocation of these objects asks for anything"]);
+    run(path, ["btf", "min", "names.bpf.o"]).ended_with(2);
+    run(path, ["btf", "min", "names.bpf.o", "-o", "names.bpf.o"])
+        .ended_with(2)
+        .saying(&["names.bpf.o is to be read and to be written"]);
+    let twice = [
+        "btf",
+        "min",
+        "names.bpf.o",
+        "--btf",
+        KERNEL,
+        "names.btf",
+        "-o",
+        "names.btf",
+    ];
+    run(path, twice)
+        .ended_with(2)
+        .saying(&["names.btf is no folder, and there are several --btf"]);
+    let same = [
+        "btf",
+        "min",
+        "names.bpf.o",
+        "--btf",
+        KERNEL,
+        KERNEL,
+        "-o",
+        "out",
+    ];
+    run(path, same)
+        .ended_with(2)
+        .saying(&["two --btf would both become out/vmlinux.btf"]);
+    fs::write(path.join("text"), "not BTF at all").unwrap();
+    run(
+        path,
+        ["btf", "min", "names.bpf.o", "--btf", "text", "-o", "out"],
+    )
+    .ended_with(3)
+    .saying(&["error: text: neither BTF nor an ELF file"]);
 }

@@ -1,0 +1,177 @@
+//! `skep btf min`: the part of a kernel's BTF that objects need, to ship with them to kernels that
+//! have none.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fs,
+    io::{self, IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::Context;
+use clap::{Args, ValueHint};
+use skep::{
+    Object,
+    btf::{Btf, Minimizer},
+};
+
+use super::source;
+use crate::{
+    cli::Global,
+    exit::Usage,
+    input::{self, CompileArgs},
+    output::Output,
+    report,
+};
+
+/// Cut BTF down to what objects need
+///
+/// Kernels before 5.2, and those built without CONFIG_DEBUG_INFO_BTF, have no BTF to relocate by.
+/// Take that of the same kernel's debug package, cut it down to the types and members that the
+/// objects' CO-RE relocations ask for (some hundred bytes are left of megabytes), and ship that.
+/// Does what `bpftool gen min_core_btf` does.
+#[derive(Debug, Args)]
+pub(super) struct MinArgs {
+    /// Objects, or C sources to compile first
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    files: Vec<PathBuf>,
+
+    /// BTF to cut down: raw, or in an ELF file such as a vmlinux [default: the kernel's]
+    ///
+    /// That of several kernels may be given; OUT is a folder then.
+    #[arg(
+        short,
+        long,
+        visible_alias = "kernel-btf",
+        value_name = "FILE",
+        num_args = 1..,
+        value_hint = ValueHint::FilePath
+    )]
+    btf: Vec<PathBuf>,
+
+    /// The file to write, `-` for standard output; or a folder for files called after the BTF
+    /// that they are of, with .btf at the end
+    #[arg(short, long, value_name = "OUT", value_hint = ValueHint::AnyPath)]
+    output: PathBuf,
+}
+
+pub(super) fn min(args: &MinArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let jobs = jobs(args)?;
+    let mut objects = Vec::with_capacity(args.files.len());
+    for file in &args.files {
+        objects.push((file, input::open(file, &CompileArgs::default(), global)?));
+    }
+    if args.btf.len() > 1 {
+        let folder = &args.output;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    for (from, to) in jobs {
+        let btf = source::open(from, None, global)?;
+        let small = minimized(&objects, &btf)?;
+        let name = from.map_or("the kernel's BTF".into(), |from| from.display().to_string());
+        if small.found == 0 {
+            report::note(&format!(
+                "{name}: no CO-RE relocation of these objects asks for anything in it"
+            ));
+        }
+        write(&to, &small.btf)?;
+        if global.verbose > 0 {
+            let (left, all) = (small.btf.len(), btf.bytes().len());
+            report::note(&format!(
+                "{}: {left} bytes of the {all} of {name}",
+                to.display()
+            ));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is left of a BTF.
+struct Minimized {
+    btf: Vec<u8>,
+    /// How many types and members were asked for.
+    found: usize,
+}
+
+fn minimized(objects: &[(&PathBuf, Object)], btf: &Arc<Btf>) -> anyhow::Result<Minimized> {
+    let mut minimizer = Minimizer::new(btf);
+    let mut found = 0;
+    for (file, object) in objects {
+        let needs = object.spec().needed_types(btf);
+        for (id, need) in needs.with_context(|| file.display().to_string())? {
+            minimizer.keep(id, need)?;
+            found += 1;
+        }
+    }
+    let btf = minimizer.build()?;
+    Ok(Minimized { btf, found })
+}
+
+/// What to read, and where to write what is left of it.
+fn jobs(args: &MinArgs) -> anyhow::Result<Vec<(Option<&Path>, PathBuf)>> {
+    let output = &args.output;
+    if output == Path::new("-") && io::stdout().is_terminal() {
+        let problem = "BTF is not for a terminal: redirect it, or name a file with -o";
+        return Err(Usage(problem.into()).into());
+    }
+    let jobs: Vec<_> = match args.btf.as_slice() {
+        [] if output.is_dir() => vec![(None, output.join("vmlinux.btf"))],
+        [] => vec![(None, output.clone())],
+        [one] if !output.is_dir() => vec![(Some(one.as_path()), output.clone())],
+        several => {
+            if output == Path::new("-") || output.is_file() {
+                let problem = format!(
+                    "{} is no folder, and there are several --btf",
+                    output.display()
+                );
+                return Err(Usage(problem).into());
+            }
+            let named = several
+                .iter()
+                .map(|one| (Some(one.as_path()), output.join(file_name(one))));
+            named.collect()
+        }
+    };
+    let mut taken = BTreeSet::new();
+    for (from, to) in &jobs {
+        let same = |from: &Path| {
+            fs::canonicalize(from).is_ok_and(|from| fs::canonicalize(to).is_ok_and(|to| from == to))
+        };
+        if from.is_some_and(same) || args.files.iter().any(|file| same(file)) {
+            let to = to.display();
+            return Err(Usage(format!(
+                "{to} is to be read and to be written: name another -o"
+            ))
+            .into());
+        }
+        if !taken.insert(to) {
+            return Err(Usage(format!("two --btf would both become {}", to.display())).into());
+        }
+    }
+    Ok(jobs)
+}
+
+/// `vmlinux-5.4.0` and `vmlinux-5.4.0.btf` both become the latter.
+fn file_name(from: &Path) -> OsString {
+    let name = from.file_name().unwrap_or_default();
+    let stem = match from.extension() {
+        Some(extension) if extension == "btf" => from.file_stem().unwrap_or(name),
+        _ => name,
+    };
+    let mut name = stem.to_owned();
+    name.push(".btf");
+    name
+}
+
+fn write(to: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    if to == Path::new("-") {
+        let mut out = Output::new();
+        out.write_all(bytes)?;
+        return Ok(out.finish()?);
+    }
+    fs::write(to, bytes).with_context(|| format!("cannot write {}", to.display()))
+}
