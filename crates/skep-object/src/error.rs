@@ -293,7 +293,10 @@ pub enum Error {
         second: Box<SymbolPlace>,
     },
     /// Two objects to be linked mean different things by one name.
-    #[error("`{symbol}` is not the same in {first} and in {second}: {problem}")]
+    #[error(
+        "`{symbol}` is not the same in {first} and in {second}: {problem}; let both include one \
+         header that declares it"
+    )]
     Declarations {
         /// The name.
         symbol: String,

@@ -264,7 +264,7 @@ impl Reader<'_, '_> {
             .ok_or_else(|| {
                 self.wrong(
                 "it is neither defined nor declared as an extern of .ksyms (__ksym) or .kconfig \
-                 (__kconfig)",
+                 (__kconfig); if another object defines it, `skep link` makes one of both",
             )
             })
     }

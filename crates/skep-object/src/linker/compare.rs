@@ -147,11 +147,8 @@ impl Types<'_> {
             (Kind::FunctionPrototype(one), Kind::FunctionPrototype(other)) => {
                 let (params, others) = (one.params(), other.params());
                 if params.len() != others.len() {
-                    return Err(format!(
-                        "{} parameters in the first, {} in the second",
-                        params.len(),
-                        others.len()
-                    ));
+                    let (first, second) = (params.len(), others.len());
+                    return equal("the number of parameters", first, second);
                 }
                 for (number, (param, other)) in (1_u32..).zip(params.zip(others)) {
                     self.same(param.type_id, other.type_id, depth.deeper())
@@ -249,8 +246,12 @@ impl Types<'_> {
     /// Two types that are not the same, as C has them.
     fn against(&self, first: TypeId, second: TypeId) -> String {
         let name = |btf: &Btf, id: TypeId| {
-            let name = btf.type_name(id).unwrap_or_else(|_| format!("type {id}"));
-            shorten(&name)
+            let kind = btf.type_by_id(id).map(|one| one.kind());
+            let name = match kind {
+                Ok(Kind::Function(_) | Kind::Variable(_)) => btf.declaration(id),
+                _ => btf.type_name(id),
+            };
+            shorten(&name.unwrap_or_else(|_| format!("type {id}")))
         };
         format!(
             "`{}` in the first, `{}` in the second",

@@ -135,7 +135,7 @@ impl File {
         SectionHeader64 {
             sh_name: U32::new(endian, name),
             sh_type: U32::new(endian, table.kind),
-            sh_flags: U64::new(endian, SectionFlags(0)),
+            sh_flags: U64::new(endian, table.flags),
             sh_addr: word(0),
             sh_offset: word(offset),
             sh_size: word(table.bytes.len()),
@@ -155,11 +155,11 @@ impl File {
         self.table(&Table {
             name: section.name,
             kind,
+            flags: SectionFlags(section.flags),
             bytes: &section.data,
             ..Table::default()
         })?;
         if let Some(header) = self.headers.last_mut() {
-            header.sh_flags = U64::new(self.endian, SectionFlags(section.flags));
             header.sh_size = U64::new(self.endian, section.size);
             header.sh_addralign = U64::new(self.endian, section.align);
             header.sh_entsize = U64::new(self.endian, section.entry_size);
@@ -196,6 +196,7 @@ impl File {
         self.table(&Table {
             name: &format!(".rel{}", section.name),
             kind: elf::SHT_REL,
+            flags: elf::SHF_INFO_LINK,
             bytes: &bytes,
             link: symbols,
             info: target,
@@ -241,6 +242,7 @@ impl File {
             info: numbers.globals().saturating_add(1),
             align: WORD,
             entry_size: size_of::<Sym64<Endianness>>(),
+            ..Table::default()
         })
     }
 
@@ -327,6 +329,7 @@ impl File {
 struct Table<'a> {
     name: &'a str,
     kind: SectionType,
+    flags: SectionFlags,
     bytes: &'a [u8],
     link: usize,
     info: usize,
@@ -339,6 +342,7 @@ impl Default for Table<'_> {
         Self {
             name: "",
             kind: elf::SHT_PROGBITS,
+            flags: SectionFlags(0),
             bytes: &[],
             link: 0,
             info: 0,

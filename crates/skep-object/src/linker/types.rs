@@ -266,74 +266,78 @@ impl<'a> Merger<'a, '_> {
         }))
     }
 
-    /// The records of all code, by section.
+    /// The records of all code, by section. Strings come in the order of the records that name them,
+    /// so that a linked object linked again is the same.
     fn records(
         &self,
         builder: &mut Builder,
         id: impl Fn(usize, TypeId) -> Option<TypeId>,
     ) -> Result<Vec<(StringOffset, SectionRecords)>> {
-        let mut found: BTreeMap<usize, SectionRecords> = BTreeMap::new();
+        let mut parts: BTreeMap<usize, Vec<Part<'_>>> = BTreeMap::new();
         for (index, input) in self.inputs.iter().enumerate() {
-            let Some(btf) = input.btf.as_deref() else {
-                continue;
-            };
             for (section_index, section) in input.sections() {
                 let placed = self.sections.placed(index, section_index);
-                let own = input.records.get(section.name);
-                let (Some(placed), Some(own)) = (placed, own) else {
-                    continue;
-                };
-                let mut moved = Moved {
-                    input,
-                    btf,
-                    builder,
-                    slots: u32::try_from(placed.offset / SLOT).unwrap_or(u32::MAX),
-                    id: |old| id(index, old),
-                };
-                let records = found.entry(placed.section).or_default();
-                for record in &own.functions {
-                    records.functions.push(FunctionRecord {
-                        insn: moved.insn(record.insn),
-                        type_id: moved.type_id(record.type_id)?,
-                    });
-                }
-                for record in &own.lines {
-                    records.lines.push(LineRecord {
-                        insn: moved.insn(record.insn),
-                        file: moved.string(record.file)?,
-                        text: moved.string(record.text)?,
-                        line_and_column: record.line_and_column,
-                    });
-                }
-                for record in &own.core {
-                    records.core.push(CoreRelocation {
-                        insn: moved.insn(record.insn),
-                        type_id: moved.type_id(record.type_id)?,
-                        access: moved.string(record.access)?,
-                        kind: record.kind,
+                let records = input.records.get(section.name);
+                if let (Some(placed), Some(records)) = (placed, records) {
+                    let slots = u32::try_from(placed.offset / SLOT).unwrap_or(u32::MAX);
+                    parts.entry(placed.section).or_default().push(Part {
+                        index,
+                        input,
+                        records,
+                        slots,
                     });
                 }
             }
         }
-        let named = found.into_iter().filter_map(|(section, records)| {
-            let section = self.sections.list.get(section)?;
-            Some((builder.string(section.name), records))
-        });
-        Ok(named.collect())
+        let mut found = Vec::with_capacity(parts.len());
+        for (section, parts) in parts {
+            let Some(section) = self.sections.list.get(section) else {
+                continue;
+            };
+            let mut records = SectionRecords::default();
+            let all = || parts.iter();
+            for (part, record) in all().flat_map(|part| part.each(&part.records.functions)) {
+                records.functions.push(FunctionRecord {
+                    insn: part.insn(record.insn),
+                    type_id: part.type_id(record.type_id, &id)?,
+                });
+            }
+            for (part, record) in all().flat_map(|part| part.each(&part.records.lines)) {
+                records.lines.push(LineRecord {
+                    insn: part.insn(record.insn),
+                    file: part.string(record.file, builder)?,
+                    text: part.string(record.text, builder)?,
+                    line_and_column: record.line_and_column,
+                });
+            }
+            for (part, record) in all().flat_map(|part| part.each(&part.records.core)) {
+                records.core.push(CoreRelocation {
+                    insn: part.insn(record.insn),
+                    type_id: part.type_id(record.type_id, &id)?,
+                    access: part.string(record.access, builder)?,
+                    kind: record.kind,
+                });
+            }
+            found.push((builder.string(section.name), records));
+        }
+        Ok(found)
     }
 }
 
-/// The records of one file's section on their way.
-struct Moved<'a, I> {
+/// The records of one file's part of a section.
+struct Part<'a> {
+    index: usize,
     input: &'a Input<'a>,
-    btf: &'a Btf,
-    builder: &'a mut Builder,
+    records: &'a SectionRecords,
     /// How far its code moved.
     slots: u32,
-    id: I,
 }
 
-impl<I: Fn(TypeId) -> Option<TypeId>> Moved<'_, I> {
+impl Part<'_> {
+    fn each<'a, R>(&'a self, records: &'a [R]) -> impl Iterator<Item = (&'a Self, &'a R)> {
+        records.iter().map(move |record| (self, record))
+    }
+
     fn wrong(&self, problem: String) -> Error {
         self.input.error(Error::Malformed {
             place: Place::new(ext::SECTION, 0),
@@ -345,17 +349,16 @@ impl<I: Fn(TypeId) -> Option<TypeId>> Moved<'_, I> {
         InsnIndex(insn.0.saturating_add(self.slots))
     }
 
-    fn type_id(&self, old: TypeId) -> Result<TypeId> {
-        (self.id)(old)
-            .ok_or_else(|| self.wrong(format!("a record refers to type {old}, which is not there")))
+    fn type_id(&self, old: TypeId, id: impl Fn(usize, TypeId) -> Option<TypeId>) -> Result<TypeId> {
+        id(self.index, old)
+            .ok_or_else(|| self.wrong(format!("a record of type {old}, which is not there")))
     }
 
-    fn string(&mut self, old: StringOffset) -> Result<StringOffset> {
-        match self.btf.string_bytes(old) {
-            Some(text) => Ok(self.builder.string_bytes(text)),
-            None => Err(self.wrong(format!(
-                "a record refers to string {old}, which is not there"
-            ))),
+    fn string(&self, old: StringOffset, builder: &mut Builder) -> Result<StringOffset> {
+        let btf = self.input.btf.as_deref();
+        match btf.and_then(|btf| btf.string_bytes(old)) {
+            Some(text) => Ok(builder.string_bytes(text)),
+            None => Err(self.wrong(format!("a record of string {old}, which is not there"))),
         }
     }
 }
