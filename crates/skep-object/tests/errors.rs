@@ -45,15 +45,6 @@ fn an_unknown_section_is_named_with_its_program() {
 }
 
 #[test]
-fn legacy_maps_are_refused_with_the_remedy() {
-    refused(
-        "struct { int a, b, c, d; } m SEC(\"maps\");",
-        "map `m` stands in the legacy section `maps`, which is not supported: define it in \
-         section `.maps`",
-    );
-}
-
-#[test]
 fn maps_without_btf_ask_for_debug_information() {
     refused_with(
         "struct { __uint(type, 1); __type(key, int); __type(value, int); } m SEC(\".maps\");",
@@ -251,29 +242,6 @@ fn attach_targets_that_are_not_there_are_named() {
             "{error}"
         );
     }
-}
-
-#[test]
-fn struct_ops_are_read_but_not_loaded() {
-    let text = "struct ops { int (*run)(void *); int number; };
-        SEC(\"struct_ops/run\") int run(void *c) { return 0; }
-        SEC(\".struct_ops.link\") struct ops mine = { .run = run, .number = 7 };";
-    for clang in common::clangs() {
-        let object = Object::parse(&common::compile_text(clang, text, &[])).unwrap();
-        let skep_object::Contents::StructOps {
-            programs,
-            by_link: true,
-            ..
-        } = &object.map("mine").unwrap().contents
-        else {
-            panic!("{:?}", object.map("mine"));
-        };
-        assert_eq!(*programs, [(0, skep_object::ProgramIndex(0))]);
-    }
-    not_linked(
-        text,
-        "program `run` (struct_ops/run): struct_ops is not supported yet",
-    );
 }
 
 #[test]
