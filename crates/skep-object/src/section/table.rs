@@ -88,17 +88,17 @@ pub(super) static TABLE: &[Row] = table! {
     "usdt.s" Kprobe - Usdt [+ sleepable (6 0)];
 
     "tracepoint" Tracepoint - Tracepoint [+];
-    "tracepoint.s" Tracepoint - Tracepoint [+ sleepable];
+    "tracepoint.s" Tracepoint - Tracepoint [+ sleepable (7 2)];
     "tp" Tracepoint - Tracepoint [+];
-    "tp.s" Tracepoint - Tracepoint [+ sleepable];
+    "tp.s" Tracepoint - Tracepoint [+ sleepable (7 2)];
     "raw_tracepoint" RawTracepoint - RawTracepoint [+];
-    "raw_tracepoint.s" RawTracepoint - RawTracepoint [+ sleepable];
+    "raw_tracepoint.s" RawTracepoint - RawTracepoint [+ sleepable (7 2)];
     "raw_tracepoint.w" RawTracepointWritable - RawTracepoint [+];
     "raw_tp" RawTracepoint - RawTracepoint [+];
-    "raw_tp.s" RawTracepoint - RawTracepoint [+ sleepable];
+    "raw_tp.s" RawTracepoint - RawTracepoint [+ sleepable (7 2)];
     "raw_tp.w" RawTracepointWritable - RawTracepoint [+];
     "tp_btf" Tracing TraceRawTp TracepointBtf [+];
-    "tp_btf.s" Tracing TraceRawTp TracepointBtf [+ sleepable];
+    "tp_btf.s" Tracing TraceRawTp TracepointBtf [+ sleepable (7 2)];
     "fentry" Tracing TraceFentry Fentry [+];
     "fentry.s" Tracing TraceFentry Fentry [+ sleepable (5 10)];
     "fexit" Tracing TraceFexit Fexit [+];
