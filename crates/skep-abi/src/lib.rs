@@ -25,6 +25,7 @@ mod codes;
 mod feature;
 #[rustfmt::skip]
 mod generated;
+mod glob;
 mod helper;
 pub mod limits;
 mod macros;
@@ -42,6 +43,7 @@ pub use feature::LoaderFeature;
 pub use generated::codes::*;
 pub use generated::enums::*;
 pub use generated::flags::*;
+pub use glob::glob_matches;
 pub use helper::{
     ArgKind, CDeclaration, Helper, HelperAccess, HelperProperties, Parameter, Return, ReturnKind,
     ValueFlags,

@@ -65,7 +65,9 @@ errnos! {
     EILSEQ = 84, "invalid sequence";
     EUCLEAN = 117, "structure needs cleaning";
     EOPNOTSUPP = 95, "not supported";
+    EAFNOSUPPORT = 97, "address family not supported";
     EADDRINUSE = 98, "address in use";
+    EADDRNOTAVAIL = 99, "address not available";
     ENETDOWN = 100, "network is down";
     ENOBUFS = 105, "no buffer space";
     EISCONN = 106, "already connected";

@@ -30,8 +30,9 @@ mod memory;
 mod request;
 
 pub use attach::{
-    AttachPoint, Attachment, CgroupMode, CgroupRoot, Detach, IterTarget, PerfEvent, PerfScope,
-    Position, TcxDirection, XdpMode,
+    AttachPoint, Attachment, CgroupMode, CgroupRoot, Detach, IterTarget, KernelFunctions,
+    MultiMode, NetfilterHook, NetkitEnd, PerfEvent, PerfScope, Position, TcxDirection, UprobePlace,
+    XdpMode,
 };
 pub use descriptor::{
     BtfFd, CgroupFd, Descriptor, DescriptorTable, IterFd, LinkFd, MapFd, Pinned, ProgramFd,

@@ -99,14 +99,22 @@ pub trait Poller: Send + fmt::Debug {
     /// The descriptor can't be waited for.
     fn add(&mut self, descriptor: &Descriptor, token: u64) -> Result<()>;
 
-    /// Waits until something is readable, `timeout` has passed (`None`: for ever), or a signal
-    /// came, and puts the tokens of what is readable into `ready`, which it clears first.
+    /// Adds a thing under `token` that is waited for until it can be written to: a user ring
+    /// buffer that has room. It is reported once whenever some of it was read, be there enough
+    /// room or not.
+    ///
+    /// # Errors
+    /// The descriptor can't be waited for.
+    fn add_writable(&mut self, descriptor: &Descriptor, token: u64) -> Result<()>;
+
+    /// Waits until something is ready, `timeout` has passed (`None`: for ever), or a signal
+    /// came, and puts the tokens of what is ready into `ready`, which it clears first.
     ///
     /// # Errors
     /// Waiting failed; an interruption by a signal is no error and leaves `ready` empty.
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<u64>) -> Result<()>;
 
     /// The poller's own descriptor for use in another event loop, where the host has one:
-    /// readable when something added is.
+    /// readable when something added is ready.
     fn raw(&self) -> Option<i32>;
 }

@@ -204,6 +204,9 @@ pub(crate) fn of_attach(
                 | AttachPoint::RawTracepoint { .. }
                 | AttachPoint::Tracing { .. }
                 | AttachPoint::Uprobe { .. }
+                | AttachPoint::UprobeMulti { .. }
+                | AttachPoint::Kprobe { .. }
+                | AttachPoint::KprobeMulti { .. }
                 | AttachPoint::PerfEvent { .. } => &[BPF, PERFMON][..],
                 AttachPoint::Iterator(_) => &[BPF, PERFMON],
                 _ => &[NET_ADMIN],
@@ -211,6 +214,7 @@ pub(crate) fn of_attach(
             missing(host, needed)
                 .or_else(|| lockdown(host, "tracing that could show kernel memory"))
                 .or_else(|| cgroup_in_the_way(point))
+                .or_else(|| point_lacks(host, point))
         }
         (Errno::EBUSY | Errno::EEXIST, AttachPoint::Xdp { .. }) => Some(Cause::InUse(
             "the device has an XDP program already, or one in another mode".into(),
@@ -219,13 +223,16 @@ pub(crate) fn of_attach(
             what: "the device's driver has no XDP of this mode, or not with its present MTU".into(),
             fix: "use the generic mode (`XdpMode::Generic`), which every device has".into(),
         }),
-        (Errno::ENODEV, AttachPoint::Xdp { ifindex, .. } | AttachPoint::Tcx { ifindex, .. }) => {
-            Some(Cause::NotFound {
-                kind: "network device with index",
-                name: ifindex.to_string(),
-                near: Vec::new(),
-            })
-        }
+        (
+            Errno::ENODEV,
+            AttachPoint::Xdp { ifindex, .. }
+            | AttachPoint::Tcx { ifindex, .. }
+            | AttachPoint::Netkit { ifindex, .. },
+        ) => Some(Cause::NotFound {
+            kind: "network device with index",
+            name: ifindex.to_string(),
+            near: Vec::new(),
+        }),
         (Errno::EBADF, AttachPoint::Cgroup { .. }) => Some(Cause::Other {
             what: "the directory is no cgroup of the second version".into(),
             fix: cgroup2_hint(),
@@ -236,12 +243,13 @@ pub(crate) fn of_attach(
                 fix: "keep the socket open while attaching".into(),
             })
         }
-        (Errno::ENOENT, AttachPoint::Tcx { .. }) => Some(Cause::Other {
-            what: "the program to stand beside is not attached there".into(),
-            fix: "list what is attached, and name one of those".into(),
-        }),
-        (Errno::EINVAL | Errno::ENOTSUPP | Errno::EOPNOTSUPP, _) => requirement::of_point(point)
-            .and_then(|needs| needs.lacking(host, &point.to_string()))
+        (Errno::ENOENT, AttachPoint::Tcx { .. } | AttachPoint::Netkit { .. }) => {
+            Some(Cause::Other {
+                what: "the program to stand beside is not attached there".into(),
+                fix: "list what is attached, and name one of those".into(),
+            })
+        }
+        (Errno::EINVAL | Errno::ENOTSUPP | Errno::EOPNOTSUPP, _) => point_lacks(host, point)
             .or_else(|| attach_type_of(point).and_then(|kind| too_old_for(host, kind)))
             .or_else(|| {
                 requirement::of_program(program_type).lacking(host, program_type.short_name())
@@ -250,10 +258,16 @@ pub(crate) fn of_attach(
     }
 }
 
+/// What the kernel lacks for a hook.
+fn point_lacks(host: &LinuxHost, point: &AttachPoint<'_>) -> Option<Cause> {
+    requirement::of_point(point)?.lacking(host, &point.to_string())
+}
+
 fn attach_type_of(point: &AttachPoint<'_>) -> Option<AttachType> {
     Some(match point {
         AttachPoint::Tracing { attach_type, .. }
         | AttachPoint::Cgroup { attach_type, .. }
+        | AttachPoint::Sockmap { attach_type, .. }
         | AttachPoint::Netns { attach_type, .. } => *attach_type,
         AttachPoint::Xdp { .. } => AttachType::Xdp,
         AttachPoint::Tcx { .. } => AttachType::TcxIngress,

@@ -29,10 +29,10 @@ impl Epoll {
     }
 }
 
-impl Poller for Epoll {
-    fn add(&mut self, descriptor: &Descriptor, token: u64) -> Result<()> {
+impl Epoll {
+    fn watch(&mut self, descriptor: &Descriptor, token: u64, events: i32) -> Result<()> {
         let mut event = libc::epoll_event {
-            events: libc::EPOLLIN as u32,
+            events: events as u32,
             u64: token,
         };
         // SAFETY: the kernel reads one event, which lives through the call.
@@ -52,6 +52,16 @@ impl Poller for Epoll {
                 errno,
             )
         })
+    }
+}
+
+impl Poller for Epoll {
+    fn add(&mut self, descriptor: &Descriptor, token: u64) -> Result<()> {
+        self.watch(descriptor, token, libc::EPOLLIN)
+    }
+
+    fn add_writable(&mut self, descriptor: &Descriptor, token: u64) -> Result<()> {
+        self.watch(descriptor, token, libc::EPOLLOUT | libc::EPOLLET)
     }
 
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<u64>) -> Result<()> {

@@ -131,6 +131,17 @@ pub(crate) fn of_point(point: &AttachPoint<'_>) -> Option<Requirement> {
             cookie: Some(1..), ..
         } => Requirement::since(6, 0, &[]),
         AttachPoint::Uprobe { .. } => Requirement::options(&["CONFIG_UPROBE_EVENTS"]),
+        AttachPoint::UprobeMulti { mode, .. } => match mode {
+            skep_host::MultiMode::Session => Requirement::since(6, 13, &["CONFIG_UPROBE_EVENTS"]),
+            _ => Requirement::since(6, 6, &["CONFIG_UPROBE_EVENTS"]),
+        },
+        AttachPoint::Kprobe { .. } => Requirement::since(4, 17, &["CONFIG_KPROBE_EVENTS"]),
+        AttachPoint::KprobeMulti { mode, .. } => match mode {
+            skep_host::MultiMode::Session => Requirement::since(6, 10, &["CONFIG_FPROBE"]),
+            _ => Requirement::since(5, 18, &["CONFIG_FPROBE"]),
+        },
+        AttachPoint::Netkit { .. } => Requirement::since(6, 7, &["CONFIG_NETKIT"]),
+        AttachPoint::Netfilter(_) => Requirement::since(6, 4, &["CONFIG_NETFILTER_BPF_LINK"]),
         AttachPoint::Xdp { .. } => Requirement::since(5, 9, &[]),
         AttachPoint::Tcx { .. } => Requirement::since(6, 6, &["CONFIG_NET_XGRESS"]),
         AttachPoint::Iterator(_) => Requirement::since(5, 8, &[]),

@@ -3,13 +3,19 @@
 
 mod cgroup;
 mod iterator;
+mod kprobe;
+mod netfilter;
+mod netkit;
 mod netns;
 mod perf_event;
 mod raw_tracepoint;
 mod socket;
+mod sockmap;
+mod source;
 mod tcx;
 pub(crate) mod tracepoint;
 mod tracing;
+mod unlinked;
 mod uprobe;
 mod xdp;
 
@@ -91,6 +97,23 @@ pub(crate) fn attach(
             };
             uprobe::attach(host, program, &probe, *cookie)
         }
+        AttachPoint::UprobeMulti {
+            mode,
+            binary,
+            places,
+            pid,
+        } => uprobe::attach_many(host, program, *mode, binary, places, *pid),
+        AttachPoint::Kprobe {
+            at_return,
+            function,
+            offset,
+            cookie,
+        } => kprobe::attach(host, program, function, *offset, *at_return, *cookie),
+        AttachPoint::KprobeMulti {
+            mode,
+            functions,
+            cookies,
+        } => kprobe::attach_many(host, program, *mode, functions, cookies),
         AttachPoint::PerfEvent {
             event,
             scope,
@@ -102,6 +125,15 @@ pub(crate) fn attach(
             direction,
             position,
         } => tcx::attach(host, program, *ifindex, *direction, *position),
+        AttachPoint::Netkit {
+            ifindex,
+            end,
+            position,
+        } => netkit::attach(host, program, *ifindex, *end, *position),
+        AttachPoint::Netfilter(hook) => netfilter::attach(host, program, hook),
+        AttachPoint::Sockmap { map, attach_type } => {
+            sockmap::attach(host, program, map, *attach_type)
+        }
         AttachPoint::Cgroup {
             cgroup,
             attach_type,

@@ -17,17 +17,22 @@ pub(super) fn attach(
         TcxDirection::Ingress => AttachType::TcxIngress,
         TcxDirection::Egress => AttachType::TcxEgress,
     };
+    let mut request = link::plain(program, LinkTarget::Device(ifindex), attach_type);
+    (request.flags, request.options) = place(position);
+    Ok(Attachment::link(link::create_raw(host, &request)?))
+}
+
+/// A position among the programs of a hook, as flags and options of a link.
+pub(super) fn place(position: Position) -> (u32, LinkOptions<'static>) {
     let (flags, relative) = match position {
         Position::Last => (AttachFlags::empty(), 0),
         Position::First => (AttachFlags::BEFORE, 0),
         Position::BeforeProgram(id) => (AttachFlags::BEFORE | AttachFlags::ID, id),
         Position::AfterProgram(id) => (AttachFlags::AFTER | AttachFlags::ID, id),
     };
-    let mut request = link::plain(program, LinkTarget::Device(ifindex), attach_type);
-    request.flags = flags.bits();
-    request.options = LinkOptions::Ordered {
+    let options = LinkOptions::Ordered {
         relative,
         expected_revision: 0,
     };
-    Ok(Attachment::link(link::create_raw(host, &request)?))
+    (flags.bits(), options)
 }

@@ -1,18 +1,19 @@
-//! Instructions of user-space binaries: by the perf event source `uprobe` (4.17).
+//! Instructions of user-space binaries: one by the perf event source `uprobe` (4.17), many by one
+//! link (6.6).
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use skep_host::{Attachment, Cause, Errno, ProgramFd, Result};
+use skep_abi::UprobeMultiFlags;
+use skep_host::{
+    Attachment, Cause, Errno, LinkOptions, LinkTarget, MultiMode, ProgramFd, Result, UprobePlace,
+};
 
-use super::{Refusal, perf_event};
+use super::{Refusal, perf_event, source::Source};
 use crate::{
-    LinuxHost,
+    LinuxHost, link,
     perf::{self, Place},
     pin::c_path,
 };
-
-/// Where the kernel describes the event source.
-const SOURCE: &str = "/sys/bus/event_source/devices/uprobe";
 
 /// The configuration bits of the semaphore's offset (4.20).
 const SEMAPHORE_SHIFT: u32 = 32;
@@ -32,15 +33,8 @@ pub(super) fn attach(
     probe: &Probe<'_>,
     cookie: Option<u64>,
 ) -> Result<Attachment, Refusal> {
-    let kind = number("type").ok_or_else(|| no_source(host))?;
-    let kind = u32::try_from(kind).map_err(|_| Errno::EIO)?;
-    let mut config = 0;
-    if probe.at_return {
-        let bit = number("format/retprobe").ok_or(Errno::EIO)?;
-        config |= 1u64
-            .checked_shl(u32::try_from(bit).unwrap_or(u32::MAX))
-            .ok_or(Errno::EIO)?;
-    }
+    let source = Source::open("uprobe").map_err(|_| no_source(host))?;
+    let mut attr = source.attributes(probe.at_return)?;
     if probe.semaphore != 0 {
         let semaphore = u32::try_from(probe.semaphore).map_err(|_| {
             Refusal::because(
@@ -54,12 +48,9 @@ pub(super) fn attach(
                 },
             )
         })?;
-        config |= u64::from(semaphore) << SEMAPHORE_SHIFT;
+        attr.config |= u64::from(semaphore) << SEMAPHORE_SHIFT;
     }
     let path = c_path(probe.binary)?;
-    let mut attr = perf::attributes(kind, config);
-    attr.sample_period = 1;
-    attr.flags = perf::FLAG_DISABLED;
     attr.config1 = path.as_ptr() as u64;
     attr.config2 = probe.offset;
     // For all processes the event is opened on one CPU, but the program runs on every CPU.
@@ -69,13 +60,6 @@ pub(super) fn attach(
         cause: open_cause(host, errno, probe),
     })?;
     perf_event::hold(host, program, vec![event], cookie)
-}
-
-/// A number in a file of the event source; `config:5` and `config:32-63` give their first bit.
-fn number(file: &str) -> Option<u64> {
-    let text = fs::read_to_string(format!("{SOURCE}/{file}")).ok()?;
-    let digits = text.trim().rsplit(':').next()?;
-    digits.split('-').next()?.parse().ok()
 }
 
 fn no_source(host: &LinuxHost) -> Refusal {
@@ -117,4 +101,56 @@ fn open_cause(host: &LinuxHost, errno: Errno, probe: &Probe<'_>) -> Option<Cause
         }),
         _ => perf::open_cause(host, errno),
     }
+}
+
+pub(super) fn attach_many(
+    host: &LinuxHost,
+    program: &ProgramFd,
+    mode: MultiMode,
+    binary: &Path,
+    places: &[UprobePlace],
+    pid: Option<u32>,
+) -> Result<Attachment, Refusal> {
+    let path = c_path(binary)?;
+    let offsets: Vec<u64> = places.iter().map(|place| place.offset).collect();
+    // What no place has is left out, as kernels and their checks are spared it.
+    let column = |number: fn(&UprobePlace) -> u64| -> Vec<u64> {
+        if places.iter().all(|place| number(place) == 0) {
+            Vec::new()
+        } else {
+            places.iter().map(number).collect()
+        }
+    };
+    let semaphores = column(|place| place.semaphore);
+    let cookies = column(|place| place.cookie);
+    let mut request = link::plain(program, LinkTarget::None, mode.uprobe());
+    request.options = LinkOptions::UprobeMulti {
+        path: &path,
+        path_fd: None,
+        offsets: &offsets,
+        semaphores: &semaphores,
+        cookies: &cookies,
+        pid: pid.unwrap_or(0),
+        flags: match mode {
+            MultiMode::Return => UprobeMultiFlags::RETURN,
+            MultiMode::Entry | MultiMode::Session => UprobeMultiFlags::empty(),
+        },
+    };
+    let link = link::create_raw(host, &request).map_err(|errno| Refusal {
+        errno,
+        cause: match (errno, pid) {
+            (Errno::ENOENT, _) => Some(Cause::NotFound {
+                kind: "file",
+                name: binary.display().to_string(),
+                near: Vec::new(),
+            }),
+            (Errno::ESRCH, Some(pid)) => Some(Cause::NotFound {
+                kind: "process",
+                name: pid.to_string(),
+                near: Vec::new(),
+            }),
+            _ => None,
+        },
+    })?;
+    Ok(Attachment::link(link))
 }

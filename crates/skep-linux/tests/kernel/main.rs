@@ -5,6 +5,7 @@
 
 mod commands;
 mod harness;
+mod hooks;
 mod links;
 mod loading;
 mod maps;
@@ -28,6 +29,7 @@ fn main() -> std::process::ExitCode {
         tracing::trials,
         network::trials,
         links::trials,
+        hooks::trials,
         system::trials,
     ] {
         trials.extend(group());

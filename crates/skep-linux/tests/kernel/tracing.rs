@@ -239,7 +239,7 @@ extern "C" fn skep_linux_probed(number: u64) -> u64 {
 }
 
 /// This binary and the place of a function in its file.
-fn place_of(function: usize) -> Result<(PathBuf, u64), Stop> {
+pub(crate) fn place_of(function: usize) -> Result<(PathBuf, u64), Stop> {
     for line in std::fs::read_to_string("/proc/self/maps")?.lines() {
         let mut fields = line.split_whitespace();
         let (Some(range), Some(_), Some(offset)) = (fields.next(), fields.next(), fields.next())

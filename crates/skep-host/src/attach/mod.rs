@@ -3,11 +3,18 @@
 //! A host attaches by a link where it can and by older ways where it must; both look the same
 //! from above and end when the [`Attachment`] is dropped.
 
+mod places;
+
 use std::{fmt, path::PathBuf};
 
-use skep_abi::{AttachType, CgroupIterOrder};
+use skep_abi::AttachType;
 
 use crate::{CgroupFd, LinkFd, MapFd, ProgramFd, Result};
+
+pub use places::{
+    CgroupMode, CgroupRoot, IterTarget, KernelFunctions, MultiMode, NetfilterHook, NetkitEnd,
+    PerfEvent, PerfScope, Position, TcxDirection, UprobePlace, XdpMode,
+};
 
 /// Where a program is attached, and how.
 #[derive(Debug)]
@@ -53,6 +60,39 @@ pub enum AttachPoint<'a> {
         /// What `bpf_get_attach_cookie` returns.
         cookie: Option<u64>,
     },
+    /// Many instructions of a binary in user space, by one link; the program must be loaded as
+    /// [`attach_type`](MultiMode::uprobe) of the mode. Since 6.6.
+    UprobeMulti {
+        /// When it fires.
+        mode: MultiMode,
+        /// The binary or shared library.
+        binary: PathBuf,
+        /// The places.
+        places: Vec<UprobePlace>,
+        /// Only in this process.
+        pid: Option<u32>,
+    },
+    /// A function of the kernel, or an instruction in one.
+    Kprobe {
+        /// At the return, not the entry.
+        at_return: bool,
+        /// The function; `module:function` for one of a module.
+        function: String,
+        /// Bytes from its start, which must be 0 at the return.
+        offset: u64,
+        /// What `bpf_get_attach_cookie` returns. Since 5.15.
+        cookie: Option<u64>,
+    },
+    /// Many functions of the kernel, by one link; the program must be loaded as
+    /// [`attach_type`](MultiMode::kprobe) of the mode. Since 5.18.
+    KprobeMulti {
+        /// When it fires.
+        mode: MultiMode,
+        /// The functions.
+        functions: KernelFunctions,
+        /// A cookie each, in the order of names or addresses; or none.
+        cookies: Vec<u64>,
+    },
     /// A perf event: a timer or a counter.
     PerfEvent {
         /// Which event, how often.
@@ -77,6 +117,24 @@ pub enum AttachPoint<'a> {
         direction: TcxDirection,
         /// Where among the others.
         position: Position,
+    },
+    /// Packets at an end of a netkit pair, in order with other programs. Since 6.7.
+    Netkit {
+        /// The index of the pair's primary device, for both ends.
+        ifindex: u32,
+        /// Which end's packets.
+        end: NetkitEnd,
+        /// Where among the others.
+        position: Position,
+    },
+    /// A netfilter hook. Since 6.4.
+    Netfilter(NetfilterHook),
+    /// What the sockets in a sockmap or sockhash receive or send. By link since 6.10.
+    Sockmap {
+        /// The map.
+        map: &'a MapFd,
+        /// Which of its hooks: `SkSkb*`, `SkMsgVerdict`.
+        attach_type: AttachType,
     },
     /// A cgroup and all below it.
     Cgroup {
@@ -118,6 +176,37 @@ impl fmt::Display for AttachPoint<'_> {
                 let kind = if *at_return { "uretprobe" } else { "uprobe" };
                 write!(f, "{kind}/{}:{offset:#x}", binary.display())
             }
+            Self::UprobeMulti {
+                mode,
+                binary,
+                places,
+                ..
+            } => {
+                let count = places.len();
+                write!(
+                    f,
+                    "{}/{} ({count} places)",
+                    mode.uprobe_section(),
+                    binary.display()
+                )
+            }
+            Self::Kprobe {
+                at_return,
+                function,
+                offset,
+                ..
+            } => {
+                let kind = if *at_return { "kretprobe" } else { "kprobe" };
+                match offset {
+                    0 => write!(f, "{kind}/{function}"),
+                    _ => write!(f, "{kind}/{function}+{offset:#x}"),
+                }
+            }
+            Self::KprobeMulti {
+                mode, functions, ..
+            } => {
+                write!(f, "{}/{functions}", mode.kprobe_section())
+            }
             Self::PerfEvent { event, scope, .. } => write!(f, "perf_event/{event}{scope}"),
             Self::Xdp { ifindex, .. } => write!(f, "xdp on device {ifindex}"),
             Self::Tcx {
@@ -128,155 +217,25 @@ impl fmt::Display for AttachPoint<'_> {
                 write!(f, "tcx/ingress on device {ifindex}")
             }
             Self::Tcx { ifindex, .. } => write!(f, "tcx/egress on device {ifindex}"),
+            Self::Netkit { ifindex, end, .. } => {
+                let end = match end {
+                    NetkitEnd::Primary => "primary",
+                    NetkitEnd::Peer => "peer",
+                };
+                write!(f, "netkit/{end} on device {ifindex}")
+            }
+            Self::Netfilter(hook) => write!(
+                f,
+                "netfilter hook {} of protocol family {}",
+                hook.hook, hook.protocol_family
+            ),
+            Self::Sockmap { attach_type, .. } => write!(f, "sockmap hook {}", attach_type.name()),
             Self::Cgroup { attach_type, .. } => write!(f, "cgroup hook {}", attach_type.name()),
             Self::SocketFilter { socket } => write!(f, "socket {socket}"),
             Self::Iterator(_) => f.write_str("iterator"),
             Self::Netns { attach_type, .. } => write!(f, "netns hook {}", attach_type.name()),
         }
     }
-}
-
-/// A perf event that fires a program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PerfEvent {
-    /// The CPU's clock, this many times a second.
-    CpuClock {
-        /// Samples a second.
-        frequency: u64,
-    },
-    /// A hardware counter (`PERF_COUNT_HW_*`), every `period` events.
-    Hardware {
-        /// Which counter.
-        config: u64,
-        /// Events a sample.
-        period: u64,
-    },
-    /// A software counter (`PERF_COUNT_SW_*`), every `period` events.
-    Software {
-        /// Which counter.
-        config: u64,
-        /// Events a sample.
-        period: u64,
-    },
-}
-
-impl fmt::Display for PerfEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CpuClock { frequency } => write!(f, "cpu-clock:{frequency}Hz"),
-            Self::Hardware { config, period } => write!(f, "hardware:{config}:{period}"),
-            Self::Software { config, period } => write!(f, "software:{config}:{period}"),
-        }
-    }
-}
-
-/// Where a perf event counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PerfScope {
-    /// Everything on one CPU.
-    Cpu(u32),
-    /// One process, on any CPU.
-    Process(u32),
-}
-
-impl fmt::Display for PerfScope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cpu(cpu) => write!(f, " on cpu {cpu}"),
-            Self::Process(pid) => write!(f, " in process {pid}"),
-        }
-    }
-}
-
-/// Where XDP runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum XdpMode {
-    /// The driver where it can, else generic.
-    #[default]
-    Auto,
-    /// After the socket buffer is made: any device.
-    #[doc(alias = "XDP_FLAGS_SKB_MODE")]
-    Generic,
-    /// In the driver.
-    #[doc(alias = "XDP_FLAGS_DRV_MODE")]
-    Native,
-    /// On the card.
-    #[doc(alias = "XDP_FLAGS_HW_MODE")]
-    Offload,
-}
-
-/// Which way packets go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TcxDirection {
-    /// Coming in.
-    Ingress,
-    /// Going out.
-    Egress,
-}
-
-/// Where among the programs of a hook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Position {
-    /// After all that is there.
-    #[default]
-    Last,
-    /// Before all that is there.
-    First,
-    /// Before the program with this id.
-    BeforeProgram(u32),
-    /// After the program with this id.
-    AfterProgram(u32),
-}
-
-/// How a cgroup program stands to others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CgroupMode {
-    /// By link, beside others. Since 5.7.
-    #[default]
-    Link,
-    /// Without a link, beside others (`BPF_F_ALLOW_MULTI`).
-    Multi,
-    /// Without a link; descendants may override it (`BPF_F_ALLOW_OVERRIDE`).
-    Override,
-    /// Without a link, alone.
-    Exclusive,
-}
-
-/// What an iterator walks over.
-#[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
-pub enum IterTarget<'a> {
-    /// All that its kind has.
-    #[default]
-    All,
-    /// The elements of a map.
-    Map(&'a MapFd),
-    /// The threads of a process. Since 6.1.
-    Process(u32),
-    /// The threads of the process behind a pidfd. Since 6.1.
-    ProcessFile(i32),
-    /// One thread. Since 6.1.
-    Thread(u32),
-    /// Cgroups. Since 6.1.
-    Cgroup {
-        /// Where the walk starts.
-        root: CgroupRoot<'a>,
-        /// Which way it goes.
-        order: CgroupIterOrder,
-    },
-}
-
-/// Where a walk over cgroups starts.
-#[derive(Debug, Clone, Copy, Default)]
-pub enum CgroupRoot<'a> {
-    /// The root of the second version's tree.
-    #[default]
-    Default,
-    /// An open directory.
-    Directory(&'a CgroupFd),
-    /// The cgroup with this id (the inode of its directory).
-    Id(u64),
 }
 
 /// The host's side of an attachment that is not a plain link.

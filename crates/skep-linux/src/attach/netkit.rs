@@ -1,0 +1,23 @@
+//! Packets of a netkit pair: by link, in order with others (6.7).
+
+use skep_abi::AttachType;
+use skep_host::{Attachment, LinkTarget, NetkitEnd, Position, ProgramFd, Result};
+
+use super::{Refusal, tcx::place};
+use crate::{LinuxHost, link};
+
+pub(super) fn attach(
+    host: &LinuxHost,
+    program: &ProgramFd,
+    ifindex: u32,
+    end: NetkitEnd,
+    position: Position,
+) -> Result<Attachment, Refusal> {
+    let attach_type = match end {
+        NetkitEnd::Primary => AttachType::NetkitPrimary,
+        NetkitEnd::Peer => AttachType::NetkitPeer,
+    };
+    let mut request = link::plain(program, LinkTarget::Device(ifindex), attach_type);
+    (request.flags, request.options) = place(position);
+    Ok(Attachment::link(link::create_raw(host, &request)?))
+}
