@@ -46,7 +46,10 @@ mod ring;
 mod struct_ops;
 mod target;
 mod text;
+mod user_ring;
 mod value;
+mod waiting;
+mod words;
 
 pub use arena::Arena;
 pub use attach::AttachOptions;
@@ -65,9 +68,10 @@ pub use perf::{PerfBatch, PerfBuffer, PerfOptions};
 pub use program::Program;
 pub use record::Record;
 pub use rejection::{Rejection, SourcePlace};
-pub use ring::{RingBatch, RingBuffer, RingIter};
+pub use ring::{Consumed, RingBatch, RingBuffer, RingIter};
 pub use struct_ops::StructOps;
 pub use text::text;
+pub use user_ring::{UserRingBuffer, UserSample};
 
 pub use skep_abi as abi;
 pub use skep_btf as btf;

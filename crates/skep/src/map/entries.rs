@@ -16,7 +16,7 @@ use crate::Result;
 /// Bytes of entries that one batch has room for at first.
 const BATCH_BYTES: usize = 256 * 1024;
 /// Most entries of a batch at first: more gain nothing.
-const BATCH_ENTRIES: usize = 4096;
+const BATCH_ENTRIES: usize = 1024;
 /// Keys alone are read in batches only if that copies no more than so many bytes of value each.
 const KEYS_WITH_VALUES: usize = 256;
 /// How often a batch is asked for again that was interrupted by entries that vanished.
@@ -70,7 +70,7 @@ pub struct Walk<'m> {
 }
 
 impl Map {
-    /// Goes over all entries, a few thousand a system call. See [`entries`](Self::entries) for
+    /// Goes over all entries, up to 1,024 a system call. See [`entries`](Self::entries) for
     /// an iterator, which allocates for each entry.
     ///
     /// A map may change under the walk. An entry that is there from begin to end is seen, one

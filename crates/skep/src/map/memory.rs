@@ -1,14 +1,14 @@
 //! The memory of a mapped array (`BPF_F_MMAPABLE`, 5.5), which programs and this process share:
 //! values are read and written without a system call.
 
-use std::{fmt, sync::atomic::Ordering};
+use std::fmt;
 
 use skep_abi::{MapCreateFlags, MapType};
 use skep_host::{Access, Memory};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::Map;
-use crate::{Error, Result};
+use crate::{Error, Result, words};
 
 /// Bytes of the words that memory is read and written by.
 const WORD: usize = 8;
@@ -115,11 +115,7 @@ impl MapMemory {
     /// They are not inside the array.
     pub fn read(&self, offset: usize, bytes: &mut [u8]) -> Result<()> {
         self.check(offset, bytes.len())?;
-        let words = self.memory.long_words();
-        for part in parts(offset, bytes.len()) {
-            let word = words[part.word].acquire().to_ne_bytes();
-            bytes[part.bytes].copy_from_slice(&word[part.within]);
-        }
+        words::read(self.memory.long_words(), offset, bytes);
         Ok(())
     }
 
@@ -132,22 +128,7 @@ impl MapMemory {
         let Some(words) = self.memory.writable() else {
             return Err(self.fault("it is frozen or read-only".into()));
         };
-        for part in parts(offset, bytes.len()) {
-            let word = &words[part.word];
-            let new = &bytes[part.bytes];
-            let with = |old: u64| {
-                let mut all = old.to_ne_bytes();
-                all[part.within.clone()].copy_from_slice(new);
-                u64::from_ne_bytes(all)
-            };
-            if new.len() == WORD {
-                word.store(with(0), Ordering::Release);
-            } else {
-                // A program may write to the word's other bytes meanwhile.
-                let _ =
-                    word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| Some(with(old)));
-            }
-        }
+        words::write(words, offset, bytes);
         Ok(())
     }
 
@@ -167,30 +148,6 @@ impl MapMemory {
     }
 }
 
-/// Bytes that lie in one word.
-struct Part {
-    word: usize,
-    within: std::ops::Range<usize>,
-    bytes: std::ops::Range<usize>,
-}
-
-/// The words that `len` bytes at `offset` lie in.
-fn parts(offset: usize, len: usize) -> impl Iterator<Item = Part> {
-    let mut done = 0;
-    std::iter::from_fn(move || {
-        let left = len - done;
-        let start = (offset + done) % WORD;
-        let size = left.min(WORD - start);
-        let part = (size > 0).then(|| Part {
-            word: (offset + done) / WORD,
-            within: start..start + size,
-            bytes: done..done + size,
-        });
-        done += size;
-        part
-    })
-}
-
 impl fmt::Debug for MapMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MapMemory")
@@ -198,28 +155,5 @@ impl fmt::Debug for MapMemory {
             .field("entries", &self.entries)
             .field("writable", &self.is_writable())
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parts;
-
-    #[test]
-    fn parts_cover_all_bytes_once() {
-        for offset in 0..20 {
-            for len in 0..30 {
-                let all: Vec<_> = parts(offset, len).collect();
-                let mut next = 0;
-                for part in &all {
-                    assert_eq!(part.bytes.start, next);
-                    assert_eq!(part.bytes.len(), part.within.len());
-                    assert_eq!(part.word * 8 + part.within.start, offset + next);
-                    assert!(part.within.end <= 8);
-                    next = part.bytes.end;
-                }
-                assert_eq!(next, len);
-            }
-        }
     }
 }

@@ -1,4 +1,5 @@
-//! The ring buffer's reading end: batches borrowed from the ring, one position store a batch.
+//! The ring buffer's reading end: opening it, looking for records, waiting for them. What is
+//! lent is in `batch.rs`, how records are found in `scan.rs`.
 //!
 //! The layout (`linux/bpf.h`, `BPF_MAP_TYPE_RINGBUF`): a page with the consumer's position, a
 //! page with the producer's, then the data twice in a row, so that no record ever wraps.
@@ -6,21 +7,28 @@
 use std::{
     fmt,
     marker::PhantomData,
+    ops::ControlFlow,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering, fence},
+        atomic::{Ordering, fence},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use skep_abi::MapType;
-use skep_host::{Access, Descriptor, Memory, Poller};
+use skep_abi::{MapCreateFlags, MapType};
+use skep_host::{Access, Descriptor, Memory};
 
-use crate::{Error, Map, Record, Result};
+use crate::{
+    Error, Map, Record, Result,
+    waiting::{Deadline, Waiting},
+};
 
+mod batch;
 mod scan;
 
-use scan::{Damaged, HEADER_SIZE, Header, Span};
+pub use batch::{RingBatch, RingIter};
+
+use scan::{Damaged, Span};
 
 /// A batch ends with the record that reaches this many bytes: many enough that the loads of
 /// headers overlap, few enough that what was found is still in the cache when it is handed out,
@@ -41,8 +49,7 @@ pub struct RingBuffer<T: ?Sized = [u8]> {
     size: u64,
     /// The producer's position as it was last looked at.
     end: u64,
-    poller: Box<dyn Poller>,
-    ready: Vec<u64>,
+    waiting: Waiting,
     record: PhantomData<fn() -> Box<T>>,
 }
 
@@ -53,6 +60,14 @@ impl<T: Record + ?Sized> RingBuffer<T> {
     /// The map is of another type, or its memory can't be mapped.
     pub fn new(map: Arc<Map>) -> Result<Self> {
         map.expect_type(&[MapType::Ringbuf])?;
+        let flags = MapCreateFlags::from_bits_retain(map.known_info().flags);
+        if flags.contains(MapCreateFlags::RB_OVERWRITE) {
+            return Err(Error::map(
+                &map,
+                "its oldest records are overwritten (BPF_F_RB_OVERWRITE), which can't be read \
+                 while programs write",
+            ));
+        }
         let host = map.host();
         let page = host.page_size();
         let size = u64::from(map.max_entries());
@@ -65,17 +80,15 @@ impl<T: Record + ?Sized> RingBuffer<T> {
             .ok_or_else(too_big)?;
         let consumer = host.map_memory(map.fd(), 0, page, Access::ReadWrite)?;
         let producer = host.map_memory(map.fd(), page as u64, producer_len, Access::Read)?;
-        let mut poller = host.poller()?;
-        poller.add(map.fd().descriptor(), 0)?;
+        let end = producer.long_words()[0].acquire();
         Ok(Self {
             map,
             consumer,
             producer,
             data: page,
             size,
-            end: 0,
-            poller,
-            ready: Vec::with_capacity(1),
+            end,
+            waiting: Waiting::default(),
             record: PhantomData,
         })
     }
@@ -89,22 +102,55 @@ impl<T: Record + ?Sized> RingBuffer<T> {
         Ok(self.lend(span))
     }
 
-    /// Waits for records, at most for `timeout` (`None`: for ever). `None` when the time is up
-    /// or a signal came.
+    /// Waits for records, at most for `timeout` (`None`: for ever). `None` when the time is up.
+    /// Signals don't end it.
     ///
     /// # Errors
     /// Waiting failed, or the ring is damaged (see [`batch`](Self::batch)).
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<RingBatch<'_, T>>> {
-        let end = timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = Deadline::after(timeout);
         loop {
             let span = self.committed()?;
             if span.bytes > 0 {
                 return Ok(Some(self.lend(span)));
             }
-            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            self.poller.wait(left, &mut self.ready)?;
-            if self.ready.is_empty() {
+            let things = std::iter::once(self.map.fd().descriptor());
+            let host = self.map.host().as_ref();
+            if !self.waiting.wait(host, things, deadline)? {
                 return Ok(None);
+            }
+        }
+    }
+
+    /// Hands the records that are there now to `each`, until it breaks off. Exactly those that
+    /// it was given are consumed, the one at which it broke off with them, even if it panics.
+    /// Never waits.
+    ///
+    /// ```no_run
+    /// use std::ops::ControlFlow;
+    /// # fn first(ring: &mut skep::RingBuffer<u64>) -> skep::Result<()> {
+    /// let consumed = ring.consume(|number| match number {
+    ///     0 => ControlFlow::Break(()),
+    ///     _ => ControlFlow::Continue(()),
+    /// })?;
+    /// println!("{} records{}", consumed.records, if consumed.stopped { ", and more" } else { "" });
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The ring is damaged (see [`batch`](Self::batch)).
+    pub fn consume(&mut self, mut each: impl FnMut(&T) -> ControlFlow<()>) -> Result<Consumed> {
+        // A fast producer could keep us here for ever.
+        let until = self.producer.long_words()[0].acquire();
+        let mut consumed = Consumed::default();
+        loop {
+            let mut batch = self.batch()?;
+            if batch.hand_out(&mut each, &mut consumed) {
+                return Ok(consumed);
+            }
+            let ahead = until.wrapping_sub(batch.next());
+            if batch.is_gone() || ahead == 0 || ahead > u64::MAX / 2 {
+                return Ok(consumed);
             }
         }
     }
@@ -147,7 +193,12 @@ impl<T: Record + ?Sized> RingBuffer<T> {
     }
 
     fn scan(&self, start: u64) -> Result<Span> {
-        let available = self.end.wrapping_sub(start);
+        let mut available = self.end.wrapping_sub(start);
+        if available > self.size {
+            // Another reader of the same ring was here.
+            let end = self.producer.long_words()[0].acquire();
+            available = end.wrapping_sub(start);
+        }
         if available > self.size {
             return Err(self.damaged(start));
         }
@@ -168,15 +219,8 @@ impl<T: Record + ?Sized> RingBuffer<T> {
     fn lend(&mut self, span: Span) -> RingBatch<'_, T> {
         let start = self.position();
         let from = self.data + (start & (self.size - 1)) as usize;
-        RingBatch {
-            bytes: self.producer.committed(from..from + span.bytes),
-            consumer: self.consumer.writable().unwrap_or_default(),
-            next: start.wrapping_add(span.bytes as u64),
-            records: span.records,
-            short: span.short,
-            header: span.header,
-            record: PhantomData,
-        }
+        let bytes = self.producer.committed(from..from + span.bytes);
+        RingBatch::new(bytes, start, span, self.consumer.as_ref())
     }
 }
 
@@ -188,105 +232,13 @@ impl<T: ?Sized> fmt::Debug for RingBuffer<T> {
     }
 }
 
-/// Records lent from a ring. Dropping the batch gives their room back to the producer.
-pub struct RingBatch<'a, T: ?Sized> {
-    bytes: &'a [u8],
-    consumer: &'a [AtomicU64],
-    next: u64,
-    records: usize,
-    short: usize,
-    header: Option<Header>,
-    record: PhantomData<fn() -> Box<T>>,
-}
-
-impl<T: ?Sized> RingBatch<'_, T> {
-    /// Records that are shorter than `T` and so are left out by [`iter`](Self::iter): the
-    /// program and the reader disagree about the type.
-    pub fn short(&self) -> usize {
-        self.short
-    }
-
-    /// How many records there are.
-    pub fn len(&self) -> usize {
-        self.records
-    }
-
-    /// There are none.
-    pub fn is_empty(&self) -> bool {
-        self.records == 0
-    }
-}
-
-impl<'a, T: Record + ?Sized> RingBatch<'a, T> {
-    /// The records, in the order they were reserved, without those that [`short`](Self::short)
-    /// counts.
-    pub fn iter(&self) -> RingIter<'a, T> {
-        RingIter {
-            rest: self.bytes,
-            header: self.header,
-            record: PhantomData,
-        }
-    }
-}
-
-impl<'a, T: Record + ?Sized + 'a> IntoIterator for &RingBatch<'a, T> {
-    type Item = &'a T;
-    type IntoIter = RingIter<'a, T>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
-}
-
-impl<T: ?Sized> Drop for RingBatch<'_, T> {
-    fn drop(&mut self) {
-        if let (false, Some(position)) = (self.bytes.is_empty(), self.consumer.first()) {
-            position.store(self.next, Ordering::Release);
-        }
-    }
-}
-
-impl<T: ?Sized> fmt::Debug for RingBatch<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RingBatch")
-            .field("records", &self.records)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Iterates over the records of a [`RingBatch`].
-pub struct RingIter<'a, T: ?Sized> {
-    rest: &'a [u8],
-    header: Option<Header>,
-    record: PhantomData<fn() -> Box<T>>,
-}
-
-impl<'a, T: Record + ?Sized + 'a> Iterator for RingIter<'a, T> {
-    type Item = &'a T;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let header = match self.header {
-                Some(header) => header,
-                None => Header(u32::from_ne_bytes(*self.rest.first_chunk()?)),
-            };
-            let (record, rest) = self.rest.split_at_checked(header.stride())?;
-            self.rest = rest;
-            if !header.is_discarded() {
-                let bytes = record.get(HEADER_SIZE..HEADER_SIZE + header.length())?;
-                if let Some(value) = T::view(bytes) {
-                    return Some(value);
-                }
-            }
-        }
-    }
-}
-
-impl<T: ?Sized> fmt::Debug for RingIter<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RingIter")
-            .field("bytes", &self.rest.len())
-            .finish()
-    }
+/// How far [`RingBuffer::consume`] came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Consumed {
+    /// Records that were handed out.
+    pub records: usize,
+    /// Records that were passed over, as they are shorter than the type.
+    pub short: usize,
+    /// The closure broke off.
+    pub stopped: bool,
 }

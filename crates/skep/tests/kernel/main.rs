@@ -14,6 +14,7 @@ mod struct_ops;
 mod support;
 mod tracing;
 mod uprobes;
+mod user_ring;
 
 fn main() -> std::process::ExitCode {
     let mut tests = Vec::new();
@@ -24,6 +25,7 @@ fn main() -> std::process::ExitCode {
         struct_ops::tests,
         maps::tests,
         rings::tests,
+        user_ring::tests,
         perf::tests,
         tracing::tests,
         uprobes::tests,
