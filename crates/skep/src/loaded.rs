@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use skep_object::{AttachKind, Contents, Downgrade, Image, MapIndex, Variable};
 
-use crate::{AttachOptions, Error, Host, Link, Map, Program, Result, StructOps, arena};
+use crate::{
+    AttachOptions, Error, Host, Link, Map, Program, Result, StructOps, arena, attach::Attachers,
+};
 
 /// An object that a host holds. Dropping it gives up its programs and maps, unless a link, a
 /// pin or an `Arc` still holds them.
@@ -17,6 +19,7 @@ pub struct Loaded {
     programs: BTreeMap<String, Arc<Program>>,
     struct_ops: Vec<Arc<StructOps>>,
     refused_btf: Option<Error>,
+    attachers: Attachers,
 }
 
 impl Loaded {
@@ -41,7 +44,13 @@ impl Loaded {
             programs,
             struct_ops,
             refused_btf: None,
+            attachers: Attachers::default(),
         }
+    }
+
+    pub(crate) fn attached_by(mut self, attachers: Attachers) -> Self {
+        self.attachers = attachers;
+        self
     }
 
     pub(crate) fn without_btf(mut self, refusal: Error) -> Self {
@@ -205,7 +214,7 @@ impl Loaded {
             if let (true, true, Some(program)) =
                 (image.autoattach, by_itself, self.programs.get(&image.name))
             {
-                links.push(program.attach_with(options)?);
+                links.push(self.attachers.attach(program, options)?);
             }
         }
         for struct_ops in &self.struct_ops {

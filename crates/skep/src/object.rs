@@ -7,7 +7,10 @@ use skep_btf::Btf;
 use skep_object::{ExternKind, LinkOptions, MapOptions, ProgramOptions, Variable};
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::{Error, Host, LoadOptions, Loaded, Map, Result, value};
+use crate::{
+    AttachOptions, Error, Host, Link, LoadOptions, Loaded, Map, Program, Result, attach::Attachers,
+    value,
+};
 
 /// A BPF object, opened, and the choices made for it.
 ///
@@ -29,6 +32,7 @@ pub struct Object {
     given: BTreeMap<String, Arc<Map>>,
     /// Types to relocate by, in place of the host's.
     core_btf: Option<Arc<Btf>>,
+    attachers: Attachers,
 }
 
 impl Object {
@@ -58,7 +62,18 @@ impl Object {
             options: LinkOptions::new(),
             given: BTreeMap::new(),
             core_btf: None,
+            attachers: Attachers::default(),
         }
+    }
+
+    /// The same from bytes in memory, with a name and with handlers for sections of the caller's
+    /// own names. [`attach_by`](Self::attach_by) says how programs of such names are attached.
+    ///
+    /// # Errors
+    /// The bytes are malformed; the error says where.
+    pub fn parse_with(bytes: &[u8], options: &skep_object::ParseOptions) -> Result<Self> {
+        let spec = skep_object::Object::parse_with(bytes, options)?;
+        Ok(Self::from_spec(spec))
     }
 
     /// What the object says, as data.
@@ -81,6 +96,44 @@ impl Object {
             return Ok(self.options.program(name));
         }
         Err(Error::unknown("program", name, known()))
+    }
+
+    /// Has programs whose section is of this name, before its target, attached by a function of
+    /// the caller's: by [`Loaded::attach_all`], in place of what the name says.
+    ///
+    /// ```no_run
+    /// use skep::{Object, abi::ProgramType, spec::{ParseOptions, SectionHandler, SectionHandlers}};
+    ///
+    /// let device = SectionHandler::new(ProgramType::Xdp);
+    /// let handlers = SectionHandlers::new().prefix("on", device);
+    /// let options = ParseOptions::new("filter").handlers(handlers);
+    /// let mut object = Object::parse_with(&std::fs::read("filter.bpf.o")?, &options)?;
+    /// // SEC("on/eth0")
+    /// object.attach_by("on", |program, options| {
+    ///     let name = program.target().unwrap_or("lo");
+    ///     program.attach_to(&skep::boundary::AttachPoint::Xdp {
+    ///         ifindex: program.host().device_index(name)?,
+    ///         mode: options.xdp_mode,
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// No program has a section of that name.
+    #[doc(alias = "libbpf_register_prog_handler")]
+    pub fn attach_by(
+        &mut self,
+        section: &str,
+        attach: impl Fn(&Arc<Program>, &AttachOptions) -> Result<Link> + Send + Sync + 'static,
+    ) -> Result<()> {
+        let programs = self.spec.programs().iter();
+        let mut known = programs.map(|program| program.section.name());
+        if !known.clone().any(|name| name == section) {
+            return Err(Error::unknown("section", section, &mut known));
+        }
+        self.attachers.insert(section, attach);
+        Ok(())
     }
 
     /// Loads these programs and no others, whatever their sections say.
@@ -190,7 +243,8 @@ impl Object {
     /// As `load`.
     pub fn load_with(&self, host: &Host, options: &LoadOptions) -> Result<Loaded> {
         let image = self.link(host)?;
-        crate::load::load(&self.spec, image, host, options, &self.given)
+        let loaded = crate::load::load(&self.spec, image, host, options, &self.given)?;
+        Ok(loaded.attached_by(self.attachers.clone()))
     }
 
     /// Relocates the object for `host` without loading it.

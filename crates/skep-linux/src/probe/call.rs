@@ -35,8 +35,8 @@ pub(super) fn helper(host: &LinuxHost, helper: &'static Helper, kind: ProgramTyp
         kind,
     };
     match call.probe(host, None) {
-        refused @ Probe::No { .. } if helper.access_from(kind) == HelperAccess::Sometimes => {
-            call.elsewhere(host, kind.attach_types()).unwrap_or(refused)
+        refused if helper.access_from(kind) == HelperAccess::Sometimes => {
+            call.elsewhere(host, refused, kind.attach_types())
         }
         other => other,
     }
@@ -70,13 +70,15 @@ pub(super) fn kernel_function(host: &LinuxHost, name: &str, kind: ProgramType) -
         call.sleeps = true;
         probe = call.probe(host, None);
     }
-    match probe {
-        refused @ Probe::No { .. } if kind == ProgramType::Tracing => {
-            let iterators = call.elsewhere(host, &[AttachType::TraceIter]);
-            iterators.unwrap_or(refused)
-        }
-        other => other,
-    }
+    let others: &[AttachType] = match kind {
+        ProgramType::Tracing => &[AttachType::TraceIter, AttachType::TraceFsession],
+        ProgramType::Kprobe => &[
+            AttachType::TraceKprobeSession,
+            AttachType::TraceUprobeSession,
+        ],
+        _ => &[],
+    };
+    call.elsewhere(host, probe, others)
 }
 
 /// A call to be tried.
@@ -110,17 +112,38 @@ impl Call {
         }
     }
 
-    /// From programs of other attach types: yes, or why it is not known; `None` if it is no.
-    fn elsewhere(&self, host: &LinuxHost, attach_types: &[AttachType]) -> Option<Probe> {
+    /// What was refused to the least program of the type, tried from those of other attach types.
+    fn elsewhere(&self, host: &LinuxHost, refused: Probe, attach_types: &[AttachType]) -> Probe {
+        // Too old, not built in, locked down: so for all.
+        if !matches!(
+            refused,
+            Probe::No {
+                cause: Cause::Other { .. }
+            }
+        ) || !program_type(host, self.kind).is_yes()
+        {
+            return refused;
+        }
+        if self.kind == ProgramType::StructOps {
+            return Probe::unknown(
+                "it was tried from tcp_congestion_ops only, and other structures allow other calls",
+            );
+        }
         let mut unknown = None;
         for &attach_type in attach_types {
+            // Of an attach type that the kernel does not know, its words are about that.
+            let known = || attach::attach_type(host, attach_type);
+            let known = host.found().once(&Feature::AttachType(attach_type), known);
+            if !known.is_yes() {
+                continue;
+            }
             match self.probe(host, Some(attach_type)) {
-                Probe::Yes => return Some(Probe::Yes),
+                Probe::Yes => return Probe::Yes,
                 Probe::No { .. } => {}
                 other => unknown = unknown.or(Some(other)),
             }
         }
-        unknown
+        unknown.unwrap_or(refused)
     }
 }
 
@@ -243,9 +266,8 @@ fn call(
     }
     match outcome {
         Ok(()) => Ok(Verdict::Allowed),
-        // The type loads, so a call that is known is refused only after a verdict; but not for
-        // every attach type.
-        Err((errno, log)) if log.is_empty() => Err(without_words(host, kind, attach_type, errno)),
+        // The type loads, so a call that is known is refused only after a verdict.
+        Err((errno, log)) if log.is_empty() => Err(without_words(kind, errno)),
         Err((_, log)) => match Verdict::of(&log) {
             Verdict::Sleeps if !never_sleeps => Err(Probe::unknown(format!(
                 "there is no sleepable {kind} program to try it from"
@@ -255,17 +277,7 @@ fn call(
     }
 }
 
-fn without_words(
-    host: &LinuxHost,
-    kind: ProgramType,
-    attach_type: Option<AttachType>,
-    errno: Errno,
-) -> Probe {
-    if let Some(attach_type) = attach_type
-        && let probe @ Probe::No { .. } = attach::attach_type(host, attach_type)
-    {
-        return probe;
-    }
+fn without_words(kind: ProgramType, errno: Errno) -> Probe {
     Probe::unknown(format!(
         "the kernel refused a {kind} program to try it from without a word: {errno}"
     ))

@@ -3,9 +3,12 @@
 //! [`Program::attach_to`].
 
 mod network;
+mod own;
 mod perf_event;
 mod tracing;
 mod uprobe;
+
+pub(crate) use own::Attachers;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -72,6 +75,9 @@ impl Program {
             AttachKind::StructOps => Err(self.cannot_attach(
                 "the kernel calls it through the struct that holds it: attach that \
                  (`Loaded::struct_ops`)",
+            )),
+            AttachKind::Custom => Err(self.cannot_attach(
+                "its section's name is its loader's own, which says how (`Object::attach_by`)",
             )),
             AttachKind::Manual | AttachKind::Syscall => {
                 Err(self.cannot_attach("its section says no place to attach to; run it by hand"))

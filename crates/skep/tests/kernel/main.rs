@@ -8,6 +8,7 @@ mod maps;
 mod network;
 mod perf;
 mod privileges;
+mod program_types;
 mod refusals;
 mod rings;
 mod struct_ops;
@@ -32,6 +33,7 @@ fn main() -> std::process::ExitCode {
         network::tests,
         refusals::tests,
         privileges::tests,
+        program_types::tests,
     ] {
         tests.extend(group());
     }
