@@ -82,6 +82,7 @@ loader_features! {
     BtfDeclTags "btf_decl_tags" 5 16 "BTF of tags on declarations.";
     BtfTypeTags "btf_type_tags" 5 17 "BTF of tags on types.";
     BtfEnum64 "btf_enum64" 6 0 "BTF of signed enumerations and those of 64 bits.";
+    FunctionAddresses "function_addresses" 6 4 "Addresses of kernel functions (bpf_ksym_exists).";
     BtfSectionNames "btf_section_names" 6 9 "BTF of data sections with any name.";
     BtfTagAttributes "btf_tag_attributes" 6 15 "BTF of tags that are whole attributes.";
     AttachTypes "attach_types" 4 17 "Programs loaded for an attach type.";

@@ -95,9 +95,8 @@ pub(crate) fn assemble(
             start,
             starts: &starts,
             maps,
-            lacking,
         };
-        referring.refer(&mut code, resolver)?;
+        referring.refer(&mut code, resolver, lacking)?;
     }
     if lacking.is(Feature::ProbeReads) {
         downgrade::probe_reads(&mut code.instructions, lacking);

@@ -9,7 +9,7 @@ use skep_abi::{KernelVersion, LoaderFeature as Feature};
 /// The features that objects are loaded without where the target lacks them, oldest first, and
 /// what becomes of each thing that would use one. When a feature came, and how it is probed for,
 /// `skep-abi` and the host know.
-const RULES: [(Feature, &str); 15] = [
+const RULES: [(Feature, &str); 16] = [
     (Feature::ObjectNames, "left out"),
     (Feature::AttachTypes, "loaded without"),
     (
@@ -40,6 +40,10 @@ const RULES: [(Feature, &str); 15] = [
     (
         Feature::BtfEnum64,
         "made unsigned, or unions of the same size",
+    ),
+    (
+        Feature::FunctionAddresses,
+        "made the number 1, which says that the function is there",
     ),
     (Feature::BtfSectionNames, "spelled with `_`"),
     (Feature::BtfTagAttributes, "made plain tags"),

@@ -25,14 +25,18 @@ pub(crate) struct Referring<'a> {
     /// Where the program's functions begin.
     pub(crate) starts: &'a BTreeMap<FunctionIndex, InsnIndex>,
     pub(crate) maps: &'a [ImageMap],
-    pub(crate) lacking: &'a Lacking,
 }
 
 impl Referring<'_> {
     /// Writes all that the function refers to.
-    pub(crate) fn refer(&self, code: &mut Code, resolver: &mut Resolver<'_>) -> Result<()> {
+    pub(crate) fn refer(
+        &self,
+        code: &mut Code,
+        resolver: &mut Resolver<'_>,
+        lacking: &mut Lacking,
+    ) -> Result<()> {
         for reference in &self.part.function.references {
-            self.write(code, resolver, reference)?;
+            self.write(code, resolver, lacking, reference)?;
         }
         Ok(())
     }
@@ -48,14 +52,17 @@ impl Referring<'_> {
         &self,
         code: &mut Code,
         resolver: &mut Resolver<'_>,
+        lacking: &mut Lacking,
         reference: &Reference,
     ) -> Result<()> {
         let place = || self.place(reference);
         let insn = shifted(self.start, reference.insn);
         match reference.kind {
-            ReferenceKind::Map(map) => self.map(code, insn, map, MapReferenceKind::Map),
+            ReferenceKind::Map(map) => {
+                self.map(code, insn, map, MapReferenceKind::Map, lacking);
+            }
             ReferenceKind::MapValue { map, offset } => {
-                self.map(code, insn, map, MapReferenceKind::Value { offset });
+                self.map(code, insn, map, MapReferenceKind::Value { offset }, lacking);
             }
             ReferenceKind::Call(callee) => {
                 let imm = self
@@ -88,15 +95,27 @@ impl Referring<'_> {
                 extern_call(code, insn, external, resolved);
             }
             ReferenceKind::ExternAddress(external) => {
-                let resolved = resolver.address(external, place())?;
-                self.extern_address(code, insn, resolved);
+                let mut resolved = resolver.address(external, place())?;
+                let function = matches!(resolved, Resolved::Btf { function: true, .. });
+                if function && lacking.uses(LoaderFeature::FunctionAddresses) {
+                    // All that a program can do with it is ask whether it is there.
+                    resolved = Resolved::Address(1);
+                }
+                self.extern_address(code, insn, resolved, lacking);
             }
         }
         Ok(())
     }
 
     /// A reference to a map, or to one that is not created: then nothing may come to it.
-    fn map(&self, code: &mut Code, insn: InsnIndex, map: MapIndex, kind: MapReferenceKind) {
+    fn map(
+        &self,
+        code: &mut Code,
+        insn: InsnIndex,
+        map: MapIndex,
+        kind: MapReferenceKind,
+        lacking: &Lacking,
+    ) {
         if let Some(missing) = self.maps.get(map.as_usize()).filter(|map| !map.create) {
             // As libbpf marks it: no helper has this number.
             const MISSING_MAP: u32 = 2_001_000_000;
@@ -110,7 +129,7 @@ impl Referring<'_> {
                 *second = invalid
             });
             let mut description = format!("map `{}`, which was not created", missing.name);
-            if missing.is_global_data() && self.lacking.is(LoaderFeature::GlobalData) {
+            if missing.is_global_data() && lacking.is(LoaderFeature::GlobalData) {
                 let since = LoaderFeature::GlobalData.since();
                 description.push_str(&format!(": global variables need Linux {since}"));
             }
@@ -127,16 +146,24 @@ impl Referring<'_> {
         code.map_references.push(MapReference { insn, map, kind });
     }
 
-    fn extern_address(&self, code: &mut Code, insn: InsnIndex, resolved: Resolved) {
+    fn extern_address(
+        &self,
+        code: &mut Code,
+        insn: InsnIndex,
+        resolved: Resolved,
+        lacking: &Lacking,
+    ) {
         match resolved {
-            Resolved::Btf { type_id, module } => {
+            Resolved::Btf {
+                type_id, module, ..
+            } => {
                 let id = type_id.0.cast_signed();
                 set(code, insn, opcode::BPF_PSEUDO_BTF_ID, id, 0);
                 code.module_references
                     .extend(module.map(|module| ModuleReference { insn, module }));
             }
             Resolved::Kconfig { map, offset } => {
-                self.map(code, insn, map, MapReferenceKind::Value { offset });
+                self.map(code, insn, map, MapReferenceKind::Value { offset }, lacking);
             }
             Resolved::Address(address) => {
                 let [a, b, c, d, e, f, g, h] = address.to_le_bytes();
@@ -158,7 +185,9 @@ impl Referring<'_> {
 
 fn extern_call(code: &mut Code, insn: InsnIndex, external: ExternIndex, resolved: Resolved) {
     match resolved {
-        Resolved::Btf { type_id, module } => {
+        Resolved::Btf {
+            type_id, module, ..
+        } => {
             change(code, insn, |first| {
                 first.src = opcode::BPF_PSEUDO_KFUNC_CALL;
                 first.offset = 0;

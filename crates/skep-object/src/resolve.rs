@@ -20,6 +20,8 @@ pub(crate) enum Resolved {
     Btf {
         type_id: TypeId,
         module: Option<String>,
+        /// It is a function.
+        function: bool,
     },
     /// A place in the map of `.kconfig`.
     Kconfig { map: MapIndex, offset: u32 },
@@ -177,6 +179,7 @@ impl<'a> Resolver<'a> {
             return Ok(Resolved::Btf {
                 type_id,
                 module: module.cloned(),
+                function: tag == KindTag::Function,
             });
         }
         Err(match searched.len() {

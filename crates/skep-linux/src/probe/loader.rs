@@ -2,13 +2,15 @@
 //! do beside the plain thing.
 
 use skep_abi::{AttachType, Command, Helper, LoaderFeature, MapCreateFlags, MapType, ProgramType};
-use skep_btf::{Builder, FunctionLinkage, IntEncoding, NewType, SectionEntry, VariableLinkage};
+use skep_btf::{
+    Builder, FunctionLinkage, IntEncoding, KindTag, NewType, SectionEntry, VariableLinkage,
+};
 use skep_host::{
     Errno, Error, Feature, Host, MapCreate, MapFd, Probe, ProgramLoad, ProgramStream, Result,
 };
 
 use super::{
-    attach, call,
+    attach, call, kernel_type,
     least::{self, EXIT, NAME, insn},
     map, not_known,
 };
@@ -58,6 +60,16 @@ pub(super) fn probe(host: &LinuxHost, feature: LoaderFeature) -> Probe {
             let loaded = types(feature).and_then(|bytes| least::load_btf(host, &bytes));
             tolerant(host, &this, loaded)
         }
+        L::FunctionAddresses => match kernel_type(host, "bpf_prog_put", KindTag::Function) {
+            Ok(id) => {
+                /// `BPF_PSEUDO_BTF_ID`
+                const BTF_ID: u8 = 3;
+                let address = insn(0x18, 1, BTF_ID, 0, id.cast_signed());
+                let code = [address, [0; 8], insn(0xb7, 0, 0, 0, 0), EXIT].concat();
+                instructions(host, &this, &code)
+            }
+            Err(probe) => probe,
+        },
         L::AttachTypes => attach::attach_type(host, AttachType::CgroupInet4Connect),
         L::PerfCookies => attach::attach_type(host, AttachType::PerfEvent),
         L::RawTracepointCookies => match least::load(host, ProgramType::RawTracepoint, None) {
@@ -171,7 +183,8 @@ fn code(feature: LoaderFeature) -> Vec<u8> {
         L::FetchAtomics => vec![store, insn(0xb7, 1, 0, 0, 0), insn(0xdb, FRAME, 1, -8, 1)],
         // r1 = load_acquire((u64 *)(r10 - 8))
         L::AcquireRelease => vec![store, insn(0xdb, 1, FRAME, -8, 0x100)],
-        L::MayGoto => vec![insn(0xe5, 0, 0, 0, 0)],
+        // may_goto +1; r0 = 0
+        L::MayGoto => vec![insn(0xe5, 0, 0, 1, 0), ZERO],
         // call +1; exit; r0 = 0
         L::FunctionCalls => vec![insn(0x85, 0, 1, 0, 1), EXIT, ZERO],
         // r0 = 8; r0 -= 1; if r0 != 0 goto -2

@@ -3,7 +3,12 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
 
-use skep::{Error, Object, boundary::TestRun, spec::ExternKind};
+use skep::{
+    Error, Object,
+    abi::KernelVersion,
+    boundary::{BtfLoad, LogLevel, TestRun},
+    spec::{ExternKind, LinkOptions, Target},
+};
 use skep_testing::{Outcome, Stop, Test, ensure, expect_err, needs_kernel};
 
 use crate::support::{Running, boundary, host, object};
@@ -19,6 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("externs::functions_are_called_if_they_are_there", functions),
         Test::new("externs::what_is_not_there_is_named", missing),
         Test::new("externs::relocations_by_a_btf_file", btf_file),
+        Test::new("externs::btf_made_for_older_kernels_is_sound", older),
     ]
 }
 
@@ -107,6 +113,25 @@ fn configuration() -> Outcome {
     )
 }
 
+/// A value for each setting of `externs.bpf.c`, other than kernels have.
+fn given(name: &str) -> &'static str {
+    match name {
+        "CONFIG_BPF_SYSCALL" => "n",
+        "CONFIG_BPF_JIT" => "m",
+        "CONFIG_BPF" => "m",
+        "CONFIG_HZ" => "0xffff",
+        "CONFIG_PHYSICAL_START" => "18446744073709551615",
+        "CONFIG_NR_CPUS" => "-9",
+        "CONFIG_DEFAULT_HOSTNAME" => "\"a name\"",
+        "CONFIG_CC_VERSION_TEXT" => "\"\"",
+        "CONFIG_NO_SUCH_OPTION" => "-1",
+        "CONFIG_NO_SUCH_MODULE" => "y",
+        "LINUX_HAS_BPF_COOKIE" => "y",
+        "LINUX_HAS_SYSCALL_WRAPPER" => "n",
+        _ => "7",
+    }
+}
+
 fn chosen() -> Outcome {
     let mut object = only("configuration")?;
     let externs = object.spec().externs().to_vec();
@@ -114,23 +139,8 @@ fn chosen() -> Outcome {
         .iter()
         .filter(|found| found.kind == ExternKind::Kconfig);
     // All are given, so that nothing is read.
-    let given = BTreeMap::from([
-        ("CONFIG_BPF_SYSCALL", "n"),
-        ("CONFIG_BPF_JIT", "m"),
-        ("CONFIG_BPF", "m"),
-        ("CONFIG_HZ", "0xffff"),
-        ("CONFIG_PHYSICAL_START", "18446744073709551615"),
-        ("CONFIG_NR_CPUS", "-9"),
-        ("CONFIG_DEFAULT_HOSTNAME", "\"a name\""),
-        ("CONFIG_CC_VERSION_TEXT", "\"\""),
-        ("CONFIG_NO_SUCH_OPTION", "-1"),
-        ("CONFIG_NO_SUCH_MODULE", "y"),
-        ("LINUX_HAS_BPF_COOKIE", "y"),
-        ("LINUX_HAS_SYSCALL_WRAPPER", "n"),
-    ]);
     for setting in settings {
-        let value = given.get(setting.name.as_str()).unwrap_or(&"7");
-        object.config(&setting.name, value)?;
+        object.config(&setting.name, given(&setting.name))?;
     }
     let error = expect_err("no such option", object.config("CONFIG_BPFF", "y"))?.to_string();
     ensure(
@@ -398,6 +408,58 @@ fn btf_file() -> Outcome {
     ] {
         let error = expect_err(path, skep::open_btf(path.as_ref()))?.to_string();
         ensure(error.contains(part), || error.clone())?;
+    }
+    Ok(())
+}
+
+fn older() -> Outcome {
+    // What older kernels take, newer ones take, too: so this one can judge what is made for them.
+    let there = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../skep-object/tests/c/old.bpf.c");
+    let bytes = skep_testing::compile(&there, env!("CARGO_TARGET_TMPDIR"))?;
+    let btf = host().btf()?;
+    for object in [
+        Object::parse("old", &bytes)?,
+        object("externs")?,
+        object("basics")?,
+    ] {
+        let spec = object.spec();
+        let this = boundary().info().version;
+        let versions = [
+            (4, 18),
+            (4, 20),
+            (5, 1),
+            (5, 4),
+            (5, 12),
+            (5, 15),
+            (5, 16),
+            (5, 19),
+            (6, 8),
+        ];
+        let versions = versions.map(|(major, minor)| KernelVersion::new(major, minor));
+        for version in versions.into_iter().filter(|version| *version <= this) {
+            let mut target = Target::new(version).with_kernel_btf(Arc::clone(&btf));
+            target.symbols.insert("bpf_prog_put".into(), vec![1]);
+            let mut options = LinkOptions::new();
+            let externs = spec.externs().iter();
+            for setting in externs.filter(|found| found.kind == ExternKind::Kconfig) {
+                options.config(&setting.name, given(&setting.name));
+            }
+            let image = spec.link(&options, &target)?;
+            let bytes = image.btf.as_deref().ok_or_else(|| Stop::fail("no BTF"))?;
+            let loaded = boundary().btf_load(&BtfLoad {
+                object: &image.name,
+                bytes,
+                log_level: LogLevel::OnFailure,
+                token: None,
+            });
+            loaded.map_err(|error| {
+                Stop::fail(format!(
+                    "{} for {version}: {error}\n{:?}",
+                    image.name,
+                    error.log()
+                ))
+            })?;
+        }
     }
     Ok(())
 }
