@@ -2,6 +2,7 @@
 //! that a uprobe needs.
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
 };
@@ -106,6 +107,37 @@ pub fn symbol_offset(binary: &Path, symbol: &str) -> Result<u64> {
         Error::binary(&shown, format!("`{name}` at {address:#x} is in no segment"))
     })?;
     Ok(offset + addend)
+}
+
+/// The file offsets of all functions whose name is like `pattern` (`*`, `?`), each once.
+///
+/// # Errors
+/// As for [`symbol_offset`]; there is at least one.
+pub(crate) fn offsets_like(binary: &Path, pattern: &str) -> Result<Vec<u64>> {
+    if !pattern.contains(['*', '?']) {
+        return Ok(vec![symbol_offset(binary, pattern)?]);
+    }
+    let shown = binary.display().to_string();
+    let file = fs::File::open(binary).map_err(|error| Error::binary(&shown, error.to_string()))?;
+    let cache = ReadCache::new(file);
+    let elf =
+        object::File::parse(&cache).map_err(|error| Error::binary(&shown, error.to_string()))?;
+    // Several names may stand for one function.
+    let offsets: BTreeSet<u64> = functions(&elf)
+        .filter(|symbol| {
+            let name = symbol.name().unwrap_or_default();
+            let name = name.split_once("@@").map_or(name, |(name, _)| name);
+            skep_abi::glob_matches(pattern, name)
+        })
+        .filter_map(|symbol| file_offset(&elf, symbol.address()))
+        .collect();
+    if offsets.is_empty() {
+        return Err(Error::binary(
+            &shown,
+            format!("it has no function like `{pattern}`"),
+        ));
+    }
+    Ok(offsets.into_iter().collect())
 }
 
 /// Functions, exported or not.

@@ -2,6 +2,7 @@
 //! socket) comes from [`AttachOptions`]; a place that no name describes goes to
 //! [`Program::attach_to`].
 
+mod kprobe;
 mod network;
 mod own;
 mod perf_event;
@@ -12,7 +13,7 @@ pub(crate) use own::Attachers;
 
 use std::{path::PathBuf, sync::Arc};
 
-use skep_host::{AttachPoint, PerfScope, TcxDirection, XdpMode};
+use skep_host::{AttachPoint, MultiMode, NetfilterHook, PerfScope, TcxDirection, XdpMode};
 use skep_object::AttachKind;
 
 use crate::{Error, Link, Program, Result};
@@ -34,6 +35,8 @@ pub struct AttachOptions {
     pub frequency: Option<u64>,
     /// The socket of socket filters.
     pub socket: Option<i32>,
+    /// The hook of netfilter programs.
+    pub netfilter: Option<NetfilterHook>,
     /// What `bpf_get_attach_cookie` returns.
     pub cookie: Option<u64>,
 }
@@ -66,9 +69,21 @@ impl Program {
             }
             AttachKind::Uprobe => uprobe::attach(self, options, false),
             AttachKind::Uretprobe => uprobe::attach(self, options, true),
+            AttachKind::UprobeMulti => uprobe::many(self, options, MultiMode::Entry),
+            AttachKind::UretprobeMulti => uprobe::many(self, options, MultiMode::Return),
+            AttachKind::UprobeSession => uprobe::many(self, options, MultiMode::Session),
+            AttachKind::Kprobe => kprobe::one(self, options, false),
+            AttachKind::Kretprobe => kprobe::one(self, options, true),
+            AttachKind::Ksyscall => kprobe::system_call(self, options, false),
+            AttachKind::Kretsyscall => kprobe::system_call(self, options, true),
+            AttachKind::KprobeMulti => kprobe::many(self, options, MultiMode::Entry),
+            AttachKind::KretprobeMulti => kprobe::many(self, options, MultiMode::Return),
+            AttachKind::KprobeSession => kprobe::many(self, options, MultiMode::Session),
             AttachKind::PerfEvent => perf_event::attach(self, options),
             AttachKind::Xdp => network::xdp(self, options),
             AttachKind::Tc => network::tcx(self, options),
+            AttachKind::Netkit => network::netkit(self, options),
+            AttachKind::Netfilter => network::netfilter(self, options),
             AttachKind::Cgroup => network::cgroup(self, options),
             AttachKind::Netns => network::netns(self),
             AttachKind::SocketFilter => network::socket_filter(self, options),
@@ -82,6 +97,10 @@ impl Program {
             AttachKind::Manual | AttachKind::Syscall => {
                 Err(self.cannot_attach("its section says no place to attach to; run it by hand"))
             }
+            AttachKind::Sockmap => Err(self.cannot_attach(
+                "its section does not say whose sockets: attach it to their map \
+                 (`Program::attach_to` with `AttachPoint::Sockmap`)",
+            )),
             _ => Err(self.cannot_attach(&format!(
                 "this version of Skep does not attach {} programs yet",
                 self.section().name()

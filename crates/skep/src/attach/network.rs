@@ -7,7 +7,8 @@ use std::{
     sync::Arc,
 };
 
-use skep_host::{AttachPoint, CgroupMode, Position};
+use skep_abi::AttachType;
+use skep_host::{AttachPoint, CgroupMode, NetkitEnd, Position};
 
 use super::{AttachOptions, direction};
 use crate::{Link, Program, Result};
@@ -29,6 +30,26 @@ pub(super) fn tcx(program: &Arc<Program>, options: &AttachOptions) -> Result<Lin
         direction,
         position: Position::Last,
     })
+}
+
+pub(super) fn netkit(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
+    let ifindex = device(program, options)?;
+    let end = match program.section().attach_type() {
+        Some(AttachType::NetkitPeer) => NetkitEnd::Peer,
+        _ => NetkitEnd::Primary,
+    };
+    program.attach_to(&AttachPoint::Netkit {
+        ifindex,
+        end,
+        position: Position::Last,
+    })
+}
+
+pub(super) fn netfilter(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
+    let hook = options.netfilter.ok_or_else(|| {
+        program.cannot_attach("a netfilter program needs its hook (`AttachOptions::netfilter`)")
+    })?;
+    program.attach_to(&AttachPoint::Netfilter(hook))
 }
 
 pub(super) fn cgroup(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {

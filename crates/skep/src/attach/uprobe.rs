@@ -1,11 +1,12 @@
-//! Functions and instructions of user-space binaries: `uprobe/binary:function[+offset]`.
+//! Functions and instructions of user-space binaries: `uprobe/binary:function[+offset]`,
+//! `uprobe.multi/binary:pattern`.
 
 use std::sync::Arc;
 
-use skep_host::AttachPoint;
+use skep_host::{AttachPoint, MultiMode, UprobePlace};
 
 use super::AttachOptions;
-use crate::{Link, Program, Result, find_binary, symbol_offset};
+use crate::{Link, Program, Result, binary, find_binary, symbol_offset};
 
 /// The binary is a path, a library's name or a program's on `PATH`; the function a symbol with
 /// an optional offset, or a number, which is an offset in the file.
@@ -38,5 +39,35 @@ pub(super) fn attach(
         pid: options.pid,
         semaphore: 0,
         cookie: options.cookie,
+    })
+}
+
+/// `uprobe.multi/libc:str*`
+pub(super) fn many(
+    program: &Arc<Program>,
+    options: &AttachOptions,
+    mode: MultiMode,
+) -> Result<Link> {
+    const EXAMPLE: &str = "uprobe.multi/libc:str*";
+    let target = program.needed_target(EXAMPLE)?;
+    let Some((name, pattern)) = target.rsplit_once(':') else {
+        return Err(program.cannot_attach(&format!(
+            "`{target}` is no binary and pattern, as in `{EXAMPLE}`"
+        )));
+    };
+    let path = find_binary(name, options.pid)?;
+    let places = binary::offsets_like(&path, pattern)?;
+    program.attach_to(&AttachPoint::UprobeMulti {
+        mode,
+        binary: path,
+        places: places
+            .into_iter()
+            .map(|offset| UprobePlace {
+                offset,
+                semaphore: 0,
+                cookie: options.cookie.unwrap_or(0),
+            })
+            .collect(),
+        pid: options.pid,
     })
 }

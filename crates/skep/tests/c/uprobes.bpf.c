@@ -37,4 +37,11 @@ int at_offset(void *ctx)
 	return 0;
 }
 
+SEC("uprobe.multi/libc:getpri?rit*")
+int many_in_library(void *ctx)
+{
+	__sync_fetch_and_add(&library_calls, 1);
+	return 0;
+}
+
 char LICENSE[] SEC("license") = "GPL";

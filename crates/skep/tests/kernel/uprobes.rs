@@ -2,7 +2,7 @@
 //! one process.
 
 use skep::{AttachOptions, Link, find_binary, symbol_offset};
-use skep_testing::{Outcome, Test, ensure, expect_err};
+use skep_testing::{Outcome, Test, ensure, expect_err, needs_kernel};
 
 use crate::support::{Probed, Running, object};
 
@@ -12,6 +12,7 @@ pub(crate) fn tests() -> Vec<Test> {
             "uprobes::a_librarys_function_is_found_by_its_section",
             library,
         ),
+        Test::new("uprobes::functions_are_found_by_a_pattern", library_pattern),
         Test::new("uprobes::arguments_and_results_are_seen", values),
         Test::new("uprobes::a_place_inside_a_function_fires", inside),
         Test::new("uprobes::only_one_process_is_watched", one_process),
@@ -23,7 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
 fn uprobes(programs: &[&str], target: &str) -> Outcome<Running> {
     let mut object = object("uprobes")?;
     object.only_programs(programs)?;
-    for name in programs.iter().filter(|name| **name != "in_library") {
+    for name in programs.iter().filter(|name| !name.ends_with("in_library")) {
         object.program(name)?.attach_target(target);
     }
     Running::of(object)
@@ -42,7 +43,16 @@ fn attach(running: &Running, pid: Option<u32>) -> Outcome<Vec<Link>> {
 }
 
 fn library() -> Outcome {
-    let running = uprobes(&["in_library"], "")?;
+    in_library("in_library")
+}
+
+fn library_pattern() -> Outcome {
+    needs_kernel(6, 6)?;
+    in_library("many_in_library")
+}
+
+fn in_library(program: &str) -> Outcome {
+    let running = uprobes(&[program], "")?;
     let mut process = Probed::start()?;
     let links = attach(&running, Some(process.id()))?;
     process.call(6)?;
