@@ -1,7 +1,7 @@
 //! BTF: whatever parses can be walked, printed, and used to read values, to its last type.
 
 use skep_btf::value::{Layout, TextStyle, Value};
-use skep_btf::{Btf, Builder, CDump, Kind, RawDump, c_header};
+use skep_btf::{Btf, Builder, CDump, JsonDump, Kind, Minimizer, Need, RawDump, c_header, dedup};
 
 use crate::{corpus, elf, kernel};
 
@@ -23,6 +23,8 @@ pub(crate) fn btf(input: &[u8]) {
             read(&btf);
             print(&btf);
             rebuild(&btf);
+            combine(&btf);
+            minimize(&btf);
         }
         Err(error) => super::readable(&error),
     }
@@ -81,6 +83,7 @@ fn values(btf: &Btf, id: skep_btf::TypeId) {
 
 fn print(btf: &Btf) {
     RawDump(btf).to_string();
+    JsonDump(btf).to_string();
     let _ = c_header(btf, None, &mut String::new());
     // Each type alone costs all that it needs: some are enough.
     for one in btf.types().step_by(1 + btf.types().len() / 16) {
@@ -101,4 +104,54 @@ fn rebuild(btf: &Btf) {
     assert_eq!(copy.type_count(), btf.type_count());
     let again = Builder::from_btf(&copy).and_then(|builder| builder.build());
     assert_eq!(again.as_ref(), Ok(&bytes), "a copy of a copy differs");
+}
+
+/// Twice the same types are the types once, but for what has a place of its own; what is left is a
+/// fixed point, and where each type went is a type of its name.
+fn combine(btf: &Btf) {
+    let mut builder = Builder::new();
+    let Ok(first) = builder.append(btf) else {
+        return;
+    };
+    let second = builder.append(btf).expect("what was appended once");
+    let twice = Btf::parse(builder.build().expect("it fits")).expect("what was built parses");
+    let once = dedup(btf).expect("what can be appended");
+    let deduped = dedup(&twice).expect("what was built");
+    for ids in [&first, &second] {
+        assert_eq!(ids.iter().count(), btf.types().len());
+    }
+    for (old, new) in deduped.ids.iter() {
+        let [old, new] = [(&twice, old), (&deduped.btf, new)]
+            .map(|(btf, id)| btf.type_by_id(id).expect("of the map").name());
+        assert_eq!(old, new);
+    }
+    let own = |btf: &Btf| {
+        let own = |kind: &Kind<'_>| matches!(kind, Kind::Variable(_) | Kind::DataSection(_));
+        btf.types().any(|one| own(&one.kind()))
+    };
+    if !own(btf) {
+        assert_eq!(deduped.btf.type_count(), once.btf.type_count());
+    }
+    let again = dedup(&deduped.btf).expect("what was deduplicated");
+    assert!(again.btf.bytes() == deduped.btf.bytes(), "no fixed point");
+}
+
+/// What is needed is there, and nothing of what is left is left out by doing it again.
+fn minimize(btf: &Btf) {
+    let mut minimizer = Minimizer::new(btf);
+    for one in btf.types().step_by(3) {
+        let id = one.id();
+        let need = [Need::Type, Need::Element(id.0 % 5), Need::Whole][id.0 as usize % 3];
+        if let Err(error) = minimizer.keep(id, need) {
+            super::readable(&error);
+        }
+    }
+    let Ok(bytes) = minimizer.build() else {
+        return;
+    };
+    let small = Btf::parse(bytes).expect("what was built parses");
+    assert!(small.type_count() <= btf.type_count());
+    for one in small.types().filter(|one| !one.name().is_empty()) {
+        assert!(btf.find_by_name(one.name()).next().is_some(), "{one:?}");
+    }
 }

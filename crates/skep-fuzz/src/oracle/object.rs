@@ -1,9 +1,11 @@
 //! Objects: what parses can be read and linked for any target, and the image that comes of it is
 //! consistent within itself.
 
-use skep_btf::Btf;
+use std::sync::Arc;
+
+use skep_btf::{Btf, Minimizer};
 use skep_isa::InsnIndex;
-use skep_object::{Image, ImageProgram, LinkOptions, Object, Target};
+use skep_object::{CoreKind, Image, ImageProgram, LinkOptions, Object, Target};
 
 use crate::{corpus, elf, kernel};
 
@@ -70,8 +72,45 @@ pub(crate) fn kernel_btf(input: &[u8]) {
     let checked = Btf::parse(bytes.to_vec());
     let trusted = Btf::parse_trusted(bytes.to_vec(), None);
     for btf in [checked, trusted].into_iter().flatten() {
-        link(&object, &kernel::with_btf(btf));
+        let target = kernel::with_btf(btf);
+        link(&object, &target);
+        if let Some(all) = &target.kernel_btf {
+            minimized(&object, &target, all);
+        }
     }
+}
+
+/// The types that the object needs relocate it as all of them do. Ids differ, so objects that ask
+/// for those are left out.
+fn minimized(object: &Object, target: &Target, all: &Arc<Btf>) {
+    let mut relocations = object
+        .functions()
+        .iter()
+        .flat_map(|function| &function.core_relocations);
+    if relocations.any(|one| one.kind == CoreKind::TypeIdTarget) {
+        return;
+    }
+    let needs = match object.needed_types(all) {
+        Ok(needs) => needs,
+        Err(error) => return super::readable(&error),
+    };
+    let mut minimizer = Minimizer::new(all);
+    for (id, need) in needs {
+        if let Err(error) = minimizer.keep(id, need) {
+            return super::readable(&error);
+        }
+    }
+    let Ok(small) = minimizer.build() else {
+        return;
+    };
+    let small = Arc::new(Btf::parse(small).expect("what was built parses"));
+    let [all, small] = [all, &small].map(|types| {
+        let target = target.clone().with_core_btf(Arc::clone(types));
+        let image = object.link(&LinkOptions::new(), &target).ok()?;
+        let programs = image.programs.into_iter();
+        Some(programs.map(|one| one.instructions).collect::<Vec<_>>())
+    });
+    assert!(all == small, "minimised types relocate otherwise");
 }
 
 /// Every accessor.
