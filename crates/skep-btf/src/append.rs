@@ -12,7 +12,7 @@ impl Builder {
     /// [`Builder::split`] from the same base. Byte orders may differ.
     ///
     /// # Errors
-    /// [`Error::UnknownKind`], [`Error::TypeReference`] and [`Error::Name`] for types that can't be
+    /// [`Error::UnwritableKind`], [`Error::TypeReference`] and [`Error::Name`] for types that can't be
     /// copied, [`Error::OtherBase`] when `other` continues something else than this builder does.
     /// The builder is then as it was.
     pub fn append(&mut self, other: &Btf) -> Result<IdMap> {

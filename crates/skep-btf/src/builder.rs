@@ -72,7 +72,7 @@ impl Builder {
     /// the same string offsets, so that what refers to them (`.BTF.ext`) stays right.
     ///
     /// # Errors
-    /// [`Error::UnknownKind`]: what is not understood can't be written again.
+    /// [`Error::UnwritableKind`]: what is not understood can't be written again.
     pub fn from_btf(btf: &Btf) -> Result<Self> {
         let mut types = Vec::with_capacity(btf.own_offsets().len());
         for found in btf.types() {

@@ -84,6 +84,15 @@ pub enum Error {
         /// Where the type starts.
         place: Place,
     },
+    /// A type of a kind that this crate does not know was to be written again: a layout section
+    /// tells its size, but not which of its words are references.
+    #[error("unknown kind {kind} at {place} can't be written again")]
+    UnwritableKind {
+        /// The number of the kind.
+        kind: u8,
+        /// Where the type starts.
+        place: Place,
+    },
     /// A reference to a type that does not exist.
     #[error("reference to type {id} at {place}, but the last type is {last}")]
     TypeReference {

@@ -31,27 +31,71 @@ fn longer_headers_are_read() {
     }
 }
 
-#[test]
-fn the_layout_section_skips_unknown_kinds() {
-    // Kind 100: 8 fixed bytes and 2 elements of 4 after the three words.
-    let types = [&[0, 100 << 24 | 2, 0, 9, 9, 9, 9][..], &INT].concat();
-    let mut bytes = raw(32, &types, b"\0int\0");
-    assert_eq!(
-        message(bytes.clone()),
-        "unknown kind 100 at .BTF+0x20 (type 1), and no layout section to skip it by"
-    );
+/// BTF as Linux 7.1 writes it: a header of 32 bytes, and a section that tells how large the kinds
+/// are, here of kind 100 too.
+fn with_layout(types: &[u32], strings: &[u8]) -> Vec<u8> {
+    let mut bytes = raw(32, types, strings);
     let strings_end = bytes.len() as u32 - 32;
     let mut layout = vec![0_u8; 101 * 4];
     layout[400..402].copy_from_slice(&[8, 4]);
     bytes[24..28].copy_from_slice(&strings_end.to_le_bytes());
     bytes[28..32].copy_from_slice(&(layout.len() as u32).to_le_bytes());
     bytes.extend(layout);
-    let btf = Btf::parse(bytes).unwrap();
+    bytes
+}
+
+/// Kind 100: 8 fixed bytes and 2 elements of 4 after the three words.
+const KIND_100: [u32; 7] = [0, 100 << 24 | 2, 0, 9, 9, 9, 9];
+
+#[test]
+fn the_layout_section_skips_unknown_kinds() {
+    let types = [&KIND_100[..], &INT].concat();
+    assert_eq!(
+        message(raw(32, &types, b"\0int\0")),
+        "unknown kind 100 at .BTF+0x20 (type 1), and no layout section to skip it by"
+    );
+    let btf = Btf::parse(with_layout(&types, b"\0int\0")).unwrap();
     assert!(matches!(
         btf.type_by_id(TypeId(1)).unwrap().kind(),
         Kind::Unknown { kind: 100 }
     ));
     assert_eq!(btf.find("int", KindTag::Int), Some(TypeId(2)));
+    assert!(
+        JsonDump(&btf)
+            .to_string()
+            .contains("\"UNKNOWN\",\"name\":\"(anon)\",\"kind_number\":100}")
+    );
+}
+
+#[test]
+fn what_is_not_understood_is_not_written_again() {
+    let types = [&INT[..], &KIND_100, &INT].concat();
+    let btf = Btf::parse(with_layout(&types, b"\0int\0")).unwrap();
+    let expected = "unknown kind 100 at .BTF+0x30 (type 2) can't be written again";
+    let errors = [
+        Builder::from_btf(&btf).map(|_| ()),
+        Builder::new().append(&btf).map(|_| ()),
+        dedup(&btf).map(|_| ()),
+    ];
+    for error in errors {
+        assert_eq!(error.unwrap_err().to_string(), expected);
+    }
+    // Who does not need it is not kept from the rest.
+    let mut minimizer = Minimizer::new(&btf);
+    minimizer.keep(TypeId(3), Need::Type).unwrap();
+    assert_eq!(minimizer.build().unwrap(), raw(24, &INT, b"\0int\0"));
+}
+
+#[test]
+fn later_headers_become_the_one_that_every_kernel_takes() {
+    let types = [&INT[..], &INT].concat();
+    let (old, once) = (raw(24, &types, b"\0int\0"), raw(24, &INT, b"\0int\0"));
+    let btf = Btf::parse(with_layout(&types, b"\0int\0")).unwrap();
+    assert_eq!(btf.layout_section().len(), 404);
+    let mut builder = Builder::new();
+    builder.append(&btf).unwrap();
+    assert_eq!(builder.build().unwrap(), old);
+    assert_eq!(dedup(&btf).unwrap().btf.bytes(), once);
 }
 
 #[test]

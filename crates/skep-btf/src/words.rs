@@ -17,7 +17,7 @@ pub(crate) enum Reference {
 pub(crate) fn read(found: Type<'_>, out: &mut Vec<u32>) -> Result<()> {
     let (btf, at) = (found.btf(), found.data_offset());
     let (number, count, _) = split_info(btf.word(at.wrapping_add(4)));
-    let kind = found.tag().ok_or(Error::UnknownKind {
+    let kind = found.tag().ok_or(Error::UnwritableKind {
         kind: number,
         place: Place {
             offset: at,

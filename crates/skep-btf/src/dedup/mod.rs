@@ -38,7 +38,7 @@ pub struct Deduped {
 /// [`Builder::from_btf`] and [`Builder::string`].
 ///
 /// # Errors
-/// [`Error::UnknownKind`](crate::Error::UnknownKind) for kinds that this crate does not know,
+/// [`Error::UnwritableKind`](crate::Error::UnwritableKind) for kinds that this crate does not know,
 /// [`Error::TypeReference`](crate::Error::TypeReference) and [`Error::Name`](crate::Error::Name)
 /// for BTF that was parsed as trusted and is not sound.
 pub fn dedup(btf: &Btf) -> Result<Deduped> {

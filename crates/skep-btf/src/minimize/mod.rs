@@ -1,6 +1,9 @@
 //! [`Minimizer`]: a kernel's BTF cut down to what objects ask of it, for kernels that have none
 //! themselves: some hundred bytes to ship instead of megabytes.
 
+#[cfg(test)]
+mod tests;
+
 use crate::walk::split_info;
 use crate::words::{Reference, each_reference};
 use crate::{Array, Btf, Builder, Kind, KindTag, Result, StringOffset, Type, TypeId, dedup};
@@ -196,7 +199,7 @@ impl<'a> Minimizer<'a> {
     /// The BTF of what is kept, in the byte order that it was in, without a base.
     ///
     /// # Errors
-    /// [`Error::UnknownKind`](crate::Error::UnknownKind) for a kind that this crate does not know;
+    /// [`Error::UnwritableKind`](crate::Error::UnwritableKind) for a kind that this crate does not know;
     /// of BTF that was parsed as trusted, also what [`Btf::parse`] would have given.
     pub fn build(&self) -> Result<Vec<u8>> {
         let btf = self.btf;
