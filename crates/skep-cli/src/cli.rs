@@ -5,7 +5,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand};
 
 use crate::{
     btf::BtfArgs, build::BuildArgs, disasm::DisasmArgs, doctor::DoctorArgs, exit,
-    features::FeaturesArgs, manual, run::RunArgs,
+    features::FeaturesArgs, link::LinkArgs, manual, run::RunArgs,
 };
 
 /// Compiles, loads, attaches and watches eBPF programs.
@@ -67,6 +67,7 @@ impl Global {
 pub(crate) enum Command {
     Run(RunArgs),
     Build(BuildArgs),
+    Link(LinkArgs),
     Doctor(DoctorArgs),
     Features(FeaturesArgs),
     Disasm(DisasmArgs),

@@ -115,11 +115,7 @@ pub(crate) fn open(
     global: &Global,
 ) -> anyhow::Result<skep::Object> {
     let read = if is_source(path) {
-        let built = args.build(path)?.cached()?;
-        say_built(&built, global);
-        let bytes = fs::read(&built.object)
-            .with_context(|| format!("cannot read {}", built.object.display()))?;
-        skep::Object::parse(&object_name(path), &bytes)
+        skep::Object::parse(&object_name(path), &bytes(path, args, global)?)
     } else {
         skep::Object::open(path)
     };
@@ -128,6 +124,18 @@ pub(crate) fn open(
         skep::Error::Object(skep::spec::Error::Io { .. }) => error.into(),
         _ => anyhow::Error::new(error).context(path.display().to_string()),
     })
+}
+
+/// The object that the user named or that a source is compiled to, not yet looked at.
+pub(crate) fn bytes(path: &Path, args: &CompileArgs, global: &Global) -> anyhow::Result<Vec<u8>> {
+    let read =
+        |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    if !is_source(path) {
+        return read(path);
+    }
+    let built = args.build(path)?.cached()?;
+    say_built(&built, global);
+    read(&built.object)
 }
 
 /// Whether it is to be compiled.

@@ -14,6 +14,7 @@ mod doctor;
 mod exit;
 mod features;
 mod input;
+mod link;
 mod manual;
 mod output;
 mod report;
@@ -43,6 +44,7 @@ fn carry_out(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(args, global),
         Command::Build(args) => build::build(&args, global),
+        Command::Link(args) => link::link(&args, global),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Features(args) => features::features(&args),
         Command::Disasm(args) => disasm::disasm(&args, global),

@@ -1,0 +1,113 @@
+//! `skep link`: several objects become one.
+
+use std::{
+    fs,
+    io::{self, IsTerminal, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use clap::{Args, ValueHint};
+use skep::spec::StaticLinker;
+
+use crate::{
+    cli::Global,
+    exit::Usage,
+    input::{self, CompileArgs},
+    output::Output,
+    report,
+};
+
+/// Link BPF objects into one
+///
+/// What one file declares (functions, variables, maps) and another defines comes together; their
+/// types must agree. A __weak definition gives way to another one. The result is an object like
+/// any other: for `skep run`, bpftool and every loader. Does what `bpftool gen object` does.
+#[derive(Debug, Args)]
+pub(crate) struct LinkArgs {
+    /// Objects, or C sources to compile first
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    files: Vec<PathBuf>,
+
+    /// The object to write; `-` for standard output
+    #[arg(short, long, value_name = "OUT", value_hint = ValueHint::FilePath)]
+    output: PathBuf,
+
+    #[command(flatten)]
+    compile: CompileArgs,
+}
+
+pub(crate) fn link(args: &LinkArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let to_stdout = args.output == Path::new("-");
+    check(args, to_stdout)?;
+    let mut objects = Vec::with_capacity(args.files.len());
+    for file in &args.files {
+        let bytes = input::bytes(file, &args.compile, global)?;
+        objects.push((file.display().to_string(), bytes));
+    }
+    let mut linker = StaticLinker::new();
+    for (name, bytes) in &objects {
+        linker.add(name, bytes)?;
+    }
+    let linked = linker.finish()?;
+    if to_stdout {
+        let mut out = Output::new();
+        out.write_all(&linked)?;
+        out.finish()?;
+    } else {
+        fs::write(&args.output, &linked)
+            .with_context(|| format!("cannot write {}", args.output.display()))?;
+    }
+    if global.verbose > 0 {
+        report::note(&summary(args, &linked));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses what would destroy an object, or the user's terminal.
+fn check(args: &LinkArgs, to_stdout: bool) -> anyhow::Result<()> {
+    if to_stdout && io::stdout().is_terminal() {
+        let problem = "an object is not for a terminal: redirect it, or name a file with -o";
+        return Err(Usage(problem.into()).into());
+    }
+    let output = fs::canonicalize(&args.output).ok().filter(|_| !to_stdout);
+    let mut seen = Vec::with_capacity(args.files.len());
+    for file in &args.files {
+        // What is not there is said when it is read.
+        let Ok(path) = fs::canonicalize(file) else {
+            continue;
+        };
+        let file = file.display();
+        if output.as_ref() == Some(&path) {
+            return Err(Usage(format!(
+                "{file} is to be read and to be written: name another -o"
+            ))
+            .into());
+        }
+        if seen.contains(&path) {
+            return Err(Usage(format!("{file} is named twice")).into());
+        }
+        seen.push(path);
+    }
+    Ok(())
+}
+
+/// What came of it, in a line.
+fn summary(args: &LinkArgs, linked: &[u8]) -> String {
+    let count = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    };
+    let files = count(args.files.len(), "file");
+    let holds = match skep::spec::Object::parse(linked) {
+        Ok(object) => format!(
+            "{}, {}",
+            count(object.programs().len(), "program"),
+            count(object.maps().len(), "map")
+        ),
+        // It may be for another loader, or for linking with more.
+        Err(_) => count(linked.len(), "byte"),
+    };
+    format!("linked: {} ({holds}) of {files}", args.output.display())
+}
