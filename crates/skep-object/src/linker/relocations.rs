@@ -238,38 +238,43 @@ fn source(registers: u8, endian: Endian) -> u8 {
     }
 }
 
-fn place<const LEN: usize>(data: &mut [u8], at: u64) -> Option<&mut [u8; LEN]> {
-    data.get_mut(usize::try_from(at).ok()?..)?.first_chunk_mut()
+/// Puts another number in the place of one, both as their bytes in little endian.
+fn change<const LEN: usize>(
+    data: &mut [u8],
+    at: u64,
+    endian: Endian,
+    new: impl FnOnce([u8; LEN]) -> Option<[u8; LEN]>,
+) -> Option<()> {
+    let place: &mut [u8; LEN] = data
+        .get_mut(usize::try_from(at).ok()?..)?
+        .first_chunk_mut()?;
+    let ordered = |mut bytes: [u8; LEN]| {
+        if endian == Endian::Big {
+            bytes.reverse();
+        }
+        bytes
+    };
+    *place = ordered(new(ordered(*place))?);
+    Some(())
 }
 
 fn add_i32(data: &mut [u8], at: u64, more: u64, endian: Endian) -> Option<()> {
-    let place = place::<4>(data, at)?;
     let more = i64::try_from(more).ok()?;
-    let (from, to): (fn([u8; 4]) -> i32, fn(i32) -> [u8; 4]) = match endian {
-        Endian::Little => (i32::from_le_bytes, i32::to_le_bytes),
-        Endian::Big => (i32::from_be_bytes, i32::to_be_bytes),
-    };
-    let sum = i64::from(from(*place)).checked_add(more)?;
-    *place = to(i32::try_from(sum).ok()?);
-    Some(())
+    change(data, at, endian, |old| {
+        let sum = i64::from(i32::from_le_bytes(old)).checked_add(more)?;
+        Some(i32::try_from(sum).ok()?.to_le_bytes())
+    })
 }
 
 fn add_u32(data: &mut [u8], at: u64, more: u64, endian: Endian) -> Option<()> {
-    let place = place::<4>(data, at)?;
-    let (from, to): (fn([u8; 4]) -> u32, fn(u32) -> [u8; 4]) = match endian {
-        Endian::Little => (u32::from_le_bytes, u32::to_le_bytes),
-        Endian::Big => (u32::from_be_bytes, u32::to_be_bytes),
-    };
-    *place = to(from(*place).checked_add(u32::try_from(more).ok()?)?);
-    Some(())
+    let more = u32::try_from(more).ok()?;
+    change(data, at, endian, |old| {
+        Some(u32::from_le_bytes(old).checked_add(more)?.to_le_bytes())
+    })
 }
 
 fn add_u64(data: &mut [u8], at: u64, more: u64, endian: Endian) -> Option<()> {
-    let place = place::<8>(data, at)?;
-    let (from, to): (fn([u8; 8]) -> u64, fn(u64) -> [u8; 8]) = match endian {
-        Endian::Little => (u64::from_le_bytes, u64::to_le_bytes),
-        Endian::Big => (u64::from_be_bytes, u64::to_be_bytes),
-    };
-    *place = to(from(*place).checked_add(more)?);
-    Some(())
+    change(data, at, endian, |old| {
+        Some(u64::from_le_bytes(old).checked_add(more)?.to_le_bytes())
+    })
 }

@@ -14,6 +14,7 @@ const MAX_PADDING: u64 = 1 << 24;
 #[derive(Debug, Default)]
 pub(super) struct Sections<'a> {
     pub(super) list: Vec<Merged<'a>>,
+    by_name: BTreeMap<&'a str, usize>,
     placed: BTreeMap<(usize, usize), Placed>,
 }
 
@@ -60,6 +61,11 @@ impl Sections<'_> {
     pub(super) fn placed(&self, input: usize, index: usize) -> Option<Placed> {
         self.placed.get(&(input, index)).copied()
     }
+
+    /// The section of this name.
+    pub(super) fn named(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
 }
 
 /// Whether all files that have such a section must say the same in it.
@@ -69,11 +75,10 @@ fn is_stated_once(name: &str) -> bool {
 
 pub(super) fn merge<'a>(inputs: &'a [Input<'_>]) -> Result<Sections<'a>> {
     let mut sections = Sections::default();
-    let mut by_name = BTreeMap::new();
     let mut padding = 0_u64;
     for (input_index, input) in inputs.iter().enumerate() {
         for (index, section) in input.sections() {
-            let at = *by_name.entry(section.name).or_insert_with(|| {
+            let at = *sections.by_name.entry(section.name).or_insert_with(|| {
                 sections.list.push(Merged::new(input_index, section));
                 sections.list.len().saturating_sub(1)
             });

@@ -193,7 +193,10 @@ impl<'a> Merger<'a, '_> {
             for entry in listed.entries() {
                 entries.extend(self.entry(input, entry, placed)?);
             }
-            let order = placed.map_or(usize::MAX, |placed| placed.section);
+            // Externs of a map are listed where maps are defined, in other files.
+            let order = placed.map(|placed| placed.section);
+            let order = order.or_else(|| self.sections.named(one.name()));
+            let order = order.unwrap_or(usize::MAX);
             // A section of the file has its data section even if no variable of it has a name.
             if placed.is_some() || !entries.is_empty() {
                 found
@@ -234,6 +237,12 @@ impl<'a> Merger<'a, '_> {
         if placed.is_some_and(|placed| placed.shared) {
             return Ok(None);
         }
+        let malformed = |problem| {
+            file.error(Error::Malformed {
+                place: Place::new(BTF, one.data_offset().into()),
+                problem,
+            })
+        };
         let start = placed.map_or(0, |placed| placed.offset);
         let moved = start.saturating_add(entry.offset.into());
         let offset = match (self.global(&one), visibility(&one.kind())) {
@@ -250,14 +259,15 @@ impl<'a> Merger<'a, '_> {
                 }
             }
             (None, Some(Visibility::Extern)) => return Ok(None),
+            (None, _) if placed.is_none() => {
+                let problem = format!("`{}` is in a section that the file has not", one.name());
+                return Err(malformed(problem));
+            }
             (None, _) => moved,
         };
         let Ok(offset) = u32::try_from(offset) else {
             let problem = format!("`{}` at {moved:#x}, beyond 4 GiB", one.name());
-            return Err(file.error(Error::Malformed {
-                place: Place::new(BTF, one.data_offset().into()),
-                problem,
-            }));
+            return Err(malformed(problem));
         };
         Ok(Some(SectionEntry {
             type_id: id,
@@ -285,6 +295,7 @@ impl<'a> Merger<'a, '_> {
                         input,
                         records,
                         slots,
+                        len: section.size / SLOT,
                     });
                 }
             }
@@ -298,13 +309,13 @@ impl<'a> Merger<'a, '_> {
             let all = || parts.iter();
             for (part, record) in all().flat_map(|part| part.each(&part.records.functions)) {
                 records.functions.push(FunctionRecord {
-                    insn: part.insn(record.insn),
+                    insn: part.insn(record.insn)?,
                     type_id: part.type_id(record.type_id, &id)?,
                 });
             }
             for (part, record) in all().flat_map(|part| part.each(&part.records.lines)) {
                 records.lines.push(LineRecord {
-                    insn: part.insn(record.insn),
+                    insn: part.insn(record.insn)?,
                     file: part.string(record.file, builder)?,
                     text: part.string(record.text, builder)?,
                     line_and_column: record.line_and_column,
@@ -312,7 +323,7 @@ impl<'a> Merger<'a, '_> {
             }
             for (part, record) in all().flat_map(|part| part.each(&part.records.core)) {
                 records.core.push(CoreRelocation {
-                    insn: part.insn(record.insn),
+                    insn: part.insn(record.insn)?,
                     type_id: part.type_id(record.type_id, &id)?,
                     access: part.string(record.access, builder)?,
                     kind: record.kind,
@@ -331,6 +342,8 @@ struct Part<'a> {
     records: &'a SectionRecords,
     /// How far its code moved.
     slots: u32,
+    /// Slots that it has.
+    len: u64,
 }
 
 impl Part<'_> {
@@ -345,8 +358,15 @@ impl Part<'_> {
         })
     }
 
-    fn insn(&self, insn: InsnIndex) -> InsnIndex {
-        InsnIndex(insn.0.saturating_add(self.slots))
+    fn insn(&self, insn: InsnIndex) -> Result<InsnIndex> {
+        let moved = insn.0.checked_add(self.slots);
+        match moved.filter(|_| u64::from(insn.0) < self.len) {
+            Some(moved) => Ok(InsnIndex(moved)),
+            None => Err(self.wrong(format!(
+                "a record of instruction {insn} of a section that has {}",
+                self.len
+            ))),
+        }
     }
 
     fn type_id(&self, old: TypeId, id: impl Fn(usize, TypeId) -> Option<TypeId>) -> Result<TypeId> {
