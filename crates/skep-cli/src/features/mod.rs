@@ -58,7 +58,7 @@ enum Format {
 pub(crate) fn features(args: &FeaturesArgs) -> anyhow::Result<ExitCode> {
     let host = Host::kernel()?;
     let selection = selection(args, &host)?;
-    let report = Report::of(&host, &selection)?;
+    let report = Report::of(&host, &selection);
     let mut out = Output::new();
     match args.format {
         Format::Text => text::print(&host, &report, &selection, &mut out)?,

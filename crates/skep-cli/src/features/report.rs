@@ -1,5 +1,7 @@
 //! The questions that a selection comes down to, and their answers.
 
+use std::{panic::resume_unwind, thread};
+
 use clap::ValueEnum;
 use skep::{
     Host,
@@ -109,7 +111,7 @@ impl Selection {
     /// The kinds that are asked for.
     fn kinds(&self) -> impl Iterator<Item = Kind> {
         Kind::value_variants().iter().copied().filter(|kind| {
-            self.kind.map_or(true, |only| only == *kind)
+            self.kind.is_none_or(|only| only == *kind)
                 && (self.program.is_none() || kind.is_called() || self.kind.is_some())
         })
     }
@@ -198,24 +200,38 @@ impl Call {
 }
 
 impl Report {
-    /// Asks for all that is selected.
-    pub(super) fn of(host: &Host, selection: &Selection) -> anyhow::Result<Self> {
-        let mut sections = Vec::new();
-        for kind in selection.kinds() {
-            let rows = match kind {
-                Kind::Helpers => Rows::Calls(helpers(host, selection)),
-                Kind::Kfuncs => Rows::Calls(kernel_functions(host, selection)),
-                kind => Rows::Single(singles(host, kind, selection)),
-            };
-            let empty = match &rows {
-                Rows::Single(rows) => rows.is_empty(),
-                Rows::Calls(rows) => rows.is_empty(),
-            };
-            if !empty || selection.kind.is_some() {
-                sections.push(Section { kind, rows });
-            }
+    /// Asks for all that is selected, each kind on a thread of its own: most of the time goes by
+    /// waiting for the kernel to take trials off again.
+    pub(super) fn of(host: &Host, selection: &Selection) -> Self {
+        let answers = |kind| match kind {
+            Kind::Helpers => Rows::Calls(helpers(host, selection)),
+            Kind::Kfuncs => Rows::Calls(kernel_functions(host, selection)),
+            kind => Rows::Single(singles(host, kind, selection)),
+        };
+        let sections = thread::scope(|scope| {
+            let asked: Vec<_> = selection
+                .kinds()
+                .map(|kind| (kind, scope.spawn(move || answers(kind))))
+                .collect();
+            asked
+                .into_iter()
+                .map(|(kind, rows)| {
+                    let rows = rows.join().unwrap_or_else(|panic| resume_unwind(panic));
+                    Section { kind, rows }
+                })
+                .filter(|section| !section.is_empty() || selection.kind.is_some())
+                .collect()
+        });
+        Self { sections }
+    }
+}
+
+impl Section {
+    fn is_empty(&self) -> bool {
+        match &self.rows {
+            Rows::Single(rows) => rows.is_empty(),
+            Rows::Calls(calls) => calls.is_empty(),
         }
-        Ok(Self { sections })
     }
 }
 

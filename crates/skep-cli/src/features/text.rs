@@ -155,12 +155,18 @@ fn overview(kind: Kind, calls: &[Call], out: &mut Output) -> io::Result<()> {
                 (0, 0) => "-".to_owned(),
                 (0, 1..) => "unknown".to_owned(),
                 (yes, 0) => yes.to_string(),
-                (yes, unknown) => format!("{yes} + {unknown} unknown"),
+                (yes, unknown) => format!("{yes} + {unknown}?"),
             };
             format!("{name:24}{number:>4}")
         });
         let line: String = cells.map(|cell| format!("  {cell:COLUMN$}")).collect();
         writeln!(out, "{}", line.trim_end())?;
+    }
+    if counts
+        .iter()
+        .any(|&(_, yes, unknown)| yes > 0 && unknown > 0)
+    {
+        writeln!(out, "  ?: could not be found out")?;
     }
     let nowhere: Vec<Check> = calls
         .iter()

@@ -6,6 +6,7 @@ mod build;
 mod disasm;
 mod doctor;
 mod errors;
+mod features;
 mod help;
 
 use std::{

@@ -205,11 +205,11 @@ impl Verdict {
         ];
         // The words stand at the start of a line; from 7.3 on, explanations follow them.
         let starts = |words: &&str| log.lines().any(|line| line.starts_with(*words));
-        if REFUSED.iter().any(|words| starts(&words)) {
+        if REFUSED.iter().any(starts) {
             Self::Refused(log.to_owned())
         } else if SLEEPS
             .iter()
-            .any(|words| starts(&words) && log.contains("sleep"))
+            .any(|words| starts(words) && log.contains("sleep"))
         {
             Self::Sleeps
         } else {
