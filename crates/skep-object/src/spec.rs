@@ -251,7 +251,7 @@ pub enum Contents {
     /// Global data, all zero (`.bss`).
     Zeroes,
     /// Global data of which each CPU has its own (`.percpu`), as the one value of a per-CPU array:
-    /// what every CPU starts with. Programs can refer to such since Linux 7.2.
+    /// what every CPU starts with. Linux 7.3 lets programs refer to such; 6.18 does not.
     PerCpu(Vec<u8>),
     /// Global data in an arena (`.addr_space.1`). Since 6.9.
     Arena(Vec<u8>),

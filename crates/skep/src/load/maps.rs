@@ -295,6 +295,12 @@ fn broken_rule(host: &dyn skep_host::Host, request: &MapCreate<'_>) -> Option<St
              __type(value, …), not their sizes"
         ));
     }
+    let since = KernelVersion::new(6, 18);
+    if request.exclusive.is_some() && host.info().version < since {
+        return Some(format!(
+            "maps can be exclusive to a program since Linux {since}"
+        ));
+    }
     let by_link = kind == MapType::StructOps && request.flags.contains(MapCreateFlags::LINK);
     if by_link && host.info().version < KernelVersion::new(6, 4) {
         return Some(

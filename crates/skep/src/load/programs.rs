@@ -7,7 +7,7 @@ use skep_host::{AttachTarget, MapCreate, MapFd, ProgramBtf, ProgramLoad};
 use skep_object::{Contents, ImageJumpTable, ImageProgram, MapReferenceKind, Slot, SlotValue};
 
 use super::{Loader, MadeMaps, instructions::Instructions, made_at};
-use crate::{Program, Rejection, Result};
+use crate::{Error, Program, Rejection, Result};
 
 impl Loader<'_> {
     pub(super) fn load_program(&self, program: &ImageProgram, maps: &MadeMaps) -> Result<Program> {
@@ -65,9 +65,37 @@ impl Loader<'_> {
             Ok(loaded) => Ok(Program::new(Arc::clone(self.host), loaded, program)),
             Err(skep_host::Error::Verifier {
                 errno, log, cause, ..
-            }) => Err(Box::new(Rejection::new(program, errno, log, cause)).into()),
+            }) => {
+                if let Some(error) = self.without_per_cpu_data(program, &log) {
+                    return Err(error);
+                }
+                Err(Box::new(Rejection::new(program, errno, log, cause)).into())
+            }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What a kernel means that refuses variables of each CPU: it does not name the map.
+    fn without_per_cpu_data(&self, program: &ImageProgram, log: &str) -> Option<Error> {
+        if !log.contains("no direct value access support for this map type") {
+            return None;
+        }
+        let maps = program
+            .map_references
+            .iter()
+            .filter_map(|reference| self.image.maps.get(reference.map.as_usize()));
+        let map = maps
+            .into_iter()
+            .find(|map| matches!(map.contents, Contents::PerCpu(_)))?;
+        Some(Error::Map {
+            map: map.name.clone(),
+            reason: format!(
+                "program `{}` refers to variables of which each CPU has its own, and Linux {} \
+                 takes none; Linux 7.3 does",
+                program.name,
+                self.host.info().version
+            ),
+        })
     }
 
     /// A map of the places that a `gotox` may jump to: one value each, of which user space sets

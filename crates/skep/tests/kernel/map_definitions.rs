@@ -18,6 +18,8 @@ pub(crate) fn tests() -> Vec<Test> {
             "map_definitions::an_arena_stands_where_it_is_told",
             placed_arena,
         ),
+        Test::new("map_definitions::each_cpu_has_its_variables", per_cpu),
+        Test::new("map_definitions::jump_tables_are_made", jump_table),
         Test::new("map_definitions::maps_are_left_out", left_out),
         Test::new("map_definitions::a_missing_map_is_told", missing_map),
         Test::new("map_definitions::maps_are_shared", shared),
@@ -240,6 +242,101 @@ fn placed_arena() -> Outcome {
     ensure(error.to_string().contains("its variables take"), || {
         error.to_string()
     })
+}
+
+/// What a program of sockets returns for a packet of `len` bytes.
+fn run_on_packet(running: &Running, name: &str, len: usize) -> Outcome<u32> {
+    let packet = vec![0; len];
+    let ran = running.loaded.program(name)?.test_run(&mut TestRun {
+        data_in: &packet,
+        ..TestRun::default()
+    })?;
+    Ok(ran.return_value)
+}
+
+fn per_cpu() -> Outcome {
+    let mut object = object("percpu")?;
+    object.global("odd")?.set(5_u32)?;
+    let running = match object.load(host()) {
+        Ok(loaded) => Running { object, loaded },
+        Err(error) => {
+            let text = error.to_string();
+            let told = ["map `.percpu", "program `count`", "Linux 7.3 does"];
+            return ensure(told.iter().all(|part| text.contains(part)), || text.clone());
+        }
+    };
+    ensure(run_on_packet(&running, "count", 64)? == 47, || {
+        "no sum".into()
+    })?;
+    let mut variables = running.object.spec().variables().iter();
+    let Some(counter) = variables.find(|variable| variable.name == "counter") else {
+        return Err(Stop::fail("no counter"));
+    };
+    let values = running.loaded.global_per_cpu(counter)?;
+    let count = |number: u64| {
+        let bytes = number.to_ne_bytes();
+        values.iter().filter(|value| **value == bytes).count()
+    };
+    let cpus = boundary().possible_cpus()?;
+    ensure(count(42) == 1 && count(40) == cpus - 1, || {
+        format!("{values:?}")
+    })?;
+    let error = expect_err("one value", running.loaded.global(counter))?.to_string();
+    ensure(error.contains("global_per_cpu"), || error.clone())
+}
+
+/// An object that LLVM 22 would make: whether a packet's length is odd chooses where to go.
+fn jump_table() -> Outcome {
+    const TEXT: &str = r#"
+        .section socket,"ax",@progbits
+        .globl choose
+        .type choose,@function
+    choose:
+        r1 = *(u32 *)(r1 + 0)
+        r1 &= 1
+        r1 <<= 3
+        r2 = BPF.JT.0.0 ll
+        r2 += r1
+        r2 = *(u64 *)(r2 + 0)
+        .byte 0x0d, 2, 0, 0, 0, 0, 0, 0
+        r0 = 10
+        exit
+        r0 = 20
+        exit
+        .size choose, .-choose
+        .section .jumptables,"",@progbits
+        .globl BPF.JT.0.0
+        .type BPF.JT.0.0,@object
+    BPF.JT.0.0:
+        .quad 64
+        .quad 80
+        .size BPF.JT.0.0, 16
+    "#;
+    let clang = skep_testing::find_tool("clang")?;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (text, made) = (folder.join("jump.s"), folder.join("jump.o"));
+    std::fs::write(&text, TEXT)?;
+    let ran = std::process::Command::new(clang)
+        .args(["-target", "bpf", "-c", "-o"])
+        .args([&made, &text])
+        .output()?;
+    ensure(ran.status.success(), || {
+        String::from_utf8_lossy(&ran.stderr).into_owned()
+    })?;
+    let object = Object::open(&made)?;
+    let running = match object.load(host()) {
+        Ok(loaded) => Running { object, loaded },
+        Err(error) => {
+            let told = format!("{error}; {}", error.fix().unwrap_or_default());
+            let known = told.contains(".jumptables") && told.contains("Linux 6.19");
+            return ensure(known, || told.clone());
+        }
+    };
+    let ways = [64, 65].map(|len| run_on_packet(&running, "choose", len));
+    let [Ok(10), Ok(20)] = ways else {
+        return Err(Stop::fail(format!("{ways:?}")));
+    };
+    Ok(())
 }
 
 fn run(running: &Running, name: &str) -> Outcome<u32> {
