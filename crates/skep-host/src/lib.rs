@@ -52,3 +52,26 @@ pub use request::{
     MapBatch, MapBtf, MapCreate, PinPath, ProgramAttach, ProgramBtf, ProgramLoad, ProgramQuery,
     ProgramStream, QueryAnswer, Signature, TestRun, TestRunOutcome,
 };
+
+/// Whatever a host gives may go to another thread, and be used by several at once.
+const _: () = {
+    const fn shared<T: ?Sized + Send + Sync>() {}
+    const fn sent<T: ?Sized + Send>() {}
+    shared::<dyn Host>();
+    shared::<MapFd>();
+    shared::<ProgramFd>();
+    shared::<LinkFd>();
+    shared::<BtfFd>();
+    shared::<IterFd>();
+    shared::<CgroupFd>();
+    shared::<StatsFd>();
+    shared::<TokenFd>();
+    shared::<Pinned>();
+    shared::<Attachment>();
+    shared::<AttachPoint<'_>>();
+    shared::<PerfOutput>();
+    shared::<dyn Memory>();
+    shared::<BtfBytes>();
+    shared::<Error>();
+    sent::<dyn Poller>();
+};

@@ -17,6 +17,13 @@ macro_rules! attributes {
                 Self::new_zeroed()
             }
         }
+
+        #[cfg(test)]
+        impl $crate::attr::tests::Layout for $name {
+            const FIELDS: $crate::attr::tests::Fields = &[
+                $((stringify!($field), std::mem::offset_of!($name, $field), size_of::<$type>()),)*
+            ];
+        }
     )*};
 }
 

@@ -49,6 +49,11 @@ pub struct LinuxHost {
     found: probe::Found,
 }
 
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<LinuxHost>();
+};
+
 impl LinuxHost {
     /// The kernel that this process runs on.
     ///

@@ -2,6 +2,13 @@
 //!
 //! Byte slices that stand for keys, values and records have the sizes the map or the BTF
 //! gives them; a host checks lengths before it asks the kernel.
+//!
+//! Every member of `union bpf_attr` has its place here or in a method of [`Host`](crate::Host),
+//! but for those that a host fills in itself: sizes and counts (of the slices), log buffers (from
+//! [`LogLevel`] and the kernel's answers), the flags that only say that another member is set
+//! (`BPF_F_NUMA_NODE`, `BPF_F_TOKEN_FD`, `BPF_F_VTYPE_BTF_OBJ_FD`, `BPF_F_PATH_FD`), and those that
+//! the kernel wants to be zero (`flags` of batches, iterators, tokens, bound and associated maps,
+//! task queries; the kind of statistics).
 
 mod link;
 mod map;
