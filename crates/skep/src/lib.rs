@@ -28,6 +28,8 @@
 #![forbid(unsafe_code)]
 
 mod arena;
+#[cfg(all(unix, feature = "tokio"))]
+mod asynchronous;
 mod attach;
 mod binary;
 mod error;
@@ -40,6 +42,7 @@ mod map;
 mod object;
 mod perf;
 mod program;
+mod readers;
 mod record;
 mod rejection;
 mod ring;
@@ -52,6 +55,8 @@ mod waiting;
 mod words;
 
 pub use arena::Arena;
+#[cfg(all(unix, feature = "tokio"))]
+pub use asynchronous::{AsyncPerfBuffer, AsyncReaders, AsyncRingBuffer};
 pub use attach::AttachOptions;
 pub use binary::{find_binary, open_btf, symbol_offset};
 pub use error::{Error, Result};
@@ -66,6 +71,7 @@ pub use map::{
 pub use object::{Global, Object};
 pub use perf::{PerfBatch, PerfBuffer, PerfOptions};
 pub use program::Program;
+pub use readers::{Polled, Readers};
 pub use record::Record;
 pub use rejection::{Rejection, SourcePlace};
 pub use ring::{Consumed, RingBatch, RingBuffer, RingIter};

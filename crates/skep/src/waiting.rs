@@ -24,7 +24,7 @@ impl Deadline {
     }
 
     /// The time that is left; `None` for ever.
-    fn left(self) -> Option<Duration> {
+    pub(crate) fn left(self) -> Option<Duration> {
         self.0
             .map(|end| end.saturating_duration_since(Instant::now()))
     }

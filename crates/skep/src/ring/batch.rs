@@ -60,7 +60,7 @@ impl<'a, T: ?Sized> RingBatch<'a, T> {
     }
 
     /// There is not even one that was discarded.
-    pub(super) fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         self.bytes.is_empty()
     }
 
@@ -84,7 +84,7 @@ impl<'a, T: Record + ?Sized> RingBatch<'a, T> {
 
     /// Hands records to `each` until it breaks off, and answers whether it did. The batch gives
     /// back only the room of those, whatever happens in `each`.
-    pub(super) fn hand_out(
+    pub(crate) fn hand_out(
         &mut self,
         each: &mut impl FnMut(&T) -> ControlFlow<()>,
         consumed: &mut Consumed,

@@ -172,6 +172,12 @@ impl<T: Record + ?Sized> RingBuffer<T> {
         end.wrapping_sub(start)
     }
 
+    /// Whether a batch would be more than nothing.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn has_some(&mut self) -> Result<bool> {
+        Ok(self.committed()?.bytes > 0)
+    }
+
     /// Where the consumer is: what the last batch stored.
     fn position(&self) -> u64 {
         self.consumer.long_words()[0].acquire()

@@ -4,6 +4,7 @@
 mod externs;
 mod loading;
 mod map_definitions;
+mod map_kinds;
 mod maps;
 mod network;
 mod perf;
@@ -25,6 +26,7 @@ fn main() -> std::process::ExitCode {
         map_definitions::tests,
         struct_ops::tests,
         maps::tests,
+        map_kinds::tests,
         rings::tests,
         user_ring::tests,
         perf::tests,

@@ -4,32 +4,25 @@
 //! The layout (`linux/perf_event.h`): a control page (`perf_event_mmap_page`), then a ring of
 //! records, each a `perf_event_header` and its body. A record may wrap at the ring's end.
 
-use std::{
-    fmt,
-    marker::PhantomData,
-    sync::{
-        Arc,
-        atomic::{Ordering, fence},
-    },
-    time::{Duration, Instant},
-};
+use std::{fmt, marker::PhantomData, ops::ControlFlow, sync::Arc, time::Duration};
 
 use skep_abi::MapType;
-use skep_host::{Descriptor, PerfOutput, Poller};
-use zerocopy::FromBytes;
+use skep_host::{Descriptor, Errno, PerfOutput};
 
-use crate::{Error, Map, Result};
+use crate::{
+    Consumed, Error, Map, Result,
+    waiting::{Deadline, Waiting},
+};
+
+mod batch;
+
+pub use batch::PerfBatch;
+
+use batch::{HEADER, LOST, lost_count, record};
 
 /// `perf_event_mmap_page.data_head` and `data_tail`, as indices of 64-bit words.
 const HEAD: usize = 0x400 / 8;
 const TAIL: usize = 0x408 / 8;
-/// `PERF_RECORD_LOST`: records that did not fit.
-const LOST: u32 = 2;
-/// `PERF_RECORD_SAMPLE`: what `bpf_perf_event_output` wrote.
-const SAMPLE: u32 = 9;
-/// Bytes of a `perf_event_header`.
-const HEADER: usize = 8;
-
 /// How a perf buffer is opened.
 #[derive(Debug, Clone, Copy)]
 pub struct PerfOptions {
@@ -56,16 +49,19 @@ impl Default for PerfOptions {
 pub struct PerfBuffer<T = u8> {
     map: Arc<Map>,
     cpus: Vec<Ring>,
-    poller: Box<dyn Poller>,
-    ready: Vec<u64>,
+    waiting: Waiting,
+    /// CPUs that went offline before their ring was opened.
+    skipped: Vec<u32>,
     /// Where in `cpus` the search for records goes on, so that no CPU starves.
     turn: usize,
-    lost: u64,
     record: PhantomData<fn() -> T>,
 }
 
 struct Ring {
     cpu: u32,
+    /// Records that did not fit, as far as they were read; and how far that is.
+    lost: u64,
+    counted: u64,
     output: PerfOutput,
     /// Where the data begins, and how much there is.
     data: usize,
@@ -75,7 +71,9 @@ struct Ring {
 }
 
 impl<T> PerfBuffer<T> {
-    /// Opens a ring on every running CPU and puts them into `map`.
+    /// Opens a ring on every running CPU and puts them into `map`. Those of another buffer on the
+    /// same map are no longer written to then: to change a buffer's size, open another one, read
+    /// what the first still has, and drop it.
     ///
     /// # Errors
     /// The map is of another type or has fewer entries than the machine has CPUs; a perf event
@@ -83,8 +81,8 @@ impl<T> PerfBuffer<T> {
     pub fn new(map: Arc<Map>, options: PerfOptions) -> Result<Self> {
         map.expect_type(&[MapType::PerfEventArray])?;
         let host = map.host();
-        let mut poller = host.poller()?;
         let mut cpus = Vec::new();
+        let mut skipped = Vec::new();
         for cpu in host.online_cpus()? {
             if cpu >= map.max_entries() {
                 return Err(Error::map(
@@ -94,8 +92,14 @@ impl<T> PerfBuffer<T> {
                     ),
                 ));
             }
-            let output = host.perf_output(cpu, options.pages, options.wakeup)?;
-            poller.add(&output.event, cpus.len() as u64)?;
+            let output = match host.perf_output(cpu, options.pages, options.wakeup) {
+                // It was online a moment ago.
+                Err(error) if error.errno() == Some(Errno::ENODEV) => {
+                    skipped.push(cpu);
+                    continue;
+                }
+                output => output?,
+            };
             host.map_update_elem(
                 map.fd(),
                 &cpu.to_ne_bytes(),
@@ -106,6 +110,8 @@ impl<T> PerfBuffer<T> {
             let size = (options.pages * data) as u64;
             cpus.push(Ring {
                 cpu,
+                lost: 0,
+                counted: output.memory.long_words()[TAIL].acquire(),
                 output,
                 data,
                 size,
@@ -115,10 +121,9 @@ impl<T> PerfBuffer<T> {
         Ok(Self {
             map,
             cpus,
-            poller,
-            ready: Vec::new(),
+            waiting: Waiting::default(),
+            skipped,
             turn: 0,
-            lost: 0,
             record: PhantomData,
         })
     }
@@ -129,29 +134,56 @@ impl<T> PerfBuffer<T> {
         self.lend(found)
     }
 
-    /// Waits for records, at most for `timeout` (`None`: for ever). `None` when the time is up
-    /// or a signal came.
+    /// Waits for records, at most for `timeout` (`None`: for ever). `None` when the time is up.
+    /// Signals don't end it.
     ///
     /// # Errors
     /// Waiting failed.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<PerfBatch<'_, T>>> {
-        let end = timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = Deadline::after(timeout);
         loop {
             let found = self.find();
             if found.is_some() {
                 return Ok(Some(self.lend(found)));
             }
-            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            self.poller.wait(left, &mut self.ready)?;
-            if self.ready.is_empty() {
+            let things = self.cpus.iter().map(|ring| &ring.output.event);
+            let host = self.map.host().as_ref();
+            if !self.waiting.wait(host, things, deadline)? {
                 return Ok(None);
             }
         }
     }
 
+    /// Hands the records that are there now to `each`, with the CPU that they come from, until it
+    /// breaks off. Exactly those that it was given are consumed, the one at which it broke off
+    /// with them, even if it panics. Never waits.
+    pub fn consume(&mut self, mut each: impl FnMut(u32, &[u8]) -> ControlFlow<()>) -> Consumed {
+        let mut consumed = Consumed::default();
+        // A CPU has at most two batches, before and after its ring's end: what a fast program
+        // adds meanwhile is left for the next call.
+        for _ in 0..2 * self.cpus.len() {
+            let mut batch = self.batch();
+            if batch.is_empty() || batch.hand_out(&mut each, &mut consumed) {
+                break;
+            }
+        }
+        consumed
+    }
+
     /// Records that did not fit, on all CPUs, as far as they were read.
     pub fn lost(&self) -> u64 {
-        self.lost
+        self.cpus.iter().map(|ring| ring.lost).sum()
+    }
+
+    /// Records that did not fit, by CPU, as far as they were read.
+    pub fn lost_per_cpu(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.cpus.iter().map(|ring| (ring.cpu, ring.lost))
+    }
+
+    /// CPUs that were online and were not any more when their ring was to be opened: what
+    /// programs send there is refused (`ENOENT`) until another buffer is opened on the map.
+    pub fn skipped_cpus(&self) -> &[u32] {
+        &self.skipped
     }
 
     /// What to wait for in an event loop of one's own: one event a CPU.
@@ -164,13 +196,22 @@ impl<T> PerfBuffer<T> {
         &self.map
     }
 
+    /// Whether a batch would be more than nothing.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn has_some(&mut self) -> bool {
+        let turn = self.turn;
+        let found = self.find().is_some();
+        self.turn = turn;
+        found
+    }
+
     /// The next CPU that has records, with its tail and head.
     fn find(&mut self) -> Option<(usize, u64, u64)> {
         for step in 0..self.cpus.len() {
             let index = (self.turn + step) % self.cpus.len();
-            let words = self.cpus[index].output.memory.long_words();
-            let tail = words[TAIL].acquire();
-            let head = words[HEAD].acquire();
+            let ring = &self.cpus[index];
+            let tail = ring.tail();
+            let head = ring.output.memory.long_words()[HEAD].acquire();
             if head != tail {
                 self.turn = (index + 1) % self.cpus.len();
                 return Some((index, tail, head));
@@ -183,8 +224,10 @@ impl<T> PerfBuffer<T> {
         let Some((index, tail, head)) = found else {
             return PerfBatch::empty();
         };
-        let lost_before = self.lost;
         let ring = &mut self.cpus[index];
+        let lost_before = ring.lost;
+        // What was counted once, and then left unread by a reader that broke off.
+        let counted = ring.counted.wrapping_sub(tail) as usize;
         let start = (tail & (ring.size - 1)) as usize;
         let available = head.wrapping_sub(tail).min(ring.size) as usize;
         let size = ring.size as usize;
@@ -194,8 +237,8 @@ impl<T> PerfBuffer<T> {
         let straight = memory.committed(ring.data + start..ring.data + start + until_end);
         let mut whole = 0;
         while let Some((kind, body, next)) = record(&straight[whole..]) {
-            if kind == LOST {
-                self.lost += lost_count(body);
+            if kind == LOST && whole >= counted {
+                ring.lost += lost_count(body);
             }
             whole += next;
         }
@@ -216,15 +259,18 @@ impl<T> PerfBuffer<T> {
             ring.wrapped.truncate(have);
             ring.wrapped.extend_from_slice(&again[..rest]);
             consumed += ring.wrapped.len();
-            if let Some((LOST, body, _)) = record(&ring.wrapped) {
-                self.lost += lost_count(body);
+            if let Some((LOST, body, _)) = record(&ring.wrapped)
+                && whole >= counted
+            {
+                ring.lost += lost_count(body);
             }
         } else if whole < available {
             // Not a record: nothing after it can be read either.
             consumed = available;
         }
-        let lost = self.lost - lost_before;
+        ring.counted = tail.wrapping_add(consumed.max(counted) as u64);
         let ring = &self.cpus[index];
+        let lost = ring.lost - lost_before;
         PerfBatch {
             straight: &straight_of(ring, start, until_end)[..whole],
             wrapped: &ring.wrapped,
@@ -235,32 +281,17 @@ impl<T> PerfBuffer<T> {
     }
 }
 
+impl Ring {
+    /// How far it is read.
+    fn tail(&self) -> u64 {
+        self.output.memory.long_words()[TAIL].acquire()
+    }
+}
+
 fn straight_of(ring: &Ring, start: usize, length: usize) -> &[u8] {
     ring.output
         .memory
         .committed(ring.data + start..ring.data + start + length)
-}
-
-/// The first record of `bytes`: its type, its body, and where the next one begins. `None` when
-/// it is not whole.
-fn record(bytes: &[u8]) -> Option<(u32, &[u8], usize)> {
-    let (kind, rest) = bytes.split_first_chunk::<4>()?;
-    let size = usize::from(u16::from_ne_bytes([*rest.get(2)?, *rest.get(3)?]));
-    let body = bytes.get(HEADER..size)?;
-    Some((u32::from_ne_bytes(*kind), body, size))
-}
-
-/// `{ u64 id; u64 lost; }`
-fn lost_count(body: &[u8]) -> u64 {
-    body.get(8..16)
-        .and_then(|bytes| bytes.try_into().ok())
-        .map_or(0, u64::from_ne_bytes)
-}
-
-/// `{ u32 size; u8 data[size]; }`
-fn sample(body: &[u8]) -> Option<&[u8]> {
-    let (size, data) = body.split_first_chunk::<4>()?;
-    data.get(..u32::from_ne_bytes(*size) as usize)
 }
 
 impl<T> fmt::Debug for PerfBuffer<T> {
@@ -268,97 +299,7 @@ impl<T> fmt::Debug for PerfBuffer<T> {
         f.debug_struct("PerfBuffer")
             .field("map", &self.map.name())
             .field("cpus", &self.cpus.len())
-            .field("lost", &self.lost)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Records of one CPU. Dropping the batch gives their room back to the producer.
-pub struct PerfBatch<'a, T> {
-    straight: &'a [u8],
-    wrapped: &'a [u8],
-    release: Option<(&'a Ring, u64)>,
-    lost: u64,
-    record: PhantomData<fn() -> T>,
-}
-
-impl<'a, T> PerfBatch<'a, T> {
-    fn empty() -> Self {
-        Self {
-            straight: &[],
-            wrapped: &[],
-            release: None,
-            lost: 0,
-            record: PhantomData,
-        }
-    }
-
-    /// The CPU that they come from.
-    pub fn cpu(&self) -> Option<u32> {
-        self.release.map(|(ring, _)| ring.cpu)
-    }
-
-    /// There is nothing, not even a loss.
-    pub fn is_empty(&self) -> bool {
-        self.release.is_none()
-    }
-
-    /// Records that did not fit between these.
-    pub fn lost(&self) -> u64 {
-        self.lost
-    }
-
-    /// Each record's bytes. The kernel pads a record to 8 bytes: the bytes may be a few more
-    /// than the program wrote.
-    pub fn bytes(&self) -> impl Iterator<Item = &'a [u8]> + use<'a, T> {
-        let mut parts = [self.straight, self.wrapped].into_iter();
-        let mut rest = parts.next().unwrap_or_default();
-        std::iter::from_fn(move || {
-            loop {
-                match record(rest) {
-                    Some((kind, body, next)) => {
-                        rest = rest.get(next..)?;
-                        if kind == SAMPLE {
-                            return sample(body);
-                        }
-                    }
-                    None => rest = parts.next()?,
-                }
-            }
-        })
-    }
-}
-
-impl<'a, T: FromBytes> PerfBatch<'a, T> {
-    /// Each record as a value, without those too short for `T`.
-    pub fn iter(&self) -> impl Iterator<Item = T> + use<'a, T> {
-        self.bytes()
-            .filter_map(|bytes| T::read_from_prefix(bytes).ok().map(|(value, _)| value))
-    }
-}
-
-impl<T> Drop for PerfBatch<'_, T> {
-    fn drop(&mut self) {
-        if let Some((ring, tail)) = self.release {
-            // Reads of the records must be over before their room is given back.
-            fence(Ordering::SeqCst);
-            if let Some(position) = ring
-                .output
-                .memory
-                .writable()
-                .and_then(|words| words.get(TAIL))
-            {
-                position.store(tail, Ordering::Release);
-            }
-        }
-    }
-}
-
-impl<T> fmt::Debug for PerfBatch<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PerfBatch")
-            .field("cpu", &self.cpu())
-            .field("lost", &self.lost)
+            .field("lost", &self.lost())
             .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,221 @@
+//! Readers for tokio (feature `tokio`): a task waits in place of a thread.
+//!
+//! tokio's poller reports a descriptor once each time it becomes readable. So readiness is given
+//! back before looking for records: what comes after the look is reported anew.
+
+use std::{
+    fmt,
+    os::fd::{AsRawFd, RawFd},
+};
+
+use skep_host::Errno;
+use tokio::io::{Interest, unix::AsyncFd};
+
+use crate::{Error, PerfBatch, PerfBuffer, Polled, Readers, Record, Result, RingBatch, RingBuffer};
+
+/// A [`RingBuffer`] whose records a task awaits. Made inside a tokio runtime with I/O enabled.
+///
+/// ```no_run
+/// # async fn read(map: std::sync::Arc<skep::Map>) -> skep::Result<()> {
+/// let mut events = skep::AsyncRingBuffer::new(skep::RingBuffer::<u64>::new(map)?)?;
+/// loop {
+///     for number in &events.next_batch().await? {
+///         println!("{number}");
+///     }
+/// }
+/// # }
+/// ```
+pub struct AsyncRingBuffer<T: ?Sized = [u8]> {
+    // Given up before the ring, whose descriptor it watches.
+    readiness: Readiness,
+    ring: RingBuffer<T>,
+}
+
+impl<T: Record + ?Sized> AsyncRingBuffer<T> {
+    /// Has the runtime watch the ring.
+    ///
+    /// # Errors
+    /// The ring can't be watched.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, or in one without I/O.
+    pub fn new(ring: RingBuffer<T>) -> Result<Self> {
+        Ok(Self {
+            readiness: Readiness::new(ring.descriptor().raw())?,
+            ring,
+        })
+    }
+
+    /// The next records, at least one. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// The ring is damaged, or the runtime shuts down.
+    pub async fn next_batch(&mut self) -> Result<RingBatch<'_, T>> {
+        while !self.ring.has_some()? {
+            self.readiness.wait().await?;
+        }
+        self.ring.batch()
+    }
+
+    /// The ring, for reading without waiting.
+    pub fn get_mut(&mut self) -> &mut RingBuffer<T> {
+        &mut self.ring
+    }
+}
+
+/// A [`PerfBuffer`] whose records a task awaits. Made inside a tokio runtime with I/O enabled.
+pub struct AsyncPerfBuffer<T = u8> {
+    /// One a CPU.
+    readiness: Vec<Readiness>,
+    perf: PerfBuffer<T>,
+}
+
+impl<T> AsyncPerfBuffer<T> {
+    /// Has the runtime watch the buffer's rings.
+    ///
+    /// # Errors
+    /// A ring can't be watched.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, or in one without I/O.
+    pub fn new(perf: PerfBuffer<T>) -> Result<Self> {
+        let readiness = perf
+            .descriptors()
+            .map(|event| Readiness::new(event.raw()))
+            .collect::<Result<_>>()?;
+        Ok(Self { readiness, perf })
+    }
+
+    /// The next records of some CPU. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// The runtime shuts down.
+    pub async fn next_batch(&mut self) -> Result<PerfBatch<'_, T>> {
+        while !self.perf.has_some() {
+            let readiness = &self.readiness;
+            std::future::poll_fn(|context| {
+                // All are asked, so that any of them wakes this task.
+                let mut ready = std::task::Poll::Pending;
+                for one in readiness {
+                    if let std::task::Poll::Ready(result) = one.poll(context) {
+                        ready = std::task::Poll::Ready(result);
+                    }
+                }
+                ready
+            })
+            .await?;
+        }
+        Ok(self.perf.batch())
+    }
+
+    /// The buffer, for reading without waiting.
+    pub fn get_mut(&mut self) -> &mut PerfBuffer<T> {
+        &mut self.perf
+    }
+}
+
+/// [`Readers`] that a task polls. Made inside a tokio runtime with I/O enabled.
+pub struct AsyncReaders<'h> {
+    readiness: Readiness,
+    readers: Readers<'h>,
+}
+
+impl<'h> AsyncReaders<'h> {
+    /// Has the runtime watch the readers' poller.
+    ///
+    /// # Errors
+    /// The host's poller has no descriptor of its own, or it can't be watched.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, or in one without I/O.
+    pub fn new(readers: Readers<'h>) -> Result<Self> {
+        let Some(raw) = readers.raw() else {
+            return Err(skep_host::Error::Unsupported {
+                host: "this host",
+                what: "poller that another event loop can watch".into(),
+            }
+            .into());
+        };
+        Ok(Self {
+            readiness: Readiness::new(raw)?,
+            readers,
+        })
+    }
+
+    /// Hands out what the readers have, once there is something: see [`Readers::poll`].
+    ///
+    /// # Errors
+    /// A ring is damaged, or the runtime shuts down.
+    pub async fn poll(&mut self) -> Result<Polled> {
+        loop {
+            let polled = self.readers.poll(Some(std::time::Duration::ZERO))?;
+            if polled != Polled::default() {
+                return Ok(polled);
+            }
+            self.readiness.wait().await?;
+        }
+    }
+}
+
+/// A descriptor that the runtime watches. It is owned by the reader beside it.
+struct Readiness(AsyncFd<Watched>);
+
+struct Watched(RawFd);
+
+impl AsRawFd for Watched {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+impl Readiness {
+    #[allow(
+        deprecated,
+        reason = "its successor wants what only unsafe code can make of a host's number; the \
+                  descriptor is open as long as the reader, which is dropped after this"
+    )]
+    fn new(raw: RawFd) -> Result<Self> {
+        AsyncFd::with_interest(Watched(raw), Interest::READABLE)
+            .map(Self)
+            .map_err(|error| failed(&error))
+    }
+
+    /// Waits until it became readable since the last time.
+    async fn wait(&self) -> Result<()> {
+        let mut ready = self.0.readable().await.map_err(|error| failed(&error))?;
+        ready.clear_ready();
+        Ok(())
+    }
+
+    fn poll(&self, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<()>> {
+        self.0.poll_read_ready(context).map(|ready| {
+            ready
+                .map(|mut ready| ready.clear_ready())
+                .map_err(|error| failed(&error))
+        })
+    }
+}
+
+fn failed(error: &std::io::Error) -> Error {
+    // The runtime has no number for its own end.
+    let errno = error.raw_os_error().map_or(Errno::ESRCH, Errno);
+    skep_host::Error::system("wait for", "events in the tokio runtime", errno).into()
+}
+
+impl<T: ?Sized> fmt::Debug for AsyncRingBuffer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AsyncRingBuffer").field(&self.ring).finish()
+    }
+}
+
+impl fmt::Debug for AsyncReaders<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AsyncReaders").field(&self.readers).finish()
+    }
+}
+
+impl<T> fmt::Debug for AsyncPerfBuffer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AsyncPerfBuffer").field(&self.perf).finish()
+    }
+}
