@@ -112,8 +112,11 @@ impl<'a> Minimizer<'a> {
     }
 
     fn add(&mut self, id: TypeId, way: Kept) {
+        if id == TypeId::VOID {
+            return;
+        }
         let kept = self.kept.entry(id).or_default();
-        if !kept.has(way) && id != TypeId::VOID {
+        if !kept.has(way) {
             kept.0 |= way.0;
             self.waiting.push((id, way));
         }
@@ -204,7 +207,7 @@ impl<'a> Minimizer<'a> {
     pub fn build(&self) -> Result<Vec<u8>> {
         let btf = self.btf;
         let mut new_ids = BTreeMap::new();
-        for (id, _) in self.kept.iter().filter(|(_, kept)| kept.0 != 0) {
+        for id in self.kept.keys() {
             let next = (new_ids.len() as u32).saturating_add(1);
             new_ids.insert(id.0, next);
         }

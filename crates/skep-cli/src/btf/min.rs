@@ -39,16 +39,16 @@ pub(super) struct MinArgs {
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     files: Vec<PathBuf>,
 
-    /// BTF to cut down: raw, or in an ELF file such as a vmlinux [default: the kernel's]
+    /// BTF to cut down: raw, in an ELF file such as a vmlinux, or a folder of .btf files
+    /// [default: the kernel's]
     ///
-    /// That of several kernels may be given; OUT is a folder then.
+    /// Of a folder, or of several, OUT is a folder, too.
     #[arg(
         short,
         long,
         visible_alias = "kernel-btf",
         value_name = "FILE",
-        num_args = 1..,
-        value_hint = ValueHint::FilePath
+        value_hint = ValueHint::AnyPath
     )]
     btf: Vec<PathBuf>,
 
@@ -64,13 +64,8 @@ pub(super) fn min(args: &MinArgs, global: &Global) -> anyhow::Result<ExitCode> {
     for file in &args.files {
         objects.push((file, input::open(file, &CompileArgs::default(), global)?));
     }
-    if args.btf.len() > 1 {
-        let folder = &args.output;
-        fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    }
     for (from, to) in jobs {
-        let btf = source::open(from, None, global)?;
+        let btf = source::open(from.as_deref(), None, global)?;
         let small = minimized(&objects, &btf)?;
         let name = from.map_or("the kernel's BTF".into(), |from| from.display().to_string());
         if small.found == 0 {
@@ -111,48 +106,83 @@ fn minimized(objects: &[(&PathBuf, Object)], btf: &Arc<Btf>) -> anyhow::Result<M
     Ok(Minimized { btf, found })
 }
 
-/// What to read, and where to write what is left of it.
-fn jobs(args: &MinArgs) -> anyhow::Result<Vec<(Option<&Path>, PathBuf)>> {
-    let output = &args.output;
+/// What to read (nothing: the kernel's BTF), and where to write what is left of it.
+fn jobs(args: &MinArgs) -> anyhow::Result<Vec<(Option<PathBuf>, PathBuf)>> {
+    let output = args.output.as_path();
     if output == Path::new("-") && io::stdout().is_terminal() {
         let problem = "BTF is not for a terminal: redirect it, or name a file with -o";
         return Err(Usage(problem.into()).into());
     }
-    let jobs: Vec<_> = match args.btf.as_slice() {
-        [] if output.is_dir() => vec![(None, output.join("vmlinux.btf"))],
-        [] => vec![(None, output.clone())],
-        [one] if !output.is_dir() => vec![(Some(one.as_path()), output.clone())],
-        several => {
-            if output == Path::new("-") || output.is_file() {
-                let problem = format!(
-                    "{} is no folder, and there are several --btf",
-                    output.display()
-                );
-                return Err(Usage(problem).into());
-            }
-            let named = several
-                .iter()
-                .map(|one| (Some(one.as_path()), output.join(file_name(one))));
-            named.collect()
-        }
+    let sources = sources(&args.btf)?;
+    let several = sources.len() > 1 || args.btf.iter().any(|from| from.is_dir());
+    if several && (output == Path::new("-") || output.is_file()) {
+        let output = output.display();
+        let problem = format!("{output} is no folder, and there are several --btf");
+        return Err(Usage(problem).into());
+    }
+    let to = |from: Option<&Path>| match several || output.is_dir() {
+        true => output.join(from.map_or("vmlinux.btf".into(), file_name)),
+        false => output.to_owned(),
+    };
+    let jobs: Vec<_> = match sources.is_empty() {
+        true => vec![(None, to(None))],
+        false => sources
+            .into_iter()
+            .map(|from| {
+                let to = to(Some(&from));
+                (Some(from), to)
+            })
+            .collect(),
     };
     let mut taken = BTreeSet::new();
     for (from, to) in &jobs {
-        let same = |from: &Path| {
-            fs::canonicalize(from).is_ok_and(|from| fs::canonicalize(to).is_ok_and(|to| from == to))
-        };
-        if from.is_some_and(same) || args.files.iter().any(|file| same(file)) {
+        let mut read = args.files.iter().chain(from);
+        if read.any(|path| is_same(path, to)) {
             let to = to.display();
-            return Err(Usage(format!(
-                "{to} is to be read and to be written: name another -o"
-            ))
-            .into());
+            let problem = format!("{to} is to be read and to be written: name another -o");
+            return Err(Usage(problem).into());
         }
         if !taken.insert(to) {
-            return Err(Usage(format!("two --btf would both become {}", to.display())).into());
+            let to = to.display();
+            return Err(Usage(format!("two --btf would both become {to}")).into());
         }
     }
+    if several {
+        fs::create_dir_all(output)
+            .with_context(|| format!("cannot make the folder {}", output.display()))?;
+    }
     Ok(jobs)
+}
+
+/// The files, and the .btf files of folders by name.
+fn sources(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut sources = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            sources.push(path.clone());
+            continue;
+        }
+        let cannot_read = || format!("cannot read {}", path.display());
+        let mut found = Vec::new();
+        for entry in fs::read_dir(path).with_context(cannot_read)? {
+            let file = entry.with_context(cannot_read)?.path();
+            if file.extension().is_some_and(|extension| extension == "btf") {
+                found.push(file);
+            }
+        }
+        if found.is_empty() {
+            let path = path.display();
+            return Err(Usage(format!("{path}: no .btf file is in this folder")).into());
+        }
+        found.sort();
+        sources.append(&mut found);
+    }
+    Ok(sources)
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path| fs::canonicalize(path).ok();
+    real(one).is_some_and(|one| Some(one) == real(other))
 }
 
 /// `vmlinux-5.4.0` and `vmlinux-5.4.0.btf` both become the latter.

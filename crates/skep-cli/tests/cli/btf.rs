@@ -204,18 +204,21 @@ fn min_keeps_what_an_object_reads() {
     // Of several kernels: each under its name, in a folder that is made.
     fs::write(path.join("one.btf"), fs::read(KERNEL).unwrap()).unwrap();
     let of_two = [
-        "btf",
-        "min",
-        "reads.bpf.o",
         "--btf",
         "one.btf",
+        "--btf",
         KERNEL,
+        "reads.bpf.o",
         "-o",
         "out",
     ];
-    run(path, of_two).data();
+    run(path, ["btf", "min"].iter().chain(&of_two)).data();
     assert_eq!(fs::read(path.join("out/one.btf")).unwrap(), small);
     assert_eq!(fs::read(path.join("out/vmlinux.btf")).unwrap(), small);
+    // What is left has all that is needed: of a folder of it the same is left.
+    let again = ["btf", "min", "reads.bpf.o", "--btf", "out", "-o", "again"];
+    run(path, again).data();
+    assert_eq!(fs::read(path.join("again/one.btf")).unwrap(), small);
 }
 
 #[test]
@@ -235,37 +238,20 @@ fn min_says_what_it_can_not_do() {
     run(path, ["btf", "min", "names.bpf.o", "-o", "names.bpf.o"])
         .ended_with(2)
         .saying(&["names.bpf.o is to be read and to be written"]);
-    let twice = [
-        "btf",
-        "min",
-        "names.bpf.o",
-        "--btf",
-        KERNEL,
-        "names.btf",
-        "-o",
-        "names.btf",
-    ];
-    run(path, twice)
+    let min = |rest: &[&str]| run(path, ["btf", "min", "names.bpf.o"].iter().chain(rest));
+    let twice = ["--btf", KERNEL, "--btf", KERNEL, "-o"];
+    min(&[&twice[..], &["names.btf"]].concat())
         .ended_with(2)
         .saying(&["names.btf is no folder, and there are several --btf"]);
-    let same = [
-        "btf",
-        "min",
-        "names.bpf.o",
-        "--btf",
-        KERNEL,
-        KERNEL,
-        "-o",
-        "out",
-    ];
-    run(path, same)
+    min(&[&twice[..], &["out"]].concat())
         .ended_with(2)
         .saying(&["two --btf would both become out/vmlinux.btf"]);
+    fs::create_dir(path.join("empty")).unwrap();
+    min(&["--btf", "empty", "-o", "out"])
+        .ended_with(2)
+        .saying(&["empty: no .btf file is in this folder"]);
     fs::write(path.join("text"), "not BTF at all").unwrap();
-    run(
-        path,
-        ["btf", "min", "names.bpf.o", "--btf", "text", "-o", "out"],
-    )
-    .ended_with(3)
-    .saying(&["error: text: neither BTF nor an ELF file"]);
+    min(&["--btf", "text", "-o", "out"])
+        .ended_with(3)
+        .saying(&["error: text: neither BTF nor an ELF file"]);
 }
