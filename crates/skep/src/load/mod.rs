@@ -7,6 +7,7 @@ mod exclusive;
 mod instructions;
 mod maps;
 mod modules;
+mod parallel;
 mod pins;
 mod programs;
 mod shape;
@@ -78,10 +79,12 @@ fn load_with(
         pins: NewPins::new(boundary),
     };
     let maps = loader.create_maps()?;
+    let loaded = parallel::each(&image.programs, |program| {
+        loader.load_program(program, &maps)
+    })?;
     let mut programs: BTreeMap<String, Arc<Program>> = BTreeMap::new();
-    for program in &image.programs {
-        let loaded = loader.load_program(program, &maps)?;
-        programs.insert(program.name.clone(), Arc::new(loaded));
+    for program in loaded {
+        programs.insert(program.name().to_owned(), Arc::new(program));
     }
     loader.fill_with_programs(&maps, &programs)?;
     let mut struct_ops = Vec::new();
