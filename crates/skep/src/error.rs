@@ -141,6 +141,7 @@ impl Error {
     pub fn fix(&self) -> Option<String> {
         match self {
             Self::NoHost { fix, .. } => Some(fix.clone()),
+            Self::Rejected(rejection) if rejection.cause.is_none() => rejection.suggestion.clone(),
             _ => self.cause().map(Cause::fix),
         }
     }

@@ -26,6 +26,8 @@ pub struct Rejection {
     /// What the program needs and this host lacks, when that is why: a CO-RE relocation or a weak
     /// extern that found nothing, a helper that the kernel is too old for.
     pub missing: Option<String>,
+    /// What the host says would help. Since Linux 7.3.
+    pub suggestion: Option<String>,
     /// The log, as the host wrote it.
     pub log: String,
     /// A reason outside the program, such as a missing capability.
@@ -52,7 +54,8 @@ impl Rejection {
         log: String,
         cause: Option<Box<Cause>>,
     ) -> Self {
-        let last = last_instruction(&log);
+        let (states, diagnosis) = split_diagnosis(&log);
+        let last = last_instruction(states);
         let poisoned = last.and_then(|insn| program.poisoned_at(insn));
         let too_new = too_new(program, last);
         let missing = match (poisoned, &too_new) {
@@ -75,10 +78,14 @@ impl Rejection {
         Self {
             program: program.name.clone(),
             errno,
-            message: reason(&log).to_owned(),
+            message: match reason(states) {
+                "" => diagnosis.lines().next().unwrap_or_default().to_owned(),
+                reason => reason.to_owned(),
+            },
             insn: last,
             source,
             missing,
+            suggestion: paragraph(diagnosis, "Suggestion:"),
             log,
             cause,
         }
@@ -123,6 +130,28 @@ impl fmt::Display for Rejection {
         }
         write!(f, "\n   | {}", text.trim_start())
     }
+}
+
+/// A log's states, and the diagnosis in words that stands behind them since Linux 7.3.
+fn split_diagnosis(log: &str) -> (&str, &str) {
+    const START: &str = "Verification failed:";
+    let at = if log.starts_with(START) {
+        Some(0)
+    } else {
+        log.find("\nVerification failed:").map(|at| at + 1)
+    };
+    log.split_at(at.unwrap_or(log.len()))
+}
+
+/// The indented lines below a heading, as one.
+fn paragraph(diagnosis: &str, heading: &str) -> Option<String> {
+    let mut lines = diagnosis.lines().skip_while(|line| *line != heading);
+    lines.next()?;
+    let words: Vec<&str> = lines
+        .take_while(|line| line.starts_with(' '))
+        .map(str::trim)
+        .collect();
+    (!words.is_empty()).then(|| words.join(" "))
 }
 
 /// The call of a helper that is newer than the kernel: the one that the verifier stopped at. One
@@ -195,6 +224,39 @@ processed 5 insns (limit 1000000) max_states_per_insn 0 total_states 0
     fn reason_and_instruction_are_found_in_a_log() {
         assert_eq!(reason(LOG), "R0 invalid mem access 'map_value_or_null'");
         assert_eq!(last_instruction(LOG), Some(InsnIndex(4)));
+    }
+
+    /// As Linux 7.3 writes it, shortened.
+    const DIAGNOSED: &str = "\
+7: (79) r1 = *(u64 *)(r0 +0)
+R0 invalid mem access 'map_value_or_null'
+Verification failed: Register Type Safety: Invalid dereference
+Reason:
+  R0 may be NULL here (a nullable map value pointer).
+At:
+  count @ a.c:19:9
+  Instruction context:
+       6 | (85) call bpf_map_lookup_elem#1
+  >>>  7 | (79) r1 = *(u64 *)(r0 +0)
+Suggestion:
+  Add a NULL check before the access and dereference the pointer only on
+  the non-NULL path.
+processed 7 insns (limit 1000000) max_states_per_insn 0 total_states 0
+";
+
+    #[test]
+    fn a_diagnosis_is_kept_apart_from_the_states() {
+        let (states, diagnosis) = split_diagnosis(DIAGNOSED);
+        assert_eq!(reason(states), "R0 invalid mem access 'map_value_or_null'");
+        assert_eq!(last_instruction(states), Some(InsnIndex(7)));
+        let suggestion = paragraph(diagnosis, "Suggestion:").expect("a suggestion");
+        assert!(
+            suggestion.ends_with("only on the non-NULL path."),
+            "{suggestion}"
+        );
+        assert_eq!(paragraph(diagnosis, "Advice:"), None);
+        assert_eq!(split_diagnosis(LOG), (LOG, ""));
+        assert_eq!(split_diagnosis("Verification failed: x").0, "");
     }
 
     #[test]
