@@ -8,6 +8,7 @@ mod doctor;
 mod errors;
 mod features;
 mod help;
+mod link;
 
 use std::{
     ffi::OsStr,

@@ -2,6 +2,7 @@
 
 mod control;
 mod examples;
+mod linked;
 mod output;
 mod refusals;
 mod support;
@@ -11,6 +12,7 @@ fn main() -> std::process::ExitCode {
     for group in [
         examples::tests,
         control::tests,
+        linked::tests,
         output::tests,
         refusals::tests,
     ] {
