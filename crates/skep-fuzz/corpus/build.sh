@@ -18,3 +18,8 @@ build clang-14 bpfel maps-14 maps.c -g
 build clang-19 bpfel maps-19 maps.c -g -mcpu=v4
 build clang-14 bpfel packets-14 packets.c
 build clang-19 bpfeb packets-19-be packets.c -g
+for half in 1 2; do
+	build clang-14 bpfel half-$half-14 halves.c -g -DHALF=$half
+	build clang-19 bpfel half-$half-19 halves.c -g -DHALF=$half
+	build clang-19 bpfeb half-$half-19-be halves.c -g -DHALF=$half
+done

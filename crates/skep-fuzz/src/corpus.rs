@@ -12,6 +12,16 @@ pub const OBJECTS: &[&[u8]] = &[
     include_bytes!("../corpus/packets-19-be.obj"),
 ];
 
+/// Halves of programs, to be linked, the first before the second of each pair.
+pub const HALVES: &[&[u8]] = &[
+    include_bytes!("../corpus/half-1-14.obj"),
+    include_bytes!("../corpus/half-2-14.obj"),
+    include_bytes!("../corpus/half-1-19.obj"),
+    include_bytes!("../corpus/half-2-19.obj"),
+    include_bytes!("../corpus/half-1-19-be.obj"),
+    include_bytes!("../corpus/half-2-19-be.obj"),
+];
+
 /// The object that a byte chooses.
 pub(crate) fn object(choice: u8) -> &'static [u8] {
     OBJECTS[usize::from(choice) % OBJECTS.len()]

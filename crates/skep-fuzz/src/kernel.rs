@@ -31,7 +31,7 @@ pub(crate) fn with_btf(btf: Btf) -> Target {
         .with_kernel_btf(Arc::new(btf))
         .with_config_text("CONFIG_HZ=250\nCONFIG_BPF=y\n");
     let address = 0xffff_ffff_8100_0000;
-    target.symbols.insert("init_task".into(), address);
+    target.symbols.insert("init_task".into(), vec![address]);
     target
 }
 

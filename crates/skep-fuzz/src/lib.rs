@@ -31,6 +31,11 @@ pub const TARGETS: &[Target] = &[
         seeds: oracle::object::objects,
     },
     Target {
+        name: "linker",
+        run: oracle::linker::linker,
+        seeds: oracle::linker::halves,
+    },
+    Target {
         name: "btf_ext",
         run: oracle::object::btf_ext,
         seeds: oracle::object::btf_exts,

@@ -32,6 +32,11 @@ fn object() {
 }
 
 #[test]
+fn linker() {
+    check("linker", 400);
+}
+
+#[test]
 fn btf_ext() {
     check("btf_ext", 800);
 }
@@ -71,6 +76,12 @@ fn config() {
 fn the_corpus_parses() {
     for bytes in skep_fuzz::corpus::OBJECTS {
         skep_object::Object::parse(bytes).unwrap();
+    }
+    for pair in skep_fuzz::corpus::HALVES.as_chunks::<2>().0 {
+        let mut linker = skep_object::StaticLinker::new();
+        linker.add("first", pair[0]).unwrap();
+        linker.add("second", pair[1]).unwrap();
+        skep_object::Object::parse(&linker.finish().unwrap()).unwrap();
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod btf;
 pub(crate) mod instructions;
+pub(crate) mod linker;
 pub(crate) mod object;
 pub(crate) mod text;
 
