@@ -110,6 +110,17 @@ fn map_definitions_say_what_is_wrong_with_them() {
 }
 
 #[test]
+fn only_programs_go_in_slots_of_programs() {
+    refused(
+        "SEC(\"socket\") static NOINLINE int own(void *c) { return 1; }
+         struct { __uint(type, MAP_PROG_ARRAY); __uint(max_entries, 2); __uint(key_size, 4);
+                  __array(values, int (void *)); } m SEC(\".maps\") = { .values = { [1] = own } };
+         SEC(\"socket\") int p(void *c) { return own(c); }",
+        ".maps+0x20 refers to `socket`: it is no program; only programs go in a prog_array",
+    );
+}
+
+#[test]
 fn a_weak_map_may_have_attributes_of_the_future() {
     for clang in common::clangs() {
         let text = "struct { __uint(type, 1); __uint(speed, 3); } m SEC(\".maps\") WEAK;";

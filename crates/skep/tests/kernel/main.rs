@@ -12,6 +12,7 @@ mod privileges;
 mod program_types;
 mod refusals;
 mod rings;
+mod special_maps;
 mod struct_ops;
 mod support;
 mod tracing;
@@ -24,6 +25,7 @@ fn main() -> std::process::ExitCode {
         externs::tests,
         loading::tests,
         map_definitions::tests,
+        special_maps::tests,
         struct_ops::tests,
         maps::tests,
         map_kinds::tests,
