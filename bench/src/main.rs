@@ -23,7 +23,7 @@ use std::{
 
 use options::{Choice, Options};
 use peers::Peer;
-use row::{Case, How, Row};
+use row::{Case, How, Measured, Row};
 use table::Table;
 use tools::Tools;
 
@@ -141,7 +141,7 @@ fn brief(error: &str) -> String {
 }
 
 /// One run of a row by one peer.
-fn once(row: &Row, tools: &Tools, peer: Peer) -> Result<Vec<(String, f64)>> {
+fn once(row: &Row, tools: &Tools, peer: Peer) -> Result<Measured> {
     let (arguments, object, counted) = match &row.how {
         How::Outside(measure) => return measure(tools, peer),
         How::Peer {

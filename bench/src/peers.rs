@@ -30,6 +30,11 @@ impl Peer {
         }
     }
 
+    /// Whether it is in C, or needs libelf and zlib.
+    pub(crate) fn needs_c_libraries(self) -> bool {
+        matches!(self, Self::Libbpf | Self::LibbpfRs)
+    }
+
     /// The version that was built, as far as it is known.
     pub(crate) fn version(self, root: &Path) -> String {
         let found = match self {

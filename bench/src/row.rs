@@ -29,8 +29,11 @@ pub(crate) enum How {
         counted: bool,
     },
     /// From outside.
-    Outside(fn(&Tools, Peer) -> Result<Vec<(String, f64)>>),
+    Outside(fn(&Tools, Peer) -> Result<Measured>),
 }
+
+/// What one run measured from outside, by name.
+pub(crate) type Measured = Vec<(String, f64)>;
 
 /// One line of the table; less is better, always.
 pub(crate) struct Line {

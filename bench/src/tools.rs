@@ -20,6 +20,9 @@ use crate::{
 pub(crate) enum Linkage {
     Dynamic,
     Static,
+    /// Statically, and it is musl instead of glibc: for tools that are all in Rust, since
+    /// distributions have no libelf for it.
+    Musl,
 }
 
 /// Something that is built of a peer.
@@ -69,9 +72,13 @@ impl Tools {
         if wants("start") || wants("size") {
             artefacts.push(Artefact::Start(Linkage::Dynamic));
             artefacts.push(Artefact::Start(Linkage::Static));
+            artefacts.push(Artefact::Start(Linkage::Musl));
         }
         for &peer in peers {
             for artefact in &artefacts {
+                if *artefact == Artefact::Start(Linkage::Musl) && peer.needs_c_libraries() {
+                    continue;
+                }
                 eprintln!("building {peer}: {artefact:?}");
                 let made = tools.make(peer, artefact);
                 let made = made.map_err(|error| error.to_string());
@@ -149,6 +156,9 @@ impl Tools {
                 let flags = ["-s", "-static"];
                 self.cc("start", &flags, "start-libbpf-static")
             }
+            (Peer::Libbpf, Artefact::Start(Linkage::Musl)) => {
+                Err("no libelf for musl is looked for".into())
+            }
             (_, Artefact::Runner(_)) => self.cargo(peer, "skep-bench", "release", None),
             (_, Artefact::Start(linkage)) => self.cargo(peer, "start", "size", Some(*linkage)),
         }
@@ -180,12 +190,17 @@ impl Tools {
         cargo.args(["--bin", program]).current_dir(&self.root);
         let mut made = target.join(profile);
         let mut copy = format!("{program}-{}", peer.name());
-        if linkage == Some(Linkage::Static) {
-            let triple = triple()?;
-            cargo.args(["--target", &triple]);
-            cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
-            made = target.join(triple).join(profile);
+        if let Some(linkage @ (Linkage::Static | Linkage::Musl)) = linkage {
+            let mut triple = triple()?;
             copy += "-static";
+            if linkage == Linkage::Musl {
+                triple = triple.replace("-gnu", "-musl");
+                copy += "-musl";
+            }
+            cargo.args(["--target", &triple]);
+            let flags = "-C target-feature=+crt-static -C relocation-model=static";
+            cargo.env("RUSTFLAGS", flags);
+            made = target.join(triple).join(profile);
         }
         run(&mut cargo)?;
         let copy = self.folder.join(copy);

@@ -12,7 +12,7 @@ use std::{
 use crate::{
     Result,
     peers::Peer,
-    row::{How, Line, Row},
+    row::{How, Line, Measured, Row},
     tools::Tools,
 };
 
@@ -37,7 +37,7 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 /// Nanoseconds a row, from the first one that is seen to the last.
-fn once(tools: &Tools, peer: Peer, format: &str) -> Result<Vec<(String, f64)>> {
+fn once(tools: &Tools, peer: Peer, format: &str) -> Result<Measured> {
     if peer != Peer::Skep {
         return Ok(Vec::new());
     }

@@ -1,7 +1,8 @@
 //! A tiny tool, from the start of its process to its program being attached: time, memory until
 //! then, and size. `start_tool.rs` is the tool with Skep, libbpf-rs and Aya, `start.c` with libbpf.
-//! Each is built as a small tool would be shipped (Cargo.toml's profile `size`), with the C library
-//! linked dynamically and statically.
+//! Each is built as a small tool would be shipped (Cargo.toml's profile `size`, stripped): with glibc
+//! as a library, with glibc in it, and what is all in Rust also with musl in it. The static tools'
+//! time and memory are those with musl where there is one.
 
 use std::{
     fs,
@@ -14,59 +15,66 @@ use std::{
 use crate::{
     Result,
     peers::Peer,
-    row::{Goal, How, Line, Row},
+    row::{Goal, How, Line, Measured, Row},
     tools::{Linkage, Tools},
 };
 
 pub(crate) fn rows() -> Vec<Row> {
+    let row = |name, linked: &str, how| Row {
+        name,
+        runs: 31,
+        how: How::Outside(how),
+        lines: vec![
+            Line::new(
+                "attached",
+                format!("tool{linked}: start to attached"),
+                "ms",
+                1e6,
+            )
+            .goal(Goal::Of(Peer::LibbpfRs, 0.8)),
+            Line::new(
+                "peak",
+                format!("tool{linked}: peak of resident memory"),
+                "MiB",
+                1048576.0,
+            )
+            .goal(Goal::Of(Peer::LibbpfRs, 1.0)),
+        ],
+    };
     vec![
-        Row {
-            name: "start",
-            runs: 31,
-            how: How::Outside(|tools, peer| once(tools, peer, Linkage::Dynamic)),
-            lines: vec![
-                Line::new("attached", "tool: start to attached", "ms", 1e6)
-                    .goal(Goal::Of(Peer::LibbpfRs, 0.8)),
-                Line::new("peak", "tool: peak of resident memory", "MiB", 1048576.0)
-                    .goal(Goal::Of(Peer::LibbpfRs, 1.0)),
-            ],
-        },
-        Row {
-            name: "start-static",
-            runs: 31,
-            how: How::Outside(|tools, peer| once(tools, peer, Linkage::Static)),
-            lines: vec![
-                Line::new("attached", "tool, static: start to attached", "ms", 1e6)
-                    .goal(Goal::Of(Peer::LibbpfRs, 0.8)),
-                Line::new(
-                    "peak",
-                    "tool, static: peak of resident memory",
-                    "MiB",
-                    1048576.0,
-                )
-                .goal(Goal::Of(Peer::LibbpfRs, 1.0)),
-            ],
-        },
+        row("start", "", |tools, peer| {
+            once(tools, peer, Linkage::Dynamic)
+        }),
+        row("start-static", ", static", smallest),
         Row {
             name: "size",
             runs: 1,
             how: How::Outside(size),
             lines: vec![
-                Line::new("static", "tool, static: size, stripped", "kB", 1e3)
-                    .goal(Goal::AtMost(1200.0)),
                 Line::new(
                     "dynamic",
-                    "tool: size, stripped, with its libraries but libc",
+                    "tool: size, with its libraries but libc",
                     "kB",
                     1e3,
                 ),
+                Line::new("static", "tool, static with glibc: size", "kB", 1e3),
+                Line::new("musl", "tool, static with musl: size", "kB", 1e3)
+                    .goal(Goal::AtMost(1200.0)),
             ],
         },
     ]
 }
 
+/// The static tool with musl where it can be had, which is the smaller one.
+fn smallest(tools: &Tools, peer: Peer) -> Result<Measured> {
+    if tools.start_tool(peer, Linkage::Musl).is_ok() {
+        return once(tools, peer, Linkage::Musl);
+    }
+    once(tools, peer, Linkage::Static)
+}
+
 /// Nanoseconds until it is ready, and bytes at most until then.
-fn once(tools: &Tools, peer: Peer, linkage: Linkage) -> Result<Vec<(String, f64)>> {
+fn once(tools: &Tools, peer: Peer, linkage: Linkage) -> Result<Measured> {
     let tool = tools.start_tool(peer, linkage)?;
     let start = Instant::now();
     let mut child = Command::new(&tool)
@@ -91,12 +99,16 @@ fn once(tools: &Tools, peer: Peer, linkage: Linkage) -> Result<Vec<(String, f64)
     Ok(vec![("attached".into(), took), ("peak".into(), peak)])
 }
 
-fn size(tools: &Tools, peer: Peer) -> Result<Vec<(String, f64)>> {
+fn size(tools: &Tools, peer: Peer) -> Result<Measured> {
     let mut figures = Vec::new();
     let dynamic = tools.start_tool(peer, Linkage::Dynamic)?;
     figures.push(("dynamic".to_owned(), with_libraries(&dynamic)?));
     let alone = tools.start_tool(peer, Linkage::Static)?;
     figures.push(("static".to_owned(), bytes(&alone)?));
+    if !peer.needs_c_libraries() {
+        let musl = tools.start_tool(peer, Linkage::Musl)?;
+        figures.push(("musl".to_owned(), bytes(&musl)?));
+    }
     Ok(figures)
 }
 
