@@ -22,6 +22,9 @@ impl Object {
     /// Makes the object ready for a target: relocates its instructions, puts subprograms behind
     /// programs, resolves externs and attach targets, and applies the user's choices.
     ///
+    /// This is one object's way to one kernel; what makes one object of several files is
+    /// [`StaticLinker`](crate::StaticLinker).
+    ///
     /// What the target lacks is an error where it is always needed (an attach target, an extern
     /// that is not weak). A field that it lacks only poisons the instruction that reads it, since
     /// programs test for fields before they read them: see [`ImageProgram::poisoned`].
