@@ -284,6 +284,31 @@ pub const KERNEL_OPTIONS: &[&str] = &[
     "CONFIG_XDP_SOCKETS",
 ];
 
+/// More of them, which single program types, hooks and helpers rest on.
+pub const MORE_KERNEL_OPTIONS: &[&str] = &[
+    "CONFIG_BPF_JIT_ALWAYS_ON",
+    "CONFIG_BPF_KPROBE_OVERRIDE",
+    "CONFIG_BPF_LIRC_MODE2",
+    "CONFIG_BPF_STREAM_PARSER",
+    "CONFIG_BPF_UNPRIV_DEFAULT_OFF",
+    "CONFIG_CGROUPS",
+    "CONFIG_DEBUG_INFO_BTF_MODULES",
+    "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS",
+    "CONFIG_FUNCTION_TRACER",
+    "CONFIG_HID_BPF",
+    "CONFIG_INET",
+    "CONFIG_IPV6_SEG6_BPF",
+    "CONFIG_KPROBE_EVENTS",
+    "CONFIG_LWTUNNEL_BPF",
+    "CONFIG_NET_ACT_BPF",
+    "CONFIG_NET_CLS_BPF",
+    "CONFIG_NET_SCH_INGRESS",
+    "CONFIG_PERF_EVENTS",
+    "CONFIG_SOCK_CGROUP_DATA",
+    "CONFIG_UPROBES",
+    "CONFIG_XFRM",
+];
+
 fn options(host: &LinuxHost) -> Vec<Check> {
     let checked = |&option: &&'static str| match host.config(option) {
         Ok(Some(value)) => Check::yes(option, value),

@@ -46,5 +46,7 @@ mod symbols;
 mod sys;
 mod vmlinux;
 
-pub use doctor::{Answer, Check, DoctorReport, KERNEL_OPTIONS, Section, report};
+pub use doctor::{
+    Answer, Check, DoctorReport, KERNEL_OPTIONS, MORE_KERNEL_OPTIONS, Section, report,
+};
 pub use host::LinuxHost;

@@ -7,7 +7,7 @@ use skep::{
     Host,
     abi::{AttachType, Helper, KernelVersion, LinkType, MapType, ProgramType},
     features::{Feature, Hook, LoaderFeature, Probe},
-    linux::KERNEL_OPTIONS,
+    linux::{KERNEL_OPTIONS, MORE_KERNEL_OPTIONS},
 };
 
 /// What is asked for.
@@ -90,9 +90,12 @@ impl Kind {
             Self::Loader => named(LoaderFeature::ALL, |feature| {
                 (feature.name(), Feature::Loader(feature))
             }),
-            Self::Options => named(KERNEL_OPTIONS, |option| {
-                (option, Feature::KernelOption(option))
-            }),
+            Self::Options => [KERNEL_OPTIONS, MORE_KERNEL_OPTIONS]
+                .iter()
+                .flat_map(|options| {
+                    named(options, |option| (option, Feature::KernelOption(option)))
+                })
+                .collect(),
             Self::Helpers | Self::Kfuncs => Vec::new(),
         }
     }

@@ -2,8 +2,8 @@
 //! words tell a call that may not be made from one that was made wrong.
 
 use skep_abi::{
-    AttachType, Helper, HelperAccess, HelperProperties, ProgLoadFlags, ProgramProperties,
-    ProgramType,
+    AttachType, Helper, HelperAccess, HelperProperties, KernelVersion, ProgLoadFlags,
+    ProgramProperties, ProgramType,
 };
 use skep_btf::KindTag;
 use skep_host::{Cause, Errno, Feature, Probe};
@@ -24,6 +24,11 @@ const CALL: u8 = 0x85;
 /// The call is of a kernel function (`BPF_PSEUDO_KFUNC_CALL`).
 const KERNEL_FUNCTION: u8 = 2;
 
+/// The helper whose mere load kernels before 7.0 write to their log.
+const WRITE_USER: &str = "bpf_probe_write_user";
+/// Since when lockdown forbids it.
+const WRITE_USER_LOCKED: KernelVersion = KernelVersion::new(5, 14);
+
 /// Whether programs of a type may call a helper, of some attach type.
 pub(super) fn helper(host: &LinuxHost, helper: &'static Helper, kind: ProgramType) -> Probe {
     let id = i32::try_from(helper.id).unwrap_or(i32::MAX);
@@ -32,13 +37,40 @@ pub(super) fn helper(host: &LinuxHost, helper: &'static Helper, kind: ProgramTyp
         insn: insn(CALL, 0, 0, 0, id),
         sleeps: helper.properties.contains(HelperProperties::MAY_SLEEP),
         needs: helper.capability(),
+        depends: helper.access_from(kind) == HelperAccess::Sometimes,
         kind,
     };
+    if helper.name == WRITE_USER {
+        return write_user(host, &call, helper.access_from(kind));
+    }
     match call.probe(host, None) {
-        refused if helper.access_from(kind) == HelperAccess::Sometimes => {
-            call.elsewhere(host, refused, kind.attach_types())
-        }
+        refused if call.depends => call.elsewhere(host, refused, kind.attach_types()),
         other => other,
+    }
+}
+
+/// The helper that writes to processes, told without a trial, which would alarm whoever reads the
+/// kernel's log: by the table, which holds for all kernels, and by what may forbid it.
+fn write_user(host: &LinuxHost, call: &Call, access: HelperAccess) -> Probe {
+    match program_type(host, call.kind) {
+        Probe::Yes => {}
+        other => return other,
+    }
+    if access == HelperAccess::No {
+        return refused(host, call);
+    }
+    if host.version() >= WRITE_USER_LOCKED
+        && let Some(mode) = cause::lockdown_mode(host).filter(|mode| mode != "none")
+    {
+        let cause = Cause::Lockdown(mode, "helpers that write to processes");
+        return Probe::No { cause };
+    }
+    match cause::missing(host, &[process::SYS_ADMIN]) {
+        Some(cause) => Probe::Unknown {
+            why: cause.to_string(),
+            fix: cause.fix(),
+        },
+        None => Probe::Yes,
     }
 }
 
@@ -62,6 +94,7 @@ pub(super) fn kernel_function(host: &LinuxHost, name: &str, kind: ProgramType) -
         insn: insn(CALL, 0, KERNEL_FUNCTION, 0, id),
         sleeps: false,
         needs: None,
+        depends: false,
         kind,
     };
     let mut probe = call.probe(host, None);
@@ -87,6 +120,8 @@ struct Call {
     insn: [u8; 8],
     /// It may sleep, so it is tried from a program that may.
     sleeps: bool,
+    /// It is for some attach types or targets of its programs only.
+    depends: bool,
     /// The capability that its caller must have.
     needs: Option<skep_abi::Capability>,
     kind: ProgramType,
@@ -104,6 +139,10 @@ impl Call {
                     fix: "call it from a sleepable program".into(),
                 },
             },
+            Ok(Verdict::NotHere) if self.depends => Probe::unknown(
+                "it is for certain hooks only, and those that it was tried from are not among them",
+            ),
+            Ok(Verdict::NotHere) => refused(host, self),
             Ok(Verdict::Refused(log)) => match cause::lockdown_in_log(host, &log) {
                 Some(cause) => Probe::No { cause },
                 None => refused(host, self),
@@ -115,13 +154,12 @@ impl Call {
     /// What was refused to the least program of the type, tried from those of other attach types.
     fn elsewhere(&self, host: &LinuxHost, refused: Probe, attach_types: &[AttachType]) -> Probe {
         // Too old, not built in, locked down: so for all.
-        if !matches!(
-            refused,
-            Probe::No {
-                cause: Cause::Other { .. }
-            }
-        ) || !program_type(host, self.kind).is_yes()
-        {
+        let may_differ = match &refused {
+            Probe::Yes => false,
+            Probe::No { cause } => matches!(cause, Cause::Other { .. }),
+            Probe::Unknown { .. } => true,
+        };
+        if !may_differ || !program_type(host, self.kind).is_yes() {
             return refused;
         }
         if self.kind == ProgramType::StructOps {
@@ -177,6 +215,8 @@ pub(super) enum Verdict {
     Allowed,
     /// Sleepable programs only.
     Sleeps,
+    /// It is not for the hook that the program is for.
+    NotHere,
     /// It knows no such function, or not for such a program; this is its log.
     Refused(String),
 }
@@ -184,18 +224,20 @@ pub(super) enum Verdict {
 impl Verdict {
     /// Reads the log of a load that was refused.
     pub(super) fn of(log: &str) -> Self {
-        // Up to 6.8 `unknown func` was for both; `is not allowed` is of kernel functions, and of
-        // helpers for certain hooks only (`in probe`).
+        // Up to 6.8 `unknown func` was for both.
         const REFUSED: &[&str] = &[
             "invalid func ",
             "unknown func ",
             "program of this type cannot use helper ",
-            "helper call is not allowed in probe",
             "calling kernel function ",
             "calling kernel functions are not allowed",
-            "is not a kernel function",
-            "does not have a valid func_proto",
-            "cannot find address for kernel function",
+            "kernel btf_id ",
+            "kernel function btf_id ",
+            "cannot find address for kernel function ",
+            "JIT is required for calling kernel function",
+            "JIT does not support calling kernel function",
+            // Before 5.13 no kernel function could be called.
+            "BPF_CALL uses reserved fields",
         ];
         const SLEEPS: &[&str] = &[
             "helper call might sleep in a non-sleepable prog",
@@ -205,7 +247,9 @@ impl Verdict {
         ];
         // The words stand at the start of a line; from 7.3 on, explanations follow them.
         let starts = |words: &&str| log.lines().any(|line| line.starts_with(*words));
-        if REFUSED.iter().any(starts) {
+        if starts(&"helper call is not allowed in probe") {
+            Self::NotHere
+        } else if REFUSED.iter().any(starts) {
             Self::Refused(log.to_owned())
         } else if SLEEPS
             .iter()

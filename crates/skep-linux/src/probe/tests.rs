@@ -18,11 +18,11 @@ fn a_call_that_is_not_there_is_refused() {
         "0: R1=ctx(id=0,off=0,imm=0) R10=fp0\n0: (85) call bpf_loop#181\ninvalid func unknown#181\nprocessed 1 insns",
     );
     refused("0: (85) call bpf_sys_bpf#166\nunknown func bpf_sys_bpf#166\n");
+    refused("BPF_CALL uses reserved fields\n");
     // 6.12
     refused(
         "0: R1=ctx() R10=fp0\n0: (85) call bpf_xdp_adjust_head#44\nprogram of this type cannot use helper bpf_xdp_adjust_head#44\n",
     );
-    refused("0: (85) call bpf_override_return#58\nhelper call is not allowed in probe\n");
     refused(
         "0: (85) call bpf_iter_num_new#1234\ncalling kernel function bpf_iter_num_new is not allowed\n",
     );
@@ -54,6 +54,14 @@ fn wrong_arguments_show_that_it_may_be_called() {
     );
     // Of the end of the program, not of the call.
     check("1: (95) exit\nR0 !read_ok\n", Verdict::Allowed);
+}
+
+#[test]
+fn calls_for_other_hooks_are_told_apart() {
+    check(
+        "0: (85) call bpf_d_path#147\nhelper call is not allowed in probe\n",
+        Verdict::NotHere,
+    );
 }
 
 #[test]

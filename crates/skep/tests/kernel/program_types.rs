@@ -218,7 +218,7 @@ fn helpers() -> Outcome {
                 other => other,
             };
             let right = match (&probe, access) {
-                (Probe::Unknown { .. }, _) => false,
+                (Probe::Unknown { .. }, access) => access == HelperAccess::Sometimes,
                 (Probe::Yes, HelperAccess::No) => false,
                 (Probe::Yes, _) => helper.since <= running(),
                 // Kernels before the table's may allow less.
