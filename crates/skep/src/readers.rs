@@ -143,12 +143,18 @@ impl<'h> Readers<'h> {
     }
 
     /// Hands out what the readers have: a batch of each that has any, at most. Waits for the
-    /// first record, at most for `timeout` (`None`: for ever); signals don't end that.
+    /// first record, at most for `timeout` (`None`: for ever); signals don't end that. Without a
+    /// timeout to wait for (`Some(Duration::ZERO)`), every reader is looked at.
     ///
     /// # Errors
     /// Waiting failed, or a ring is damaged.
     pub fn poll(&mut self, timeout: Option<Duration>) -> Result<Polled> {
         let deadline = Deadline::after(timeout);
+        if timeout == Some(Duration::ZERO) {
+            for source in &mut self.sources {
+                source.pending = true;
+            }
+        }
         loop {
             let some_pending = self.sources.iter().any(|source| source.pending);
             let left = if some_pending {
@@ -193,7 +199,8 @@ impl<'h> Readers<'h> {
     }
 
     /// The poller's own descriptor, for another event loop: readable when a reader has records.
-    /// Those that it had before it was added are only found by [`poll`](Self::poll).
+    /// Then call [`poll`](Self::poll) with a timeout of zero: perf events tell once that they are
+    /// ready, and the other loop has asked them already.
     pub fn raw(&self) -> Option<i32> {
         self.poller.raw()
     }

@@ -93,7 +93,8 @@ impl<T: Record + ?Sized> RingBuffer<T> {
         })
     }
 
-    /// The records that are there now; empty when there are none. Never waits.
+    /// The records that are there now, up to 64 KiB of them at a time; empty when there are none.
+    /// Never waits.
     ///
     /// # Errors
     /// The ring's headers contradict its positions: something else wrote into it.
@@ -186,6 +187,10 @@ impl<T: Record + ?Sized> RingBuffer<T> {
     /// The run of finished records after the consumer's position.
     fn committed(&mut self) -> Result<Span> {
         let start = self.position();
+        // The producer's line is left to the producer while there is a whole batch.
+        if self.end.wrapping_sub(start) < BATCH as u64 {
+            self.end = self.producer.long_words()[0].acquire();
+        }
         let span = self.scan(start)?;
         if span.bytes > 0 {
             return Ok(span);

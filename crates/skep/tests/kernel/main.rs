@@ -11,6 +11,7 @@ mod perf;
 mod privileges;
 mod program_types;
 mod refusals;
+mod readers;
 mod rings;
 mod special_maps;
 mod struct_ops;
@@ -30,6 +31,7 @@ fn main() -> std::process::ExitCode {
         maps::tests,
         map_kinds::tests,
         rings::tests,
+        readers::tests,
         user_ring::tests,
         perf::tests,
         tracing::tests,

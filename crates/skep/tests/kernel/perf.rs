@@ -30,8 +30,8 @@ pub(crate) fn tests() -> Vec<Test> {
 /// `struct record` of `perf.bpf.c`.
 #[derive(Debug, Clone, Copy, FromBytes)]
 #[repr(C)]
-struct Numbered {
-    number: u64,
+pub(crate) struct Numbered {
+    pub(crate) number: u64,
     check: u64,
     filler: [u64; 3],
 }
@@ -43,7 +43,7 @@ impl Numbered {
 }
 
 /// Has the program make `count` records, 512 at most, on a CPU.
-fn produce(program: &Program, cpu: u32, first: u64, count: u64) -> Outcome {
+pub(crate) fn produce(program: &Program, cpu: u32, first: u64, count: u64) -> Outcome {
     let context = [count.to_ne_bytes(), first.to_ne_bytes()].concat();
     program.test_run(&mut TestRun {
         context_in: &context,
@@ -55,12 +55,12 @@ fn produce(program: &Program, cpu: u32, first: u64, count: u64) -> Outcome {
 }
 
 /// Rings of one page: 73 records and the begin of one more.
-const SMALL: PerfOptions = PerfOptions {
+pub(crate) const SMALL: PerfOptions = PerfOptions {
     pages: 1,
     wakeup: 1,
 };
 
-fn open(options: PerfOptions) -> Outcome<(Running, Arc<Program>, PerfBuffer<Numbered>)> {
+pub(crate) fn open(options: PerfOptions) -> Outcome<(Running, Arc<Program>, PerfBuffer<Numbered>)> {
     needs_kernel(5, 10)?; // test runs of raw tracepoints
     let running = Running::of(object("perf")?)?;
     let program = Arc::clone(running.loaded.program("produce")?);
@@ -69,7 +69,7 @@ fn open(options: PerfOptions) -> Outcome<(Running, Arc<Program>, PerfBuffer<Numb
 }
 
 /// The first CPU that runs.
-fn a_cpu() -> Outcome<u32> {
+pub(crate) fn a_cpu() -> Outcome<u32> {
     let cpus = host().online_cpus()?;
     cpus.first().copied().ok_or_else(|| Stop::fail("no CPU"))
 }

@@ -13,7 +13,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::support::{Running, object};
 
 /// `ring.bpf.c`: every third record is four bytes.
-const SHORT: u32 = 1;
+pub(crate) const SHORT: u32 = 1;
 /// Every other record is given up.
 const DISCARD: u32 = 2;
 /// Records of 16 to 80 bytes.
@@ -39,23 +39,23 @@ pub(crate) fn tests() -> Vec<Test> {
 
 #[derive(Debug, Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-struct Args {
+pub(crate) struct Args {
     count: u32,
     mode: u32,
     first: u64,
-    submitted: u64,
-    lost: u64,
+    pub(crate) submitted: u64,
+    pub(crate) lost: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
-struct Numbered {
-    number: u64,
+pub(crate) struct Numbered {
+    pub(crate) number: u64,
     check: u64,
 }
 
 /// Has the program make `count` records from the number `first` on.
-fn produce(program: &Program, first: u64, count: u32, mode: u32) -> Outcome<Args> {
+pub(crate) fn produce(program: &Program, first: u64, count: u32, mode: u32) -> Outcome<Args> {
     let args = Args {
         count,
         mode,
@@ -72,7 +72,16 @@ fn produce(program: &Program, first: u64, count: u32, mode: u32) -> Outcome<Args
     Ok(out)
 }
 
-fn open<T: Record + ?Sized>() -> Outcome<(Running, Arc<Program>, RingBuffer<T>)> {
+/// What has the program make `count` records.
+pub(crate) fn args(count: u32) -> Vec<u8> {
+    let args = Args {
+        count,
+        ..Args::default()
+    };
+    args.as_bytes().to_vec()
+}
+
+pub(crate) fn open<T: Record + ?Sized>() -> Outcome<(Running, Arc<Program>, RingBuffer<T>)> {
     needs_kernel(5, 17)?; // bpf_loop
     let running = Running::of(object("ring")?)?;
     let program = Arc::clone(running.loaded.program("produce")?);
