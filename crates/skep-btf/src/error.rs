@@ -163,6 +163,15 @@ pub enum Error {
         /// What does not fit.
         what: &'static str,
     },
+    /// Two types differ, and someone made them so that [`dedup`](crate::dedup) takes them for equal:
+    /// sums of 128 bits are the same, which does not happen by chance.
+    #[error("types {first} and {second} were made to be taken for equal")]
+    Collision {
+        /// One of them.
+        first: TypeId,
+        /// The other.
+        second: TypeId,
+    },
     /// Split BTF was to be combined with BTF that continues another base.
     #[error("the BTF continues a base of {types} types, expected one of {expected}")]
     OtherBase {

@@ -40,7 +40,8 @@ pub struct Deduped {
 /// # Errors
 /// [`Error::UnwritableKind`](crate::Error::UnwritableKind) for kinds that this crate does not know,
 /// [`Error::TypeReference`](crate::Error::TypeReference) and [`Error::Name`](crate::Error::Name)
-/// for BTF that was parsed as trusted and is not sound.
+/// for BTF that was parsed as trusted and is not sound;
+/// [`Error::Collision`](crate::Error::Collision) for types made on purpose to be mistaken.
 pub fn dedup(btf: &Btf) -> Result<Deduped> {
     let graph = Graph::new(btf)?;
     let same_as = partition::representatives(&graph)?;

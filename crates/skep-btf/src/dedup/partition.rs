@@ -258,12 +258,16 @@ impl<'a> Partition<'a> {
     /// be the same indeed.
     fn check(&self) -> Result<()> {
         for (start, end) in &self.ranges {
-            let first = self.graph.edges(self.at(*start));
+            let first_id = self.at(*start);
+            let first = self.graph.edges(first_id);
             for id in (*start..*end).map(|at| self.at(at)) {
                 let edges = self.graph.edges(id);
                 let same = |(one, other): (&u32, &u32)| self.seen(*one) == self.seen(*other);
                 if edges.len() != first.len() || !edges.iter().zip(first).all(same) {
-                    return Err(Error::TooComplex { id: TypeId(id) });
+                    return Err(Error::Collision {
+                        first: TypeId(first_id),
+                        second: TypeId(id),
+                    });
                 }
             }
         }
@@ -299,4 +303,29 @@ fn mix(position: u32, seen: u32) -> u128 {
         word ^ word >> 31
     };
     u128::from(half(0x9e37_79b9_7f4a_7c15)) << 64 | u128::from(half(0x3c6e_f372_fe94_f82a))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Btf, Builder, IntEncoding};
+
+    #[test]
+    fn what_is_not_told_apart_is_noticed() {
+        let mut types = Builder::new();
+        for (name, size) in [("small", 1), ("large", 8)] {
+            let int = types.int(name, size, IntEncoding::UNSIGNED);
+            types.pointer(int);
+        }
+        let btf = Btf::parse(types.build().unwrap()).unwrap();
+        let graph = Graph::new(&btf).unwrap();
+        let mut partition = Partition::new(&graph);
+        // Before the first round, the pointers are in one class: as if their signatures agreed.
+        assert_eq!(
+            partition.check().unwrap_err().to_string(),
+            "types 2 and 4 were made to be taken for equal"
+        );
+        while partition.split() {}
+        partition.check().unwrap();
+    }
 }
