@@ -1,7 +1,7 @@
 //! Packets of a netkit pair: by link, in order with others (6.7).
 
 use skep_abi::AttachType;
-use skep_host::{Attachment, LinkTarget, NetkitEnd, Position, ProgramFd, Result};
+use skep_host::{Attachment, Cause, Errno, LinkTarget, NetkitEnd, Position, ProgramFd, Result};
 
 use super::{Refusal, tcx::place};
 use crate::{LinuxHost, link};
@@ -19,5 +19,12 @@ pub(super) fn attach(
     };
     let mut request = link::plain(program, LinkTarget::Device(ifindex), attach_type);
     (request.flags, request.options) = place(position);
-    Ok(Attachment::link(link::create_raw(host, &request)?))
+    let link = link::create_raw(host, &request).map_err(|errno| Refusal {
+        errno,
+        cause: (errno == Errno::ENXIO).then(|| Cause::Other {
+            what: format!("device {ifindex} is not the primary device of a netkit pair"),
+            fix: "name that one: `ip link add type netkit` makes a pair".into(),
+        }),
+    })?;
+    Ok(Attachment::link(link))
 }

@@ -136,7 +136,11 @@ pub(crate) fn btf(host: &LinuxHost, btf: &BtfFd) -> Result<BtfInfo> {
     // SAFETY: the struct carries no addresses.
     unsafe { ask(btf.raw(), &mut sizes) }.map_err(fail)?;
     let mut bytes = vec![0u8; sizes.btf_size as usize];
-    let mut name = vec![0u8; sizes.name_len as usize + 1];
+    // Before 5.11 BTF has no name, and the kernel takes no room for one.
+    let mut name = match sizes.name_len {
+        0 => Vec::new(),
+        len => vec![0u8; (len as usize).saturating_add(1)],
+    };
     let mut info = attr::BtfInfo {
         btf: address_mut(&mut bytes),
         btf_size: bytes.len() as u32,

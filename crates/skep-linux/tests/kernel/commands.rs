@@ -709,7 +709,7 @@ fn constant(text: &[u8]) -> Result<MapFd, Stop> {
 fn stream() -> Outcome {
     needs_kernel(6, 17)?;
     let printer =
-        function("bpf_stream_vprintk_impl").or_else(|_| function("bpf_stream_vprintk"))?;
+        function("bpf_stream_vprintk").or_else(|_| function("bpf_stream_vprintk_impl"))?;
     let format = constant(b"the answer is %d\n\0")?;
     let text = format!(
         "

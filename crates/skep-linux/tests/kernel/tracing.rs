@@ -42,7 +42,7 @@ fn me() -> u32 {
 }
 
 /// A system call that nothing else in this process makes.
-fn getppid() {
+pub(crate) fn getppid() {
     // SAFETY: asks a number.
     #[expect(unsafe_code, reason = "a system call without effect")]
     black_box(unsafe { libc::syscall(libc::SYS_getppid) });
