@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use skep_abi::{MapCreateFlags, MapType};
-use skep_btf::{Btf, Kind, KindTag, Member, TypeId};
+use skep_btf::{Btf, Kind, KindTag, Member, TypeId, VariableLinkage};
 
 use crate::{
     Contents, Error, FunctionIndex, Map, MapIndex, Pinning, ProgramIndex, Result, Slot, SlotValue,
@@ -73,6 +73,10 @@ pub(crate) fn read(elf: &Elf<'_>, btf: Option<&Btf>, layouts: &[SectionLayout]) 
         let Kind::Variable(kind) = variable.kind() else {
             return Err(section.malformed(entry.offset.into(), "a map that is no variable"));
         };
+        // Another object's: what refers to it says so.
+        if kind.linkage == VariableLinkage::Extern {
+            continue;
+        }
         let lenient = weak.contains(variable.name());
         let definition = Definition {
             btf,

@@ -9,8 +9,8 @@ use crate::{Map, Pinning, maps};
 /// The section of maps.
 pub(super) const MAPS: &str = ".maps";
 
-/// Types that are looked at for one name: more than any real one has.
-const MAX_STEPS: u32 = 1 << 16;
+/// Types that are looked at for all names: more than any real program has.
+const MAX_STEPS: u32 = 1 << 22;
 /// Structures in structures, parameters of parameters.
 const MAX_DEPTH: u32 = 64;
 /// Letters of a type in an error.
@@ -26,12 +26,21 @@ pub(super) struct Side<'a> {
     pub(super) section: Option<&'a str>,
 }
 
+/// How much comparing has cost so far: a small file can declare much in few types.
+#[derive(Debug, Default)]
+pub(super) struct Steps(u32);
+
 /// What keeps two declarations from meaning the same; `None` if nothing does.
-pub(super) fn difference(name: &str, first: &Side<'_>, second: &Side<'_>) -> Option<String> {
+pub(super) fn difference(
+    name: &str,
+    first: &Side<'_>,
+    second: &Side<'_>,
+    steps: &mut Steps,
+) -> Option<String> {
     let mut types = Types {
         first: first.btf,
         second: second.btf,
-        steps: 0,
+        steps,
     };
     let same = if first.section == Some(MAPS) && second.section == Some(MAPS) {
         types.same_maps(name, first.type_id, second.type_id)
@@ -67,14 +76,14 @@ impl Depth {
 struct Types<'a> {
     first: &'a Btf,
     second: &'a Btf,
-    steps: u32,
+    steps: &'a mut Steps,
 }
 
 impl Types<'_> {
     /// `Err` says where they differ.
     fn same(&mut self, first: TypeId, second: TypeId, depth: Depth) -> Result<(), String> {
-        self.steps = self.steps.saturating_add(1);
-        if self.steps > MAX_STEPS || depth.level > MAX_DEPTH {
+        self.steps.0 = self.steps.0.saturating_add(1);
+        if self.steps.0 > MAX_STEPS || depth.level > MAX_DEPTH {
             return Err("their types are too complex to be compared".into());
         }
         let read = |btf: &Btf, id| btf.skip_modifiers(id).map(|one| one.id());

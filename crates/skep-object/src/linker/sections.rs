@@ -10,6 +10,13 @@ use crate::{Error, Result, elf::Section};
 /// Bytes between the parts of sections, all together: a small file can ask for many.
 const MAX_PADDING: u64 = 1 << 24;
 
+/// The flags that mean something to those who load objects: not those of groups, which are undone.
+const KEPT_FLAGS: u64 = elf::SHF_WRITE.0
+    | elf::SHF_ALLOC.0
+    | elf::SHF_EXECINSTR.0
+    | elf::SHF_MERGE.0
+    | elf::SHF_STRINGS.0;
+
 /// The sections of the result, and where each file's went.
 #[derive(Debug, Default)]
 pub(super) struct Sections<'a> {
@@ -110,7 +117,7 @@ impl<'a> Merged<'a> {
             name: section.name,
             executable: section.executable,
             zeroed: section.zeroed,
-            flags: section.flags,
+            flags: section.flags & KEPT_FLAGS,
             align: 1,
             entry_size: section.entry_size,
             size: 0,
@@ -149,12 +156,12 @@ impl<'a> Merged<'a> {
         }
         // Strings of one file may be merged with each other, which is nothing that must be kept.
         let mergeable = elf::SHF_MERGE.0 | elf::SHF_STRINGS.0;
-        if (self.flags ^ section.flags) & mergeable != 0 || self.entry_size != section.entry_size {
+        let flags = section.flags & KEPT_FLAGS;
+        let same = (self.flags ^ flags) & mergeable == 0 && self.entry_size == section.entry_size;
+        self.flags |= flags;
+        if !same {
             self.flags &= !mergeable;
             self.entry_size = 0;
-            self.flags |= section.flags & !mergeable;
-        } else {
-            self.flags |= section.flags;
         }
         if is_stated_once(self.name) && self.size != 0 && stated(&self.data) != stated(section.data)
         {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use skep_btf::TypeId;
 
 use super::{
-    compare::{self, MAPS, Side},
+    compare::{self, MAPS, Side, Steps},
     input::{Declaration, Declarations, Input},
     sections::Sections,
 };
@@ -98,9 +98,10 @@ pub(super) fn resolve<'a>(inputs: &'a [Input<'_>], sections: &Sections<'_>) -> R
         symbols.keys.push(keys);
     }
     let declarations: Vec<_> = inputs.iter().map(Declarations::of).collect();
+    let mut steps = Steps::default();
     for global in &mut symbols.globals {
         global.choose_declaration(&declarations);
-        global.agree(inputs, &declarations)?;
+        global.agree(inputs, &declarations, &mut steps)?;
     }
     Ok(symbols)
 }
@@ -261,7 +262,12 @@ impl Global<'_> {
     }
 
     /// Whether all that define or declare the name mean what was chosen.
-    fn agree(&self, inputs: &[Input<'_>], declarations: &[Declarations<'_>]) -> Result<()> {
+    fn agree(
+        &self,
+        inputs: &[Input<'_>],
+        declarations: &[Declarations<'_>],
+        steps: &mut Steps,
+    ) -> Result<()> {
         let name = self.symbol.name;
         let side = |index: usize| {
             let input = inputs.get(index)?;
@@ -287,7 +293,7 @@ impl Global<'_> {
             if let (None, Some(chosen), Some(other)) = (&problem, &chosen, side(*input)) {
                 problem = differing_sections(chosen.section, other.section);
                 if problem.is_none() {
-                    problem = compare::difference(name, chosen, &other);
+                    problem = compare::difference(name, chosen, &other, steps);
                 }
             }
             if let Some(problem) = problem {

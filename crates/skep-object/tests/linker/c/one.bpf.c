@@ -95,6 +95,7 @@ int one(void *context)
 	if (!total || !result)
 		return 1;
 	loop(3, each, 0, 0);
+	printk("one counts %d\n", 15, (int)counted);
 	counted++;
 	own++;
 	total->sum = add_all(twice(start), &key, total) * factor + limit;

@@ -88,6 +88,7 @@ int two(void *context)
 	bpf_rcu_read_lock();
 	loop(2, each, 0, 0);
 	bpf_rcu_read_unlock();
+	printk("two: a longer text, %d\n", 24, slot);
 	*weak = task->tgid;
 	*result = counted + odd_two + start + in_other_section;
 	return first_of_weak(1) + (CONFIG_HZ_not_there != 0) + (LINUX_KERNEL_VERSION < 1);
