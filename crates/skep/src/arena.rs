@@ -1,15 +1,12 @@
 //! The memory of an arena, which programs and this process share at one address.
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{fmt, sync::Arc};
 
 use skep_abi::{KernelVersion, MapCreateFlags, MapType};
 use skep_host::{Access, Host, Memory};
 use skep_object::ImageMap;
 
-use crate::{Error, Map, Result};
+use crate::{Error, Map, Result, words};
 
 /// The memory of an arena ([`Map::arena`]), mapped at the address at which programs hand out
 /// pointers into it. Clones share the mapping. Since Linux 6.9.
@@ -93,17 +90,7 @@ impl Arena {
     /// They reach beyond the arena, or it was made with `BPF_F_SEGV_ON_FAULT`.
     pub fn read(&self, offset: usize, bytes: &mut [u8]) -> Result<()> {
         self.check(offset, bytes.len())?;
-        let words = self.memory.long_words();
-        let mut at = offset;
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let word = words[at / 8].acquire().to_ne_bytes();
-            let part = &word[at % 8..];
-            let count = part.len().min(rest.len());
-            let (now, later) = rest.split_at_mut(count);
-            now.copy_from_slice(&part[..count]);
-            (at, rest) = (at + count, later);
-        }
+        words::read(self.memory.long_words(), offset, bytes);
         Ok(())
     }
 
@@ -117,20 +104,7 @@ impl Arena {
         let Some(words) = self.memory.writable() else {
             return Err(self.fault("it is mapped for reading only"));
         };
-        let mut at = offset;
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let count = (8 - at % 8).min(rest.len());
-            let (now, later) = rest.split_at(count);
-            let word = &words[at / 8];
-            // The closure always gives a new value, so this can't fail.
-            let _ = word.fetch_update(Ordering::Release, Ordering::Relaxed, |word| {
-                let mut word = word.to_ne_bytes();
-                word[at % 8..at % 8 + count].copy_from_slice(now);
-                Some(u64::from_ne_bytes(word))
-            });
-            (at, rest) = (at + count, later);
-        }
+        words::write(words, offset, bytes);
         Ok(())
     }
 

@@ -36,6 +36,7 @@ mod error;
 pub mod features;
 mod host;
 mod link;
+mod live;
 mod load;
 mod loaded;
 mod map;
@@ -62,6 +63,7 @@ pub use binary::{find_binary, open_btf, symbol_offset};
 pub use error::{Error, Result};
 pub use host::Host;
 pub use link::{Iteration, Link};
+pub use live::Live;
 pub use load::LoadOptions;
 pub use loaded::Loaded;
 pub use map::{

@@ -6,6 +6,7 @@ use skep_object::{AttachKind, Contents, Downgrade, Image, MapIndex, Variable};
 
 use crate::{
     AttachOptions, Error, Host, Link, Map, Program, Result, StructOps, arena, attach::Attachers,
+    live::Variables,
 };
 
 /// An object that a host holds. Dropping it gives up its programs and maps, unless a link, a
@@ -20,6 +21,7 @@ pub struct Loaded {
     struct_ops: Vec<Arc<StructOps>>,
     refused_btf: Option<Error>,
     attachers: Attachers,
+    variables: Variables,
 }
 
 impl Loaded {
@@ -45,12 +47,25 @@ impl Loaded {
             struct_ops,
             refused_btf: None,
             attachers: Attachers::default(),
+            variables: Variables::default(),
         }
     }
 
     pub(crate) fn attached_by(mut self, attachers: Attachers) -> Self {
         self.attachers = attachers;
         self
+    }
+
+    pub(crate) fn with_variables(mut self, spec: &skep_object::Object) -> Self {
+        self.variables = Variables {
+            all: spec.variables().to_vec(),
+            btf: spec.btf().cloned(),
+        };
+        self
+    }
+
+    pub(crate) fn variables(&self) -> &Variables {
+        &self.variables
     }
 
     pub(crate) fn without_btf(mut self, refusal: Error) -> Self {

@@ -244,7 +244,9 @@ impl Object {
     pub fn load_with(&self, host: &Host, options: &LoadOptions) -> Result<Loaded> {
         let image = self.link(host)?;
         let loaded = crate::load::load(&self.spec, image, host, options, &self.given)?;
-        Ok(loaded.attached_by(self.attachers.clone()))
+        Ok(loaded
+            .with_variables(&self.spec)
+            .attached_by(self.attachers.clone()))
     }
 
     /// Relocates the object for `host` without loading it.

@@ -36,8 +36,7 @@ impl Map {
     #[doc(alias = "BPF_F_MMAPABLE")]
     pub fn memory(&self) -> Result<MapMemory> {
         self.expect_type(&[MapType::Array])?;
-        let flags = MapCreateFlags::from_bits_retain(self.info.flags);
-        if !flags.contains(MapCreateFlags::MMAPABLE) {
+        if !self.is_mmapable() {
             return Err(Error::map(
                 self,
                 "its memory can't be mapped: give it map_flags BPF_F_MMAPABLE",
@@ -59,6 +58,13 @@ impl Map {
             value_size: self.value_size(),
             entries,
         })
+    }
+}
+
+impl Map {
+    /// Whether it was made so that its memory can be mapped.
+    pub(crate) fn is_mmapable(&self) -> bool {
+        MapCreateFlags::from_bits_retain(self.info.flags).contains(MapCreateFlags::MMAPABLE)
     }
 }
 

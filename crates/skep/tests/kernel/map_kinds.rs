@@ -25,6 +25,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("map_kinds::locked_values_are_whole", locked),
         Test::new("map_kinds::storage_belongs_to_its_owner", storage),
         Test::new("map_kinds::mapped_arrays_are_shared", mapped),
+        Test::new("map_kinds::globals_live", globals),
         Test::new("map_kinds::a_stack_is_read_by_its_id", stack),
         Test::new("map_kinds::frozen_maps_take_no_writes", frozen),
         Test::new("map_kinds::maps_are_opened_by_id", by_id),
@@ -258,6 +259,43 @@ fn mapped() -> Outcome {
     let plain = make(&MapSpec::new(MapType::Array, "plain", 4, 8, 2))?;
     let error = expect_err("not mapped", plain.memory())?.to_string();
     ensure(error.contains("BPF_F_MMAPABLE"), || error.clone())
+}
+
+fn globals() -> Outcome {
+    let running = kinds()?;
+    let loaded = &running.loaded;
+    let (calls, limit) = (loaded.live("calls")?, loaded.live("limit")?);
+    let (small, neighbour) = (loaded.live("small")?, loaded.live("neighbour")?);
+    let links = loaded.attach_all()?;
+    (0..10).for_each(|_| getppid());
+    let count: u64 = calls.get()?;
+    ensure(count == 3, || format!("{count} calls"))?;
+    limit.set(&5_u64)?;
+    small.set(&200_u8)?;
+    (0..10).for_each(|_| getppid());
+    drop(links);
+    let now = (
+        calls.get::<u64>()?,
+        small.get::<u8>()?,
+        neighbour.get::<u8>()?,
+    );
+    // What the program counted beside the byte that was set is as it left it.
+    ensure(now == (5, 200, 2 + 5), || format!("{now:?}"))?;
+    ensure(running.number("calls")? == 5, || "the map says else".into())?;
+    let fixed = loaded.live("fixed")?;
+    ensure(fixed.get::<u32>()? == 42, || "not 42".into())?;
+    let text = |result: skep::Result<()>| expect_err("it", result).map(|error| error.to_string());
+    let error = text(fixed.set(&1_u32))?;
+    ensure(error.contains("set it before the load"), || error.clone())?;
+    let error = text(limit.set(&1_u32))?;
+    ensure(
+        error.contains("`__u64`, 8 bytes, and the value is 4"),
+        || error.clone(),
+    )?;
+    let error = text(loaded.live("limits").map(drop))?;
+    ensure(error.contains("no global variable `limits`"), || {
+        error.clone()
+    })
 }
 
 fn stack() -> Outcome {
