@@ -36,8 +36,9 @@
 //! The way through the crate: [`Object`] is read from sections, symbols and relocations (`elf`),
 //! `.BTF.ext` (`ext`), functions, maps, data and externs (a file each); [`Object::link`] relocates
 //! (`core`, `resolve`, `attach`, `kconfig`), lays out (`code` and `refer`; `kernel_struct` for
-//! struct_ops) and fixes the BTF up (`btf_fixup`). A program of several files comes through
-//! [`StaticLinker`] first (`linker`), which makes one object of many and knows nothing of targets.
+//! struct_ops), fixes the BTF up (`btf_fixup`) and does without what the target lacks (`features`,
+//! `downgrade`). A program of several files comes through [`StaticLinker`] first (`linker`), which
+//! makes one object of many and knows nothing of targets.
 
 #![warn(
     clippy::indexing_slicing,

@@ -217,9 +217,25 @@ impl<'a> Resolver<'a> {
             (Ok(here), Ok(there)) => (here.id(), there.id()),
             _ => return Err(format!("the {what}'s type can't be read")),
         };
-        match Pair::new(local, btf).types(here, there) {
+        let pair = Pair::new(local, btf).declared_is_enough();
+        match pair.types(here, there) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(format!("the kernel's {what} of that name has another type")),
+            Ok(false) => {
+                let shown = |btf: &Btf, id, type_id| match external.kind {
+                    ExternKind::KernelFunction => btf.declaration(id),
+                    _ => btf.type_name(type_id),
+                };
+                let mut problem = format!("the kernel's {what} of that name has another type");
+                if let (Ok(there), Ok(here)) = (
+                    shown(btf, found, there),
+                    shown(local, external.type_id, here),
+                ) {
+                    let plain = |text: &str| text.trim_end_matches(';').to_owned();
+                    let (one, other) = (plain(&there), plain(&here));
+                    problem.push_str(&format!(": `{one}`, and here it is `{other}`"));
+                }
+                Err(problem)
+            }
             Err(fault) => Err(fault.to_string()),
         }
     }

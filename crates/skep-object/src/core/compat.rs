@@ -15,6 +15,7 @@ pub(crate) struct Pair<'a> {
     pub(super) local: &'a Btf,
     pub(super) target: &'a Btf,
     steps: Cell<u32>,
+    declared_is_enough: bool,
 }
 
 const MAX_STEPS: u32 = 1 << 18;
@@ -26,6 +27,16 @@ impl<'a> Pair<'a> {
             local,
             target,
             steps: Cell::new(MAX_STEPS),
+            declared_is_enough: false,
+        }
+    }
+
+    /// The same, but a struct that the object only declares stands for one of its name. (libbpf
+    /// refuses that; programs that only pass pointers on have no need of more.)
+    pub(crate) fn declared_is_enough(self) -> Self {
+        Self {
+            declared_is_enough: true,
+            ..self
         }
     }
 
@@ -95,7 +106,7 @@ impl<'a> Pair<'a> {
         loop {
             let (one, other) = self.resolved(local, target)?;
             if !kinds_agree(&one, &other) {
-                return Ok(false);
+                return Ok(self.declared_is_enough && declares(&one, &other));
             }
             match (one.kind(), other.kind()) {
                 (
@@ -259,6 +270,16 @@ fn deeper(depth: u32) -> Result<u32, Fault> {
 
 fn is_composite(found: &Type<'_>) -> bool {
     matches!(found.tag(), Some(KindTag::Struct | KindTag::Union))
+}
+
+/// Whether one type is a declaration of the other.
+fn declares(one: &Type<'_>, other: &Type<'_>) -> bool {
+    let kind = match one.kind() {
+        Kind::Forward { union: true } => KindTag::Union,
+        Kind::Forward { union: false } => KindTag::Struct,
+        _ => return false,
+    };
+    other.tag() == Some(kind) && names_match(one.name(), other.name())
 }
 
 /// Whether two kinds are the same, the two widths of enumerations being one.

@@ -304,8 +304,8 @@ fn functions() -> Outcome {
     })
 }
 
-/// Compiles a program that does one thing, and gives why it can't be linked.
-fn refusal(name: &str, text: &str) -> Outcome<String> {
+/// Compiles a program that does one thing.
+fn compiled(name: &str, text: &str) -> Outcome<Object> {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let source = folder.join(format!("{name}.bpf.c"));
     fs::write(
@@ -316,7 +316,12 @@ fn refusal(name: &str, text: &str) -> Outcome<String> {
         ),
     )?;
     let bytes = skep_testing::compile(&source, env!("CARGO_TARGET_TMPDIR"))?;
-    let error = expect_err(name, Object::parse(name, &bytes)?.link(host()))?;
+    Ok(Object::parse(name, &bytes)?)
+}
+
+/// Why a program that does one thing can't be linked.
+fn refusal(name: &str, text: &str) -> Outcome<String> {
+    let error = expect_err(name, compiled(name, text)?.link(host()))?;
     ensure(matches!(error, Error::Object(_)), || format!("{error:?}"))?;
     Ok(error.to_string())
 }
@@ -353,18 +358,30 @@ fn missing() -> Outcome {
             "other_function",
             "extern int bpf_prog_put(int) __ksym;",
             program("return bpf_prog_put(1);"),
-            "the kernel's function of that name has another type",
-        ),
-        (
-            "other_variable",
-            "extern const int init_uts_ns __ksym;",
-            program("return (long)&init_uts_ns;"),
-            "`init_uts_ns`",
+            "the kernel's function of that name has another type: `void bpf_prog_put(struct \
+             bpf_prog *prog)`, and here it is `int bpf_prog_put(int)`",
         ),
     ] {
         let said = refusal(name, &format!("{declared}\n{body}"))?;
         ensure(said.contains(part), || format!("{name}: {said}"))?;
         ensure(said.contains("used in `p`"), || format!("{name}: {said}"))?;
+    }
+    // To pass a pointer on, a declaration of its struct is enough; but only of its struct.
+    let passes = |name: &str, kind: &str| {
+        let text = format!(
+            "struct bpf_prog; struct bpf_map; union bpf_prog_aux;
+             extern void bpf_prog_put({kind} *thing) __ksym;
+             SEC(\"raw_tp/sys_enter\") long p(void *ctx) {{ bpf_prog_put(ctx); return 0; }}"
+        );
+        Ok::<_, Stop>(compiled(name, &text)?.link(host()))
+    };
+    passes("declared", "struct bpf_prog")??;
+    for (name, other) in [
+        ("another", "struct bpf_map"),
+        ("union", "union bpf_prog_aux"),
+    ] {
+        let error = expect_err(other, passes(name, other)?)?.to_string();
+        ensure(error.contains("has another type"), || error.clone())?;
     }
     Ok(())
 }
