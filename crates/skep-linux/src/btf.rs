@@ -13,7 +13,10 @@ use skep_host::{
 
 use crate::{
     LinuxHost, attr,
-    cause::{self, Delegated, Subject},
+    cause::{
+        Subject,
+        token::{self, Delegated},
+    },
     files::Kind,
     log::{self, LogBuffer},
     memory::FileMap,
@@ -37,7 +40,7 @@ pub(crate) fn load(host: &LinuxHost, request: &BtfLoad<'_>) -> Result<BtfFd> {
     match log::whole(|buffer| ask(request, level, Some(buffer))) {
         Ok((fd, _)) => own(fd),
         Err((errno, log)) => {
-            let cause = cause::of_token(request.token, errno, Delegated::Btf)
+            let cause = token::lacking(request.token, errno, Delegated::Btf)
                 .or_else(|| host.cause(Command::BtfLoad, errno, Subject::None));
             let object = request.object.to_owned();
             let error = if log.is_empty() {

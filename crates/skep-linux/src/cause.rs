@@ -2,10 +2,12 @@
 //! the way. Only read when something failed; a cause is a finding about this machine, never a
 //! translation of the errno alone.
 
+pub(crate) mod token;
+
 use std::path::Path;
 
 use skep_abi::{AttachType, Command, KernelVersion, MapType, ProgramType};
-use skep_host::{AttachPoint, Cause, Errno, TokenFd};
+use skep_host::{AttachPoint, Cause, Errno};
 
 use crate::{
     LinuxHost,
@@ -43,58 +45,10 @@ pub(crate) enum Subject<'a> {
     Token,
 }
 
-/// What a token would have to delegate.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Delegated {
-    /// `BPF_MAP_CREATE` of this type.
-    Map(MapType),
-    /// `BPF_PROG_LOAD` of this type, as this attach type (raw).
-    Program(ProgramType, u32),
-    /// `BPF_BTF_LOAD`.
-    Btf,
-}
-
 /// The kernel that took maps and programs out of the locked-memory limit.
 pub(crate) const NO_MEMLOCK: KernelVersion = KernelVersion::new(5, 11);
 /// The kernel that split `CAP_BPF` and `CAP_PERFMON` off `CAP_SYS_ADMIN`.
 const CAP_BPF_SINCE: KernelVersion = KernelVersion::new(5, 8);
-
-/// What the token that a command was given does not delegate; the kernel then goes by the
-/// process' own capabilities. `None` before 6.17, where tokens don't tell.
-pub(crate) fn of_token(token: Option<&TokenFd>, errno: Errno, wanted: Delegated) -> Option<Cause> {
-    if errno != Errno::EPERM {
-        return None;
-    }
-    let info = crate::info::token_raw(token?).ok()?;
-    let command = match wanted {
-        Delegated::Map(_) => Command::MapCreate,
-        Delegated::Program(..) => Command::ProgLoad,
-        Delegated::Btf => Command::BtfLoad,
-    };
-    let (what, option) = match wanted {
-        _ if !info.allows_command(command) => (command.name().to_owned(), "delegate_cmds"),
-        Delegated::Map(kind) if !info.allows_map(kind) => (
-            format!("maps of type {}", kind.short_name()),
-            "delegate_maps",
-        ),
-        Delegated::Program(kind, _) if !info.allows_program_type(kind) => (
-            format!("programs of type {}", kind.short_name()),
-            "delegate_progs",
-        ),
-        Delegated::Program(_, attach) if !info.allows_attach_type(attach) => {
-            let name = AttachType::from_raw(attach).map_or("0", AttachType::name);
-            (
-                format!("programs of attach type {name}"),
-                "delegate_attachs",
-            )
-        }
-        _ => return None,
-    };
-    Some(Cause::Other {
-        what: format!("the token does not delegate {what}"),
-        fix: format!("mount its bpffs with a `{option}` that has it, or with `{option}=any`"),
-    })
-}
 
 /// The likely cause of a failed command.
 pub(crate) fn of_command(
@@ -104,7 +58,7 @@ pub(crate) fn of_command(
     subject: Subject<'_>,
 ) -> Option<Cause> {
     if let Subject::Token = subject
-        && let Some(cause) = token_refused(host, errno)
+        && let Some(cause) = token::refused(host, errno)
     {
         return Some(cause);
     }
@@ -143,45 +97,6 @@ pub(crate) fn of_command(
             ))),
             _ => None,
         },
-        _ => None,
-    }
-}
-
-/// The rules of `BPF_TOKEN_CREATE`, each with an errno of its own.
-fn token_refused(host: &LinuxHost, errno: Errno) -> Option<Cause> {
-    let other = |what: &str, fix: &str| {
-        Some(Cause::Other {
-            what: what.to_owned(),
-            fix: fix.to_owned(),
-        })
-    };
-    match errno {
-        Errno::EINVAL => too_old(
-            host,
-            Command::TokenCreate.name(),
-            Command::TokenCreate.since(),
-        )
-        .or_else(|| {
-            other(
-                "that is not the root of a bpffs",
-                "name the directory where the bpffs is mounted",
-            )
-        }),
-        Errno::EOPNOTSUPP => other(
-            "this process is in the initial user namespace, where a token gives nothing",
-            "make the token inside of the user namespace that the bpffs was made in",
-        ),
-        Errno::ENOENT => other(
-            "the bpffs delegates nothing",
-            "mount it with `delegate_cmds`, `delegate_maps`, `delegate_progs` or `delegate_attachs`",
-        ),
-        Errno::EPERM => missing(host, &[BPF]).or_else(|| {
-            other(
-                "the bpffs belongs to another user namespace than this process is in",
-                "make the file system context (`fsopen`) inside of the user namespace, and set its \
-                 options and mount it from outside",
-            )
-        }),
         _ => None,
     }
 }

@@ -7,7 +7,10 @@ use skep_host::{BatchOutcome, BtfFd, Cause, Errno, Error, MapBatch, MapCreate, M
 
 use crate::{
     LinuxHost, attr,
-    cause::{self, Delegated, Subject},
+    cause::{
+        Subject,
+        token::{self, Delegated},
+    },
     files::{self, Kind, MapShape},
     sys::{self, address, address_mut, bpf, bpf_open},
 };
@@ -81,7 +84,7 @@ fn create_error(host: &LinuxHost, request: &MapCreate<'_>, errno: Errno, words: 
     let words = words.trim().trim_end_matches('.');
     let cause = if words.is_empty() {
         let delegated = Delegated::Map(request.map_type);
-        cause::of_token(request.token, errno, delegated)
+        token::lacking(request.token, errno, delegated)
             .or_else(|| host.cause(Command::MapCreate, errno, Subject::Map(request.map_type)))
     } else {
         Some(Cause::Said(words.to_owned()))

@@ -11,7 +11,10 @@ use skep_host::{
 
 use crate::{
     LinuxHost, attr,
-    cause::{self, Delegated, Subject},
+    cause::{
+        Subject,
+        token::{self, Delegated},
+    },
     files::Kind,
     log::{self, LogBuffer},
     sys::{SysResult, address, address_mut, bpf, bpf_open},
@@ -74,7 +77,7 @@ fn load_error(host: &LinuxHost, request: &ProgramLoad<'_>, errno: Errno, log: St
         request.program_type,
         request.expected_attach_type.map_or(0, AttachType::raw),
     );
-    let cause = cause::of_token(request.token, errno, delegated)
+    let cause = token::lacking(request.token, errno, delegated)
         .or_else(|| host.cause(Command::ProgLoad, errno, subject));
     let error = if log.is_empty() {
         Error::command(
