@@ -57,7 +57,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     step(
         &mut failed,
         "tests",
-        &["test", "--workspace", "--no-fail-fast"],
+        &[
+            "test",
+            "--workspace",
+            "--features",
+            "skep/tokio",
+            "--no-fail-fast",
+        ],
         &environment,
     );
     report_skips(&skip_log)?;

@@ -25,6 +25,55 @@
 //! }
 //! # Ok::<(), skep::Error>(())
 //! ```
+//!
+//! # Reading
+//!
+//! | what | with |
+//! |---|---|
+//! | records of a ring buffer | [`RingBuffer`]: [`wait`](RingBuffer::wait), [`batch`](RingBuffer::batch), [`consume`](RingBuffer::consume) |
+//! | records of a perf event array | [`PerfBuffer`] |
+//! | several of them on one thread | [`Readers`] |
+//! | the same in tokio's tasks (feature `tokio`) | `AsyncRingBuffer`, `AsyncPerfBuffer`, `AsyncReaders` |
+//! | entries of a map | [`Map::typed`], [`Map::per_cpu`], or as bytes [`Map::walk`], [`Map::drain`] |
+//! | global variables, while programs run | [`Loaded::live`] |
+//! | arrays as memory | [`Map::memory`], [`Map::arena`] |
+//! | queues, bloom filters, local storage, stacks | [`Map::queue`], [`Map::bloom`], [`Map::storage`], [`Map::stack_trace`] |
+//! | maps in maps, tail calls, sockets, cgroups | [`Map::slots`] |
+//! | the other way: samples to a program | [`UserRingBuffer`] |
+//!
+//! ```no_run
+//! # fn read(loaded: &skep::Loaded) -> skep::Result<()> {
+//! use std::{ops::ControlFlow, time::Duration};
+//! use skep::{PerfBuffer, PerfOptions, RingBuffer, Update};
+//!
+//! // Records are lent from the ring; their room is given back when the batch is dropped.
+//! let mut numbers = RingBuffer::<u64>::new(loaded.map("numbers")?)?;
+//! for number in &numbers.batch()? {
+//!     println!("{number}");
+//! }
+//! // Or one by one, until enough is enough: the rest stays in the ring.
+//! numbers.consume(|number| match number {
+//!     0 => ControlFlow::Break(()),
+//!     _ => ControlFlow::Continue(()),
+//! })?;
+//!
+//! // A perf buffer has a ring a CPU, and knows what did not fit.
+//! let mut samples = PerfBuffer::<u64>::new(loaded.map("samples")?, PerfOptions::default())?;
+//! if let Some(batch) = samples.wait(Some(Duration::from_secs(1)))? {
+//!     println!("CPU {:?}: {} samples", batch.cpu(), batch.iter().count());
+//! }
+//! println!("{} lost", samples.lost());
+//!
+//! // Maps are tables of plain types.
+//! let map = loaded.map("hits")?;
+//! let hits = map.typed::<u32, u64>()?;
+//! hits.set(&80, &0, Update::Any)?;
+//! for entry in hits.drain() {
+//!     let (port, count) = entry?;
+//!     println!("{port}: {count}");
+//! }
+//! # Ok(()) }
+//! ```
 #![forbid(unsafe_code)]
 
 mod arena;
