@@ -137,13 +137,13 @@ fn records(
         .map(|function| function.type_id.map(|type_id| type_id.0))
         .collect();
     if let (Some(types), Some(_)) = (types, &object.btf) {
-        let mut writer = Writer::new(8, object.endian);
+        let mut writer = Writer::new(8, code.functions.len(), object.endian);
         for (function, type_id) in code.functions.iter().zip(types) {
             writer.record(&[function.start.0, type_id]);
         }
         code.func_info = writer.records;
         if lines_everywhere {
-            let mut writer = Writer::new(16, object.endian);
+            let mut writer = Writer::new(16, lines.len(), object.endian);
             for line in &lines {
                 writer.record(&[line.insn.0, line.file.0, line.text.0, line.line_and_column]);
             }
@@ -188,11 +188,12 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(record_size: u32, endian: Endian) -> Self {
+    fn new(record_size: u32, count: usize, endian: Endian) -> Self {
+        let len = count.saturating_mul(record_size as usize);
         Self {
             records: InfoRecords {
                 record_size,
-                bytes: Vec::new(),
+                bytes: Vec::with_capacity(len),
             },
             endian,
         }
@@ -200,10 +201,11 @@ impl Writer {
 
     fn record(&mut self, words: &[u32]) {
         for word in words {
-            self.records.bytes.extend(match self.endian {
+            let bytes = match self.endian {
                 Endian::Little => word.to_le_bytes(),
                 Endian::Big => word.to_be_bytes(),
-            });
+            };
+            self.records.bytes.extend_from_slice(&bytes);
         }
     }
 }
