@@ -46,6 +46,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             ],
             &[("RUSTDOCFLAGS", "-D warnings".into())],
         );
+        // Skep's part of it: its peers are built by `cargo xtask bench` alone.
+        let bench = ["--manifest-path", "bench/Cargo.toml", "--all-targets"];
+        let clippy = [&["clippy"], &bench[..], &["--", "-D", "warnings"]].concat();
+        step(&mut failed, "bench", &clippy, &[]);
     }
     if let Err(error) = tidy::run() {
         failed.push(format!("tidy: {error}"));
