@@ -207,6 +207,11 @@ fn reason(log: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use skep_abi::KernelVersion;
+    use skep_object::{LinkOptions, Target};
+
     use super::*;
 
     const LOG: &str = "\
@@ -257,6 +262,55 @@ processed 7 insns (limit 1000000) max_states_per_insn 0 total_states 0
         assert_eq!(paragraph(diagnosis, "Advice:"), None);
         assert_eq!(split_diagnosis(LOG), (LOG, ""));
         assert_eq!(split_diagnosis("Verification failed: x").0, "");
+    }
+
+    #[test]
+    fn a_helper_is_named_where_it_is_too_new() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/too_new.bpf.c");
+        let folder = std::env::temp_dir().join(format!("skep-too-new-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let bytes = skep_testing::compile(&source, &folder.to_string_lossy());
+        std::fs::remove_dir_all(&folder).expect("the folder");
+        let Ok(bytes) = bytes else {
+            return skep_testing::lacks("clang");
+        };
+        let object = skep_object::Object::parse(&bytes).expect("an object");
+        let refused = |version: (u8, u8), program: &str, log: &str| {
+            let target = Target::new(KernelVersion::new(version.0, version.1));
+            let image = object.link(&LinkOptions::new(), &target).expect("an image");
+            let program = image.program(program).expect("a program");
+            let call = program
+                .instructions
+                .iter()
+                .position(|insn| insn.opcode == 0x85);
+            let log = log.replace("CALL", &call.expect("a call").to_string());
+            Rejection::new(program, Errno::EINVAL, log, None)
+        };
+        // Where the verifier stopped at the call, and where it came to no instruction.
+        let at_call = "CALL: (85) call unknown#208\ninvalid func unknown#208\n";
+        let before = "number of funcs in func_info doesn't match number of subprogs\n";
+        for (program, log, said, line) in [
+            (
+                "looks",
+                at_call,
+                "bpf_ktime_get_tai_ns needs Linux 6.1, and this is 5.10",
+                18,
+            ),
+            (
+                "loops",
+                before,
+                "bpf_loop needs Linux 5.17, and this is 5.10",
+                25,
+            ),
+        ] {
+            let rejection = refused((5, 10), program, log);
+            assert_eq!(rejection.missing.as_deref(), Some(said));
+            assert_eq!(rejection.source.map(|source| source.line), Some(line));
+        }
+        // Elsewhere the call may be one that never runs; and on newer kernels it is none.
+        let elsewhere = "1: (b7) r1 = 0\nR1 type=scalar expected=ctx\n";
+        assert_eq!(refused((5, 10), "looks", elsewhere).missing, None);
+        assert_eq!(refused((6, 1), "looks", at_call).missing, None);
     }
 
     #[test]
