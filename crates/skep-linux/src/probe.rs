@@ -131,8 +131,9 @@ fn not_known(host: &LinuxHost, feature: &Feature) -> Probe {
     let known = older(host, feature).or_else(lacking);
     known.unwrap_or_else(|| {
         let what = match requirement::of_feature(feature).options {
+            // That one is there: it has answered.
+            [.., "CONFIG_BPF_SYSCALL"] | [] => "this kernel does not have it".to_owned(),
             [.., option] => format!("this kernel does not have it, perhaps for want of {option}"),
-            [] => "this kernel does not have it".to_owned(),
         };
         let fix = "use a kernel that is built with it, or do without it".into();
         Probe::No {
