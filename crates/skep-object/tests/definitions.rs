@@ -226,6 +226,24 @@ fn jump_tables_move_with_their_functions() {
 }
 
 #[test]
+fn all_of_them_link_together() {
+    for clang in common::clangs() {
+        let object = Object::parse(&common::compile(clang, "definitions", &[])).unwrap();
+        let image = object.link(&LinkOptions::new(), &ops_kernel()).unwrap();
+        let left_out: Vec<&str> = image
+            .maps
+            .iter()
+            .filter(|map| !map.create)
+            .map(|map| map.name.as_str())
+            .collect();
+        assert_eq!(left_out, ["on_request"], "{clang}");
+        let program = image.program("p").unwrap();
+        let targets = [InsnIndex(0), InsnIndex(1)];
+        assert_eq!(program.jump_tables[0].targets, targets, "{clang}");
+    }
+}
+
+#[test]
 fn jump_tables_that_lead_astray_are_told() {
     let Some(object) = jump_tables([33, 48]) else {
         return;

@@ -10,7 +10,7 @@ use std::{
 use proptest::prelude::*;
 use skep_abi::KernelVersion;
 use skep_btf::{Btf, Builder, IntEncoding, NewMember};
-use skep_object::{LinkOptions, Object, Target};
+use skep_object::{Contents, LinkOptions, Object, Target};
 
 /// Objects of all of `tests/c`, in both byte orders.
 fn objects() -> &'static [Vec<u8>] {
@@ -20,9 +20,12 @@ fn objects() -> &'static [Vec<u8>] {
             return Vec::new();
         };
         let mut objects = Vec::new();
-        for name in ["spec", "core", "kernel", "kinds"] {
+        for name in ["spec", "core", "kernel", "kinds", "definitions"] {
             for target in ["bpfel", "bpfeb"] {
-                objects.push(common::compile(clang, name, &["-target", target]));
+                let object = common::compile(clang, name, &["-target", target]);
+                // Whole, they are read: else nothing of them would be tested here.
+                Object::parse(&object).unwrap();
+                objects.push(object);
             }
         }
         objects
@@ -38,6 +41,18 @@ fn targets() -> &'static [Target; 2] {
         let members = ["pid", "flags", "tgid"].map(|name| NewMember::new(name, int, 64));
         types.structure("task_struct", 64, &members);
         types.structure("list_head", 16, &members);
+        let prototype = types.prototype(int, &[("c", int)]);
+        let function = types.pointer(prototype);
+        let members = [
+            NewMember::new("flags", int, 0),
+            NewMember::new("run", function, 64),
+        ];
+        let ops = types.structure("ops", 16, &members);
+        types.structure(
+            "bpf_struct_ops_ops",
+            80,
+            &[NewMember::new("data", ops, 512)],
+        );
         types.enumeration("bpf_map_type", &[("BPF_MAP_TYPE_HASH", 1)]);
         let btf = Arc::new(Btf::parse(types.build().unwrap()).unwrap());
         let little = Target::new(KernelVersion::new(6, 18)).with_kernel_btf(btf);
@@ -69,9 +84,21 @@ fn use_up(bytes: &[u8]) {
             for index in 0..program.instructions.len() {
                 let _ = program.source_at(skep_isa::InsnIndex(index as u32));
             }
+            let length = program.instructions.len();
+            for table in &program.jump_tables {
+                let inside = |insn: &skep_isa::InsnIndex| insn.as_usize() < length;
+                assert!(table.references.iter().all(inside) && table.targets.iter().all(inside));
+            }
             for reference in &program.map_references {
                 assert!(reference.insn.as_usize() < program.instructions.len());
                 assert!(reference.map.as_usize() < image.maps.len());
+            }
+        }
+        for map in &image.maps {
+            if let Contents::StructOps { data, programs, .. } = &map.contents {
+                assert!(!map.create || data.len() == map.value_size as usize);
+                let in_data = |(offset, _): &(u32, _)| *offset as usize + 8 <= data.len();
+                assert!(!map.create || programs.iter().all(in_data));
             }
         }
         if let Some(btf) = &image.btf {
