@@ -238,15 +238,18 @@ pub(crate) fn update(
     }
 }
 
-/// The kernel's EINVAL for links that have no way to swap their program, in words.
+/// What the kernel answers for links that have no way to swap their program, in words.
 fn cannot_swap(host: &LinuxHost, link: &LinkFd, errno: Errno) -> Option<Cause> {
-    use skep_abi::LinkType::{KprobeMulti, PerfEvent, RawTracepoint, Tracing, UprobeMulti};
+    use skep_abi::LinkType::{
+        KprobeMulti, Netfilter, PerfEvent, RawTracepoint, Tracing, TracingMulti, UprobeMulti,
+    };
     let link_type = crate::info::link::info(host, link).ok()?.link_type()?;
     let fixed = matches!(
         link_type,
-        RawTracepoint | Tracing | PerfEvent | KprobeMulti | UprobeMulti
+        RawTracepoint | Tracing | TracingMulti | PerfEvent | KprobeMulti | UprobeMulti | Netfilter
     );
-    (errno == Errno::EINVAL && fixed).then(|| Cause::Other {
+    let refused = matches!(errno, Errno::EINVAL | Errno::EOPNOTSUPP);
+    (refused && fixed).then(|| Cause::Other {
         what: format!("links of type {link_type} keep the program they were made with"),
         fix: "detach it, and attach the other program anew".into(),
     })

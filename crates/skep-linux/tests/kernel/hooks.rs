@@ -216,6 +216,13 @@ fn netfilter() -> Outcome {
         ensure(matches!(taken.cause(), Some(Cause::InUse(_))), || {
             format!("{taken}: {:?}", taken.cause())
         })?;
+        let link = attachment.link_fd().ok_or_else(|| Stop::fail("no link"))?;
+        let swap = host().link_update(link, (&program).into(), None);
+        let error = expect_err("another program", swap)?;
+        let cause = error.cause().map(Cause::to_string).unwrap_or_default();
+        ensure(cause.contains("keep the program"), || {
+            format!("{error}: {cause}")
+        })?;
         drop(attachment);
         skep_testing::eventually("a packet", arrives)
     })
