@@ -48,8 +48,8 @@ use input::Input;
 ///   `.BTF.ext` follows: function and line records, CO-RE relocations.
 ///
 /// One file alone is linked as well: that deduplicates its BTF and drops its debug information.
-/// Linking is associative, and linking a result again changes nothing. The same input gives the same
-/// bytes on every machine.
+/// Linking in steps means the same as at once, and linking a result again changes nothing. The same
+/// input gives the same bytes on every machine.
 #[derive(Debug, Default)]
 pub struct StaticLinker<'data> {
     inputs: Vec<Input<'data>>,

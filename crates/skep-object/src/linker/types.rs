@@ -60,7 +60,9 @@ pub(super) fn merge(
         builder.set_target(*tag, *target)?;
     }
     merger.add_data_sections(&mut builder)?;
-    let kept = builder.retain(|id| !fates.gone.contains(&id))?;
+    let kept = builder
+        .retain(|id| !fates.gone.contains(&id))
+        .map_err(|error| merger.blame(error))?;
     let deduped = dedup(&Btf::parse(builder.build()?)?)?;
 
     let mut builder = Builder::from_btf(&deduped.btf)?;
@@ -72,7 +74,7 @@ pub(super) fn merge(
     let records = merger.records(&mut builder, ids)?;
     let ext = ext::write(&records, first.elf.endian).ok_or(Error::Budget {
         what: "bytes of .BTF.ext",
-        count: u64::MAX,
+        count: 1 << 32,
         limit: u32::MAX.into(),
     })?;
     Ok(Types {
@@ -103,6 +105,22 @@ impl<'a> Merger<'a, '_> {
     /// The id of a file's type once all are appended.
     fn id(&self, input: usize, old: TypeId) -> Option<TypeId> {
         self.appended.get(input)?.as_ref()?.get(old)
+    }
+
+    /// What only makes sense as a declaration was taken for something else: in which file?
+    fn blame(&self, error: skep_btf::Error) -> Error {
+        let skep_btf::Error::NoSuchType { id, .. } = error else {
+            return error.into();
+        };
+        let mut appended = self.inputs.iter().zip(&self.appended);
+        let found = appended.find_map(|(input, ids)| {
+            let (old, _) = ids.as_ref()?.iter().find(|(_, new)| *new == id)?;
+            let problem =
+                format!("a type refers to type {old}, which is a function, variable or section");
+            let place = Place::new(BTF, 0);
+            Some(input.error(Error::Malformed { place, problem }))
+        });
+        found.unwrap_or_else(|| error.into())
     }
 
     fn types(&self) -> impl Iterator<Item = (usize, Type<'a>)> {
@@ -152,14 +170,23 @@ impl<'a> Merger<'a, '_> {
                         .gone
                         .extend(entries.filter_map(|entry| self.id(input, entry.type_id)));
                 }
-            } else if let Some(global) = self.global(&one) {
-                if let Some(chosen) = self.chosen(global).filter(|chosen| *chosen != id) {
+                continue;
+            }
+            let is_extern = visibility(&one.kind()) == Some(Visibility::Extern);
+            let global = self.global(&one);
+            match (global.and_then(|global| self.chosen(global)), global) {
+                (Some(chosen), _) if chosen != id => {
                     fates.gone.insert(id);
                     fates.instead.insert(id, chosen);
                 }
-            } else if visibility(&one.kind()) == Some(Visibility::Extern) {
-                // Compilers describe what they then find no use for.
-                fates.gone.insert(id);
+                (Some(_), _) => {}
+                // Compilers describe what they then find no use for; and what is defined without
+                // types is no extern any more.
+                (None, None) if is_extern => _ = fates.gone.insert(id),
+                (None, Some(global)) if is_extern && global.symbol.section.is_some() => {
+                    fates.gone.insert(id);
+                }
+                (None, _) => {}
             }
         }
         // What was said of a declaration is said of the definition; of nothing, nothing.

@@ -338,12 +338,10 @@ fn objects_without_types_are_linked_too() {
         let path = common::compile_in(folder.path(), clang, name, Some(&text), &[flag]);
         std::fs::read(path).unwrap()
     };
-    let user = compile(
-        "user",
-        "extern int f(int x); SEC(\"socket\") int p(void *c) { return f(1); }",
-        "-g0",
-    );
-    let owner = compile("owner", "NOINLINE int f(int x) { return x + 1; }", "-g");
+    const USER: &str = "extern int f(int x); SEC(\"socket\") int p(void *c) { return f(1); }";
+    const OWNER: &str = "NOINLINE int f(int x) { return x + 1; }";
+    let user = compile("user", USER, "-g0");
+    let owner = compile("owner", OWNER, "-g");
     for objects in [[("a", &user), ("b", &owner)], [("b", &owner), ("a", &user)]] {
         let linked = link(objects.map(|(name, bytes)| (name, bytes.as_slice()))).unwrap();
         let object = Object::parse(&linked).unwrap();
@@ -355,4 +353,11 @@ fn objects_without_types_are_linked_too() {
             .unwrap();
         assert!(f.type_id.is_some() && !f.lines.is_empty());
     }
+    // What has no type where it is defined is no extern for that.
+    let user = compile("user", USER, "-g");
+    let owner = compile("owner", OWNER, "-g0");
+    let linked = link([("a", user.as_slice()), ("b", &owner)]).unwrap();
+    let object = Object::parse(&linked).unwrap();
+    assert_eq!(object.program("p").unwrap().subprograms.len(), 1);
+    assert_eq!(object.btf().unwrap().find_by_name("f").count(), 0);
 }
