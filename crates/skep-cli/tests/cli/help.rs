@@ -31,7 +31,15 @@ fn commands() -> Vec<Vec<String>> {
 #[test]
 fn help_fits_80_columns_and_is_complete() {
     let commands = commands();
-    for name in ["build", "link", "doctor", "disasm", "btf", "completions", "man"] {
+    for name in [
+        "build",
+        "link",
+        "doctor",
+        "disasm",
+        "btf",
+        "completions",
+        "man",
+    ] {
         assert!(
             commands.iter().any(|command| command.as_slice() == [name]),
             "{commands:?}"
