@@ -20,10 +20,10 @@ pub(crate) fn linker(input: &[u8]) {
     };
     let half = corpus::HALVES[usize::from(*choice) % corpus::HALVES.len()];
     let alone = link(&[object]);
-    if let (Ok(_), Ok(alone)) = (Object::parse(object), &alone) {
-        if let Err(error) = Object::parse(alone) {
-            panic!("what linking made of a well-formed object can't be read: {error}");
-        }
+    if let (Ok(_), Ok(alone)) = (Object::parse(object), &alone)
+        && let Err(error) = Object::parse(alone)
+    {
+        panic!("what linking made of a well-formed object can't be read: {error}");
     }
     for result in [alone, link(&[object, half]), link(&[half, object])] {
         match result {
