@@ -1,7 +1,7 @@
 //! [`Builder::append`]: the types of one BTF behind those of another, as linking objects begins.
 
 use crate::words::{Reference, each_reference};
-use crate::{Btf, Builder, Error, IdMap, Result, StringOffset};
+use crate::{Btf, Builder, Error, IdMap, Result, StringOffset, TypeId};
 
 impl Builder {
     /// Copies every type of `other` behind those that are here, data sections and variables too,
@@ -43,7 +43,8 @@ impl Builder {
             other.checked_words(found, &mut words)?;
             types.push(words);
         }
-        for words in &mut types {
+        let mut strings = self.strings.clone();
+        for (id, words) in (start.0..).map(TypeId).zip(&mut types) {
             each_reference(words, |_, what, word| {
                 *word = match what {
                     Reference::Type => new(*word),
@@ -51,12 +52,14 @@ impl Builder {
                     Reference::Name if *word < other.string_base() => *word,
                     Reference::Name => {
                         let text = other.string_bytes(StringOffset(*word));
-                        self.strings.intern(text.unwrap_or_default()).0
+                        strings.intern(text.unwrap_or_default()).0
                     }
                 };
                 Ok(())
             })?;
+            strings.check_length(id)?;
         }
+        self.strings = strings;
         self.types.append(&mut types);
         let ids = (first.0..=other.type_count()).map(new).collect();
         Ok(IdMap::new(first, ids))

@@ -1,9 +1,13 @@
 //! [`Strings`]: a string section under construction, in which each string stands once. A table of
 //! offsets over the bytes themselves: no allocation a string.
 
-use crate::StringOffset;
 use crate::btf::nul_position;
+use crate::{Error, Result, StringOffset, TypeId};
 use std::hash::{BuildHasher, RandomState};
+
+/// Four times as much as the kernel takes (`BTF_MAX_NAME_OFFSET`), twenty times what its own types
+/// need.
+const MAX_LENGTH: usize = 1 << 26;
 
 /// A string section in which each string stands once.
 #[derive(Debug, Clone)]
@@ -93,6 +97,18 @@ impl Strings {
             }
         };
         StringOffset(self.base.wrapping_add(own))
+    }
+
+    /// That it is no longer than a section should be: names may overlap where they come from, and
+    /// here they do not. `id` is the type whose names came last.
+    pub(crate) fn check_length(&self, id: TypeId) -> Result<()> {
+        match self.bytes.len() > MAX_LENGTH {
+            true => Err(Error::DoesNotFit {
+                id,
+                what: "the length of all names",
+            }),
+            false => Ok(()),
+        }
     }
 
     fn at(&self, start: usize) -> &[u8] {

@@ -8,7 +8,7 @@ use skep_btf::{Btf, Kind, SectionEntry, TypeId, VariableLinkage};
 
 use crate::{
     Contents, Error, Linkage, Map, MapIndex, Result, Variable,
-    elf::{Elf, Section, SymbolHome, SymbolKind},
+    elf::{self, Elf, Section, SymbolHome, SymbolKind},
     functions::linkage,
     order,
 };
@@ -36,14 +36,28 @@ pub(crate) fn layouts(elf: &Elf<'_>, btf: &Btf) -> Result<Vec<SectionLayout>> {
         }
     }
     let mut layouts = Vec::new();
+    let mut names = 0_usize;
+    let mut count = |more: usize| {
+        names = names.saturating_add(more);
+        match names > elf::MAX_NAMES {
+            true => Err(elf::budget(
+                "bytes of variables' names",
+                names,
+                elf::MAX_NAMES,
+            )),
+            false => Ok(()),
+        }
+    };
     for data in btf.types() {
         let Kind::DataSection(listed) = data.kind() else {
             continue;
         };
+        count(data.name().len())?;
         let found = elf.section(data.name());
         let mut entries = Vec::with_capacity(listed.entries().len());
         for mut entry in listed.entries() {
             let variable = btf.type_by_id(entry.type_id)?;
+            count(data.name().len().saturating_add(variable.name().len()))?;
             if let (Kind::Variable(kind), Some((index, section))) = (variable.kind(), found) {
                 // Offsets of static variables are true as they stand; those of others are the
                 // linker's to know.

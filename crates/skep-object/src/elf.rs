@@ -15,6 +15,9 @@ use crate::{Error, Result, error::Place, order};
 /// More than any compiler emits; each costs a name and a table entry.
 const MAX_SECTIONS: usize = 1 << 16;
 const MAX_SYMBOLS: usize = 1 << 20;
+/// Bytes of all names together, with a section's for each thing in it: names may overlap in a
+/// file, but what is made of them does not.
+pub(crate) const MAX_NAMES: usize = 1 << 26;
 /// Bytes of an `Elf64_Rel`.
 const RELOCATION: usize = 16;
 
@@ -160,9 +163,14 @@ impl<'data> Elf<'data> {
         }
 
         let mut sections = Vec::with_capacity(table.len());
+        let (mut names, mut left) = (0_usize, data.len());
         for (index, raw) in table.enumerate() {
             let at = |error| at_header(&format!("section header {}", index.0), error);
             let name = table.section_name(endianness, raw).map_err(at)?;
+            names = names.saturating_add(name.len());
+            if names > MAX_NAMES {
+                return Err(budget("bytes of sections' names", names, MAX_NAMES));
+            }
             let name = text(name, &format!("section header {}", index.0))?;
             let kind = raw.sh_type(endianness);
             let zeroed = kind == elf::SHT_NOBITS;
@@ -170,6 +178,13 @@ impl<'data> Elf<'data> {
             let bytes = raw
                 .data(endianness, data)
                 .map_err(|error| at_header(name, error))?;
+            // Sections that share their bytes would make much of a small file.
+            left = left
+                .checked_sub(bytes.len())
+                .ok_or_else(|| Error::Malformed {
+                    place: Place::new(name, 0),
+                    problem: "it overlaps another section".into(),
+                })?;
             sections.push(Section {
                 name,
                 size: raw.sh_size(endianness),
@@ -226,6 +241,7 @@ impl<'data> Elf<'data> {
         if symbols.len() > MAX_SYMBOLS {
             return Err(budget("symbols", symbols.len(), MAX_SYMBOLS));
         }
+        let mut names = 0_usize;
         // `enumerate` and `iter` leave out the null symbol, which relocations still count.
         for (index, raw) in symbols.symbols().iter().enumerate() {
             let place = format!("symbol {index}");
@@ -255,7 +271,18 @@ impl<'data> Elf<'data> {
                 elf::STT_SECTION => SymbolKind::Section,
                 _ => SymbolKind::Other,
             };
-            let name = text(symbols.symbol_name(endianness, raw).map_err(at)?, &place)?;
+            let name = symbols.symbol_name(endianness, raw).map_err(at)?;
+            let around = match home {
+                SymbolHome::Section(section) => self.sections.get(section),
+                _ => None,
+            };
+            names = names
+                .saturating_add(name.len())
+                .saturating_add(around.map_or(0, |section| section.name.len()));
+            if names > MAX_NAMES {
+                return Err(budget("bytes of symbols' names", names, MAX_NAMES));
+            }
+            let name = text(name, &place)?;
             let visibility = raw.st_visibility();
             if let SymbolHome::Section(section) = home {
                 self.by_section.entry(section).or_default().push(index);
@@ -397,7 +424,7 @@ fn at_header(section: &str, error: object::read::Error) -> Error {
     }
 }
 
-fn budget(what: &'static str, count: usize, limit: usize) -> Error {
+pub(crate) fn budget(what: &'static str, count: usize, limit: usize) -> Error {
     Error::Budget {
         what,
         count: count as u64,

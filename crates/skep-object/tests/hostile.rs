@@ -194,3 +194,24 @@ fn many_programs_with_many_subprograms_end_soon() {
         start.elapsed()
     );
 }
+
+/// Names that overlap in the file do not once each is a name of its own: a few bytes a symbol would
+/// become as many copies of half the file.
+#[test]
+fn overlapping_names_are_not_multiplied() {
+    let Some(clang) = common::clangs().into_iter().next_back() else {
+        return;
+    };
+    // An assembler shares the ends of names.
+    let mut text = String::from("asm(\".section .data\\n\"\n");
+    let long = "n".repeat(20_000);
+    for at in 0..5_000 {
+        let name = &long[at..];
+        text.push_str(&format!("\".globl {name}\\n{name}: .byte 0\\n\"\n"));
+    }
+    text.push_str(");\n");
+    let bytes = common::compile_text(clang, &text, &[]);
+    assert!(bytes.len() < 1 << 20, "{} bytes", bytes.len());
+    let error = Object::parse(&bytes).unwrap_err().to_string();
+    assert!(error.contains("bytes of symbols' names"), "{error}");
+}

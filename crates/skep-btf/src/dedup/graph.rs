@@ -96,6 +96,7 @@ impl Graph {
             }
             Ok(())
         })?;
+        self.names.check_length(id)?;
         self.starts.push(self.words.len() as u32);
         self.edge_starts.push(self.edges.len() as u32);
         Ok(())

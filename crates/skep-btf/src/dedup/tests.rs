@@ -236,3 +236,30 @@ fn adversarial_graphs_take_no_longer() {
     assert_eq!(deduped.btf.find_by_name("family9").count(), 3);
     assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
 }
+
+#[test]
+fn overlapping_names_are_not_multiplied() {
+    // Declarations whose names are the ends of one long name: 36 KB and 60 KB, but 180 MB apart.
+    let (count, long) = (3_000_u32, 60_000_u32);
+    let mut bytes = vec![0x9f, 0xeb, 1, 0];
+    for word in [24, 0, count * 12, count * 12, long + 2] {
+        bytes.extend_from_slice(&u32::to_le_bytes(word));
+    }
+    for name in 1..=count {
+        for word in [name, (KindTag::Forward as u32) << 24, 0] {
+            bytes.extend_from_slice(&u32::to_le_bytes(word));
+        }
+    }
+    bytes.push(0);
+    bytes.resize(bytes.len() + long as usize, b'n');
+    bytes.push(0);
+    let btf = Btf::parse(bytes).unwrap();
+    let refused = |result: Result<()>| {
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains("the length of all names"), "{error}");
+    };
+    refused(dedup(&btf).map(drop));
+    let mut builder = Builder::new();
+    refused(builder.append(&btf).map(drop));
+    assert_eq!(builder.next_id(), TypeId(1));
+}

@@ -41,13 +41,12 @@ impl<'data> Input<'data> {
             btf,
             records,
         };
-        input.check_sections(bytes.len())?;
+        input.check_sections()?;
         Ok(input)
     }
 
-    /// Sections are copied: they must be what a compiler writes, each with its own bytes.
-    fn check_sections(&self, file_len: usize) -> Result<()> {
-        let mut left = file_len;
+    /// Sections are copied: they must be what a compiler writes.
+    fn check_sections(&self) -> Result<()> {
         let mut names = BTreeMap::new();
         for (index, section) in self.sections() {
             if let Some(first) = names.insert(section.name, index) {
@@ -59,9 +58,6 @@ impl<'data> Input<'data> {
                     ),
                 ));
             }
-            left = left
-                .checked_sub(section.data.len())
-                .ok_or_else(|| section.malformed(0, "it overlaps another section"))?;
             let align = section.align.max(1);
             if !align.is_power_of_two() || align > MAX_ALIGN {
                 return Err(section.malformed(
