@@ -1,10 +1,10 @@
 //! [`Btf`]: parsing, looking types up by id and by name, and reading strings.
 
-use crate::header::Header;
+use crate::header::{Header, u32_at};
 use crate::names::{Candidates, NameSearch, Named, essential_name};
 use crate::walk::{self, Walk};
 use crate::words::Reference;
-use crate::{BtfData, Endianness, Error, KindTag, Result, StringOffset, Type, TypeId};
+use crate::{BtfData, Endian, Error, KindTag, Result, StringOffset, Type, TypeId};
 use std::sync::{Arc, OnceLock};
 
 /// BTF, read in place: one `u32` of index a type, and the bytes it was given.
@@ -128,7 +128,7 @@ impl Btf {
     }
 
     /// The byte order of the data.
-    pub fn endianness(&self) -> Endianness {
+    pub fn endianness(&self) -> Endian {
         self.header.endianness
     }
 
@@ -237,10 +237,7 @@ impl Btf {
 
     #[inline]
     pub(crate) fn word(&self, offset: u32) -> u32 {
-        self.header
-            .endianness
-            .u32_at(self.data.bytes(), offset as usize)
-            .unwrap_or(0)
+        u32_at(self.header.endianness, self.data.bytes(), offset as usize).unwrap_or(0)
     }
 
     /// A name that parsing has checked.

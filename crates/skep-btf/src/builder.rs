@@ -6,7 +6,7 @@ use crate::strings::Strings;
 use crate::walk::split_info;
 use crate::words;
 use crate::{
-    Btf, Endianness, Error, FunctionLinkage, IntEncoding, KindTag, NewMember, NewType, Result,
+    Btf, Endian, Error, FunctionLinkage, IntEncoding, KindTag, NewMember, NewType, Result,
     SectionEntry, StringOffset, TypeId, VariableLinkage,
 };
 
@@ -29,7 +29,7 @@ use crate::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct Builder {
-    endianness: Endianness,
+    endianness: Endian,
     pub(crate) first_id: u32,
     /// Each type in its words: all that BTF has is made of 32-bit numbers.
     pub(crate) types: Vec<Vec<u32>>,
@@ -48,7 +48,7 @@ impl Builder {
     /// No types yet, and the byte order of this machine.
     pub fn new() -> Self {
         Self {
-            endianness: Endianness::NATIVE,
+            endianness: Endian::NATIVE,
             first_id: 1,
             types: Vec::new(),
             strings: Strings::new(),
@@ -90,7 +90,7 @@ impl Builder {
     }
 
     /// Sets the byte order to write.
-    pub fn set_endianness(&mut self, endianness: Endianness) -> &mut Self {
+    pub fn set_endianness(&mut self, endianness: Endian) -> &mut Self {
         self.endianness = endianness;
         self
     }
@@ -281,15 +281,15 @@ impl Builder {
         let mut out = Vec::with_capacity(capacity);
         let magic = crate::header::MAGIC;
         out.extend(match self.endianness {
-            Endianness::Little => magic.to_le_bytes(),
-            Endianness::Big => magic.to_be_bytes(),
+            Endian::Little => magic.to_le_bytes(),
+            Endian::Big => magic.to_be_bytes(),
         });
         out.extend([1, 0]);
         let header = [crate::header::HEADER_LEN, 0, type_len, type_len, string_len];
         for word in header.iter().chain(self.types.iter().flatten()) {
             out.extend(match self.endianness {
-                Endianness::Little => word.to_le_bytes(),
-                Endianness::Big => word.to_be_bytes(),
+                Endian::Little => word.to_le_bytes(),
+                Endian::Big => word.to_be_bytes(),
             });
         }
         out.extend(self.strings.bytes());

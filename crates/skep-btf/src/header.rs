@@ -1,39 +1,13 @@
 //! The header of BTF: byte order, the sections' places, and the layout section (Linux 7.1) that
 //! tells how large the kinds are that this crate does not know.
 
-use crate::{Error, Place, Result};
+use crate::{Endian, Error, Place, Result};
 use std::ops::Range;
 
-/// The order of bytes in a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Endianness {
-    /// Least significant byte first.
-    Little,
-    /// Most significant byte first.
-    Big,
-}
-
-impl Endianness {
-    /// The order of the machine that runs this code.
-    pub const NATIVE: Self = if cfg!(target_endian = "big") {
-        Self::Big
-    } else {
-        Self::Little
-    };
-
-    #[inline]
-    pub(crate) fn u32(self, bytes: [u8; 4]) -> u32 {
-        match self {
-            Self::Little => u32::from_le_bytes(bytes),
-            Self::Big => u32::from_be_bytes(bytes),
-        }
-    }
-
-    /// The `u32` at `offset`, if the bytes reach that far.
-    #[inline]
-    pub(crate) fn u32_at(self, bytes: &[u8], offset: usize) -> Option<u32> {
-        Some(self.u32(*bytes.get(offset..)?.first_chunk()?))
-    }
+/// The `u32` at `offset`, if the bytes reach that far.
+#[inline]
+pub(crate) fn u32_at(endian: Endian, bytes: &[u8], offset: usize) -> Option<u32> {
+    Some(endian.u32(*bytes.get(offset..)?.first_chunk()?))
 }
 
 pub(crate) const MAGIC: u16 = 0xeb9f;
@@ -45,7 +19,7 @@ const HEADER_LEN_LAYOUT: u32 = 32;
 /// Where the sections are, in bytes from the start of the data.
 #[derive(Debug, Clone)]
 pub(crate) struct Header {
-    pub(crate) endianness: Endianness,
+    pub(crate) endianness: Endian,
     pub(crate) types: Range<u32>,
     pub(crate) strings: Range<u32>,
     pub(crate) layout: Range<u32>,
@@ -67,11 +41,11 @@ impl Header {
             return Err(end);
         };
         let endianness = match u16::from_le_bytes(*magic) {
-            MAGIC => Endianness::Little,
-            found if found == MAGIC.swap_bytes() => Endianness::Big,
+            MAGIC => Endian::Little,
+            found if found == MAGIC.swap_bytes() => Endian::Big,
             found => return Err(Error::Magic { found }),
         };
-        let word = |offset| endianness.u32_at(data, offset).ok_or_else(|| end.clone());
+        let word = |offset| u32_at(endianness, data, offset).ok_or_else(|| end.clone());
         let version = *data.get(2).ok_or_else(|| end.clone())?;
         if version != 1 {
             return Err(Error::Version { found: version });

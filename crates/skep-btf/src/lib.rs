@@ -71,7 +71,6 @@ pub use data::BtfData;
 pub use dedup::{Deduped, dedup};
 pub use elements::{Element, Elements, Enumerator, Member, Parameter, SectionEntry};
 pub use error::{Error, Place, Result};
-pub use header::Endianness;
 pub use id_map::IdMap;
 pub use ids::{StringOffset, TypeId};
 pub use json::{JsonDump, JsonType};
@@ -80,6 +79,7 @@ pub use minimize::{Minimizer, Need};
 pub use names::{Candidates, Named, essential_name};
 pub use new_type::{NewMember, NewType};
 pub use raw::{RawDump, RawType};
+pub use skep_isa::Endian;
 pub use types::{
     Array, Composite, DataSection, DeclTag, Enum, Function, FunctionLinkage, FunctionPrototype,
     Int, IntEncoding, Kind, Type, Variable, VariableLinkage,

@@ -3,6 +3,7 @@
 //! them instead, which is cheaper than to build it.
 
 use crate::btf::nul_position;
+use crate::header::u32_at;
 use crate::{Btf, StringOffset, TypeId};
 use std::iter::FusedIterator;
 use std::sync::OnceLock;
@@ -118,7 +119,7 @@ fn bucket_of_each(btf: &Btf, mask: u32) -> Vec<u32> {
     let (data, endianness) = (btf.bytes(), btf.endianness());
     let (strings, string_base) = (btf.strings(), btf.string_base());
     let bucket = |offset: &u32| {
-        let name = endianness.u32_at(data, *offset as usize).unwrap_or(0);
+        let name = u32_at(endianness, data, *offset as usize).unwrap_or(0);
         let hash = match name.checked_sub(string_base) {
             _ if name == 0 => return ANONYMOUS,
             Some(own) => strings.get(own as usize..).map(hash_terminated),
@@ -219,7 +220,7 @@ impl<'a> Source<'a> {
                 let (data, endianness) = (self.btf.bytes(), self.btf.endianness());
                 let (strings, base) = (self.btf.strings(), self.btf.string_base());
                 let may_be = |offset: &u32| {
-                    let name = endianness.u32_at(data, *offset as usize).unwrap_or(0);
+                    let name = u32_at(endianness, data, *offset as usize).unwrap_or(0);
                     match name.checked_sub(base) {
                         _ if name == 0 => false,
                         Some(own) => start.may_begin(strings, own as usize),

@@ -4,8 +4,8 @@
 //! The fast pass keeps only the greatest id and name offset that it met. When those are out of range
 //! (or names are not plain ASCII) a second, slow pass finds out where.
 
-use crate::header::{Endianness, Header};
-use crate::{Error, KindTag, Place, Result, TypeId};
+use crate::header::Header;
+use crate::{Endian, Error, KindTag, Place, Result, TypeId};
 
 /// `struct btf_type`: name, info, size or type.
 pub(crate) const TYPE_LEN: u32 = 12;
@@ -56,10 +56,10 @@ pub(crate) struct Walk {
 /// Walks the type section. With `check`, also finds the greatest name and type that it refers to.
 pub(crate) fn walk(data: &[u8], header: &Header, first_id: u32, check: bool) -> Result<Walk> {
     match (header.endianness, check) {
-        (Endianness::Little, true) => walk_in::<false, true>(data, header, first_id),
-        (Endianness::Little, false) => walk_in::<false, false>(data, header, first_id),
-        (Endianness::Big, true) => walk_in::<true, true>(data, header, first_id),
-        (Endianness::Big, false) => walk_in::<true, false>(data, header, first_id),
+        (Endian::Little, true) => walk_in::<false, true>(data, header, first_id),
+        (Endian::Little, false) => walk_in::<false, false>(data, header, first_id),
+        (Endian::Big, true) => walk_in::<true, true>(data, header, first_id),
+        (Endian::Big, false) => walk_in::<true, false>(data, header, first_id),
     }
 }
 

@@ -5,7 +5,7 @@ mod specs;
 
 use proptest::prelude::*;
 use skep_btf::value::{Layout, TextStyle, Value};
-use skep_btf::{Btf, Builder, CDump, Endianness, RawDump, c_header, essential_name};
+use skep_btf::{Btf, Builder, CDump, Endian, RawDump, c_header, essential_name};
 use specs::{COUNT, add, read, specs, without_lost_names};
 
 /// Uses all of the API on a BTF that makes no sense.
@@ -48,7 +48,7 @@ proptest! {
     #[test]
     fn what_is_built_is_read_back(specs in specs(), big in any::<bool>()) {
         let mut builder = Builder::new();
-        builder.set_endianness(if big { Endianness::Big } else { Endianness::Little });
+        builder.set_endianness(if big { Endian::Big } else { Endian::Little });
         specs.iter().for_each(|spec| add(&mut builder, spec));
         let bytes = builder.build().unwrap();
         let btf = Btf::parse(bytes.clone()).unwrap();

@@ -5,14 +5,13 @@ use std::sync::{Arc, LazyLock};
 
 use skep_abi::KernelVersion;
 use skep_btf::{
-    Btf, Builder, Endianness, FunctionLinkage, IntEncoding, NewMember, NewType, SectionEntry,
-    TypeId, VariableLinkage,
+    Btf, Builder, Endian, FunctionLinkage, IntEncoding, NewMember, NewType, SectionEntry, TypeId,
+    VariableLinkage,
 };
-use skep_isa::Endian;
 use skep_object::Target;
 
 static KERNELS: LazyLock<[Target; 2]> = LazyLock::new(|| {
-    [Endianness::Little, Endianness::Big]
+    [Endian::Little, Endian::Big]
         .map(|order| with_btf(Btf::parse(types(order)).expect("well-formed")))
 });
 
@@ -43,7 +42,7 @@ pub(crate) fn bare(endian: Endian) -> Target {
 }
 
 /// The types of [`of`].
-pub(crate) fn types(order: Endianness) -> Vec<u8> {
+pub(crate) fn types(order: Endian) -> Vec<u8> {
     let mut types = Builder::new();
     types.set_endianness(order);
     let int = types.int("int", 4, IntEncoding::SIGNED);

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::error::DecodeError;
 
-/// The byte order of the machine that runs a program.
+/// An order of bytes: that of the machine that runs a program, and of what is made for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endian {
     /// Least significant byte first (`bpfel`).
@@ -21,6 +21,15 @@ impl Endian {
     } else {
         Self::Little
     };
+
+    /// The number that four bytes in this order are.
+    #[inline]
+    pub const fn u32(self, bytes: [u8; 4]) -> u32 {
+        match self {
+            Self::Little => u32::from_le_bytes(bytes),
+            Self::Big => u32::from_be_bytes(bytes),
+        }
+    }
 }
 
 /// A position in a program, counted in 8-byte slots from its start (so `ld_imm64` moves it by

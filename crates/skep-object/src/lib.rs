@@ -108,14 +108,3 @@ pub use spec::{
     SlotValue, Variable,
 };
 pub use target::{ModuleBtf, Target};
-
-use skep_btf::{Btf, Endianness};
-use skep_isa::Endian;
-
-/// The byte order of a BTF, in the words of the instruction set.
-fn endian_of(btf: &Btf) -> Endian {
-    match btf.endianness() {
-        Endianness::Little => Endian::Little,
-        Endianness::Big => Endian::Big,
-    }
-}

@@ -300,7 +300,7 @@ pub(crate) fn read_btf(elf: &Elf<'_>) -> Result<Option<Arc<Btf>>> {
         return Ok(None);
     };
     let mut btf = Btf::parse(section.data.to_vec())?;
-    if crate::endian_of(&btf) != elf.endian {
+    if btf.endianness() != elf.endian {
         return Err(section.malformed(0, "its byte order is not that of the file"));
     }
     // The types of programs: a pointer is 8 bytes on every machine.

@@ -74,7 +74,7 @@ impl Target {
     #[must_use]
     pub fn with_kernel_btf(mut self, btf: Arc<Btf>) -> Self {
         self.pointer_size = btf.pointer_size();
-        self.endian = crate::endian_of(&btf);
+        self.endian = btf.endianness();
         self.kernel_btf = Some(btf);
         self
     }
@@ -85,7 +85,7 @@ impl Target {
     pub fn with_core_btf(mut self, btf: Arc<Btf>) -> Self {
         if self.kernel_btf.is_none() {
             self.pointer_size = btf.pointer_size();
-            self.endian = crate::endian_of(&btf);
+            self.endian = btf.endianness();
         }
         self.core_btf = Some(btf);
         self

@@ -1,13 +1,13 @@
 //! Values from text, by their BTF type: what `--set name=value` takes.
 
-use skep_btf::{Btf, Endianness, Kind, TypeId};
+use skep_btf::{Btf, Endian, Kind, TypeId};
 
 /// Reads `text` as a value of the type; the error says what was expected.
 pub(crate) fn parse(btf: &Btf, type_id: TypeId, text: &str) -> Result<Vec<u8>, String> {
     let resolved = btf
         .skip_modifiers(type_id)
         .map_err(|error| error.to_string())?;
-    let little = btf.endianness() == Endianness::Little;
+    let little = btf.endianness() == Endian::Little;
     match resolved.kind() {
         Kind::Int(int) if int.encoding.is_bool() => match text {
             "true" | "1" | "yes" | "on" => Ok(integer(1, int.size, little)),

@@ -14,7 +14,7 @@
 //!     NewMember::new("pid", int, 0),
 //!     NewMember::new("name", name, 32),
 //! ]);
-//! # types.set_endianness(skep_btf::Endianness::Little);
+//! # types.set_endianness(skep_btf::Endian::Little);
 //! let btf = Btf::parse(types.build()?)?;
 //!
 //! let layout = Layout::new(&btf, event)?;
@@ -32,13 +32,13 @@ mod visit;
 pub use text::{TextStyle, TextVisitor, Value, write_escaped};
 pub use visit::{Aggregate, Scalar, ScalarValue, Text, Visitor};
 
-use crate::{Btf, Endianness, Error, Result, TypeId};
+use crate::{Btf, Endian, Error, Result, TypeId};
 use std::ops::Range;
 
 /// How the bytes of a type are read: made once, without a tie to the BTF it was made of.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    endianness: Endianness,
+    endianness: Endian,
     root: u32,
     nodes: Vec<Node>,
     fields: Vec<Field>,

@@ -25,7 +25,7 @@ impl Types {
         }
     }
 
-    fn text(&mut self, id: TypeId, endianness: Endianness, bytes: &[u8]) -> String {
+    fn text(&mut self, id: TypeId, endianness: Endian, bytes: &[u8]) -> String {
         self.builder.set_endianness(endianness);
         let btf = Btf::parse(self.builder.build().unwrap()).unwrap();
         Value::new(&Layout::new(&btf, id).unwrap(), bytes)
@@ -34,13 +34,13 @@ impl Types {
     }
 
     fn little(&mut self, id: TypeId, bytes: &[u8]) -> String {
-        self.text(id, Endianness::Little, bytes)
+        self.text(id, Endian::Little, bytes)
     }
 }
 
 #[test]
 fn integers_of_all_widths() {
-    for endianness in [Endianness::Little, Endianness::Big] {
+    for endianness in [Endian::Little, Endian::Big] {
         for (size, bytes, signed, unsigned) in [
             (1, 0xfe_u8.to_be_bytes().to_vec(), "-2", "254"),
             (2, 0xfffe_u16.to_be_bytes().to_vec(), "-2", "65534"),
@@ -64,7 +64,7 @@ fn integers_of_all_widths() {
             ),
         ] {
             let mut bytes = bytes;
-            if endianness == Endianness::Little {
+            if endianness == Endian::Little {
                 bytes.reverse();
             }
             let mut types = Types::new();
@@ -97,13 +97,10 @@ fn bit_fields_in_both_byte_orders() {
     let big: u32 = 0b110 << 29 | 0b10101 << 24 | 0x5abc << 9 | 1 << 8;
     let expected = "{ .a = -2, .b = 21, .c = 23228, .d = 1 }";
     assert_eq!(
-        types.text(id, Endianness::Little, &little.to_le_bytes()),
+        types.text(id, Endian::Little, &little.to_le_bytes()),
         expected
     );
-    assert_eq!(
-        types.text(id, Endianness::Big, &big.to_be_bytes()),
-        expected
-    );
+    assert_eq!(types.text(id, Endian::Big, &big.to_be_bytes()), expected);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! allocated on the way.
 
 use super::{Field, Layout, Node, Shape};
-use crate::{Endianness, Error, Result, TypeId};
+use crate::{Endian, Error, Result, TypeId};
 
 /// Who is told of the parts of a value. Inside a structure each part is announced by
 /// [`Visitor::field`]; inside an array the elements follow one another.
@@ -284,7 +284,7 @@ impl<'v> Walk<'v> {
     }
 
     fn scalar(&self, node: &'v Node, bytes: &'v [u8]) -> ScalarValue<'v> {
-        let big = self.layout.endianness == Endianness::Big;
+        let big = self.layout.endianness == Endian::Big;
         // The widths that exist are read in one step each.
         let raw = match (bytes.len(), big) {
             (1, _) => bytes.first().map(|byte| u128::from(*byte)),
@@ -331,8 +331,8 @@ impl<'v> Walk<'v> {
         }
         let join = |sum: u128, byte: &u8| sum << 8 | u128::from(*byte);
         let (whole, below) = match self.layout.endianness {
-            Endianness::Little => (bytes.iter().rev().fold(0, join), before),
-            Endianness::Big => {
+            Endian::Little => (bytes.iter().rev().fold(0, join), before),
+            Endian::Big => {
                 let below = span.wrapping_mul(8).wrapping_sub(before).wrapping_sub(bits);
                 (bytes.iter().fold(0, join), below)
             }

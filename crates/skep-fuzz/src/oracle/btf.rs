@@ -9,7 +9,7 @@ use crate::{corpus, elf, kernel};
 pub(crate) fn btfs() -> Vec<Vec<u8>> {
     let objects = corpus::OBJECTS.iter();
     let own = objects.filter_map(|object| elf::section(object, ".BTF"));
-    let kernels = [skep_btf::Endianness::Little, skep_btf::Endianness::Big].map(kernel::types);
+    let kernels = [skep_btf::Endian::Little, skep_btf::Endian::Big].map(kernel::types);
     own.map(<[u8]>::to_vec).chain(kernels).collect()
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn btf_ext(input: &[u8]) {
 
 /// Every object with the kernel that it is linked for.
 pub(crate) fn kernel_btfs() -> Vec<Vec<u8>> {
-    let orders = [skep_btf::Endianness::Little, skep_btf::Endianness::Big];
+    let orders = [skep_btf::Endian::Little, skep_btf::Endian::Big];
     let choices = 0..corpus::OBJECTS.len() as u8;
     choices
         .flat_map(|choice| orders.map(|order| [&[choice][..], &kernel::types(order)].concat()))

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use skep_btf::{
-    Btf, Builder, Endianness, IdMap, Kind, NewType, SectionEntry, StringOffset, Type, TypeId, dedup,
+    Btf, Builder, IdMap, Kind, NewType, SectionEntry, StringOffset, Type, TypeId, dedup,
 };
-use skep_isa::{Endian, InsnIndex};
+use skep_isa::InsnIndex;
 
 use super::{
     input::{Input, Visibility, visibility},
@@ -40,10 +40,7 @@ pub(super) fn merge(
         return Ok(Types::default());
     };
     let mut builder = Builder::new();
-    builder.set_endianness(match first.elf.endian {
-        Endian::Little => Endianness::Little,
-        Endian::Big => Endianness::Big,
-    });
+    builder.set_endianness(first.elf.endian);
     let mut appended = Vec::with_capacity(inputs.len());
     for input in inputs {
         let ids = input.btf.as_deref().map(|btf| builder.append(btf));
