@@ -65,7 +65,8 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Run(RunArgs),
+    // By far the largest.
+    Run(Box<RunArgs>),
     Build(BuildArgs),
     Link(LinkArgs),
     Doctor(DoctorArgs),

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 
 fn carry_out(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run(args) => run::run(args, global),
+        Command::Run(args) => run::run(*args, global),
         Command::Build(args) => build::build(&args, global),
         Command::Link(args) => link::link(&args, global),
         Command::Doctor(args) => doctor::doctor(&args),
