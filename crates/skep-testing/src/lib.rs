@@ -34,4 +34,4 @@ pub use harness::{Test, host, lacks, needs_kernel, needs_option, run, skip};
 pub use leaks::Snapshot;
 pub use libbpf::{Libbpf, ProgramView, View};
 pub use netns::{Tools, in_netns};
-pub use outcome::{Lacking, Outcome, Stop, ensure, eventually, expect_err, find_tool};
+pub use outcome::{Lacking, Outcome, PATIENCE, Stop, ensure, eventually, expect_err, find_tool};

@@ -9,8 +9,9 @@ use std::{
 
 use skep_abi::KernelVersion;
 
-/// How long [`eventually`] waits: long enough for a loaded machine, as only failures take it.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait for what should happen, as [`eventually`] does: long enough for a loaded
+/// machine, as only failures take it.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a test lacks on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
