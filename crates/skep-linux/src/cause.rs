@@ -2,18 +2,19 @@
 //! the way. Only read when something failed; a cause is a finding about this machine, never a
 //! translation of the errno alone.
 
+mod hook;
 pub(crate) mod token;
 
 use std::path::Path;
 
-use skep_abi::{AttachType, Command, KernelVersion, MapType, ProgramType};
-use skep_host::{AttachPoint, Cause, Errno};
-
-use crate::{
-    LinuxHost,
-    process::{self, BPF, Capability, NET_ADMIN, PERFMON, SYS_ADMIN},
-    requirement, sys,
+use skep_abi::{
+    AttachType, Capability, Command, KernelVersion, MapType, ProgramProperties, ProgramType,
 };
+use skep_host::{Cause, Errno};
+
+use crate::{LinuxHost, process, requirement, sys};
+
+pub(crate) use hook::of_attach;
 
 /// What a failed command was about.
 #[derive(Clone, Copy, Debug)]
@@ -67,10 +68,7 @@ pub(crate) fn of_command(
         Errno::ENOMEM => memlock(host, command),
         Errno::ENOSYS => Some(Cause::KernelOption("CONFIG_BPF_SYSCALL")),
         Errno::EINVAL | Errno::ENOTSUPP | Errno::EOPNOTSUPP => lacking(host, command, subject),
-        Errno::EMFILE => Some(Cause::Other {
-            what: "this process has too many open files".into(),
-            fix: "raise the limit: `ulimit -n`".into(),
-        }),
+        Errno::EMFILE | Errno::ENFILE => too_many_files(errno),
         Errno::E2BIG if command == Command::MapUpdateElem || command == Command::MapUpdateBatch => {
             Some(Cause::Other {
                 what: "the map is full, or the key lies outside it".into(),
@@ -101,96 +99,6 @@ pub(crate) fn of_command(
     }
 }
 
-/// The likely cause of a hook's refusal.
-pub(crate) fn of_attach(
-    host: &LinuxHost,
-    errno: Errno,
-    program_type: ProgramType,
-    point: &AttachPoint<'_>,
-) -> Option<Cause> {
-    match (errno, point) {
-        (Errno::EPERM | Errno::EACCES, AttachPoint::SocketFilter { .. }) => Some(Cause::Other {
-            what: "the socket's filter is locked (SO_LOCK_FILTER)".into(),
-            fix: "attach to a socket whose filter is not locked".into(),
-        }),
-        (Errno::EPERM | Errno::EACCES, _) => {
-            let needed = match point {
-                AttachPoint::Tracepoint { .. }
-                | AttachPoint::RawTracepoint { .. }
-                | AttachPoint::Tracing { .. }
-                | AttachPoint::Uprobe { .. }
-                | AttachPoint::UprobeMulti { .. }
-                | AttachPoint::Kprobe { .. }
-                | AttachPoint::KprobeMulti { .. }
-                | AttachPoint::PerfEvent { .. } => &[BPF, PERFMON][..],
-                AttachPoint::Iterator(_) => &[BPF, PERFMON],
-                _ => &[NET_ADMIN],
-            };
-            missing(host, needed)
-                .or_else(|| lockdown(host, "tracing that could show kernel memory"))
-                .or_else(|| cgroup_in_the_way(point))
-                .or_else(|| point_lacks(host, point))
-        }
-        (Errno::EBUSY | Errno::EEXIST, AttachPoint::Xdp { .. }) => Some(Cause::InUse(
-            "the device has an XDP program already, or one in another mode".into(),
-        )),
-        (Errno::EOPNOTSUPP, AttachPoint::Xdp { .. }) => Some(Cause::Other {
-            what: "the device's driver has no XDP of this mode, or not with its present MTU".into(),
-            fix: "use the generic mode (`XdpMode::Generic`), which every device has".into(),
-        }),
-        (
-            Errno::ENODEV,
-            AttachPoint::Xdp { ifindex, .. }
-            | AttachPoint::Tcx { ifindex, .. }
-            | AttachPoint::Netkit { ifindex, .. },
-        ) => Some(Cause::NotFound {
-            kind: "network device with index",
-            name: ifindex.to_string(),
-            near: Vec::new(),
-        }),
-        (Errno::EBADF, AttachPoint::Cgroup { .. }) => Some(Cause::Other {
-            what: "the directory is no cgroup of the second version".into(),
-            fix: cgroup2_hint(),
-        }),
-        (Errno::EBADF | Errno::ENOTSUPP, AttachPoint::SocketFilter { socket }) => {
-            Some(Cause::Other {
-                what: format!("descriptor {socket} is not an open socket"),
-                fix: "keep the socket open while attaching".into(),
-            })
-        }
-        (Errno::ENOENT, AttachPoint::Tcx { .. } | AttachPoint::Netkit { .. }) => {
-            Some(Cause::Other {
-                what: "the program to stand beside is not attached there".into(),
-                fix: "list what is attached, and name one of those".into(),
-            })
-        }
-        (Errno::EINVAL | Errno::ENOTSUPP | Errno::EOPNOTSUPP, _) => point_lacks(host, point)
-            .or_else(|| attach_type_of(point).and_then(|kind| too_old_for(host, kind)))
-            .or_else(|| {
-                requirement::of_program(program_type).lacking(host, program_type.short_name())
-            }),
-        _ => None,
-    }
-}
-
-/// What the kernel lacks for a hook.
-fn point_lacks(host: &LinuxHost, point: &AttachPoint<'_>) -> Option<Cause> {
-    requirement::of_point(point)?.lacking(host, &point.to_string())
-}
-
-fn attach_type_of(point: &AttachPoint<'_>) -> Option<AttachType> {
-    Some(match point {
-        AttachPoint::Tracing { attach_type, .. }
-        | AttachPoint::Cgroup { attach_type, .. }
-        | AttachPoint::Sockmap { attach_type, .. }
-        | AttachPoint::Netns { attach_type, .. } => *attach_type,
-        AttachPoint::Xdp { .. } => AttachType::Xdp,
-        AttachPoint::Tcx { .. } => AttachType::TcxIngress,
-        AttachPoint::Iterator(_) => AttachType::TraceIter,
-        _ => return None,
-    })
-}
-
 fn too_old_for(host: &LinuxHost, kind: AttachType) -> Option<Cause> {
     too_old(host, kind.name(), kind.since())
 }
@@ -217,20 +125,20 @@ fn refused(
     {
         return lockdown_in_log(host, log);
     }
-    let needed: &[Capability] = match subject {
+    let needed = match subject {
         Subject::Map(map_type) => requirement::map_capabilities(map_type),
-        Subject::Program { program_type, .. } => requirement::program_capabilities(program_type),
-        Subject::Ids if command == Command::BtfGetFdById => &[BPF],
-        Subject::Ids => &[SYS_ADMIN],
+        Subject::Program { program_type, .. } => program_type.capabilities().collect(),
+        Subject::Ids if command == Command::BtfGetFdById => vec![Capability::Bpf],
+        Subject::Ids => vec![Capability::SysAdmin],
         Subject::Attach(attach_type) => requirement::attach_capabilities(attach_type),
-        Subject::RawTracepoint(_) => &[BPF, PERFMON],
+        Subject::RawTracepoint(_) => vec![Capability::Bpf, Capability::Perfmon],
         _ => match command {
-            Command::EnableStats | Command::TokenCreate => &[SYS_ADMIN],
-            Command::TaskFdQuery => &[PERFMON],
+            Command::EnableStats | Command::TokenCreate => vec![Capability::SysAdmin],
+            Command::TaskFdQuery => vec![Capability::Perfmon],
             Command::MapCreate | Command::ProgLoad | Command::BtfLoad | Command::ProgTestRun => {
-                &[BPF]
+                vec![Capability::Bpf]
             }
-            _ => &[],
+            _ => Vec::new(),
         },
     };
     if let Some(cause) = missing(host, needed) {
@@ -260,26 +168,10 @@ fn refused(
 fn unprivileged(subject: Subject<'_>) -> Option<Cause> {
     const NAME: &str = "kernel.unprivileged_bpf_disabled";
     let open_to_all = match subject {
-        Subject::Program { program_type, .. } => matches!(
-            program_type,
-            ProgramType::SocketFilter | ProgramType::CgroupSkb
-        ),
-        Subject::Map(map_type) => matches!(
-            map_type,
-            MapType::Hash
-                | MapType::Array
-                | MapType::ProgArray
-                | MapType::PerfEventArray
-                | MapType::PercpuHash
-                | MapType::PercpuArray
-                | MapType::CgroupArray
-                | MapType::ArrayOfMaps
-                | MapType::HashOfMaps
-                | MapType::CgroupStorage
-                | MapType::PercpuCgroupStorage
-                | MapType::Ringbuf
-                | MapType::UserRingbuf
-        ),
+        Subject::Program { program_type, .. } => program_type
+            .properties()
+            .contains(ProgramProperties::UNPRIVILEGED),
+        Subject::Map(map_type) => map_type.rules().capability.is_none(),
         _ => false,
     };
     let value = process::sysctl(NAME).filter(|value| open_to_all && value != "0")?;
@@ -308,23 +200,42 @@ fn load_forbidden(program_type: ProgramType, attach_type: Option<AttachType>) ->
 }
 
 /// `MissingCapability`, if one of `needed` is missing.
-pub(crate) fn missing(host: &LinuxHost, needed: &[Capability]) -> Option<Cause> {
+pub(crate) fn missing(
+    host: &LinuxHost,
+    needed: impl IntoIterator<Item = Capability>,
+) -> Option<Cause> {
     let held = process::capabilities()?;
     let mut names: Vec<&'static str> = needed
-        .iter()
-        .filter(|&&capability| !held.covers(capability))
-        .map(|&(_, name)| name)
-        .collect();
-    if host.version() < CAP_BPF_SINCE {
-        // Before the split, CAP_SYS_ADMIN was the one for all of BPF.
-        for name in &mut names {
-            if *name == BPF.1 || *name == PERFMON.1 {
-                *name = SYS_ADMIN.1;
+        .into_iter()
+        .filter(|&capability| !held.covers(capability))
+        .map(|capability| match capability {
+            // Before the split, CAP_SYS_ADMIN was the one for all of BPF.
+            Capability::Bpf | Capability::Perfmon if host.version() < CAP_BPF_SINCE => {
+                Capability::SysAdmin.name()
             }
-        }
-        names.dedup();
-    }
+            other => other.name(),
+        })
+        .collect();
+    names.dedup();
     (!names.is_empty()).then_some(Cause::MissingCapability(names))
+}
+
+/// A limit of open files was reached: the process' own, or the system's.
+pub(crate) fn too_many_files(errno: Errno) -> Option<Cause> {
+    let (what, fix) = match errno {
+        Errno::EMFILE => (
+            "this process has too many open files",
+            "raise the limit: `ulimit -n`",
+        ),
+        _ => (
+            "all processes together have too many open files",
+            "raise the limit: `sysctl fs.file-max`",
+        ),
+    };
+    Some(Cause::Other {
+        what: what.into(),
+        fix: fix.into(),
+    })
 }
 
 fn memlock(host: &LinuxHost, command: Command) -> Option<Cause> {
@@ -410,23 +321,4 @@ fn pin_path(path: &Path) -> Option<Cause> {
             fix: format!("choose a path below `{}`", mount.point.display()),
         }),
     }
-}
-
-fn cgroup2_hint() -> String {
-    match process::mounts()
-        .into_iter()
-        .find(|mount| mount.kind == "cgroup2")
-    {
-        Some(mount) => format!("choose one below `{}`", mount.point.display()),
-        None => "mount it: `mount -t cgroup2 none /sys/fs/cgroup`".into(),
-    }
-}
-
-fn cgroup_in_the_way(point: &AttachPoint<'_>) -> Option<Cause> {
-    matches!(point, AttachPoint::Cgroup { .. }).then(|| {
-        Cause::InUse(
-            "a program above or on this cgroup is attached alone and lets no other beside it"
-                .into(),
-        )
-    })
 }

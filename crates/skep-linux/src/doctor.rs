@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use skep_abi::{MapType, ProgramType};
+use skep_abi::{Capability, MapType, ProgramType};
 use skep_host::{Cause, Feature, Hook, Host, Probe};
 
 use crate::{LinuxHost, cause, mounts::why_no_tracefs, process};
@@ -160,15 +160,15 @@ pub fn report(host: &LinuxHost) -> DoctorReport {
 
 fn capabilities(host: &LinuxHost) -> Vec<Check> {
     [
-        process::BPF,
-        process::PERFMON,
-        process::NET_ADMIN,
-        process::SYS_ADMIN,
+        Capability::Bpf,
+        Capability::Perfmon,
+        Capability::NetAdmin,
+        Capability::SysAdmin,
     ]
     .into_iter()
     .map(|capability| {
-        let name = capability.1;
-        match (process::capabilities(), cause::missing(host, &[capability])) {
+        let name = capability.name();
+        match (process::capabilities(), cause::missing(host, [capability])) {
             (None, _) => Check::unknown(name, "/proc does not say", ""),
             (Some(_), Some(cause)) => Check::no(name, &cause),
             (Some(held), None) if held.has(capability) => Check::yes(name, ""),

@@ -2,10 +2,11 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use skep_abi::Capability;
 use skep_host::{Access, Cause, Errno, Error, Host as _, PerfOutput, Result};
 
 use crate::{
-    LinuxHost, attr,
+    LinuxHost, attr, cause,
     files::Kind,
     memory::Shared,
     process,
@@ -107,18 +108,17 @@ pub(crate) fn open_cause(host: &LinuxHost, errno: Errno) -> Option<Cause> {
         Errno::EPERM | Errno::EACCES => {
             let capabilities = process::capabilities();
             if capabilities.is_some_and(|held| held.perfmon()) {
-                return crate::cause::lockdown(host, "perf events that could show kernel memory");
+                return cause::lockdown(host, "perf events that could show kernel memory");
             }
             let value = process::sysctl("kernel.perf_event_paranoid");
             match value.and_then(|value| value.parse::<i32>().ok()) {
-                Some(level) if level > -1 => Some(Cause::MissingCapability(vec!["CAP_PERFMON"])),
+                Some(level) if level > -1 => {
+                    Some(Cause::MissingCapability(vec![Capability::Perfmon.name()]))
+                }
                 _ => None,
             }
         }
-        Errno::EMFILE | Errno::ENFILE => Some(Cause::Other {
-            what: "there are too many open files".into(),
-            fix: "raise the limit: `ulimit -n`".into(),
-        }),
+        Errno::EMFILE | Errno::ENFILE => cause::too_many_files(errno),
         Errno::ENOSYS => Some(Cause::KernelOption("CONFIG_PERF_EVENTS")),
         _ => None,
     }

@@ -3,33 +3,27 @@
 
 use std::{fs, path::PathBuf};
 
+use skep_abi::Capability;
+
 /// The capabilities that this thread has in effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Capabilities(u64);
 
-/// A capability by bit and name.
-pub(crate) type Capability = (u32, &'static str);
-
-pub(crate) const NET_ADMIN: Capability = (12, "CAP_NET_ADMIN");
-pub(crate) const SYS_ADMIN: Capability = (21, "CAP_SYS_ADMIN");
-pub(crate) const SYSLOG: Capability = (34, "CAP_SYSLOG");
-pub(crate) const PERFMON: Capability = (38, "CAP_PERFMON");
-pub(crate) const BPF: Capability = (39, "CAP_BPF");
-
 impl Capabilities {
     /// It has `capability`, or `CAP_SYS_ADMIN`, which stands for those split off from it.
     pub(crate) fn covers(self, capability: Capability) -> bool {
-        self.has(capability) || (matches!(capability, PERFMON | BPF) && self.has(SYS_ADMIN))
+        let split_off = matches!(capability, Capability::Perfmon | Capability::Bpf);
+        self.has(capability) || (split_off && self.has(Capability::SysAdmin))
     }
 
     /// It has just this one.
-    pub(crate) fn has(self, (bit, _): Capability) -> bool {
-        self.0 >> bit & 1 == 1
+    pub(crate) fn has(self, capability: Capability) -> bool {
+        self.0 >> capability.raw() & 1 == 1
     }
 
     /// It may watch the whole system.
     pub(crate) fn perfmon(self) -> bool {
-        self.covers(PERFMON)
+        self.covers(Capability::Perfmon)
     }
 }
 
@@ -122,8 +116,8 @@ mod tests {
 
     #[test]
     fn capabilities_of_sys_admin() {
-        let admin = Capabilities(1 << 21);
-        assert!(admin.covers(BPF) && admin.perfmon());
-        assert!(!admin.has(BPF) && !admin.covers(NET_ADMIN));
+        let admin = Capabilities(1 << 21); // CAP_SYS_ADMIN
+        assert!(admin.covers(Capability::Bpf) && admin.perfmon());
+        assert!(!admin.has(Capability::Bpf) && !admin.covers(Capability::NetAdmin));
     }
 }

@@ -1,14 +1,12 @@
 //! What map types, program types and hooks ask of a kernel and a process, beyond what
-//! `skep-abi` says of versions: build options and capabilities.
+//! `skep-abi` says of versions and capabilities: build options, and what attaching takes.
 
-use skep_abi::{AttachType, KernelVersion, LinkType, MapType, ProgramType};
+use std::iter;
+
+use skep_abi::{AttachType, Capability, KernelVersion, LinkType, MapType, ProgramType};
 use skep_host::{AttachPoint, Cause, Feature, Hook};
 
-use crate::{
-    LinuxHost,
-    cause::too_old,
-    process::{BPF, Capability, NET_ADMIN, PERFMON},
-};
+use crate::{LinuxHost, cause::too_old};
 
 /// What something needs of the kernel.
 #[derive(Clone, Copy, Debug, Default)]
@@ -149,51 +147,27 @@ pub(crate) fn of_point(point: &AttachPoint<'_>) -> Option<Requirement> {
     })
 }
 
-/// The capabilities that loading a program of this type takes.
-pub(crate) fn program_capabilities(program_type: ProgramType) -> &'static [Capability] {
-    match program_type {
-        ProgramType::SocketFilter => &[BPF],
-        ProgramType::Kprobe
-        | ProgramType::Tracepoint
-        | ProgramType::PerfEvent
-        | ProgramType::RawTracepoint
-        | ProgramType::RawTracepointWritable
-        | ProgramType::Tracing
-        | ProgramType::Lsm
-        | ProgramType::StructOps
-        | ProgramType::Ext => &[BPF, PERFMON],
-        ProgramType::Syscall | ProgramType::SkReuseport => &[BPF],
-        _ => &[BPF, NET_ADMIN],
-    }
-}
-
 /// The capabilities that creating a map of this type takes.
-pub(crate) fn map_capabilities(map_type: MapType) -> &'static [Capability] {
-    match map_type {
-        MapType::Sockmap
-        | MapType::Sockhash
-        | MapType::Devmap
-        | MapType::DevmapHash
-        | MapType::Xskmap => &[BPF, NET_ADMIN],
-        _ => &[BPF],
-    }
+pub(crate) fn map_capabilities(map_type: MapType) -> Vec<Capability> {
+    let own = map_type.rules().capability;
+    let own = own.filter(|&capability| capability != Capability::Bpf);
+    iter::once(Capability::Bpf).chain(own).collect()
 }
 
-/// The capabilities that attaching as this takes.
-pub(crate) fn attach_capabilities(attach_type: AttachType) -> &'static [Capability] {
-    match attach_type {
-        AttachType::TraceRawTp
-        | AttachType::TraceFentry
-        | AttachType::TraceFexit
-        | AttachType::ModifyReturn
-        | AttachType::LsmMac
-        | AttachType::TraceIter
-        | AttachType::PerfEvent
-        | AttachType::TraceKprobeMulti
-        | AttachType::TraceUprobeMulti
-        | AttachType::TraceKprobeSession
-        | AttachType::TraceUprobeSession => &[BPF, PERFMON],
-        _ => &[NET_ADMIN],
+/// The capabilities that attaching as this takes: those of tracing, or of the network.
+pub(crate) fn attach_capabilities(attach_type: AttachType) -> Vec<Capability> {
+    let traces = match attach_type {
+        AttachType::PerfEvent => true,
+        AttachType::LsmCgroup => false,
+        _ => attach_type.program_type().is_some_and(|kind| {
+            kind.capabilities()
+                .any(|needed| needed == Capability::Perfmon)
+        }),
+    };
+    if traces {
+        vec![Capability::Bpf, Capability::Perfmon]
+    } else {
+        vec![Capability::NetAdmin]
     }
 }
 
@@ -206,5 +180,45 @@ pub(crate) fn trampoline(program_type: ProgramType, attach_type: Option<AttachTy
             Some(AttachType::TraceRawTp | AttachType::TraceIter)
         ),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_take_what_the_table_says_beside_bpf() {
+        assert_eq!(map_capabilities(MapType::Hash), [Capability::Bpf]);
+        assert_eq!(map_capabilities(MapType::LpmTrie), [Capability::Bpf]);
+        assert_eq!(
+            map_capabilities(MapType::Xskmap),
+            [Capability::Bpf, Capability::NetAdmin]
+        );
+    }
+
+    #[test]
+    fn all_that_traces_takes_perfmon() {
+        let (tracing, network) = (
+            [Capability::Bpf, Capability::Perfmon],
+            [Capability::NetAdmin],
+        );
+        for kind in [
+            AttachType::TraceFentry,
+            AttachType::TraceFsession,
+            AttachType::TraceUprobeSession,
+            AttachType::PerfEvent,
+            AttachType::LsmMac,
+        ] {
+            assert_eq!(attach_capabilities(kind), tracing, "{kind}");
+        }
+        for kind in [
+            AttachType::LsmCgroup,
+            AttachType::CgroupInetEgress,
+            AttachType::TcxIngress,
+            AttachType::SkLookup,
+        ] {
+            assert_eq!(attach_capabilities(kind), network, "{kind}");
+        }
     }
 }

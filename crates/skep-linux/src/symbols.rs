@@ -9,9 +9,10 @@ use std::{
     io::{self, BufRead, BufReader},
 };
 
+use skep_abi::Capability;
 use skep_host::{Cause, Errno, Error, Result};
 
-use crate::{LinuxHost, cause::missing, process::SYSLOG, sys::errno_of};
+use crate::{LinuxHost, cause::missing, sys::errno_of};
 
 const KALLSYMS: &str = "/proc/kallsyms";
 
@@ -123,7 +124,7 @@ fn hidden_by(host: &LinuxHost) -> Cause {
             wanted: "1",
         };
     }
-    missing(host, &[SYSLOG]).unwrap_or_else(|| Cause::Other {
+    missing(host, [Capability::Syslog]).unwrap_or_else(|| Cause::Other {
         what: "the kernel shows zeroes for all addresses, although this process has CAP_SYSLOG"
             .into(),
         fix: "declare the symbol with its type (`extern const struct rq runqueues __ksym`): such \

@@ -1,11 +1,11 @@
 //! What stands behind refusals that tokens are part of: what one does not delegate, and the rules
 //! by which one is made.
 
-use skep_abi::{AttachType, Command, MapType, ProgramType};
+use skep_abi::{AttachType, Capability, Command, MapType, ProgramType};
 use skep_host::{Cause, Errno, TokenFd};
 
 use super::{missing, too_old};
-use crate::{LinuxHost, process::BPF};
+use crate::LinuxHost;
 
 /// What a token would have to delegate.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +83,7 @@ pub(super) fn refused(host: &LinuxHost, errno: Errno) -> Option<Cause> {
             "the bpffs delegates nothing",
             "mount it with `delegate_cmds`, `delegate_maps`, `delegate_progs` or `delegate_attachs`",
         ),
-        Errno::EPERM => missing(host, &[BPF]).or_else(|| {
+        Errno::EPERM => missing(host, [Capability::Bpf]).or_else(|| {
             other(
                 "the bpffs belongs to another user namespace than this process is in",
                 "make the file system context (`fsopen`) inside of the user namespace, and set its \

@@ -2,7 +2,7 @@
 //! words tell a call that may not be made from one that was made wrong.
 
 use skep_abi::{
-    AttachType, Helper, HelperAccess, HelperProperties, KernelVersion, ProgLoadFlags,
+    AttachType, Capability, Helper, HelperAccess, HelperProperties, KernelVersion, ProgLoadFlags,
     ProgramProperties, ProgramType,
 };
 use skep_btf::KindTag;
@@ -13,11 +13,7 @@ use super::{
     least::{self, EXIT, Refused, insn},
     older, program_type,
 };
-use crate::{
-    LinuxHost, cause,
-    process::{self, Capability},
-    program,
-};
+use crate::{LinuxHost, cause, program};
 
 /// `call`
 const CALL: u8 = 0x85;
@@ -65,7 +61,7 @@ fn write_user(host: &LinuxHost, call: &Call, access: HelperAccess) -> Probe {
         let cause = Cause::Lockdown(mode, "helpers that write to processes");
         return Probe::No { cause };
     }
-    match cause::missing(host, &[process::SYS_ADMIN]) {
+    match cause::missing(host, [Capability::SysAdmin]) {
         Some(cause) => Probe::Unknown {
             why: cause.to_string(),
             fix: cause.fix(),
@@ -123,7 +119,7 @@ struct Call {
     /// It is for some attach types or targets of its programs only.
     depends: bool,
     /// The capability that its caller must have.
-    needs: Option<skep_abi::Capability>,
+    needs: Option<Capability>,
     kind: ProgramType,
 }
 
@@ -188,13 +184,7 @@ impl Call {
 /// A refusal in the verifier's own words. It gives a process without capabilities the same as for
 /// what is not there.
 fn refused(host: &LinuxHost, call: &Call) -> Probe {
-    let needed: &[Capability] = match call.needs {
-        Some(skep_abi::Capability::Bpf) => &[process::BPF],
-        Some(skep_abi::Capability::Perfmon) => &[process::PERFMON],
-        Some(skep_abi::Capability::SysAdmin) => &[process::SYS_ADMIN],
-        _ => &[],
-    };
-    if let Some(cause) = cause::missing(host, needed) {
+    if let Some(cause) = cause::missing(host, call.needs) {
         return Probe::Unknown {
             why: cause.to_string(),
             fix: cause.fix(),

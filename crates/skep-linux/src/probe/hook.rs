@@ -8,7 +8,9 @@ use std::{
     thread,
 };
 
-use skep_abi::{AttachType, KprobeMultiFlags, NetfilterLinkFlags, ProgramType, UprobeMultiFlags};
+use skep_abi::{
+    AttachType, Capability, KprobeMultiFlags, NetfilterLinkFlags, ProgramType, UprobeMultiFlags,
+};
 use skep_host::{
     AttachPoint, Cause, CgroupMode, Errno, Feature, Hook, Host, IterTarget, LinkCreate, LinkFd,
     LinkOptions, LinkTarget, PerfEvent, PerfScope, Position, Probe, ProgramFd, Result,
@@ -300,7 +302,7 @@ fn elsewhere(probe: impl FnOnce() -> Probe + Send) -> Probe {
     let run = || match sys::unshare_network() {
         Ok(()) => probe(),
         Err(Errno::EPERM) => {
-            let cause = Cause::MissingCapability(vec!["CAP_SYS_ADMIN"]);
+            let cause = Cause::MissingCapability(vec![Capability::SysAdmin.name()]);
             Probe::Unknown {
                 why: format!("{cause}, which a network namespace for the trial takes"),
                 fix: cause.fix(),

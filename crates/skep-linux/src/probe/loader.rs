@@ -1,7 +1,9 @@
 //! Probes of what loaders ask of a kernel: instructions, kinds of BTF, what maps and commands can
 //! do beside the plain thing.
 
-use skep_abi::{AttachType, Command, Helper, LoaderFeature, MapCreateFlags, MapType, ProgramType};
+use skep_abi::{
+    AttachType, Capability, Command, Helper, LoaderFeature, MapCreateFlags, MapType, ProgramType,
+};
 use skep_btf::{
     Builder, FunctionLinkage, IntEncoding, KindTag, NewType, SectionEntry, VariableLinkage,
 };
@@ -14,7 +16,7 @@ use super::{
     least::{self, EXIT, NAME, insn},
     map, not_known,
 };
-use crate::{LinuxHost, attr, cause, process, sys};
+use crate::{LinuxHost, attr, cause, sys};
 
 /// Whether a loader can use something here.
 pub(super) fn probe(host: &LinuxHost, feature: LoaderFeature) -> Probe {
@@ -152,7 +154,7 @@ fn instructions(host: &LinuxHost, feature: &Feature, code: &[u8]) -> Probe {
     let request = ProgramLoad::new(ProgramType::SocketFilter, NAME, code);
     let loaded = host.prog_load(&request);
     // Some of it is refused to processes without capabilities, in the verifier's words.
-    let lacks = || cause::missing(host, &[process::BPF, process::PERFMON]);
+    let lacks = || cause::missing(host, [Capability::Bpf, Capability::Perfmon]);
     match loaded {
         Err(Error::Verifier { .. }) if let Some(cause) = lacks() => Probe::Unknown {
             why: cause.to_string(),

@@ -1,0 +1,116 @@
+//! What stands behind the refusals of hooks.
+
+use skep_abi::{AttachType, Capability, ProgramType};
+use skep_host::{AttachPoint, Cause, Errno};
+
+use super::{lockdown, missing, too_old_for};
+use crate::{LinuxHost, process, requirement};
+
+/// The likely cause of a hook's refusal.
+pub(crate) fn of_attach(
+    host: &LinuxHost,
+    errno: Errno,
+    program_type: ProgramType,
+    point: &AttachPoint<'_>,
+) -> Option<Cause> {
+    match (errno, point) {
+        (Errno::EPERM | Errno::EACCES, AttachPoint::SocketFilter { .. }) => Some(Cause::Other {
+            what: "the socket's filter is locked (SO_LOCK_FILTER)".into(),
+            fix: "attach to a socket whose filter is not locked".into(),
+        }),
+        (Errno::EPERM | Errno::EACCES, _) => {
+            let needed = match point {
+                AttachPoint::Tracepoint { .. }
+                | AttachPoint::RawTracepoint { .. }
+                | AttachPoint::Tracing { .. }
+                | AttachPoint::Uprobe { .. }
+                | AttachPoint::UprobeMulti { .. }
+                | AttachPoint::Kprobe { .. }
+                | AttachPoint::KprobeMulti { .. }
+                | AttachPoint::PerfEvent { .. }
+                | AttachPoint::Iterator(_) => vec![Capability::Bpf, Capability::Perfmon],
+                _ => vec![Capability::NetAdmin],
+            };
+            missing(host, needed)
+                .or_else(|| lockdown(host, "tracing that could show kernel memory"))
+                .or_else(|| cgroup_in_the_way(point))
+                .or_else(|| point_lacks(host, point))
+        }
+        (Errno::EBUSY | Errno::EEXIST, AttachPoint::Xdp { .. }) => Some(Cause::InUse(
+            "the device has an XDP program already, or one in another mode".into(),
+        )),
+        (Errno::EOPNOTSUPP, AttachPoint::Xdp { .. }) => Some(Cause::Other {
+            what: "the device's driver has no XDP of this mode, or not with its present MTU".into(),
+            fix: "use the generic mode (`XdpMode::Generic`), which every device has".into(),
+        }),
+        (
+            Errno::ENODEV,
+            AttachPoint::Xdp { ifindex, .. }
+            | AttachPoint::Tcx { ifindex, .. }
+            | AttachPoint::Netkit { ifindex, .. },
+        ) => Some(Cause::NotFound {
+            kind: "network device with index",
+            name: ifindex.to_string(),
+            near: Vec::new(),
+        }),
+        (Errno::EBADF, AttachPoint::Cgroup { .. }) => Some(Cause::Other {
+            what: "the directory is no cgroup of the second version".into(),
+            fix: cgroup2_hint(),
+        }),
+        (Errno::EBADF | Errno::ENOTSUPP, AttachPoint::SocketFilter { socket }) => {
+            Some(Cause::Other {
+                what: format!("descriptor {socket} is not an open socket"),
+                fix: "keep the socket open while attaching".into(),
+            })
+        }
+        (Errno::ENOENT, AttachPoint::Tcx { .. } | AttachPoint::Netkit { .. }) => {
+            Some(Cause::Other {
+                what: "the program to stand beside is not attached there".into(),
+                fix: "list what is attached, and name one of those".into(),
+            })
+        }
+        (Errno::EINVAL | Errno::ENOTSUPP | Errno::EOPNOTSUPP, _) => point_lacks(host, point)
+            .or_else(|| attach_type_of(point).and_then(|kind| too_old_for(host, kind)))
+            .or_else(|| {
+                requirement::of_program(program_type).lacking(host, program_type.short_name())
+            }),
+        _ => None,
+    }
+}
+
+/// What the kernel lacks for a hook.
+fn point_lacks(host: &LinuxHost, point: &AttachPoint<'_>) -> Option<Cause> {
+    requirement::of_point(point)?.lacking(host, &point.to_string())
+}
+
+fn attach_type_of(point: &AttachPoint<'_>) -> Option<AttachType> {
+    Some(match point {
+        AttachPoint::Tracing { attach_type, .. }
+        | AttachPoint::Cgroup { attach_type, .. }
+        | AttachPoint::Sockmap { attach_type, .. }
+        | AttachPoint::Netns { attach_type, .. } => *attach_type,
+        AttachPoint::Xdp { .. } => AttachType::Xdp,
+        AttachPoint::Tcx { .. } => AttachType::TcxIngress,
+        AttachPoint::Iterator(_) => AttachType::TraceIter,
+        _ => return None,
+    })
+}
+
+fn cgroup2_hint() -> String {
+    match process::mounts()
+        .into_iter()
+        .find(|mount| mount.kind == "cgroup2")
+    {
+        Some(mount) => format!("choose one below `{}`", mount.point.display()),
+        None => "mount it: `mount -t cgroup2 none /sys/fs/cgroup`".into(),
+    }
+}
+
+fn cgroup_in_the_way(point: &AttachPoint<'_>) -> Option<Cause> {
+    matches!(point, AttachPoint::Cgroup { .. }).then(|| {
+        Cause::InUse(
+            "a program above or on this cgroup is attached alone and lets no other beside it"
+                .into(),
+        )
+    })
+}
