@@ -82,6 +82,7 @@ pub(crate) fn read(elf: &Elf<'_>, btf: Option<&Btf>, layouts: &[SectionLayout]) 
             btf,
             name: variable.name(),
             lenient,
+            is_inner: false,
         };
         let (mut map, slots) = definition.read(kind.type_id, section.name)?;
         map.variable = Some(variable.id());
@@ -97,13 +98,23 @@ pub(crate) fn read(elf: &Elf<'_>, btf: Option<&Btf>, layouts: &[SectionLayout]) 
 
 /// The map that a variable defines or declares.
 pub(crate) fn definition(btf: &Btf, name: &str, variable: TypeId) -> Result<Map> {
-    let lenient = false;
-    let definition = Definition { btf, name, lenient };
+    let definition = Definition {
+        btf,
+        name,
+        lenient: false,
+        is_inner: false,
+    };
     match btf.type_by_id(variable)?.kind() {
         Kind::Variable(kind) => Ok(definition.read(kind.type_id, ".maps")?.0),
         _ => Err(definition.wrong("it is no variable")),
     }
 }
+
+/// Attributes of one definition: several times those there are. Many variables can have one type, so
+/// that reading it must be cheap.
+const MAX_ATTRIBUTES: usize = 64;
+
+const NOT_IN_A_MAP: &str = "an inner map can be neither pinned nor a map of maps or programs";
 
 /// The definition of one map, being read.
 struct Definition<'btf> {
@@ -111,6 +122,8 @@ struct Definition<'btf> {
     name: &'btf str,
     /// Whether unknown attributes are passed over.
     lenient: bool,
+    /// Whether it is that of the maps in a map.
+    is_inner: bool,
 }
 
 impl<'btf> Definition<'btf> {
@@ -127,6 +140,12 @@ impl<'btf> Definition<'btf> {
         let Kind::Struct(fields) = definition.kind() else {
             return Err(self.wrong("its variable is no struct"));
         };
+        let attributes = fields.members().len();
+        if attributes > MAX_ATTRIBUTES {
+            return Err(self.wrong(format!(
+                "its definition has {attributes} attributes, the limit is {MAX_ATTRIBUTES}"
+            )));
+        }
         let mut map = Map::new(self.name, section, MapType::Unspec);
         let mut has_type = false;
         let mut slots = None;
@@ -261,6 +280,10 @@ impl<'btf> Definition<'btf> {
         let Kind::Pointer { target } = self.btf.skip_modifiers(array.element)?.kind() else {
             return Err(wrong());
         };
+        // Before its slots are looked at: types can be such that a map would be in itself.
+        if self.is_inner {
+            return Err(self.wrong(NOT_IN_A_MAP));
+        }
         self.agree("value", &mut map.value_size, 4)?;
         match (map.map_type, self.btf.skip_modifiers(target)?.tag()) {
             (MapType::ProgArray, Some(KindTag::FunctionPrototype)) => {}
@@ -270,10 +293,11 @@ impl<'btf> Definition<'btf> {
                     btf: self.btf,
                     name: &name,
                     lenient: self.lenient,
+                    is_inner: true,
                 };
-                let (mut inner, slots) = inner.read(target, &map.section)?;
-                if slots.is_some() || inner.pinning != Pinning::None {
-                    return Err(self.wrong("its inner map can be neither pinned nor a map of maps"));
+                let (mut inner, _) = inner.read(target, &map.section)?;
+                if inner.pinning != Pinning::None {
+                    return Err(self.wrong(NOT_IN_A_MAP));
                 }
                 inner.name = name;
                 map.inner = Some(Box::new(inner));

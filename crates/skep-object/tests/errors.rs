@@ -110,6 +110,27 @@ fn map_definitions_say_what_is_wrong_with_them() {
 }
 
 #[test]
+fn a_map_is_not_its_own_inner_map() {
+    refused(
+        "struct endless { __uint(type, MAP_ARRAY_OF_MAPS); __uint(max_entries, 1);
+                          struct endless *values[]; };
+         struct endless m SEC(\".maps\");",
+        "map `m.inner`: an inner map can be neither pinned nor a map of maps or programs",
+    );
+}
+
+#[test]
+fn a_map_has_no_hundreds_of_attributes() {
+    let many: String = (0..64)
+        .map(|number| format!("__uint(a{number}, 1); "))
+        .collect();
+    refused(
+        &format!("struct {{ __uint(type, 1); {many} }} m SEC(\".maps\");"),
+        "map `m`: its definition has 65 attributes, the limit is 64",
+    );
+}
+
+#[test]
 fn only_programs_go_in_slots_of_programs() {
     refused(
         "SEC(\"socket\") static NOINLINE int own(void *c) { return 1; }
