@@ -11,6 +11,7 @@ use crate::{
     error::Place,
     ext::{self, Records},
     functions::SLOT,
+    jump_tables,
     object::read_btf,
 };
 
@@ -99,9 +100,10 @@ impl<'data> Input<'data> {
             let mut symbols = self.elf.symbols_of(index);
             symbols.any(|symbol| symbol.kind != SymbolKind::Section)
         };
-        // Compilers write an empty `.text` where there are only programs. What unwinds stacks is of
+        // Jump tables are for loaders, and not marked as loaded. Compilers write an empty `.text` where there are only programs. What unwinds stacks is of
         // no use in a kernel.
-        section.loaded && section.name != ".eh_frame" && (section.size != 0 || named())
+        let is_loaded = section.loaded || section.name == jump_tables::SECTION;
+        is_loaded && section.name != ".eh_frame" && (section.size != 0 || named())
     }
 
     /// Where a symbol is, for those who look for it.

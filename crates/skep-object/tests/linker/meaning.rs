@@ -313,7 +313,7 @@ fn jump_tables_move_with_their_code() {
         format!(
             "__asm__(\".section socket,\\\"ax\\\",@progbits\\n .globl {name}\\n .type {name},@function\\n\"
             \"{name}: r1 = table_{name} ll\\n r0 = 1\\n r0 = 2\\n exit\\n .size {name}, . - {name}\\n\"
-            \".section .jumptables,\\\"a\\\",@progbits\\n .globl table_{name}\\n .type table_{name},@object\\n\"
+            \".section .jumptables,\\\"\\\",@progbits\\n .globl table_{name}\\n .type table_{name},@object\\n\"
             \"table_{name}: .quad 16\\n .quad 24\\n .size table_{name}, 16\\n\");"
         )
     };
