@@ -12,6 +12,7 @@ use crate::{
     functions::{SLOT, Starts},
     jump_tables::{self, JumpTables},
     maps::Places,
+    order,
 };
 
 /// `ld_imm64`, in two slots.
@@ -79,6 +80,7 @@ pub(crate) fn read(
                 kind: reader.kind(slots, externs, jump_tables)?,
             });
         }
+        let mut calls = Vec::new();
         calls_in_place(&function.instructions, *start, |insn, target| {
             if references
                 .binary_search_by_key(&insn, |reference| reference.insn)
@@ -92,16 +94,14 @@ pub(crate) fn read(
                 let problem = "a call that leads to no function's start";
                 return Err(section.malformed(first.saturating_add(offset), problem));
             };
-            let at = references.partition_point(|reference| reference.insn < insn);
-            references.insert(
-                at,
-                Reference {
-                    insn,
-                    kind: ReferenceKind::Call(*callee),
-                },
-            );
+            calls.push(Reference {
+                insn,
+                kind: ReferenceKind::Call(*callee),
+            });
             Ok(())
         })?;
+        references.append(&mut calls);
+        order::by_key(&mut references, |reference| reference.insn.0);
         function.references = references;
     }
     Ok(())
