@@ -14,6 +14,9 @@ use crate::{
 
 pub(crate) const SECTION: &str = ".jumptables";
 
+/// What is wrong with tables that have more entries together than their section.
+pub(crate) const OVERLAP: &str = "its jump table overlaps another";
+
 /// Bytes of an entry, as LLVM writes them.
 const ENTRY: usize = 8;
 
@@ -22,6 +25,8 @@ const ENTRY: usize = 8;
 pub(crate) struct JumpTables {
     pub(crate) list: Vec<JumpTable>,
     by_offset: BTreeMap<u64, JumpTableIndex>,
+    /// Entries of all of them.
+    entries: usize,
 }
 
 impl JumpTables {
@@ -36,6 +41,11 @@ impl JumpTables {
             return Ok(*known);
         }
         let table = read(section, symbol, elf.endian)?;
+        // A small file could have the same bytes read for many tables.
+        self.entries = self.entries.saturating_add(table.targets.len());
+        if self.entries > section.data.len() / ENTRY {
+            return Err(OVERLAP.into());
+        }
         let index = JumpTableIndex::from_usize(self.list.len());
         self.by_offset.insert(symbol.value, index);
         self.list.push(table);

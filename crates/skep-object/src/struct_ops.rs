@@ -35,6 +35,7 @@ pub(crate) fn read(
             });
         };
         let functions = functions(elf, section, programs, starts)?;
+        let mut free = 0;
         for entry in &layout.entries {
             let variable = btf.type_by_id(entry.type_id)?;
             let Kind::Variable(kind) = variable.kind() else {
@@ -46,6 +47,12 @@ pub(crate) fn read(
                 section.malformed(entry.offset.into(), "a struct that has no data")
             })?;
             let end = entry.offset.saturating_add(entry.size);
+            // Each is copied: a small file could have the same bytes copied many times.
+            if entry.offset < free {
+                let problem = format!("struct `{}` overlaps another", variable.name());
+                return Err(section.malformed(entry.offset.into(), problem));
+            }
+            free = end;
             let own = functions.range(entry.offset..end);
             let mut map = Map::new(variable.name(), name, MapType::StructOps);
             map.key_size = 4;

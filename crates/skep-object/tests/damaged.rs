@@ -20,6 +20,8 @@ const TEXT: &str = "
     struct { __uint(type, MAP_HASH); __uint(max_entries, 1); __type(key, number);
              __type(value, u64); } m SEC(\".maps\");
     int data = 4;
+    struct ops { long first, second; };
+    struct ops one SEC(\".struct_ops\") = { 1 }, two SEC(\".struct_ops\") = { 2 };
     NOINLINE int sub(int x) { return x + 1; }
     SEC(\"socket\") int p(void *c) {
         number key = 0; return !map_lookup(&m, &key) + sub(data); }";
@@ -183,6 +185,14 @@ fn symbols_out_of_their_sections_are_told() {
     damaged(
         |whole| whole.change_symbol("data", |symbol| symbol.st_value.set(LITTLE, 1 << 33)),
         "malformed object at .data+0xffffffff: variable `data`",
+    );
+}
+
+#[test]
+fn structs_of_functions_that_overlap_are_told() {
+    damaged(
+        |whole| whole.change_symbol("two", |symbol| symbol.st_value.set(LITTLE, 8)),
+        "malformed object at .struct_ops+0x8: struct `two` overlaps another",
     );
 }
 

@@ -14,7 +14,7 @@ use crate::{
     Error, Result,
     elf::{Relocation, Section, Symbol, SymbolHome, SymbolKind, relocation_kind},
     functions::SLOT,
-    jump_tables,
+    jump_tables, order,
     references::{CALL, LD_IMM64},
 };
 
@@ -27,7 +27,7 @@ pub(super) fn rebase(
     symbols: &Symbols<'_>,
 ) -> Result<()> {
     for (input_index, input) in inputs.iter().enumerate() {
-        let mut tables = BTreeSet::new();
+        let mut tables = Tables::of(input);
         for (index, section) in input.sections() {
             let Some(placed) = sections
                 .placed(input_index, index)
@@ -55,15 +55,11 @@ pub(super) fn rebase(
                 {
                     one.move_addend(symbol, home, sections)?;
                 }
-                if let SymbolHome::Section(home) = symbol.home
-                    && tables.insert((symbol.value, home))
+                if let (SymbolHome::Section(home), Some(tables)) = (symbol.home, &mut tables)
+                    && tables.section == home
+                    && let Some(home) = sections.placed(input_index, home)
                 {
-                    one.move_jump_table(
-                        symbol,
-                        home,
-                        sections.placed(input_index, home),
-                        sections,
-                    )?;
+                    one.move_jump_table(symbol, tables, home, sections)?;
                 }
                 if let Some(merged) = sections.list.get_mut(placed.section) {
                     merged.relocations.push(Rebased {
@@ -76,6 +72,35 @@ pub(super) fn rebase(
         }
     }
     Ok(())
+}
+
+/// The jump tables of a file.
+struct Tables {
+    /// Their section.
+    section: usize,
+    size: u64,
+    /// Entries that move by a relocation of their own.
+    relocated: BTreeSet<u64>,
+    /// Where tables begin that were moved.
+    moved: BTreeSet<u64>,
+    /// Bytes that no table which was moved has.
+    left: u64,
+}
+
+impl Tables {
+    fn of(input: &Input<'_>) -> Option<Self> {
+        let mut sections = input.sections();
+        let (index, section) =
+            sections.find(|(_, section)| section.name == jump_tables::SECTION)?;
+        let relocations = section.relocations.iter();
+        Some(Self {
+            section: index,
+            size: section.size,
+            relocated: order::set(relocations.map(|relocation| relocation.offset)),
+            moved: BTreeSet::new(),
+            left: section.size,
+        })
+    }
 }
 
 /// A relocation of a file.
@@ -193,31 +218,28 @@ impl<'a> One<'a, '_> {
     fn move_jump_table(
         &self,
         symbol: &Symbol<'_>,
-        home_index: usize,
-        home: Option<Placed>,
+        tables: &mut Tables,
+        home: Placed,
         sections: &mut Sections<'_>,
     ) -> Result<()> {
-        let table = self.input.elf.sections.get(home_index);
-        let (Some(table), Some(home)) = (table, home) else {
-            return Ok(());
-        };
-        if table.name != jump_tables::SECTION || self.placed.offset == 0 || !self.section.executable
-        {
+        if self.placed.offset == 0 || !self.section.executable {
             return Ok(());
         }
         if symbol.kind == SymbolKind::Section {
             return Err(self.wrong(symbol, "a jump table without a symbol of its own"));
         }
-        let relocated: BTreeSet<u64> = table
-            .relocations
-            .iter()
-            .map(|relocation| relocation.offset)
-            .collect();
-        let end = symbol.value.saturating_add(symbol.size).min(table.size);
+        if !tables.moved.insert(symbol.value) {
+            return Ok(());
+        }
+        tables.left = tables
+            .left
+            .checked_sub(symbol.size)
+            .ok_or_else(|| self.wrong(symbol, jump_tables::OVERLAP))?;
+        let end = symbol.value.saturating_add(symbol.size).min(tables.size);
         let mut at = symbol.value;
         while at.saturating_add(SLOT) <= end {
             // One that has a relocation moves by that.
-            if !relocated.contains(&at) {
+            if !tables.relocated.contains(&at) {
                 let place = home.offset.saturating_add(at);
                 let merged = sections.list.get_mut(home.section);
                 let data = merged.map_or(&mut [][..], |merged| merged.data.as_mut_slice());
