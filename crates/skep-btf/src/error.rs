@@ -163,7 +163,7 @@ pub enum Error {
         /// What does not fit.
         what: &'static str,
     },
-    /// Two types differ, and someone made them so that [`dedup`](crate::dedup) takes them for equal:
+    /// Two types differ, and someone made them so that [`dedup`](crate::dedup()) takes them for equal:
     /// sums of 128 bits are the same, which does not happen by chance.
     #[error("types {first} and {second} were made to be taken for equal")]
     Collision {

@@ -18,7 +18,7 @@
 //! # }
 //! ```
 //!
-//! [`Builder`] writes it, [`Builder::append`] and [`dedup`] make one BTF of several,
+//! [`Builder`] writes it, [`Builder::append`] and [`dedup()`] make one BTF of several,
 //! [`Minimizer`] cuts one down to what is needed of it.
 //!
 //! The format: `Documentation/bpf/btf.rst` and `include/uapi/linux/btf.h` of Linux.
