@@ -2,12 +2,14 @@
 
 use crate::header::{Header, u32_at};
 use crate::names::{Candidates, NameSearch, Named, essential_name};
+use crate::starts::{EachStart, Starts};
 use crate::walk::{self, Walk};
 use crate::words::Reference;
 use crate::{BtfData, Endian, Error, KindTag, Result, StringOffset, Type, TypeId};
 use std::sync::{Arc, OnceLock};
 
-/// BTF, read in place: one `u32` of index a type, and the bytes it was given.
+/// BTF, read in place: one `u32` of index a type, or for every eighth of a kernel's, and the bytes
+/// it was given.
 ///
 /// Parsing proves that every type id and every name that a type refers to exists, so that views of
 /// types ([`Type`], [`Kind`](crate::Kind)) read without errors. It does not prove that the types make
@@ -20,8 +22,8 @@ use std::sync::{Arc, OnceLock};
 pub struct Btf {
     data: BtfData,
     header: Header,
-    /// Where each own type starts, from the start of the data.
-    offsets: Vec<u32>,
+    /// Where each own type starts.
+    starts: Starts,
     /// The id of the first own type: 1, or the base's count.
     first_id: u32,
     /// Length of the base's strings: own offsets continue from there.
@@ -87,14 +89,14 @@ impl Btf {
         }
         let suspect = check && !strings.is_ascii();
         let Walk {
-            offsets,
+            starts,
             max_name,
             max_type,
         } = walk::walk(bytes, &header, first_id, check)?;
         let btf = Self {
             data,
             header,
-            offsets,
+            starts,
             first_id,
             string_base,
             base,
@@ -141,7 +143,7 @@ impl Btf {
     pub fn type_count(&self) -> u32 {
         self.first_id
             .saturating_sub(1)
-            .saturating_add(self.offsets.len() as u32)
+            .saturating_add(self.starts.count())
     }
 
     /// The id of the first type that is not the base's: 1 when there is no base.
@@ -156,8 +158,8 @@ impl Btf {
     #[inline]
     pub fn type_by_id(&self, id: TypeId) -> Result<Type<'_>> {
         if let Some(index) = id.0.checked_sub(self.first_id) {
-            match self.offsets.get(index as usize) {
-                Some(offset) => Ok(Type::read(self, id, *offset)),
+            match self.start_of(index) {
+                Some(offset) => Ok(Type::read(self, id, offset)),
                 None => Err(Error::NoSuchType {
                     id,
                     last: TypeId(self.type_count()),
@@ -178,12 +180,9 @@ impl Btf {
 
     /// The types by id, without `void` and without the base's.
     pub fn types(&self) -> impl ExactSizeIterator<Item = Type<'_>> + DoubleEndedIterator + Clone {
-        self.offsets.iter().enumerate().map(|(index, offset)| {
-            Type::read(
-                self,
-                TypeId(self.first_id.wrapping_add(index as u32)),
-                *offset,
-            )
+        self.own_starts().enumerate().map(|(index, offset)| {
+            let id = TypeId(self.first_id.wrapping_add(index as u32));
+            Type::read(self, id, offset)
         })
     }
 
@@ -247,13 +246,27 @@ impl Btf {
     }
 
     pub(crate) fn own_offset(&self, id: TypeId) -> Option<u32> {
-        self.offsets
-            .get(id.0.checked_sub(self.first_id)? as usize)
-            .copied()
+        self.start_of(id.0.checked_sub(self.first_id)?)
     }
 
-    pub(crate) fn own_offsets(&self) -> &[u32] {
-        &self.offsets
+    /// Where the own type with this index starts.
+    #[inline]
+    pub(crate) fn start_of(&self, index: u32) -> Option<u32> {
+        self.starts.of(index, |start| self.after(start))
+    }
+
+    /// Where the type after the one that starts here does; parsing has checked that it is there.
+    #[inline]
+    pub(crate) fn after(&self, start: u32) -> u32 {
+        let (number, count, _) = walk::split_info(self.word(start.wrapping_add(4)));
+        let body = walk::body_len(self.bytes(), &self.header, number, count);
+        let head = start.wrapping_add(walk::TYPE_LEN);
+        head.wrapping_add(body.unwrap_or(0))
+    }
+
+    /// Where each own type starts.
+    pub(crate) fn own_starts(&self) -> EachStart<'_> {
+        EachStart::of(self, self.starts.count(), self.header.types.start)
     }
 
     pub(crate) fn same_essential_name<'a>(&'a self, essential: &'a str) -> Candidates<'a> {

@@ -74,7 +74,7 @@ impl Builder {
     /// # Errors
     /// [`Error::UnwritableKind`]: what is not understood can't be written again.
     pub fn from_btf(btf: &Btf) -> Result<Self> {
-        let mut types = Vec::with_capacity(btf.own_offsets().len());
+        let mut types = Vec::with_capacity(btf.types().len());
         for found in btf.types() {
             let mut one = Vec::new();
             words::read(found, &mut one)?;

@@ -58,6 +58,7 @@ mod new_type;
 mod raw;
 mod resolve;
 mod retain;
+mod starts;
 mod strings;
 mod types;
 pub mod value;

@@ -4,6 +4,7 @@
 
 use crate::btf::nul_position;
 use crate::header::u32_at;
+use crate::starts::EachStart;
 use crate::{Btf, StringOffset, TypeId};
 use std::iter::FusedIterator;
 use std::sync::OnceLock;
@@ -63,9 +64,8 @@ struct NameIndex {
 
 impl NameIndex {
     fn build(btf: &Btf) -> Self {
-        let offsets = btf.own_offsets();
         let first_id = btf.first_id().0;
-        let buckets = offsets.len().next_power_of_two();
+        let buckets = btf.own_starts().len().next_power_of_two();
         let mask = (buckets as u32).wrapping_sub(1);
 
         let mut starts = vec![0_u32; buckets.wrapping_add(1)];
@@ -118,8 +118,8 @@ const ANONYMOUS: u32 = u32::MAX;
 fn bucket_of_each(btf: &Btf, mask: u32) -> Vec<u32> {
     let (data, endianness) = (btf.bytes(), btf.endianness());
     let (strings, string_base) = (btf.strings(), btf.string_base());
-    let bucket = |offset: &u32| {
-        let name = u32_at(endianness, data, *offset as usize).unwrap_or(0);
+    let bucket = |offset: u32| {
+        let name = u32_at(endianness, data, offset as usize).unwrap_or(0);
         let hash = match name.checked_sub(string_base) {
             _ if name == 0 => return ANONYMOUS,
             Some(own) => strings.get(own as usize..).map(hash_terminated),
@@ -127,7 +127,7 @@ fn bucket_of_each(btf: &Btf, mask: u32) -> Vec<u32> {
         };
         hash.map_or(ANONYMOUS, |hash| hash & mask)
     };
-    btf.own_offsets().iter().map(bucket).collect()
+    btf.own_starts().map(bucket).collect()
 }
 
 #[inline(always)]
@@ -203,8 +203,8 @@ struct Source<'a> {
 enum Ids<'a> {
     /// Those in a bucket of the index.
     Bucket(&'a [u32]),
-    /// All of the BTF's own: an index into the types, and the offsets of what is left.
-    All { next: u32, offsets: &'a [u32] },
+    /// All of the BTF's own: the index of the next, and where it and all after it start.
+    All { next: u32, starts: EachStart<'a> },
 }
 
 impl<'a> Source<'a> {
@@ -216,21 +216,20 @@ impl<'a> Source<'a> {
                 *ids = rest;
                 Some(TypeId(*id))
             }
-            Ids::All { next, offsets } => {
+            Ids::All { next, starts } => {
                 let (data, endianness) = (self.btf.bytes(), self.btf.endianness());
                 let (strings, base) = (self.btf.strings(), self.btf.string_base());
-                let may_be = |offset: &u32| {
-                    let name = u32_at(endianness, data, *offset as usize).unwrap_or(0);
+                let may_be = |offset: u32| {
+                    let name = u32_at(endianness, data, offset as usize).unwrap_or(0);
                     match name.checked_sub(base) {
                         _ if name == 0 => false,
                         Some(own) => start.may_begin(strings, own as usize),
                         None => true,
                     }
                 };
-                let passed = offsets.iter().position(may_be)?;
+                let passed = starts.position(may_be)?;
                 let index = next.wrapping_add(passed as u32);
                 *next = index.wrapping_add(1);
-                *offsets = offsets.get(passed.wrapping_add(1)..).unwrap_or_default();
                 Some(TypeId(self.btf.first_id().0.wrapping_add(index)))
             }
         }
@@ -298,11 +297,11 @@ impl<'a> Candidates<'a> {
 
     /// By a look at all names; at none for anonymous types, which are never found.
     fn scan(btf: &'a Btf, essential: &'a str) -> Self {
-        let offsets = match essential {
-            "" => &[],
-            _ => btf.own_offsets(),
+        let ids = match btf.own_starts() {
+            _ if essential.is_empty() => Ids::Bucket(&[]),
+            starts => Ids::All { next: 0, starts },
         };
-        Self::new(btf, essential, Ids::All { next: 0, offsets })
+        Self::new(btf, essential, ids)
     }
 
     pub(crate) fn then(mut self, next: Self) -> Self {

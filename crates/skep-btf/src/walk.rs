@@ -5,6 +5,7 @@
 //! (or names are not plain ASCII) a second, slow pass finds out where.
 
 use crate::header::Header;
+use crate::starts::Starts;
 use crate::{Endian, Error, KindTag, Place, Result, TypeId};
 
 /// `struct btf_type`: name, info, size or type.
@@ -47,13 +48,13 @@ impl Shape {
 
 /// What the fast pass found.
 pub(crate) struct Walk {
-    /// Of each type, bytes from the start of the data.
-    pub(crate) offsets: Vec<u32>,
+    pub(crate) starts: Starts,
     pub(crate) max_name: u32,
     pub(crate) max_type: u32,
 }
 
-/// Walks the type section. With `check`, also finds the greatest name and type that it refers to.
+/// Walks the type section. With `check`, also finds the greatest name and type that it refers to;
+/// without, fewer starts of types are kept.
 pub(crate) fn walk(data: &[u8], header: &Header, first_id: u32, check: bool) -> Result<Walk> {
     match (header.endianness, check) {
         (Endian::Little, true) => walk_in::<false, true>(data, header, first_id),
@@ -97,6 +98,20 @@ fn word<const BIG: bool>(bytes: &[u8], index: usize) -> u32 {
     }
 }
 
+/// Bytes after a type's three words; `None` for a kind that neither Skep nor the data knows.
+#[inline(always)]
+pub(crate) fn body_len(data: &[u8], header: &Header, number: u8, count: u32) -> Option<u32> {
+    let mut lengths = LENGTHS.get(usize::from(number)).copied().unwrap_or(UNKNOWN);
+    if lengths == UNKNOWN {
+        // Kind 0 is `void`, which no type may have.
+        let layout = header.kind_layout(data, number).filter(|_| number != 0);
+        let (fixed, element) = layout?;
+        lengths = u32::from(fixed) | u32::from(element) << 16;
+    }
+    // At most 255 + 255 * 2^24, which fits 32 bits.
+    Some((lengths & 0xffff).wrapping_add((lengths >> 16).wrapping_mul(count)))
+}
+
 fn walk_in<const BIG: bool, const CHECK: bool>(
     data: &[u8],
     header: &Header,
@@ -105,13 +120,18 @@ fn walk_in<const BIG: bool, const CHECK: bool>(
     let range = header.types.start as usize..header.types.end as usize;
     let mut rest = data.get(range).unwrap_or_default();
     // The kernel's BTF has a type in 25 to 30 bytes; the 12 that each has bound the growth.
-    let mut offsets: Vec<u32> = Vec::with_capacity(rest.len() / 25);
+    let expected = rest.len() / 25;
+    let mut starts = if CHECK {
+        Starts::dense(expected)
+    } else {
+        Starts::sparse(expected)
+    };
     let (mut max_name, mut max_type) = (0_u32, 0_u32);
     while !rest.is_empty() {
         let offset = header.types.end.wrapping_sub(rest.len() as u32);
         let place = || Place {
             offset,
-            type_id: Some(TypeId(first_id.wrapping_add(offsets.len() as u32))),
+            type_id: Some(TypeId(first_id.wrapping_add(starts.count()))),
         };
         let end = || Error::UnexpectedEnd {
             part: "type section",
@@ -119,19 +139,10 @@ fn walk_in<const BIG: bool, const CHECK: bool>(
         };
         let (head, body) = rest.split_first_chunk::<12>().ok_or_else(end)?;
         let (number, count, _) = split_info(word::<BIG>(head, 1));
-        let mut lengths = LENGTHS.get(usize::from(number)).copied().unwrap_or(UNKNOWN);
-        if lengths == UNKNOWN {
-            // Kind 0 is `void`, which no type may have.
-            let layout = header.kind_layout(data, number).filter(|_| number != 0);
-            let unknown = || Error::UnknownKind {
-                kind: number,
-                place: place(),
-            };
-            let (fixed, element) = layout.ok_or_else(unknown)?;
-            lengths = u32::from(fixed) | u32::from(element) << 16;
-        }
-        // At most 255 + 255 * 2^24, which fits 32 bits.
-        let length = (lengths & 0xffff).wrapping_add((lengths >> 16).wrapping_mul(count));
+        let length = body_len(data, header, number, count).ok_or_else(|| Error::UnknownKind {
+            kind: number,
+            place: place(),
+        })?;
         let (body, next) = body.split_at_checked(length as usize).ok_or_else(end)?;
         if CHECK {
             max_name = max_name.max(word::<BIG>(head, 0));
@@ -139,11 +150,11 @@ fn walk_in<const BIG: bool, const CHECK: bool>(
             max_name = max_name.max(names);
             max_type = max_type.max(types);
         }
-        offsets.push(offset);
+        starts.push(offset);
         rest = next;
     }
     Ok(Walk {
-        offsets,
+        starts,
         max_name,
         max_type,
     })
