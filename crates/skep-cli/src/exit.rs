@@ -124,6 +124,7 @@ fn of_cause(cause: &Cause) -> Exit {
         | Cause::KernelOption(_)
         | Cause::KernelTooOld { .. }
         | Cause::Memlock(_)
+        | Cause::Process { .. }
         | Cause::NotMounted(_) => Exit::Machine,
         // The program names what this kernel does not have, mostly by a slip of the fingers.
         Cause::NotFound { .. } => Exit::Program,

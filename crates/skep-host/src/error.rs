@@ -220,6 +220,15 @@ pub enum Cause {
     /// Another holder is in the way.
     #[error("{0}")]
     InUse(String),
+    /// It lies in this process and not in the host: its limits, its user namespace, a filter that
+    /// stands before it.
+    #[error("{what}")]
+    Process {
+        /// What is so.
+        what: String,
+        /// What to do.
+        fix: String,
+    },
     /// The kernel's own words on what it refused. Since 7.2.
     #[error("the kernel says: {0}")]
     Said(String),
@@ -234,6 +243,19 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// It lies in the host, so that another process would be refused as this one is; and not in
+    /// what this process may do, in its limits, or in what others hold just now.
+    pub fn lies_in_host(&self) -> bool {
+        !matches!(
+            self,
+            Self::MissingCapability(_)
+                | Self::Unprivileged(_)
+                | Self::Memlock(_)
+                | Self::InUse(_)
+                | Self::Process { .. }
+        )
+    }
+
     /// What the user can do about it.
     pub fn fix(&self) -> String {
         match self {
@@ -262,7 +284,7 @@ impl Cause {
             Self::NotMounted(what) => mount_command(what),
             Self::InUse(_) => "detach the other one first, or choose another mode".into(),
             Self::Said(_) => "change what it names".into(),
-            Self::Other { fix, .. } => fix.clone(),
+            Self::Process { fix, .. } | Self::Other { fix, .. } => fix.clone(),
         }
     }
 }

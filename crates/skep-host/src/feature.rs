@@ -108,14 +108,22 @@ impl Probe {
     /// The answer that a refusal gives: `No` only for causes that lie in the host.
     pub fn refused(error: &Error) -> Self {
         match error.cause() {
-            Some(cause @ (Cause::MissingCapability(_) | Cause::Unprivileged(_))) => Self::Unknown {
-                why: cause.to_string(),
-                fix: cause.fix(),
-            },
-            Some(cause) => Self::No {
-                cause: cause.clone(),
-            },
+            Some(cause) => Self::from(cause.clone()),
             None => Self::unknown(error.to_string()),
+        }
+    }
+}
+
+/// What follows from what stands in the way: `No` only where that [lies in the
+/// host](Cause::lies_in_host).
+impl From<Cause> for Probe {
+    fn from(cause: Cause) -> Self {
+        if cause.lies_in_host() {
+            return Self::No { cause };
+        }
+        Self::Unknown {
+            why: cause.to_string(),
+            fix: cause.fix(),
         }
     }
 }
@@ -243,6 +251,16 @@ mod tests {
         };
         assert_eq!(why, "this process lacks CAP_BPF");
         assert!(fix.contains("setcap"), "{fix}");
+        let full = Cause::Process {
+            what: "too many open files".into(),
+            fix: "close some".into(),
+        };
+        let busy = Cause::InUse("another one is there".into());
+        for passing in [full, busy, Cause::Memlock(65536)] {
+            let error = Error::command(Command::MapCreate, "map `m`", Errno::EPERM);
+            let answer = Probe::refused(&error.because(Some(passing)));
+            assert!(!answer.is_known(), "{answer:?}");
+        }
         let built = Error::command(Command::MapCreate, "map `m`", Errno::EINVAL)
             .because(Some(Cause::KernelOption("CONFIG_BPF_LSM")));
         assert!(matches!(Probe::refused(&built), Probe::No { .. }));

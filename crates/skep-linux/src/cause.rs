@@ -133,7 +133,7 @@ fn refused(
         Subject::Attach(attach_type) => requirement::attach_capabilities(attach_type),
         Subject::RawTracepoint(_) => vec![Capability::Bpf, Capability::Perfmon],
         _ => match command {
-            Command::EnableStats | Command::TokenCreate => vec![Capability::SysAdmin],
+            Command::EnableStats => vec![Capability::SysAdmin],
             Command::TaskFdQuery => vec![Capability::Perfmon],
             Command::MapCreate | Command::ProgLoad | Command::BtfLoad | Command::ProgTestRun => {
                 vec![Capability::Bpf]
@@ -141,8 +141,12 @@ fn refused(
             _ => Vec::new(),
         },
     };
-    if let Some(cause) = missing(host, needed) {
-        return Some(unprivileged(subject).unwrap_or(cause));
+    match missing(host, needed) {
+        Some(cause @ Cause::MissingCapability(_)) => {
+            return Some(unprivileged(subject).unwrap_or(cause));
+        }
+        Some(cause) => return Some(cause),
+        None => {}
     }
     if host.version() < NO_MEMLOCK
         && let Some(cause) = memlock(host, command)
@@ -191,7 +195,7 @@ fn load_forbidden(program_type: ProgramType, attach_type: Option<AttachType>) ->
                 .into(),
         };
     }
-    Cause::Other {
+    Cause::Process {
         what: "the kernel forbids it before verification, although this process has the capabilities: \
                a security module, a BPF token's limits or the kernel's vendor decided so"
             .into(),
@@ -199,14 +203,32 @@ fn load_forbidden(program_type: ProgramType, attach_type: Option<AttachType>) ->
     }
 }
 
-/// `MissingCapability`, if one of `needed` is missing.
+/// What keeps this process from what takes all of `needed`: it lacks one, or has them in a user
+/// namespace of its own, where they don't count.
 pub(crate) fn missing(
     host: &LinuxHost,
     needed: impl IntoIterator<Item = Capability>,
 ) -> Option<Cause> {
+    let needed: Vec<Capability> = needed.into_iter().collect();
+    if let Some(cause) = missing_anywhere(host, &needed) {
+        return Some(cause);
+    }
+    let names: Vec<&str> = needed.iter().map(|needed| needed.name()).collect();
+    (!names.is_empty() && process::in_user_namespace()).then(|| Cause::Process {
+        what: format!(
+            "this process has {} in a user namespace only (a container's, or of `unshare`)",
+            names.join(" and ")
+        ),
+        fix: "run it as root outside of the namespace, or give it a BPF token".into(),
+    })
+}
+
+/// The same for what asks for them in the process' own user namespace.
+fn missing_anywhere(host: &LinuxHost, needed: &[Capability]) -> Option<Cause> {
     let held = process::capabilities()?;
     let mut names: Vec<&'static str> = needed
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|&capability| !held.covers(capability))
         .map(|capability| match capability {
             // Before the split, CAP_SYS_ADMIN was the one for all of BPF.
@@ -232,7 +254,7 @@ pub(crate) fn too_many_files(errno: Errno) -> Option<Cause> {
             "raise the limit: `sysctl fs.file-max`",
         ),
     };
-    Some(Cause::Other {
+    Some(Cause::Process {
         what: what.into(),
         fix: fix.into(),
     })

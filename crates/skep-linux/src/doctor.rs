@@ -198,7 +198,7 @@ fn kernel(host: &LinuxHost) -> Vec<Check> {
         Some(mode) => Check::yes("lockdown", mode),
         None => Check::unknown("lockdown", "the kernel does not say", ""),
     };
-    vec![btf, jit(), lockdown, unprivileged(), paranoid()]
+    vec![btf, jit(), lockdown, unprivileged(), paranoid(host)]
 }
 
 fn jit() -> Check {
@@ -228,10 +228,10 @@ fn unprivileged() -> Check {
     }
 }
 
-fn paranoid() -> Check {
+fn paranoid(host: &LinuxHost) -> Check {
     const NAME: &str = "kernel.perf_event_paranoid";
     match process::sysctl(NAME) {
-        Some(value) if process::capabilities().is_some_and(|held| held.perfmon()) => {
+        Some(value) if cause::missing(host, [Capability::Perfmon]).is_none() => {
             Check::yes(NAME, format!("{value}, which CAP_PERFMON overrides"))
         }
         Some(value) if value.parse().is_ok_and(|level: i32| level > -1) => Check::no(

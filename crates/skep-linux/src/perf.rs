@@ -106,17 +106,12 @@ pub(crate) fn output(host: &LinuxHost, cpu: u32, pages: usize, wakeup: u32) -> R
 pub(crate) fn open_cause(host: &LinuxHost, errno: Errno) -> Option<Cause> {
     match errno {
         Errno::EPERM | Errno::EACCES => {
-            let capabilities = process::capabilities();
-            if capabilities.is_some_and(|held| held.perfmon()) {
+            let Some(missing) = cause::missing(host, [Capability::Perfmon]) else {
                 return cause::lockdown(host, "perf events that could show kernel memory");
-            }
-            let value = process::sysctl("kernel.perf_event_paranoid");
-            match value.and_then(|value| value.parse::<i32>().ok()) {
-                Some(level) if level > -1 => {
-                    Some(Cause::MissingCapability(vec![Capability::Perfmon.name()]))
-                }
-                _ => None,
-            }
+            };
+            let value = process::sysctl("kernel.perf_event_paranoid")?;
+            let level: i32 = value.parse().ok()?;
+            (level > -1).then_some(missing)
         }
         Errno::EMFILE | Errno::ENFILE => cause::too_many_files(errno),
         Errno::ENOSYS => Some(Cause::KernelOption("CONFIG_PERF_EVENTS")),

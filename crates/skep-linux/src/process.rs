@@ -20,11 +20,6 @@ impl Capabilities {
     pub(crate) fn has(self, capability: Capability) -> bool {
         self.0 >> capability.raw() & 1 == 1
     }
-
-    /// It may watch the whole system.
-    pub(crate) fn perfmon(self) -> bool {
-        self.covers(Capability::Perfmon)
-    }
 }
 
 /// This thread's capabilities; `None` where /proc does not say.
@@ -34,6 +29,14 @@ pub(crate) fn capabilities() -> Option<Capabilities> {
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))?;
     Some(Capabilities(u64::from_str_radix(line.trim(), 16).ok()?))
+}
+
+/// This process is in a user namespace of its own (a container's, `unshare --user`), where its
+/// capabilities count for what is in there, and not for the kernel. False where /proc does not say.
+pub(crate) fn in_user_namespace() -> bool {
+    /// `PROC_USER_INIT_INO`, the first one's number.
+    const INITIAL: &str = "user:[4026531837]";
+    fs::read_link("/proc/self/ns/user").is_ok_and(|name| name.as_os_str() != INITIAL)
 }
 
 /// A sysctl's value, by its dotted name.
@@ -117,7 +120,7 @@ mod tests {
     #[test]
     fn capabilities_of_sys_admin() {
         let admin = Capabilities(1 << 21); // CAP_SYS_ADMIN
-        assert!(admin.covers(Capability::Bpf) && admin.perfmon());
+        assert!(admin.covers(Capability::Bpf) && admin.covers(Capability::Perfmon));
         assert!(!admin.has(Capability::Bpf) && !admin.covers(Capability::NetAdmin));
     }
 }

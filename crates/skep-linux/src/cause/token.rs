@@ -4,7 +4,7 @@
 use skep_abi::{AttachType, Capability, Command, MapType, ProgramType};
 use skep_host::{Cause, Errno, TokenFd};
 
-use super::{missing, too_old};
+use super::{missing_anywhere, too_old};
 use crate::LinuxHost;
 
 /// What a token would have to delegate.
@@ -83,7 +83,7 @@ pub(super) fn refused(host: &LinuxHost, errno: Errno) -> Option<Cause> {
             "the bpffs delegates nothing",
             "mount it with `delegate_cmds`, `delegate_maps`, `delegate_progs` or `delegate_attachs`",
         ),
-        Errno::EPERM => missing(host, [Capability::Bpf]).or_else(|| {
+        Errno::EPERM => missing_anywhere(host, &[Capability::Bpf]).or_else(|| {
             other(
                 "the bpffs belongs to another user namespace than this process is in",
                 "make the file system context (`fsopen`) inside of the user namespace, and set its \

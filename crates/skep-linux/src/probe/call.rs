@@ -62,10 +62,7 @@ fn write_user(host: &LinuxHost, call: &Call, access: HelperAccess) -> Probe {
         return Probe::No { cause };
     }
     match cause::missing(host, [Capability::SysAdmin]) {
-        Some(cause) => Probe::Unknown {
-            why: cause.to_string(),
-            fix: cause.fix(),
-        },
+        Some(cause) => cause.into(),
         None => Probe::Yes,
     }
 }
@@ -185,10 +182,7 @@ impl Call {
 /// what is not there.
 fn refused(host: &LinuxHost, call: &Call) -> Probe {
     if let Some(cause) = cause::missing(host, call.needs) {
-        return Probe::Unknown {
-            why: cause.to_string(),
-            fix: cause.fix(),
-        };
+        return cause.into();
     }
     older(host, &call.feature).unwrap_or_else(|| Probe::No {
         cause: Cause::Other {

@@ -386,10 +386,11 @@ impl Cgroup {
         match fs::create_dir(&path) {
             Ok(()) => Ok(Self(path)),
             Err(error) => {
-                let parent = mount.point.display();
-                Err(Probe::unknown(format!(
-                    "no cgroup can be made in `{parent}`: {error}"
-                )))
+                let (parent, errno) = (mount.point.display(), sys::errno_of(&error));
+                Err(Probe::Unknown {
+                    why: format!("no cgroup can be made in `{parent}`: {errno}"),
+                    fix: "run as root".into(),
+                })
             }
         }
     }

@@ -156,10 +156,7 @@ fn instructions(host: &LinuxHost, feature: &Feature, code: &[u8]) -> Probe {
     // Some of it is refused to processes without capabilities, in the verifier's words.
     let lacks = || cause::missing(host, [Capability::Bpf, Capability::Perfmon]);
     match loaded {
-        Err(Error::Verifier { .. }) if let Some(cause) = lacks() => Probe::Unknown {
-            why: cause.to_string(),
-            fix: cause.fix(),
-        },
+        Err(Error::Verifier { .. }) if let Some(cause) = lacks() => cause.into(),
         Err(Error::Verifier { cause: None, .. }) => not_known(host, feature),
         outcome => tolerant(host, feature, outcome),
     }
