@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use bitflags::bitflags;
 
 use crate::generated::helper_sets::{self, ALLOWED};
-use crate::generated::helpers::{BY_NAME, HELPERS};
+use crate::generated::helpers::{BY_NAME, HELPERS, SIGNATURES};
 use crate::{Capability, KernelVersion, ProgramType};
 
 /// A set of helpers: bit `n` is the helper with number `n`.
@@ -19,7 +19,7 @@ pub(crate) type HelperBits = [u64; 4];
 ///
 /// let update = Helper::by_name("map_update_elem").unwrap();
 /// assert_eq!(update.id, 2);
-/// assert_eq!(update.parameters[2].kind, ArgKind::MapValue);
+/// assert_eq!(update.parameters()[2].kind, ArgKind::MapValue);
 /// assert_eq!(
 ///     update.c_declaration().to_string(),
 ///     "static long (* const bpf_map_update_elem)(void *map, const void *key, \
@@ -39,10 +39,14 @@ pub struct Helper {
     pub since: KernelVersion,
     /// What the kernel asks of its callers, and what it does to them.
     pub properties: HelperProperties,
-    /// The value that it returns.
-    pub returns: Return,
-    /// Its parameters, at most five that the verifier looks at.
-    pub parameters: &'static [Parameter],
+}
+
+/// What a helper takes and gives. In a table of its own, so that a program that only knows
+/// helpers by name and number has none of it.
+#[derive(Debug)]
+pub(crate) struct Signature {
+    pub(crate) returns: Return,
+    pub(crate) parameters: &'static [Parameter],
 }
 
 bitflags! {
@@ -247,6 +251,23 @@ impl Helper {
         self.name.strip_prefix("bpf_").unwrap_or(self.name)
     }
 
+    /// The value that it returns.
+    #[must_use]
+    pub fn returns(&self) -> &'static Return {
+        &self.signature().returns
+    }
+
+    /// Its parameters, at most five that the verifier looks at.
+    #[must_use]
+    pub fn parameters(&self) -> &'static [Parameter] {
+        self.signature().parameters
+    }
+
+    fn signature(&self) -> &'static Signature {
+        // Helpers are made by the table alone, whose numbers have no gap.
+        &SIGNATURES[self.id as usize - 1]
+    }
+
     /// Whether only programs with a GPL-compatible licence may call it.
     #[must_use]
     pub const fn gpl_only(&self) -> bool {
@@ -293,15 +314,10 @@ pub struct CDeclaration<'a>(&'a Helper);
 
 impl fmt::Display for CDeclaration<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Helper {
-            id,
-            name,
-            returns,
-            parameters,
-            ..
-        } = self.0;
+        let Helper { id, name, .. } = self.0;
+        let parameters = self.0.parameters();
         f.write_str("static ")?;
-        declarator(f, returns.c_type, "(* const ")?;
+        declarator(f, self.0.returns().c_type, "(* const ")?;
         write!(f, "{name})(")?;
         if parameters.is_empty() {
             f.write_str("void")?;

@@ -180,7 +180,7 @@ fn helpers_are_found_by_number_and_name() {
         }
         assert_eq!(Helper::by_id(helper.id), Some(helper));
         let checked = helper
-            .parameters
+            .parameters()
             .iter()
             .filter(|p| p.kind != ArgKind::Variadic)
             .count();
@@ -198,8 +198,8 @@ fn helpers_are_found_by_number_and_name() {
 #[test]
 fn a_size_follows_the_memory_it_measures() {
     for helper in Helper::all() {
-        let kinds: Vec<ArgKind> = helper.parameters.iter().map(|p| p.kind).collect();
-        for (index, parameter) in helper.parameters.iter().enumerate() {
+        let kinds: Vec<ArgKind> = helper.parameters().iter().map(|p| p.kind).collect();
+        for (index, parameter) in helper.parameters().iter().enumerate() {
             let next_is_size = matches!(
                 kinds.get(index + 1),
                 Some(ArgKind::MemSize | ArgKind::MemSizeOrZero)
@@ -228,9 +228,12 @@ fn a_size_follows_the_memory_it_measures() {
             );
             assert!(!(pointer && number), "{helper} {}", parameter.name);
         }
-        let number = matches!(helper.returns.kind, ReturnKind::Integer | ReturnKind::Void);
+        let number = matches!(
+            helper.returns().kind,
+            ReturnKind::Integer | ReturnKind::Void
+        );
         assert!(
-            !(helper.returns.c_type.ends_with('*') && number),
+            !(helper.returns().c_type.ends_with('*') && number),
             "{helper}"
         );
     }

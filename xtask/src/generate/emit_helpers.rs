@@ -8,9 +8,12 @@ use super::prototypes::Prototype;
 use super::tables::{self, Row};
 use crate::Result;
 
-/// The table of helpers: prototypes joined with `helpers.tsv`.
+/// The tables of helpers and of what they take and give: prototypes joined with `helpers.tsv`.
 pub(super) fn helpers(prototypes: &[Prototype], rows: &[Row]) -> Result<String> {
     let mut out = String::from("\npub(crate) static HELPERS: &[Helper] = &[\n");
+    let mut signatures = String::from(
+        "];\n\n/// What each of `HELPERS` takes and gives.\npub(crate) static SIGNATURES: &[Signature] = &[\n",
+    );
     let mut facts: BTreeMap<&str, &Row> = BTreeMap::new();
     for row in rows {
         if facts.insert(row.cell(0)?, row).is_some() {
@@ -25,11 +28,14 @@ pub(super) fn helpers(prototypes: &[Prototype], rows: &[Row]) -> Result<String> 
         let row = facts
             .remove(name)
             .ok_or_else(|| format!("helpers.tsv lacks `{name}`"))?;
-        helper(prototype, row, &mut out).map_err(|e| format!("{}: {e}", row.place))?;
+        helper(prototype, row, &mut out)
+            .and_then(|()| signature(prototype, row, &mut signatures))
+            .map_err(|e| format!("{}: {e}", row.place))?;
     }
     if let Some((name, row)) = facts.first_key_value() {
         return Err(format!("{}: the header has no `{name}`", row.place).into());
     }
+    out.push_str(&signatures);
     out.push_str(
         "];\n\n/// Places in `HELPERS`, sorted by name.\npub(crate) static BY_NAME: &[u8] = &[\n",
     );
@@ -56,12 +62,19 @@ fn helper(prototype: &Prototype, row: &Row, out: &mut String) -> Result<()> {
             ("fastcall", "FASTCALL"),
         ],
     )?;
-    let returned = value(row.cell(3)?, "ReturnKind", &RETURN_KINDS)?;
     writeln!(out, "    Helper {{")?;
     writeln!(out, "        id: {},", prototype.id)?;
     writeln!(out, "        name: \"{}\",", prototype.name)?;
     writeln!(out, "        since: KernelVersion::new({major}, {minor}),")?;
     writeln!(out, "        properties: {properties},")?;
+    writeln!(out, "    }},")?;
+    Ok(())
+}
+
+fn signature(prototype: &Prototype, row: &Row, out: &mut String) -> Result<()> {
+    let returned = value(row.cell(3)?, "ReturnKind", &RETURN_KINDS)?;
+    writeln!(out, "    // {}", prototype.name)?;
+    writeln!(out, "    Signature {{")?;
     writeln!(
         out,
         "        returns: Return {{ c_type: \"{}\", {returned} }},",

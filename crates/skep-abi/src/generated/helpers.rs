@@ -10,17 +10,1281 @@ pub(crate) static HELPERS: &[Helper] = &[
         name: "bpf_map_lookup_elem",
         since: KernelVersion::new(3, 19),
         properties: HelperProperties::PACKET_ACCESS,
-        returns: Return { c_type: "void *", kind: ReturnKind::MapValue, flags: ValueFlags::MAYBE_NULL, btf_type: None },
-        parameters: &[
-            Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
-            Parameter { c_type: "const void *", name: "key", kind: ArgKind::MapKey, flags: ValueFlags::empty(), size: None, btf_type: None },
-        ],
     },
     Helper {
         id: 2,
         name: "bpf_map_update_elem",
         since: KernelVersion::new(3, 19),
         properties: HelperProperties::PACKET_ACCESS,
+    },
+    Helper {
+        id: 3,
+        name: "bpf_map_delete_elem",
+        since: KernelVersion::new(3, 19),
+        properties: HelperProperties::PACKET_ACCESS,
+    },
+    Helper {
+        id: 4,
+        name: "bpf_probe_read",
+        since: KernelVersion::new(4, 1),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 5,
+        name: "bpf_ktime_get_ns",
+        since: KernelVersion::new(4, 1),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 6,
+        name: "bpf_trace_printk",
+        since: KernelVersion::new(4, 1),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 7,
+        name: "bpf_get_prandom_u32",
+        since: KernelVersion::new(4, 1),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 8,
+        name: "bpf_get_smp_processor_id",
+        since: KernelVersion::new(4, 1),
+        properties: HelperProperties::FASTCALL,
+    },
+    Helper {
+        id: 9,
+        name: "bpf_skb_store_bytes",
+        since: KernelVersion::new(4, 1),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 10,
+        name: "bpf_l3_csum_replace",
+        since: KernelVersion::new(4, 1),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 11,
+        name: "bpf_l4_csum_replace",
+        since: KernelVersion::new(4, 1),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 12,
+        name: "bpf_tail_call",
+        since: KernelVersion::new(4, 2),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 13,
+        name: "bpf_clone_redirect",
+        since: KernelVersion::new(4, 2),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 14,
+        name: "bpf_get_current_pid_tgid",
+        since: KernelVersion::new(4, 2),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 15,
+        name: "bpf_get_current_uid_gid",
+        since: KernelVersion::new(4, 2),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 16,
+        name: "bpf_get_current_comm",
+        since: KernelVersion::new(4, 2),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 17,
+        name: "bpf_get_cgroup_classid",
+        since: KernelVersion::new(4, 3),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 18,
+        name: "bpf_skb_vlan_push",
+        since: KernelVersion::new(4, 3),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 19,
+        name: "bpf_skb_vlan_pop",
+        since: KernelVersion::new(4, 3),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 20,
+        name: "bpf_skb_get_tunnel_key",
+        since: KernelVersion::new(4, 3),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 21,
+        name: "bpf_skb_set_tunnel_key",
+        since: KernelVersion::new(4, 3),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 22,
+        name: "bpf_perf_event_read",
+        since: KernelVersion::new(4, 3),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 23,
+        name: "bpf_redirect",
+        since: KernelVersion::new(4, 4),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 24,
+        name: "bpf_get_route_realm",
+        since: KernelVersion::new(4, 4),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 25,
+        name: "bpf_perf_event_output",
+        since: KernelVersion::new(4, 4),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 26,
+        name: "bpf_skb_load_bytes",
+        since: KernelVersion::new(4, 5),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 27,
+        name: "bpf_get_stackid",
+        since: KernelVersion::new(4, 6),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 28,
+        name: "bpf_csum_diff",
+        since: KernelVersion::new(4, 6),
+        properties: HelperProperties::PACKET_ACCESS,
+    },
+    Helper {
+        id: 29,
+        name: "bpf_skb_get_tunnel_opt",
+        since: KernelVersion::new(4, 6),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 30,
+        name: "bpf_skb_set_tunnel_opt",
+        since: KernelVersion::new(4, 6),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 31,
+        name: "bpf_skb_change_proto",
+        since: KernelVersion::new(4, 8),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 32,
+        name: "bpf_skb_change_type",
+        since: KernelVersion::new(4, 8),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 33,
+        name: "bpf_skb_under_cgroup",
+        since: KernelVersion::new(4, 8),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 34,
+        name: "bpf_get_hash_recalc",
+        since: KernelVersion::new(4, 8),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 35,
+        name: "bpf_get_current_task",
+        since: KernelVersion::new(4, 8),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 36,
+        name: "bpf_probe_write_user",
+        since: KernelVersion::new(4, 8),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 37,
+        name: "bpf_current_task_under_cgroup",
+        since: KernelVersion::new(4, 9),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 38,
+        name: "bpf_skb_change_tail",
+        since: KernelVersion::new(4, 9),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 39,
+        name: "bpf_skb_pull_data",
+        since: KernelVersion::new(4, 9),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 40,
+        name: "bpf_csum_update",
+        since: KernelVersion::new(4, 9),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 41,
+        name: "bpf_set_hash_invalid",
+        since: KernelVersion::new(4, 9),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 42,
+        name: "bpf_get_numa_node_id",
+        since: KernelVersion::new(4, 10),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 43,
+        name: "bpf_skb_change_head",
+        since: KernelVersion::new(4, 10),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 44,
+        name: "bpf_xdp_adjust_head",
+        since: KernelVersion::new(4, 10),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 45,
+        name: "bpf_probe_read_str",
+        since: KernelVersion::new(4, 11),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 46,
+        name: "bpf_get_socket_cookie",
+        since: KernelVersion::new(4, 12),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 47,
+        name: "bpf_get_socket_uid",
+        since: KernelVersion::new(4, 12),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 48,
+        name: "bpf_set_hash",
+        since: KernelVersion::new(4, 13),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 49,
+        name: "bpf_setsockopt",
+        since: KernelVersion::new(4, 13),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 50,
+        name: "bpf_skb_adjust_room",
+        since: KernelVersion::new(4, 13),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 51,
+        name: "bpf_redirect_map",
+        since: KernelVersion::new(4, 14),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 52,
+        name: "bpf_sk_redirect_map",
+        since: KernelVersion::new(4, 14),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 53,
+        name: "bpf_sock_map_update",
+        since: KernelVersion::new(4, 14),
+        properties: HelperProperties::PACKET_ACCESS,
+    },
+    Helper {
+        id: 54,
+        name: "bpf_xdp_adjust_meta",
+        since: KernelVersion::new(4, 15),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 55,
+        name: "bpf_perf_event_read_value",
+        since: KernelVersion::new(4, 15),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 56,
+        name: "bpf_perf_prog_read_value",
+        since: KernelVersion::new(4, 15),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 57,
+        name: "bpf_getsockopt",
+        since: KernelVersion::new(4, 15),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 58,
+        name: "bpf_override_return",
+        since: KernelVersion::new(4, 16),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 59,
+        name: "bpf_sock_ops_cb_flags_set",
+        since: KernelVersion::new(4, 16),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 60,
+        name: "bpf_msg_redirect_map",
+        since: KernelVersion::new(4, 17),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 61,
+        name: "bpf_msg_apply_bytes",
+        since: KernelVersion::new(4, 17),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 62,
+        name: "bpf_msg_cork_bytes",
+        since: KernelVersion::new(4, 17),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 63,
+        name: "bpf_msg_pull_data",
+        since: KernelVersion::new(4, 17),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 64,
+        name: "bpf_bind",
+        since: KernelVersion::new(4, 17),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 65,
+        name: "bpf_xdp_adjust_tail",
+        since: KernelVersion::new(4, 18),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 66,
+        name: "bpf_skb_get_xfrm_state",
+        since: KernelVersion::new(4, 18),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 67,
+        name: "bpf_get_stack",
+        since: KernelVersion::new(4, 18),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 68,
+        name: "bpf_skb_load_bytes_relative",
+        since: KernelVersion::new(4, 18),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 69,
+        name: "bpf_fib_lookup",
+        since: KernelVersion::new(4, 18),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 70,
+        name: "bpf_sock_hash_update",
+        since: KernelVersion::new(4, 18),
+        properties: HelperProperties::PACKET_ACCESS,
+    },
+    Helper {
+        id: 71,
+        name: "bpf_msg_redirect_hash",
+        since: KernelVersion::new(4, 18),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 72,
+        name: "bpf_sk_redirect_hash",
+        since: KernelVersion::new(4, 18),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 73,
+        name: "bpf_lwt_push_encap",
+        since: KernelVersion::new(4, 18),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 74,
+        name: "bpf_lwt_seg6_store_bytes",
+        since: KernelVersion::new(4, 18),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 75,
+        name: "bpf_lwt_seg6_adjust_srh",
+        since: KernelVersion::new(4, 18),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 76,
+        name: "bpf_lwt_seg6_action",
+        since: KernelVersion::new(4, 18),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 77,
+        name: "bpf_rc_repeat",
+        since: KernelVersion::new(4, 18),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 78,
+        name: "bpf_rc_keydown",
+        since: KernelVersion::new(4, 18),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 79,
+        name: "bpf_skb_cgroup_id",
+        since: KernelVersion::new(4, 18),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 80,
+        name: "bpf_get_current_cgroup_id",
+        since: KernelVersion::new(4, 18),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 81,
+        name: "bpf_get_local_storage",
+        since: KernelVersion::new(4, 19),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 82,
+        name: "bpf_sk_select_reuseport",
+        since: KernelVersion::new(4, 19),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 83,
+        name: "bpf_skb_ancestor_cgroup_id",
+        since: KernelVersion::new(4, 19),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 84,
+        name: "bpf_sk_lookup_tcp",
+        since: KernelVersion::new(4, 20),
+        properties: HelperProperties::PACKET_ACCESS,
+    },
+    Helper {
+        id: 85,
+        name: "bpf_sk_lookup_udp",
+        since: KernelVersion::new(4, 20),
+        properties: HelperProperties::PACKET_ACCESS,
+    },
+    Helper {
+        id: 86,
+        name: "bpf_sk_release",
+        since: KernelVersion::new(4, 20),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 87,
+        name: "bpf_map_push_elem",
+        since: KernelVersion::new(4, 20),
+        properties: HelperProperties::PACKET_ACCESS,
+    },
+    Helper {
+        id: 88,
+        name: "bpf_map_pop_elem",
+        since: KernelVersion::new(4, 20),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 89,
+        name: "bpf_map_peek_elem",
+        since: KernelVersion::new(4, 20),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 90,
+        name: "bpf_msg_push_data",
+        since: KernelVersion::new(4, 20),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 91,
+        name: "bpf_msg_pop_data",
+        since: KernelVersion::new(5, 0),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 92,
+        name: "bpf_rc_pointer_rel",
+        since: KernelVersion::new(5, 0),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 93,
+        name: "bpf_spin_lock",
+        since: KernelVersion::new(5, 1),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 94,
+        name: "bpf_spin_unlock",
+        since: KernelVersion::new(5, 1),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 95,
+        name: "bpf_sk_fullsock",
+        since: KernelVersion::new(5, 1),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 96,
+        name: "bpf_tcp_sock",
+        since: KernelVersion::new(5, 1),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 97,
+        name: "bpf_skb_ecn_set_ce",
+        since: KernelVersion::new(5, 1),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 98,
+        name: "bpf_get_listener_sock",
+        since: KernelVersion::new(5, 1),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 99,
+        name: "bpf_skc_lookup_tcp",
+        since: KernelVersion::new(5, 2),
+        properties: HelperProperties::PACKET_ACCESS,
+    },
+    Helper {
+        id: 100,
+        name: "bpf_tcp_check_syncookie",
+        since: KernelVersion::new(5, 2),
+        properties: HelperProperties::GPL_ONLY.union(HelperProperties::PACKET_ACCESS),
+    },
+    Helper {
+        id: 101,
+        name: "bpf_sysctl_get_name",
+        since: KernelVersion::new(5, 2),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 102,
+        name: "bpf_sysctl_get_current_value",
+        since: KernelVersion::new(5, 2),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 103,
+        name: "bpf_sysctl_get_new_value",
+        since: KernelVersion::new(5, 2),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 104,
+        name: "bpf_sysctl_set_new_value",
+        since: KernelVersion::new(5, 2),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 105,
+        name: "bpf_strtol",
+        since: KernelVersion::new(5, 2),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 106,
+        name: "bpf_strtoul",
+        since: KernelVersion::new(5, 2),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 107,
+        name: "bpf_sk_storage_get",
+        since: KernelVersion::new(5, 2),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 108,
+        name: "bpf_sk_storage_delete",
+        since: KernelVersion::new(5, 2),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 109,
+        name: "bpf_send_signal",
+        since: KernelVersion::new(5, 3),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 110,
+        name: "bpf_tcp_gen_syncookie",
+        since: KernelVersion::new(5, 4),
+        properties: HelperProperties::GPL_ONLY.union(HelperProperties::PACKET_ACCESS),
+    },
+    Helper {
+        id: 111,
+        name: "bpf_skb_output",
+        since: KernelVersion::new(5, 5),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 112,
+        name: "bpf_probe_read_user",
+        since: KernelVersion::new(5, 5),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 113,
+        name: "bpf_probe_read_kernel",
+        since: KernelVersion::new(5, 5),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 114,
+        name: "bpf_probe_read_user_str",
+        since: KernelVersion::new(5, 5),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 115,
+        name: "bpf_probe_read_kernel_str",
+        since: KernelVersion::new(5, 5),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 116,
+        name: "bpf_tcp_send_ack",
+        since: KernelVersion::new(5, 6),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 117,
+        name: "bpf_send_signal_thread",
+        since: KernelVersion::new(5, 6),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 118,
+        name: "bpf_jiffies64",
+        since: KernelVersion::new(5, 6),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 119,
+        name: "bpf_read_branch_records",
+        since: KernelVersion::new(5, 7),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 120,
+        name: "bpf_get_ns_current_pid_tgid",
+        since: KernelVersion::new(5, 7),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 121,
+        name: "bpf_xdp_output",
+        since: KernelVersion::new(5, 7),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 122,
+        name: "bpf_get_netns_cookie",
+        since: KernelVersion::new(5, 7),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 123,
+        name: "bpf_get_current_ancestor_cgroup_id",
+        since: KernelVersion::new(5, 7),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 124,
+        name: "bpf_sk_assign",
+        since: KernelVersion::new(5, 7),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 125,
+        name: "bpf_ktime_get_boot_ns",
+        since: KernelVersion::new(5, 8),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 126,
+        name: "bpf_seq_printf",
+        since: KernelVersion::new(5, 8),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 127,
+        name: "bpf_seq_write",
+        since: KernelVersion::new(5, 8),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 128,
+        name: "bpf_sk_cgroup_id",
+        since: KernelVersion::new(5, 8),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 129,
+        name: "bpf_sk_ancestor_cgroup_id",
+        since: KernelVersion::new(5, 8),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 130,
+        name: "bpf_ringbuf_output",
+        since: KernelVersion::new(5, 8),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 131,
+        name: "bpf_ringbuf_reserve",
+        since: KernelVersion::new(5, 8),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 132,
+        name: "bpf_ringbuf_submit",
+        since: KernelVersion::new(5, 8),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 133,
+        name: "bpf_ringbuf_discard",
+        since: KernelVersion::new(5, 8),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 134,
+        name: "bpf_ringbuf_query",
+        since: KernelVersion::new(5, 8),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 135,
+        name: "bpf_csum_level",
+        since: KernelVersion::new(5, 8),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 136,
+        name: "bpf_skc_to_tcp6_sock",
+        since: KernelVersion::new(5, 9),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 137,
+        name: "bpf_skc_to_tcp_sock",
+        since: KernelVersion::new(5, 9),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 138,
+        name: "bpf_skc_to_tcp_timewait_sock",
+        since: KernelVersion::new(5, 9),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 139,
+        name: "bpf_skc_to_tcp_request_sock",
+        since: KernelVersion::new(5, 9),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 140,
+        name: "bpf_skc_to_udp6_sock",
+        since: KernelVersion::new(5, 9),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 141,
+        name: "bpf_get_task_stack",
+        since: KernelVersion::new(5, 9),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 142,
+        name: "bpf_load_hdr_opt",
+        since: KernelVersion::new(5, 10),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 143,
+        name: "bpf_store_hdr_opt",
+        since: KernelVersion::new(5, 10),
+        properties: HelperProperties::CHANGES_PACKET,
+    },
+    Helper {
+        id: 144,
+        name: "bpf_reserve_hdr_opt",
+        since: KernelVersion::new(5, 10),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 145,
+        name: "bpf_inode_storage_get",
+        since: KernelVersion::new(5, 10),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 146,
+        name: "bpf_inode_storage_delete",
+        since: KernelVersion::new(5, 10),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 147,
+        name: "bpf_d_path",
+        since: KernelVersion::new(5, 10),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 148,
+        name: "bpf_copy_from_user",
+        since: KernelVersion::new(5, 10),
+        properties: HelperProperties::MAY_SLEEP,
+    },
+    Helper {
+        id: 149,
+        name: "bpf_snprintf_btf",
+        since: KernelVersion::new(5, 10),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 150,
+        name: "bpf_seq_printf_btf",
+        since: KernelVersion::new(5, 10),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 151,
+        name: "bpf_skb_cgroup_classid",
+        since: KernelVersion::new(5, 10),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 152,
+        name: "bpf_redirect_neigh",
+        since: KernelVersion::new(5, 10),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 153,
+        name: "bpf_per_cpu_ptr",
+        since: KernelVersion::new(5, 10),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 154,
+        name: "bpf_this_cpu_ptr",
+        since: KernelVersion::new(5, 10),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 155,
+        name: "bpf_redirect_peer",
+        since: KernelVersion::new(5, 10),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 156,
+        name: "bpf_task_storage_get",
+        since: KernelVersion::new(5, 11),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 157,
+        name: "bpf_task_storage_delete",
+        since: KernelVersion::new(5, 11),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 158,
+        name: "bpf_get_current_task_btf",
+        since: KernelVersion::new(5, 11),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 159,
+        name: "bpf_bprm_opts_set",
+        since: KernelVersion::new(5, 11),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 160,
+        name: "bpf_ktime_get_coarse_ns",
+        since: KernelVersion::new(5, 11),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 161,
+        name: "bpf_ima_inode_hash",
+        since: KernelVersion::new(5, 11),
+        properties: HelperProperties::MAY_SLEEP,
+    },
+    Helper {
+        id: 162,
+        name: "bpf_sock_from_file",
+        since: KernelVersion::new(5, 11),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 163,
+        name: "bpf_check_mtu",
+        since: KernelVersion::new(5, 12),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 164,
+        name: "bpf_for_each_map_elem",
+        since: KernelVersion::new(5, 13),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 165,
+        name: "bpf_snprintf",
+        since: KernelVersion::new(5, 13),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 166,
+        name: "bpf_sys_bpf",
+        since: KernelVersion::new(5, 14),
+        properties: HelperProperties::MAY_SLEEP,
+    },
+    Helper {
+        id: 167,
+        name: "bpf_btf_find_by_name_kind",
+        since: KernelVersion::new(5, 14),
+        properties: HelperProperties::MAY_SLEEP,
+    },
+    Helper {
+        id: 168,
+        name: "bpf_sys_close",
+        since: KernelVersion::new(5, 14),
+        properties: HelperProperties::MAY_SLEEP,
+    },
+    Helper {
+        id: 169,
+        name: "bpf_timer_init",
+        since: KernelVersion::new(5, 15),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 170,
+        name: "bpf_timer_set_callback",
+        since: KernelVersion::new(5, 15),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 171,
+        name: "bpf_timer_start",
+        since: KernelVersion::new(5, 15),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 172,
+        name: "bpf_timer_cancel",
+        since: KernelVersion::new(5, 15),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 173,
+        name: "bpf_get_func_ip",
+        since: KernelVersion::new(5, 15),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 174,
+        name: "bpf_get_attach_cookie",
+        since: KernelVersion::new(5, 15),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 175,
+        name: "bpf_task_pt_regs",
+        since: KernelVersion::new(5, 15),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 176,
+        name: "bpf_get_branch_snapshot",
+        since: KernelVersion::new(5, 16),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 177,
+        name: "bpf_trace_vprintk",
+        since: KernelVersion::new(5, 16),
+        properties: HelperProperties::GPL_ONLY,
+    },
+    Helper {
+        id: 178,
+        name: "bpf_skc_to_unix_sock",
+        since: KernelVersion::new(5, 16),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 179,
+        name: "bpf_kallsyms_lookup_name",
+        since: KernelVersion::new(5, 16),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 180,
+        name: "bpf_find_vma",
+        since: KernelVersion::new(5, 17),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 181,
+        name: "bpf_loop",
+        since: KernelVersion::new(5, 17),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 182,
+        name: "bpf_strncmp",
+        since: KernelVersion::new(5, 17),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 183,
+        name: "bpf_get_func_arg",
+        since: KernelVersion::new(5, 17),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 184,
+        name: "bpf_get_func_ret",
+        since: KernelVersion::new(5, 17),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 185,
+        name: "bpf_get_func_arg_cnt",
+        since: KernelVersion::new(5, 17),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 186,
+        name: "bpf_get_retval",
+        since: KernelVersion::new(5, 18),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 187,
+        name: "bpf_set_retval",
+        since: KernelVersion::new(5, 18),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 188,
+        name: "bpf_xdp_get_buff_len",
+        since: KernelVersion::new(5, 18),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 189,
+        name: "bpf_xdp_load_bytes",
+        since: KernelVersion::new(5, 18),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 190,
+        name: "bpf_xdp_store_bytes",
+        since: KernelVersion::new(5, 18),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 191,
+        name: "bpf_copy_from_user_task",
+        since: KernelVersion::new(5, 18),
+        properties: HelperProperties::GPL_ONLY.union(HelperProperties::MAY_SLEEP),
+    },
+    Helper {
+        id: 192,
+        name: "bpf_skb_set_tstamp",
+        since: KernelVersion::new(5, 18),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 193,
+        name: "bpf_ima_file_hash",
+        since: KernelVersion::new(5, 18),
+        properties: HelperProperties::MAY_SLEEP,
+    },
+    Helper {
+        id: 194,
+        name: "bpf_kptr_xchg",
+        since: KernelVersion::new(5, 19),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 195,
+        name: "bpf_map_lookup_percpu_elem",
+        since: KernelVersion::new(5, 19),
+        properties: HelperProperties::PACKET_ACCESS,
+    },
+    Helper {
+        id: 196,
+        name: "bpf_skc_to_mptcp_sock",
+        since: KernelVersion::new(5, 19),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 197,
+        name: "bpf_dynptr_from_mem",
+        since: KernelVersion::new(5, 19),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 198,
+        name: "bpf_ringbuf_reserve_dynptr",
+        since: KernelVersion::new(5, 19),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 199,
+        name: "bpf_ringbuf_submit_dynptr",
+        since: KernelVersion::new(5, 19),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 200,
+        name: "bpf_ringbuf_discard_dynptr",
+        since: KernelVersion::new(5, 19),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 201,
+        name: "bpf_dynptr_read",
+        since: KernelVersion::new(5, 19),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 202,
+        name: "bpf_dynptr_write",
+        since: KernelVersion::new(5, 19),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 203,
+        name: "bpf_dynptr_data",
+        since: KernelVersion::new(5, 19),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 204,
+        name: "bpf_tcp_raw_gen_syncookie_ipv4",
+        since: KernelVersion::new(6, 0),
+        properties: HelperProperties::GPL_ONLY.union(HelperProperties::PACKET_ACCESS),
+    },
+    Helper {
+        id: 205,
+        name: "bpf_tcp_raw_gen_syncookie_ipv6",
+        since: KernelVersion::new(6, 0),
+        properties: HelperProperties::GPL_ONLY.union(HelperProperties::PACKET_ACCESS),
+    },
+    Helper {
+        id: 206,
+        name: "bpf_tcp_raw_check_syncookie_ipv4",
+        since: KernelVersion::new(6, 0),
+        properties: HelperProperties::GPL_ONLY.union(HelperProperties::PACKET_ACCESS),
+    },
+    Helper {
+        id: 207,
+        name: "bpf_tcp_raw_check_syncookie_ipv6",
+        since: KernelVersion::new(6, 0),
+        properties: HelperProperties::GPL_ONLY.union(HelperProperties::PACKET_ACCESS),
+    },
+    Helper {
+        id: 208,
+        name: "bpf_ktime_get_tai_ns",
+        since: KernelVersion::new(6, 1),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 209,
+        name: "bpf_user_ringbuf_drain",
+        since: KernelVersion::new(6, 1),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 210,
+        name: "bpf_cgrp_storage_get",
+        since: KernelVersion::new(6, 2),
+        properties: HelperProperties::empty(),
+    },
+    Helper {
+        id: 211,
+        name: "bpf_cgrp_storage_delete",
+        since: KernelVersion::new(6, 2),
+        properties: HelperProperties::empty(),
+    },
+];
+
+/// What each of `HELPERS` takes and gives.
+pub(crate) static SIGNATURES: &[Signature] = &[
+    // bpf_map_lookup_elem
+    Signature {
+        returns: Return { c_type: "void *", kind: ReturnKind::MapValue, flags: ValueFlags::MAYBE_NULL, btf_type: None },
+        parameters: &[
+            Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
+            Parameter { c_type: "const void *", name: "key", kind: ArgKind::MapKey, flags: ValueFlags::empty(), size: None, btf_type: None },
+        ],
+    },
+    // bpf_map_update_elem
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -29,22 +1293,16 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 3,
-        name: "bpf_map_delete_elem",
-        since: KernelVersion::new(3, 19),
-        properties: HelperProperties::PACKET_ACCESS,
+    // bpf_map_delete_elem
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "const void *", name: "key", kind: ArgKind::MapKey, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 4,
-        name: "bpf_probe_read",
-        since: KernelVersion::new(4, 1),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_probe_read
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "dst", kind: ArgKind::Mem, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE), size: None, btf_type: None },
@@ -52,20 +1310,14 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "const void *", name: "unsafe_ptr", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 5,
-        name: "bpf_ktime_get_ns",
-        since: KernelVersion::new(4, 1),
-        properties: HelperProperties::empty(),
+    // bpf_ktime_get_ns
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
         ],
     },
-    Helper {
-        id: 6,
-        name: "bpf_trace_printk",
-        since: KernelVersion::new(4, 1),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_trace_printk
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "const char *", name: "fmt", kind: ArgKind::Mem, flags: ValueFlags::READ_ONLY, size: None, btf_type: None },
@@ -73,29 +1325,20 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "...", name: "", kind: ArgKind::Variadic, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 7,
-        name: "bpf_get_prandom_u32",
-        since: KernelVersion::new(4, 1),
-        properties: HelperProperties::empty(),
+    // bpf_get_prandom_u32
+    Signature {
         returns: Return { c_type: "__u32", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
         ],
     },
-    Helper {
-        id: 8,
-        name: "bpf_get_smp_processor_id",
-        since: KernelVersion::new(4, 1),
-        properties: HelperProperties::FASTCALL,
+    // bpf_get_smp_processor_id
+    Signature {
         returns: Return { c_type: "__u32", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
         ],
     },
-    Helper {
-        id: 9,
-        name: "bpf_skb_store_bytes",
-        since: KernelVersion::new(4, 1),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_skb_store_bytes
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -105,11 +1348,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 10,
-        name: "bpf_l3_csum_replace",
-        since: KernelVersion::new(4, 1),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_l3_csum_replace
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -119,11 +1359,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "size", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 11,
-        name: "bpf_l4_csum_replace",
-        since: KernelVersion::new(4, 1),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_l4_csum_replace
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -133,11 +1370,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 12,
-        name: "bpf_tail_call",
-        since: KernelVersion::new(4, 2),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_tail_call
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Void, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -145,11 +1379,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "index", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 13,
-        name: "bpf_clone_redirect",
-        since: KernelVersion::new(4, 2),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_clone_redirect
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -157,50 +1388,35 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 14,
-        name: "bpf_get_current_pid_tgid",
-        since: KernelVersion::new(4, 2),
-        properties: HelperProperties::empty(),
+    // bpf_get_current_pid_tgid
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
         ],
     },
-    Helper {
-        id: 15,
-        name: "bpf_get_current_uid_gid",
-        since: KernelVersion::new(4, 2),
-        properties: HelperProperties::empty(),
+    // bpf_get_current_uid_gid
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
         ],
     },
-    Helper {
-        id: 16,
-        name: "bpf_get_current_comm",
-        since: KernelVersion::new(4, 2),
-        properties: HelperProperties::empty(),
+    // bpf_get_current_comm
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "buf", kind: ArgKind::Mem, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE), size: None, btf_type: None },
             Parameter { c_type: "__u32", name: "size_of_buf", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 17,
-        name: "bpf_get_cgroup_classid",
-        since: KernelVersion::new(4, 3),
-        properties: HelperProperties::empty(),
+    // bpf_get_cgroup_classid
+    Signature {
         returns: Return { c_type: "__u32", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 18,
-        name: "bpf_skb_vlan_push",
-        since: KernelVersion::new(4, 3),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_skb_vlan_push
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -208,21 +1424,15 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u16", name: "vlan_tci", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 19,
-        name: "bpf_skb_vlan_pop",
-        since: KernelVersion::new(4, 3),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_skb_vlan_pop
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 20,
-        name: "bpf_skb_get_tunnel_key",
-        since: KernelVersion::new(4, 3),
-        properties: HelperProperties::empty(),
+    // bpf_skb_get_tunnel_key
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -231,11 +1441,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 21,
-        name: "bpf_skb_set_tunnel_key",
-        since: KernelVersion::new(4, 3),
-        properties: HelperProperties::empty(),
+    // bpf_skb_set_tunnel_key
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -244,43 +1451,31 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 22,
-        name: "bpf_perf_event_read",
-        since: KernelVersion::new(4, 3),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_perf_event_read
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 23,
-        name: "bpf_redirect",
-        since: KernelVersion::new(4, 4),
-        properties: HelperProperties::empty(),
+    // bpf_redirect
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "__u32", name: "ifindex", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 24,
-        name: "bpf_get_route_realm",
-        since: KernelVersion::new(4, 4),
-        properties: HelperProperties::empty(),
+    // bpf_get_route_realm
+    Signature {
         returns: Return { c_type: "__u32", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 25,
-        name: "bpf_perf_event_output",
-        since: KernelVersion::new(4, 4),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_perf_event_output
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -290,11 +1485,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "size", kind: ArgKind::MemSizeOrZero, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 26,
-        name: "bpf_skb_load_bytes",
-        since: KernelVersion::new(4, 5),
-        properties: HelperProperties::empty(),
+    // bpf_skb_load_bytes
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "const void *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -303,11 +1495,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "len", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 27,
-        name: "bpf_get_stackid",
-        since: KernelVersion::new(4, 6),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_get_stackid
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -315,11 +1504,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 28,
-        name: "bpf_csum_diff",
-        since: KernelVersion::new(4, 6),
-        properties: HelperProperties::PACKET_ACCESS,
+    // bpf_csum_diff
+    Signature {
         returns: Return { c_type: "__s64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "__be32 *", name: "from", kind: ArgKind::Mem, flags: ValueFlags::MAYBE_NULL.union(ValueFlags::READ_ONLY), size: None, btf_type: None },
@@ -329,11 +1515,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__wsum", name: "seed", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 29,
-        name: "bpf_skb_get_tunnel_opt",
-        since: KernelVersion::new(4, 6),
-        properties: HelperProperties::empty(),
+    // bpf_skb_get_tunnel_opt
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -341,11 +1524,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "size", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 30,
-        name: "bpf_skb_set_tunnel_opt",
-        since: KernelVersion::new(4, 6),
-        properties: HelperProperties::empty(),
+    // bpf_skb_set_tunnel_opt
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -353,11 +1533,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "size", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 31,
-        name: "bpf_skb_change_proto",
-        since: KernelVersion::new(4, 8),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_skb_change_proto
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -365,22 +1542,16 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 32,
-        name: "bpf_skb_change_type",
-        since: KernelVersion::new(4, 8),
-        properties: HelperProperties::empty(),
+    // bpf_skb_change_type
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "__u32", name: "type", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 33,
-        name: "bpf_skb_under_cgroup",
-        since: KernelVersion::new(4, 8),
-        properties: HelperProperties::empty(),
+    // bpf_skb_under_cgroup
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -388,30 +1559,21 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "index", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 34,
-        name: "bpf_get_hash_recalc",
-        since: KernelVersion::new(4, 8),
-        properties: HelperProperties::empty(),
+    // bpf_get_hash_recalc
+    Signature {
         returns: Return { c_type: "__u32", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 35,
-        name: "bpf_get_current_task",
-        since: KernelVersion::new(4, 8),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_get_current_task
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
         ],
     },
-    Helper {
-        id: 36,
-        name: "bpf_probe_write_user",
-        since: KernelVersion::new(4, 8),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_probe_write_user
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "dst", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -419,22 +1581,16 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "len", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 37,
-        name: "bpf_current_task_under_cgroup",
-        since: KernelVersion::new(4, 9),
-        properties: HelperProperties::empty(),
+    // bpf_current_task_under_cgroup
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "__u32", name: "index", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 38,
-        name: "bpf_skb_change_tail",
-        since: KernelVersion::new(4, 9),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_skb_change_tail
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -442,52 +1598,37 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 39,
-        name: "bpf_skb_pull_data",
-        since: KernelVersion::new(4, 9),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_skb_pull_data
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "__u32", name: "len", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 40,
-        name: "bpf_csum_update",
-        since: KernelVersion::new(4, 9),
-        properties: HelperProperties::empty(),
+    // bpf_csum_update
+    Signature {
         returns: Return { c_type: "__s64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "__wsum", name: "csum", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 41,
-        name: "bpf_set_hash_invalid",
-        since: KernelVersion::new(4, 9),
-        properties: HelperProperties::empty(),
+    // bpf_set_hash_invalid
+    Signature {
         returns: Return { c_type: "void", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 42,
-        name: "bpf_get_numa_node_id",
-        since: KernelVersion::new(4, 10),
-        properties: HelperProperties::empty(),
+    // bpf_get_numa_node_id
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
         ],
     },
-    Helper {
-        id: 43,
-        name: "bpf_skb_change_head",
-        since: KernelVersion::new(4, 10),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_skb_change_head
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -495,22 +1636,16 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 44,
-        name: "bpf_xdp_adjust_head",
-        since: KernelVersion::new(4, 10),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_xdp_adjust_head
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct xdp_md *", name: "xdp_md", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "int", name: "delta", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 45,
-        name: "bpf_probe_read_str",
-        since: KernelVersion::new(4, 11),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_probe_read_str
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "dst", kind: ArgKind::Mem, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE), size: None, btf_type: None },
@@ -518,42 +1653,30 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "const void *", name: "unsafe_ptr", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 46,
-        name: "bpf_get_socket_cookie",
-        since: KernelVersion::new(4, 12),
-        properties: HelperProperties::empty(),
+    // bpf_get_socket_cookie
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 47,
-        name: "bpf_get_socket_uid",
-        since: KernelVersion::new(4, 12),
-        properties: HelperProperties::empty(),
+    // bpf_get_socket_uid
+    Signature {
         returns: Return { c_type: "__u32", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 48,
-        name: "bpf_set_hash",
-        since: KernelVersion::new(4, 13),
-        properties: HelperProperties::empty(),
+    // bpf_set_hash
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "__u32", name: "hash", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 49,
-        name: "bpf_setsockopt",
-        since: KernelVersion::new(4, 13),
-        properties: HelperProperties::empty(),
+    // bpf_setsockopt
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "bpf_socket", kind: ArgKind::BtfIdSockCommon, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -563,11 +1686,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "int", name: "optlen", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 50,
-        name: "bpf_skb_adjust_room",
-        since: KernelVersion::new(4, 13),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_skb_adjust_room
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -576,11 +1696,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 51,
-        name: "bpf_redirect_map",
-        since: KernelVersion::new(4, 14),
-        properties: HelperProperties::empty(),
+    // bpf_redirect_map
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -588,11 +1705,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 52,
-        name: "bpf_sk_redirect_map",
-        since: KernelVersion::new(4, 14),
-        properties: HelperProperties::empty(),
+    // bpf_sk_redirect_map
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -601,11 +1715,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 53,
-        name: "bpf_sock_map_update",
-        since: KernelVersion::new(4, 14),
-        properties: HelperProperties::PACKET_ACCESS,
+    // bpf_sock_map_update
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_sock_ops *", name: "skops", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -614,22 +1725,16 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 54,
-        name: "bpf_xdp_adjust_meta",
-        since: KernelVersion::new(4, 15),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_xdp_adjust_meta
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct xdp_md *", name: "xdp_md", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "int", name: "delta", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 55,
-        name: "bpf_perf_event_read_value",
-        since: KernelVersion::new(4, 15),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_perf_event_read_value
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -638,11 +1743,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "buf_size", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 56,
-        name: "bpf_perf_prog_read_value",
-        since: KernelVersion::new(4, 15),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_perf_prog_read_value
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_perf_event_data *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -650,11 +1752,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "buf_size", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 57,
-        name: "bpf_getsockopt",
-        since: KernelVersion::new(4, 15),
-        properties: HelperProperties::empty(),
+    // bpf_getsockopt
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "bpf_socket", kind: ArgKind::BtfIdSockCommon, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -664,33 +1763,24 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "int", name: "optlen", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 58,
-        name: "bpf_override_return",
-        since: KernelVersion::new(4, 16),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_override_return
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct pt_regs *", name: "regs", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "__u64", name: "rc", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 59,
-        name: "bpf_sock_ops_cb_flags_set",
-        since: KernelVersion::new(4, 16),
-        properties: HelperProperties::empty(),
+    // bpf_sock_ops_cb_flags_set
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_sock_ops *", name: "bpf_sock", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "int", name: "argval", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 60,
-        name: "bpf_msg_redirect_map",
-        since: KernelVersion::new(4, 17),
-        properties: HelperProperties::empty(),
+    // bpf_msg_redirect_map
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct sk_msg_md *", name: "msg", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -699,33 +1789,24 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 61,
-        name: "bpf_msg_apply_bytes",
-        since: KernelVersion::new(4, 17),
-        properties: HelperProperties::empty(),
+    // bpf_msg_apply_bytes
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct sk_msg_md *", name: "msg", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "__u32", name: "bytes", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 62,
-        name: "bpf_msg_cork_bytes",
-        since: KernelVersion::new(4, 17),
-        properties: HelperProperties::empty(),
+    // bpf_msg_cork_bytes
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct sk_msg_md *", name: "msg", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "__u32", name: "bytes", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 63,
-        name: "bpf_msg_pull_data",
-        since: KernelVersion::new(4, 17),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_msg_pull_data
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct sk_msg_md *", name: "msg", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -734,11 +1815,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 64,
-        name: "bpf_bind",
-        since: KernelVersion::new(4, 17),
-        properties: HelperProperties::empty(),
+    // bpf_bind
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_sock_addr *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -746,22 +1824,16 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "int", name: "addr_len", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 65,
-        name: "bpf_xdp_adjust_tail",
-        since: KernelVersion::new(4, 18),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_xdp_adjust_tail
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct xdp_md *", name: "xdp_md", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "int", name: "delta", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 66,
-        name: "bpf_skb_get_xfrm_state",
-        since: KernelVersion::new(4, 18),
-        properties: HelperProperties::empty(),
+    // bpf_skb_get_xfrm_state
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -771,11 +1843,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 67,
-        name: "bpf_get_stack",
-        since: KernelVersion::new(4, 18),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_get_stack
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -784,11 +1853,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 68,
-        name: "bpf_skb_load_bytes_relative",
-        since: KernelVersion::new(4, 18),
-        properties: HelperProperties::empty(),
+    // bpf_skb_load_bytes_relative
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "const void *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -798,11 +1864,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "start_header", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 69,
-        name: "bpf_fib_lookup",
-        since: KernelVersion::new(4, 18),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_fib_lookup
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -811,11 +1874,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 70,
-        name: "bpf_sock_hash_update",
-        since: KernelVersion::new(4, 18),
-        properties: HelperProperties::PACKET_ACCESS,
+    // bpf_sock_hash_update
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_sock_ops *", name: "skops", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -824,11 +1884,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 71,
-        name: "bpf_msg_redirect_hash",
-        since: KernelVersion::new(4, 18),
-        properties: HelperProperties::empty(),
+    // bpf_msg_redirect_hash
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct sk_msg_md *", name: "msg", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -837,11 +1894,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 72,
-        name: "bpf_sk_redirect_hash",
-        since: KernelVersion::new(4, 18),
-        properties: HelperProperties::empty(),
+    // bpf_sk_redirect_hash
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -850,11 +1904,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 73,
-        name: "bpf_lwt_push_encap",
-        since: KernelVersion::new(4, 18),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_lwt_push_encap
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -863,11 +1914,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "len", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 74,
-        name: "bpf_lwt_seg6_store_bytes",
-        since: KernelVersion::new(4, 18),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_lwt_seg6_store_bytes
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -876,11 +1924,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "len", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 75,
-        name: "bpf_lwt_seg6_adjust_srh",
-        since: KernelVersion::new(4, 18),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_lwt_seg6_adjust_srh
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -888,11 +1933,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__s32", name: "delta", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 76,
-        name: "bpf_lwt_seg6_action",
-        since: KernelVersion::new(4, 18),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_lwt_seg6_action
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -901,21 +1943,15 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "param_len", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 77,
-        name: "bpf_rc_repeat",
-        since: KernelVersion::new(4, 18),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_rc_repeat
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 78,
-        name: "bpf_rc_keydown",
-        since: KernelVersion::new(4, 18),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_rc_keydown
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -924,41 +1960,29 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "toggle", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 79,
-        name: "bpf_skb_cgroup_id",
-        since: KernelVersion::new(4, 18),
-        properties: HelperProperties::empty(),
+    // bpf_skb_cgroup_id
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 80,
-        name: "bpf_get_current_cgroup_id",
-        since: KernelVersion::new(4, 18),
-        properties: HelperProperties::empty(),
+    // bpf_get_current_cgroup_id
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
         ],
     },
-    Helper {
-        id: 81,
-        name: "bpf_get_local_storage",
-        since: KernelVersion::new(4, 19),
-        properties: HelperProperties::empty(),
+    // bpf_get_local_storage
+    Signature {
         returns: Return { c_type: "void *", kind: ReturnKind::MapValue, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 82,
-        name: "bpf_sk_select_reuseport",
-        since: KernelVersion::new(4, 19),
-        properties: HelperProperties::empty(),
+    // bpf_sk_select_reuseport
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct sk_reuseport_md *", name: "reuse", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -967,22 +1991,16 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 83,
-        name: "bpf_skb_ancestor_cgroup_id",
-        since: KernelVersion::new(4, 19),
-        properties: HelperProperties::empty(),
+    // bpf_skb_ancestor_cgroup_id
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "int", name: "ancestor_level", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 84,
-        name: "bpf_sk_lookup_tcp",
-        since: KernelVersion::new(4, 20),
-        properties: HelperProperties::PACKET_ACCESS,
+    // bpf_sk_lookup_tcp
+    Signature {
         returns: Return { c_type: "struct bpf_sock *", kind: ReturnKind::Socket, flags: ValueFlags::MAYBE_NULL, btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -992,11 +2010,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 85,
-        name: "bpf_sk_lookup_udp",
-        since: KernelVersion::new(4, 20),
-        properties: HelperProperties::PACKET_ACCESS,
+    // bpf_sk_lookup_udp
+    Signature {
         returns: Return { c_type: "struct bpf_sock *", kind: ReturnKind::Socket, flags: ValueFlags::MAYBE_NULL, btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1006,21 +2021,15 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 86,
-        name: "bpf_sk_release",
-        since: KernelVersion::new(4, 20),
-        properties: HelperProperties::empty(),
+    // bpf_sk_release
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "sock", kind: ArgKind::BtfIdSockCommon, flags: ValueFlags::RELEASE, size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 87,
-        name: "bpf_map_push_elem",
-        since: KernelVersion::new(4, 20),
-        properties: HelperProperties::PACKET_ACCESS,
+    // bpf_map_push_elem
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1028,33 +2037,24 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 88,
-        name: "bpf_map_pop_elem",
-        since: KernelVersion::new(4, 20),
-        properties: HelperProperties::empty(),
+    // bpf_map_pop_elem
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "void *", name: "value", kind: ArgKind::MapValue, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 89,
-        name: "bpf_map_peek_elem",
-        since: KernelVersion::new(4, 20),
-        properties: HelperProperties::empty(),
+    // bpf_map_peek_elem
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "void *", name: "value", kind: ArgKind::MapValue, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 90,
-        name: "bpf_msg_push_data",
-        since: KernelVersion::new(4, 20),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_msg_push_data
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct sk_msg_md *", name: "msg", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1063,11 +2063,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 91,
-        name: "bpf_msg_pop_data",
-        since: KernelVersion::new(5, 0),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_msg_pop_data
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct sk_msg_md *", name: "msg", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1076,11 +2073,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 92,
-        name: "bpf_rc_pointer_rel",
-        since: KernelVersion::new(5, 0),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_rc_pointer_rel
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1088,71 +2082,50 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__s32", name: "rel_y", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 93,
-        name: "bpf_spin_lock",
-        since: KernelVersion::new(5, 1),
-        properties: HelperProperties::empty(),
+    // bpf_spin_lock
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Void, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_spin_lock *", name: "lock", kind: ArgKind::SpinLock, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 94,
-        name: "bpf_spin_unlock",
-        since: KernelVersion::new(5, 1),
-        properties: HelperProperties::empty(),
+    // bpf_spin_unlock
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Void, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_spin_lock *", name: "lock", kind: ArgKind::SpinLock, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 95,
-        name: "bpf_sk_fullsock",
-        since: KernelVersion::new(5, 1),
-        properties: HelperProperties::empty(),
+    // bpf_sk_fullsock
+    Signature {
         returns: Return { c_type: "struct bpf_sock *", kind: ReturnKind::Socket, flags: ValueFlags::MAYBE_NULL, btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_sock *", name: "sk", kind: ArgKind::SockCommon, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 96,
-        name: "bpf_tcp_sock",
-        since: KernelVersion::new(5, 1),
-        properties: HelperProperties::empty(),
+    // bpf_tcp_sock
+    Signature {
         returns: Return { c_type: "struct bpf_tcp_sock *", kind: ReturnKind::TcpSock, flags: ValueFlags::MAYBE_NULL, btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_sock *", name: "sk", kind: ArgKind::SockCommon, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 97,
-        name: "bpf_skb_ecn_set_ce",
-        since: KernelVersion::new(5, 1),
-        properties: HelperProperties::empty(),
+    // bpf_skb_ecn_set_ce
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 98,
-        name: "bpf_get_listener_sock",
-        since: KernelVersion::new(5, 1),
-        properties: HelperProperties::empty(),
+    // bpf_get_listener_sock
+    Signature {
         returns: Return { c_type: "struct bpf_sock *", kind: ReturnKind::Socket, flags: ValueFlags::MAYBE_NULL, btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_sock *", name: "sk", kind: ArgKind::SockCommon, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 99,
-        name: "bpf_skc_lookup_tcp",
-        since: KernelVersion::new(5, 2),
-        properties: HelperProperties::PACKET_ACCESS,
+    // bpf_skc_lookup_tcp
+    Signature {
         returns: Return { c_type: "struct bpf_sock *", kind: ReturnKind::SockCommon, flags: ValueFlags::MAYBE_NULL, btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1162,11 +2135,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 100,
-        name: "bpf_tcp_check_syncookie",
-        since: KernelVersion::new(5, 2),
-        properties: HelperProperties::GPL_ONLY.union(HelperProperties::PACKET_ACCESS),
+    // bpf_tcp_check_syncookie
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "sk", kind: ArgKind::BtfIdSockCommon, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1176,11 +2146,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "th_len", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 101,
-        name: "bpf_sysctl_get_name",
-        since: KernelVersion::new(5, 2),
-        properties: HelperProperties::empty(),
+    // bpf_sysctl_get_name
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_sysctl *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1189,11 +2156,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 102,
-        name: "bpf_sysctl_get_current_value",
-        since: KernelVersion::new(5, 2),
-        properties: HelperProperties::empty(),
+    // bpf_sysctl_get_current_value
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_sysctl *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1201,11 +2165,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "unsigned long", name: "buf_len", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 103,
-        name: "bpf_sysctl_get_new_value",
-        since: KernelVersion::new(5, 2),
-        properties: HelperProperties::empty(),
+    // bpf_sysctl_get_new_value
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_sysctl *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1213,11 +2174,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "unsigned long", name: "buf_len", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 104,
-        name: "bpf_sysctl_set_new_value",
-        since: KernelVersion::new(5, 2),
-        properties: HelperProperties::empty(),
+    // bpf_sysctl_set_new_value
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_sysctl *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1225,11 +2183,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "unsigned long", name: "buf_len", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 105,
-        name: "bpf_strtol",
-        since: KernelVersion::new(5, 2),
-        properties: HelperProperties::empty(),
+    // bpf_strtol
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "const char *", name: "buf", kind: ArgKind::Mem, flags: ValueFlags::READ_ONLY, size: None, btf_type: None },
@@ -1238,11 +2193,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "long *", name: "res", kind: ArgKind::Mem, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE).union(ValueFlags::ALIGNED), size: Some(8), btf_type: None },
         ],
     },
-    Helper {
-        id: 106,
-        name: "bpf_strtoul",
-        since: KernelVersion::new(5, 2),
-        properties: HelperProperties::empty(),
+    // bpf_strtoul
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "const char *", name: "buf", kind: ArgKind::Mem, flags: ValueFlags::READ_ONLY, size: None, btf_type: None },
@@ -1251,11 +2203,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "unsigned long *", name: "res", kind: ArgKind::Mem, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE).union(ValueFlags::ALIGNED), size: Some(8), btf_type: None },
         ],
     },
-    Helper {
-        id: 107,
-        name: "bpf_sk_storage_get",
-        since: KernelVersion::new(5, 2),
-        properties: HelperProperties::empty(),
+    // bpf_sk_storage_get
+    Signature {
         returns: Return { c_type: "void *", kind: ReturnKind::MapValue, flags: ValueFlags::MAYBE_NULL, btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1264,32 +2213,23 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 108,
-        name: "bpf_sk_storage_delete",
-        since: KernelVersion::new(5, 2),
-        properties: HelperProperties::empty(),
+    // bpf_sk_storage_delete
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "void *", name: "sk", kind: ArgKind::BtfIdSockCommon, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 109,
-        name: "bpf_send_signal",
-        since: KernelVersion::new(5, 3),
-        properties: HelperProperties::empty(),
+    // bpf_send_signal
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "__u32", name: "sig", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 110,
-        name: "bpf_tcp_gen_syncookie",
-        since: KernelVersion::new(5, 4),
-        properties: HelperProperties::GPL_ONLY.union(HelperProperties::PACKET_ACCESS),
+    // bpf_tcp_gen_syncookie
+    Signature {
         returns: Return { c_type: "__s64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "sk", kind: ArgKind::BtfIdSockCommon, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1299,11 +2239,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "th_len", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 111,
-        name: "bpf_skb_output",
-        since: KernelVersion::new(5, 5),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_skb_output
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::BtfId, flags: ValueFlags::empty(), size: None, btf_type: Some("sk_buff") },
@@ -1313,11 +2250,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "size", kind: ArgKind::MemSizeOrZero, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 112,
-        name: "bpf_probe_read_user",
-        since: KernelVersion::new(5, 5),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_probe_read_user
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "dst", kind: ArgKind::Mem, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE), size: None, btf_type: None },
@@ -1325,11 +2259,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "const void *", name: "unsafe_ptr", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 113,
-        name: "bpf_probe_read_kernel",
-        since: KernelVersion::new(5, 5),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_probe_read_kernel
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "dst", kind: ArgKind::Mem, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE), size: None, btf_type: None },
@@ -1337,11 +2268,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "const void *", name: "unsafe_ptr", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 114,
-        name: "bpf_probe_read_user_str",
-        since: KernelVersion::new(5, 5),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_probe_read_user_str
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "dst", kind: ArgKind::Mem, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE), size: None, btf_type: None },
@@ -1349,11 +2277,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "const void *", name: "unsafe_ptr", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 115,
-        name: "bpf_probe_read_kernel_str",
-        since: KernelVersion::new(5, 5),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_probe_read_kernel_str
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "dst", kind: ArgKind::Mem, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE), size: None, btf_type: None },
@@ -1361,41 +2286,29 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "const void *", name: "unsafe_ptr", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 116,
-        name: "bpf_tcp_send_ack",
-        since: KernelVersion::new(5, 6),
-        properties: HelperProperties::empty(),
+    // bpf_tcp_send_ack
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "tp", kind: ArgKind::BtfId, flags: ValueFlags::empty(), size: None, btf_type: Some("tcp_sock") },
             Parameter { c_type: "__u32", name: "rcv_nxt", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 117,
-        name: "bpf_send_signal_thread",
-        since: KernelVersion::new(5, 6),
-        properties: HelperProperties::empty(),
+    // bpf_send_signal_thread
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "__u32", name: "sig", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 118,
-        name: "bpf_jiffies64",
-        since: KernelVersion::new(5, 6),
-        properties: HelperProperties::empty(),
+    // bpf_jiffies64
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
         ],
     },
-    Helper {
-        id: 119,
-        name: "bpf_read_branch_records",
-        since: KernelVersion::new(5, 7),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_read_branch_records
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_perf_event_data *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1404,11 +2317,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 120,
-        name: "bpf_get_ns_current_pid_tgid",
-        since: KernelVersion::new(5, 7),
-        properties: HelperProperties::empty(),
+    // bpf_get_ns_current_pid_tgid
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "__u64", name: "dev", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1417,11 +2327,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "size", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 121,
-        name: "bpf_xdp_output",
-        since: KernelVersion::new(5, 7),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_xdp_output
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::BtfId, flags: ValueFlags::empty(), size: None, btf_type: Some("xdp_buff") },
@@ -1431,31 +2338,22 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "size", kind: ArgKind::MemSizeOrZero, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 122,
-        name: "bpf_get_netns_cookie",
-        since: KernelVersion::new(5, 7),
-        properties: HelperProperties::empty(),
+    // bpf_get_netns_cookie
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::MAYBE_NULL, size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 123,
-        name: "bpf_get_current_ancestor_cgroup_id",
-        since: KernelVersion::new(5, 7),
-        properties: HelperProperties::empty(),
+    // bpf_get_current_ancestor_cgroup_id
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "int", name: "ancestor_level", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 124,
-        name: "bpf_sk_assign",
-        since: KernelVersion::new(5, 7),
-        properties: HelperProperties::empty(),
+    // bpf_sk_assign
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1463,20 +2361,14 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 125,
-        name: "bpf_ktime_get_boot_ns",
-        since: KernelVersion::new(5, 8),
-        properties: HelperProperties::empty(),
+    // bpf_ktime_get_boot_ns
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
         ],
     },
-    Helper {
-        id: 126,
-        name: "bpf_seq_printf",
-        since: KernelVersion::new(5, 8),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_seq_printf
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct seq_file *", name: "m", kind: ArgKind::BtfId, flags: ValueFlags::empty(), size: None, btf_type: Some("seq_file") },
@@ -1486,11 +2378,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "data_len", kind: ArgKind::MemSizeOrZero, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 127,
-        name: "bpf_seq_write",
-        since: KernelVersion::new(5, 8),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_seq_write
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct seq_file *", name: "m", kind: ArgKind::BtfId, flags: ValueFlags::empty(), size: None, btf_type: Some("seq_file") },
@@ -1498,32 +2387,23 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "len", kind: ArgKind::MemSizeOrZero, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 128,
-        name: "bpf_sk_cgroup_id",
-        since: KernelVersion::new(5, 8),
-        properties: HelperProperties::empty(),
+    // bpf_sk_cgroup_id
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "sk", kind: ArgKind::BtfIdSockCommon, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 129,
-        name: "bpf_sk_ancestor_cgroup_id",
-        since: KernelVersion::new(5, 8),
-        properties: HelperProperties::empty(),
+    // bpf_sk_ancestor_cgroup_id
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "sk", kind: ArgKind::BtfIdSockCommon, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "int", name: "ancestor_level", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 130,
-        name: "bpf_ringbuf_output",
-        since: KernelVersion::new(5, 8),
-        properties: HelperProperties::empty(),
+    // bpf_ringbuf_output
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ringbuf", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1532,11 +2412,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 131,
-        name: "bpf_ringbuf_reserve",
-        since: KernelVersion::new(5, 8),
-        properties: HelperProperties::empty(),
+    // bpf_ringbuf_reserve
+    Signature {
         returns: Return { c_type: "void *", kind: ReturnKind::Mem, flags: ValueFlags::MAYBE_NULL.union(ValueFlags::RINGBUF), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ringbuf", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1544,105 +2421,75 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 132,
-        name: "bpf_ringbuf_submit",
-        since: KernelVersion::new(5, 8),
-        properties: HelperProperties::empty(),
+    // bpf_ringbuf_submit
+    Signature {
         returns: Return { c_type: "void", kind: ReturnKind::Void, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "data", kind: ArgKind::RingbufMem, flags: ValueFlags::RELEASE, size: None, btf_type: None },
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 133,
-        name: "bpf_ringbuf_discard",
-        since: KernelVersion::new(5, 8),
-        properties: HelperProperties::empty(),
+    // bpf_ringbuf_discard
+    Signature {
         returns: Return { c_type: "void", kind: ReturnKind::Void, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "data", kind: ArgKind::RingbufMem, flags: ValueFlags::RELEASE, size: None, btf_type: None },
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 134,
-        name: "bpf_ringbuf_query",
-        since: KernelVersion::new(5, 8),
-        properties: HelperProperties::empty(),
+    // bpf_ringbuf_query
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ringbuf", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 135,
-        name: "bpf_csum_level",
-        since: KernelVersion::new(5, 8),
-        properties: HelperProperties::empty(),
+    // bpf_csum_level
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "__u64", name: "level", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 136,
-        name: "bpf_skc_to_tcp6_sock",
-        since: KernelVersion::new(5, 9),
-        properties: HelperProperties::empty(),
+    // bpf_skc_to_tcp6_sock
+    Signature {
         returns: Return { c_type: "struct tcp6_sock *", kind: ReturnKind::BtfId, flags: ValueFlags::MAYBE_NULL, btf_type: Some("tcp6_sock") },
         parameters: &[
             Parameter { c_type: "void *", name: "sk", kind: ArgKind::BtfIdSockCommon, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 137,
-        name: "bpf_skc_to_tcp_sock",
-        since: KernelVersion::new(5, 9),
-        properties: HelperProperties::empty(),
+    // bpf_skc_to_tcp_sock
+    Signature {
         returns: Return { c_type: "struct tcp_sock *", kind: ReturnKind::BtfId, flags: ValueFlags::MAYBE_NULL, btf_type: Some("tcp_sock") },
         parameters: &[
             Parameter { c_type: "void *", name: "sk", kind: ArgKind::BtfIdSockCommon, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 138,
-        name: "bpf_skc_to_tcp_timewait_sock",
-        since: KernelVersion::new(5, 9),
-        properties: HelperProperties::empty(),
+    // bpf_skc_to_tcp_timewait_sock
+    Signature {
         returns: Return { c_type: "struct tcp_timewait_sock *", kind: ReturnKind::BtfId, flags: ValueFlags::MAYBE_NULL, btf_type: Some("tcp_timewait_sock") },
         parameters: &[
             Parameter { c_type: "void *", name: "sk", kind: ArgKind::BtfIdSockCommon, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 139,
-        name: "bpf_skc_to_tcp_request_sock",
-        since: KernelVersion::new(5, 9),
-        properties: HelperProperties::empty(),
+    // bpf_skc_to_tcp_request_sock
+    Signature {
         returns: Return { c_type: "struct tcp_request_sock *", kind: ReturnKind::BtfId, flags: ValueFlags::MAYBE_NULL, btf_type: Some("tcp_request_sock") },
         parameters: &[
             Parameter { c_type: "void *", name: "sk", kind: ArgKind::BtfIdSockCommon, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 140,
-        name: "bpf_skc_to_udp6_sock",
-        since: KernelVersion::new(5, 9),
-        properties: HelperProperties::empty(),
+    // bpf_skc_to_udp6_sock
+    Signature {
         returns: Return { c_type: "struct udp6_sock *", kind: ReturnKind::BtfId, flags: ValueFlags::MAYBE_NULL, btf_type: Some("udp6_sock") },
         parameters: &[
             Parameter { c_type: "void *", name: "sk", kind: ArgKind::BtfIdSockCommon, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 141,
-        name: "bpf_get_task_stack",
-        since: KernelVersion::new(5, 9),
-        properties: HelperProperties::empty(),
+    // bpf_get_task_stack
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct task_struct *", name: "task", kind: ArgKind::BtfId, flags: ValueFlags::empty(), size: None, btf_type: Some("task_struct") },
@@ -1651,11 +2498,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 142,
-        name: "bpf_load_hdr_opt",
-        since: KernelVersion::new(5, 10),
-        properties: HelperProperties::empty(),
+    // bpf_load_hdr_opt
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_sock_ops *", name: "skops", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1664,11 +2508,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 143,
-        name: "bpf_store_hdr_opt",
-        since: KernelVersion::new(5, 10),
-        properties: HelperProperties::CHANGES_PACKET,
+    // bpf_store_hdr_opt
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_sock_ops *", name: "skops", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1677,11 +2518,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 144,
-        name: "bpf_reserve_hdr_opt",
-        since: KernelVersion::new(5, 10),
-        properties: HelperProperties::empty(),
+    // bpf_reserve_hdr_opt
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_sock_ops *", name: "skops", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1689,11 +2527,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 145,
-        name: "bpf_inode_storage_get",
-        since: KernelVersion::new(5, 10),
-        properties: HelperProperties::empty(),
+    // bpf_inode_storage_get
+    Signature {
         returns: Return { c_type: "void *", kind: ReturnKind::MapValue, flags: ValueFlags::MAYBE_NULL, btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1702,22 +2537,16 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 146,
-        name: "bpf_inode_storage_delete",
-        since: KernelVersion::new(5, 10),
-        properties: HelperProperties::empty(),
+    // bpf_inode_storage_delete
+    Signature {
         returns: Return { c_type: "int", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "void *", name: "inode", kind: ArgKind::BtfId, flags: ValueFlags::MAYBE_NULL, size: None, btf_type: Some("inode") },
         ],
     },
-    Helper {
-        id: 147,
-        name: "bpf_d_path",
-        since: KernelVersion::new(5, 10),
-        properties: HelperProperties::empty(),
+    // bpf_d_path
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "const struct path *", name: "path", kind: ArgKind::BtfId, flags: ValueFlags::empty(), size: None, btf_type: Some("path") },
@@ -1725,11 +2554,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "sz", kind: ArgKind::MemSizeOrZero, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 148,
-        name: "bpf_copy_from_user",
-        since: KernelVersion::new(5, 10),
-        properties: HelperProperties::MAY_SLEEP,
+    // bpf_copy_from_user
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "dst", kind: ArgKind::Mem, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE), size: None, btf_type: None },
@@ -1737,11 +2563,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "const void *", name: "user_ptr", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 149,
-        name: "bpf_snprintf_btf",
-        since: KernelVersion::new(5, 10),
-        properties: HelperProperties::empty(),
+    // bpf_snprintf_btf
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "char *", name: "str", kind: ArgKind::Mem, flags: ValueFlags::WRITE, size: None, btf_type: None },
@@ -1751,11 +2574,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 150,
-        name: "bpf_seq_printf_btf",
-        since: KernelVersion::new(5, 10),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_seq_printf_btf
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct seq_file *", name: "m", kind: ArgKind::BtfId, flags: ValueFlags::empty(), size: None, btf_type: Some("seq_file") },
@@ -1764,21 +2584,15 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 151,
-        name: "bpf_skb_cgroup_classid",
-        since: KernelVersion::new(5, 10),
-        properties: HelperProperties::empty(),
+    // bpf_skb_cgroup_classid
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 152,
-        name: "bpf_redirect_neigh",
-        since: KernelVersion::new(5, 10),
-        properties: HelperProperties::empty(),
+    // bpf_redirect_neigh
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "__u32", name: "ifindex", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1787,43 +2601,31 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 153,
-        name: "bpf_per_cpu_ptr",
-        since: KernelVersion::new(5, 10),
-        properties: HelperProperties::empty(),
+    // bpf_per_cpu_ptr
+    Signature {
         returns: Return { c_type: "void *", kind: ReturnKind::MemOrBtfId, flags: ValueFlags::MAYBE_NULL.union(ValueFlags::READ_ONLY), btf_type: None },
         parameters: &[
             Parameter { c_type: "const void *", name: "percpu_ptr", kind: ArgKind::PercpuBtfId, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "__u32", name: "cpu", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 154,
-        name: "bpf_this_cpu_ptr",
-        since: KernelVersion::new(5, 10),
-        properties: HelperProperties::empty(),
+    // bpf_this_cpu_ptr
+    Signature {
         returns: Return { c_type: "void *", kind: ReturnKind::MemOrBtfId, flags: ValueFlags::READ_ONLY, btf_type: None },
         parameters: &[
             Parameter { c_type: "const void *", name: "percpu_ptr", kind: ArgKind::PercpuBtfId, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 155,
-        name: "bpf_redirect_peer",
-        since: KernelVersion::new(5, 10),
-        properties: HelperProperties::empty(),
+    // bpf_redirect_peer
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "__u32", name: "ifindex", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 156,
-        name: "bpf_task_storage_get",
-        since: KernelVersion::new(5, 11),
-        properties: HelperProperties::empty(),
+    // bpf_task_storage_get
+    Signature {
         returns: Return { c_type: "void *", kind: ReturnKind::MapValue, flags: ValueFlags::MAYBE_NULL, btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1832,51 +2634,36 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 157,
-        name: "bpf_task_storage_delete",
-        since: KernelVersion::new(5, 11),
-        properties: HelperProperties::empty(),
+    // bpf_task_storage_delete
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "struct task_struct *", name: "task", kind: ArgKind::BtfId, flags: ValueFlags::MAYBE_NULL, size: None, btf_type: Some("task_struct") },
         ],
     },
-    Helper {
-        id: 158,
-        name: "bpf_get_current_task_btf",
-        since: KernelVersion::new(5, 11),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_get_current_task_btf
+    Signature {
         returns: Return { c_type: "struct task_struct *", kind: ReturnKind::BtfId, flags: ValueFlags::TRUSTED, btf_type: Some("task_struct") },
         parameters: &[
         ],
     },
-    Helper {
-        id: 159,
-        name: "bpf_bprm_opts_set",
-        since: KernelVersion::new(5, 11),
-        properties: HelperProperties::empty(),
+    // bpf_bprm_opts_set
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct linux_binprm *", name: "bprm", kind: ArgKind::BtfId, flags: ValueFlags::empty(), size: None, btf_type: Some("linux_binprm") },
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 160,
-        name: "bpf_ktime_get_coarse_ns",
-        since: KernelVersion::new(5, 11),
-        properties: HelperProperties::empty(),
+    // bpf_ktime_get_coarse_ns
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
         ],
     },
-    Helper {
-        id: 161,
-        name: "bpf_ima_inode_hash",
-        since: KernelVersion::new(5, 11),
-        properties: HelperProperties::MAY_SLEEP,
+    // bpf_ima_inode_hash
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct inode *", name: "inode", kind: ArgKind::BtfId, flags: ValueFlags::empty(), size: None, btf_type: Some("inode") },
@@ -1884,21 +2671,15 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "size", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 162,
-        name: "bpf_sock_from_file",
-        since: KernelVersion::new(5, 11),
-        properties: HelperProperties::empty(),
+    // bpf_sock_from_file
+    Signature {
         returns: Return { c_type: "struct socket *", kind: ReturnKind::BtfId, flags: ValueFlags::MAYBE_NULL, btf_type: Some("socket") },
         parameters: &[
             Parameter { c_type: "struct file *", name: "file", kind: ArgKind::BtfId, flags: ValueFlags::empty(), size: None, btf_type: Some("file") },
         ],
     },
-    Helper {
-        id: 163,
-        name: "bpf_check_mtu",
-        since: KernelVersion::new(5, 12),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_check_mtu
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1908,11 +2689,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 164,
-        name: "bpf_for_each_map_elem",
-        since: KernelVersion::new(5, 13),
-        properties: HelperProperties::empty(),
+    // bpf_for_each_map_elem
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1921,11 +2699,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 165,
-        name: "bpf_snprintf",
-        since: KernelVersion::new(5, 13),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_snprintf
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "char *", name: "str", kind: ArgKind::Mem, flags: ValueFlags::MAYBE_NULL.union(ValueFlags::WRITE), size: None, btf_type: None },
@@ -1935,11 +2710,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "data_len", kind: ArgKind::MemSizeOrZero, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 166,
-        name: "bpf_sys_bpf",
-        since: KernelVersion::new(5, 14),
-        properties: HelperProperties::MAY_SLEEP,
+    // bpf_sys_bpf
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "__u32", name: "cmd", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1947,11 +2719,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "attr_size", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 167,
-        name: "bpf_btf_find_by_name_kind",
-        since: KernelVersion::new(5, 14),
-        properties: HelperProperties::MAY_SLEEP,
+    // bpf_btf_find_by_name_kind
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "char *", name: "name", kind: ArgKind::Mem, flags: ValueFlags::READ_ONLY, size: None, btf_type: None },
@@ -1960,21 +2729,15 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "int", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 168,
-        name: "bpf_sys_close",
-        since: KernelVersion::new(5, 14),
-        properties: HelperProperties::MAY_SLEEP,
+    // bpf_sys_close
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "__u32", name: "fd", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 169,
-        name: "bpf_timer_init",
-        since: KernelVersion::new(5, 15),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_timer_init
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_timer *", name: "timer", kind: ArgKind::Timer, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -1982,22 +2745,16 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 170,
-        name: "bpf_timer_set_callback",
-        since: KernelVersion::new(5, 15),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_timer_set_callback
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_timer *", name: "timer", kind: ArgKind::Timer, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "void *", name: "callback_fn", kind: ArgKind::Func, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 171,
-        name: "bpf_timer_start",
-        since: KernelVersion::new(5, 15),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_timer_start
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_timer *", name: "timer", kind: ArgKind::Timer, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -2005,51 +2762,36 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 172,
-        name: "bpf_timer_cancel",
-        since: KernelVersion::new(5, 15),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_timer_cancel
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_timer *", name: "timer", kind: ArgKind::Timer, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 173,
-        name: "bpf_get_func_ip",
-        since: KernelVersion::new(5, 15),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_get_func_ip
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 174,
-        name: "bpf_get_attach_cookie",
-        since: KernelVersion::new(5, 15),
-        properties: HelperProperties::empty(),
+    // bpf_get_attach_cookie
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 175,
-        name: "bpf_task_pt_regs",
-        since: KernelVersion::new(5, 15),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_task_pt_regs
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::BtfId, flags: ValueFlags::empty(), btf_type: Some("pt_regs") },
         parameters: &[
             Parameter { c_type: "struct task_struct *", name: "task", kind: ArgKind::BtfId, flags: ValueFlags::empty(), size: None, btf_type: Some("task_struct") },
         ],
     },
-    Helper {
-        id: 176,
-        name: "bpf_get_branch_snapshot",
-        since: KernelVersion::new(5, 16),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_get_branch_snapshot
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "entries", kind: ArgKind::Mem, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE), size: None, btf_type: None },
@@ -2057,11 +2799,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::DontCare, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 177,
-        name: "bpf_trace_vprintk",
-        since: KernelVersion::new(5, 16),
-        properties: HelperProperties::GPL_ONLY,
+    // bpf_trace_vprintk
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "const char *", name: "fmt", kind: ArgKind::Mem, flags: ValueFlags::READ_ONLY, size: None, btf_type: None },
@@ -2070,21 +2809,15 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "data_len", kind: ArgKind::MemSizeOrZero, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 178,
-        name: "bpf_skc_to_unix_sock",
-        since: KernelVersion::new(5, 16),
-        properties: HelperProperties::empty(),
+    // bpf_skc_to_unix_sock
+    Signature {
         returns: Return { c_type: "struct unix_sock *", kind: ReturnKind::BtfId, flags: ValueFlags::MAYBE_NULL, btf_type: Some("unix_sock") },
         parameters: &[
             Parameter { c_type: "void *", name: "sk", kind: ArgKind::BtfIdSockCommon, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 179,
-        name: "bpf_kallsyms_lookup_name",
-        since: KernelVersion::new(5, 16),
-        properties: HelperProperties::empty(),
+    // bpf_kallsyms_lookup_name
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "const char *", name: "name", kind: ArgKind::Mem, flags: ValueFlags::READ_ONLY, size: None, btf_type: None },
@@ -2093,11 +2826,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64 *", name: "res", kind: ArgKind::Mem, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE).union(ValueFlags::ALIGNED), size: Some(8), btf_type: None },
         ],
     },
-    Helper {
-        id: 180,
-        name: "bpf_find_vma",
-        since: KernelVersion::new(5, 17),
-        properties: HelperProperties::empty(),
+    // bpf_find_vma
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct task_struct *", name: "task", kind: ArgKind::BtfId, flags: ValueFlags::empty(), size: None, btf_type: Some("task_struct") },
@@ -2107,11 +2837,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 181,
-        name: "bpf_loop",
-        since: KernelVersion::new(5, 17),
-        properties: HelperProperties::empty(),
+    // bpf_loop
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "__u32", name: "nr_loops", kind: ArgKind::Scalar, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -2120,11 +2847,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 182,
-        name: "bpf_strncmp",
-        since: KernelVersion::new(5, 17),
-        properties: HelperProperties::empty(),
+    // bpf_strncmp
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "const char *", name: "s1", kind: ArgKind::Mem, flags: ValueFlags::READ_ONLY, size: None, btf_type: None },
@@ -2132,11 +2856,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "const char *", name: "s2", kind: ArgKind::ConstStr, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 183,
-        name: "bpf_get_func_arg",
-        since: KernelVersion::new(5, 17),
-        properties: HelperProperties::empty(),
+    // bpf_get_func_arg
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -2144,61 +2865,43 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64 *", name: "value", kind: ArgKind::Mem, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE).union(ValueFlags::ALIGNED), size: Some(8), btf_type: None },
         ],
     },
-    Helper {
-        id: 184,
-        name: "bpf_get_func_ret",
-        since: KernelVersion::new(5, 17),
-        properties: HelperProperties::empty(),
+    // bpf_get_func_ret
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "__u64 *", name: "value", kind: ArgKind::Mem, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE).union(ValueFlags::ALIGNED), size: Some(8), btf_type: None },
         ],
     },
-    Helper {
-        id: 185,
-        name: "bpf_get_func_arg_cnt",
-        since: KernelVersion::new(5, 17),
-        properties: HelperProperties::empty(),
+    // bpf_get_func_arg_cnt
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ctx", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 186,
-        name: "bpf_get_retval",
-        since: KernelVersion::new(5, 18),
-        properties: HelperProperties::empty(),
+    // bpf_get_retval
+    Signature {
         returns: Return { c_type: "int", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
         ],
     },
-    Helper {
-        id: 187,
-        name: "bpf_set_retval",
-        since: KernelVersion::new(5, 18),
-        properties: HelperProperties::empty(),
+    // bpf_set_retval
+    Signature {
         returns: Return { c_type: "int", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "int", name: "retval", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 188,
-        name: "bpf_xdp_get_buff_len",
-        since: KernelVersion::new(5, 18),
-        properties: HelperProperties::empty(),
+    // bpf_xdp_get_buff_len
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct xdp_md *", name: "xdp_md", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 189,
-        name: "bpf_xdp_load_bytes",
-        since: KernelVersion::new(5, 18),
-        properties: HelperProperties::empty(),
+    // bpf_xdp_load_bytes
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct xdp_md *", name: "xdp_md", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -2207,11 +2910,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "len", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 190,
-        name: "bpf_xdp_store_bytes",
-        since: KernelVersion::new(5, 18),
-        properties: HelperProperties::empty(),
+    // bpf_xdp_store_bytes
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct xdp_md *", name: "xdp_md", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -2220,11 +2920,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "len", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 191,
-        name: "bpf_copy_from_user_task",
-        since: KernelVersion::new(5, 18),
-        properties: HelperProperties::GPL_ONLY.union(HelperProperties::MAY_SLEEP),
+    // bpf_copy_from_user_task
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "dst", kind: ArgKind::Mem, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE), size: None, btf_type: None },
@@ -2234,11 +2931,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 192,
-        name: "bpf_skb_set_tstamp",
-        since: KernelVersion::new(5, 18),
-        properties: HelperProperties::empty(),
+    // bpf_skb_set_tstamp
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct __sk_buff *", name: "skb", kind: ArgKind::Ctx, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -2246,11 +2940,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "tstamp_type", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 193,
-        name: "bpf_ima_file_hash",
-        since: KernelVersion::new(5, 18),
-        properties: HelperProperties::MAY_SLEEP,
+    // bpf_ima_file_hash
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct file *", name: "file", kind: ArgKind::BtfId, flags: ValueFlags::empty(), size: None, btf_type: Some("file") },
@@ -2258,22 +2949,16 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "size", kind: ArgKind::MemSize, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 194,
-        name: "bpf_kptr_xchg",
-        since: KernelVersion::new(5, 19),
-        properties: HelperProperties::empty(),
+    // bpf_kptr_xchg
+    Signature {
         returns: Return { c_type: "void *", kind: ReturnKind::BtfId, flags: ValueFlags::MAYBE_NULL, btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "dst", kind: ArgKind::KptrXchgDest, flags: ValueFlags::empty(), size: None, btf_type: None },
             Parameter { c_type: "void *", name: "ptr", kind: ArgKind::BtfId, flags: ValueFlags::MAYBE_NULL.union(ValueFlags::RELEASE), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 195,
-        name: "bpf_map_lookup_percpu_elem",
-        since: KernelVersion::new(5, 19),
-        properties: HelperProperties::PACKET_ACCESS,
+    // bpf_map_lookup_percpu_elem
+    Signature {
         returns: Return { c_type: "void *", kind: ReturnKind::MapValue, flags: ValueFlags::MAYBE_NULL, btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -2281,21 +2966,15 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "cpu", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 196,
-        name: "bpf_skc_to_mptcp_sock",
-        since: KernelVersion::new(5, 19),
-        properties: HelperProperties::empty(),
+    // bpf_skc_to_mptcp_sock
+    Signature {
         returns: Return { c_type: "struct mptcp_sock *", kind: ReturnKind::BtfId, flags: ValueFlags::MAYBE_NULL, btf_type: Some("mptcp_sock") },
         parameters: &[
             Parameter { c_type: "void *", name: "sk", kind: ArgKind::SockCommon, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 197,
-        name: "bpf_dynptr_from_mem",
-        since: KernelVersion::new(5, 19),
-        properties: HelperProperties::empty(),
+    // bpf_dynptr_from_mem
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "data", kind: ArgKind::Mem, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE), size: None, btf_type: None },
@@ -2304,11 +2983,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "struct bpf_dynptr *", name: "ptr", kind: ArgKind::Dynptr, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE).union(ValueFlags::DYNPTR_LOCAL), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 198,
-        name: "bpf_ringbuf_reserve_dynptr",
-        since: KernelVersion::new(5, 19),
-        properties: HelperProperties::empty(),
+    // bpf_ringbuf_reserve_dynptr
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "ringbuf", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -2317,33 +2993,24 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "struct bpf_dynptr *", name: "ptr", kind: ArgKind::Dynptr, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE).union(ValueFlags::RINGBUF), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 199,
-        name: "bpf_ringbuf_submit_dynptr",
-        since: KernelVersion::new(5, 19),
-        properties: HelperProperties::empty(),
+    // bpf_ringbuf_submit_dynptr
+    Signature {
         returns: Return { c_type: "void", kind: ReturnKind::Void, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_dynptr *", name: "ptr", kind: ArgKind::Dynptr, flags: ValueFlags::RELEASE.union(ValueFlags::RINGBUF), size: None, btf_type: None },
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 200,
-        name: "bpf_ringbuf_discard_dynptr",
-        since: KernelVersion::new(5, 19),
-        properties: HelperProperties::empty(),
+    // bpf_ringbuf_discard_dynptr
+    Signature {
         returns: Return { c_type: "void", kind: ReturnKind::Void, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct bpf_dynptr *", name: "ptr", kind: ArgKind::Dynptr, flags: ValueFlags::RELEASE.union(ValueFlags::RINGBUF), size: None, btf_type: None },
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 201,
-        name: "bpf_dynptr_read",
-        since: KernelVersion::new(5, 19),
-        properties: HelperProperties::empty(),
+    // bpf_dynptr_read
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "dst", kind: ArgKind::Mem, flags: ValueFlags::UNINIT.union(ValueFlags::WRITE), size: None, btf_type: None },
@@ -2353,11 +3020,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 202,
-        name: "bpf_dynptr_write",
-        since: KernelVersion::new(5, 19),
-        properties: HelperProperties::empty(),
+    // bpf_dynptr_write
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "const struct bpf_dynptr *", name: "dst", kind: ArgKind::Dynptr, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -2367,11 +3031,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 203,
-        name: "bpf_dynptr_data",
-        since: KernelVersion::new(5, 19),
-        properties: HelperProperties::empty(),
+    // bpf_dynptr_data
+    Signature {
         returns: Return { c_type: "void *", kind: ReturnKind::Mem, flags: ValueFlags::MAYBE_NULL, btf_type: None },
         parameters: &[
             Parameter { c_type: "const struct bpf_dynptr *", name: "ptr", kind: ArgKind::Dynptr, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -2379,11 +3040,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "len", kind: ArgKind::ConstAllocSizeOrZero, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 204,
-        name: "bpf_tcp_raw_gen_syncookie_ipv4",
-        since: KernelVersion::new(6, 0),
-        properties: HelperProperties::GPL_ONLY.union(HelperProperties::PACKET_ACCESS),
+    // bpf_tcp_raw_gen_syncookie_ipv4
+    Signature {
         returns: Return { c_type: "__s64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct iphdr *", name: "iph", kind: ArgKind::Mem, flags: ValueFlags::READ_ONLY, size: Some(20), btf_type: None },
@@ -2391,11 +3049,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "th_len", kind: ArgKind::MemSizeOrZero, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 205,
-        name: "bpf_tcp_raw_gen_syncookie_ipv6",
-        since: KernelVersion::new(6, 0),
-        properties: HelperProperties::GPL_ONLY.union(HelperProperties::PACKET_ACCESS),
+    // bpf_tcp_raw_gen_syncookie_ipv6
+    Signature {
         returns: Return { c_type: "__s64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct ipv6hdr *", name: "iph", kind: ArgKind::Mem, flags: ValueFlags::READ_ONLY, size: Some(40), btf_type: None },
@@ -2403,42 +3058,30 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u32", name: "th_len", kind: ArgKind::MemSizeOrZero, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 206,
-        name: "bpf_tcp_raw_check_syncookie_ipv4",
-        since: KernelVersion::new(6, 0),
-        properties: HelperProperties::GPL_ONLY.union(HelperProperties::PACKET_ACCESS),
+    // bpf_tcp_raw_check_syncookie_ipv4
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct iphdr *", name: "iph", kind: ArgKind::Mem, flags: ValueFlags::READ_ONLY, size: Some(20), btf_type: None },
             Parameter { c_type: "struct tcphdr *", name: "th", kind: ArgKind::Mem, flags: ValueFlags::READ_ONLY, size: Some(20), btf_type: None },
         ],
     },
-    Helper {
-        id: 207,
-        name: "bpf_tcp_raw_check_syncookie_ipv6",
-        since: KernelVersion::new(6, 0),
-        properties: HelperProperties::GPL_ONLY.union(HelperProperties::PACKET_ACCESS),
+    // bpf_tcp_raw_check_syncookie_ipv6
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "struct ipv6hdr *", name: "iph", kind: ArgKind::Mem, flags: ValueFlags::READ_ONLY, size: Some(40), btf_type: None },
             Parameter { c_type: "struct tcphdr *", name: "th", kind: ArgKind::Mem, flags: ValueFlags::READ_ONLY, size: Some(20), btf_type: None },
         ],
     },
-    Helper {
-        id: 208,
-        name: "bpf_ktime_get_tai_ns",
-        since: KernelVersion::new(6, 1),
-        properties: HelperProperties::empty(),
+    // bpf_ktime_get_tai_ns
+    Signature {
         returns: Return { c_type: "__u64", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
         ],
     },
-    Helper {
-        id: 209,
-        name: "bpf_user_ringbuf_drain",
-        since: KernelVersion::new(6, 1),
-        properties: HelperProperties::empty(),
+    // bpf_user_ringbuf_drain
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -2447,11 +3090,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 210,
-        name: "bpf_cgrp_storage_get",
-        since: KernelVersion::new(6, 2),
-        properties: HelperProperties::empty(),
+    // bpf_cgrp_storage_get
+    Signature {
         returns: Return { c_type: "void *", kind: ReturnKind::MapValue, flags: ValueFlags::MAYBE_NULL, btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
@@ -2460,11 +3100,8 @@ pub(crate) static HELPERS: &[Helper] = &[
             Parameter { c_type: "__u64", name: "flags", kind: ArgKind::Anything, flags: ValueFlags::empty(), size: None, btf_type: None },
         ],
     },
-    Helper {
-        id: 211,
-        name: "bpf_cgrp_storage_delete",
-        since: KernelVersion::new(6, 2),
-        properties: HelperProperties::empty(),
+    // bpf_cgrp_storage_delete
+    Signature {
         returns: Return { c_type: "long", kind: ReturnKind::Integer, flags: ValueFlags::empty(), btf_type: None },
         parameters: &[
             Parameter { c_type: "void *", name: "map", kind: ArgKind::ConstMapPtr, flags: ValueFlags::empty(), size: None, btf_type: None },
