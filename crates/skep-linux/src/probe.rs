@@ -16,21 +16,21 @@ mod tests;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use skep_abi::ProgramType;
 use skep_btf::{Btf, KindTag};
 use skep_host::{Cause, Errno, Error, Feature, Hook, Host, Probe};
 
-use crate::{LinuxHost, cause::too_old, requirement};
+use crate::{LinuxHost, cause::too_old, host::kept, requirement};
 
 pub(crate) use least::answer;
 
 /// What probes have found out that others rest on.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    btf: OnceLock<Option<Arc<Btf>>>,
+    btf: OnceLock<Btf>,
     /// Answers that are known, of program types and hooks.
     known: Mutex<Vec<(Feature, Probe)>>,
     targets: Mutex<BTreeMap<(u32, u32), least::Target>>,
@@ -39,12 +39,8 @@ pub(crate) struct Found {
 impl Found {
     /// The kernel's types, if it shows them.
     fn btf(&self, host: &LinuxHost) -> Option<&Btf> {
-        let read = || {
-            Some(Arc::new(
-                Btf::parse_trusted(host.btf(None).ok()?, None).ok()?,
-            ))
-        };
-        self.btf.get_or_init(read).as_deref()
+        let read = || Btf::parse_trusted(host.btf(None).ok()?, None).ok();
+        kept(&self.btf, || read().ok_or(())).ok()
     }
 
     /// The answer that was found before, or the one that is found now.

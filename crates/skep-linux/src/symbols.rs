@@ -86,22 +86,21 @@ fn hash(name: &[u8]) -> u64 {
     hasher.finish()
 }
 
+/// Reads all symbols.
+pub(crate) fn read() -> Result<Symbols, Errno> {
+    let file = File::open(KALLSYMS).and_then(|file| {
+        // The kernel writes a page at a time, whatever is asked for.
+        Symbols::read(BufReader::with_capacity(1 << 16, file))
+    });
+    file.map_err(|error| errno_of(&error))
+}
+
 /// The addresses of those names that the kernel has.
 pub(crate) fn addresses(host: &LinuxHost, names: &[&str]) -> Result<BTreeMap<String, Vec<u64>>> {
-    let symbols = host
-        .symbols()
-        .get_or_init(|| {
-            let file = File::open(KALLSYMS).and_then(|file| {
-                // The kernel writes a page at a time, whatever is asked for.
-                Symbols::read(BufReader::with_capacity(1 << 16, file))
-            });
-            file.map_err(|error| errno_of(&error))
-        })
-        .as_ref()
-        .map_err(|errno| {
-            let cause = (*errno == Errno::ENOENT).then_some(Cause::KernelOption("CONFIG_KALLSYMS"));
-            Error::system("read", KALLSYMS, *errno).because(cause)
-        })?;
+    let symbols = host.symbols().map_err(|errno| {
+        let cause = (errno == Errno::ENOENT).then_some(Cause::KernelOption("CONFIG_KALLSYMS"));
+        Error::system("read", KALLSYMS, errno).because(cause)
+    })?;
     let found = names
         .iter()
         .map(|name| ((*name).to_owned(), symbols.addresses(name)))
