@@ -46,6 +46,9 @@ pub struct Object {
     variable_names: BTreeMap<String, usize>,
 }
 
+/// The section of types.
+pub(crate) const BTF: &str = ".BTF";
+
 impl Object {
     /// Reads a file. The object is named after it: `opensnoop` for `dir/opensnoop.bpf.o`.
     ///
@@ -296,7 +299,7 @@ impl Object {
 }
 
 pub(crate) fn read_btf(elf: &Elf<'_>) -> Result<Option<Arc<Btf>>> {
-    let Some((_, section)) = elf.section(".BTF") else {
+    let Some((_, section)) = elf.section(BTF) else {
         return Ok(None);
     };
     let mut btf = Btf::parse(section.data.to_vec())?;

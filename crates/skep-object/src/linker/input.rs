@@ -12,7 +12,7 @@ use crate::{
     ext::{self, Records},
     functions::SLOT,
     jump_tables,
-    object::read_btf,
+    object::{BTF, read_btf},
 };
 
 /// The largest alignment that is taken: pages of any machine.
@@ -100,10 +100,16 @@ impl<'data> Input<'data> {
             let mut symbols = self.elf.symbols_of(index);
             symbols.any(|symbol| symbol.kind != SymbolKind::Section)
         };
-        // Jump tables are for loaders, and not marked as loaded. Compilers write an empty `.text` where there are only programs. What unwinds stacks is of
-        // no use in a kernel.
-        let is_loaded = section.loaded || section.name == jump_tables::SECTION;
-        is_loaded && section.name != ".eh_frame" && (section.size != 0 || named())
+        match section.name {
+            // What unwinds stacks is of no use in a kernel.
+            ".eh_frame" => false,
+            // They are read and written anew, whatever the flags of their sections say.
+            BTF | ext::SECTION => false,
+            // They are for loaders, and not marked as loaded.
+            jump_tables::SECTION => true,
+            // Compilers write an empty `.text` where there are only programs.
+            _ => section.loaded && (section.size != 0 || named()),
+        }
     }
 
     /// Where a symbol is, for those who look for it.

@@ -17,7 +17,7 @@ use super::{
     symbols::{Key, OutSymbol, Symbols},
     types::Types,
 };
-use crate::{Error, Result, elf::SymbolKind};
+use crate::{Error, Result, elf::SymbolKind, ext, object::BTF};
 
 /// Sections that the symbol table can say by number: `SHN_LORESERVE` and up mean other things.
 const MAX_SECTIONS: usize = 0xff00;
@@ -44,7 +44,7 @@ pub(super) fn write(
         .list
         .iter()
         .filter(|section| !section.relocations.is_empty());
-    let with_types = [(".BTF", &types.btf), (".BTF.ext", &types.ext)];
+    let with_types = [(BTF, &types.btf), (ext::SECTION, &types.ext)];
     let with_types = with_types.iter().filter(|(_, bytes)| !bytes.is_empty());
     let table = 1_usize
         .saturating_add(sections.list.len())

@@ -19,10 +19,8 @@ use crate::{
     error::Place,
     ext::{self, FunctionRecord, LineRecord, SectionRecords},
     functions::SLOT,
+    object::BTF,
 };
-
-/// The section of types.
-const BTF: &str = ".BTF";
 
 /// The bytes of the sections of types; empty where there are none.
 #[derive(Debug, Default)]

@@ -75,6 +75,7 @@ proptest! {
 
 /// Fields of `Elf64_Shdr`.
 const NAME: usize = 0;
+const FLAGS: usize = 0x08;
 const OFFSET: usize = 0x18;
 const SIZE: usize = 0x20;
 const ALIGN: usize = 0x30;
@@ -148,6 +149,22 @@ fn sections_take_no_more_than_they_say() {
             "no multiple of 8",
         ],
     );
+}
+
+/// Else they would be there twice, and the copy be taken for them when the result is read.
+#[test]
+fn types_that_say_they_are_loaded_are_not_copied() {
+    let Some(whole) = object(TEXT) else {
+        return;
+    };
+    let expected = link([("a.o", whole.as_slice())]).unwrap();
+    for section in [".BTF", ".BTF.ext"] {
+        let mut bytes = whole.clone();
+        let flags = field(&bytes, section, FLAGS);
+        bytes[flags.start] |= 2; // SHF_ALLOC
+        let linked = link([("a.o", bytes.as_slice())]).unwrap();
+        assert!(linked == expected, "{section}");
+    }
 }
 
 #[test]
