@@ -94,7 +94,7 @@ fn of_build(error: &skep_build::Error) -> Exit {
 
 fn of_object(error: &skep::spec::Error) -> Exit {
     use skep::spec::Error;
-    match error {
+    match error.without_file() {
         Error::Io { .. } => Exit::Failed,
         Error::Unknown { .. } | Error::VariableSize { .. } => Exit::Usage,
         Error::NoTargetBtf { .. } => Exit::Machine,

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args, ValueEnum, ValueHint};
+use skep::spec::ParseOptions;
 use skep_build::{Build, Cache, Clang, Cpu, KernelTypes};
 
 use crate::{btf, cli::Global, exit::Usage, report};
@@ -114,16 +115,12 @@ pub(crate) fn open(
     args: &CompileArgs,
     global: &Global,
 ) -> anyhow::Result<skep::Object> {
-    let read = if is_source(path) {
-        skep::Object::parse(&object_name(path), &bytes(path, args, global)?)
-    } else {
-        skep::Object::open(path)
-    };
-    read.map_err(|error| match error {
-        // It names the file itself.
-        skep::Error::Object(skep::spec::Error::Io { .. }) => error.into(),
-        _ => anyhow::Error::new(error).context(path.display().to_string()),
-    })
+    if !is_source(path) {
+        return Ok(skep::Object::open(path)?);
+    }
+    let options = ParseOptions::new(object_name(path)).file(path.display().to_string());
+    let object = bytes(path, args, global)?;
+    Ok(skep::Object::parse_with(&object, &options)?)
 }
 
 /// The object that the user named or that a source is compiled to, not yet looked at.

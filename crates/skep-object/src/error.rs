@@ -261,7 +261,7 @@ pub enum Error {
     /// A linker of objects was given none.
     #[error("there is no object to link")]
     NothingToLink,
-    /// One of several objects to be linked is at fault.
+    /// An object of which the file's name is known is at fault.
     #[error("{file}: {error}")]
     InFile {
         /// Its name.
@@ -318,11 +318,23 @@ pub enum Error {
 }
 
 impl Error {
-    /// The error, with the name of the file that it is about.
-    pub(crate) fn in_file(self, file: &str) -> Self {
-        Self::InFile {
-            file: file.to_owned(),
-            error: Box::new(self),
+    /// The error, with the name of the file that it is about, unless it says one already.
+    #[must_use]
+    pub fn in_file(self, file: &str) -> Self {
+        match self {
+            Self::Io { .. } | Self::InFile { .. } => self,
+            error => Self::InFile {
+                file: file.to_owned(),
+                error: Box::new(error),
+            },
+        }
+    }
+
+    /// What is wrong, whatever file it is in.
+    pub fn without_file(&self) -> &Self {
+        match self {
+            Self::InFile { error, .. } => error.without_file(),
+            error => error,
         }
     }
 }

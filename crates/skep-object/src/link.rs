@@ -32,6 +32,11 @@ impl Object {
     /// # Errors
     /// Choices that do not fit the object, and whatever the target lacks, each with its name.
     pub fn link(&self, options: &LinkOptions, target: &Target) -> Result<Image> {
+        self.image(options, target)
+            .map_err(|error| self.blame(error))
+    }
+
+    fn image(&self, options: &LinkOptions, target: &Target) -> Result<Image> {
         if self.endian != target.endian {
             let (triple, name) = match target.endian {
                 Endian::Little => ("bpfel", "little"),

@@ -28,6 +28,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Object {
     pub(crate) name: String,
+    file: Option<String>,
     pub(crate) endian: Endian,
     pub(crate) license: String,
     pub(crate) version: Option<u32>,
@@ -64,7 +65,9 @@ impl Object {
             .file_name()
             .map(|name| name.to_string_lossy())
             .unwrap_or_default();
-        Self::parse_named(&bytes, name.split('.').next().unwrap_or_default())
+        let name = name.split('.').next().unwrap_or_default();
+        let options = ParseOptions::new(name).file(path.display().to_string());
+        Self::parse_with(&bytes, &options)
     }
 
     /// Reads the bytes of an ELF file, under the name `object`.
@@ -90,6 +93,10 @@ impl Object {
     /// # Errors
     /// As [`Object::parse`].
     pub fn parse_with(bytes: &[u8], options: &ParseOptions) -> Result<Self> {
+        Self::read(bytes, options).map_err(|error| blame(options.file.as_deref(), error))
+    }
+
+    fn read(bytes: &[u8], options: &ParseOptions) -> Result<Self> {
         let name = options.name.as_str();
         let elf = Elf::parse(bytes)?;
         let btf = read_btf(&elf)?;
@@ -155,6 +162,7 @@ impl Object {
         }
         Ok(Self {
             name: name.to_owned(),
+            file: options.file.clone(),
             endian: elf.endian,
             license: read_license(&elf),
             version: read_version(&elf),
@@ -175,6 +183,17 @@ impl Object {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What errors call the file that it is of, where that is known: see [`ParseOptions::file`].
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
+
+    /// An error of this object, with the name of its file where that is known.
+    #[must_use]
+    pub fn blame(&self, error: Error) -> Error {
+        blame(self.file(), error)
     }
 
     /// The byte order of the machines that it is for.
@@ -295,6 +314,13 @@ impl Object {
             (Some(btf), Some(target)) => btf.decl_tags(target, None).collect(),
             _ => Vec::new(),
         }
+    }
+}
+
+fn blame(file: Option<&str>, error: Error) -> Error {
+    match file {
+        Some(file) => error.in_file(file),
+        None => error,
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{Pinning, SectionHandlers};
 #[derive(Debug, Clone)]
 pub struct ParseOptions {
     pub(crate) name: String,
+    pub(crate) file: Option<String>,
     pub(crate) handlers: SectionHandlers,
 }
 
@@ -29,8 +30,17 @@ impl ParseOptions {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
+            file: None,
             handlers: SectionHandlers::new(),
         }
+    }
+
+    /// What errors call it, of reading and of linking ([`Error::InFile`](crate::Error::InFile)):
+    /// the file's path, or that of its source.
+    #[must_use]
+    pub fn file(mut self, file: impl Into<String>) -> Self {
+        self.file = Some(file.into());
+        self
     }
 
     /// What sections of the caller's own names hold.

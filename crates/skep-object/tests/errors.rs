@@ -4,7 +4,7 @@ mod common;
 
 use skep_abi::KernelVersion;
 use skep_btf::{Btf, Builder};
-use skep_object::{LinkOptions, Object, Target};
+use skep_object::{Error, LinkOptions, Object, Target};
 
 /// Checks the error of a text, with each compiler.
 #[track_caller]
@@ -302,6 +302,32 @@ fn other_files_are_refused() {
         error,
         "cannot read /no/such/file.o: No such file or directory (os error 2)"
     );
+}
+
+#[test]
+fn the_file_is_named_where_it_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.bpf.o");
+    let file = path.display().to_string();
+    let write = |clang: &str, text: &str, flags: &[&str]| {
+        std::fs::write(&path, common::compile_text(clang, text, flags)).unwrap();
+    };
+    for clang in common::clangs() {
+        let program = "SEC(\"socket\") int p(void *c) { return 0; }";
+        write(clang, &program.replace("socket", "scoket"), &[]);
+        let error = Object::open(&path).unwrap_err();
+        let expected = format!("{file}: unknown section `scoket` (program `p`)");
+        assert!(error.to_string().starts_with(&expected), "{error}");
+        assert!(matches!(error.without_file(), Error::UnknownSection { .. }));
+
+        write(clang, program, &["-target", "bpfeb"]);
+        let object = Object::open(&path).unwrap();
+        assert_eq!(object.file(), Some(file.as_str()));
+        let target = Target::new(KernelVersion::new(6, 18));
+        let error = object.link(&LinkOptions::new(), &target).unwrap_err();
+        let expected = format!("{file}: the object is big-endian, the target little-endian: ");
+        assert!(error.to_string().starts_with(&expected), "{error}");
+    }
 }
 
 #[test]

@@ -171,7 +171,7 @@ impl Offer {
 
     /// A link's error, or what lies behind it.
     fn explain(self, object: &Object, error: LinkError) -> Error {
-        let behind = match &error {
+        let behind = match error.without_file() {
             LinkError::NoTargetBtf { .. } => self.types,
             LinkError::Extern { name, .. } => {
                 let mut externs = object.externs().iter();

@@ -1,10 +1,10 @@
 //! Maps for one program alone: the hash that the kernel knows the program by.
 
 use sha2::{Digest as _, Sha256};
-use skep_object::{ImageMap, ImageProgram};
+use skep_object::{Error, ImageMap, ImageProgram};
 
 use super::{Loader, instructions::Instructions};
-use crate::{Error, Result};
+use crate::Result;
 
 impl Loader<'_> {
     /// The hash of the program that alone may use a map, if there is one.
@@ -15,10 +15,10 @@ impl Loader<'_> {
         let mut programs = self.image.programs.iter();
         match programs.find(|program| program.index == index) {
             Some(program) => Ok(Some(self.hash(program))),
-            None => Err(Error::Map {
+            None => Err(self.blame(Error::MapDefinition {
                 map: map.name.clone(),
-                reason: "it is exclusive to a program that is not loaded".into(),
-            }),
+                problem: "it is exclusive to a program that is not loaded".into(),
+            })),
         }
     }
 

@@ -4,7 +4,7 @@ use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
 use skep_abi::{KernelVersion, MapCreateFlags, MapProperties, MapType};
 use skep_host::{Errno, MapBtf, MapCreate, MapFd, MapInfo};
-use skep_object::{Contents, ImageMap, Slot, SlotValue};
+use skep_object::{Contents, Error as LinkError, ImageMap, Slot, SlotValue};
 
 use super::{Loader, Made, MadeMaps, made_at, shape::Shape};
 use crate::{Arena, Error, Map, MapTypes, Result, arena};
@@ -169,10 +169,10 @@ impl Loader<'_> {
             return error.into();
         }
         match broken_rule(self.host.as_ref(), request) {
-            Some(reason) => Error::Map {
+            Some(problem) => self.blame(LinkError::MapDefinition {
                 map: map.name.clone(),
-                reason,
-            },
+                problem,
+            }),
             None => error.into(),
         }
     }

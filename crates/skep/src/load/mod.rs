@@ -129,6 +129,13 @@ struct Loader<'a> {
     pins: NewPins,
 }
 
+impl Loader<'_> {
+    /// An error of the object, with the name of its file.
+    fn blame(&self, error: skep_object::Error) -> Error {
+        self.spec.blame(error).into()
+    }
+}
+
 /// A map of the image, there now.
 struct Made {
     map: Arc<Map>,

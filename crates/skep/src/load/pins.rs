@@ -28,12 +28,15 @@ impl Loader<'_> {
             path: path.into(),
             reason,
         };
+        let name = match self.spec.file() {
+            Some(file) => format!("map `{}` of {file}", map.name),
+            None => format!("map `{}`", map.name),
+        };
         let fd = match self.host.obj_get(path.into(), ObjectFlags::empty()) {
             Ok(Pinned::Map(fd)) => fd,
             Ok(_) => {
                 return Err(fault(format!(
-                    "map `{}` should be pinned there, and it is no map",
-                    map.name
+                    "{name} should be pinned there, and it is no map"
                 )));
             }
             Err(error) if error.errno() == Some(Errno::ENOENT) => return Ok(None),
@@ -45,8 +48,7 @@ impl Loader<'_> {
             return Ok(Some(fd));
         }
         Err(fault(format!(
-            "map `{}` is pinned there with another shape: {}; remove the pin, or pin it elsewhere",
-            map.name,
+            "{name} is pinned there with another shape: {}; remove the pin, or pin it elsewhere",
             differences.join(", ")
         )))
     }

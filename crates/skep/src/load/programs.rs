@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use skep_abi::MapType;
 use skep_host::{AttachTarget, MapCreate, MapFd, ProgramBtf, ProgramLoad};
-use skep_object::{Contents, ImageJumpTable, ImageProgram, MapReferenceKind, Slot, SlotValue};
+use skep_object::{
+    Contents, Error as LinkError, ImageJumpTable, ImageProgram, MapReferenceKind, Slot, SlotValue,
+};
 
 use super::{Loader, MadeMaps, instructions::Instructions, made_at};
 use crate::{Error, Program, Rejection, Result};
@@ -87,15 +89,15 @@ impl Loader<'_> {
         let map = maps
             .into_iter()
             .find(|map| matches!(map.contents, Contents::PerCpu(_)))?;
-        Some(Error::Map {
+        Some(self.blame(LinkError::MapDefinition {
             map: map.name.clone(),
-            reason: format!(
+            problem: format!(
                 "program `{}` refers to variables of which each CPU has its own, and Linux {} \
                  takes none; Linux 7.3 does",
                 program.name,
                 self.host.info().version
             ),
-        })
+        }))
     }
 
     /// A map of the places that a `gotox` may jump to: one value each, of which user space sets

@@ -1,7 +1,7 @@
 //! What can't be: each refusal names the program, the line, and what would help.
 
 use skep::{AttachOptions, Error, Object, Rejection};
-use skep_testing::{Outcome, Stop, Test, ensure, expect_err};
+use skep_testing::{Bpffs, Outcome, Stop, Test, ensure, expect_err};
 
 use crate::support::{Running, host, object};
 
@@ -12,6 +12,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("refusals::what_a_hook_needs_is_asked_for", options),
         Test::new("refusals::a_truncated_object_is_refused", truncated),
         Test::new("refusals::other_files_are_no_objects", no_object),
+        Test::new("refusals::the_file_is_named", file_is_named),
     ]
 }
 
@@ -130,4 +131,77 @@ fn no_object() -> Outcome {
         ensure(error.contains(part), || error.clone())?;
     }
     Ok(())
+}
+
+/// What is wrong in an object is told with its file, its place, and what to do.
+fn file_is_named() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("bad.bpf.o");
+    let file = path.display().to_string();
+    let write = |text: &str| -> Outcome {
+        let source = folder.path().join("bad.bpf.c");
+        let head = "#include \"vmlinux.h\"\n#include <bpf/bpf_helpers.h>\n";
+        let license = "char _license[] SEC(\"license\") = \"GPL\";\n";
+        std::fs::write(&source, [head, text, license].concat())?;
+        let bytes = skep_testing::compile(&source, env!("CARGO_TARGET_TMPDIR"))?;
+        Ok(std::fs::write(&path, bytes)?)
+    };
+    let told = |error: Error, parts: &[&str]| {
+        let said = error.to_string();
+        let all = parts.iter().all(|part| said.contains(part));
+        ensure(all && said.matches(&file).count() == 1, || said.clone())
+    };
+    let program = "SEC(\"socket\") int p(void *ctx) { return 0; }\n";
+    let map = |fields: &str| {
+        format!(
+            "struct {{ __uint(type, BPF_MAP_TYPE_HASH); {fields} }} m SEC(\".maps\");\n{program}"
+        )
+    };
+
+    write(&program.replace("socket", "scoket"))?;
+    let error = expect_err("section", Object::open(&path))?;
+    told(
+        error,
+        &[
+            "unknown section `scoket` (program `p`)",
+            "did you mean `socket`",
+        ],
+    )?;
+    write(&map("__type(key, int); __uint(key_size, 8);"))?;
+    let error = expect_err("sizes", Object::open(&path))?;
+    told(
+        error,
+        &["map `m`: its key has 4 bytes by one attribute, 8 by another"],
+    )?;
+
+    write("extern int none(void) __ksym; SEC(\"socket\") int p(void *ctx) { return none(); }\n")?;
+    let error = expect_err("extern", Object::open(&path)?.load(host()))?;
+    told(error, &["extern `none`", "used in `p`, instruction 0"])?;
+    write(&map("__type(key, int); __type(value, int);"))?;
+    let error = expect_err("entries", Object::open(&path)?.load(host()))?;
+    told(
+        error,
+        &[
+            "map `m`: max_entries of a hash map must be greater than 0",
+            "--map-size",
+        ],
+    )?;
+
+    let mut object = Object::open(&path)?;
+    object.map("m")?.max_entries(1);
+    let pins = Bpffs::mount()?;
+    let pin = pins.path().join("shape");
+    object.load(host())?.map("m")?.pin(&pin)?;
+    let place = pin.display().to_string();
+    object.map("m")?.max_entries(2).pin_path(&*place);
+    let error = expect_err("a pin", object.load(host()))?;
+    told(
+        error,
+        &[
+            &place,
+            "map `m` of ",
+            "it has 1 entries, not 2",
+            "remove the pin",
+        ],
+    )
 }
