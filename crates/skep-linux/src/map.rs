@@ -240,6 +240,16 @@ pub(crate) fn update(
     let shape = shape_of(host, map)?;
     check(host, map, "key", key.len(), shape.key)?;
     check(host, map, "value", value.len(), buffer_size(shape, flags))?;
+    // Kernels that don't know the flags for a single value read one of every CPU, and only then
+    // refuse.
+    let padded: Vec<u8>;
+    let value = if value.len() < shape.buffer {
+        let rest = std::iter::repeat_n(0, shape.buffer - value.len());
+        padded = value.iter().copied().chain(rest).collect();
+        &padded
+    } else {
+        value
+    };
     let mut attr = attr::MapElement {
         map_fd: map.raw() as u32,
         key: address(key),
@@ -247,8 +257,8 @@ pub(crate) fn update(
         flags,
         ..Default::default()
     };
-    // SAFETY: the command reads a key and a value; both live through the call and were just
-    // measured against the map's.
+    // SAFETY: the command reads a key and a value; both live through the call, and are as long as
+    // the map's, the value's as any kernel takes it.
     match unsafe { bpf(Command::MapUpdateElem, &mut attr) } {
         Ok(_) => Ok(()),
         Err(errno) => Err(failed(host, Command::MapUpdateElem, map, errno)),

@@ -1,7 +1,7 @@
 //! What the kernel tells of a link: first the numbers that every type has, then, with buffers as
 //! long as those say, what the type adds.
 
-use skep_abi::{LinkType, PerfEventLinkType};
+use skep_abi::{KernelVersion, LinkType, PerfEventLinkType};
 use skep_host::{Errno, IterScope, LinkDetails, LinkFd, LinkInfo, Result};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -22,14 +22,17 @@ const LONGEST_NAME: usize = 1 << 16;
 /// Bytes of the longest path that the kernel gives.
 const PATH_MAX: usize = 4096;
 
+/// The kernel that tells the cookies of a kprobe_multi link.
+const COOKIES_TOLD: KernelVersion = KernelVersion::new(6, 9);
+
 /// More places than a multi-probe may have (the kernel's limit is 2^20).
 const MOST_PLACES: u32 = 1 << 20;
 
 pub(crate) fn info(host: &LinuxHost, link: &LinkFd) -> Result<LinkInfo> {
-    read(link).map_err(|errno| failed(host, "link", link.raw(), errno))
+    read(host, link).map_err(|errno| failed(host, "link", link.raw(), errno))
 }
 
-fn read(link: &LinkFd) -> Result<LinkInfo, Errno> {
+fn read(host: &LinuxHost, link: &LinkFd) -> Result<LinkInfo, Errno> {
     if files::kind(link.descriptor()) != Kind::Link {
         return Err(Errno::EBADF);
     }
@@ -40,12 +43,13 @@ fn read(link: &LinkFd) -> Result<LinkInfo, Errno> {
         id: info.id,
         type_raw: info.kind,
         program_id: info.prog_id,
-        details: details(&Told { link, info })?,
+        details: details(&Told { host, link, info })?,
     })
 }
 
 /// A link and what it told of itself without being given buffers.
 struct Told<'a> {
+    host: &'a LinuxHost,
     link: &'a LinkFd,
     info: attr::LinkInfo,
 }
@@ -272,25 +276,18 @@ fn places<T: Clone + Default>(count: u32) -> Vec<T> {
 fn kprobe_multi(told: &Told<'_>) -> Result<LinkDetails, Errno> {
     let first: attr::KprobeMultiLinkInfo = told.part();
     let mut addresses = places::<u64>(first.count);
-    let mut cookies = places::<u64>(first.count);
-    let mut part = attr::KprobeMultiLinkInfo {
+    // Older kernels leave them as they are.
+    let told_cookies = told.host.version() >= COOKIES_TOLD;
+    let mut cookies = places::<u64>(if told_cookies { first.count } else { 0 });
+    let part = attr::KprobeMultiLinkInfo {
         addrs: address_mut(&mut addresses),
         cookies: address_mut(&mut cookies),
         count: addresses.len() as u32,
         ..Default::default()
     };
-    // SAFETY: the link is a kprobe_multi's; both arrays have `count` elements of 8 bytes.
-    let answer = unsafe { told.again(&part) };
-    let answer = match answer {
-        // The cookies are not told before 6.9: their address is one byte too many there.
-        Err(Errno::E2BIG | Errno::EINVAL) => {
-            part.cookies = 0;
-            cookies.clear();
-            // SAFETY: as before.
-            unsafe { told.again(&part) }?
-        }
-        answer => answer?,
-    };
+    // SAFETY: the link is a kprobe_multi's; both arrays have `count` elements of 8 bytes, or
+    // their address is null.
+    let answer = unsafe { told.again(&part)? };
     Ok(LinkDetails::KprobeMulti {
         flags: answer.flags,
         missed: answer.missed,
