@@ -1,13 +1,7 @@
 //! `skep link`: several objects become one.
 
-use std::{
-    fs,
-    io::{self, IsTerminal, Write as _},
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{fs, path::PathBuf, process::ExitCode};
 
-use anyhow::Context;
 use clap::{Args, ValueHint};
 use skep::spec::StaticLinker;
 
@@ -15,7 +9,7 @@ use crate::{
     cli::Global,
     exit::Usage,
     input::{self, CompileArgs},
-    output::Output,
+    output::{is_stdout, refuse_terminal, write_file},
     report,
 };
 
@@ -39,8 +33,7 @@ pub(crate) struct LinkArgs {
 }
 
 pub(crate) fn link(args: &LinkArgs, global: &Global) -> anyhow::Result<ExitCode> {
-    let to_stdout = args.output == Path::new("-");
-    check(args, to_stdout)?;
+    check(args)?;
     let mut objects = Vec::with_capacity(args.files.len());
     for file in &args.files {
         let bytes = input::bytes(file, &args.compile, global)?;
@@ -51,14 +44,7 @@ pub(crate) fn link(args: &LinkArgs, global: &Global) -> anyhow::Result<ExitCode>
         linker.add(name, bytes)?;
     }
     let linked = linker.finish()?;
-    if to_stdout {
-        let mut out = Output::new();
-        out.write_all(&linked)?;
-        out.finish()?;
-    } else {
-        fs::write(&args.output, &linked)
-            .with_context(|| format!("cannot write {}", args.output.display()))?;
-    }
+    write_file(&args.output, &linked)?;
     if global.verbose > 0 {
         report::note(&summary(args, &linked));
     }
@@ -66,12 +52,11 @@ pub(crate) fn link(args: &LinkArgs, global: &Global) -> anyhow::Result<ExitCode>
 }
 
 /// Refuses what would destroy an object, or the user's terminal.
-fn check(args: &LinkArgs, to_stdout: bool) -> anyhow::Result<()> {
-    if to_stdout && io::stdout().is_terminal() {
-        let problem = "an object is not for a terminal: redirect it, or name a file with -o";
-        return Err(Usage(problem.into()).into());
-    }
-    let output = fs::canonicalize(&args.output).ok().filter(|_| !to_stdout);
+fn check(args: &LinkArgs) -> anyhow::Result<()> {
+    refuse_terminal(&args.output, "an object")?;
+    let output = fs::canonicalize(&args.output)
+        .ok()
+        .filter(|_| !is_stdout(&args.output));
     let mut seen = Vec::with_capacity(args.files.len());
     for file in &args.files {
         // What is not there is said when it is read.

@@ -1,11 +1,51 @@
-//! Data on stdout: buffered, coloured only where it is wanted, never changed on its way.
+//! Data on stdout: buffered, coloured only where it is wanted, never changed on its way. And the
+//! files that users name for it.
 
 use std::{
-    fmt,
-    io::{self, BufWriter, StdoutLock, Write},
+    fmt, fs,
+    io::{self, BufWriter, IsTerminal as _, StdoutLock, Write},
+    path::Path,
 };
 
 use anstyle::Style;
+use anyhow::Context as _;
+use clap::ValueEnum;
+
+use crate::exit::Usage;
+
+/// How a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Lines for people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// The user named standard output for a file.
+pub(crate) fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// Refuses what would fill the user's terminal with bytes: `what`, such as `an object`.
+pub(crate) fn refuse_terminal(path: &Path, what: &str) -> Result<(), Usage> {
+    if is_stdout(path) && io::stdout().is_terminal() {
+        return Err(Usage(format!(
+            "{what} is not for a terminal: redirect it, or name a file with -o"
+        )));
+    }
+    Ok(())
+}
+
+/// Writes a whole file, or to standard output.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    if is_stdout(path) {
+        let mut out = Output::new();
+        out.write_all(bytes)?;
+        return Ok(out.finish()?);
+    }
+    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
 
 /// Standard output for data. Errors come back; the buffer is written by [`Output::finish`].
 pub(crate) struct Output {

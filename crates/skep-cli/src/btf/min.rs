@@ -5,7 +5,6 @@ use std::{
     collections::BTreeSet,
     ffi::OsString,
     fs,
-    io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -23,7 +22,7 @@ use crate::{
     cli::Global,
     exit::Usage,
     input::{self, CompileArgs},
-    output::Output,
+    output::{is_stdout, refuse_terminal, write_file},
     report,
 };
 
@@ -73,7 +72,7 @@ pub(super) fn min(args: &MinArgs, global: &Global) -> anyhow::Result<ExitCode> {
                 "{name}: no CO-RE relocation of these objects asks for anything in it"
             ));
         }
-        write(&to, &small.btf)?;
+        write_file(&to, &small.btf)?;
         if global.verbose > 0 {
             let (left, all) = (small.btf.len(), btf.bytes().len());
             report::note(&format!(
@@ -109,13 +108,10 @@ fn minimized(objects: &[(&PathBuf, Object)], btf: &Arc<Btf>) -> anyhow::Result<M
 /// What to read (nothing: the kernel's BTF), and where to write what is left of it.
 fn jobs(args: &MinArgs) -> anyhow::Result<Vec<(Option<PathBuf>, PathBuf)>> {
     let output = args.output.as_path();
-    if output == Path::new("-") && io::stdout().is_terminal() {
-        let problem = "BTF is not for a terminal: redirect it, or name a file with -o";
-        return Err(Usage(problem.into()).into());
-    }
+    refuse_terminal(output, "BTF")?;
     let sources = sources(&args.btf)?;
     let several = sources.len() > 1 || args.btf.iter().any(|from| from.is_dir());
-    if several && (output == Path::new("-") || output.is_file()) {
+    if several && (is_stdout(output) || output.is_file()) {
         let output = output.display();
         let problem = format!("{output} is no folder, and there are several --btf");
         return Err(Usage(problem).into());
@@ -195,13 +191,4 @@ fn file_name(from: &Path) -> OsString {
     let mut name = stem.to_owned();
     name.push(".btf");
     name
-}
-
-fn write(to: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    if to == Path::new("-") {
-        let mut out = Output::new();
-        out.write_all(bytes)?;
-        return Ok(out.finish()?);
-    }
-    fs::write(to, bytes).with_context(|| format!("cannot write {}", to.display()))
 }

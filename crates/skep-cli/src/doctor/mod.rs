@@ -10,7 +10,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 use skep::{
     boundary::Host as _,
@@ -21,7 +21,7 @@ use skep_build::{Cache, Clang};
 use crate::{
     answers::{self, TITLE, WIDTH},
     exit::Exit,
-    output::Output,
+    output::{Format, Output},
     text::{printable, wrap},
 };
 use verdict::Verdict;
@@ -36,14 +36,6 @@ pub(crate) struct DoctorArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value = "text")]
     format: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Lines for people
-    Text,
-    /// One JSON object
-    Json,
 }
 
 pub(crate) fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {

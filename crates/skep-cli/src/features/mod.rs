@@ -17,7 +17,7 @@ use skep::{
 
 use crate::{
     exit::{Exit, Usage},
-    output::Output,
+    output::{Format, Output},
 };
 use report::{Kind, Report, Rows, Selection};
 
@@ -47,14 +47,6 @@ pub(crate) struct FeaturesArgs {
     format: Format,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Lines for people
-    Text,
-    /// One JSON object
-    Json,
-}
-
 pub(crate) fn features(args: &FeaturesArgs) -> anyhow::Result<ExitCode> {
     let host = Host::kernel()?;
     let selection = selection(args, &host)?;
@@ -80,6 +72,10 @@ fn selection(args: &FeaturesArgs, host: &Host) -> anyhow::Result<Selection> {
         },
         None => (None, &[][..]),
     };
+    if kind == Some(Kind::Kfuncs) {
+        // Without BTF there is no answer; none of the kinds beside it needs one.
+        host.kernel_functions()?;
+    }
     let program = args.program.as_deref().map(program_type).transpose()?;
     let selection = Selection {
         kind,
@@ -111,10 +107,12 @@ fn unknown(name: &str, selection: &Selection, host: &Host) -> Usage {
     if selection.kind.is_none() {
         known.extend(Kind::value_variants().iter().map(|kind| kind.name()));
     }
-    Usage(format!(
-        "there is no feature `{name}`{}",
-        did_you_mean(&near_names(name, known))
-    ))
+    let mut remedy = did_you_mean(&near_names(name, known));
+    if remedy.is_empty() {
+        remedy =
+            "; `skep features` lists all, `skep features kfuncs` the kernel's functions".into();
+    }
+    Usage(format!("there is no feature `{name}`{remedy}"))
 }
 
 fn did_you_mean(names: &[String]) -> String {

@@ -105,6 +105,9 @@ fn the_exit_code_answers_for_names() {
     exit(&["ringbfu"])
         .ended_with(2)
         .saying(&["there is no feature `ringbfu`", "did you mean `ringbuf`"]);
+    exit(&["nosuchthing"])
+        .ended_with(2)
+        .saying(&["`skep features` lists all"]);
     exit(&["--program", "xpd"])
         .ended_with(2)
         .saying(&["there is no program type `xpd`", "`xdp`"]);
