@@ -46,7 +46,8 @@ impl<T: Record + ?Sized> AsyncRingBuffer<T> {
         })
     }
 
-    /// The next records, at least one. Dropping the future loses nothing.
+    /// The next records; none, if programs gave up all of a batch. Dropping the future loses
+    /// nothing.
     ///
     /// # Errors
     /// The ring is damaged, or the runtime shuts down.
@@ -57,9 +58,9 @@ impl<T: Record + ?Sized> AsyncRingBuffer<T> {
         self.ring.batch()
     }
 
-    /// The ring, for reading without waiting.
-    pub fn get_mut(&mut self) -> &mut RingBuffer<T> {
-        &mut self.ring
+    /// The ring, to look at. It can't be changed for another: the runtime watches this one.
+    pub fn get_ref(&self) -> &RingBuffer<T> {
+        &self.ring
     }
 }
 
@@ -108,9 +109,10 @@ impl<T> AsyncPerfBuffer<T> {
         Ok(self.perf.batch())
     }
 
-    /// The buffer, for reading without waiting.
-    pub fn get_mut(&mut self) -> &mut PerfBuffer<T> {
-        &mut self.perf
+    /// The buffer, to look at what was lost. It can't be changed for another: the runtime watches
+    /// this one.
+    pub fn get_ref(&self) -> &PerfBuffer<T> {
+        &self.perf
     }
 }
 

@@ -144,7 +144,8 @@ impl<'h> Readers<'h> {
 
     /// Hands out what the readers have: a batch of each that has any, at most. Waits for the
     /// first record, at most for `timeout` (`None`: for ever); signals don't end that. Without a
-    /// timeout to wait for (`Some(Duration::ZERO)`), every reader is looked at.
+    /// timeout to wait for (`Some(Duration::ZERO)`), every reader is looked at. Nothing is
+    /// answered only if there is nothing, not if there is something behind what programs gave up.
     ///
     /// # Errors
     /// Waiting failed, or a ring is damaged.
@@ -169,7 +170,10 @@ impl<'h> Readers<'h> {
                 }
             }
             let polled = self.hand_out()?;
-            let time_is_up = deadline.left() == Some(Duration::ZERO);
+            // What programs gave up counts for nothing, and behind it may be records of which
+            // nothing tells any more: other event loops have had their wake-up.
+            let some_pending = self.sources.iter().any(|source| source.pending);
+            let time_is_up = deadline.left() == Some(Duration::ZERO) && !some_pending;
             if polled != Polled::default() || time_is_up {
                 return Ok(polled);
             }

@@ -99,21 +99,21 @@ impl<T: Record + ?Sized> RingBuffer<T> {
     /// # Errors
     /// The ring's headers contradict its positions: something else wrote into it.
     pub fn batch(&mut self) -> Result<RingBatch<'_, T>> {
-        let span = self.committed()?;
-        Ok(self.lend(span))
+        let (start, span) = self.committed()?;
+        Ok(self.lend(start, span))
     }
 
     /// Waits for records, at most for `timeout` (`None`: for ever). `None` when the time is up.
-    /// Signals don't end it.
+    /// Signals don't end it. The batch is empty if programs gave up all of its records.
     ///
     /// # Errors
     /// Waiting failed, or the ring is damaged (see [`batch`](Self::batch)).
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<RingBatch<'_, T>>> {
         let deadline = Deadline::after(timeout);
         loop {
-            let span = self.committed()?;
+            let (start, span) = self.committed()?;
             if span.bytes > 0 {
-                return Ok(Some(self.lend(span)));
+                return Ok(Some(self.lend(start, span)));
             }
             let things = std::iter::once(self.map.fd().descriptor());
             let host = self.map.host().as_ref();
@@ -176,7 +176,8 @@ impl<T: Record + ?Sized> RingBuffer<T> {
     /// Whether a batch would be more than nothing.
     #[cfg(feature = "tokio")]
     pub(crate) fn has_some(&mut self) -> Result<bool> {
-        Ok(self.committed()?.bytes > 0)
+        let (_, span) = self.committed()?;
+        Ok(span.bytes > 0)
     }
 
     /// Where the consumer is: what the last batch stored.
@@ -184,8 +185,8 @@ impl<T: Record + ?Sized> RingBuffer<T> {
         self.consumer.long_words()[0].acquire()
     }
 
-    /// The run of finished records after the consumer's position.
-    fn committed(&mut self) -> Result<Span> {
+    /// The consumer's position, and the run of finished records after it.
+    fn committed(&mut self) -> Result<(u64, Span)> {
         let start = self.position();
         // The producer's line is left to the producer while there is a whole batch.
         if self.end.wrapping_sub(start) < BATCH as u64 {
@@ -193,14 +194,14 @@ impl<T: Record + ?Sized> RingBuffer<T> {
         }
         let span = self.scan(start)?;
         if span.bytes > 0 {
-            return Ok(span);
+            return Ok((start, span));
         }
         // The producer wakes us only if it sees that we have read all before its record. So our
         // position must be out before we look for the last time, or both sides may miss each
         // other.
         fence(Ordering::SeqCst);
         self.end = self.producer.long_words()[0].acquire();
-        self.scan(start)
+        Ok((start, self.scan(start)?))
     }
 
     fn scan(&self, start: u64) -> Result<Span> {
@@ -227,8 +228,9 @@ impl<T: Record + ?Sized> RingBuffer<T> {
         )
     }
 
-    fn lend(&mut self, span: Span) -> RingBatch<'_, T> {
-        let start = self.position();
+    /// Lends what was found at `start`. The position is not read again: another reader may have
+    /// moved it meanwhile, and what lies behind its own batch nobody has looked at.
+    fn lend(&mut self, start: u64, span: Span) -> RingBatch<'_, T> {
         let from = self.data + (start & (self.size - 1)) as usize;
         let bytes = self.producer.committed(from..from + span.bytes);
         RingBatch::new(bytes, start, span, self.consumer.as_ref())

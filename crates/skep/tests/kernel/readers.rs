@@ -16,9 +16,12 @@ use skep::{
     Consumed, Map, PerfBuffer, PerfOptions, Polled, Readers, RingBuffer, UserRingBuffer,
     boundary::TestRun,
 };
-use skep_testing::{Outcome, Stop, Test, ensure};
+use skep_testing::{Outcome, Stop, Test, ensure, needs_kernel};
 
-use crate::{perf, rings, support::host};
+use crate::{
+    perf, rings,
+    support::{Running, host, object},
+};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -28,6 +31,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("readers::perf_records_are_left_too", perf_stops),
         Test::new("readers::a_busy_ring_starves_none", fair),
         Test::new("readers::a_handler_stops_them_all", stopped),
+        Test::new("readers::records_behind_given_up_ones_are_seen", behind),
         Test::new("readers::polling_waits_and_wakes", waits),
         Test::new("readers::signals_end_no_wait", signals),
         Test::new("readers::they_cross_threads", threads),
@@ -67,6 +71,25 @@ fn stops() -> Outcome {
     let consumed = ring.consume(|_| ControlFlow::Continue(()))?;
     let right = (consumed.records, consumed.short, consumed.stopped) == (6, 3, false);
     ensure(right && ring.pending() == 0, || format!("{consumed:?}"))
+}
+
+/// More is given up than one batch holds: nothing tells of the record behind it.
+fn behind() -> Outcome {
+    needs_kernel(5, 17)?; // bpf_loop
+    let mut object = object("ring")?;
+    object.map("events")?.max_entries(1 << 18);
+    let running = Running::of(object)?;
+    let program = running.loaded.program("produce")?;
+    for _ in 0..3000 {
+        rings::produce(program, 1, 1, rings::DISCARD)?;
+    }
+    rings::produce(program, 2, 1, rings::DISCARD)?;
+    let ring = RingBuffer::<rings::Numbered>::new(running.loaded.map("events")?)?;
+    ensure(ring.pending() > 64 * 1024, || format!("{}", ring.pending()))?;
+    let mut readers = Readers::new(host())?;
+    readers.ring(ring, |_| ControlFlow::Continue(()))?;
+    let polled = readers.poll(Some(Duration::ZERO))?;
+    ensure(polled.records == 1, || format!("{polled:?}"))
 }
 
 fn panics() -> Outcome {
@@ -320,7 +343,9 @@ mod tasks {
             rings::produce(&program, 7, 3, 0)?;
             let batch = ring.next_batch().await?;
             let numbers: Vec<u64> = batch.iter().map(|record| record.number).collect();
-            ensure(numbers == [7, 8, 9], || format!("{numbers:?}"))
+            ensure(numbers == [7, 8, 9], || format!("{numbers:?}"))?;
+            drop(batch);
+            ensure(ring.get_ref().pending() == 0, || "they are kept".into())
         })
     }
 

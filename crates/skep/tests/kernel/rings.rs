@@ -14,8 +14,8 @@ use crate::support::{Running, object};
 
 /// `ring.bpf.c`: every third record is four bytes.
 pub(crate) const SHORT: u32 = 1;
-/// Every other record is given up.
-const DISCARD: u32 = 2;
+/// Every other record, the odd ones, is given up.
+pub(crate) const DISCARD: u32 = 2;
 /// Records of 16 to 80 bytes.
 const LENGTHS: u32 = 4;
 
