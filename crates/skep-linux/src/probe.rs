@@ -90,6 +90,19 @@ fn program_type(host: &LinuxHost, kind: ProgramType) -> Probe {
     host.found().once(&Feature::ProgramType(kind), find)
 }
 
+/// The kernel broke a trial off: its log, if there is one, ends anywhere and says nothing.
+fn is_broken_off(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::EAGAIN
+            | Errno::EINTR
+            | Errno::ENOMEM
+            | Errno::ENOSPC
+            | Errno::EMFILE
+            | Errno::ENFILE
+    )
+}
+
 /// Whether programs can be attached to a hook.
 fn hook(host: &LinuxHost, kind: Hook) -> Probe {
     let find = || hook::probe(host, kind);

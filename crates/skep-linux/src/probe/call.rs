@@ -9,7 +9,7 @@ use skep_btf::KindTag;
 use skep_host::{Cause, Errno, Feature, Probe};
 
 use super::{
-    attach, kernel_type,
+    attach, is_broken_off, kernel_type,
     least::{self, EXIT, Refused, insn},
     older, program_type,
 };
@@ -284,7 +284,10 @@ fn call(
     };
     let mut outcome = try_it(sleepable)?;
     let mut never_sleeps = true;
-    if sleepable && let Err((_, log)) = &outcome {
+    if sleepable
+        && let Err((errno, log)) = &outcome
+        && !is_broken_off(*errno)
+    {
         // Neither the type nor, of types that may, this target: in words, or before there are any.
         let of_type = log.contains("can be sleepable") || log.contains("cannot be sleepable");
         if of_type || log.is_empty() || log.contains("is not sleepable") {
@@ -295,7 +298,9 @@ fn call(
     match outcome {
         Ok(()) => Ok(Verdict::Allowed),
         // The type loads, so a call that is known is refused only after a verdict.
-        Err((errno, log)) if log.is_empty() => Err(without_words(kind, errno)),
+        Err((errno, log)) if log.is_empty() || is_broken_off(errno) => {
+            Err(without_words(kind, errno))
+        }
         Err((_, log)) => match Verdict::of(&log) {
             Verdict::Sleeps if !never_sleeps => Err(Probe::unknown(format!(
                 "there is no sleepable {kind} program to try it from"
@@ -307,6 +312,6 @@ fn call(
 
 fn without_words(kind: ProgramType, errno: Errno) -> Probe {
     Probe::unknown(format!(
-        "the kernel refused a {kind} program to try it from without a word: {errno}"
+        "the kernel refused a {kind} program to try it from without a verdict: {errno}"
     ))
 }

@@ -12,7 +12,7 @@ use skep_host::{
 };
 
 use super::{
-    attach, call, kernel_type,
+    attach, call, is_broken_off, kernel_type,
     least::{self, EXIT, NAME, insn},
     map, not_known,
 };
@@ -156,8 +156,15 @@ fn instructions(host: &LinuxHost, feature: &Feature, code: &[u8]) -> Probe {
     // Some of it is refused to processes without capabilities, in the verifier's words.
     let lacks = || cause::missing(host, [Capability::Bpf, Capability::Perfmon]);
     match loaded {
-        Err(Error::Verifier { .. }) if let Some(cause) = lacks() => cause.into(),
-        Err(Error::Verifier { cause: None, .. }) => not_known(host, feature),
+        Err(Error::Verifier { errno, .. })
+            if !is_broken_off(errno)
+                && let Some(cause) = lacks() =>
+        {
+            cause.into()
+        }
+        Err(Error::Verifier {
+            cause: None, errno, ..
+        }) if !is_broken_off(errno) => not_known(host, feature),
         outcome => tolerant(host, feature, outcome),
     }
 }

@@ -1,6 +1,8 @@
 //! What the verifier's words mean, in the spelling of every kernel.
 
-use super::call::Verdict;
+use skep_host::Errno;
+
+use super::{call::Verdict, is_broken_off};
 
 #[track_caller]
 fn check(log: &str, expect: Verdict) {
@@ -78,4 +80,14 @@ fn calls_that_sleep_are_told_apart() {
         "program must be sleepable to call sleepable kfunc bpf_iter_css_new\n",
         Verdict::Sleeps,
     );
+}
+
+#[test]
+fn what_was_broken_off_is_no_verdict() {
+    for errno in [Errno::ENOMEM, Errno::EAGAIN, Errno::ENOSPC, Errno::EMFILE] {
+        assert!(is_broken_off(errno), "{errno}");
+    }
+    for errno in [Errno::EINVAL, Errno::EACCES, Errno::ENOTSUPP, Errno::E2BIG] {
+        assert!(!is_broken_off(errno), "{errno}");
+    }
 }
