@@ -81,11 +81,6 @@ impl<'v> Scalar<'v> {
     pub fn type_names(&self) -> impl Iterator<Item = &'v str> + use<'v> {
         self.names.iter().map(|name| &**name)
     }
-
-    /// Whether a typedef or base type of this name is in its chain.
-    pub fn is_a(&self, name: &str) -> bool {
-        self.type_names().any(|one| one == name)
-    }
 }
 
 /// The value of a [`Scalar`].

@@ -176,7 +176,15 @@ fn slots() -> Outcome {
         let got = look(&running, outer, jump)?;
         ensure(got == wanted, || format!("{outer}, {jump}: {got:?}"))?;
     }
-    Ok(())
+    // A program that is put in while others run, and taken out again.
+    let jumps = running.loaded.map("jumps")?;
+    let jumps = jumps.slots::<u32>()?;
+    jumps.set_program(&0, running.loaded.program("answer_forty")?)?;
+    let got = look(&running, 0, 0)?;
+    ensure(got == (40, 11), || format!("put in: {got:?}"))?;
+    ensure(jumps.remove(&0)?, || "nothing to take out".into())?;
+    let got = look(&running, 0, 0)?;
+    ensure(got == (3, 11), || format!("taken out: {got:?}"))
 }
 
 fn empty_slot() -> Outcome {
