@@ -2,13 +2,13 @@
 
 use std::{
     fmt::Write as _,
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
 };
 
 use anstyle::{AnsiColor, Style};
 
-use crate::{cli::Global, exit, output, text};
+use crate::{answers, cli::Global, exit, output, text};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const LABEL: Style = Style::new().bold();
@@ -30,7 +30,7 @@ pub(crate) fn show(error: &anyhow::Error, global: &Global) {
     let said = match from_compiler(error) {
         // As it was printed: editors and eyes know it.
         Some(error) => format!("{error}\n"),
-        None => paragraph(error, global.verbose > 0),
+        None => paragraph(error, global.verbose > 0, width()),
     };
     // Where stderr is gone, there is nobody to tell.
     let _ = anstream::stderr().lock().write_all(said.as_bytes());
@@ -44,7 +44,16 @@ fn from_compiler(error: &anyhow::Error) -> Option<&skep_build::Error> {
         .filter(|error| matches!(error, skep_build::Error::Compile { .. }))
 }
 
-fn paragraph(error: &anyhow::Error, verbose: bool) -> String {
+/// Columns of stderr: those of a terminal, while a file takes lines as they are.
+fn width() -> usize {
+    if io::stderr().is_terminal() {
+        answers::WIDTH
+    } else {
+        usize::MAX
+    }
+}
+
+fn paragraph(error: &anyhow::Error, verbose: bool, width: usize) -> String {
     let said = sentence(error);
     let mut out = format!("{ERROR}error:{ERROR:#} {}\n", text::printable_lines(&said));
     let known = error
@@ -58,10 +67,15 @@ fn paragraph(error: &anyhow::Error, verbose: bool) -> String {
         .and_then(skep::Error::fix)
         .or_else(|| Some(host?.cause()?.fix()));
     let mut line = |label: &str, text: &str| {
-        let space = " ".repeat("cause:".len().saturating_sub(label.len()));
-        let text = text::printable(text);
-        // Writing to a string can't fail.
-        let _ = writeln!(out, "  {LABEL}{label}{LABEL:#}{space} {text}");
+        const INDENT: usize = "  cause: ".len();
+        let lines = text::wrap(text, width - INDENT);
+        for (position, line) in lines.iter().enumerate() {
+            let label = if position == 0 { label } else { "" };
+            let space = " ".repeat("cause:".len().saturating_sub(label.len()));
+            let line = text::printable(line);
+            // Writing to a string can't fail.
+            let _ = writeln!(out, "  {LABEL}{label}{LABEL:#}{space} {line}");
+        }
     };
     if let Some(cause) = cause {
         line("cause:", &cause.to_string());
@@ -143,11 +157,22 @@ error: cannot attach `deny` to lsm/bprm_check_security: operation not permitted 
   cause: `bpf` is not in the LSM list
   fix:   boot with lsm=bpf
 ";
-        assert_eq!(plain(&paragraph(&error.clone().into(), false)), expected);
         assert_eq!(
-            plain(&paragraph(&skep::Error::from(error).into(), false)),
+            plain(&paragraph(&error.clone().into(), false, usize::MAX)),
             expected
         );
+        assert_eq!(
+            plain(&paragraph(
+                &skep::Error::from(error.clone()).into(),
+                false,
+                usize::MAX
+            )),
+            expected
+        );
+        let narrow = plain(&paragraph(&error.into(), false, 30));
+        let below =
+            "\n  cause: `bpf` is not in the\n         LSM list\n  fix:   boot with lsm=bpf\n";
+        assert!(narrow.ends_with(below), "{narrow}");
     }
 
     #[test]
@@ -180,7 +205,7 @@ error: cannot attach `deny` to lsm/bprm_check_security: operation not permitted 
 
     #[test]
     fn text_from_objects_does_not_steer_the_terminal() {
-        let shown = paragraph(&anyhow!("unknown section `\x1b[2Jx`"), false);
+        let shown = paragraph(&anyhow!("unknown section `\x1b[2Jx`"), false, usize::MAX);
         assert!(plain(&shown).contains("`\\x1b[2Jx`"), "{shown}");
     }
 }

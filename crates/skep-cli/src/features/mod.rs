@@ -94,10 +94,11 @@ fn program_type(name: &str) -> Result<ProgramType, Usage> {
     let found = ProgramType::from_name(name).filter(|kind| *kind != ProgramType::Unspec);
     found.ok_or_else(|| {
         let known = ProgramType::ALL.iter().map(|kind| kind.short_name());
-        Usage(format!(
-            "there is no program type `{name}`{}",
-            did_you_mean(&near_names(name, known))
-        ))
+        let mut remedy = did_you_mean(&near_names(name, known));
+        if remedy.is_empty() {
+            remedy = "; `skep features programs` lists them".into();
+        }
+        Usage(format!("there is no program type `{name}`{remedy}"))
     })
 }
 
