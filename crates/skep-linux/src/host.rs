@@ -25,7 +25,7 @@ use crate::{
 /// Making one costs a `uname(2)`, and before Linux 5.11, which counts maps against it, raises
 /// this process' limit of locked memory; everything else is looked up when it is first needed
 /// and kept for as long as the value lives. It may hold a descriptor of a tracefs or securityfs
-/// that is mounted nowhere (see [`tracepoints`](Host::tracepoints)).
+/// that is mounted nowhere (see [`tracepoints`](skep_host::Host::tracepoints)).
 pub struct LinuxHost {
     info: HostInfo,
     files: Arc<Files>,
