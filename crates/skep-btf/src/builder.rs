@@ -111,6 +111,12 @@ impl Builder {
         self.strings.intern(text)
     }
 
+    /// Bytes of the string section so far, without a base's. Whoever adds strings of someone
+    /// else's should look at it: a short section can hold many long ones, which overlap.
+    pub fn strings_len(&self) -> usize {
+        self.strings.bytes().len()
+    }
+
     /// Adds a type.
     pub fn add(&mut self, new: NewType<'_>) -> TypeId {
         let id = self.next_id();

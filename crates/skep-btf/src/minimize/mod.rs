@@ -225,6 +225,7 @@ impl<'a> Minimizer<'a> {
                 };
                 Ok(())
             })?;
+            builder.strings.check_length(TypeId(*id))?;
             builder.types.push(words);
         }
         // What differed in members that are gone is the same now.

@@ -16,11 +16,16 @@ use super::{
 use crate::{
     Error, Result,
     core::CoreRelocation,
+    elf,
     error::Place,
     ext::{self, FunctionRecord, LineRecord, SectionRecords},
     functions::SLOT,
     object::BTF,
 };
+
+/// Strings that records name may overlap in their file, and do not in the result. As much as names
+/// of types may take.
+const MAX_STRINGS: usize = 1 << 26;
 
 /// The bytes of the sections of types; empty where there are none.
 #[derive(Debug, Default)]
@@ -399,7 +404,15 @@ impl Part<'_> {
     fn string(&self, old: StringOffset, builder: &mut Builder) -> Result<StringOffset> {
         let btf = self.input.btf.as_deref();
         match btf.and_then(|btf| btf.string_bytes(old)) {
-            Some(text) => Ok(builder.string_bytes(text)),
+            Some(text) => {
+                let text = builder.string_bytes(text);
+                match builder.strings_len() {
+                    0..=MAX_STRINGS => Ok(text),
+                    len => Err(self
+                        .input
+                        .error(elf::budget("bytes of strings", len, MAX_STRINGS))),
+                }
+            }
             None => Err(self.wrong(format!("a record of string {old}, which is not there"))),
         }
     }

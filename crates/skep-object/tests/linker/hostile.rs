@@ -167,6 +167,51 @@ fn types_that_say_they_are_loaded_are_not_copied() {
     }
 }
 
+/// Lines of source that overlap in the file do not in the result: sixteen bytes a record would
+/// become as many copies of a long line.
+#[test]
+fn overlapping_lines_are_not_multiplied() {
+    let body = "sink++;\n".repeat(1000);
+    let long = "L".repeat(300_000);
+    let text = format!(
+        "volatile int sink;\nSEC(\"socket\") int p(void *c) {{\n{body}return 0; /* {long} */ }}"
+    );
+    let Some(mut bytes) = object(&text) else {
+        return;
+    };
+    let place = |bytes: &[u8], section: &str| {
+        let field = field(bytes, section, OFFSET);
+        u64::from_le_bytes(bytes[field].try_into().unwrap()) as usize
+    };
+    let word = |bytes: &[u8], at: usize| {
+        u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
+    };
+    let types = place(&bytes, ".BTF");
+    let strings = types + word(&bytes, types + 4) + word(&bytes, types + 16);
+    let at = |part: &[u8]| {
+        bytes[strings..]
+            .windows(part.len())
+            .position(|one| one == part)
+    };
+    let long = at(&[b'L'; 300_000]).expect("the long line");
+    let ext = place(&bytes, ".BTF.ext");
+    // A record's size, then a section's name and its number of records.
+    let lines = ext + word(&bytes, ext + 4) + word(&bytes, ext + 16);
+    let (size, count) = (word(&bytes, lines), word(&bytes, lines + 8));
+    assert!(count >= 1000, "{count} lines");
+    for number in 0..count {
+        let text = lines + 12 + number * size + 8;
+        bytes[text..text + 4].copy_from_slice(&((long + number) as u32).to_le_bytes());
+    }
+    refused(
+        &bytes,
+        &[
+            "a.o: object too large: ",
+            " bytes of strings, the limit is ",
+        ],
+    );
+}
+
 #[test]
 fn sections_do_not_share_bytes() {
     let Some(original) = object(TEXT) else { return };
