@@ -185,7 +185,7 @@ impl Tools {
     ) -> Result<PathBuf> {
         let target = self.root.join("target");
         let mut cargo = cargo();
-        cargo.args(["build", "--quiet", "--no-default-features"]);
+        cargo.args(["rustc", "--quiet", "--no-default-features"]);
         cargo.args(["--profile", profile, "--features", peer.name()]);
         cargo.args(["--bin", program]).current_dir(&self.root);
         let mut made = target.join(profile);
@@ -201,6 +201,11 @@ impl Tools {
             let flags = "-C target-feature=+crt-static -C relocation-model=static";
             cargo.env("RUSTFLAGS", flags);
             made = target.join(triple).join(profile);
+        }
+        if linkage == Some(Linkage::Musl) {
+            let script = self.root.join("no-frames.ld");
+            let script = format!("link-arg=-Wl,-T,{}", script.display());
+            cargo.args(["--", "-C", &script]);
         }
         run(&mut cargo)?;
         let copy = self.folder.join(copy);
