@@ -92,7 +92,7 @@ pub struct PerfOutput {
 }
 
 /// Waits for descriptors of one host.
-pub trait Poller: Send + fmt::Debug {
+pub trait Poller: Send + Sync + fmt::Debug {
     /// Adds a readable thing under `token`.
     ///
     /// # Errors
