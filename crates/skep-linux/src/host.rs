@@ -175,6 +175,14 @@ fn cpu_list(path: &str) -> Result<Vec<u32>> {
     })
 }
 
+/// Who it is, without what was read of it.
+impl fmt::Debug for LinuxHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all = f.debug_struct("LinuxHost");
+        all.field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,13 +193,5 @@ mod tests {
         assert_eq!(kept(&cell, || Err(Errno::EMFILE)), Err(Errno::EMFILE));
         assert_eq!(kept(&cell, || Ok::<_, Errno>(1)), Ok(&1));
         assert_eq!(kept(&cell, || Ok::<_, Errno>(2)), Ok(&1));
-    }
-}
-
-/// Who it is, without what was read of it.
-impl fmt::Debug for LinuxHost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut all = f.debug_struct("LinuxHost");
-        all.field("info", &self.info).finish_non_exhaustive()
     }
 }
