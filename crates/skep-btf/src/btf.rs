@@ -264,11 +264,6 @@ impl Btf {
         head.wrapping_add(body.unwrap_or(0))
     }
 
-    /// Keeps the start of every own type from now on.
-    pub(crate) fn keep_starts(&self) {
-        self.starts.keep(self.own_starts());
-    }
-
     /// Where each own type starts.
     pub(crate) fn own_starts(&self) -> EachStart<'_> {
         EachStart::of(self, self.starts.count(), self.header.types.start)

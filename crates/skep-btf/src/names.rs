@@ -48,11 +48,7 @@ impl NameSearch {
         if self.scans.fetch_add(1, Ordering::Relaxed) < Self::SCANS {
             return Candidates::scan(btf, essential);
         }
-        let index = self.index.get_or_init(|| {
-            // Who searches for so many names looks at as many types.
-            btf.keep_starts();
-            NameIndex::build(btf)
-        });
+        let index = self.index.get_or_init(|| NameIndex::build(btf));
         index.candidates(btf, essential)
     }
 }

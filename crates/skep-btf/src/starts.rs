@@ -4,15 +4,12 @@
 
 use crate::Btf;
 use std::iter::FusedIterator;
-use std::sync::OnceLock;
 
 /// Where each type starts, in bytes from the start of the data.
 #[derive(Debug)]
 pub(crate) struct Starts {
     /// Of every type whose index has no bits of `within`.
     marks: Vec<u32>,
-    /// Of every type, once many are asked for.
-    every: OnceLock<Box<[u32]>>,
     /// How many bits of an index say how many types lie between a mark and it.
     shift: u32,
     count: u32,
@@ -32,7 +29,6 @@ impl Starts {
     fn new(shift: u32, expected: usize) -> Self {
         Self {
             marks: Vec::with_capacity(expected >> shift),
-            every: OnceLock::new(),
             shift,
             count: 0,
         }
@@ -56,19 +52,9 @@ impl Starts {
     /// Where a type starts, of which `after` tells where the one after it does.
     #[inline]
     pub(crate) fn of(&self, index: u32, after: impl Fn(u32) -> u32) -> Option<u32> {
-        if let Some(every) = self.every.get() {
-            return every.get(index as usize).copied();
-        }
         let mark = self.marks.get((index >> self.shift) as usize)?;
         let steps = index & self.within();
         (index < self.count).then(|| (0..steps).fold(*mark, |start, _| after(start)))
-    }
-
-    /// Keeps the start of every type from now on, for who looks at many.
-    pub(crate) fn keep(&self, every: impl Iterator<Item = u32>) {
-        if self.shift > 0 {
-            self.every.get_or_init(|| every.collect());
-        }
     }
 
     fn within(&self) -> u32 {
