@@ -252,21 +252,27 @@ impl Btf {
     /// Where the own type with this index starts.
     #[inline]
     pub(crate) fn start_of(&self, index: u32) -> Option<u32> {
-        self.starts.of(index, |start| self.after(start))
+        let bytes = self.bytes();
+        self.starts.of(index, |start| self.after(bytes, start))
     }
 
     /// Where the type after the one that starts here does; parsing has checked that it is there.
     #[inline]
-    pub(crate) fn after(&self, start: u32) -> u32 {
-        let (number, count, _) = walk::split_info(self.word(start.wrapping_add(4)));
-        let body = walk::body_len(self.bytes(), &self.header, number, count);
+    pub(crate) fn after(&self, bytes: &[u8], start: u32) -> u32 {
+        let info = u32_at(
+            self.header.endianness,
+            bytes,
+            start.wrapping_add(4) as usize,
+        );
+        let (number, count, _) = walk::split_info(info.unwrap_or(0));
+        let body = walk::body_len(bytes, &self.header, number, count);
         let head = start.wrapping_add(walk::TYPE_LEN);
         head.wrapping_add(body.unwrap_or(0))
     }
 
     /// Where each own type starts.
     pub(crate) fn own_starts(&self) -> EachStart<'_> {
-        EachStart::of(self, self.starts.count(), self.header.types.start)
+        EachStart::of(self, &self.starts)
     }
 
     pub(crate) fn same_essential_name<'a>(&'a self, essential: &'a str) -> Candidates<'a> {
