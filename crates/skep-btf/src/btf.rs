@@ -8,7 +8,7 @@ use crate::words::Reference;
 use crate::{BtfData, Endian, Error, KindTag, Result, StringOffset, Type, TypeId};
 use std::sync::{Arc, OnceLock};
 
-/// BTF, read in place: one `u32` of index a type, or for every eighth of a kernel's, and the bytes
+/// BTF, read in place: one `u32` of index a type, or for every fourth of a kernel's, and the bytes
 /// it was given.
 ///
 /// Parsing proves that every type id and every name that a type refers to exists, so that views of
