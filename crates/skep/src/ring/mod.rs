@@ -33,7 +33,7 @@ use scan::{Damaged, Span};
 /// A batch ends with the record that reaches this many bytes: many enough that the loads of
 /// headers overlap, few enough that what was found is still in the cache when it is handed out,
 /// and that the ring is freed soon.
-const BATCH: usize = 64 * 1024;
+const BATCH: usize = 16 * 1024;
 
 /// Reads records of type `T` from a `BPF_MAP_TYPE_RINGBUF` map (5.8).
 ///
