@@ -93,7 +93,7 @@ impl<T: Record + ?Sized> RingBuffer<T> {
         })
     }
 
-    /// The records that are there now, up to 64 KiB of them at a time; empty when there are none.
+    /// The records that are there now, up to 16 KiB of them at a time; empty when there are none.
     /// Never waits.
     ///
     /// # Errors
