@@ -176,7 +176,8 @@ fn file_offset<'data, R: ReadRef<'data>>(
     })
 }
 
-fn parse_number(text: &str) -> Option<u64> {
+/// A number of bytes, decimal or `0x…`.
+pub(crate) fn parse_number(text: &str) -> Option<u64> {
     match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16).ok(),
         None => text.parse().ok(),

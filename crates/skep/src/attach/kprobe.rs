@@ -5,7 +5,7 @@ use std::sync::Arc;
 use skep_host::{AttachPoint, KernelFunctions, MultiMode};
 
 use super::AttachOptions;
-use crate::{Link, Program, Result};
+use crate::{Link, Program, Result, binary::parse_number};
 
 /// What the functions behind system calls are called, before the call's own name.
 const SYSCALL_PREFIX: &str = if cfg!(target_arch = "x86_64") {
@@ -34,13 +34,8 @@ pub(super) fn one(
     let target = program.needed_target(example)?;
     let (function, offset) = match target.split_once('+') {
         Some((function, text)) => {
-            let offset = match text.strip_prefix("0x") {
-                Some(hex) => u64::from_str_radix(hex, 16),
-                None => text.parse(),
-            };
-            let offset = offset
-                .map_err(|_| program.cannot_attach(&format!("`{text}` is no offset in bytes")))?;
-            (function, offset)
+            let wrong = || program.cannot_attach(&format!("`{text}` is no offset in bytes"));
+            (function, parse_number(text).ok_or_else(wrong)?)
         }
         None => (target, 0),
     };

@@ -9,7 +9,7 @@ use super::AttachOptions;
 use crate::{Link, Program, Result, binary, find_binary, symbol_offset};
 
 /// The binary is a path, a library's name or a program's on `PATH`; the function a symbol with
-/// an optional offset, or a number, which is an offset in the file.
+/// an optional offset, or `0x…`, which is an offset in the file.
 pub(super) fn attach(
     program: &Arc<Program>,
     options: &AttachOptions,
