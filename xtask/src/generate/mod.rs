@@ -1,5 +1,6 @@
 //! `cargo xtask generate`: code that is made from the kernel's uapi headers and the tables in
-//! `crates/skep-abi/data`. What it writes is committed; `--check` says whether it is current.
+//! `crates/skep-abi/data`, and the virtual machine's BTF, from C. What it writes is committed;
+//! `--check` says whether it is current.
 
 mod c;
 mod emit;
@@ -9,6 +10,7 @@ mod layout;
 mod prototypes;
 mod source;
 mod tables;
+mod vm_btf;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,16 +28,23 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.as_slice() {
         ["abi", "--header", path] => write(&abi(Path::new(path))?),
         ["abi"] => write(&abi(&source::find(recorded_version()?, &cache())?)?),
+        ["vm-btf"] => vm_btf::write(),
         ["--check"] => check(),
-        _ => Err("usage: cargo xtask generate (abi [--header PATH] | --check)".into()),
+        _ => Err("usage: cargo xtask generate (abi [--header PATH] | vm-btf | --check)".into()),
     }
+}
+
+/// Compares all that is committed with what the sources give.
+pub(crate) fn check() -> Result<()> {
+    check_abi()?;
+    vm_btf::check()
 }
 
 /// Compares what is committed with what the newest headers at hand give.
 ///
 /// Only the version that is recorded can prove the committed files wrong. A newer kernel makes
 /// them old, which is said, but breaks nothing.
-pub(crate) fn check() -> Result<()> {
+fn check_abi() -> Result<()> {
     let recorded = recorded_version()?;
     let header = match source::find(recorded, &cache()) {
         Ok(header) => header,
