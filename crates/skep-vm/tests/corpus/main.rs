@@ -1,0 +1,113 @@
+//! The corpus of instructions (`corpus/isa` of the workspace) by every engine there is: one
+//! program, one expectation, however it is run.
+
+mod kernel;
+mod parse;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use parse::{Expected, Kernel, Program, Row};
+use skep_abi::KernelVersion;
+use skep_host::Host;
+use skep_linux::LinuxHost;
+use skep_testing::Lacking;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../corpus/isa");
+    let programs = match parse::read_folder(&folder) {
+        Ok(programs) => programs,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut trials = Vec::new();
+    for program in programs {
+        let program = Arc::new(program);
+        let name = format!("kernel::{}", program.name);
+        let own = Arc::clone(&program);
+        trials.push(Trial::ignorable_test(name, move || by_kernel(&own)));
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The machine's kernel, or why it can't be asked.
+fn linux() -> Result<&'static LinuxHost, &'static Lacking> {
+    static HOST: OnceLock<Result<LinuxHost, Lacking>> = OnceLock::new();
+    HOST.get_or_init(|| {
+        if !rustix::process::geteuid().is_root() {
+            return Err(Lacking::Root);
+        }
+        LinuxHost::new().map_err(|_| Lacking::Root)
+    })
+    .as_ref()
+}
+
+fn by_kernel(program: &Program) -> Result<Completion, Failed> {
+    let (needs, low_half_only) = match &program.kernel {
+        // Not for want of anything: there is nothing to compare.
+        Kernel::No(why) => return Ok(Completion::ignored_with(why)),
+        Kernel::Since {
+            major,
+            minor,
+            low_half_only,
+        } => (KernelVersion::new(*major, *minor), *low_half_only),
+    };
+    let lacks = |lacking: &Lacking| {
+        skep_testing::skip("corpus", &program.name, lacking);
+        Ok(Completion::ignored_with(lacking))
+    };
+    let host = match linux() {
+        Ok(host) => host,
+        Err(lacking) => return lacks(lacking),
+    };
+    if host.info().version < needs {
+        return lacks(&Lacking::Kernel(needs));
+    }
+    each_row(program, |row| {
+        let (mut r0, context) = kernel::run(host, row, low_half_only)?;
+        if let (true, Expected::Result(expected)) = (low_half_only, &row.expected) {
+            r0 |= expected & !0xffff_ffff;
+        }
+        Ok((Expected::Result(r0), context))
+    })
+}
+
+/// Runs all rows, and says of each that ends otherwise than it should how it ended.
+fn each_row(
+    program: &Program,
+    run: impl Fn(&Row) -> Result<(Expected, Vec<u8>), String>,
+) -> Result<Completion, Failed> {
+    let mut wrong = Vec::new();
+    for row in &program.rows {
+        let why = match run(row) {
+            Err(error) => error,
+            Ok((found, _)) if found != row.expected => {
+                format!("{}, should be {}", show(&found), show(&row.expected))
+            }
+            Ok((_, after)) => match &row.context_after {
+                Some(expected) if *expected != after => {
+                    format!("the context is {after:02x?}, should be {expected:02x?}")
+                }
+                _ => continue,
+            },
+        };
+        wrong.push(format!("{}{}: {why}", program.name, row.label));
+    }
+    if wrong.is_empty() {
+        Ok(Completion::Completed)
+    } else {
+        Err(wrong.join("\n").into())
+    }
+}
+
+fn show(expected: &Expected) -> String {
+    match expected {
+        Expected::Result(r0) => format!("{r0:#x}"),
+        Expected::Fault(kind) => format!("fault: {kind}"),
+    }
+}
