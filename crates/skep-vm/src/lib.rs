@@ -1,1 +1,30 @@
-//! Runs eBPF programs in user space. So far only the machine's BTF is here.
+//! eBPF in user space: a [`Vm`] is another kernel, in this process, without privileges.
+//!
+//! It runs what the Linux kernel runs, with its semantics, its maps and its helpers, behind the
+//! same boundary ([`skep_host::Host`]).
+
+// Registers are 64 bits wide and mean now a number, now an address, now a 32-bit value: that casts
+// cut and reinterpret is what programs ask for.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "registers"
+)]
+
+mod engine;
+mod fault;
+mod helper;
+mod kfunc;
+mod machine;
+mod map;
+mod memory;
+mod program;
+mod run;
+mod vm;
+
+pub use engine::{Engine, Mode};
+pub use fault::{Fault, FaultKind};
+pub use program::{LoadError, Problem};
+pub use run::Limits;
+pub use vm::{BareProgram, Config, Vm};

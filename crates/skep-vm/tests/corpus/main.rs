@@ -2,6 +2,7 @@
 //! program, one expectation, however it is run.
 
 mod kernel;
+mod machine;
 mod parse;
 
 use std::path::Path;
@@ -9,11 +10,13 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use machine::{WAYS, Way};
 use parse::{Expected, Kernel, Program, Row};
 use skep_abi::KernelVersion;
 use skep_host::Host;
 use skep_linux::LinuxHost;
 use skep_testing::Lacking;
+use skep_vm::Mode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -25,12 +28,15 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let programs: Vec<_> = programs.into_iter().map(Arc::new).collect();
     let mut trials = Vec::new();
-    for program in programs {
-        let program = Arc::new(program);
+    for program in &programs {
+        let own = Arc::clone(program);
         let name = format!("kernel::{}", program.name);
-        let own = Arc::clone(&program);
         trials.push(Trial::ignorable_test(name, move || by_kernel(&own)));
+    }
+    for way in WAYS {
+        trials.extend(by_machine(way, &programs));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -45,6 +51,29 @@ fn linux() -> Result<&'static LinuxHost, &'static Lacking> {
         LinuxHost::new().map_err(|_| Lacking::Root)
     })
     .as_ref()
+}
+
+/// The trials of an engine in a mode; a single one that is skipped, if this build has no such
+/// engine.
+fn by_machine(way: Way, programs: &[Arc<Program>]) -> Vec<Trial> {
+    if let Some(lacks) = way.lacks() {
+        return vec![Trial::ignorable_test(way.name, move || {
+            skep_testing::skip("corpus", way.name, &Lacking::Thing(lacks.clone()));
+            Ok(Completion::ignored_with(lacks))
+        })];
+    }
+    let programs = programs.iter().filter(|program| {
+        // No verifier accepts a program that has a fault.
+        let faults = |row: &Row| matches!(row.expected, Expected::Fault(_));
+        way.mode == Mode::Checked || !program.rows.iter().any(faults)
+    });
+    programs
+        .map(|program| {
+            let own = Arc::clone(program);
+            let name = format!("{}::{}", way.name, program.name);
+            Trial::test(name, move || each_row(&own, |row| way.run(row)).map(|_| ()))
+        })
+        .collect()
 }
 
 fn by_kernel(program: &Program) -> Result<Completion, Failed> {

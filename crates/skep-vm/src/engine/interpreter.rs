@@ -1,0 +1,601 @@
+//! The interpreter: a loop over operations, once for each mode.
+
+use std::{fmt, sync::Arc};
+
+use skep_isa::InsnIndex;
+
+use super::{
+    Answer, Executable, FRAME, Mode, Status,
+    access::{self, Atomics as _, Plain as _},
+    lower::lower,
+    op::{Code, Op},
+};
+use crate::{
+    FaultKind,
+    program::Code as ProgramCode,
+    run::{Region, Run},
+};
+
+/// R0 to R10, and room up to a power of two so that no index needs a check.
+type Registers = [u64; 16];
+
+/// Where R10 stands.
+const R10: usize = 10;
+
+/// Rounds that a `may_goto` gives a frame.
+const MAY_GOTO: u32 = skep_abi::limits::LOOP_ROUNDS;
+
+/// A program as the interpreter reads it.
+pub(crate) struct Interpreter {
+    ops: Vec<Op>,
+    code: Arc<ProgramCode>,
+    mode: Mode,
+}
+
+impl Interpreter {
+    pub(crate) fn new(code: Arc<ProgramCode>, mode: Mode) -> Self {
+        Self {
+            ops: lower(&code),
+            code,
+            mode,
+        }
+    }
+}
+
+impl fmt::Debug for Interpreter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Interpreter({} slots, {:?})", self.ops.len(), self.mode)
+    }
+}
+
+impl Executable for Interpreter {
+    unsafe fn call(&self, run: &Run<'_>, function: u32, arguments: [u64; 5], frame: u64) -> Answer {
+        let Some(start) = self.code.function_start(function) else {
+            let target = u64::from(function);
+            return run.fail(InsnIndex(0), FaultKind::Jump { target });
+        };
+        let machine = Machine {
+            ops: &self.ops,
+            code: &self.code,
+            run,
+        };
+        // SAFETY: the caller's promise, which names the mode of this program.
+        unsafe {
+            match self.mode {
+                Mode::Checked => machine.execute::<true>(start, function, arguments, frame),
+                Mode::Verified => machine.execute::<false>(start, function, arguments, frame),
+            }
+        }
+    }
+}
+
+struct Machine<'a, 'r> {
+    ops: &'a [Op],
+    code: &'a ProgramCode,
+    run: &'a Run<'r>,
+}
+
+/// What a caller keeps while it waits for a function of the same program.
+struct Caller {
+    /// Where it goes on.
+    next: u32,
+    function: u32,
+    may_goto: u32,
+    /// R6 to R9.
+    saved: [u64; 4],
+    /// What it has for the function beyond the fifth argument, and what it was given itself.
+    given: StackArguments,
+}
+
+/// Arguments beyond the fifth; none before a program first stores one.
+type StackArguments = [u64; 8];
+
+impl Machine<'_, '_> {
+    /// # Safety
+    /// `CHECKED`, or a verifier accepted the program; `frame` is the end of a frame.
+    #[expect(clippy::too_many_lines, reason = "one match over all operations")]
+    unsafe fn execute<const CHECKED: bool>(
+        &self,
+        start: InsnIndex,
+        function: u32,
+        arguments: [u64; 5],
+        frame: u64,
+    ) -> Answer {
+        let run = self.run;
+        let mut registers: Registers = [0; 16];
+        registers[1..6].copy_from_slice(&arguments);
+        registers[R10] = frame;
+        let mut at = start.0;
+        let mut function = function;
+        let mut may_goto = MAY_GOTO;
+        let mut callers: Vec<Caller> = Vec::new();
+        let (mut given, mut passed): (StackArguments, StackArguments) = ([0; 8], [0; 8]);
+
+        macro_rules! fail {
+            ($kind:expr) => {
+                return run.fail(InsnIndex(at), $kind)
+            };
+        }
+        if CHECKED && !self.enter(function, frame) {
+            return Answer::stopped(Status::Fault);
+        }
+        loop {
+            // SAFETY: loading a program has shown that jumps stay in their function and that no
+            // function's last instruction falls through, so `at` is a slot of the program.
+            let op = unsafe { self.ops.get_unchecked(at as usize) };
+            let (dst, src) = (usize::from(op.dst & 15), usize::from(op.src & 15));
+
+            macro_rules! alu64 {
+                ($f:expr, I) => {{
+                    let f: fn(u64, u64) -> u64 = $f;
+                    registers[dst] = f(registers[dst], op.imm);
+                }};
+                ($f:expr, R) => {{
+                    let f: fn(u64, u64) -> u64 = $f;
+                    registers[dst] = f(registers[dst], registers[src]);
+                }};
+            }
+            macro_rules! alu32 {
+                ($f:expr, I) => {{
+                    let f: fn(u32, u32) -> u32 = $f;
+                    registers[dst] = u64::from(f(registers[dst] as u32, op.imm as u32));
+                }};
+                ($f:expr, R) => {{
+                    let f: fn(u32, u32) -> u32 = $f;
+                    registers[dst] = u64::from(f(registers[dst] as u32, registers[src] as u32));
+                }};
+            }
+            macro_rules! go {
+                () => {{
+                    if CHECKED && op.target <= at && !run.spend(at - op.target + 1, InsnIndex(at)) {
+                        return Answer::stopped(Status::Fault);
+                    }
+                    at = op.target;
+                    continue;
+                }};
+            }
+            macro_rules! when {
+                ($a:ident, $b:ident, $int:ty, $test:expr, I) => {{
+                    let ($a, $b) = (registers[dst] as $int, op.imm as $int);
+                    if $test {
+                        go!();
+                    }
+                }};
+                ($a:ident, $b:ident, $int:ty, $test:expr, R) => {{
+                    let ($a, $b) = (registers[dst] as $int, registers[src] as $int);
+                    if $test {
+                        go!();
+                    }
+                }};
+            }
+            // The address of an access, after its check.
+            macro_rules! address {
+                ($base:expr, $size:literal, $write:literal) => {{
+                    let address = registers[$base].wrapping_add_signed(i64::from(op.offset));
+                    if CHECKED {
+                        match run.check(address, $size, $write) {
+                            Region::Ours => {}
+                            // Of an arena, where nothing is: a load gives 0, a store is lost.
+                            Region::Void if $write => {
+                                at += 1;
+                                continue;
+                            }
+                            Region::Void => {}
+                            Region::Nothing => {
+                                let write = $write;
+                                fail!(FaultKind::Memory {
+                                    address,
+                                    size: $size,
+                                    write
+                                })
+                            }
+                        }
+                    }
+                    address
+                }};
+            }
+            // SAFETY of both: checked by `address!`, or by a verifier.
+            macro_rules! load {
+                ($int:ty, $size:literal) => {{
+                    let address = address!(src, $size, false);
+                    // SAFETY: checked just now, or by a verifier.
+                    unsafe { <$int>::load(address) }
+                }};
+            }
+            macro_rules! store {
+                ($int:ty, $size:literal, $value:expr) => {{
+                    let address = address!(dst, $size, true);
+                    // SAFETY: checked just now, or by a verifier.
+                    unsafe { <$int>::store(address, $value as $int) };
+                }};
+            }
+            macro_rules! atomic {
+                ($int:ty, $size:literal, $method:ident) => {{
+                    let address = address!(dst, $size, true);
+                    if CHECKED && address % $size != 0 {
+                        fail!(FaultKind::Memory {
+                            address,
+                            size: $size,
+                            write: true
+                        })
+                    }
+                    // SAFETY: checked just now, or by a verifier, as is its alignment.
+                    unsafe { <$int>::$method(address, registers[src] as $int) }
+                }};
+            }
+            match op.code {
+                Code::Add64I => alu64!(u64::wrapping_add, I),
+                Code::Add64R => alu64!(u64::wrapping_add, R),
+                Code::Add32I => alu32!(u32::wrapping_add, I),
+                Code::Add32R => alu32!(u32::wrapping_add, R),
+                Code::Sub64I => alu64!(u64::wrapping_sub, I),
+                Code::Sub64R => alu64!(u64::wrapping_sub, R),
+                Code::Sub32I => alu32!(u32::wrapping_sub, I),
+                Code::Sub32R => alu32!(u32::wrapping_sub, R),
+                Code::Mul64I => alu64!(u64::wrapping_mul, I),
+                Code::Mul64R => alu64!(u64::wrapping_mul, R),
+                Code::Mul32I => alu32!(u32::wrapping_mul, I),
+                Code::Mul32R => alu32!(u32::wrapping_mul, R),
+                Code::Div64I => alu64!(|a, b| a.checked_div(b).unwrap_or(0), I),
+                Code::Div64R => alu64!(|a, b| a.checked_div(b).unwrap_or(0), R),
+                Code::Div32I => alu32!(|a, b| a.checked_div(b).unwrap_or(0), I),
+                Code::Div32R => alu32!(|a, b| a.checked_div(b).unwrap_or(0), R),
+                Code::SDiv64I => alu64!(signed::div64, I),
+                Code::SDiv64R => alu64!(signed::div64, R),
+                Code::SDiv32I => alu32!(signed::div32, I),
+                Code::SDiv32R => alu32!(signed::div32, R),
+                Code::Mod64I => alu64!(|a, b| a.checked_rem(b).unwrap_or(a), I),
+                Code::Mod64R => alu64!(|a, b| a.checked_rem(b).unwrap_or(a), R),
+                Code::Mod32I => alu32!(|a, b| a.checked_rem(b).unwrap_or(a), I),
+                Code::Mod32R => alu32!(|a, b| a.checked_rem(b).unwrap_or(a), R),
+                Code::SMod64I => alu64!(signed::rem64, I),
+                Code::SMod64R => alu64!(signed::rem64, R),
+                Code::SMod32I => alu32!(signed::rem32, I),
+                Code::SMod32R => alu32!(signed::rem32, R),
+                Code::Or64I => alu64!(|a, b| a | b, I),
+                Code::Or64R => alu64!(|a, b| a | b, R),
+                Code::Or32I => alu32!(|a, b| a | b, I),
+                Code::Or32R => alu32!(|a, b| a | b, R),
+                Code::And64I => alu64!(|a, b| a & b, I),
+                Code::And64R => alu64!(|a, b| a & b, R),
+                Code::And32I => alu32!(|a, b| a & b, I),
+                Code::And32R => alu32!(|a, b| a & b, R),
+                Code::Xor64I => alu64!(|a, b| a ^ b, I),
+                Code::Xor64R => alu64!(|a, b| a ^ b, R),
+                Code::Xor32I => alu32!(|a, b| a ^ b, I),
+                Code::Xor32R => alu32!(|a, b| a ^ b, R),
+                Code::Lsh64I => alu64!(|a, b| a.wrapping_shl(b as u32), I),
+                Code::Lsh64R => alu64!(|a, b| a.wrapping_shl(b as u32), R),
+                Code::Lsh32I => alu32!(u32::wrapping_shl, I),
+                Code::Lsh32R => alu32!(u32::wrapping_shl, R),
+                Code::Rsh64I => alu64!(|a, b| a.wrapping_shr(b as u32), I),
+                Code::Rsh64R => alu64!(|a, b| a.wrapping_shr(b as u32), R),
+                Code::Rsh32I => alu32!(u32::wrapping_shr, I),
+                Code::Rsh32R => alu32!(u32::wrapping_shr, R),
+                Code::Arsh64I => alu64!(signed::shr64, I),
+                Code::Arsh64R => alu64!(signed::shr64, R),
+                Code::Arsh32I => alu32!(signed::shr32, I),
+                Code::Arsh32R => alu32!(signed::shr32, R),
+                Code::Imm64 => {
+                    registers[dst] = op.imm;
+                    at += 1;
+                }
+                Code::Mov64I => registers[dst] = op.imm,
+                Code::Mov64R => registers[dst] = registers[src],
+                Code::Mov32I => registers[dst] = u64::from(op.imm as u32),
+                Code::Mov32R => registers[dst] = u64::from(registers[src] as u32),
+                Code::Neg64 => registers[dst] = registers[dst].wrapping_neg(),
+                Code::Neg32 => registers[dst] = u64::from((registers[dst] as u32).wrapping_neg()),
+                Code::S8To32 => registers[dst] = u64::from(registers[src] as i8 as u32),
+                Code::S16To32 => registers[dst] = u64::from(registers[src] as i16 as u32),
+                Code::S8To64 => registers[dst] = registers[src] as i8 as u64,
+                Code::S16To64 => registers[dst] = registers[src] as i16 as u64,
+                Code::S32To64 => registers[dst] = registers[src] as i32 as u64,
+                Code::Low16 => registers[dst] = u64::from(registers[dst] as u16),
+                Code::Low32 => registers[dst] = u64::from(registers[dst] as u32),
+                Code::Low64 => {}
+                Code::Swap16 => registers[dst] = u64::from((registers[dst] as u16).swap_bytes()),
+                Code::Swap32 => registers[dst] = u64::from((registers[dst] as u32).swap_bytes()),
+                Code::Swap64 => registers[dst] = registers[dst].swap_bytes(),
+                Code::Cast => registers[dst] = self.code.arena_address(registers[src]),
+
+                Code::Load8 => registers[dst] = u64::from(load!(u8, 1)),
+                Code::Load16 => registers[dst] = u64::from(load!(u16, 2)),
+                Code::Load32 => registers[dst] = u64::from(load!(u32, 4)),
+                Code::Load64 => registers[dst] = load!(u64, 8),
+                Code::LoadS8 => registers[dst] = load!(u8, 1) as i8 as u64,
+                Code::LoadS16 => registers[dst] = load!(u16, 2) as i16 as u64,
+                Code::LoadS32 => registers[dst] = load!(u32, 4) as i32 as u64,
+                Code::Store8I => store!(u8, 1, op.imm),
+                Code::Store16I => store!(u16, 2, op.imm),
+                Code::Store32I => store!(u32, 4, op.imm),
+                Code::Store64I => store!(u64, 8, op.imm),
+                Code::Store8R => store!(u8, 1, registers[src]),
+                Code::Store16R => store!(u16, 2, registers[src]),
+                Code::Store32R => store!(u32, 4, registers[src]),
+                Code::Store64R => store!(u64, 8, registers[src]),
+
+                Code::AtomicAdd32 => _ = atomic!(u32, 4, fetch_add),
+                Code::AtomicAdd64 => _ = atomic!(u64, 8, fetch_add),
+                Code::AtomicOr32 => _ = atomic!(u32, 4, fetch_or),
+                Code::AtomicOr64 => _ = atomic!(u64, 8, fetch_or),
+                Code::AtomicAnd32 => _ = atomic!(u32, 4, fetch_and),
+                Code::AtomicAnd64 => _ = atomic!(u64, 8, fetch_and),
+                Code::AtomicXor32 => _ = atomic!(u32, 4, fetch_xor),
+                Code::AtomicXor64 => _ = atomic!(u64, 8, fetch_xor),
+                Code::FetchAdd32 => registers[src] = u64::from(atomic!(u32, 4, fetch_add)),
+                Code::FetchAdd64 => registers[src] = atomic!(u64, 8, fetch_add),
+                Code::FetchOr32 => registers[src] = u64::from(atomic!(u32, 4, fetch_or)),
+                Code::FetchOr64 => registers[src] = atomic!(u64, 8, fetch_or),
+                Code::FetchAnd32 => registers[src] = u64::from(atomic!(u32, 4, fetch_and)),
+                Code::FetchAnd64 => registers[src] = atomic!(u64, 8, fetch_and),
+                Code::FetchXor32 => registers[src] = u64::from(atomic!(u32, 4, fetch_xor)),
+                Code::FetchXor64 => registers[src] = atomic!(u64, 8, fetch_xor),
+                Code::Xchg32 => registers[src] = u64::from(atomic!(u32, 4, swap)),
+                Code::Xchg64 => registers[src] = atomic!(u64, 8, swap),
+                Code::CmpXchg32 => {
+                    let address = address!(dst, 4, true);
+                    if CHECKED && address % 4 != 0 {
+                        fail!(FaultKind::Memory {
+                            address,
+                            size: 4,
+                            write: true
+                        })
+                    }
+                    let (expected, new) = (registers[0] as u32, registers[src] as u32);
+                    // SAFETY: checked just now, or by a verifier, as is its alignment.
+                    registers[0] = u64::from(unsafe { u32::compare(address, expected, new) });
+                }
+                Code::CmpXchg64 => {
+                    let address = address!(dst, 8, true);
+                    if CHECKED && address % 8 != 0 {
+                        fail!(FaultKind::Memory {
+                            address,
+                            size: 8,
+                            write: true
+                        })
+                    }
+                    let (expected, new) = (registers[0], registers[src]);
+                    // SAFETY: checked just now, or by a verifier, as is its alignment.
+                    registers[0] = unsafe { u64::compare(address, expected, new) };
+                }
+                Code::Acquire8 => registers[dst] = u64::from(load!(u8, 1)),
+                Code::Acquire16 => registers[dst] = u64::from(load!(u16, 2)),
+                Code::Acquire32 => registers[dst] = u64::from(load!(u32, 4)),
+                Code::Acquire64 => registers[dst] = load!(u64, 8),
+                Code::Release8 => {
+                    access::release();
+                    store!(u8, 1, registers[src]);
+                }
+                Code::Release16 => {
+                    access::release();
+                    store!(u16, 2, registers[src]);
+                }
+                Code::Release32 => {
+                    access::release();
+                    store!(u32, 4, registers[src]);
+                }
+                Code::Release64 => {
+                    access::release();
+                    store!(u64, 8, registers[src]);
+                }
+                Code::LoadArg => {
+                    registers[dst] = given.get(op.imm as usize).copied().unwrap_or(0);
+                }
+                Code::StoreArgI => {
+                    if let Some(place) = passed.get_mut(op.offset as usize) {
+                        *place = op.imm;
+                    }
+                }
+                Code::StoreArgR => {
+                    if let Some(place) = passed.get_mut(op.offset as usize) {
+                        *place = registers[src];
+                    }
+                }
+                Code::PacketAbs | Code::PacketInd => {
+                    let mut from = op.imm as i32;
+                    if op.code == Code::PacketInd {
+                        from = from.wrapping_add(registers[src] as i32);
+                    }
+                    match run.load_packet(registers[6], from, op.dst) {
+                        Some(value) => registers[0] = value,
+                        // Out of the packet: the function ends with 0.
+                        None => {
+                            registers[0] = 0;
+                            match self.leave(&mut callers, &mut registers) {
+                                Some(caller) => {
+                                    (at, function, may_goto) =
+                                        (caller.next, caller.function, caller.may_goto);
+                                    given = caller.given;
+                                    continue;
+                                }
+                                None => return Answer::done(0),
+                            }
+                        }
+                    }
+                }
+
+                Code::Jump => go!(),
+                Code::MayGoto => {
+                    if may_goto == 0 {
+                        go!();
+                    }
+                    may_goto -= 1;
+                }
+                Code::JumpIndirect => {
+                    let place = registers[dst];
+                    match self.code.indirect_target(function, place) {
+                        Some(target) => {
+                            let target = target.0;
+                            if CHECKED && target <= at && !run.spend(at - target + 1, InsnIndex(at))
+                            {
+                                return Answer::stopped(Status::Fault);
+                            }
+                            at = target;
+                            continue;
+                        }
+                        None => fail!(FaultKind::Jump { target: place }),
+                    }
+                }
+                Code::Eq64I => when!(a, b, u64, a == b, I),
+                Code::Eq64R => when!(a, b, u64, a == b, R),
+                Code::Eq32I => when!(a, b, u32, a == b, I),
+                Code::Eq32R => when!(a, b, u32, a == b, R),
+                Code::Ne64I => when!(a, b, u64, a != b, I),
+                Code::Ne64R => when!(a, b, u64, a != b, R),
+                Code::Ne32I => when!(a, b, u32, a != b, I),
+                Code::Ne32R => when!(a, b, u32, a != b, R),
+                Code::Gt64I => when!(a, b, u64, a > b, I),
+                Code::Gt64R => when!(a, b, u64, a > b, R),
+                Code::Gt32I => when!(a, b, u32, a > b, I),
+                Code::Gt32R => when!(a, b, u32, a > b, R),
+                Code::Ge64I => when!(a, b, u64, a >= b, I),
+                Code::Ge64R => when!(a, b, u64, a >= b, R),
+                Code::Ge32I => when!(a, b, u32, a >= b, I),
+                Code::Ge32R => when!(a, b, u32, a >= b, R),
+                Code::Lt64I => when!(a, b, u64, a < b, I),
+                Code::Lt64R => when!(a, b, u64, a < b, R),
+                Code::Lt32I => when!(a, b, u32, a < b, I),
+                Code::Lt32R => when!(a, b, u32, a < b, R),
+                Code::Le64I => when!(a, b, u64, a <= b, I),
+                Code::Le64R => when!(a, b, u64, a <= b, R),
+                Code::Le32I => when!(a, b, u32, a <= b, I),
+                Code::Le32R => when!(a, b, u32, a <= b, R),
+                Code::SGt64I => when!(a, b, i64, a > b, I),
+                Code::SGt64R => when!(a, b, i64, a > b, R),
+                Code::SGt32I => when!(a, b, i32, a > b, I),
+                Code::SGt32R => when!(a, b, i32, a > b, R),
+                Code::SGe64I => when!(a, b, i64, a >= b, I),
+                Code::SGe64R => when!(a, b, i64, a >= b, R),
+                Code::SGe32I => when!(a, b, i32, a >= b, I),
+                Code::SGe32R => when!(a, b, i32, a >= b, R),
+                Code::SLt64I => when!(a, b, i64, a < b, I),
+                Code::SLt64R => when!(a, b, i64, a < b, R),
+                Code::SLt32I => when!(a, b, i32, a < b, I),
+                Code::SLt32R => when!(a, b, i32, a < b, R),
+                Code::SLe64I => when!(a, b, i64, a <= b, I),
+                Code::SLe64R => when!(a, b, i64, a <= b, R),
+                Code::SLe32I => when!(a, b, i32, a <= b, I),
+                Code::SLe32R => when!(a, b, i32, a <= b, R),
+                Code::Set64I => when!(a, b, u64, a & b != 0, I),
+                Code::Set64R => when!(a, b, u64, a & b != 0, R),
+                Code::Set32I => when!(a, b, u32, a & b != 0, I),
+                Code::Set32R => when!(a, b, u32, a & b != 0, R),
+
+                Code::CallHelper => {
+                    let Some(call) = self.code.call(op.imm as usize) else {
+                        fail!(FaultKind::Internal("a call without a target".into()))
+                    };
+                    run.before_call(registers[R10], call.custom);
+                    let [_, r1, r2, r3, r4, r5, ..] = registers;
+                    // SAFETY: in verified mode a verifier accepted the arguments.
+                    let answer = unsafe { (call.shim)(run, r1, r2, r3, r4, r5) };
+                    if answer.status != Status::Done {
+                        let answer = run.stopped(answer, InsnIndex(at), callers.len());
+                        if answer.status != Status::Done {
+                            return answer;
+                        }
+                        // A tail call has run to its end: this function is over.
+                        registers[0] = answer.value;
+                        match self.leave(&mut callers, &mut registers) {
+                            Some(caller) => {
+                                (at, function, may_goto) =
+                                    (caller.next, caller.function, caller.may_goto);
+                                given = caller.given;
+                                continue;
+                            }
+                            None => return answer,
+                        }
+                    }
+                    registers[0] = answer.value;
+                }
+                Code::CallFunction => {
+                    let callee = op.imm as u32;
+                    let frame = registers[R10].wrapping_sub(FRAME);
+                    let Some(start) = self.code.function_start(callee) else {
+                        fail!(FaultKind::Internal("a call without a function".into()))
+                    };
+                    if CHECKED && !self.enter(callee, frame) {
+                        return Answer::stopped(Status::Fault);
+                    }
+                    callers.push(Caller {
+                        next: at + 1,
+                        function,
+                        may_goto,
+                        saved: [registers[6], registers[7], registers[8], registers[9]],
+                        given,
+                    });
+                    registers[R10] = frame;
+                    given = passed;
+                    passed = [0; 8];
+                    (at, function, may_goto) = (start.0, callee, MAY_GOTO);
+                    continue;
+                }
+                Code::Exit => match self.leave(&mut callers, &mut registers) {
+                    Some(caller) => {
+                        (at, function, may_goto) = (caller.next, caller.function, caller.may_goto);
+                        given = caller.given;
+                        continue;
+                    }
+                    None => return Answer::done(registers[0]),
+                },
+                Code::Hole => fail!(FaultKind::Internal("the middle of an instruction".into())),
+            }
+            at += 1;
+        }
+    }
+
+    /// Goes back to the caller, if this is not the first function.
+    fn leave(&self, callers: &mut Vec<Caller>, registers: &mut Registers) -> Option<Caller> {
+        let caller = callers.pop()?;
+        registers[6..10].copy_from_slice(&caller.saved);
+        registers[R10] = registers[R10].wrapping_add(FRAME);
+        Some(caller)
+    }
+
+    /// Whether the stack has this frame and the budget this function.
+    fn enter(&self, function: u32, frame: u64) -> bool {
+        let start = self.code.function_start(function).unwrap_or_default();
+        self.run.enter_frame(frame, start)
+            && self.run.spend(self.code.function_len(function), start)
+    }
+}
+
+/// Signed arithmetic on registers.
+mod signed {
+    pub(super) fn div64(a: u64, b: u64) -> u64 {
+        match b {
+            0 => 0,
+            _ => (a as i64).wrapping_div(b as i64) as u64,
+        }
+    }
+
+    pub(super) fn div32(a: u32, b: u32) -> u32 {
+        match b {
+            0 => 0,
+            _ => (a as i32).wrapping_div(b as i32) as u32,
+        }
+    }
+
+    pub(super) fn rem64(a: u64, b: u64) -> u64 {
+        match b {
+            0 => a,
+            _ => (a as i64).wrapping_rem(b as i64) as u64,
+        }
+    }
+
+    pub(super) fn rem32(a: u32, b: u32) -> u32 {
+        match b {
+            0 => a,
+            _ => (a as i32).wrapping_rem(b as i32) as u32,
+        }
+    }
+
+    pub(super) fn shr64(a: u64, b: u64) -> u64 {
+        (a as i64).wrapping_shr(b as u32) as u64
+    }
+
+    pub(super) fn shr32(a: u32, b: u32) -> u32 {
+        (a as i32).wrapping_shr(b) as u32
+    }
+}

@@ -1,0 +1,110 @@
+//! What stops a program: the instruction, the address, and what it did there.
+
+use std::fmt;
+
+use skep_isa::InsnIndex;
+
+/// Why a program did not run to its end.
+///
+/// `at` is the instruction, counted in slots from the start of its program; for a helper's fault,
+/// the call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The program's name.
+    pub program: String,
+    /// The instruction.
+    pub at: InsnIndex,
+    /// What happened there.
+    pub kind: FaultKind,
+}
+
+/// What a program did, or ran out of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// An access to memory that the program has no right to.
+    Memory {
+        /// Where.
+        address: u64,
+        /// How many bytes.
+        size: u64,
+        /// A store, not a load.
+        write: bool,
+    },
+    /// A helper or kfunc was given what it can't take.
+    Argument {
+        /// Its name.
+        function: &'static str,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// All instructions that the run may take are spent.
+    Budget {
+        /// How many that were.
+        limit: u64,
+    },
+    /// The run took longer than it may.
+    Time,
+    /// Somebody asked the run to stop.
+    Interrupted,
+    /// Calls are nested too deeply, or their frames need more stack than there is.
+    CallDepth,
+    /// A `gotox` or a callback to what is no place in the program.
+    Jump {
+        /// The place.
+        target: u64,
+    },
+    /// A helper of the embedder failed.
+    Helper {
+        /// Its name.
+        function: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The program ended while it held what it must give back: a lock, a reference, a record.
+    Held {
+        /// What.
+        what: &'static str,
+    },
+    /// A fault of the virtual machine itself: please report it.
+    Internal(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "program `{}`, instruction {}: {}",
+            self.program, self.at, self.kind
+        )
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory {
+                address,
+                size,
+                write,
+            } => {
+                let what = if *write { "store to" } else { "load from" };
+                write!(
+                    f,
+                    "{what} {address:#x} ({size} bytes), which is not the program's"
+                )
+            }
+            Self::Argument { function, reason } => write!(f, "{function}: {reason}"),
+            Self::Budget { limit } => write!(f, "its {limit} instructions are spent"),
+            Self::Time => f.write_str("its time is spent"),
+            Self::Interrupted => f.write_str("it was asked to stop"),
+            Self::CallDepth => f.write_str("calls are nested too deeply"),
+            Self::Jump { target } => write!(f, "{target:#x} is no place to jump to"),
+            Self::Helper { function, reason } => write!(f, "{function}: {reason}"),
+            Self::Held { what } => write!(f, "it ended and still holds {what}"),
+            Self::Internal(what) => write!(f, "a fault of the virtual machine: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}

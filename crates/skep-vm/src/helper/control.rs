@@ -1,0 +1,26 @@
+//! Helpers that call functions of the program, or leave it.
+
+use skep_abi::limits::LOOP_ROUNDS;
+use skep_host::Errno;
+
+use super::{Arguments, Outcome, Table, errno, shim};
+use crate::run::Run;
+
+pub(super) static TABLE: Table = &[(181, shim!(bpf_loop))];
+
+/// `bpf_loop(nr_loops, callback, callback_ctx, flags)`
+fn bpf_loop(run: &Run<'_>, [rounds, callback, context, flags, _]: Arguments) -> Outcome {
+    let rounds = rounds as u32;
+    if flags != 0 {
+        return Ok(errno(Errno::EINVAL));
+    }
+    if rounds > LOOP_ROUNDS {
+        return Ok(errno(Errno::E2BIG));
+    }
+    for round in 0..rounds {
+        if run.call_back(callback, [u64::from(round), context, 0, 0, 0])? != 0 {
+            return Ok(u64::from(round) + 1);
+        }
+    }
+    Ok(u64::from(rounds))
+}

@@ -1,0 +1,5 @@
+//! Helpers on dynptrs.
+
+use super::Table;
+
+pub(super) static TABLE: Table = &[];

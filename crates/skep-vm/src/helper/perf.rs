@@ -1,0 +1,5 @@
+//! Helpers on perf event arrays.
+
+use super::Table;
+
+pub(super) static TABLE: Table = &[];

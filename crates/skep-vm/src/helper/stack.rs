@@ -1,0 +1,5 @@
+//! Helpers on stacks.
+
+use super::Table;
+
+pub(super) static TABLE: Table = &[];

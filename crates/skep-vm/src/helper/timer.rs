@@ -1,0 +1,5 @@
+//! Helpers on timers.
+
+use super::Table;
+
+pub(super) static TABLE: Table = &[];

@@ -1,0 +1,5 @@
+//! Kernel functions on arenas: pages.
+
+use super::Table;
+
+pub(super) static TABLE: Table = &[];

@@ -1,0 +1,42 @@
+//! Kernel functions: what programs call by name, through the machine's own BTF. Like helpers, each
+//! is a function of the run and five registers.
+
+mod arena;
+mod cpumask;
+mod dynptr;
+mod graph;
+mod iterators;
+mod locks;
+mod misc;
+mod objects;
+mod packet;
+mod strings;
+mod tasks;
+mod workqueue;
+
+use crate::engine::Shim;
+
+/// A file's functions by their names.
+pub(crate) type Table = &'static [(&'static str, Shim)];
+
+/// Which kernel functions the machine has: a table a file.
+static TABLES: &[Table] = &[
+    arena::TABLE,
+    cpumask::TABLE,
+    dynptr::TABLE,
+    graph::TABLE,
+    iterators::TABLE,
+    locks::TABLE,
+    misc::TABLE,
+    objects::TABLE,
+    packet::TABLE,
+    strings::TABLE,
+    tasks::TABLE,
+    workqueue::TABLE,
+];
+
+/// A kernel function by its name. Asked when programs are loaded.
+pub(crate) fn by_name(name: &str) -> Option<Shim> {
+    let mut all = TABLES.iter().flat_map(|table| table.iter());
+    all.find_map(|(known, shim)| (*known == name).then_some(*shim))
+}

@@ -1,0 +1,5 @@
+//! Kernel functions on packets: dynptrs of them, and XDP metadata.
+
+use super::Table;
+
+pub(super) static TABLE: Table = &[];

@@ -1,0 +1,5 @@
+//! Kernel functions on strings.
+
+use super::Table;
+
+pub(super) static TABLE: Table = &[];

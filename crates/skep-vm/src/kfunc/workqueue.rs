@@ -1,0 +1,5 @@
+//! Kernel functions on work queues.
+
+use super::Table;
+
+pub(super) static TABLE: Table = &[];

@@ -1,0 +1,5 @@
+//! The things of a machine: by descriptor, by id, by pin.
+
+/// See above.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {}

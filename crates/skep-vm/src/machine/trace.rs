@@ -1,0 +1,5 @@
+//! What programs print: the trace pipe.
+
+/// See above.
+#[derive(Debug, Default)]
+pub(crate) struct Trace {}

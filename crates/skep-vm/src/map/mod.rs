@@ -1,0 +1,198 @@
+//! Maps: what all types have in common, and the trait that each implements in a file of its own.
+//!
+//! Programs reach a map's memory by address and without locks; user space copies in and out. A
+//! map's memory stays where it is for as long as the map lives, and a run keeps alive what it
+//! uses, so an address that a program was given stays good until the run ends. As in the kernel,
+//! an element that was deleted may be used again for another key while a program still holds it.
+
+mod array;
+mod create;
+mod fields;
+
+use std::{
+    fmt,
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32},
+    },
+};
+
+use skep_abi::{MapCreateFlags, MapType};
+use skep_host::{Access, Errno};
+
+use crate::{memory::View, program::Program};
+
+pub(crate) use create::create;
+pub(crate) use fields::{Field, FieldKind, Fields};
+
+/// What a map was created with.
+#[derive(Debug, Clone)]
+pub(crate) struct Shape {
+    pub(crate) map_type: MapType,
+    pub(crate) key_size: u32,
+    pub(crate) value_size: u32,
+    pub(crate) max_entries: u32,
+    pub(crate) flags: MapCreateFlags,
+    pub(crate) map_extra: u64,
+    /// Virtual CPUs of the machine, for values of each.
+    pub(crate) cpus: u32,
+    /// What of its value is more than bytes.
+    pub(crate) fields: Fields,
+}
+
+impl Shape {
+    /// Bytes of a value in memory: rounded up to 8.
+    pub(crate) fn value_stride(&self) -> usize {
+        (self.value_size as usize).next_multiple_of(8)
+    }
+}
+
+/// A map of the machine.
+#[derive(Debug)]
+pub(crate) struct Map {
+    pub(crate) id: u32,
+    pub(crate) name: String,
+    pub(crate) shape: Shape,
+    pub(crate) kind: Box<dyn Kind>,
+    /// User space can't write any more.
+    pub(crate) frozen: AtomicBool,
+    /// Writable mappings by users, which forbid freezing.
+    pub(crate) writers: AtomicU32,
+}
+
+/// A range of addresses that programs may use, as one region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) start: u64,
+    pub(crate) len: u64,
+    pub(crate) writable: bool,
+}
+
+/// An entry as `for_each` shows it: the addresses of key and value.
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(View<'_>, View<'_>) -> ControlFlow<()>;
+
+/// The rules of a map type. Errors are the kernel's numbers.
+///
+/// Keys and values of programs are views of exactly the map's sizes; those of users are slices
+/// whose lengths the caller has checked (values of per-CPU maps: one of each CPU, each rounded up
+/// to 8 bytes). What a type has no word on answers as the kernel does for a type without the
+/// operation.
+pub(crate) trait Kind: Send + Sync + fmt::Debug {
+    // ── programs ────────────────────────────────────────────────────────────────────────────
+
+    /// The value of a key, on this CPU where each has one.
+    fn lookup(&self, cpu: u32, key: View<'_>) -> Option<View<'_>>;
+
+    /// Sets a value, on this CPU where each has one.
+    fn update(&self, cpu: u32, key: View<'_>, value: View<'_>, flags: u64) -> Result<(), Errno>;
+
+    /// Deletes an entry.
+    fn delete(&self, key: View<'_>) -> Result<(), Errno>;
+
+    /// Puts a value into a queue, stack or bloom filter.
+    fn push(&self, _value: View<'_>, _flags: u64) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Takes a value out of a queue or stack.
+    fn pop(&self, _value: View<'_>) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Looks at the next value of a queue or stack; of a bloom filter: whether it may have it.
+    fn peek(&self, _value: View<'_>) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Shows entries, values as this CPU sees them, until told to break; answers how many.
+    fn for_each(&self, _cpu: u32, _visit: Visit<'_>) -> Result<u32, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// The address of byte `offset` of the only value, for `ld_imm64`.
+    fn direct_value(&self, _offset: u32) -> Result<u64, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// The region of an address that lies in this map's memory. In checked mode every access that
+    /// is not in the run's own memory asks this.
+    fn region(&self, address: u64) -> Option<Range>;
+
+    /// The map inside an entry of a map of maps.
+    fn inner(&self, _key: View<'_>) -> Option<Arc<Map>> {
+        None
+    }
+
+    /// The program in a slot of a program array.
+    fn program(&self, _index: u32) -> Option<Arc<Program>> {
+        None
+    }
+
+    // ── user space ──────────────────────────────────────────────────────────────────────────
+
+    /// Copies a value out; `ENOENT` when the key is not there.
+    fn user_lookup(&self, key: &[u8], value: &mut [u8], flags: u64) -> Result<(), Errno>;
+
+    /// Sets a value.
+    fn user_update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno>;
+
+    /// Deletes an entry.
+    fn user_delete(&self, key: &[u8]) -> Result<(), Errno>;
+
+    /// The key behind `key`, or the first for `None`; `ENOENT` at the end.
+    fn user_next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno>;
+
+    /// Takes an entry out.
+    fn user_take(&self, _key: &[u8], _value: &mut [u8], _flags: u64) -> Result<(), Errno> {
+        Err(Errno::ENOTSUPP)
+    }
+
+    /// Bytes of a value as users see it.
+    fn user_value_size(&self) -> usize;
+
+    /// The part of its memory that users map; the caller keeps the map alive.
+    fn mappable(&self, _offset: u64, _len: usize, _access: Access) -> Result<View<'_>, Errno> {
+        Err(Errno::ENOTSUPP)
+    }
+
+    /// Bytes of memory that it takes, roughly.
+    fn memory_used(&self) -> u64;
+}
+
+/// `BPF_NOEXIST`
+pub(crate) const NOEXIST: u64 = 1;
+/// `BPF_EXIST`
+pub(crate) const EXIST: u64 = 2;
+/// `BPF_F_LOCK`
+pub(crate) const LOCK: u64 = 4;
+
+/// The index that a user's key is.
+fn index(key: &[u8]) -> Result<u32, Errno> {
+    let bytes = key.first_chunk().ok_or(Errno::EINVAL)?;
+    Ok(u32::from_ne_bytes(*bytes))
+}
+
+/// `get_next_key` of array-like maps: an index that is none starts from the beginning.
+fn next_index(entries: u32, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
+    let index = match key.map(index).transpose()? {
+        Some(index) if index < entries => index + 1,
+        _ => 0,
+    };
+    if index >= entries {
+        return Err(Errno::ENOENT);
+    }
+    next.copy_from_slice(&index.to_ne_bytes());
+    Ok(())
+}
+
+/// The flags of an update that every type refuses in the same way.
+fn check_update_flags(flags: u64, fields: &Fields) -> Result<(), Errno> {
+    if flags & !LOCK > EXIST {
+        return Err(Errno::EINVAL);
+    }
+    if flags & LOCK != 0 && fields.find(FieldKind::SpinLock).is_none() {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
+}

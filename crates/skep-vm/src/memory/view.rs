@@ -1,0 +1,259 @@
+//! A borrowed range of shared memory.
+
+use std::{
+    fmt,
+    marker::PhantomData,
+    ptr::NonNull,
+    sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed},
+};
+
+/// Bytes that programs may change at any time. Reading copies, word by word, each word whole.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    start: NonNull<u8>,
+    len: usize,
+    owner: PhantomData<&'a [AtomicU8]>,
+}
+
+macro_rules! words {
+    ($($load:ident $store:ident $atomic:ident $int:ident $bytes:literal;)*) => {$(
+        /// The number at `offset`; `None` outside the view. In one access where it is aligned.
+        #[inline]
+        pub(crate) fn $load(self, offset: usize) -> Option<$int> {
+            let at = self.range(offset, $bytes)?;
+            if at.addr().get() % $bytes == 0 {
+                // SAFETY: inside the view and aligned; all accesses to its memory are atomic.
+                Some(unsafe { at.cast::<$atomic>().as_ref() }.load(Relaxed))
+            } else {
+                let mut bytes = [0; $bytes];
+                self.part(offset, $bytes)?.read(&mut bytes);
+                Some($int::from_ne_bytes(bytes))
+            }
+        }
+
+        /// Sets the number at `offset`; `None`, and nothing done, outside the view.
+        #[inline]
+        pub(crate) fn $store(self, offset: usize, value: $int) -> Option<()> {
+            let at = self.range(offset, $bytes)?;
+            if at.addr().get() % $bytes == 0 {
+                // SAFETY: inside the view and aligned; all accesses to its memory are atomic.
+                unsafe { at.cast::<$atomic>().as_ref() }.store(value, Relaxed);
+            } else {
+                self.part(offset, $bytes)?.write(&value.to_ne_bytes());
+            }
+            Some(())
+        }
+    )*};
+}
+
+impl<'a> View<'a> {
+    /// # Safety
+    /// For `'a`, `len` bytes from `start` are mapped, readable and writable, and touched by
+    /// nothing but atomic accesses and programs.
+    #[inline]
+    pub(crate) const unsafe fn new(start: NonNull<u8>, len: usize) -> Self {
+        Self {
+            start,
+            len,
+            owner: PhantomData,
+        }
+    }
+
+    /// # Safety
+    /// As for [`View::new`], of the memory at `address`, whose provenance was exposed.
+    #[inline]
+    pub(crate) unsafe fn at_address(address: u64, len: usize) -> Option<Self> {
+        let start = std::ptr::with_exposed_provenance_mut::<u8>(address as usize);
+        // SAFETY: the caller's promise.
+        NonNull::new(start).map(|start| unsafe { Self::new(start, len) })
+    }
+
+    /// Its address, for programs.
+    #[inline]
+    pub(crate) fn address(self) -> u64 {
+        self.start.as_ptr().expose_provenance() as u64
+    }
+
+    /// Its length in bytes.
+    #[inline]
+    pub(crate) fn len(self) -> usize {
+        self.len
+    }
+
+    /// Where it begins, for system calls and words that others define.
+    #[inline]
+    pub(crate) fn as_ptr(self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    #[inline]
+    fn range(self, offset: usize, len: usize) -> Option<NonNull<u8>> {
+        if offset.checked_add(len)? > self.len {
+            return None;
+        }
+        // SAFETY: `offset` is inside the view.
+        Some(unsafe { self.start.add(offset) })
+    }
+
+    /// `len` bytes from `offset`, if it has them.
+    #[inline]
+    pub(crate) fn part(self, offset: usize, len: usize) -> Option<Self> {
+        let start = self.range(offset, len)?;
+        // SAFETY: a part of this view.
+        Some(unsafe { Self::new(start, len) })
+    }
+
+    words! {
+        u8_at set_u8 AtomicU8 u8 1;
+        u16_at set_u16 AtomicU16 u16 2;
+        u32_at set_u32 AtomicU32 u32 4;
+        u64_at set_u64 AtomicU64 u64 8;
+    }
+
+    /// The 32-bit word at `offset`; `None` outside the view or if it is not aligned.
+    #[inline]
+    pub(crate) fn word(self, offset: usize) -> Option<&'a AtomicU32> {
+        let at = self.range(offset, 4)?;
+        // SAFETY: inside the view and aligned; all accesses to its memory are atomic.
+        (at.addr().get() % 4 == 0).then(|| unsafe { at.cast::<AtomicU32>().as_ref() })
+    }
+
+    /// The 64-bit word at `offset`; `None` outside the view or if it is not aligned.
+    #[inline]
+    pub(crate) fn long_word(self, offset: usize) -> Option<&'a AtomicU64> {
+        let at = self.range(offset, 8)?;
+        // SAFETY: inside the view and aligned; all accesses to its memory are atomic.
+        (at.addr().get() % 8 == 0).then(|| unsafe { at.cast::<AtomicU64>().as_ref() })
+    }
+
+    /// Copies its bytes, as far as both reach; answers how many.
+    #[inline]
+    pub(crate) fn read(self, out: &mut [u8]) -> usize {
+        let len = self.len.min(out.len());
+        let mut done = 0;
+        while done < len {
+            // SAFETY: `done` is inside the view.
+            let at = unsafe { self.start.add(done) };
+            if len - done >= 8 && at.addr().get() % 8 == 0 {
+                // SAFETY: 8 aligned bytes inside the view; all accesses are atomic.
+                let word = unsafe { at.cast::<AtomicU64>().as_ref() }.load(Relaxed);
+                out[done..done + 8].copy_from_slice(&word.to_ne_bytes());
+                done += 8;
+            } else if len - done >= 4 && at.addr().get() % 4 == 0 {
+                // SAFETY: 4 aligned bytes inside the view; all accesses are atomic.
+                let word = unsafe { at.cast::<AtomicU32>().as_ref() }.load(Relaxed);
+                out[done..done + 4].copy_from_slice(&word.to_ne_bytes());
+                done += 4;
+            } else {
+                // SAFETY: a byte inside the view; all accesses are atomic.
+                out[done] = unsafe { at.cast::<AtomicU8>().as_ref() }.load(Relaxed);
+                done += 1;
+            }
+        }
+        len
+    }
+
+    /// Copies bytes in, as far as both reach; answers how many.
+    #[inline]
+    pub(crate) fn write(self, from: &[u8]) -> usize {
+        let len = self.len.min(from.len());
+        let mut done = 0;
+        while done < len {
+            // SAFETY: `done` is inside the view.
+            let at = unsafe { self.start.add(done) };
+            if let (true, Some(word)) = (at.addr().get() % 8 == 0, from[done..len].first_chunk()) {
+                // SAFETY: 8 aligned bytes inside the view; all accesses are atomic.
+                let place = unsafe { at.cast::<AtomicU64>().as_ref() };
+                place.store(u64::from_ne_bytes(*word), Relaxed);
+                done += 8;
+            } else if let (true, Some(word)) =
+                (at.addr().get() % 4 == 0, from[done..len].first_chunk())
+            {
+                // SAFETY: 4 aligned bytes inside the view; all accesses are atomic.
+                let place = unsafe { at.cast::<AtomicU32>().as_ref() };
+                place.store(u32::from_ne_bytes(*word), Relaxed);
+                done += 4;
+            } else {
+                // SAFETY: a byte inside the view; all accesses are atomic.
+                unsafe { at.cast::<AtomicU8>().as_ref() }.store(from[done], Relaxed);
+                done += 1;
+            }
+        }
+        len
+    }
+
+    /// Copies another view's bytes in, as far as both reach. They may overlap as copies of whole
+    /// words forwards allow.
+    #[inline]
+    pub(crate) fn copy_from(self, other: View<'_>) {
+        let len = self.len.min(other.len);
+        let mut done = 0;
+        while done < len {
+            let step = if len - done >= 8 { 8 } else { 1 };
+            match step {
+                8 => other.u64_at(done).and_then(|word| self.set_u64(done, word)),
+                _ => other.u8_at(done).and_then(|byte| self.set_u8(done, byte)),
+            };
+            done += step;
+        }
+    }
+
+    /// Sets every byte.
+    #[inline]
+    pub(crate) fn fill(self, byte: u8) {
+        let word = u64::from_ne_bytes([byte; 8]);
+        let mut done = 0;
+        while done < self.len {
+            if self.len - done >= 8 && self.set_u64(done, word).is_some() {
+                done += 8;
+            } else {
+                self.set_u8(done, byte);
+                done += 1;
+            }
+        }
+    }
+
+    /// Its bytes now.
+    pub(crate) fn to_vec(self) -> Vec<u8> {
+        let mut bytes = vec![0; self.len];
+        self.read(&mut bytes);
+        bytes
+    }
+
+    /// Whether its bytes are these.
+    #[inline]
+    pub(crate) fn equals(self, other: View<'_>) -> bool {
+        if self.len != other.len {
+            return false;
+        }
+        let mut done = 0;
+        while self.len - done >= 8 {
+            if self.u64_at(done) != other.u64_at(done) {
+                return false;
+            }
+            done += 8;
+        }
+        (done..self.len).all(|at| self.u8_at(at) == other.u8_at(at))
+    }
+
+    /// A view of bytes of this process that nothing else touches while it lives.
+    #[inline]
+    pub(crate) fn of(bytes: &'a mut [u8]) -> Self {
+        let len = bytes.len();
+        let start = NonNull::from(bytes).cast::<u8>();
+        let _ = start.as_ptr().expose_provenance();
+        // SAFETY: borrowed mutably for `'a`, so that only the view reaches them.
+        unsafe { Self::new(start, len) }
+    }
+}
+
+impl fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "View({:#x}, {} bytes)",
+            self.start.as_ptr().addr(),
+            self.len
+        )
+    }
+}

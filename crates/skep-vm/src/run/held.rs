@@ -1,0 +1,5 @@
+//! What a program holds and must give back: locks, references, records, sections.
+
+/// See above.
+#[derive(Debug, Default)]
+pub(crate) struct Held {}

@@ -1,0 +1,540 @@
+//! A run: one program, its context, and all that it may touch, from its first instruction to its
+//! end. Helpers get a `&Run` and find everything there.
+//!
+//! A run belongs to one thread and one virtual CPU. Its fields are cells, since compiled code,
+//! helpers and callbacks see it at the same time.
+
+mod cpu;
+mod current;
+mod held;
+mod objects;
+mod packet;
+mod regions;
+
+use std::{
+    cell::{Cell, RefCell},
+    ptr::NonNull,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use skep_isa::InsnIndex;
+
+use crate::{
+    FaultKind,
+    engine::{Answer, FRAME, Mode, Status},
+    map::Map,
+    memory::View,
+    program::Program,
+    vm::Shared,
+};
+
+pub(crate) use cpu::{Cpu, Cpus, Scratch};
+pub(crate) use current::Current;
+pub(crate) use held::Held;
+pub(crate) use objects::Objects;
+pub(crate) use packet::Packet;
+pub(crate) use regions::{Caches, Ours, Regions};
+
+/// Frames that a run's stack has (`MAX_CALL_FRAMES` of the newest kernel), and those of callbacks.
+pub(crate) const FRAMES: u64 = 16;
+
+/// Instructions between two looks at the clock.
+const SLICE: i64 = 1 << 20;
+
+/// What a run may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Instructions, counted from above: a jump backwards costs the distance, a call the length
+    /// of the function. Only in checked mode.
+    pub instructions: u64,
+    /// Time from its start. Only in checked mode; looked at every million instructions.
+    pub time: Option<Duration>,
+}
+
+impl Default for Limits {
+    /// A thousand million instructions, and ten seconds.
+    fn default() -> Self {
+        Self {
+            instructions: 1_000_000_000,
+            time: Some(Duration::from_secs(10)),
+        }
+    }
+}
+
+/// Whether an access is the program's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Region {
+    /// It is.
+    Ours,
+    /// It is in an arena, where no page is: a load gives 0, a store is lost.
+    Void,
+    /// It is not.
+    Nothing,
+}
+
+/// What compiled code reads and writes, by offset.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Hot {
+    /// Instructions left of this slice.
+    pub(crate) budget: Cell<i64>,
+    /// The frame of the function that calls a helper.
+    pub(crate) frame: Cell<u64>,
+    /// The lowest frame that any function had.
+    pub(crate) lowest: Cell<u64>,
+    /// Frames may not end lower than this.
+    pub(crate) floor: Cell<u64>,
+    /// Which of the embedder's helpers is called.
+    pub(crate) custom: Cell<u32>,
+    /// The regions that accesses last were in.
+    pub(crate) caches: Caches,
+}
+
+/// A run of a program.
+#[repr(C)]
+pub(crate) struct Run<'a> {
+    pub(crate) hot: Hot,
+    /// The machine.
+    pub(crate) vm: &'a Shared,
+    /// The virtual CPU that it is on.
+    pub(crate) cpu: u32,
+    mode: Mode,
+    /// The program that runs now: after a tail call, another one. Kept by `programs` or the caller.
+    program: Cell<NonNull<Program>>,
+    programs: RefCell<Vec<Arc<Program>>>,
+    /// The address of the context.
+    context: Cell<u64>,
+    scratch: &'a Scratch,
+    regions: RefCell<Regions>,
+    /// The inner maps that the program has looked up.
+    inner: RefCell<Vec<Arc<Map>>>,
+    fault: RefCell<Option<(Option<InsnIndex>, FaultKind)>>,
+    /// The program of a tail call that is on its way.
+    next: RefCell<Option<Arc<Program>>>,
+    tail_calls: Cell<u32>,
+    /// What an exception carries.
+    thrown: Cell<u64>,
+    limits: Limits,
+    /// Instructions of the whole budget that are not in the current slice.
+    beyond: Cell<u64>,
+    started: Cell<Option<Instant>>,
+    /// How deep callbacks are nested.
+    callbacks: Cell<u32>,
+    pub(crate) current: Current,
+    pub(crate) held: Held,
+    pub(crate) objects: Objects,
+    pub(crate) packet: Packet,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(
+        vm: &'a Shared,
+        program: &'a Program,
+        cpu: u32,
+        scratch: &'a Scratch,
+        limits: Limits,
+    ) -> Self {
+        let slice = SLICE.min(i64::try_from(limits.instructions).unwrap_or(i64::MAX));
+        let stack = &scratch.stack;
+        let top = stack.address() + stack.len() as u64;
+        let mut regions = scratch.regions.take();
+        regions.clear();
+        regions.push(Ours::stack(stack.address(), stack.len() as u64));
+        Self {
+            hot: Hot {
+                budget: Cell::new(slice),
+                frame: Cell::new(top),
+                lowest: Cell::new(top),
+                floor: Cell::new(stack.address() + FRAME),
+                custom: Cell::new(0),
+                caches: Caches::default(),
+            },
+            vm,
+            cpu,
+            mode: program.mode,
+            program: Cell::new(NonNull::from(program)),
+            programs: RefCell::default(),
+            context: Cell::new(0),
+            scratch,
+            regions: RefCell::new(regions),
+            inner: RefCell::default(),
+            fault: RefCell::default(),
+            next: RefCell::default(),
+            tail_calls: Cell::new(0),
+            thrown: Cell::new(0),
+            limits,
+            beyond: Cell::new(limits.instructions.saturating_sub(slice.unsigned_abs())),
+            started: Cell::new(None),
+            callbacks: Cell::new(0),
+            current: Current::default(),
+            held: Held::default(),
+            objects: Objects::default(),
+            packet: Packet::default(),
+        }
+    }
+
+    /// The program that runs now.
+    #[inline]
+    pub(crate) fn program(&self) -> &Program {
+        // SAFETY: the first program is borrowed for longer than the run; those of tail calls are
+        // kept in `programs`, of which nothing is removed while the run lives.
+        unsafe { self.program.get().as_ref() }
+    }
+
+    /// The address of the context, for helpers that compare it with what they are given.
+    pub(crate) fn context(&self) -> u64 {
+        self.context.get()
+    }
+
+    /// Whether accesses are checked.
+    #[inline]
+    pub(crate) fn checked(&self) -> bool {
+        self.mode == Mode::Checked
+    }
+
+    /// Lets the program use `len` bytes at `address` until [`Run::revoke`].
+    pub(crate) fn grant(&self, region: Ours) {
+        self.regions.borrow_mut().push(region);
+    }
+
+    /// Takes back the region that begins at `address`.
+    pub(crate) fn revoke(&self, address: u64) {
+        self.regions.borrow_mut().remove(address);
+        self.hot.caches.clear();
+    }
+
+    /// Runs the program from its first instruction, with its context at `context`, to its end.
+    ///
+    /// # Errors
+    /// The first fault, with the program that had it.
+    pub(crate) fn start(&self, context: u64) -> Result<u64, crate::Fault> {
+        self.context.set(context);
+        let stack = &self.scratch.stack;
+        let top = stack.address() + stack.len() as u64;
+        let answer = self.enter(context, top);
+        let answer = self.finish(answer);
+        self.clean(top);
+        match answer.status {
+            Status::Done => Ok(answer.value),
+            Status::Thrown => Ok(self.thrown.get()),
+            Status::Fault | Status::TailCall => Err(self.take_fault()),
+        }
+    }
+
+    /// Calls the current program's first function.
+    fn enter(&self, context: u64, frame: u64) -> Answer {
+        let program = self.program();
+        // SAFETY: the run is of this program and its mode (a tail call goes only to programs of
+        // the same mode); loading in verified mode is `unsafe`, and its caller vouches for a
+        // verifier; the frame is one of the stack's.
+        unsafe {
+            program
+                .executable
+                .call(self, 0, [context, 0, 0, 0, 0], frame)
+        }
+    }
+
+    /// Goes on with the programs of tail calls, until one ends.
+    fn finish(&self, mut answer: Answer) -> Answer {
+        while answer.status == Status::TailCall {
+            let Some(next) = self.next.take() else {
+                return self.fail(InsnIndex(0), FaultKind::Internal("no tail call".into()));
+            };
+            self.program.set(NonNull::from(&*next));
+            self.programs.borrow_mut().push(next);
+            answer = self.enter(self.context.get(), self.hot.frame.get());
+        }
+        answer
+    }
+
+    /// Zeroes what of the stack was used, so that no program sees another's.
+    fn clean(&self, top: u64) {
+        let lowest = self.hot.lowest.get().saturating_sub(FRAME);
+        let len = (top - lowest.min(top)) as usize;
+        if let (true, Some(used)) = (self.checked(), self.scratch.stack.at(lowest, len)) {
+            used.fill(0);
+        }
+    }
+
+    // ── what engines ask ────────────────────────────────────────────────────────────────────
+
+    /// Ends the run with a fault at an instruction.
+    #[cold]
+    pub(crate) fn fail(&self, at: InsnIndex, kind: FaultKind) -> Answer {
+        *self.fault.borrow_mut() = Some((Some(at), kind));
+        Answer::stopped(Status::Fault)
+    }
+
+    /// Ends the run with a fault of a helper; the engine adds where it was called.
+    #[cold]
+    pub(crate) fn trap(&self, kind: FaultKind) -> Answer {
+        *self.fault.borrow_mut() = Some((None, kind));
+        Answer::stopped(Status::Fault)
+    }
+
+    fn take_fault(&self) -> crate::Fault {
+        let fault = self.fault.take();
+        let (at, kind) = fault.unwrap_or((
+            None,
+            FaultKind::Internal("a run ended without a reason".into()),
+        ));
+        crate::Fault {
+            program: self.program().name.clone(),
+            at: at.unwrap_or_default(),
+            kind,
+        }
+    }
+
+    /// Whether an access is the program's; in checked mode only.
+    #[inline]
+    pub(crate) fn check(&self, address: u64, size: u64, write: bool) -> Region {
+        if self.hot.caches.covers(address, size, write) {
+            return Region::Ours;
+        }
+        self.look_up(address, size, write)
+    }
+
+    /// The region of an access, when it is not the last one.
+    #[cold]
+    #[inline(never)]
+    fn look_up(&self, address: u64, size: u64, write: bool) -> Region {
+        let found = match self.regions.borrow().find(address) {
+            Some(range) => Some(range),
+            None => self.map_region(address),
+        };
+        match found {
+            Some(range)
+                if (range.writable || !write)
+                    && address - range.start <= range.len
+                    && size <= range.len - (address - range.start) =>
+            {
+                self.hot.caches.remember(range, write);
+                Region::Ours
+            }
+            _ => Region::Nothing,
+        }
+    }
+
+    fn map_region(&self, address: u64) -> Option<crate::map::Range> {
+        let maps = &self.program().maps;
+        let found = maps.iter().find_map(|map| map.kind.region(address));
+        found.or_else(|| {
+            let inner = self.inner.borrow();
+            inner.iter().find_map(|map| map.kind.region(address))
+        })
+    }
+
+    /// Pays for `cost` instructions; at the end of the budget the run fails at `at`.
+    #[inline]
+    pub(crate) fn spend(&self, cost: u32, at: InsnIndex) -> bool {
+        let left = self.hot.budget.get() - i64::from(cost);
+        self.hot.budget.set(left);
+        left >= 0 || self.refill(at)
+    }
+
+    /// Looks at what is left of the budget and the time, and begins a new slice.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn refill(&self, at: InsnIndex) -> bool {
+        let debt = self.hot.budget.get().unsigned_abs();
+        let Some(beyond) = self.beyond.get().checked_sub(debt) else {
+            let limit = self.limits.instructions;
+            self.fail(at, FaultKind::Budget { limit });
+            return false;
+        };
+        if self.vm.interrupted() {
+            self.fail(at, FaultKind::Interrupted);
+            return false;
+        }
+        if let Some(limit) = self.limits.time {
+            match self.started.get() {
+                None => self.started.set(Some(Instant::now())),
+                Some(started) if started.elapsed() > limit => {
+                    self.fail(at, FaultKind::Time);
+                    return false;
+                }
+                Some(_) => {}
+            }
+        }
+        let slice = (SLICE as u64).min(beyond);
+        self.beyond.set(beyond - slice);
+        self.hot.budget.set(slice as i64);
+        true
+    }
+
+    /// Whether the stack has room for a frame that ends here; in checked mode only.
+    #[inline]
+    pub(crate) fn enter_frame(&self, frame: u64, at: InsnIndex) -> bool {
+        if frame < self.hot.floor.get() {
+            self.fail(at, FaultKind::CallDepth);
+            return false;
+        }
+        if frame < self.hot.lowest.get() {
+            self.hot.lowest.set(frame);
+        }
+        true
+    }
+
+    /// What a helper may want to know of its caller.
+    #[inline]
+    pub(crate) fn before_call(&self, frame: u64, custom: u32) {
+        self.hot.frame.set(frame);
+        self.hot.custom.set(custom);
+    }
+
+    /// A helper that was not done: a fault gets its place, and a tail call below the program's
+    /// first function runs to its end, since it takes only the place of that function.
+    #[cold]
+    pub(crate) fn stopped(&self, answer: Answer, at: InsnIndex, depth: usize) -> Answer {
+        match answer.status {
+            Status::Fault => {
+                if let Some((place, _)) = &mut *self.fault.borrow_mut() {
+                    place.get_or_insert(at);
+                }
+                answer
+            }
+            Status::TailCall if depth > 0 => {
+                let back = self.program.get();
+                let answer = self.finish(answer);
+                if answer.status == Status::Done {
+                    self.program.set(back);
+                }
+                answer
+            }
+            _ => answer,
+        }
+    }
+
+    /// A legacy packet load; `None` outside the packet.
+    pub(crate) fn load_packet(&self, _context: u64, _offset: i32, _size: u8) -> Option<u64> {
+        None
+    }
+
+    // ── what helpers ask ────────────────────────────────────────────────────────────────────
+
+    /// A map by the address that the program has for it.
+    #[inline]
+    pub(crate) fn map(&self, handle: u64) -> Result<&Map, FaultKind> {
+        let index = handle.wrapping_sub(crate::program::MAPS) as usize;
+        match self.program().maps.get(index) {
+            Some(map) => Ok(map),
+            None => self.inner_map(index),
+        }
+    }
+
+    fn inner_map(&self, index: usize) -> Result<&Map, FaultKind> {
+        let inner = self.inner.borrow();
+        let found = index
+            .checked_sub(INNER)
+            .and_then(|index| inner.get(index))
+            .ok_or(FaultKind::Argument {
+                function: "map argument",
+                reason: "this is no map of the program",
+            })?;
+        let found: *const Map = &**found;
+        // SAFETY: `inner` keeps its maps until the run ends; nothing is taken out of it.
+        Ok(unsafe { &*found })
+    }
+
+    /// Keeps an inner map for the rest of the run, and gives the program's address for it.
+    pub(crate) fn keep(&self, map: Arc<Map>) -> u64 {
+        let mut inner = self.inner.borrow_mut();
+        let known = inner.iter().position(|kept| Arc::ptr_eq(kept, &map));
+        let index = known.unwrap_or_else(|| {
+            inner.push(map);
+            inner.len() - 1
+        });
+        crate::program::MAPS + (INNER + index) as u64
+    }
+
+    /// Memory that a program gave a helper: to be read, or with `write` to be written.
+    ///
+    /// # Errors
+    /// It is not the program's.
+    #[inline]
+    pub(crate) fn view(&self, address: u64, len: u64, write: bool) -> Result<View<'_>, FaultKind> {
+        if len == 0 {
+            return Ok(View::of(&mut []));
+        }
+        let ours = !self.checked() || self.check(address, len, write) == Region::Ours;
+        // SAFETY: checked just now, or by a verifier; what was granted stays for the run.
+        let view = ours.then(|| unsafe { View::at_address(address, len as usize) });
+        view.flatten().ok_or(FaultKind::Memory {
+            address,
+            size: len,
+            write,
+        })
+    }
+
+    /// Calls a function of the program back.
+    ///
+    /// # Errors
+    /// The address is no function's; or the fault is set, and the answer is `Err` of its status.
+    pub(crate) fn call_back(&self, address: u64, arguments: [u64; 5]) -> Result<u64, Stop> {
+        let program = self.program();
+        let function = program
+            .code
+            .callback(address)
+            .ok_or(FaultKind::Jump { target: address })?;
+        let frame = self.hot.frame.get();
+        if self.callbacks.get() >= FRAMES as u32 {
+            return Err(FaultKind::CallDepth.into());
+        }
+        self.callbacks.set(self.callbacks.get() + 1);
+        // SAFETY: as in `enter`; a frame below the caller's, which the callee checks.
+        let answer = unsafe {
+            program
+                .executable
+                .call(self, function, arguments, frame - FRAME)
+        };
+        self.callbacks.set(self.callbacks.get() - 1);
+        self.hot.frame.set(frame);
+        let answer = self.stopped(answer, InsnIndex(0), 1);
+        match answer.status {
+            Status::Done => Ok(answer.value),
+            status => Err(Stop::Status(status)),
+        }
+    }
+
+    /// Makes `program` the next one, unless too many came before it.
+    pub(crate) fn tail_call(&self, program: Arc<Program>) -> Result<u64, Stop> {
+        let count = self.tail_calls.get();
+        if count >= skep_abi::limits::TAIL_CALLS || program.mode != self.mode {
+            return Ok(-1_i64 as u64);
+        }
+        self.tail_calls.set(count + 1);
+        *self.next.borrow_mut() = Some(program);
+        Err(Stop::Status(Status::TailCall))
+    }
+
+    /// Throws an exception with this value.
+    pub(crate) fn throw(&self, cookie: u64) -> Stop {
+        self.thrown.set(cookie);
+        Stop::Status(Status::Thrown)
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        self.scratch.regions.replace(self.regions.take());
+    }
+}
+
+/// The index of the first inner map, behind all that a program can name itself.
+const INNER: usize = 1 << 16;
+
+/// Why a helper does not go on.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// With a fault.
+    Fault(FaultKind),
+    /// With what a callback, a tail call or an exception said: the run knows the rest.
+    Status(Status),
+}
+
+impl From<FaultKind> for Stop {
+    fn from(kind: FaultKind) -> Self {
+        Self::Fault(kind)
+    }
+}

@@ -1,0 +1,241 @@
+//! The machine: what all its programs and maps share.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use skep_abi::{Helper, ProgramType};
+use skep_host::Errno;
+use skep_isa::{Imm64, InsnIndex, RawInsn};
+
+use crate::{
+    Engine, Fault, Limits, LoadError, Mode, helper,
+    machine::{Clock, Hooks, Net, Registry, Tasks, Timers, Trace},
+    program::{Call, Code, Program, Resolve, executable},
+    run::{Cpus, Ours, Run},
+};
+
+/// A virtual machine for eBPF, in this process: a host beside the Linux kernel.
+///
+/// Cloning is cheap; clones are the same machine.
+#[derive(Clone)]
+pub struct Vm(pub(crate) Arc<Shared>);
+
+/// What a machine is made with.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// Virtual CPUs: how many programs run at once, and how many values a per-CPU entry has.
+    pub cpus: u32,
+    /// What a run may take.
+    pub limits: Limits,
+    /// What executes programs that are loaded through the boundary.
+    pub engine: Engine,
+}
+
+impl Default for Config {
+    /// As many CPUs as this machine has, and machine code where it can be made.
+    fn default() -> Self {
+        Self {
+            cpus: std::thread::available_parallelism().map_or(1, |count| count.get() as u32),
+            limits: Limits::default(),
+            engine: if cfg!(feature = "jit") {
+                Engine::Jit
+            } else {
+                Engine::Interpreter
+            },
+        }
+    }
+}
+
+/// What all of a machine share.
+pub(crate) struct Shared {
+    pub(crate) cpus: Cpus,
+    pub(crate) limits: Limits,
+    pub(crate) engine: Engine,
+    interrupted: AtomicBool,
+    pub(crate) clock: Clock,
+    pub(crate) hooks: Hooks,
+    pub(crate) net: Net,
+    pub(crate) registry: Registry,
+    pub(crate) tasks: Tasks,
+    pub(crate) timers: Timers,
+    pub(crate) trace: Trace,
+}
+
+impl Shared {
+    /// Whether runs shall stop.
+    pub(crate) fn interrupted(&self) -> bool {
+        self.interrupted.load(Relaxed)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Vm({} cpus)", self.cpus.count())
+    }
+}
+
+impl fmt::Debug for Vm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Vm {
+    /// A machine with as many CPUs as this one has, and default limits.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn new() -> Result<Self, Errno> {
+        Self::with(Config::default())
+    }
+
+    /// A machine as `config` says.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn with(config: Config) -> Result<Self, Errno> {
+        Ok(Self(Arc::new(Shared {
+            cpus: Cpus::new(config.cpus)?,
+            limits: config.limits,
+            engine: config.engine,
+            interrupted: AtomicBool::new(false),
+            clock: Clock::default(),
+            hooks: Hooks::default(),
+            net: Net::default(),
+            registry: Registry::default(),
+            tasks: Tasks::default(),
+            timers: Timers::default(),
+            trace: Trace::default(),
+        })))
+    }
+
+    /// Makes a program of instructions alone, without maps, to be run in checked mode.
+    ///
+    /// # Errors
+    /// It is no program, or calls what the machine does not have.
+    pub fn bare(
+        &self,
+        name: &str,
+        instructions: &[RawInsn],
+        engine: Engine,
+    ) -> Result<BareProgram, LoadError> {
+        self.bare_with(name, instructions, engine, Mode::Checked)
+    }
+
+    /// The same in verified mode, in which nothing is checked.
+    ///
+    /// # Errors
+    /// As [`Vm::bare`].
+    ///
+    /// # Safety
+    /// A verifier accepted the program: whatever its context, it accesses only what it may, and
+    /// it ends.
+    pub unsafe fn bare_verified(
+        &self,
+        name: &str,
+        instructions: &[RawInsn],
+        engine: Engine,
+    ) -> Result<BareProgram, LoadError> {
+        self.bare_with(name, instructions, engine, Mode::Verified)
+    }
+
+    fn bare_with(
+        &self,
+        name: &str,
+        instructions: &[RawInsn],
+        engine: Engine,
+        mode: Mode,
+    ) -> Result<BareProgram, LoadError> {
+        let code = Arc::new(Code::new(instructions, &mut Bare)?);
+        let executable = executable(&code, engine, mode).map_err(|errno| LoadError::Missing {
+            at: InsnIndex(0),
+            what: format!("{engine:?} engine for it: {errno}"),
+        })?;
+        let program = Program {
+            id: 0,
+            name: name.to_owned(),
+            program_type: ProgramType::Unspec,
+            mode,
+            maps: Vec::new(),
+            code,
+            executable,
+        };
+        Ok(BareProgram {
+            vm: self.clone(),
+            program: Arc::new(program),
+        })
+    }
+}
+
+/// Resolves what needs no host.
+struct Bare;
+
+impl Resolve for Bare {
+    fn helper(&mut self, at: InsnIndex, id: u32) -> Result<Call, LoadError> {
+        let known = Helper::by_id(id);
+        let missing = || LoadError::Missing {
+            at,
+            what: known.map_or_else(|| format!("helper {id}"), |known| known.name.to_owned()),
+        };
+        Ok(Call {
+            shim: helper::by_id(id).ok_or_else(missing)?,
+            custom: 0,
+            name: known.map_or("helper", |known| known.name),
+        })
+    }
+
+    fn kfunc(&mut self, at: InsnIndex, btf_id: u32, _fd: i16) -> Result<Call, LoadError> {
+        let what = format!("kernel function {btf_id} for a bare program");
+        Err(LoadError::Missing { at, what })
+    }
+
+    fn value(&mut self, at: InsnIndex, _value: Imm64) -> Result<u64, LoadError> {
+        let what = "a bare program has no maps and no types".to_owned();
+        Err(LoadError::Reference { at, what })
+    }
+}
+
+/// A program of instructions alone.
+#[derive(Debug)]
+pub struct BareProgram {
+    vm: Vm,
+    program: Arc<Program>,
+}
+
+impl BareProgram {
+    /// Runs it with R1 at `memory` and R2 its length, and gives R0.
+    ///
+    /// # Errors
+    /// What stopped it.
+    pub fn run(&self, memory: &mut [u8]) -> Result<u64, Fault> {
+        let shared = &self.vm.0;
+        let cpu = shared.cpus.take(None).map_err(|errno| Fault {
+            program: self.program.name.clone(),
+            at: InsnIndex(0),
+            kind: crate::FaultKind::Internal(format!("no CPU: {errno}")),
+        })?;
+        let run = Run::new(
+            shared,
+            &self.program,
+            cpu.id(),
+            cpu.scratch(),
+            shared.limits,
+        );
+        let memory = crate::memory::View::of(memory);
+        let (start, len) = (memory.address(), memory.len() as u64);
+        if len > 0 {
+            run.grant(Ours {
+                start,
+                len,
+                writable: true,
+            });
+        }
+        run.start(if len > 0 { start } else { 0 })
+    }
+}
