@@ -1,6 +1,7 @@
 //! The corpus of instructions (`corpus/isa` of the workspace) by every engine there is: one
 //! program, one expectation, however it is run.
 
+mod coverage;
 mod kernel;
 mod machine;
 mod parse;
@@ -29,7 +30,9 @@ fn main() -> ExitCode {
         }
     };
     let programs: Vec<_> = programs.into_iter().map(Arc::new).collect();
-    let mut trials = Vec::new();
+    let all = programs.clone();
+    let coverage = move || coverage::check(&all);
+    let mut trials = vec![Trial::test("every instruction is there", coverage)];
     for program in &programs {
         let own = Arc::clone(program);
         let name = format!("kernel::{}", program.name);
