@@ -6,6 +6,7 @@
 
 mod cpu;
 mod current;
+mod dynptr;
 mod held;
 mod objects;
 mod packet;
@@ -31,6 +32,7 @@ use crate::{
 
 pub(crate) use cpu::{Cpu, Cpus, Scratch};
 pub(crate) use current::Current;
+pub(crate) use dynptr::{Dynptr, DynptrKind, MAX as MAX_DYNPTR};
 pub(crate) use held::Held;
 pub(crate) use objects::Objects;
 pub(crate) use packet::Packet;
