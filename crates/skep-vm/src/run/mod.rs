@@ -303,7 +303,7 @@ impl<'a> Run<'a> {
     fn look_up(&self, address: u64, size: u64, write: bool) -> Region {
         let found = match self.regions.borrow().find(address) {
             Some(range) => Some(range),
-            None => self.map_region(address),
+            None => self.map_region(address).or_else(|| self.object_region(address)),
         };
         match found {
             Some(range)
@@ -519,6 +519,7 @@ impl<'a> Run<'a> {
 
 impl Drop for Run<'_> {
     fn drop(&mut self) {
+        self.leave_objects();
         self.scratch.regions.replace(self.regions.take());
     }
 }
