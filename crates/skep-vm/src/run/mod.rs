@@ -303,7 +303,9 @@ impl<'a> Run<'a> {
     fn look_up(&self, address: u64, size: u64, write: bool) -> Region {
         let found = match self.regions.borrow().find(address) {
             Some(range) => Some(range),
-            None => self.map_region(address).or_else(|| self.object_region(address)),
+            None => self
+                .map_region(address)
+                .or_else(|| self.object_region(address)),
         };
         match found {
             Some(range)

@@ -140,7 +140,11 @@ impl Run<'_> {
 pub(crate) fn first_bit(words: &[u64], from: u32) -> Option<u32> {
     let (first, low) = ((from / 64) as usize, from % 64);
     words.iter().enumerate().skip(first).find_map(|(at, word)| {
-        let word = if at == first { word >> low << low } else { *word };
+        let word = if at == first {
+            word >> low << low
+        } else {
+            *word
+        };
         (word != 0).then(|| at as u32 * 64 + word.trailing_zeros())
     })
 }
