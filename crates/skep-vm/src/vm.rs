@@ -14,7 +14,7 @@ use skep_isa::{Imm64, InsnIndex, RawInsn};
 
 use crate::{
     Engine, Fault, Limits, LoadError, Mode, helper,
-    machine::{Clock, Hooks, Net, Registry, Tasks, Timers, Trace},
+    machine::{Clock, Hooks, Net, Objects, Registry, Tasks, Timers, Trace},
     program::{Call, Code, Program, Resolve, executable},
     run::{Cpus, Ours, Run},
 };
@@ -61,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) hooks: Hooks,
     pub(crate) net: Net,
+    pub(crate) objects: Objects,
     pub(crate) registry: Registry,
     pub(crate) tasks: Tasks,
     pub(crate) timers: Timers,
@@ -108,6 +109,7 @@ impl Vm {
             clock: Clock::default(),
             hooks: Hooks::default(),
             net: Net::default(),
+            objects: Objects::default(),
             registry: Registry::default(),
             tasks: Tasks::default(),
             timers: Timers::default(),

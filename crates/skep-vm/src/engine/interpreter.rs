@@ -123,26 +123,37 @@ impl Machine<'_, '_> {
             // SAFETY: loading a program has shown that jumps stay in their function and that no
             // function's last instruction falls through, so `at` is a slot of the program.
             let op = unsafe { self.ops.get_unchecked(at as usize) };
-            let (dst, src) = (usize::from(op.dst & 15), usize::from(op.src & 15));
 
+            // Each operation reads its registers' numbers itself, so that the way to the next one
+            // stays short enough to be copied behind each.
+            macro_rules! dst {
+                () => {
+                    registers[usize::from(op.dst & 15)]
+                };
+            }
+            macro_rules! src {
+                () => {
+                    registers[usize::from(op.src & 15)]
+                };
+            }
             macro_rules! alu64 {
                 ($f:expr, I) => {{
                     let f: fn(u64, u64) -> u64 = $f;
-                    registers[dst] = f(registers[dst], op.imm);
+                    dst!() = f(dst!(), op.imm);
                 }};
                 ($f:expr, R) => {{
                     let f: fn(u64, u64) -> u64 = $f;
-                    registers[dst] = f(registers[dst], registers[src]);
+                    dst!() = f(dst!(), src!());
                 }};
             }
             macro_rules! alu32 {
                 ($f:expr, I) => {{
                     let f: fn(u32, u32) -> u32 = $f;
-                    registers[dst] = u64::from(f(registers[dst] as u32, op.imm as u32));
+                    dst!() = u64::from(f(dst!() as u32, op.imm as u32));
                 }};
                 ($f:expr, R) => {{
                     let f: fn(u32, u32) -> u32 = $f;
-                    registers[dst] = u64::from(f(registers[dst] as u32, registers[src] as u32));
+                    dst!() = u64::from(f(dst!() as u32, src!() as u32));
                 }};
             }
             macro_rules! go {
@@ -156,13 +167,13 @@ impl Machine<'_, '_> {
             }
             macro_rules! when {
                 ($a:ident, $b:ident, $int:ty, $test:expr, I) => {{
-                    let ($a, $b) = (registers[dst] as $int, op.imm as $int);
+                    let ($a, $b) = (dst!() as $int, op.imm as $int);
                     if $test {
                         go!();
                     }
                 }};
                 ($a:ident, $b:ident, $int:ty, $test:expr, R) => {{
-                    let ($a, $b) = (registers[dst] as $int, registers[src] as $int);
+                    let ($a, $b) = (dst!() as $int, src!() as $int);
                     if $test {
                         go!();
                     }
@@ -171,7 +182,7 @@ impl Machine<'_, '_> {
             // The address of an access, after its check.
             macro_rules! address {
                 ($base:expr, $size:literal, $write:literal) => {{
-                    let address = registers[$base].wrapping_add_signed(i64::from(op.offset));
+                    let address = $base.wrapping_add_signed(i64::from(op.offset));
                     if CHECKED {
                         match run.check(address, $size, $write) {
                             Region::Ours => {}
@@ -197,21 +208,21 @@ impl Machine<'_, '_> {
             // SAFETY of both: checked by `address!`, or by a verifier.
             macro_rules! load {
                 ($int:ty, $size:literal) => {{
-                    let address = address!(src, $size, false);
+                    let address = address!(src!(), $size, false);
                     // SAFETY: checked just now, or by a verifier.
                     unsafe { <$int>::load(address) }
                 }};
             }
             macro_rules! store {
                 ($int:ty, $size:literal, $value:expr) => {{
-                    let address = address!(dst, $size, true);
+                    let address = address!(dst!(), $size, true);
                     // SAFETY: checked just now, or by a verifier.
                     unsafe { <$int>::store(address, $value as $int) };
                 }};
             }
             macro_rules! atomic {
                 ($int:ty, $size:literal, $method:ident) => {{
-                    let address = address!(dst, $size, true);
+                    let address = address!(dst!(), $size, true);
                     if CHECKED && address % $size != 0 {
                         fail!(FaultKind::Memory {
                             address,
@@ -220,7 +231,7 @@ impl Machine<'_, '_> {
                         })
                     }
                     // SAFETY: checked just now, or by a verifier, as is its alignment.
-                    unsafe { <$int>::$method(address, registers[src] as $int) }
+                    unsafe { <$int>::$method(address, src!() as $int) }
                 }};
             }
             match op.code {
@@ -277,43 +288,43 @@ impl Machine<'_, '_> {
                 Code::Arsh32I => alu32!(signed::shr32, I),
                 Code::Arsh32R => alu32!(signed::shr32, R),
                 Code::Imm64 => {
-                    registers[dst] = op.imm;
+                    dst!() = op.imm;
                     at += 1;
                 }
-                Code::Mov64I => registers[dst] = op.imm,
-                Code::Mov64R => registers[dst] = registers[src],
-                Code::Mov32I => registers[dst] = u64::from(op.imm as u32),
-                Code::Mov32R => registers[dst] = u64::from(registers[src] as u32),
-                Code::Neg64 => registers[dst] = registers[dst].wrapping_neg(),
-                Code::Neg32 => registers[dst] = u64::from((registers[dst] as u32).wrapping_neg()),
-                Code::S8To32 => registers[dst] = u64::from(registers[src] as i8 as u32),
-                Code::S16To32 => registers[dst] = u64::from(registers[src] as i16 as u32),
-                Code::S8To64 => registers[dst] = registers[src] as i8 as u64,
-                Code::S16To64 => registers[dst] = registers[src] as i16 as u64,
-                Code::S32To64 => registers[dst] = registers[src] as i32 as u64,
-                Code::Low16 => registers[dst] = u64::from(registers[dst] as u16),
-                Code::Low32 => registers[dst] = u64::from(registers[dst] as u32),
+                Code::Mov64I => dst!() = op.imm,
+                Code::Mov64R => dst!() = src!(),
+                Code::Mov32I => dst!() = u64::from(op.imm as u32),
+                Code::Mov32R => dst!() = u64::from(src!() as u32),
+                Code::Neg64 => dst!() = dst!().wrapping_neg(),
+                Code::Neg32 => dst!() = u64::from((dst!() as u32).wrapping_neg()),
+                Code::S8To32 => dst!() = u64::from(src!() as i8 as u32),
+                Code::S16To32 => dst!() = u64::from(src!() as i16 as u32),
+                Code::S8To64 => dst!() = src!() as i8 as u64,
+                Code::S16To64 => dst!() = src!() as i16 as u64,
+                Code::S32To64 => dst!() = src!() as i32 as u64,
+                Code::Low16 => dst!() = u64::from(dst!() as u16),
+                Code::Low32 => dst!() = u64::from(dst!() as u32),
                 Code::Low64 => {}
-                Code::Swap16 => registers[dst] = u64::from((registers[dst] as u16).swap_bytes()),
-                Code::Swap32 => registers[dst] = u64::from((registers[dst] as u32).swap_bytes()),
-                Code::Swap64 => registers[dst] = registers[dst].swap_bytes(),
-                Code::Cast => registers[dst] = self.code.arena_address(registers[src]),
+                Code::Swap16 => dst!() = u64::from((dst!() as u16).swap_bytes()),
+                Code::Swap32 => dst!() = u64::from((dst!() as u32).swap_bytes()),
+                Code::Swap64 => dst!() = dst!().swap_bytes(),
+                Code::Cast => dst!() = self.code.arena_address(src!()),
 
-                Code::Load8 => registers[dst] = u64::from(load!(u8, 1)),
-                Code::Load16 => registers[dst] = u64::from(load!(u16, 2)),
-                Code::Load32 => registers[dst] = u64::from(load!(u32, 4)),
-                Code::Load64 => registers[dst] = load!(u64, 8),
-                Code::LoadS8 => registers[dst] = load!(u8, 1) as i8 as u64,
-                Code::LoadS16 => registers[dst] = load!(u16, 2) as i16 as u64,
-                Code::LoadS32 => registers[dst] = load!(u32, 4) as i32 as u64,
+                Code::Load8 => dst!() = u64::from(load!(u8, 1)),
+                Code::Load16 => dst!() = u64::from(load!(u16, 2)),
+                Code::Load32 => dst!() = u64::from(load!(u32, 4)),
+                Code::Load64 => dst!() = load!(u64, 8),
+                Code::LoadS8 => dst!() = load!(u8, 1) as i8 as u64,
+                Code::LoadS16 => dst!() = load!(u16, 2) as i16 as u64,
+                Code::LoadS32 => dst!() = load!(u32, 4) as i32 as u64,
                 Code::Store8I => store!(u8, 1, op.imm),
                 Code::Store16I => store!(u16, 2, op.imm),
                 Code::Store32I => store!(u32, 4, op.imm),
                 Code::Store64I => store!(u64, 8, op.imm),
-                Code::Store8R => store!(u8, 1, registers[src]),
-                Code::Store16R => store!(u16, 2, registers[src]),
-                Code::Store32R => store!(u32, 4, registers[src]),
-                Code::Store64R => store!(u64, 8, registers[src]),
+                Code::Store8R => store!(u8, 1, src!()),
+                Code::Store16R => store!(u16, 2, src!()),
+                Code::Store32R => store!(u32, 4, src!()),
+                Code::Store64R => store!(u64, 8, src!()),
 
                 Code::AtomicAdd32 => _ = atomic!(u32, 4, fetch_add),
                 Code::AtomicAdd64 => _ = atomic!(u64, 8, fetch_add),
@@ -323,18 +334,18 @@ impl Machine<'_, '_> {
                 Code::AtomicAnd64 => _ = atomic!(u64, 8, fetch_and),
                 Code::AtomicXor32 => _ = atomic!(u32, 4, fetch_xor),
                 Code::AtomicXor64 => _ = atomic!(u64, 8, fetch_xor),
-                Code::FetchAdd32 => registers[src] = u64::from(atomic!(u32, 4, fetch_add)),
-                Code::FetchAdd64 => registers[src] = atomic!(u64, 8, fetch_add),
-                Code::FetchOr32 => registers[src] = u64::from(atomic!(u32, 4, fetch_or)),
-                Code::FetchOr64 => registers[src] = atomic!(u64, 8, fetch_or),
-                Code::FetchAnd32 => registers[src] = u64::from(atomic!(u32, 4, fetch_and)),
-                Code::FetchAnd64 => registers[src] = atomic!(u64, 8, fetch_and),
-                Code::FetchXor32 => registers[src] = u64::from(atomic!(u32, 4, fetch_xor)),
-                Code::FetchXor64 => registers[src] = atomic!(u64, 8, fetch_xor),
-                Code::Xchg32 => registers[src] = u64::from(atomic!(u32, 4, swap)),
-                Code::Xchg64 => registers[src] = atomic!(u64, 8, swap),
+                Code::FetchAdd32 => src!() = u64::from(atomic!(u32, 4, fetch_add)),
+                Code::FetchAdd64 => src!() = atomic!(u64, 8, fetch_add),
+                Code::FetchOr32 => src!() = u64::from(atomic!(u32, 4, fetch_or)),
+                Code::FetchOr64 => src!() = atomic!(u64, 8, fetch_or),
+                Code::FetchAnd32 => src!() = u64::from(atomic!(u32, 4, fetch_and)),
+                Code::FetchAnd64 => src!() = atomic!(u64, 8, fetch_and),
+                Code::FetchXor32 => src!() = u64::from(atomic!(u32, 4, fetch_xor)),
+                Code::FetchXor64 => src!() = atomic!(u64, 8, fetch_xor),
+                Code::Xchg32 => src!() = u64::from(atomic!(u32, 4, swap)),
+                Code::Xchg64 => src!() = atomic!(u64, 8, swap),
                 Code::CmpXchg32 => {
-                    let address = address!(dst, 4, true);
+                    let address = address!(dst!(), 4, true);
                     if CHECKED && address % 4 != 0 {
                         fail!(FaultKind::Memory {
                             address,
@@ -342,12 +353,12 @@ impl Machine<'_, '_> {
                             write: true
                         })
                     }
-                    let (expected, new) = (registers[0] as u32, registers[src] as u32);
+                    let (expected, new) = (registers[0] as u32, src!() as u32);
                     // SAFETY: checked just now, or by a verifier, as is its alignment.
                     registers[0] = u64::from(unsafe { u32::compare(address, expected, new) });
                 }
                 Code::CmpXchg64 => {
-                    let address = address!(dst, 8, true);
+                    let address = address!(dst!(), 8, true);
                     if CHECKED && address % 8 != 0 {
                         fail!(FaultKind::Memory {
                             address,
@@ -355,32 +366,32 @@ impl Machine<'_, '_> {
                             write: true
                         })
                     }
-                    let (expected, new) = (registers[0], registers[src]);
+                    let (expected, new) = (registers[0], src!());
                     // SAFETY: checked just now, or by a verifier, as is its alignment.
                     registers[0] = unsafe { u64::compare(address, expected, new) };
                 }
-                Code::Acquire8 => registers[dst] = u64::from(load!(u8, 1)),
-                Code::Acquire16 => registers[dst] = u64::from(load!(u16, 2)),
-                Code::Acquire32 => registers[dst] = u64::from(load!(u32, 4)),
-                Code::Acquire64 => registers[dst] = load!(u64, 8),
+                Code::Acquire8 => dst!() = u64::from(load!(u8, 1)),
+                Code::Acquire16 => dst!() = u64::from(load!(u16, 2)),
+                Code::Acquire32 => dst!() = u64::from(load!(u32, 4)),
+                Code::Acquire64 => dst!() = load!(u64, 8),
                 Code::Release8 => {
                     access::release();
-                    store!(u8, 1, registers[src]);
+                    store!(u8, 1, src!());
                 }
                 Code::Release16 => {
                     access::release();
-                    store!(u16, 2, registers[src]);
+                    store!(u16, 2, src!());
                 }
                 Code::Release32 => {
                     access::release();
-                    store!(u32, 4, registers[src]);
+                    store!(u32, 4, src!());
                 }
                 Code::Release64 => {
                     access::release();
-                    store!(u64, 8, registers[src]);
+                    store!(u64, 8, src!());
                 }
                 Code::LoadArg => {
-                    registers[dst] = given.get(op.imm as usize).copied().unwrap_or(0);
+                    dst!() = given.get(op.imm as usize).copied().unwrap_or(0);
                 }
                 Code::StoreArgI => {
                     if let Some(place) = passed.get_mut(op.offset as usize) {
@@ -389,13 +400,13 @@ impl Machine<'_, '_> {
                 }
                 Code::StoreArgR => {
                     if let Some(place) = passed.get_mut(op.offset as usize) {
-                        *place = registers[src];
+                        *place = src!();
                     }
                 }
                 Code::PacketAbs | Code::PacketInd => {
                     let mut from = op.imm as i32;
                     if op.code == Code::PacketInd {
-                        from = from.wrapping_add(registers[src] as i32);
+                        from = from.wrapping_add(src!() as i32);
                     }
                     match run.load_packet(registers[6], from, op.dst) {
                         Some(value) => registers[0] = value,
@@ -423,7 +434,7 @@ impl Machine<'_, '_> {
                     may_goto -= 1;
                 }
                 Code::JumpIndirect => {
-                    let place = registers[dst];
+                    let place = dst!();
                     match self.code.indirect_target(function, place) {
                         Some(target) => {
                             let target = target.0;

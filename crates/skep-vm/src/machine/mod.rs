@@ -1,16 +1,20 @@
 //! What a machine has beside CPUs: a file each.
 
 mod clock;
+pub(crate) mod graph;
 mod hooks;
 mod net;
+pub(crate) mod objects;
 mod registry;
 mod task;
 mod timers;
 mod trace;
+pub(crate) mod tree;
 
 pub(crate) use clock::Clock;
 pub(crate) use hooks::Hooks;
 pub(crate) use net::Net;
+pub(crate) use objects::Objects;
 pub(crate) use registry::Registry;
 pub(crate) use task::Tasks;
 pub(crate) use timers::Timers;

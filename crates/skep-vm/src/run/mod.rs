@@ -6,6 +6,7 @@
 
 mod cpu;
 mod current;
+mod dynptr;
 mod held;
 mod objects;
 mod packet;
@@ -31,6 +32,7 @@ use crate::{
 
 pub(crate) use cpu::{Cpu, Cpus, Scratch};
 pub(crate) use current::Current;
+pub(crate) use dynptr::{Dynptr, DynptrKind, MAX as MAX_DYNPTR};
 pub(crate) use held::Held;
 pub(crate) use objects::Objects;
 pub(crate) use packet::Packet;
@@ -301,7 +303,9 @@ impl<'a> Run<'a> {
     fn look_up(&self, address: u64, size: u64, write: bool) -> Region {
         let found = match self.regions.borrow().find(address) {
             Some(range) => Some(range),
-            None => self.map_region(address),
+            None => self
+                .map_region(address)
+                .or_else(|| self.object_region(address)),
         };
         match found {
             Some(range)
@@ -517,6 +521,7 @@ impl<'a> Run<'a> {
 
 impl Drop for Run<'_> {
     fn drop(&mut self) {
+        self.leave_objects();
         self.scratch.regions.replace(self.regions.take());
     }
 }

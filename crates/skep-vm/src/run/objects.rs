@@ -1,5 +1,150 @@
-//! Objects that a run has made or borrowed.
+//! The objects of a run: what it may reach, and the references that it holds.
+
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+};
+
+use super::Run;
+use crate::{
+    FaultKind,
+    machine::objects::{Object, ObjectKind},
+    map::Range,
+};
+
+/// Iterators over many bits that a run may have at once.
+const ITERATORS: usize = 256;
 
 /// See above.
 #[derive(Debug, Default)]
-pub(crate) struct Objects {}
+pub(crate) struct Objects {
+    /// Since when it may reach objects; 0 before it first did.
+    ticket: Cell<u64>,
+    /// References that the program must give back or put somewhere, in the order of their coming.
+    held: RefCell<Vec<Arc<Object>>>,
+    /// What iterators over bits go through, by the number in the iterator.
+    bits: RefCell<Vec<Box<[u64]>>>,
+}
+
+impl Run<'_> {
+    fn ticket(&self) -> u64 {
+        if self.objects.ticket.get() == 0 {
+            self.objects.ticket.set(self.vm.objects.enter());
+        }
+        self.objects.ticket.get()
+    }
+
+    /// The region of an address in an object.
+    pub(super) fn object_region(&self, address: u64) -> Option<Range> {
+        if !self.vm.objects.any() {
+            return None;
+        }
+        self.vm.objects.region(address, self.ticket())
+    }
+
+    /// The living object at an address that the program gives.
+    pub(crate) fn object(
+        &self,
+        address: u64,
+        kind: ObjectKind,
+        function: &'static str,
+    ) -> Result<Arc<Object>, FaultKind> {
+        self.ticket();
+        let object = self.vm.objects.at(address);
+        object
+            .filter(|object| object.kind == kind)
+            .ok_or(FaultKind::Argument {
+                function,
+                reason: "this is no such object",
+            })
+    }
+
+    /// Gives the program a reference, which it must give back; answers the object's address.
+    pub(crate) fn hold(&self, object: Arc<Object>) -> u64 {
+        self.ticket();
+        let address = object.address();
+        self.objects.held.borrow_mut().push(object);
+        address
+    }
+
+    /// Takes a reference from the program, for whoever keeps or drops it now.
+    ///
+    /// # Errors
+    /// The program has no reference of what is at this address.
+    pub(crate) fn take(
+        &self,
+        address: u64,
+        function: &'static str,
+    ) -> Result<Arc<Object>, FaultKind> {
+        let mut held = self.objects.held.borrow_mut();
+        let at = held.iter().rposition(|object| object.address() == address);
+        let at = at.ok_or(FaultKind::Argument {
+            function,
+            reason: "the program holds no reference of this",
+        })?;
+        Ok(held.remove(at))
+    }
+
+    /// Gives back what the program still holds; whether that was anything.
+    pub(crate) fn release_objects(&self) -> bool {
+        let held = self.objects.held.take();
+        for object in &held {
+            self.vm.objects.release(object);
+        }
+        !held.is_empty()
+    }
+
+    /// Keeps the words that an iterator goes through; answers their number, which is not 0.
+    /// `None` if the run has too many.
+    pub(crate) fn keep_bits(&self, words: Box<[u64]>) -> Option<u64> {
+        let mut all = self.objects.bits.borrow_mut();
+        let free = all.iter().position(|words| words.is_empty());
+        if free.is_none() && all.len() >= ITERATORS {
+            return None;
+        }
+        let at = free.unwrap_or_else(|| {
+            all.push(Box::default());
+            all.len() - 1
+        });
+        all[at] = words;
+        Some(at as u64 + 1)
+    }
+
+    /// The first set bit from `from` on, of what an iterator goes through.
+    pub(crate) fn next_bit(&self, number: u64, from: u32) -> Option<u32> {
+        let all = self.objects.bits.borrow();
+        let words = all.get(usize::try_from(number.checked_sub(1)?).ok()?)?;
+        first_bit(words, from)
+    }
+
+    /// Forgets the words of an iterator.
+    pub(crate) fn forget_bits(&self, number: u64) {
+        let mut all = self.objects.bits.borrow_mut();
+        let at = usize::try_from(number.wrapping_sub(1)).unwrap_or(usize::MAX);
+        if let Some(words) = all.get_mut(at) {
+            *words = Box::default();
+        }
+    }
+
+    /// Ends what the run had of objects.
+    pub(super) fn leave_objects(&self) {
+        self.release_objects();
+        let ticket = self.objects.ticket.take();
+        if ticket != 0 {
+            self.vm.objects.leave(ticket);
+        }
+    }
+}
+
+/// The first set bit from `from` on.
+pub(crate) fn first_bit(words: &[u64], from: u32) -> Option<u32> {
+    let (first, low) = ((from / 64) as usize, from % 64);
+    words.iter().enumerate().skip(first).find_map(|(at, word)| {
+        let word = if at == first {
+            word >> low << low
+        } else {
+            *word
+        };
+        (word != 0).then(|| at as u32 * 64 + word.trailing_zeros())
+    })
+}
