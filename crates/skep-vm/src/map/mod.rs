@@ -8,8 +8,11 @@
 mod array;
 mod create;
 mod fields;
+mod ring;
+mod signal;
 
 use std::{
+    any::Any,
     fmt,
     ops::ControlFlow,
     sync::{
@@ -25,6 +28,8 @@ use crate::{memory::View, program::Program};
 
 pub(crate) use create::create;
 pub(crate) use fields::{Field, FieldKind, Fields};
+pub(crate) use ring::{Drain, Ring, UserRing, flags as ring_flags};
+pub(crate) use signal::{Listener, Signal, Waitable};
 
 /// What a map was created with.
 #[derive(Debug, Clone)]
@@ -48,6 +53,23 @@ impl Shape {
     }
 }
 
+#[cfg(test)]
+impl Shape {
+    /// One for tests, on a machine of two CPUs.
+    pub(crate) fn test(map_type: MapType, key: u32, value: u32, entries: u32) -> Self {
+        Self {
+            map_type,
+            key_size: key,
+            value_size: value,
+            max_entries: entries,
+            flags: MapCreateFlags::empty(),
+            map_extra: 0,
+            cpus: 2,
+            fields: Fields::default(),
+        }
+    }
+}
+
 /// A map of the machine.
 #[derive(Debug)]
 pub(crate) struct Map {
@@ -59,6 +81,15 @@ pub(crate) struct Map {
     pub(crate) frozen: AtomicBool,
     /// Writable mappings by users, which forbid freezing.
     pub(crate) writers: AtomicU32,
+}
+
+impl Map {
+    /// Its type's own operations, if it is of this type.
+    #[inline]
+    pub(crate) fn of<K: Kind>(&self) -> Option<&K> {
+        let kind: &dyn Any = &*self.kind;
+        kind.downcast_ref()
+    }
 }
 
 /// A range of addresses that programs may use, as one region.
@@ -78,7 +109,7 @@ pub(crate) type Visit<'a> = &'a mut dyn FnMut(View<'_>, View<'_>) -> ControlFlow
 /// whose lengths the caller has checked (values of per-CPU maps: one of each CPU, each rounded up
 /// to 8 bytes). What a type has no word on answers as the kernel does for a type without the
 /// operation.
-pub(crate) trait Kind: Send + Sync + fmt::Debug {
+pub(crate) trait Kind: Any + Send + Sync + fmt::Debug {
     // ── programs ────────────────────────────────────────────────────────────────────────────
 
     /// The value of a key, on this CPU where each has one.
@@ -154,6 +185,11 @@ pub(crate) trait Kind: Send + Sync + fmt::Debug {
     /// The part of its memory that users map; the caller keeps the map alive.
     fn mappable(&self, _offset: u64, _len: usize, _access: Access) -> Result<View<'_>, Errno> {
         Err(Errno::ENOTSUPP)
+    }
+
+    /// What to wait for.
+    fn waitable(&self) -> Option<&dyn Waitable> {
+        None
     }
 
     /// Bytes of memory that it takes, roughly.

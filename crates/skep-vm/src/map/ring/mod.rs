@@ -24,7 +24,7 @@ use super::{
 };
 use crate::memory::{Mirror, PAGE, View};
 
-pub(crate) use user::{Sample, UserRing};
+pub(crate) use user::{Drain, UserRing};
 
 /// The record is being written (`BPF_RINGBUF_BUSY_BIT`).
 pub(crate) const BUSY: u32 = 1 << 31;
@@ -98,6 +98,13 @@ impl Pages {
         let pages = self.size / PAGE as u64;
         (pages + 3) * PAGE as u64 + (2 * pages + 3) * 8
     }
+}
+
+/// The flags that say who is woken; `None` if there is another among them.
+pub(crate) fn flags(flags: u64) -> Option<RingbufFlags> {
+    const KNOWN: RingbufFlags = RingbufFlags::NO_WAKEUP.union(RingbufFlags::FORCE_WAKEUP);
+    let flags = RingbufFlags::from_bits_retain(flags);
+    KNOWN.contains(flags).then_some(flags)
 }
 
 /// Rounds a record's length up to where the next header is.
@@ -234,7 +241,7 @@ impl Ring {
     /// `bpf_ringbuf_query`; 0 for what is no question.
     pub(crate) fn query(&self, what: u64) -> u64 {
         use skep_abi::RingbufQuery;
-        match u32::try_from(what).ok().and_then(RingbufQuery::from_raw) {
+        match RingbufQuery::from_raw(what) {
             Some(RingbufQuery::AvailData) => self.available(),
             Some(RingbufQuery::RingSize) => self.pages.size,
             Some(RingbufQuery::ConsPos) => self.pages.consumer().load(Acquire),
@@ -310,10 +317,6 @@ impl Kind for Ring {
     }
 
     fn waitable(&self) -> Option<&dyn Waitable> {
-        Some(self)
-    }
-
-    fn as_ring(&self) -> Option<&Ring> {
         Some(self)
     }
 

@@ -14,9 +14,8 @@ use crate::map::signal::Listener;
 
 fn shape(map_type: MapType, size: u32, flags: MapCreateFlags) -> Shape {
     Shape {
-        max_entries: size,
         flags,
-        ..crate::map::tests::shape(map_type, 0, 0)
+        ..Shape::test(map_type, 0, 0, size)
     }
 }
 

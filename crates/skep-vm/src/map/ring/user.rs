@@ -27,7 +27,7 @@ const MOST: u32 = 128 * 1024;
 /// A ring that users write to.
 #[derive(Debug)]
 pub(crate) struct UserRing {
-    pages: Pages,
+    pub(super) pages: Pages,
     /// Somebody drains it.
     busy: AtomicBool,
     signal: Signal,
@@ -69,7 +69,7 @@ impl UserRing {
     /// # Errors
     /// `EINVAL`: unknown flags; `EBUSY`.
     pub(crate) fn drain(&self, flags: u64) -> Result<Drain<'_>, Errno> {
-        let flags = RingbufFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+        let flags = super::flags(flags).ok_or(Errno::EINVAL)?;
         self.busy
             .compare_exchange(false, true, Acquire, Relaxed)
             .map_err(|_| Errno::EBUSY)?;
@@ -194,10 +194,6 @@ impl Kind for UserRing {
     }
 
     fn waitable(&self) -> Option<&dyn Waitable> {
-        Some(self)
-    }
-
-    fn as_user_ring(&self) -> Option<&UserRing> {
         Some(self)
     }
 
