@@ -127,7 +127,11 @@ impl Ring {
     /// `EINVAL`, `ENOMEM`.
     pub(crate) fn new(shape: &Shape) -> Result<Self, Errno> {
         let page = PAGE as u32;
-        if !MapType::Ringbuf.rules().max_entries.allows(shape.max_entries, page) {
+        if !MapType::Ringbuf
+            .rules()
+            .max_entries
+            .allows(shape.max_entries, page)
+        {
             return Err(Errno::EINVAL);
         }
         Ok(Self {

@@ -137,8 +137,14 @@ fn users_write_the_consumers_page_only() {
     assert_eq!(map(0, PAGE, Access::ReadWrite), Ok(PAGE));
     assert_eq!(map(0, 2 * PAGE, Access::ReadWrite), Err(Errno::EPERM));
     assert_eq!(map(PAGE, PAGE, Access::ReadWrite), Err(Errno::EPERM));
-    assert_eq!(map(PAGE, PAGE + 2 * 8192, Access::Read), Ok(PAGE + 2 * 8192));
-    assert_eq!(map(PAGE, 2 * PAGE + 2 * 8192, Access::Read), Err(Errno::EINVAL));
+    assert_eq!(
+        map(PAGE, PAGE + 2 * 8192, Access::Read),
+        Ok(PAGE + 2 * 8192)
+    );
+    assert_eq!(
+        map(PAGE, 2 * PAGE + 2 * 8192, Access::Read),
+        Err(Errno::EINVAL)
+    );
 }
 
 #[test]
