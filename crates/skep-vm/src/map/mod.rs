@@ -24,7 +24,11 @@ use std::{
 use skep_abi::{MapCreateFlags, MapType};
 use skep_host::{Access, Errno};
 
-use crate::{memory::View, program::Program};
+use crate::{
+    machine::{BtfObject, Files},
+    memory::View,
+    program::Program,
+};
 
 pub(crate) use create::create;
 pub(crate) use fields::{Field, FieldKind, Fields};
@@ -44,6 +48,10 @@ pub(crate) struct Shape {
     pub(crate) cpus: u32,
     /// What of its value is more than bytes.
     pub(crate) fields: Fields,
+    /// The shape of the inner maps, for maps of maps.
+    pub(crate) inner: Option<Arc<Shape>>,
+    /// The machine's descriptors, for values that users give as descriptors.
+    pub(crate) files: Arc<Files>,
 }
 
 impl Shape {
@@ -81,6 +89,36 @@ pub(crate) struct Map {
     pub(crate) frozen: AtomicBool,
     /// Writable mappings by users, which forbid freezing.
     pub(crate) writers: AtomicU32,
+    /// The types of key and value.
+    pub(crate) types: Option<MapTypes>,
+    /// The SHA-256 of the instructions of the one program that may use it.
+    pub(crate) exclusive: Option<[u8; 32]>,
+}
+
+/// The types of a map's key and value.
+#[derive(Debug, Clone)]
+pub(crate) struct MapTypes {
+    pub(crate) btf: Arc<BtfObject>,
+    pub(crate) key: u32,
+    pub(crate) value: u32,
+    /// For struct_ops: the value's type in the machine's BTF, else 0.
+    pub(crate) kernel_value: u32,
+}
+
+impl Map {
+    /// A map without BTF.
+    pub(crate) fn new(id: u32, name: String, shape: Shape, kind: Box<dyn Kind>) -> Self {
+        Self {
+            id,
+            name,
+            shape,
+            kind,
+            frozen: AtomicBool::new(false),
+            writers: AtomicU32::new(0),
+            types: None,
+            exclusive: None,
+        }
+    }
 }
 
 impl Map {
