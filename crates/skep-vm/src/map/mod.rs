@@ -74,6 +74,8 @@ impl Shape {
             map_extra: 0,
             cpus: 2,
             fields: Fields::default(),
+            inner: None,
+            files: Arc::default(),
         }
     }
 }
