@@ -15,6 +15,7 @@
 mod engine;
 mod fault;
 mod helper;
+mod host;
 mod kfunc;
 mod machine;
 mod map;

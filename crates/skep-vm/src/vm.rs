@@ -15,7 +15,7 @@ use skep_isa::{Imm64, InsnIndex, RawInsn};
 use crate::{
     Engine, Fault, Limits, LoadError, Mode, helper,
     machine::{Clock, Hooks, Net, Objects, Registry, Tasks, Timers, Trace},
-    program::{Call, Code, Program, Resolve, executable},
+    program::{Call, Code, Meta, Program, Resolve, executable},
     run::{Cpus, Ours, Run},
 };
 
@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) engine: Engine,
     interrupted: AtomicBool,
+    /// When it was made: what it calls its boot.
+    pub(crate) made: std::time::Instant,
     pub(crate) clock: Clock,
     pub(crate) hooks: Hooks,
     pub(crate) net: Net,
@@ -106,6 +108,7 @@ impl Vm {
             limits: config.limits,
             engine: config.engine,
             interrupted: AtomicBool::new(false),
+            made: std::time::Instant::now(),
             clock: Clock::default(),
             hooks: Hooks::default(),
             net: Net::default(),
@@ -167,6 +170,7 @@ impl Vm {
             maps: Vec::new(),
             code,
             executable,
+            meta: Meta::default(),
         };
         Ok(BareProgram {
             vm: self.clone(),

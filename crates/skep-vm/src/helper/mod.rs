@@ -76,6 +76,11 @@ pub(crate) fn status(result: Result<(), skep_host::Errno>) -> u64 {
     result.map_or_else(errno, |()| 0)
 }
 
+/// Gives back what a run still holds at its end, so that others can go on.
+pub(crate) fn give_back(run: &Run<'_>) {
+    ring::give_up(run);
+}
+
 /// A file's helpers by their numbers.
 pub(crate) type Table = &'static [(u32, Shim)];
 

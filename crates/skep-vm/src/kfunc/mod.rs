@@ -36,7 +36,7 @@ static TABLES: &[Table] = &[
 ];
 
 /// A kernel function by its name. Asked when programs are loaded.
-pub(crate) fn by_name(name: &str) -> Option<Shim> {
+pub(crate) fn by_name(name: &str) -> Option<(&'static str, Shim)> {
     let mut all = TABLES.iter().flat_map(|table| table.iter());
-    all.find_map(|(known, shim)| (*known == name).then_some(*shim))
+    all.find(|(known, _)| *known == name).copied()
 }

@@ -15,7 +15,9 @@ pub(crate) use clock::Clock;
 pub(crate) use hooks::Hooks;
 pub(crate) use net::Net;
 pub(crate) use objects::Objects;
-pub(crate) use registry::Registry;
+pub(crate) use registry::{
+    BtfObject, Files, MOST_MAPS, Object, Registry, Rights, lock, object_name,
+};
 pub(crate) use task::Tasks;
 pub(crate) use timers::Timers;
 pub(crate) use trace::Trace;

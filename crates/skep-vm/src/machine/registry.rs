@@ -1,5 +1,289 @@
 //! The things of a machine: by descriptor, by id, by pin.
 
-/// See above.
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use skep_abi::limits;
+use skep_btf::Btf;
+use skep_host::{Descriptor, DescriptorTable, Errno, StatsFd};
+
+use crate::{map::Map, program::Program};
+
+/// Locks, and takes what a panic left behind as it is: all that is kept here is whole at any time.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// BTF that was loaded, or the machine's own.
+#[derive(Debug)]
+pub(crate) struct BtfObject {
+    pub(crate) id: u32,
+    pub(crate) name: String,
+    /// The machine's own.
+    pub(crate) kernel: bool,
+    pub(crate) btf: Btf,
+}
+
+/// What user space may do with a map by one of its descriptors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rights {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+}
+
+impl Rights {
+    pub(crate) const BOTH: Self = Self {
+        read: true,
+        write: true,
+    };
+}
+
+/// What a descriptor stands for.
+#[derive(Clone)]
+pub(crate) enum Object {
+    Map(Arc<Map>, Rights),
+    Program(Arc<Program>),
+    Btf(Arc<BtfObject>),
+    /// Something that a file of its own knows: an event, a stream, an iterator.
+    Other(Arc<dyn Any + Send + Sync>),
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Map(map, _) => write!(f, "map {}", map.id),
+            Self::Program(program) => write!(f, "program {}", program.id),
+            Self::Btf(btf) => write!(f, "btf {}", btf.id),
+            Self::Other(_) => f.write_str("other"),
+        }
+    }
+}
+
+/// An open descriptor. It is the descriptor's note, so that commands need not look it up.
+#[derive(Debug)]
+pub(crate) struct Open {
+    /// The machine's number: descriptors of another one are bad here.
+    machine: u64,
+    pub(crate) object: Object,
+}
+
+/// The descriptor table of a machine.
+#[derive(Debug)]
+pub(crate) struct Files {
+    machine: u64,
+    open: Mutex<Vec<Option<Arc<Open>>>>,
+}
+
+/// The lowest number that is given out: those below mean "none" in places, or are what every
+/// process has.
+const FIRST: usize = 3;
+/// Most open descriptors.
+const MOST: usize = 1 << 20;
+
+impl Default for Files {
+    fn default() -> Self {
+        static MACHINES: AtomicU64 = AtomicU64::new(1);
+        Self {
+            machine: MACHINES.fetch_add(1, Relaxed),
+            open: Mutex::default(),
+        }
+    }
+}
+
+impl Files {
+    fn add(&self, entry: Arc<Open>) -> Result<i32, Errno> {
+        let mut open = lock(&self.open);
+        let free = open.iter().position(Option::is_none);
+        let index = free.unwrap_or_else(|| {
+            open.push(None);
+            open.len() - 1
+        });
+        if index >= MOST {
+            open.pop();
+            return Err(Errno::EMFILE);
+        }
+        open[index] = Some(entry);
+        Ok((index + FIRST) as i32)
+    }
+
+    fn entry(&self, raw: i32) -> Option<Arc<Open>> {
+        let index = usize::try_from(raw).ok()?.checked_sub(FIRST)?;
+        lock(&self.open).get(index)?.clone()
+    }
+
+    /// Opens `object`.
+    ///
+    /// # Errors
+    /// `EMFILE`.
+    pub(crate) fn open(self: &Arc<Self>, object: Object) -> Result<Descriptor, Errno> {
+        let machine = self.machine;
+        let entry = Arc::new(Open { machine, object });
+        let raw = self.add(Arc::clone(&entry))?;
+        let table: Arc<dyn DescriptorTable> = Arc::clone(self) as _;
+        Ok(Descriptor::new(raw, table).with_note(entry))
+    }
+
+    /// What a descriptor stands for.
+    ///
+    /// # Errors
+    /// `EBADF`: it is another machine's, or another host's.
+    #[inline]
+    pub(crate) fn object<'d>(&self, descriptor: &'d Descriptor) -> Result<&'d Object, Errno> {
+        match descriptor.note::<Open>() {
+            Some(open) if open.machine == self.machine => Ok(&open.object),
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    /// What a number stands for, as instructions and values of maps name descriptors.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub(crate) fn by_number(&self, raw: i32) -> Result<Object, Errno> {
+        let entry = self.entry(raw).ok_or(Errno::EBADF)?;
+        Ok(entry.object.clone())
+    }
+
+    /// The map of a number.
+    ///
+    /// # Errors
+    /// `EBADF`: it is closed; `EINVAL`: it is no map.
+    pub(crate) fn map(&self, raw: i32) -> Result<Arc<Map>, Errno> {
+        match self.by_number(raw)? {
+            Object::Map(map, _) => Ok(map),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// The program of a number.
+    ///
+    /// # Errors
+    /// `EBADF`: it is closed; `EINVAL`: it is no program.
+    pub(crate) fn program(&self, raw: i32) -> Result<Arc<Program>, Errno> {
+        match self.by_number(raw)? {
+            Object::Program(program) => Ok(program),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+}
+
+impl DescriptorTable for Files {
+    fn close(&self, raw: i32) {
+        let Some(index) = usize::try_from(raw)
+            .ok()
+            .and_then(|raw| raw.checked_sub(FIRST))
+        else {
+            return;
+        };
+        // Dropped after the lock: what ends with it may close descriptors of its own.
+        let _last = lock(&self.open).get_mut(index).and_then(Option::take);
+    }
+
+    fn duplicate(&self, raw: i32) -> Result<i32, Errno> {
+        self.add(self.entry(raw).ok_or(Errno::EBADF)?)
+    }
+}
+
+/// Things of one kind by their ids, which are given once and go upwards.
+#[derive(Debug)]
+pub(crate) struct Ids<T>(Mutex<List<T>>);
+
+#[derive(Debug)]
+struct List<T> {
+    last: u32,
+    live: BTreeMap<u32, Weak<T>>,
+}
+
+impl<T> Default for Ids<T> {
+    fn default() -> Self {
+        Self(Mutex::new(List {
+            last: 0,
+            live: BTreeMap::new(),
+        }))
+    }
+}
+
+impl<T> Ids<T> {
+    /// Makes a thing that knows its id.
+    pub(crate) fn make(&self, thing: impl FnOnce(u32) -> T) -> Arc<T> {
+        let id = {
+            let mut list = lock(&self.0);
+            list.last = list.last.wrapping_add(1).max(1);
+            list.last
+        };
+        let made = Arc::new(thing(id));
+        let mut list = lock(&self.0);
+        // Now and then, what is gone is forgotten.
+        if id.is_power_of_two() || id.is_multiple_of(1024) {
+            list.live.retain(|_, thing| thing.strong_count() > 0);
+        }
+        list.live.insert(id, Arc::downgrade(&made));
+        made
+    }
+
+    /// The thing with an id.
+    pub(crate) fn by_id(&self, id: u32) -> Option<Arc<T>> {
+        lock(&self.0).live.get(&id)?.upgrade()
+    }
+
+    /// The id after `id`.
+    pub(crate) fn after(&self, id: u32) -> Option<u32> {
+        let list = lock(&self.0);
+        let mut later = list.live.range(id.checked_add(1)?..);
+        later.find_map(|(id, thing)| (thing.strong_count() > 0).then_some(*id))
+    }
+
+    /// All that live, by id.
+    pub(crate) fn all(&self) -> Vec<Arc<T>> {
+        let list = lock(&self.0);
+        list.live.values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// The things of a machine.
 #[derive(Debug, Default)]
-pub(crate) struct Registry {}
+pub(crate) struct Registry {
+    pub(crate) files: Arc<Files>,
+    pub(crate) maps: Ids<Map>,
+    pub(crate) programs: Ids<Program>,
+    pub(crate) btf: Ids<BtfObject>,
+    /// Run times are counted as long as somebody wants that.
+    pub(crate) statistics: Arc<()>,
+}
+
+impl Registry {
+    /// Whether run times are counted.
+    pub(crate) fn counts(&self) -> bool {
+        Arc::strong_count(&self.statistics) > 1
+    }
+
+    /// Counts run times while it is open.
+    pub(crate) fn count(&self) -> Result<StatsFd, Errno> {
+        let wanted: Arc<dyn Any + Send + Sync> = Arc::clone(&self.statistics) as _;
+        self.files.open(Object::Other(wanted)).map(StatsFd::new)
+    }
+}
+
+/// A name as the kernel takes it: its first 15 bytes, of letters, digits, `_` and `.`.
+///
+/// # Errors
+/// `EINVAL`: there is another byte in it.
+pub(crate) fn object_name(name: &str) -> Result<String, Errno> {
+    const KEPT: usize = 15;
+    let kept = name.as_bytes().get(..KEPT).unwrap_or(name.as_bytes());
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
+    if !kept.iter().all(fits) {
+        return Err(Errno::EINVAL);
+    }
+    Ok(kept.iter().map(|byte| char::from(*byte)).collect())
+}
+
+/// Maps that a program can use.
+pub(crate) const MOST_MAPS: usize = limits::MAPS as usize;

@@ -3,7 +3,7 @@
 use skep_abi::MapType;
 use skep_host::Errno;
 
-use super::{Kind, Shape, array::Array};
+use super::{Kind, Ring, Shape, UserRing, array::Array};
 
 /// Makes the memory of a map.
 ///
@@ -13,6 +13,8 @@ use super::{Kind, Shape, array::Array};
 pub(crate) fn create(shape: Shape) -> Result<Box<dyn Kind>, Errno> {
     Ok(match shape.map_type {
         MapType::Array => Box::new(Array::new(shape)?),
+        MapType::Ringbuf => Box::new(Ring::new(&shape)?),
+        MapType::UserRingbuf => Box::new(UserRing::new(&shape)?),
         _ => return Err(Errno::EINVAL),
     })
 }

@@ -8,8 +8,11 @@
 mod array;
 mod create;
 mod fields;
+mod ring;
+mod signal;
 
 use std::{
+    any::Any,
     fmt,
     ops::ControlFlow,
     sync::{
@@ -21,10 +24,16 @@ use std::{
 use skep_abi::{MapCreateFlags, MapType};
 use skep_host::{Access, Errno};
 
-use crate::{memory::View, program::Program};
+use crate::{
+    machine::{BtfObject, Files},
+    memory::View,
+    program::Program,
+};
 
 pub(crate) use create::create;
 pub(crate) use fields::{Field, FieldKind, Fields};
+pub(crate) use ring::{Drain, Ring, UserRing, flags as ring_flags};
+pub(crate) use signal::{Listener, Signal, Waitable};
 
 /// What a map was created with.
 #[derive(Debug, Clone)]
@@ -39,12 +48,35 @@ pub(crate) struct Shape {
     pub(crate) cpus: u32,
     /// What of its value is more than bytes.
     pub(crate) fields: Fields,
+    /// The shape of the inner maps, for maps of maps.
+    pub(crate) inner: Option<Arc<Shape>>,
+    /// The machine's descriptors, for values that users give as descriptors.
+    pub(crate) files: Arc<Files>,
 }
 
 impl Shape {
     /// Bytes of a value in memory: rounded up to 8.
     pub(crate) fn value_stride(&self) -> usize {
         (self.value_size as usize).next_multiple_of(8)
+    }
+}
+
+#[cfg(test)]
+impl Shape {
+    /// One for tests, on a machine of two CPUs.
+    pub(crate) fn test(map_type: MapType, key: u32, value: u32, entries: u32) -> Self {
+        Self {
+            map_type,
+            key_size: key,
+            value_size: value,
+            max_entries: entries,
+            flags: MapCreateFlags::empty(),
+            map_extra: 0,
+            cpus: 2,
+            fields: Fields::default(),
+            inner: None,
+            files: Arc::default(),
+        }
     }
 }
 
@@ -59,6 +91,45 @@ pub(crate) struct Map {
     pub(crate) frozen: AtomicBool,
     /// Writable mappings by users, which forbid freezing.
     pub(crate) writers: AtomicU32,
+    /// The types of key and value.
+    pub(crate) types: Option<MapTypes>,
+    /// The SHA-256 of the instructions of the one program that may use it.
+    pub(crate) exclusive: Option<[u8; 32]>,
+}
+
+/// The types of a map's key and value.
+#[derive(Debug, Clone)]
+pub(crate) struct MapTypes {
+    pub(crate) btf: Arc<BtfObject>,
+    pub(crate) key: u32,
+    pub(crate) value: u32,
+    /// For struct_ops: the value's type in the machine's BTF, else 0.
+    pub(crate) kernel_value: u32,
+}
+
+impl Map {
+    /// A map without BTF.
+    pub(crate) fn new(id: u32, name: String, shape: Shape, kind: Box<dyn Kind>) -> Self {
+        Self {
+            id,
+            name,
+            shape,
+            kind,
+            frozen: AtomicBool::new(false),
+            writers: AtomicU32::new(0),
+            types: None,
+            exclusive: None,
+        }
+    }
+}
+
+impl Map {
+    /// Its type's own operations, if it is of this type.
+    #[inline]
+    pub(crate) fn of<K: Kind>(&self) -> Option<&K> {
+        let kind: &dyn Any = &*self.kind;
+        kind.downcast_ref()
+    }
 }
 
 /// A range of addresses that programs may use, as one region.
@@ -78,7 +149,7 @@ pub(crate) type Visit<'a> = &'a mut dyn FnMut(View<'_>, View<'_>) -> ControlFlow
 /// whose lengths the caller has checked (values of per-CPU maps: one of each CPU, each rounded up
 /// to 8 bytes). What a type has no word on answers as the kernel does for a type without the
 /// operation.
-pub(crate) trait Kind: Send + Sync + fmt::Debug {
+pub(crate) trait Kind: Any + Send + Sync + fmt::Debug {
     // ── programs ────────────────────────────────────────────────────────────────────────────
 
     /// The value of a key, on this CPU where each has one.
@@ -154,6 +225,11 @@ pub(crate) trait Kind: Send + Sync + fmt::Debug {
     /// The part of its memory that users map; the caller keeps the map alive.
     fn mappable(&self, _offset: u64, _len: usize, _access: Access) -> Result<View<'_>, Errno> {
         Err(Errno::ENOTSUPP)
+    }
+
+    /// What to wait for.
+    fn waitable(&self) -> Option<&dyn Waitable> {
+        None
     }
 
     /// Bytes of memory that it takes, roughly.

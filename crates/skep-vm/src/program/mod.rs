@@ -1,6 +1,7 @@
 //! Programs of the machine: checked, resolved, and made ready by an engine.
 
 mod code;
+mod meta;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use crate::{
 
 pub(crate) use code::{Call, Code, MAPS, PLACES, Resolve};
 pub use code::{LoadError, Problem};
+pub(crate) use meta::{Meta, Stream};
 
 /// A loaded program.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(crate) struct Program {
     pub(crate) maps: Vec<Arc<Map>>,
     pub(crate) code: Arc<Code>,
     pub(crate) executable: Box<dyn Executable>,
+    /// What does not matter to a run.
+    pub(crate) meta: Meta,
 }
 
 /// Makes a program ready.

@@ -119,13 +119,17 @@ impl Dynptr {
     /// # Errors
     /// The address is not the program's.
     pub(crate) fn store(self, run: &Run<'_>, address: u64) -> Result<(), FaultKind> {
-        let place = run.view(address, SIZE, true)?;
+        self.write_to(run.view(address, SIZE, true)?);
+        Ok(())
+    }
+
+    /// Writes it to memory that the program does not reach by itself.
+    pub(crate) fn write_to(self, place: View<'_>) {
         let read_only = if self.read_only { READ_ONLY } else { 0 };
         let size = self.size & MAX as u32 | (self.kind as u32) << KIND_SHIFT | read_only;
         place.set_u64(0, self.data);
         place.set_u32(8, size);
         place.set_u32(12, self.offset);
-        Ok(())
     }
 
     /// Whether it stands for nothing.

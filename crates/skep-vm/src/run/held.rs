@@ -1,5 +1,43 @@
 //! What a program holds and must give back: locks, references, records, sections.
 
+use std::cell::RefCell;
+
 /// See above.
 #[derive(Debug, Default)]
-pub(crate) struct Held {}
+pub(crate) struct Held {
+    /// Records of ring buffers.
+    pub(crate) records: Records,
+}
+
+impl Held {
+    /// What is held, in words; `None` when nothing is.
+    pub(crate) fn what(&self) -> Option<&'static str> {
+        (!self.records.is_empty()).then_some("a record of a ring buffer")
+    }
+}
+
+/// Records that are reserved and not committed: each with the program's address of its map.
+#[derive(Debug, Default)]
+pub(crate) struct Records(RefCell<Vec<(u64, u64)>>);
+
+impl Records {
+    pub(crate) fn add(&self, record: u64, map: u64) {
+        self.0.borrow_mut().push((record, map));
+    }
+
+    /// Takes out a record, and gives the address of its map.
+    pub(crate) fn take(&self, record: u64) -> Option<u64> {
+        let mut records = self.0.borrow_mut();
+        let at = records.iter().rposition(|(held, _)| *held == record)?;
+        Some(records.swap_remove(at).1)
+    }
+
+    /// Takes out any record, with the address of its map.
+    pub(crate) fn pop(&self) -> Option<(u64, u64)> {
+        self.0.borrow_mut().pop()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+}

@@ -24,6 +24,7 @@ use skep_isa::InsnIndex;
 use crate::{
     FaultKind,
     engine::{Answer, FRAME, Mode, Status},
+    helper,
     map::Map,
     memory::View,
     program::Program,
@@ -217,8 +218,16 @@ impl<'a> Run<'a> {
         let answer = self.enter(context, top);
         let answer = self.finish(answer);
         self.clean(top);
+        let leaked = self.held.what();
+        helper::give_back(self);
         match answer.status {
-            Status::Done => Ok(answer.value),
+            Status::Done => match leaked {
+                None => Ok(answer.value),
+                Some(what) => {
+                    self.trap(FaultKind::Held { what });
+                    Err(self.take_fault())
+                }
+            },
             Status::Thrown => Ok(self.thrown.get()),
             Status::Fault | Status::TailCall => Err(self.take_fault()),
         }
@@ -401,9 +410,14 @@ impl<'a> Run<'a> {
             Status::TailCall if depth > 0 => {
                 let back = self.program.get();
                 let answer = self.finish(answer);
-                if answer.status == Status::Done {
-                    self.program.set(back);
+                if answer.status != Status::Done {
+                    return answer;
                 }
+                if let Some(what) = self.held.what() {
+                    helper::give_back(self);
+                    return self.fail(InsnIndex(0), FaultKind::Held { what });
+                }
+                self.program.set(back);
                 answer
             }
             _ => answer,
@@ -502,7 +516,13 @@ impl<'a> Run<'a> {
     }
 
     /// Makes `program` the next one, unless too many came before it.
+    ///
+    /// # Errors
+    /// The program holds what the next one could not give back; else that it goes on there.
     pub(crate) fn tail_call(&self, program: Arc<Program>) -> Result<u64, Stop> {
+        if let Some(what) = self.held.what() {
+            return Err(FaultKind::Held { what }.into());
+        }
         let count = self.tail_calls.get();
         if count >= skep_abi::limits::TAIL_CALLS || program.mode != self.mode {
             return Ok(-1_i64 as u64);

@@ -1,0 +1,328 @@
+//! Loading programs.
+
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use skep_abi::{AttachType, Command, ProgLoadFlags, ProgramProperties, ProgramType};
+use skep_host::{
+    AttachTarget, Cause, Errno, Error, LoadedProgram, LogLevel, ProgramFd, ProgramLoad, Records,
+    Result,
+};
+use skep_isa::{Disassembler, Endian, Insn, InsnIndex, NoSymbols, RawInsn, decode_slots};
+
+use super::{map, resolve::Resolver};
+use crate::{
+    LoadError, Mode, Vm,
+    machine::{Object, object_name},
+    program::{Code, Meta, Program, executable},
+};
+
+type Raw<T> = std::result::Result<T, Errno>;
+
+/// Why a load fails: an error number, with a log if it lies in the instructions.
+struct Refusal {
+    errno: Errno,
+    log: String,
+    cause: Option<Cause>,
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Self {
+        Self {
+            errno,
+            log: String::new(),
+            cause: None,
+        }
+    }
+}
+
+fn said(errno: Errno, text: impl Into<String>) -> Refusal {
+    Refusal {
+        cause: Some(Cause::Said(text.into())),
+        ..Refusal::from(errno)
+    }
+}
+
+/// Loads a program to be run in checked or, with the promise of [`Vm::load_verified`], in verified
+/// mode.
+pub(super) fn load(vm: &Vm, request: &ProgramLoad<'_>, mode: Mode) -> Result<LoadedProgram> {
+    match loaded(vm, request, mode) {
+        Ok((fd, log)) => Ok(LoadedProgram {
+            fd,
+            log: match request.log_level {
+                LogLevel::OnFailure => String::new(),
+                LogLevel::Verbose | LogLevel::States => log,
+            },
+        }),
+        Err(refusal) => {
+            let error = if refusal.log.is_empty() {
+                let object = format!("program `{}`", request.name);
+                Error::command(Command::ProgLoad, object, refusal.errno)
+            } else {
+                Error::Verifier {
+                    program: request.name.to_owned(),
+                    errno: refusal.errno,
+                    log: refusal.log,
+                    cause: None,
+                }
+            };
+            Err(error.because(refusal.cause))
+        }
+    }
+}
+
+fn loaded(
+    vm: &Vm,
+    request: &ProgramLoad<'_>,
+    mode: Mode,
+) -> std::result::Result<(ProgramFd, String), Refusal> {
+    let name = object_name(request.name)
+        .map_err(|errno| said(errno, "a name has letters, digits, `_` and `.`"))?;
+    if request.program_type == ProgramType::Unspec {
+        return Err(Errno::EINVAL.into());
+    }
+    let gpl_compatible = is_gpl_compatible(request.license);
+    let slots = decode_slots(request.instructions, Endian::NATIVE)
+        .map_err(|error| said(Errno::EINVAL, error.to_string()))?;
+    if slots.is_empty() || slots.len() > skep_abi::limits::VERIFIED_INSTRUCTIONS as usize {
+        return Err(Errno::E2BIG.into());
+    }
+    let sleepable = request.flags.contains(ProgLoadFlags::SLEEPABLE);
+    check_kind(request, sleepable)?;
+    let digest = digest(&slots);
+    let mut resolver = Resolver {
+        vm,
+        request,
+        program_type: request.program_type,
+        gpl_compatible,
+        sleepable,
+        maps: Vec::new(),
+        errno: None,
+    };
+    let bound = bound(vm, request)?;
+    let code = Code::new(&slots, &mut resolver).map_err(|error| Refusal {
+        errno: resolver.errno.unwrap_or(errno(&error)),
+        log: log(&slots, &error),
+        cause: None,
+    })?;
+    let maps = std::mem::take(&mut resolver.maps);
+    let foreign = |map: &&Arc<crate::map::Map>| map.exclusive.is_some_and(|hash| hash != digest);
+    if let Some(map) = maps.iter().chain(&bound).find(foreign) {
+        let text = format!("map `{}` is for another program alone", map.name);
+        return Err(said(Errno::EACCES, text));
+    }
+    let meta = meta(vm, request, gpl_compatible, &digest, bound)?;
+    let code = Arc::new(code);
+    let executable = executable(&code, vm.0.engine, mode)?;
+    let functions = code.functions();
+    let program = vm.0.registry.programs.make(|id| Program {
+        id,
+        name,
+        program_type: request.program_type,
+        mode,
+        maps,
+        code,
+        executable,
+        meta,
+    });
+    let log = format!("{} instructions in {functions} functions\n", slots.len());
+    Ok((open(vm, program)?, log))
+}
+
+/// Opens a program once more.
+pub(super) fn open(vm: &Vm, program: Arc<Program>) -> Raw<ProgramFd> {
+    vm.0.registry
+        .files
+        .open(Object::Program(program))
+        .map(ProgramFd::new)
+}
+
+/// The program behind a descriptor.
+pub(super) fn program<'p>(vm: &Vm, fd: &'p ProgramFd) -> Raw<&'p Arc<Program>> {
+    match vm.0.registry.files.object(fd.descriptor())? {
+        Object::Program(program) => Ok(program),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// The program by name, for errors.
+pub(super) fn describe(vm: &Vm, fd: &ProgramFd) -> String {
+    match program(vm, fd) {
+        Ok(program) if !program.name.is_empty() => format!("program `{}`", program.name),
+        Ok(program) => format!("program {}", program.id),
+        Err(_) => format!("program descriptor {}", fd.raw()),
+    }
+}
+
+/// What a program type asks of attach type and flags.
+fn check_kind(request: &ProgramLoad<'_>, sleepable: bool) -> std::result::Result<(), Refusal> {
+    let properties = request.program_type.properties();
+    if properties.contains(ProgramProperties::ALWAYS_SLEEPABLE) && !sleepable {
+        let text = format!(
+            "programs of type {} must be sleepable (BPF_F_SLEEPABLE)",
+            request.program_type
+        );
+        return Err(said(Errno::EINVAL, text));
+    }
+    let may =
+        properties.intersects(ProgramProperties::ALWAYS_SLEEPABLE | ProgramProperties::SLEEPABLE);
+    if sleepable && !may {
+        let text = format!("programs of type {} can't sleep", request.program_type);
+        return Err(said(Errno::EINVAL, text));
+    }
+    if request.ifindex != 0 && !matches!(request.program_type, ProgramType::Xdp) {
+        return Err(said(
+            Errno::EINVAL,
+            "the vm has no device to offload a program to",
+        ));
+    }
+    Ok(())
+}
+
+/// The maps of the load's list, where they shall live as long as the program.
+fn bound(vm: &Vm, request: &ProgramLoad<'_>) -> Raw<Vec<Arc<crate::map::Map>>> {
+    if !request.bind_fd_array {
+        return Ok(Vec::new());
+    }
+    let mut bound = Vec::new();
+    for fd in request.fd_array {
+        match vm.0.registry.files.by_number(*fd)? {
+            Object::Map(map, _) => bound.push(map),
+            Object::Btf(_) => {}
+            _ => return Err(Errno::EINVAL),
+        }
+    }
+    Ok(bound)
+}
+
+fn meta(
+    vm: &Vm,
+    request: &ProgramLoad<'_>,
+    gpl_compatible: bool,
+    digest: &[u8; 32],
+    bound: Vec<Arc<crate::map::Map>>,
+) -> Raw<Meta> {
+    let mut meta = Meta {
+        instructions: request.instructions.to_vec(),
+        loaded_at: vm.0.made.elapsed(),
+        gpl_compatible,
+        flags: request.flags,
+        expected_attach_type: request.expected_attach_type,
+        attach_member: request.attach_member,
+        ifindex: request.ifindex,
+        attach_btf_id: request.attach_btf_id,
+        bound: bound.into(),
+        ..Meta::default()
+    };
+    meta.tag.copy_from_slice(&digest[..8]);
+    match request.attach_target {
+        Some(AttachTarget::Program(fd)) => {
+            meta.attach_program = Some(Arc::clone(program(vm, fd)?));
+        }
+        Some(AttachTarget::Module(btf)) => meta.attach_btf = Some(map::btf_object(vm, btf)?),
+        None if request.attach_btf_id != 0 => meta.attach_btf = vm.own_btf(),
+        None => {}
+    }
+    if let Some(btf) = request.btf {
+        meta.btf = Some(map::btf_object(vm, btf.btf)?);
+        let records = |bytes: &[u8], size: u32, least: usize| {
+            let record_size = size as usize;
+            if bytes.is_empty() {
+                return Ok(Records::default());
+            }
+            if record_size < least || !bytes.len().is_multiple_of(record_size) {
+                return Err(Errno::EINVAL);
+            }
+            Ok(Records {
+                bytes: bytes.to_vec(),
+                record_size,
+            })
+        };
+        meta.functions = records(btf.func_info, btf.func_info_record_size, 8)?;
+        meta.lines = records(btf.line_info, btf.line_info_record_size, 16)?;
+    }
+    Ok(meta)
+}
+
+/// Licences that programs may have to call what is for GPL-compatible ones only.
+fn is_gpl_compatible(license: &str) -> bool {
+    matches!(
+        license,
+        "GPL"
+            | "GPL v2"
+            | "GPL and additional rights"
+            | "Dual BSD/GPL"
+            | "Dual MIT/GPL"
+            | "Dual MPL/GPL"
+    )
+}
+
+/// The hash of instructions in which no descriptor counts.
+fn digest(slots: &[RawInsn]) -> [u8; 32] {
+    /// `BPF_PSEUDO_MAP_FD` and `BPF_PSEUDO_MAP_VALUE`.
+    const OF_MAPS: [u8; 2] = [1, 2];
+    let mut hash = Sha256::new();
+    let mut second = false;
+    for slot in slots {
+        let mut bytes = slot.to_bytes(Endian::NATIVE);
+        let source = (bytes[1] >> 4) & 0xf;
+        let source = if cfg!(target_endian = "little") {
+            source
+        } else {
+            bytes[1] & 0xf
+        };
+        let first = bytes[0] == 0x18 && OF_MAPS.contains(&source);
+        if first || second {
+            bytes[4..].fill(0);
+        }
+        second = first;
+        hash.update(bytes);
+    }
+    hash.finalize().into()
+}
+
+/// What the kernel would answer.
+fn errno(error: &LoadError) -> Errno {
+    match error {
+        LoadError::Length(_) => Errno::E2BIG,
+        _ => Errno::EINVAL,
+    }
+}
+
+/// The log: the instruction at fault as the kernel's verifier prints it, and the reason.
+fn log(slots: &[RawInsn], error: &LoadError) -> String {
+    let at = match error {
+        LoadError::Decode(error) => error.index(),
+        LoadError::Length(_) => None,
+        LoadError::Structure { at, .. }
+        | LoadError::Missing { at, .. }
+        | LoadError::Reference { at, .. } => Some(*at),
+    };
+    let place = at.and_then(|at| line(slots, at)).unwrap_or_default();
+    format!("{place}{}\nprocessed 0 insns\n", reason(error))
+}
+
+/// The error without its place.
+fn reason(error: &LoadError) -> String {
+    match error {
+        LoadError::Structure { problem, .. } => problem.to_string(),
+        LoadError::Missing { what, .. } => format!("the vm has no {what}"),
+        LoadError::Reference { what, .. } => what.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn line(slots: &[RawInsn], at: InsnIndex) -> Option<String> {
+    let slot = slots.get(at.as_usize())?;
+    let code = slot.to_bytes(Endian::NATIVE)[0];
+    let text = match Insn::decode_at(slots, at) {
+        Ok(insn) => Disassembler::new(&NoSymbols).insn(at, insn).to_string(),
+        Err(_) => "?".to_owned(),
+    };
+    Some(format!("{}: ({code:02x}) {text}\n", at.0))
+}
+
+/// The attach type that a program was loaded for, where the type leaves a choice.
+pub(super) fn loaded_as(program: &Program) -> Option<AttachType> {
+    program.meta.expected_attach_type
+}

@@ -1,0 +1,187 @@
+//! What instructions refer to when a program is loaded: maps by descriptor or index, helpers by
+//! number, kernel functions and variables by the machine's types.
+
+use std::sync::Arc;
+
+use skep_abi::{Helper, HelperAccess, HelperProperties, ProgramType};
+use skep_btf::{Btf, Kind, TypeId};
+use skep_host::{Errno, ProgramLoad};
+use skep_isa::{Imm64, InsnIndex};
+
+use crate::{
+    LoadError, Vm, helper, kfunc,
+    machine::{BtfObject, MOST_MAPS, Object},
+    map::Map,
+    program::{Call, MAPS, Resolve},
+};
+
+/// Resolves one program; afterwards it has the maps that the program uses.
+pub(super) struct Resolver<'a> {
+    pub(super) vm: &'a Vm,
+    pub(super) request: &'a ProgramLoad<'a>,
+    pub(super) program_type: ProgramType,
+    pub(super) gpl_compatible: bool,
+    pub(super) sleepable: bool,
+    pub(super) maps: Vec<Arc<Map>>,
+    /// What the kernel would answer for the fault that was found, where it is not `EINVAL`.
+    pub(super) errno: Option<Errno>,
+}
+
+impl Resolver<'_> {
+    fn refuse<T>(&mut self, at: InsnIndex, errno: Errno, what: String) -> Result<T, LoadError> {
+        self.errno = Some(errno);
+        Err(LoadError::Reference { at, what })
+    }
+
+    /// The place of a map among those of the program.
+    pub(super) fn place(&mut self, map: Arc<Map>) -> Result<usize, Errno> {
+        if let Some(known) = self.maps.iter().position(|known| Arc::ptr_eq(known, &map)) {
+            return Ok(known);
+        }
+        if self.maps.len() >= MOST_MAPS {
+            return Err(Errno::E2BIG);
+        }
+        self.maps.push(map);
+        Ok(self.maps.len() - 1)
+    }
+
+    fn map(&mut self, at: InsnIndex, fd: i32) -> Result<(usize, Arc<Map>), LoadError> {
+        let map = match self.vm.0.registry.files.map(fd) {
+            Ok(map) => map,
+            Err(errno) => return self.refuse(at, errno, format!("descriptor {fd} is no map")),
+        };
+        match self.place(Arc::clone(&map)) {
+            Ok(place) => Ok((place, map)),
+            Err(errno) => self.refuse(at, errno, format!("more than {MOST_MAPS} maps")),
+        }
+    }
+
+    fn listed(&mut self, at: InsnIndex, index: i32) -> Result<i32, LoadError> {
+        let listed = usize::try_from(index).ok();
+        match listed.and_then(|index| self.request.fd_array.get(index)) {
+            Some(fd) => Ok(*fd),
+            None => self.refuse(
+                at,
+                Errno::EPROTO,
+                format!("there is no descriptor number {index} in the load's list"),
+            ),
+        }
+    }
+
+    fn map_value(&mut self, at: InsnIndex, fd: i32, offset: u32) -> Result<u64, LoadError> {
+        let (_, map) = self.map(at, fd)?;
+        match map.kind.direct_value(offset) {
+            Ok(address) => Ok(address),
+            Err(errno) => {
+                let what = format!("map `{}` has no value at offset {offset}", map.name);
+                self.refuse(at, errno, what)
+            }
+        }
+    }
+
+    /// The types that a kernel function or variable is named in: the machine's own, or those of a
+    /// descriptor.
+    fn types(&mut self, at: InsnIndex, fd: i32) -> Result<Arc<BtfObject>, LoadError> {
+        let found = match fd {
+            0 => self.vm.own_btf().ok_or(Errno::ENOENT),
+            fd => match self.vm.0.registry.files.by_number(fd) {
+                Ok(Object::Btf(btf)) => Ok(btf),
+                Ok(_) => Err(Errno::EINVAL),
+                Err(errno) => Err(errno),
+            },
+        };
+        found.or_else(|errno| self.refuse(at, errno, format!("descriptor {fd} is no BTF")))
+    }
+
+    fn name(&mut self, at: InsnIndex, btf: &Btf, id: u32) -> Result<String, LoadError> {
+        match btf.type_by_id(TypeId(id)).map(|found| found.kind()) {
+            Ok(Kind::Function(_) | Kind::Variable(_)) => {
+                let name = btf
+                    .type_by_id(TypeId(id))
+                    .map(|found| found.name().to_owned());
+                Ok(name.unwrap_or_default())
+            }
+            _ => self.refuse(
+                at,
+                Errno::EINVAL,
+                format!("type {id} is neither a function nor a variable"),
+            ),
+        }
+    }
+}
+
+impl Resolve for Resolver<'_> {
+    fn helper(&mut self, at: InsnIndex, id: u32) -> Result<Call, LoadError> {
+        let Some(known) = Helper::by_id(id) else {
+            return self.refuse(at, Errno::EINVAL, format!("there is no helper number {id}"));
+        };
+        let name = known.name;
+        if known.access_from(self.program_type) == HelperAccess::No {
+            let what = format!("programs of type {} can't call {name}", self.program_type);
+            return self.refuse(at, Errno::EINVAL, what);
+        }
+        if known.gpl_only() && !self.gpl_compatible {
+            let what = format!("{name} is for programs with a GPL-compatible licence only");
+            return self.refuse(at, Errno::EINVAL, what);
+        }
+        if known.properties.contains(HelperProperties::MAY_SLEEP) && !self.sleepable {
+            let what = format!("{name} may sleep, and the program is not sleepable");
+            return self.refuse(at, Errno::EINVAL, what);
+        }
+        match helper::by_id(id) {
+            Some(shim) => Ok(Call {
+                shim,
+                custom: 0,
+                name,
+            }),
+            None => Err(LoadError::Missing {
+                at,
+                what: name.to_owned(),
+            }),
+        }
+    }
+
+    fn kfunc(&mut self, at: InsnIndex, btf_id: u32, fd_index: i16) -> Result<Call, LoadError> {
+        let fd = match fd_index {
+            0 => 0,
+            index => self.listed(at, i32::from(index))?,
+        };
+        let types = self.types(at, fd)?;
+        let name = self.name(at, &types.btf, btf_id)?;
+        match kfunc::by_name(&name) {
+            Some((name, shim)) => Ok(Call {
+                shim,
+                custom: 0,
+                name,
+            }),
+            None => Err(LoadError::Missing {
+                at,
+                what: format!("kernel function {name}"),
+            }),
+        }
+    }
+
+    fn value(&mut self, at: InsnIndex, value: Imm64) -> Result<u64, LoadError> {
+        match value {
+            Imm64::MapFd { fd } => Ok(MAPS + self.map(at, fd)?.0 as u64),
+            Imm64::MapIndex { index } => {
+                let fd = self.listed(at, index)?;
+                Ok(MAPS + self.map(at, fd)?.0 as u64)
+            }
+            Imm64::MapValue { fd, offset } => self.map_value(at, fd, offset),
+            Imm64::MapIndexValue { index, offset } => {
+                let fd = self.listed(at, index)?;
+                self.map_value(at, fd, offset)
+            }
+            Imm64::BtfId { id, btf_fd } => {
+                let types = self.types(at, btf_fd)?;
+                let name = self.name(at, &types.btf, id)?;
+                Err(LoadError::Missing {
+                    at,
+                    what: format!("variable {name}"),
+                })
+            }
+            other => self.refuse(at, Errno::EINVAL, format!("{other:?} has no meaning here")),
+        }
+    }
+}
