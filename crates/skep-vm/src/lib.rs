@@ -26,6 +26,7 @@ mod vm;
 
 pub use engine::{Engine, Mode};
 pub use fault::{Fault, FaultKind};
+pub use machine::net::{Device, Neighbour, Network, Route, RouteKind, SocketInfo};
 pub use program::{LoadError, Problem};
-pub use run::Limits;
+pub use run::{Limits, packet::Redirect};
 pub use vm::{BareProgram, Config, Vm};

@@ -14,7 +14,7 @@ use skep_isa::{Imm64, InsnIndex, RawInsn};
 
 use crate::{
     Engine, Fault, Limits, LoadError, Mode, helper,
-    machine::{Clock, Hooks, Net, Objects, Registry, Tasks, Timers, Trace},
+    machine::{Clock, Hooks, Net, Objects, Registry, Tasks, Timers, Trace, net::Network},
     program::{Call, Code, Meta, Program, Resolve, executable},
     run::{Cpus, Ours, Run},
 };
@@ -118,6 +118,14 @@ impl Vm {
             timers: Timers::default(),
             trace: Trace::default(),
         })))
+    }
+
+    /// Sets what programs see of the network: runs that begin afterwards see it.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn set_network(&self, network: Network) -> Result<(), Errno> {
+        self.0.net.set(network)
     }
 
     /// Makes a program of instructions alone, without maps, to be run in checked mode.

@@ -3,7 +3,7 @@
 mod clock;
 pub(crate) mod graph;
 mod hooks;
-mod net;
+pub(crate) mod net;
 pub(crate) mod objects;
 mod registry;
 mod task;

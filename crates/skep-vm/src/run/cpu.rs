@@ -1,7 +1,7 @@
 //! Virtual CPUs: how many runs there are at once, and what each keeps for the next.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     sync::{
         Mutex, MutexGuard, TryLockError,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -10,7 +10,7 @@ use std::{
 
 use skep_host::Errno;
 
-use super::{FRAMES, regions::Regions};
+use super::{FRAMES, packet::Memory as PacketMemory, regions::Regions};
 use crate::{engine::FRAME, memory::Block};
 
 thread_local! {
@@ -29,6 +29,8 @@ pub(crate) struct Scratch {
     /// Frames, the first at the end.
     pub(crate) stack: Block,
     pub(super) regions: RefCell<Regions>,
+    /// Made for the first packet.
+    packet: OnceCell<PacketMemory>,
 }
 
 // A scratch is only used by who holds its CPU.
@@ -37,7 +39,23 @@ impl Scratch {
         Ok(Self {
             stack: Block::aligned((FRAMES * FRAME) as usize, 64)?,
             regions: RefCell::default(),
+            packet: OnceCell::new(),
         })
+    }
+
+    /// The memory of packets and their contexts.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    #[inline]
+    pub(super) fn packet(&self) -> Result<&PacketMemory, Errno> {
+        match self.packet.get() {
+            Some(memory) => Ok(memory),
+            None => {
+                let memory = PacketMemory::new()?;
+                Ok(self.packet.get_or_init(|| memory))
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ mod current;
 mod dynptr;
 mod held;
 mod objects;
-mod packet;
+pub(crate) mod packet;
 mod regions;
 
 use std::{
@@ -310,7 +310,7 @@ impl<'a> Run<'a> {
     #[cold]
     #[inline(never)]
     fn look_up(&self, address: u64, size: u64, write: bool) -> Region {
-        let found = match self.regions.borrow().find(address) {
+        let found = match self.regions.borrow().find(address, write) {
             Some(range) => Some(range),
             None => self
                 .map_region(address)
@@ -422,11 +422,6 @@ impl<'a> Run<'a> {
             }
             _ => answer,
         }
-    }
-
-    /// A legacy packet load; `None` outside the packet.
-    pub(crate) fn load_packet(&self, _context: u64, _offset: i32, _size: u8) -> Option<u64> {
-        None
     }
 
     // ── what helpers ask ────────────────────────────────────────────────────────────────────

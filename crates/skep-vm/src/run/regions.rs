@@ -43,12 +43,19 @@ impl Regions {
         }
     }
 
-    /// The region that has `address`.
-    pub(crate) fn find(&self, address: u64) -> Option<Range> {
-        let region = self
-            .0
-            .iter()
-            .find(|region| address.wrapping_sub(region.start) < region.len)?;
+    /// Puts `region` in the place of the newest that begins at `start`, or behind all.
+    pub(crate) fn replace(&mut self, start: u64, region: Ours) {
+        match self.0.iter_mut().rfind(|known| known.start == start) {
+            Some(known) => *known = region,
+            None => self.0.push(region),
+        }
+    }
+
+    /// The region that has `address`; to `write`, the first that may be written.
+    pub(crate) fn find(&self, address: u64, write: bool) -> Option<Range> {
+        let region = self.0.iter().find(|region| {
+            address.wrapping_sub(region.start) < region.len && (region.writable || !write)
+        })?;
         Some(Range {
             start: region.start,
             len: region.len,

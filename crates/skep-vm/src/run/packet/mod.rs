@@ -1,0 +1,477 @@
+//! The packet that a program works on, and what it asked to be done with it.
+//!
+//! Context and packet lie in one block below 4 GiB that each virtual CPU keeps, so that the 32-bit
+//! fields of `xdp_md` and `__sk_buff` hold real addresses and nothing is allocated for a packet.
+//! What is kept here is the truth; the fields of the context are written from it whenever it
+//! changes, and nothing that a program writes into its context moves the packet.
+
+mod layout;
+mod load;
+pub(crate) mod skb;
+pub(crate) mod sum;
+
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+};
+
+use skep_host::Errno;
+
+use super::{Ours, Run};
+use crate::{
+    machine::net::Socket,
+    memory::{Block, View},
+};
+
+pub(crate) use layout::{SkbField, XdpField};
+pub(crate) use skb::{Header, Skb, Sum, ether};
+
+/// The context's place in the block, and the most bytes that one has.
+const CONTEXT: usize = 0;
+const CONTEXT_LEN: usize = 256;
+/// `struct bpf_flow_keys`, where the context points to one.
+pub(crate) const KEYS: usize = 256;
+/// Bytes of `struct bpf_flow_keys`.
+pub(crate) const KEYS_LEN: usize = 56;
+/// `struct nf_hook_state`, where the context points to one.
+pub(crate) const HOOK: usize = 512;
+/// What stands for a `struct sk_buff` that a program has by address.
+pub(crate) const BUFFER: usize = 1024;
+/// Where packets may begin.
+const AREA: usize = 4096;
+/// Where packets with much to grow before them begin.
+const MIDDLE: usize = AREA + (64 << 10);
+/// All of it.
+const LEN: usize = 256 << 10;
+
+/// Bytes before a packet that an XDP program may use.
+pub(crate) const HEADROOM: usize = 256;
+/// Bytes at the start of the headroom that it may not: `struct xdp_frame`.
+pub(crate) const FRAME_HEAD: u64 = 40;
+/// Bytes of a page that no packet has: `struct skb_shared_info`.
+pub(crate) const SHARED_INFO: usize = 320;
+/// Bytes of a fragment.
+const FRAGMENT: u64 = 4096;
+/// The longest packet there is.
+pub(crate) const LONGEST: usize = 128 << 10;
+
+/// The memory of a CPU's packets.
+#[derive(Debug)]
+pub(crate) struct Memory(Block);
+
+impl Memory {
+    pub(crate) fn new() -> Result<Self, Errno> {
+        Block::low(LEN).map(Self)
+    }
+}
+
+/// What kind of packet a run has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum PacketKind {
+    /// None.
+    #[default]
+    Nothing,
+    /// A frame with a `struct xdp_md`.
+    Xdp,
+    /// One with a `struct __sk_buff`.
+    Skb,
+    /// A flow dissector's.
+    Flow,
+    /// One that a netfilter program has by address.
+    Netfilter,
+    /// None, but a context of a few fields.
+    Fields,
+}
+
+/// Where it is, as addresses.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Place {
+    pub(crate) kind: PacketKind,
+    /// Where it may begin.
+    pub(crate) low: u64,
+    /// Where its linear part may end.
+    pub(crate) high: u64,
+    /// Where its metadata begins; `data` if it has none.
+    pub(crate) meta: u64,
+    /// Its first byte.
+    pub(crate) data: u64,
+    /// The end of what programs reach directly.
+    pub(crate) end: u64,
+    /// The end of all.
+    pub(crate) tail: u64,
+    /// The first address of its headroom that holds nothing of earlier packets.
+    pub(crate) clean: u64,
+    /// Where its fragments began.
+    fragments: u64,
+    /// Programs reach it by address.
+    direct: bool,
+    /// They may write there.
+    writable: bool,
+    /// Where its region begins that the run has.
+    granted: u64,
+}
+
+/// A packet with everything that belongs to it.
+#[derive(Debug, Default)]
+pub(crate) struct Packet {
+    pub(crate) place: Cell<Place>,
+    pub(crate) skb: Cell<Skb>,
+    redirect: Cell<Option<Redirect>>,
+    /// The sockets that the program has looked up.
+    sockets: RefCell<Vec<Arc<Socket>>>,
+    /// The socket that a `sk_lookup` program has chosen.
+    pub(crate) selected: RefCell<Option<Arc<Socket>>>,
+    /// The key and options of the tunnel that it goes into: `bpf_tunnel_key` and what follows it.
+    pub(crate) tunnel: RefCell<Option<Box<[u8]>>>,
+    pub(crate) tunnel_options: RefCell<Vec<u8>>,
+}
+
+/// Where a program sends a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Redirect {
+    /// Out of a device, or into it.
+    Device {
+        /// Its index.
+        ifindex: u32,
+        /// `BPF_F_INGRESS`: as if the device had received it.
+        ingress: bool,
+    },
+    /// To the device's peer in another namespace.
+    Peer {
+        /// The device's index.
+        ifindex: u32,
+    },
+    /// Out of a device, with the link-layer addresses filled in.
+    Neighbour {
+        /// The device's index.
+        ifindex: u32,
+    },
+    /// To an entry of a map: a device, a CPU, a socket.
+    Map {
+        /// The map's id.
+        map: u32,
+        /// The entry's key.
+        key: u32,
+        /// The first four bytes of its value: the device's index, the CPU's queue size.
+        value: u32,
+        /// `BPF_F_BROADCAST` and `BPF_F_EXCLUDE_INGRESS`.
+        flags: u64,
+    },
+    /// To the socket with this cookie.
+    Socket {
+        /// The cookie.
+        cookie: u64,
+    },
+}
+
+/// A frame for an XDP program.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct XdpInput<'a> {
+    /// Metadata, then the packet.
+    pub(crate) bytes: &'a [u8],
+    /// How many of them are metadata: at most 216.
+    pub(crate) meta: usize,
+    /// How many of them lie in one piece, for the program to reach by address.
+    pub(crate) linear: usize,
+    pub(crate) ifindex: u32,
+    pub(crate) queue: u32,
+}
+
+/// What of a packet programs of a type reach by address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direct {
+    No,
+    Read,
+    Write,
+}
+
+impl Run<'_> {
+    fn packet_block(&self) -> Result<&Block, Errno> {
+        self.scratch.packet().map(|memory| &memory.0)
+    }
+
+    /// A part of the block, which is there once the run has a packet.
+    pub(crate) fn packet_part(&self, offset: usize, len: usize) -> Option<View<'_>> {
+        self.packet_block().ok()?.view(offset, len)
+    }
+
+    /// `len` bytes of the packet from an address on.
+    pub(crate) fn packet_at(&self, address: u64, len: u64) -> Option<View<'_>> {
+        let len = usize::try_from(len).ok()?;
+        self.packet_block().ok()?.at(address, len)
+    }
+
+    /// The context as its fields.
+    pub(crate) fn fields(&self) -> View<'_> {
+        let fields = self.packet_part(CONTEXT, CONTEXT_LEN);
+        fields.unwrap_or_else(|| View::of(&mut []))
+    }
+
+    /// Gives the run a frame; answers the context's address. A frame that it had is gone.
+    ///
+    /// # Errors
+    /// `ENOMEM`; `E2BIG`: it is longer than packets are.
+    pub(crate) fn receive_frame(&self, input: &XdpInput<'_>) -> Result<u64, Errno> {
+        let block = self.packet_block()?;
+        let len = input.bytes.len();
+        if len > LONGEST || input.meta > HEADROOM || input.linear < input.meta {
+            return Err(Errno::E2BIG);
+        }
+        let first = AREA + HEADROOM - input.meta;
+        let frame = block.view(first, len).ok_or(Errno::E2BIG)?;
+        frame.write(input.bytes);
+        let meta = frame.address();
+        let end = meta + input.linear.min(len) as u64;
+        let low = block.address() + AREA as u64;
+        let page = low + (4096 - SHARED_INFO) as u64;
+        let old = self.packet.place.get();
+        self.packet.place.set(Place {
+            kind: PacketKind::Xdp,
+            low,
+            high: page.max(end),
+            meta,
+            data: meta + input.meta as u64,
+            end,
+            tail: meta + len as u64,
+            clean: meta,
+            fragments: end,
+            direct: true,
+            writable: true,
+            granted: old.granted,
+        });
+        self.packet.redirect.set(None);
+        let fields = self.fields();
+        fields.set_u32(XdpField::INGRESS_IFINDEX, input.ifindex);
+        fields.set_u32(XdpField::RX_QUEUE_INDEX, input.queue);
+        fields.set_u32(XdpField::EGRESS_IFINDEX, 0);
+        if old.kind == PacketKind::Nothing {
+            self.grant(Ours {
+                start: fields.address(),
+                len: XdpField::LEN as u64,
+                writable: false,
+            });
+        }
+        self.moved();
+        Ok(fields.address())
+    }
+
+    /// Gives the run a packet with a link-layer header and the context of an `__sk_buff`; answers
+    /// the context's address. `linear` bytes of it lie in one piece; `l2`: the program sees the
+    /// header.
+    ///
+    /// # Errors
+    /// As [`Run::receive_frame`]; `EINVAL`: it has no header.
+    pub(crate) fn receive_skb(
+        &self,
+        bytes: &[u8],
+        linear: usize,
+        l2: bool,
+        direct: Direct,
+    ) -> Result<u64, Errno> {
+        let block = self.packet_block()?;
+        let len = bytes.len();
+        if len > LONGEST {
+            return Err(Errno::E2BIG);
+        }
+        let packet = block.view(MIDDLE, len).ok_or(Errno::E2BIG)?;
+        packet.write(bytes);
+        let mac = packet.address();
+        let skb = Skb::received(mac, bytes).ok_or(Errno::EINVAL)?;
+        let data = if l2 { mac } else { skb.network };
+        let end = mac + linear.min(len) as u64;
+        let old = self.packet.place.get();
+        self.packet.place.set(Place {
+            kind: PacketKind::Skb,
+            low: block.address() + AREA as u64,
+            high: block.address() + LEN as u64,
+            meta: data,
+            data,
+            end,
+            tail: mac + len as u64,
+            clean: mac,
+            fragments: end,
+            direct: direct != Direct::No,
+            writable: direct == Direct::Write,
+            granted: old.granted,
+        });
+        self.packet.skb.set(skb);
+        self.packet.redirect.set(None);
+        self.fields().fill(0);
+        if old.kind == PacketKind::Nothing {
+            self.grant_skb_context();
+        }
+        self.moved();
+        Ok(self.fields().address())
+    }
+
+    /// Gives the run a packet that it has by other means than a context.
+    ///
+    /// # Errors
+    /// As [`Run::receive_skb`].
+    pub(crate) fn receive_plain(&self, kind: PacketKind, bytes: &[u8]) -> Result<View<'_>, Errno> {
+        let block = self.packet_block()?;
+        if bytes.len() > LONGEST {
+            return Err(Errno::E2BIG);
+        }
+        let packet = block.view(MIDDLE, bytes.len()).ok_or(Errno::E2BIG)?;
+        packet.write(bytes);
+        let data = packet.address();
+        let old = self.packet.place.get();
+        let tail = data + bytes.len() as u64;
+        self.packet.place.set(Place {
+            kind,
+            low: block.address() + AREA as u64,
+            high: block.address() + LEN as u64,
+            meta: data,
+            data,
+            end: tail,
+            tail,
+            clean: data,
+            fragments: tail,
+            direct: kind == PacketKind::Flow,
+            writable: false,
+            granted: old.granted,
+        });
+        self.packet.redirect.set(None);
+        let block = block.view(0, AREA).ok_or(Errno::ENOMEM)?;
+        block.fill(0);
+        self.moved();
+        Ok(block)
+    }
+
+    /// Writes the context's addresses and moves the packet's region to where the packet is now.
+    pub(crate) fn moved(&self) {
+        let mut place = self.packet.place.get();
+        let fields = self.fields();
+        match place.kind {
+            PacketKind::Xdp => {
+                fields.set_u32(XdpField::DATA, place.data as u32);
+                fields.set_u32(XdpField::DATA_END, place.end as u32);
+                fields.set_u32(XdpField::DATA_META, place.meta as u32);
+            }
+            PacketKind::Skb => self.show_skb(&place, fields),
+            PacketKind::Flow => {
+                fields.set_u32(SkbField::DATA, place.data as u32);
+                fields.set_u32(SkbField::DATA_END, place.end as u32);
+            }
+            _ => {}
+        }
+        if place.direct && self.checked() {
+            let region = Ours {
+                start: place.meta,
+                len: place.end.saturating_sub(place.meta),
+                writable: place.writable,
+            };
+            self.regions.borrow_mut().replace(place.granted, region);
+            self.hot.caches.clear();
+            place.granted = place.meta;
+            self.packet.place.set(place);
+        }
+    }
+
+    /// Changes where the packet is, and tells the program.
+    pub(crate) fn move_packet(&self, place: Place) {
+        self.packet.place.set(place);
+        self.moved();
+    }
+
+    /// Lets the packet or its metadata begin at `first`, and zeroes what no program of this packet
+    /// has seen yet.
+    pub(crate) fn expose(&self, place: &mut Place, first: u64) {
+        if let Some(len) = place.clean.checked_sub(first) {
+            if let Some(fresh) = self.packet_at(first, len) {
+                fresh.fill(0);
+            }
+            place.clean = first;
+        }
+    }
+
+    /// Whether an address is what the program has for its packet.
+    pub(crate) fn is_packet(&self, address: u64) -> bool {
+        let place = self.packet.place.get();
+        match place.kind {
+            PacketKind::Nothing => false,
+            PacketKind::Netfilter => {
+                let buffer = self.packet_part(BUFFER, 8);
+                buffer.is_some_and(|buffer| buffer.address() == address)
+            }
+            _ => address == self.context(),
+        }
+    }
+
+    /// Bytes of the whole packet.
+    pub(crate) fn packet_len(&self) -> u64 {
+        let place = self.packet.place.get();
+        place.tail.saturating_sub(place.data)
+    }
+
+    /// `len` bytes of the packet from `offset` on, its fragments too; `None` if it has not so many.
+    pub(crate) fn packet_bytes(&self, offset: u64, len: u64) -> Option<View<'_>> {
+        let place = self.packet.place.get();
+        let end = offset.checked_add(len)?;
+        if end > place.tail.saturating_sub(place.data) {
+            return None;
+        }
+        self.packet_at(place.data + offset, len)
+    }
+
+    /// The bytes of its metadata.
+    pub(crate) fn packet_meta(&self) -> Option<View<'_>> {
+        let place = self.packet.place.get();
+        self.packet_at(place.meta, place.data.saturating_sub(place.meta))
+    }
+
+    /// Where the program sends the packet, if its verdict is to send it.
+    pub(crate) fn redirect(&self) -> Option<Redirect> {
+        self.packet.redirect.get()
+    }
+
+    /// Says where the packet shall go.
+    pub(crate) fn set_redirect(&self, to: Option<Redirect>) {
+        self.packet.redirect.set(to);
+    }
+
+    /// Lets the program see a socket until the run ends; answers its address.
+    pub(crate) fn show_socket(&self, socket: &Arc<Socket>) -> u64 {
+        let mut sockets = self.packet.sockets.borrow_mut();
+        if !sockets.iter().any(|shown| Arc::ptr_eq(shown, socket)) {
+            sockets.push(Arc::clone(socket));
+            for part in socket.parts() {
+                self.grant(Ours {
+                    start: part.address(),
+                    len: part.len() as u64,
+                    writable: false,
+                });
+            }
+        }
+        socket.address()
+    }
+
+    /// The socket that the program has at this address.
+    pub(crate) fn socket(&self, address: u64) -> Option<Arc<Socket>> {
+        let sockets = self.packet.sockets.borrow();
+        let found = sockets.iter().find(|socket| socket.address() == address);
+        found.cloned()
+    }
+}
+
+impl Place {
+    /// Bytes of it that are in fragments.
+    pub(crate) const fn in_fragments(&self) -> u64 {
+        self.tail.saturating_sub(self.end)
+    }
+
+    /// Bytes of the last fragment, of a packet that has some.
+    pub(crate) fn last_fragment(&self) -> u64 {
+        let all = self.tail.saturating_sub(self.fragments);
+        let last = (all.saturating_sub(1)) % FRAGMENT + 1;
+        last.min(self.in_fragments())
+    }
+
+    /// The bytes that the last fragment can grow by.
+    pub(crate) fn fragment_room(&self) -> u64 {
+        let all = self.tail.saturating_sub(self.fragments);
+        FRAGMENT - (all.saturating_sub(1) % FRAGMENT + 1)
+    }
+}
