@@ -12,6 +12,7 @@
     reason = "registers"
 )]
 
+mod embed;
 mod engine;
 mod fault;
 mod helper;
@@ -24,6 +25,7 @@ mod program;
 mod run;
 mod vm;
 
+pub use embed::{Call, HelperError, Parameter, Prototype};
 pub use engine::{Engine, Mode};
 pub use fault::{Fault, FaultKind};
 pub use machine::net::{Device, Neighbour, Network, Route, RouteKind, SocketInfo};

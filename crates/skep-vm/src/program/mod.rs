@@ -9,6 +9,7 @@ use skep_abi::ProgramType;
 use skep_host::Errno;
 
 use crate::{
+    embed::Custom,
     engine::{Engine, Executable, Interpreter, Mode},
     map::Map,
 };
@@ -26,6 +27,8 @@ pub(crate) struct Program {
     pub(crate) mode: Mode,
     /// Those that its instructions name, by the index in their addresses.
     pub(crate) maps: Vec<Arc<Map>>,
+    /// Those of the embedder's helpers that it calls.
+    pub(crate) customs: Vec<Arc<Custom>>,
     pub(crate) code: Arc<Code>,
     pub(crate) executable: Box<dyn Executable>,
     /// What does not matter to a run.

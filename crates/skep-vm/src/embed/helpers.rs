@@ -1,0 +1,189 @@
+//! Helpers that an embedder adds: numbers that no kernel has, and what a call of one does.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use skep_abi::Helper;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::{Parameter, Prototype};
+use crate::{
+    FaultKind,
+    helper::{Arguments, Outcome},
+    memory::View,
+    run::Run,
+};
+
+/// Why a helper can't be added.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HelperError {
+    /// The number belongs to a helper of the kernel, or is 0.
+    #[error("number {0} belongs to the kernel's helpers; take one from {first} on", first = FIRST)]
+    Reserved(u32),
+    /// The number has a helper already.
+    #[error("number {number} is `{name}` already")]
+    Taken {
+        /// The number.
+        number: u32,
+        /// Whose it is.
+        name: String,
+    },
+    /// It would take more than the five registers there are.
+    #[error("`{name}` takes {registers} registers, and there are five")]
+    TooManyRegisters {
+        /// Its name.
+        name: String,
+        /// How many it takes.
+        registers: usize,
+    },
+}
+
+/// The first number that an embedder may take: far from what kernels might still give away.
+const FIRST: u32 = 1000;
+
+/// What a helper does: a number for R0, or why the program must end.
+type Body = dyn Fn(&Call<'_>) -> Result<u64, String> + Send + Sync;
+
+/// A helper of the embedder.
+pub(crate) struct Custom {
+    prototype: Prototype,
+    body: Box<Body>,
+}
+
+impl fmt::Debug for Custom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.prototype.fmt(f)
+    }
+}
+
+/// A call of a helper: its arguments, which the machine has checked.
+///
+/// Arguments are counted as the prototype counts parameters. One that is asked for as what it is
+/// not reads as nothing: 0, or no bytes.
+#[derive(Debug)]
+pub struct Call<'a> {
+    arguments: [Option<Value<'a>>; 5],
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Value<'a> {
+    Number(u64),
+    Memory { view: View<'a>, write: bool },
+}
+
+impl Call<'_> {
+    fn memory(&self, index: usize) -> Option<(View<'_>, bool)> {
+        match self.arguments.get(index) {
+            Some(Some(Value::Memory { view, write })) => Some((*view, *write)),
+            _ => None,
+        }
+    }
+
+    /// A number.
+    #[must_use]
+    pub fn number(&self, index: usize) -> u64 {
+        match self.arguments.get(index) {
+            Some(Some(Value::Number(number))) => *number,
+            _ => 0,
+        }
+    }
+
+    /// A copy of a value.
+    #[must_use]
+    pub fn value<T: FromBytes + IntoBytes>(&self, index: usize) -> T {
+        let mut value = T::new_zeroed();
+        if let Some((view, _)) = self.memory(index) {
+            view.read(value.as_mut_bytes());
+        }
+        value
+    }
+
+    /// A copy of bytes, or of a value's bytes.
+    #[must_use]
+    pub fn bytes(&self, index: usize) -> Vec<u8> {
+        self.memory(index).map_or_else(Vec::new, |(view, _)| view.to_vec())
+    }
+
+    /// How many bytes an argument has.
+    #[must_use]
+    pub fn len(&self, index: usize) -> usize {
+        self.memory(index).map_or(0, |(view, _)| view.len())
+    }
+
+    /// Copies bytes to an argument that may be written, as far as both reach; answers how many.
+    pub fn write(&self, index: usize, bytes: &[u8]) -> usize {
+        match self.memory(index) {
+            Some((view, true)) => view.write(bytes),
+            _ => 0,
+        }
+    }
+
+    /// Copies a value to an argument that may be written.
+    pub fn set<T: IntoBytes + Immutable>(&self, index: usize, value: &T) {
+        self.write(index, value.as_bytes());
+    }
+}
+
+/// The helpers that were added to a machine.
+#[derive(Debug, Default)]
+pub(crate) struct CustomHelpers(RwLock<BTreeMap<u32, Arc<Custom>>>);
+
+impl CustomHelpers {
+    /// Adds one; programs that are loaded later can call it.
+    pub(crate) fn add(&self, prototype: Prototype, body: Box<Body>) -> Result<(), HelperError> {
+        let (number, registers) = (prototype.id, prototype.registers());
+        if number < FIRST || Helper::by_id(number).is_some() {
+            return Err(HelperError::Reserved(number));
+        }
+        if registers > 5 {
+            let name = prototype.name;
+            return Err(HelperError::TooManyRegisters { name, registers });
+        }
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(other) = all.get(&number) {
+            let name = other.prototype.name.clone();
+            return Err(HelperError::Taken { number, name });
+        }
+        all.insert(number, Arc::new(Custom { prototype, body }));
+        Ok(())
+    }
+
+    /// The one with a number.
+    pub(crate) fn find(&self, number: u32) -> Option<Arc<Custom>> {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        all.get(&number).cloned()
+    }
+}
+
+/// What programs call: checks the registers against the prototype, then calls the helper.
+pub(crate) fn call(run: &Run<'_>, registers: Arguments) -> Outcome {
+    let customs = &run.program().customs;
+    let custom = customs.get(run.hot.custom.get() as usize);
+    let custom = custom.ok_or_else(|| FaultKind::Internal("no such helper".into()))?;
+    let mut rest = registers.into_iter();
+    let mut next = || rest.next().unwrap_or_default();
+    let mut arguments = [None; 5];
+    for (place, parameter) in arguments.iter_mut().zip(&custom.prototype.parameters) {
+        let first = next();
+        let memory = |size, write| {
+            let view = run.view(first, size, write)?;
+            Ok::<_, FaultKind>(Value::Memory { view, write })
+        };
+        *place = Some(match *parameter {
+            Parameter::Number => Value::Number(first),
+            Parameter::Value(size) => memory(u64::from(size), false)?,
+            Parameter::ValueMut(size) => memory(u64::from(size), true)?,
+            Parameter::Bytes => memory(next(), false)?,
+            Parameter::BytesMut => memory(next(), true)?,
+        });
+    }
+    let outcome = (custom.body)(&Call { arguments });
+    Ok(outcome.map_err(|reason| FaultKind::Helper {
+        function: custom.prototype.name.clone(),
+        reason,
+    })?)
+}

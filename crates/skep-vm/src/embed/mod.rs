@@ -1,0 +1,9 @@
+//! For whoever builds a machine into a program of their own: helpers and hooks of their own.
+
+mod helpers;
+mod prototype;
+
+pub use helpers::{Call, HelperError};
+pub use prototype::{Parameter, Prototype};
+
+pub(crate) use helpers::{Custom, CustomHelpers, call};
