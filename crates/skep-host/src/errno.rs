@@ -95,6 +95,8 @@ impl fmt::Debug for Errno {
     }
 }
 
+impl std::error::Error for Errno {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

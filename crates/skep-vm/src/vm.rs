@@ -13,7 +13,9 @@ use skep_host::Errno;
 use skep_isa::{Imm64, InsnIndex, RawInsn};
 
 use crate::{
-    Engine, Fault, Limits, LoadError, Mode, helper,
+    Engine, Fault, Limits, LoadError, Mode,
+    embed::{Custom, CustomHelpers},
+    helper,
     machine::{Clock, Hooks, Net, Objects, Registry, Tasks, Timers, Trace, net::Network},
     program::{Call, Code, Meta, Program, Resolve, executable},
     run::{Cpus, Ours, Run},
@@ -61,6 +63,7 @@ pub(crate) struct Shared {
     /// When it was made: what it calls its boot.
     pub(crate) made: std::time::Instant,
     pub(crate) clock: Clock,
+    pub(crate) helpers: CustomHelpers,
     pub(crate) hooks: Hooks,
     pub(crate) net: Net,
     pub(crate) objects: Objects,
@@ -110,6 +113,7 @@ impl Vm {
             interrupted: AtomicBool::new(false),
             made: std::time::Instant::now(),
             clock: Clock::default(),
+            helpers: CustomHelpers::default(),
             hooks: Hooks::default(),
             net: Net::default(),
             objects: Objects::default(),
@@ -165,7 +169,11 @@ impl Vm {
         engine: Engine,
         mode: Mode,
     ) -> Result<BareProgram, LoadError> {
-        let code = Arc::new(Code::new(instructions, &mut Bare)?);
+        let mut resolver = Bare {
+            vm: &self.0,
+            customs: Vec::new(),
+        };
+        let code = Arc::new(Code::new(instructions, &mut resolver)?);
         let executable = executable(&code, engine, mode).map_err(|errno| LoadError::Missing {
             at: InsnIndex(0),
             what: format!("{engine:?} engine for it: {errno}"),
@@ -176,6 +184,7 @@ impl Vm {
             program_type: ProgramType::Unspec,
             mode,
             maps: Vec::new(),
+            customs: resolver.customs,
             code,
             executable,
             meta: Meta::default(),
@@ -188,10 +197,16 @@ impl Vm {
 }
 
 /// Resolves what needs no host.
-struct Bare;
+struct Bare<'a> {
+    vm: &'a Shared,
+    customs: Vec<Arc<Custom>>,
+}
 
-impl Resolve for Bare {
+impl Resolve for Bare<'_> {
     fn helper(&mut self, at: InsnIndex, id: u32) -> Result<Call, LoadError> {
+        if let Some(custom) = self.vm.helpers.find(id) {
+            return Ok(custom.resolve(&mut self.customs));
+        }
         let known = Helper::by_id(id);
         let missing = || LoadError::Missing {
             at,
@@ -250,6 +265,6 @@ impl BareProgram {
                 writable: true,
             });
         }
-        run.start(if len > 0 { start } else { 0 })
+        run.start_with(if len > 0 { start } else { 0 }, len)
     }
 }

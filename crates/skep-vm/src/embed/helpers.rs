@@ -11,11 +11,43 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{Parameter, Prototype};
 use crate::{
-    FaultKind,
-    helper::{Arguments, Outcome},
+    FaultKind, Vm,
+    helper::{Arguments, Outcome, shim},
     memory::View,
+    program,
     run::Run,
 };
+
+impl Vm {
+    /// Adds a helper of the embedder's own, which programs call by its number. Programs that are
+    /// loaded from now on can call it.
+    ///
+    /// An error in words ends the program that called it with [`FaultKind::Helper`]; a panic of
+    /// the helper ends it too.
+    ///
+    /// # Errors
+    /// The number is not free, or there are too many parameters.
+    ///
+    /// ```
+    /// use skep_vm::{Engine, Prototype, Vm};
+    ///
+    /// let vm = Vm::new()?;
+    /// vm.define_helper(Prototype::new(1000, "triple").number(), |call| Ok(call.number(0) * 3))?;
+    /// let slots = skep_isa::assemble("r1 = 14\n call 1000\n exit")?;
+    /// let program = vm.bare("triples", &slots, Engine::Interpreter)?;
+    /// assert_eq!(program.run(&mut [])?, 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// [`FaultKind::Helper`]: crate::FaultKind::Helper
+    pub fn define_helper(
+        &self,
+        prototype: Prototype,
+        body: impl Fn(&Call<'_>) -> Result<u64, String> + Send + Sync + 'static,
+    ) -> Result<(), HelperError> {
+        self.0.helpers.add(prototype, Box::new(body))
+    }
+}
 
 /// Why a helper can't be added.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +89,22 @@ pub(crate) struct Custom {
 impl fmt::Debug for Custom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.prototype.fmt(f)
+    }
+}
+
+impl Custom {
+    /// What a program calls, which has `customs` so far; this helper is among them then.
+    pub(crate) fn resolve(self: Arc<Self>, customs: &mut Vec<Arc<Self>>) -> program::Call {
+        let known = customs.iter().position(|known| Arc::ptr_eq(known, &self));
+        let custom = known.unwrap_or_else(|| {
+            customs.push(self);
+            customs.len() - 1
+        });
+        program::Call {
+            shim: shim!(call),
+            custom: custom as u32,
+            name: "helper of the embedder",
+        }
     }
 }
 
@@ -105,7 +153,8 @@ impl Call<'_> {
     /// A copy of bytes, or of a value's bytes.
     #[must_use]
     pub fn bytes(&self, index: usize) -> Vec<u8> {
-        self.memory(index).map_or_else(Vec::new, |(view, _)| view.to_vec())
+        self.memory(index)
+            .map_or_else(Vec::new, |(view, _)| view.to_vec())
     }
 
     /// How many bytes an argument has.
@@ -160,7 +209,7 @@ impl CustomHelpers {
 }
 
 /// What programs call: checks the registers against the prototype, then calls the helper.
-pub(crate) fn call(run: &Run<'_>, registers: Arguments) -> Outcome {
+fn call(run: &Run<'_>, registers: Arguments) -> Outcome {
     let customs = &run.program().customs;
     let custom = customs.get(run.hot.custom.get() as usize);
     let custom = custom.ok_or_else(|| FaultKind::Internal("no such helper".into()))?;

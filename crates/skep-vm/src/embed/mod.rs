@@ -6,4 +6,4 @@ mod prototype;
 pub use helpers::{Call, HelperError};
 pub use prototype::{Parameter, Prototype};
 
-pub(crate) use helpers::{Custom, CustomHelpers, call};
+pub(crate) use helpers::{Custom, CustomHelpers};

@@ -95,6 +95,9 @@ impl Prototype {
     /// How many registers its parameters take.
     #[must_use]
     pub fn registers(&self) -> usize {
-        self.parameters.iter().map(|parameter| parameter.registers()).sum()
+        self.parameters
+            .iter()
+            .map(|parameter| parameter.registers())
+            .sum()
     }
 }

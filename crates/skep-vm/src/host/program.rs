@@ -97,6 +97,7 @@ fn loaded(
         gpl_compatible,
         sleepable,
         maps: Vec::new(),
+        customs: Vec::new(),
         errno: None,
     };
     let bound = bound(vm, request)?;
@@ -106,6 +107,7 @@ fn loaded(
         cause: None,
     })?;
     let maps = std::mem::take(&mut resolver.maps);
+    let customs = std::mem::take(&mut resolver.customs);
     let foreign = |map: &&Arc<crate::map::Map>| map.exclusive.is_some_and(|hash| hash != digest);
     if let Some(map) = maps.iter().chain(&bound).find(foreign) {
         let text = format!("map `{}` is for another program alone", map.name);
@@ -121,6 +123,7 @@ fn loaded(
         program_type: request.program_type,
         mode,
         maps,
+        customs,
         code,
         executable,
         meta,

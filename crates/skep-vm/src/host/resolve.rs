@@ -9,7 +9,9 @@ use skep_host::{Errno, ProgramLoad};
 use skep_isa::{Imm64, InsnIndex};
 
 use crate::{
-    LoadError, Vm, helper, kfunc,
+    LoadError, Vm,
+    embed::Custom,
+    helper, kfunc,
     machine::{BtfObject, MOST_MAPS, Object},
     map::Map,
     program::{Call, MAPS, Resolve},
@@ -23,6 +25,8 @@ pub(super) struct Resolver<'a> {
     pub(super) gpl_compatible: bool,
     pub(super) sleepable: bool,
     pub(super) maps: Vec<Arc<Map>>,
+    /// And those of the embedder's helpers that it calls.
+    pub(super) customs: Vec<Arc<Custom>>,
     /// What the kernel would answer for the fault that was found, where it is not `EINVAL`.
     pub(super) errno: Option<Errno>,
 }
@@ -112,6 +116,9 @@ impl Resolver<'_> {
 
 impl Resolve for Resolver<'_> {
     fn helper(&mut self, at: InsnIndex, id: u32) -> Result<Call, LoadError> {
+        if let Some(custom) = self.vm.0.helpers.find(id) {
+            return Ok(custom.resolve(&mut self.customs));
+        }
         let Some(known) = Helper::by_id(id) else {
             return self.refuse(at, Errno::EINVAL, format!("there is no helper number {id}"));
         };

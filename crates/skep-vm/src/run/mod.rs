@@ -212,10 +212,15 @@ impl<'a> Run<'a> {
     /// # Errors
     /// The first fault, with the program that had it.
     pub(crate) fn start(&self, context: u64) -> Result<u64, crate::Fault> {
+        self.start_with(context, 0)
+    }
+
+    /// The same with a number in R2.
+    pub(crate) fn start_with(&self, context: u64, second: u64) -> Result<u64, crate::Fault> {
         self.context.set(context);
         let stack = &self.scratch.stack;
         let top = stack.address() + stack.len() as u64;
-        let answer = self.enter(context, top);
+        let answer = self.enter([context, second], top);
         let answer = self.finish(answer);
         self.clean(top);
         let leaked = self.held.what();
@@ -234,16 +239,12 @@ impl<'a> Run<'a> {
     }
 
     /// Calls the current program's first function.
-    fn enter(&self, context: u64, frame: u64) -> Answer {
+    fn enter(&self, [r1, r2]: [u64; 2], frame: u64) -> Answer {
         let program = self.program();
         // SAFETY: the run is of this program and its mode (a tail call goes only to programs of
         // the same mode); loading in verified mode is `unsafe`, and its caller vouches for a
         // verifier; the frame is one of the stack's.
-        unsafe {
-            program
-                .executable
-                .call(self, 0, [context, 0, 0, 0, 0], frame)
-        }
+        unsafe { program.executable.call(self, 0, [r1, r2, 0, 0, 0], frame) }
     }
 
     /// Goes on with the programs of tail calls, until one ends.
@@ -254,7 +255,7 @@ impl<'a> Run<'a> {
             };
             self.program.set(NonNull::from(&*next));
             self.programs.borrow_mut().push(next);
-            answer = self.enter(self.context.get(), self.hot.frame.get());
+            answer = self.enter([self.context.get(), 0], self.hot.frame.get());
         }
         answer
     }
