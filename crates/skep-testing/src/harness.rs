@@ -6,7 +6,7 @@ use std::{
     panic,
     process::ExitCode,
     sync::{
-        OnceLock,
+        PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -20,7 +20,8 @@ use crate::{Lacking, Outcome, Snapshot, Stop, leaks::GRACE};
 /// The file that skips are also written to, for `cargo xtask test` to list.
 const SKIP_LOG: &str = "SKEP_SKIP_LOG";
 
-static HOST: OnceLock<&'static dyn Host> = OnceLock::new();
+/// The host of the test that runs now.
+static HOST: RwLock<Option<&'static dyn Host>> = RwLock::new(None);
 static SKIPPED: AtomicUsize = AtomicUsize::new(0);
 
 /// A test: a name, `group::what_is_so`, and what it does.
@@ -37,12 +38,25 @@ impl Test {
     }
 }
 
-/// The host that the tests run on.
+/// A host to run tests on.
+#[derive(Debug, Clone, Copy)]
+pub struct On {
+    /// What goes before the tests' names; empty for a suite of one host.
+    pub name: &'static str,
+    /// Makes the host, or gives the one that was made. Not asked for a mere listing. What the host
+    /// opens for itself and keeps must be open when it is given.
+    pub host: fn() -> &'static dyn Host,
+    /// Its tests are skipped without root.
+    pub needs_root: bool,
+}
+
+/// The host that the test runs on.
 ///
 /// # Panics
-/// Outside [`run`].
+/// Outside [`run`] and [`run_on`].
 pub fn host() -> &'static dyn Host {
-    *HOST.get().expect("a test that `skep_testing::run` runs")
+    let host = *HOST.read().unwrap_or_else(PoisonError::into_inner);
+    host.expect("a test that `skep_testing::run` runs")
 }
 
 /// Skips unless the host is, or stands for, `major.minor` or newer.
@@ -79,15 +93,29 @@ pub fn run(
     make_host: fn() -> &'static dyn Host,
     tests: Vec<Test>,
 ) -> ExitCode {
+    let host = On {
+        name: "",
+        host: make_host,
+        needs_root: true,
+    };
+    run_on(suite, &[host], &tests)
+}
+
+/// Runs every test on every host: on `kernel`, a test `maps::rings` is `kernel::maps::rings`.
+pub fn run_on(suite: &'static str, hosts: &[On], tests: &[Test]) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Leaks are told by what is there before and after a test.
     arguments.test_threads = Some(1);
-    if !arguments.list {
-        HOST.get_or_init(make_host);
-    }
-    let trials = tests
-        .into_iter()
-        .map(|test| Trial::ignorable_test(test.name, move || guarded(suite, test)));
+    let trials = hosts.iter().flat_map(|on| {
+        tests.iter().map(move |test| {
+            let name = match on.name {
+                "" => test.name.to_owned(),
+                host => format!("{host}::{}", test.name),
+            };
+            let (on, test, shown) = (*on, *test, name.clone());
+            Trial::ignorable_test(name, move || guarded(suite, on, &shown, test))
+        })
+    });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     if !arguments.list {
         println!(
@@ -125,15 +153,16 @@ pub fn lacks(what: impl fmt::Display) {
 }
 
 /// A test with the checks around it.
-fn guarded(suite: &str, test: Test) -> Result<Completion, Failed> {
+fn guarded(suite: &str, on: On, name: &str, test: Test) -> Result<Completion, Failed> {
     let skipped = |lacking: &Lacking| {
         SKIPPED.fetch_add(1, Ordering::Relaxed);
-        skip(suite, test.name, lacking);
+        skip(suite, name, lacking);
         Ok(Completion::ignored_with(lacking))
     };
-    if !is_root() {
+    if on.needs_root && !is_root() {
         return skipped(&Lacking::Root);
     }
+    *HOST.write().unwrap_or_else(PoisonError::into_inner) = Some((on.host)());
     let before = Snapshot::take(host());
     let outcome = panic::catch_unwind(test.body);
     let leaks = before.leaks(host(), GRACE);
@@ -145,7 +174,7 @@ fn guarded(suite: &str, test: Test) -> Result<Completion, Failed> {
     match outcome {
         Err(payload) => {
             if !left.is_empty() {
-                eprintln!("{}: {left}", test.name);
+                eprintln!("{name}: {left}");
             }
             panic::resume_unwind(payload)
         }

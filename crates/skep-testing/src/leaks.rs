@@ -10,7 +10,7 @@ use std::{
 };
 
 use skep_abi::ObjectFlags;
-use skep_host::{Host, ObjectId};
+use skep_host::{Host, HostKind, ObjectId};
 
 use crate::bpffs;
 
@@ -61,7 +61,9 @@ impl Snapshot {
         let deadline = Instant::now() + grace;
         while !suspects.is_empty() {
             suspects = &suspects & &objects(host);
-            suspects = &suspects - &held_by_others(host);
+            if host.info().kind == HostKind::Kernel {
+                suspects = &suspects - &held_by_others(host);
+            }
             if Instant::now() > deadline {
                 leaks.extend(suspects.iter().map(|id| describe(host, *id)));
                 break;

@@ -30,7 +30,7 @@ pub use bpffs::{Bpffs, mount_point};
 pub use capabilities::without_capabilities;
 pub use cgroup::Cgroup;
 pub use compile::{compile, compile_native, compile_with};
-pub use harness::{Test, host, lacks, needs_kernel, needs_option, run, skip};
+pub use harness::{On, Test, host, lacks, needs_kernel, needs_option, run, run_on, skip};
 pub use leaks::Snapshot;
 pub use libbpf::{Libbpf, ProgramView, View};
 pub use netns::{Tools, in_netns};

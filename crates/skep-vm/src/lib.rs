@@ -29,6 +29,7 @@ pub use embed::{Call, HelperError, Parameter, Prototype};
 pub use engine::{Engine, Mode};
 pub use fault::{Fault, FaultKind};
 pub use machine::net::{Device, Neighbour, Network, Route, RouteKind, SocketInfo};
+pub use host::{DIFFERENCES, Difference};
 pub use program::{LoadError, Problem};
 pub use run::{Limits, packet::Redirect};
 pub use vm::{BareProgram, Config, Vm};

@@ -1,13 +1,10 @@
 //! Batches: many elements of a map by one command. The place to go on from is the last key.
 
-use skep_abi::{Command, MapProperties, MapType};
+use skep_abi::{Command, MapProperties, MapType, MapUpdateFlags};
 use skep_host::{BatchOutcome, Errno, Error, MapBatch, MapFd, Result};
 
-use super::map::{describe, failed, readable, value_size, writable};
-use crate::{
-    Vm,
-    map::{FieldKind, LOCK, Map},
-};
+use super::map::{check_flags, describe, failed, readable, value_size, writable};
+use crate::{Vm, map::Map};
 
 /// Maps whose entries come and go: those that can take out a batch, and that know when they have
 /// shown all.
@@ -102,7 +99,8 @@ struct Walk<'m> {
 impl Walk<'_> {
     fn run(&self, batch: &mut MapBatch<'_>, takes: bool) -> Result<BatchOutcome, Errno> {
         let kind = &self.map.kind;
-        self.check_flags(batch.element_flags)?;
+        let allowed = MapUpdateFlags::LOCK | MapUpdateFlags::CPU;
+        check_flags(self.map, batch.element_flags, allowed)?;
         if batch.count == 0 {
             return Ok(BatchOutcome {
                 count: 0,
@@ -131,7 +129,7 @@ impl Walk<'_> {
             ) else {
                 break;
             };
-            match kind.user_lookup(&next, value, batch.element_flags & LOCK) {
+            match kind.user_lookup(&next, value, batch.element_flags) {
                 Ok(()) => {
                     key.copy_from_slice(&next);
                     done += 1;
@@ -157,15 +155,6 @@ impl Walk<'_> {
             place.copy_from_slice(at);
         }
         Ok(BatchOutcome { count: done, end })
-    }
-
-    /// Flags of elements: a lock, where values have one.
-    fn check_flags(&self, flags: u64) -> Result<(), Errno> {
-        let locks = self.map.shape.fields.find(FieldKind::SpinLock).is_some();
-        if flags & !LOCK != 0 || (flags & LOCK != 0 && !locks) {
-            return Err(Errno::EINVAL);
-        }
-        Ok(())
     }
 }
 
@@ -198,10 +187,12 @@ pub(super) fn write(
         at_least(vm, fd, "values' buffer", values.len(), room(value))?;
     }
     let walk = Walk { map, key, value };
+    let mut allowed = MapUpdateFlags::LOCK;
+    if values.is_some() {
+        allowed |= MapUpdateFlags::CPU | MapUpdateFlags::ALL_CPUS;
+    }
     let answer = match has(map.shape.map_type, command) {
-        true => walk
-            .check_flags(flags)
-            .map(|()| walk.write(keys, values, count, flags)),
+        true => check_flags(map, flags, allowed).map(|()| walk.write(keys, values, count, flags)),
         false => Err(Errno::ENOTSUPP),
     };
     match answer {

@@ -8,7 +8,7 @@ use skep_host::{BtfFd, Cause, Descriptor, Errno, Error, MapBtf, MapCreate, MapFd
 use crate::{
     Vm,
     machine::{BtfObject, Object, Rights, object_name},
-    map::{Fields, Map, MapTypes, Shape, create as make},
+    map::{FieldKind, Fields, Map, MapTypes, Shape, create as make},
 };
 
 type Raw<T> = std::result::Result<T, Errno>;
@@ -201,6 +201,36 @@ pub(super) fn value_size(map: &Map, flags: u64) -> usize {
     }
 }
 
+/// What holds for the flags of elements in all commands; `allowed` are those of the command.
+///
+/// # Errors
+/// `EINVAL`, and `ERANGE` for a CPU that is none.
+pub(super) fn check_flags(map: &Map, flags: u64, allowed: MapUpdateFlags) -> Raw<()> {
+    let known = MapUpdateFlags::from_bits_retain(flags & u64::from(u32::MAX));
+    let cpu = flags >> 32;
+    if !allowed.contains(known) {
+        return Err(Errno::EINVAL);
+    }
+    let has_lock = map.shape.fields.find(FieldKind::SpinLock).is_some();
+    if known.contains(MapUpdateFlags::LOCK) && !has_lock {
+        return Err(Errno::EINVAL);
+    }
+    if !known.contains(MapUpdateFlags::CPU) && cpu != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let of_cpus = known & (MapUpdateFlags::CPU | MapUpdateFlags::ALL_CPUS);
+    if of_cpus.is_empty() {
+        return Ok(());
+    }
+    if !map.shape.map_type.is_per_cpu() || of_cpus.bits().count_ones() > 1 {
+        return Err(Errno::EINVAL);
+    }
+    match cpu < u64::from(map.shape.cpus) {
+        true => Ok(()),
+        false => Err(Errno::ERANGE),
+    }
+}
+
 /// `Ok(false)` for the answer that says "not there".
 fn there(vm: &Vm, command: Command, map: &MapFd, answer: Raw<()>) -> Result<bool> {
     match answer {
@@ -241,7 +271,9 @@ pub(super) fn lookup(
     let map = readable(vm, command, fd)?;
     check(vm, fd, "key", key.len(), map.shape.key_size as usize)?;
     check(vm, fd, "value", value.len(), value_size(map, flags))?;
-    there(vm, command, fd, map.kind.user_lookup(key, value, flags))
+    let answer = check_flags(map, flags, MapUpdateFlags::LOCK | MapUpdateFlags::CPU)
+        .and_then(|()| map.kind.user_lookup(key, value, flags));
+    there(vm, command, fd, answer)
 }
 
 pub(super) fn take(vm: &Vm, fd: &MapFd, key: &[u8], value: &mut [u8], flags: u64) -> Result<bool> {
@@ -250,7 +282,13 @@ pub(super) fn take(vm: &Vm, fd: &MapFd, key: &[u8], value: &mut [u8], flags: u64
     writable(vm, command, fd)?;
     check(vm, fd, "key", key.len(), map.shape.key_size as usize)?;
     check(vm, fd, "value", value.len(), value_size(map, flags))?;
-    there(vm, command, fd, map.kind.user_take(key, value, flags))
+    let queue = matches!(map.shape.map_type, MapType::Queue | MapType::Stack);
+    let answer = match check_flags(map, flags, MapUpdateFlags::LOCK) {
+        Ok(()) if queue && flags != 0 => Err(Errno::EINVAL),
+        Ok(()) => map.kind.user_take(key, value, flags),
+        Err(errno) => Err(errno),
+    };
+    there(vm, command, fd, answer)
 }
 
 pub(super) fn update(vm: &Vm, fd: &MapFd, key: &[u8], value: &[u8], flags: u64) -> Result<()> {
@@ -258,7 +296,8 @@ pub(super) fn update(vm: &Vm, fd: &MapFd, key: &[u8], value: &[u8], flags: u64) 
     let map = writable(vm, command, fd)?;
     check(vm, fd, "key", key.len(), map.shape.key_size as usize)?;
     check(vm, fd, "value", value.len(), value_size(map, flags))?;
-    let answer = map.kind.user_update(key, value, flags);
+    let answer = check_flags(map, flags, MapUpdateFlags::from_bits_retain(u64::MAX))
+        .and_then(|()| map.kind.user_update(key, value, flags));
     answer.map_err(|errno| failed(vm, command, fd, errno))
 }
 
@@ -286,7 +325,7 @@ pub(super) fn freeze(vm: &Vm, fd: &MapFd) -> Result<()> {
     if map.shape.map_type == MapType::StructOps || map.shape.fields.iter().next().is_some() {
         return Err(refuse(Errno::ENOTSUPP));
     }
-    if !rights.write {
+    if !rights.write || map.frozen.load(SeqCst) {
         return Err(refuse(Errno::EPERM));
     }
     // A mapping that begins now sees the mark, or is seen here.

@@ -1,6 +1,7 @@
 //! The `bpf(2)` boundary of the machine: the trait's methods, each in the file of its group.
 
 mod batch;
+mod differences;
 mod map;
 mod program;
 mod resolve;
@@ -24,6 +25,7 @@ use skep_host::{
 
 use crate::{Mode, Vm, machine::BtfObject};
 
+pub use differences::{DIFFERENCES, Difference};
 pub(crate) use test_run::Failure;
 
 /// Who every machine is.

@@ -1,0 +1,31 @@
+//! One suite, two hosts: each test of a command is written once against [`skep_host::Host`], and
+//! runs on the kernel (`kernel::…`, as root) and on the machine (`vm::…`).
+//!
+//! A test that says what must be so uses `host()`. One that compares writes down what it sees
+//! (`agree`): on the machine the same is done on the kernel too, and both records must be the
+//! same but for what `skep_vm::DIFFERENCES` lists.
+
+mod maps;
+mod support;
+
+use skep_testing::On;
+
+fn main() -> std::process::ExitCode {
+    let hosts = [
+        On {
+            name: "kernel",
+            host: support::kernel,
+            needs_root: true,
+        },
+        On {
+            name: "vm",
+            host: support::vm,
+            needs_root: false,
+        },
+    ];
+    let mut tests = Vec::new();
+    for group in [maps::tests] {
+        tests.extend(group());
+    }
+    skep_testing::run_on("skep-vm", &hosts, &tests)
+}
