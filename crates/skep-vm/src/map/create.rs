@@ -3,7 +3,7 @@
 use skep_abi::MapType;
 use skep_host::Errno;
 
-use super::{Kind, Ring, Shape, UserRing, array::Array};
+use super::{Kind, Ring, Shape, UserRing, array::Array, hash::Hash};
 
 /// Makes the memory of a map.
 ///
@@ -15,6 +15,11 @@ pub(crate) fn create(shape: Shape) -> Result<Box<dyn Kind>, Errno> {
         MapType::Array => Box::new(Array::new(shape)?),
         MapType::Ringbuf => Box::new(Ring::new(&shape)?),
         MapType::UserRingbuf => Box::new(UserRing::new(&shape)?),
+        MapType::Hash
+        | MapType::PercpuHash
+        | MapType::LruHash
+        | MapType::LruPercpuHash
+        | MapType::Rhash => Box::new(Hash::new(shape)?),
         _ => return Err(Errno::EINVAL),
     })
 }

@@ -1,8 +1,20 @@
 //! What of a map's value is more than bytes: locks, timers, kernel pointers, lists. Copies in and
 //! out leave those alone.
 
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicU32,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
+};
+
 use skep_host::Errno;
 
+use super::spin::pause;
 use crate::memory::View;
 
 /// A special field of a value.
@@ -43,31 +55,102 @@ pub(crate) enum FieldKind {
     Refcount,
 }
 
+/// What becomes of what a value's fields hold when the value goes away.
+pub(crate) trait Keeper: Send + Sync {
+    /// Stops the timer, drops the object, empties the list that is in `place`. The bytes are the
+    /// field's; nobody else frees them, but programs may still use the value.
+    fn free(&self, field: &Field, place: View<'_>);
+}
+
 /// The special fields of a value, by offset.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Fields(Vec<Field>);
+#[derive(Clone, Default)]
+pub(crate) struct Fields {
+    all: Vec<Field>,
+    keeper: Option<Arc<dyn Keeper>>,
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.all.fmt(f)
+    }
+}
+
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        self.all == other.all
+    }
+}
+
+/// Rounds of waiting for a lock in a value, after which it is taken for broken: a program that
+/// nobody verified may have written anything there.
+const PATIENCE: u32 = 100_000;
+
+/// A lock in a value, held.
+struct Locked<'a>(&'a AtomicU32);
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, Release);
+    }
+}
 
 impl Fields {
     pub(crate) fn new(mut fields: Vec<Field>) -> Self {
         fields.sort_by_key(|field| field.offset);
-        Self(fields)
+        Self {
+            all: fields,
+            keeper: None,
+        }
+    }
+
+    /// The same fields, with what frees them.
+    pub(crate) fn kept_by(mut self, keeper: Arc<dyn Keeper>) -> Self {
+        self.keeper = Some(keeper);
+        self
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Field> {
-        self.0.iter()
+        self.all.iter()
+    }
+
+    /// A value is nothing but bytes.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
     }
 
     /// The field of this kind, where there is one.
     pub(crate) fn find(&self, kind: FieldKind) -> Option<&Field> {
-        self.0.iter().find(|field| field.kind == kind)
+        self.all.iter().find(|field| field.kind == kind)
+    }
+
+    /// Takes the `bpf_spin_lock` of a value if the flags ask for it.
+    fn lock<'a>(&self, place: View<'a>, flags: u64) -> Result<Option<Locked<'a>>, Errno> {
+        if flags & super::LOCK == 0 {
+            return Ok(None);
+        }
+        let field = self.find(FieldKind::SpinLock).ok_or(Errno::EINVAL)?;
+        let word = place.word(field.offset as usize).ok_or(Errno::EINVAL)?;
+        for round in 0..PATIENCE {
+            if word.load(Relaxed) == 0 && word.compare_exchange(0, 1, Acquire, Relaxed).is_ok() {
+                return Ok(Some(Locked(word)));
+            }
+            pause(round);
+        }
+        Err(Errno::EBUSY)
     }
 
     /// Copies a value of a program in, all but the special fields.
-    pub(crate) fn copy(&self, place: View<'_>, value: View<'_>, _flags: u64) -> Result<(), Errno> {
-        if self.0.is_empty() {
+    ///
+    /// # Errors
+    /// With `BPF_F_LOCK`: `EINVAL` without a lock, `EBUSY` if nobody ever gives it back.
+    #[inline]
+    pub(crate) fn copy(&self, place: View<'_>, value: View<'_>, flags: u64) -> Result<(), Errno> {
+        if self.all.is_empty() {
             place.copy_from(value);
             return Ok(());
         }
+        let _locked = self.lock(place, flags)?;
         self.plain(place.len(), |offset, len| {
             if let (Some(to), Some(from)) = (place.part(offset, len), value.part(offset, len)) {
                 to.copy_from(from);
@@ -77,7 +160,11 @@ impl Fields {
     }
 
     /// Copies a value of a user in, all but the special fields.
-    pub(crate) fn write(&self, place: View<'_>, value: &[u8], _flags: u64) -> Result<(), Errno> {
+    ///
+    /// # Errors
+    /// As [`Fields::copy`].
+    pub(crate) fn write(&self, place: View<'_>, value: &[u8], flags: u64) -> Result<(), Errno> {
+        let _locked = self.lock(place, flags)?;
         self.plain(place.len(), |offset, len| {
             if let (Some(to), Some(from)) =
                 (place.part(offset, len), value.get(offset..offset + len))
@@ -89,8 +176,12 @@ impl Fields {
     }
 
     /// Copies a value out for a user; special fields read as zero.
-    pub(crate) fn read(&self, place: View<'_>, value: &mut [u8], _flags: u64) -> Result<(), Errno> {
-        if !self.0.is_empty() {
+    ///
+    /// # Errors
+    /// As [`Fields::copy`].
+    pub(crate) fn read(&self, place: View<'_>, value: &mut [u8], flags: u64) -> Result<(), Errno> {
+        let _locked = self.lock(place, flags)?;
+        if !self.all.is_empty() {
             value.fill(0);
         }
         self.plain(place.len(), |offset, len| {
@@ -103,10 +194,31 @@ impl Fields {
         Ok(())
     }
 
+    /// Makes the special fields of a new value empty.
+    pub(crate) fn clear(&self, place: View<'_>) {
+        for field in &self.all {
+            if let Some(part) = place.part(field.offset as usize, field.size as usize) {
+                part.fill(0);
+            }
+        }
+    }
+
+    /// Frees what the special fields of a value hold.
+    pub(crate) fn free(&self, place: View<'_>) {
+        let Some(keeper) = &self.keeper else {
+            return;
+        };
+        for field in &self.all {
+            if let Some(part) = place.part(field.offset as usize, field.size as usize) {
+                keeper.free(field, part);
+            }
+        }
+    }
+
     /// The ranges between special fields.
     fn plain(&self, size: usize, mut each: impl FnMut(usize, usize)) {
         let mut done = 0;
-        for field in &self.0 {
+        for field in &self.all {
             let start = field.offset as usize;
             if start > done {
                 each(done, start - done);

@@ -8,8 +8,16 @@
 mod array;
 mod create;
 mod fields;
+mod hash;
+mod lru;
+mod pool;
 mod ring;
 mod signal;
+mod slab;
+mod spin;
+mod table;
+#[cfg(test)]
+mod tests;
 
 use std::{
     any::Any,
@@ -23,6 +31,7 @@ use std::{
 
 use skep_abi::{MapCreateFlags, MapType};
 use skep_host::{Access, Errno};
+use zerocopy::IntoBytes as _;
 
 use crate::{
     machine::{BtfObject, Files},
@@ -31,7 +40,7 @@ use crate::{
 };
 
 pub(crate) use create::create;
-pub(crate) use fields::{Field, FieldKind, Fields};
+pub(crate) use fields::{Field, FieldKind, Fields, Keeper};
 pub(crate) use ring::{Drain, Ring, UserRing, flags as ring_flags};
 pub(crate) use signal::{Listener, Signal, Waitable};
 
@@ -58,6 +67,16 @@ impl Shape {
     /// Bytes of a value in memory: rounded up to 8.
     pub(crate) fn value_stride(&self) -> usize {
         (self.value_size as usize).next_multiple_of(8)
+    }
+
+    /// Programs may store to its values.
+    pub(crate) fn writable_by_programs(&self) -> bool {
+        !self.flags.contains(MapCreateFlags::RDONLY_PROG)
+    }
+
+    /// Whether an update's or lookup's flags make it one of a single CPU's value, and of which.
+    pub(crate) fn single_cpu(flags: u64) -> Option<u32> {
+        (flags & F_CPU != 0).then_some((flags >> 32) as u32)
     }
 }
 
@@ -242,6 +261,27 @@ pub(crate) const NOEXIST: u64 = 1;
 pub(crate) const EXIST: u64 = 2;
 /// `BPF_F_LOCK`
 pub(crate) const LOCK: u64 = 4;
+
+/// `BPF_F_CPU`: only the value of the CPU in the upper half.
+pub(crate) const F_CPU: u64 = 8;
+/// `BPF_F_ALL_CPUS`: one value for all CPUs.
+pub(crate) const F_ALL_CPUS: u64 = 16;
+
+/// Shows bytes of a user as a view, whose words are aligned.
+fn with_view<T>(bytes: &[u8], show: impl FnOnce(View<'_>) -> T) -> T {
+    let mut few = [0_u64; 8];
+    let mut many = Vec::new();
+    let words = match bytes.len() {
+        0..=64 => &mut few[..],
+        len => {
+            many.resize(len.div_ceil(8), 0);
+            &mut many[..]
+        }
+    };
+    let copy = &mut words.as_mut_bytes()[..bytes.len()];
+    copy.copy_from_slice(bytes);
+    show(View::of(copy))
+}
 
 /// The index that a user's key is.
 fn index(key: &[u8]) -> Result<u32, Errno> {

@@ -1,0 +1,293 @@
+//! Hash maps against a model, and under several threads. Small and without system calls, so that
+//! Miri can run them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
+
+use proptest::prelude::*;
+use skep_abi::{MapCreateFlags, MapType};
+use skep_host::Errno;
+
+use super::{EXIST, Kind, NOEXIST, Shape, hash::Hash};
+use crate::memory::View;
+
+fn hash(map_type: MapType, entries: u32, flags: MapCreateFlags) -> Hash {
+    let mut shape = Shape::test(map_type, 8, 16, entries);
+    shape.flags = flags;
+    Hash::new(shape).expect("memory")
+}
+
+fn set(map: &dyn Kind, key: u64, value: [u64; 2], flags: u64) -> Result<(), Errno> {
+    let mut key = key.to_ne_bytes();
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&value[0].to_ne_bytes());
+    bytes[8..].copy_from_slice(&value[1].to_ne_bytes());
+    map.update(0, View::of(&mut key), View::of(&mut bytes), flags)
+}
+
+fn value(map: &dyn Kind, key: u64) -> Option<[u64; 2]> {
+    let mut bytes = [0; 16];
+    match map.user_lookup(&key.to_ne_bytes(), &mut bytes, 0) {
+        Ok(()) => {
+            let half = |at: usize| u64::from_ne_bytes(*bytes[at..].first_chunk().expect("16"));
+            Some([half(0), half(8)])
+        }
+        Err(_) => None,
+    }
+}
+
+fn keys(map: &dyn Kind) -> BTreeSet<u64> {
+    let mut keys = BTreeSet::new();
+    let mut at: Option<[u8; 8]> = None;
+    let mut next = [0; 8];
+    while map
+        .user_next_key(at.as_ref().map(|key| &key[..]), &mut next)
+        .is_ok()
+    {
+        assert!(keys.insert(u64::from_ne_bytes(next)), "a key comes twice");
+        at = Some(next);
+    }
+    keys
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Set(u64, u64, u64),
+    Delete(u64),
+    Take(u64),
+    Look(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = 0..12_u64;
+    prop_oneof![
+        (key.clone(), any::<u64>(), 0..3_u64).prop_map(|(k, v, f)| Step::Set(k, v, f)),
+        key.clone().prop_map(Step::Delete),
+        key.clone().prop_map(Step::Take),
+        key.prop_map(Step::Look),
+    ]
+}
+
+/// What a hash map of these entries answers.
+fn model_set(
+    model: &mut BTreeMap<u64, u64>,
+    entries: usize,
+    step: (u64, u64, u64),
+) -> Result<(), Errno> {
+    let (key, value, flags) = step;
+    match model.contains_key(&key) {
+        true if flags == NOEXIST => return Err(Errno::EEXIST),
+        false if flags == EXIST => return Err(Errno::ENOENT),
+        false if model.len() == entries => return Err(Errno::E2BIG),
+        _ => model.insert(key, value),
+    };
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 256 }) })]
+
+    #[test]
+    fn a_hash_map_is_a_map(steps in prop::collection::vec(step(), 1..60), grows in any::<bool>()) {
+        let flags = if grows { MapCreateFlags::NO_PREALLOC } else { MapCreateFlags::empty() };
+        let map = hash(MapType::Hash, 5, flags);
+        let mut model = BTreeMap::new();
+        for step in steps {
+            match step {
+                Step::Set(key, v, flags) => prop_assert_eq!(
+                    set(&map, key, [v, !v], flags),
+                    model_set(&mut model, 5, (key, v, flags))
+                ),
+                Step::Delete(key) => prop_assert_eq!(
+                    map.user_delete(&key.to_ne_bytes()),
+                    model.remove(&key).map(|_| ()).ok_or(Errno::ENOENT)
+                ),
+                Step::Take(key) => {
+                    let mut bytes = [0; 16];
+                    let taken = map.user_take(&key.to_ne_bytes(), &mut bytes, 0);
+                    let expected = model.remove(&key);
+                    prop_assert_eq!(taken, expected.map(|_| ()).ok_or(Errno::ENOENT));
+                    if let Some(v) = expected {
+                        prop_assert_eq!(&bytes[..8], &v.to_ne_bytes());
+                    }
+                }
+                Step::Look(key) => prop_assert_eq!(
+                    value(&map, key),
+                    model.get(&key).map(|v| [*v, !*v])
+                ),
+            }
+            prop_assert_eq!(keys(&map), model.keys().copied().collect::<BTreeSet<_>>());
+        }
+    }
+
+    #[test]
+    fn keys_of_every_length_are_told_apart(
+        len in 1..40_usize,
+        all in prop::collection::btree_set(prop::collection::vec(0..3_u8, 40), 1..20),
+    ) {
+        let map = Hash::new(Shape::test(MapType::Hash, len as u32, 1, 64)).expect("memory");
+        let cut: BTreeSet<&[u8]> = all.iter().map(|key| &key[..len]).collect();
+        for (number, key) in cut.iter().enumerate() {
+            map.user_update(key, &[number as u8], NOEXIST).expect("a new key");
+        }
+        for (number, key) in cut.iter().enumerate() {
+            let mut value = [0];
+            map.user_lookup(key, &mut value, 0).expect("is there");
+            prop_assert_eq!(value[0], number as u8);
+        }
+    }
+}
+
+/// Threads that insert, look up and delete: no key is lost, no value is of two updates, and the
+/// map is full at its size, not before.
+#[test]
+fn threads_on_one_hash_map() {
+    let rounds = if cfg!(miri) { 40 } else { 20_000 };
+    for flags in [MapCreateFlags::empty(), MapCreateFlags::NO_PREALLOC] {
+        // A few more than are ever there at once: an insertion never fails.
+        let map = hash(MapType::Hash, 3 * 4 + 1, flags);
+        set(&map, 999, [7, !7], 0).expect("room");
+        let done = AtomicBool::new(false);
+        let seen = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..3_u64)
+                .map(|thread| {
+                    let map = &map;
+                    scope.spawn(move || {
+                        for round in 0..rounds {
+                            let key = |slot| thread * 100 + (round + slot) % 7;
+                            for slot in 0..4 {
+                                set(map, key(slot), [round, !round], NOEXIST).expect("room for it");
+                            }
+                            set(map, 999, [round, !round], EXIST).expect("always there");
+                            for slot in 0..4 {
+                                assert_eq!(value(map, key(slot)), Some([round, !round]));
+                                map.user_delete(&key(slot).to_ne_bytes()).expect("is there");
+                            }
+                        }
+                    })
+                })
+                .collect();
+            let (map, done, seen) = (&map, &done, &seen);
+            scope.spawn(move || {
+                while !done.load(Relaxed) {
+                    let [a, b] = value(map, 999).expect("it is always there");
+                    assert_eq!(a, !b, "half of two values");
+                    let mut key = 999_u64.to_ne_bytes();
+                    assert!(map.lookup(0, View::of(&mut key)).is_some());
+                    seen.fetch_add(1, Relaxed);
+                    if cfg!(miri) {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+            for writer in writers {
+                writer.join().expect("no panic");
+            }
+            done.store(true, Relaxed);
+        });
+        assert_eq!(keys(&map), BTreeSet::from([999]));
+        for key in 0..12 {
+            set(&map, key, [0, !0], NOEXIST).expect("nothing leaked");
+        }
+        assert_eq!(set(&map, 12, [0, 0], 0), Err(Errno::E2BIG));
+    }
+}
+
+#[test]
+fn an_lru_map_evicts_what_was_not_used() {
+    let map = hash(MapType::LruHash, 8, MapCreateFlags::empty());
+    for key in 0..8 {
+        set(&map, key, [key, !key], 0).expect("room");
+    }
+    for key in 8..100_u64 {
+        let mut hot = 0_u64.to_ne_bytes();
+        assert!(
+            map.lookup(0, View::of(&mut hot)).is_some(),
+            "used all the time"
+        );
+        set(&map, key, [key, !key], 0).expect("evicts");
+        assert_eq!(keys(&map).len(), 8);
+        assert_eq!(value(&map, key), Some([key, !key]));
+    }
+}
+
+#[test]
+fn threads_on_one_lru_map() {
+    let rounds = if cfg!(miri) { 60 } else { 30_000 };
+    for flags in [MapCreateFlags::empty(), MapCreateFlags::NO_COMMON_LRU] {
+        let map = hash(MapType::LruHash, 16, flags);
+        std::thread::scope(|scope| {
+            for thread in 0..3_u64 {
+                let map = &map;
+                scope.spawn(move || {
+                    for round in 0..rounds {
+                        let key = (round * 7 + thread * 13) % 50;
+                        set(map, key, [round, !round], 0).expect("evicts");
+                        if let Some([a, b]) = value(map, (key + 3) % 50) {
+                            assert_eq!(a, !b);
+                        }
+                        if round % 5 == 0 {
+                            let _ = map.user_delete(&key.to_ne_bytes());
+                        }
+                    }
+                });
+            }
+        });
+        let left = keys(&map);
+        assert!(left.len() <= 16, "{left:?}");
+        for key in left {
+            map.user_delete(&key.to_ne_bytes()).expect("is there");
+        }
+        assert!(keys(&map).is_empty());
+    }
+}
+
+#[test]
+fn values_of_each_cpu() {
+    let map = hash(MapType::PercpuHash, 4, MapCreateFlags::empty());
+    set(&map, 1, [5, 6], 0).expect("room");
+    let mut all = [1_u8; 32];
+    map.user_lookup(&1_u64.to_ne_bytes(), &mut all, 0)
+        .expect("there");
+    assert_eq!(
+        all[..16],
+        [[5, 0, 0, 0, 0, 0, 0, 0], [6, 0, 0, 0, 0, 0, 0, 0]].concat()
+    );
+    assert_eq!(all[16..], [0; 16], "a program sets only its own CPU's");
+    let one = super::F_CPU | 1 << 32;
+    map.user_update(&1_u64.to_ne_bytes(), &[9; 16], one)
+        .expect("one CPU");
+    map.user_lookup(&1_u64.to_ne_bytes(), &mut all[..16], one)
+        .expect("there");
+    assert_eq!(all[..16], [9; 16]);
+    let mut key = 1_u64.to_ne_bytes();
+    let place = map.lookup(1, View::of(&mut key)).expect("there");
+    assert_eq!(place.u8_at(0), Some(9));
+    let range = map.region(place.address() + 15).expect("a value's");
+    assert_eq!((range.start, range.len), (place.address(), 16));
+}
+
+#[test]
+fn a_region_is_one_value() {
+    for flags in [MapCreateFlags::empty(), MapCreateFlags::NO_PREALLOC] {
+        let map = hash(MapType::Hash, 300, flags);
+        for key in 0..300 {
+            set(&map, key, [key, 0], 0).expect("room");
+        }
+        for key in 0..300_u64 {
+            let mut bytes = key.to_ne_bytes();
+            let place = map.lookup(0, View::of(&mut bytes)).expect("there");
+            let range = map.region(place.address()).expect("a value's");
+            assert_eq!((range.start, range.len), (place.address(), 16));
+            assert_eq!(map.region(place.address() + 15), Some(range));
+            assert_eq!(
+                map.region(place.address() - 1),
+                None,
+                "the key is not the program's"
+            );
+        }
+    }
+}
