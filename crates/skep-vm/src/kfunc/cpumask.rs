@@ -15,7 +15,7 @@ use super::Table;
 use crate::{
     FaultKind,
     helper::{Arguments, Outcome, errno, shim},
-    machine::objects::{Layout, ObjectKind},
+    machine::objects::{Layout, Object, ObjectKind},
     memory::View,
     run::Run,
 };
@@ -108,9 +108,8 @@ impl Mask {
 }
 
 /// A set that the program made: its words.
-fn own<'r>(run: &'r Run<'_>, address: u64) -> Result<View<'r>, FaultKind> {
-    run.object(address, ObjectKind::Cpumask, "a bpf_cpumask_* function")?;
-    run.owned(address, words(run) * 8)
+fn own(run: &Run<'_>, address: u64) -> Result<Arc<Object>, FaultKind> {
+    run.object(address, ObjectKind::Cpumask, "a bpf_cpumask_* function")
 }
 
 /// `bpf_cpumask_create()`
@@ -169,7 +168,8 @@ fn change(
     mask: u64,
     change: fn(&AtomicU64, u64) -> u64,
 ) -> Result<bool, FaultKind> {
-    let words = own(run, mask)?;
+    let object = own(run, mask)?;
+    let words = object.memory();
     if cpu as u32 >= run.vm.cpus.count() {
         return Ok(false);
     }
@@ -228,20 +228,23 @@ fn everything(run: &Run<'_>) -> Mask {
 
 /// `bpf_cpumask_setall(cpumask)`
 fn setall(run: &Run<'_>, [mask, ..]: Arguments) -> Outcome {
-    everything(run).write(own(run, mask)?);
+    everything(run).write(own(run, mask)?.memory());
     Ok(0)
 }
 
 /// `bpf_cpumask_clear(cpumask)`
 fn clear(run: &Run<'_>, [mask, ..]: Arguments) -> Outcome {
-    own(run, mask)?.fill(0);
+    let object = own(run, mask)?;
+    if let Some(words) = object.memory().part(0, words(run) * 8) {
+        words.fill(0);
+    }
     Ok(0)
 }
 
 fn combine(run: &Run<'_>, to: u64, a: u64, b: u64, op: fn(u64, u64) -> u64) -> Outcome {
     let to = own(run, to)?;
     let both = Mask::read(run, a)?.with(&Mask::read(run, b)?, op);
-    both.write(to);
+    both.write(to.memory());
     Ok(u64::from(!both.is_empty()))
 }
 
@@ -290,7 +293,7 @@ fn full(run: &Run<'_>, [mask, ..]: Arguments) -> Outcome {
 
 /// `bpf_cpumask_copy(dst, src)`
 fn copy(run: &Run<'_>, [to, from, ..]: Arguments) -> Outcome {
-    Mask::read(run, from)?.write(own(run, to)?);
+    Mask::read(run, from)?.write(own(run, to)?.memory());
     Ok(0)
 }
 
@@ -332,6 +335,6 @@ fn populate(run: &Run<'_>, [mask, from, len, ..]: Arguments) -> Outcome {
     if len < needed {
         return Ok(errno(Errno::EACCES));
     }
-    Mask::read(run, from)?.write(to);
+    Mask::read(run, from)?.write(to.memory());
     Ok(0)
 }

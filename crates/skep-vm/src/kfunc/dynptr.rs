@@ -6,7 +6,7 @@ use super::Table;
 use crate::{
     helper::{Arguments, Outcome, errno, shim},
     memory::View,
-    run::{Dynptr, Run, Stop},
+    run::{Dynptr, DynptrKind, Region, Run, Stop},
 };
 
 pub(super) static TABLE: Table = &[
@@ -144,7 +144,7 @@ fn slice_of(
         run.view(dynptr.address(offset), len.into(), !dynptr.read_only)?;
         return Ok(dynptr.address(offset));
     }
-    if let Some(address) = dynptr.packet_bytes(run, offset, len) {
+    if let Some(address) = packet_bytes(run, dynptr, offset, len) {
         return Ok(address);
     }
     if buffer == 0 {
@@ -153,6 +153,21 @@ fn slice_of(
     let bytes = run.view(buffer, len.into(), true)?;
     let copied = dynptr.read(run, offset, bytes)?;
     Ok(copied.map_or(0, |()| buffer))
+}
+
+/// The address of bytes of the run's packet, if they lie side by side and the program reaches
+/// packets by address.
+fn packet_bytes(run: &Run<'_>, dynptr: Dynptr, offset: u32, len: u32) -> Option<u64> {
+    let place = run.packet.place.get();
+    if !matches!(dynptr.kind, DynptrKind::Skb | DynptrKind::Xdp) || dynptr.data != run.context() {
+        return None;
+    }
+    let address = place.data + u64::from(dynptr.offset) + u64::from(offset);
+    if address + u64::from(len) > place.end {
+        return None;
+    }
+    let reached = run.check(address, len.into(), !dynptr.read_only) == Region::Ours;
+    reached.then_some(address)
 }
 
 /// `bpf_dynptr_slice(p, offset, buffer, buffer__szk)`

@@ -89,7 +89,7 @@ fn bits_new(run: &Run<'_>, [iterator, from, words, ..]: Arguments) -> Outcome {
     if words > MOST_WORDS {
         return Ok(errno(Errno::E2BIG));
     }
-    let Ok(from) = run.view(from, u64::from(words) * 8, false) else {
+    let Some(from) = run.probed(from, u64::from(words) * 8) else {
         return Ok(errno(Errno::EFAULT));
     };
     let all = (0..words as usize).map(|at| from.u64_at(at * 8).unwrap_or_default());

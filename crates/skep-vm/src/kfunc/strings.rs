@@ -55,14 +55,14 @@ impl<'r, 'a> Text<'r, 'a> {
 
     fn at(&self, index: u64) -> Result<u8, Errno> {
         let address = self.start.wrapping_add(index);
-        let view = self.run.view(address, 1, false);
-        let byte = view.ok().and_then(|view| view.u8_at(0));
+        let view = self.run.probed(address, 1);
+        let byte = view.and_then(|view| view.u8_at(0));
         byte.ok_or(Errno::EFAULT)
     }
 
-    /// The string's bytes from `from` on with its end, as far as they are looked at.
-    fn bytes(&self, from: u64) -> impl Iterator<Item = (u64, Result<u8, Errno>)> {
-        (0..LONGEST).map(move |index| (index, self.at(from.wrapping_add(index))))
+    /// The string's bytes, as far as they are looked at.
+    fn bytes(&self) -> impl Iterator<Item = (u64, Result<u8, Errno>)> {
+        (0..LONGEST).map(|index| (index, self.at(index)))
     }
 }
 
@@ -72,7 +72,7 @@ fn answer(found: Found) -> Outcome {
 
 fn compare(run: &Run<'_>, a: u64, b: u64, count: u64, fold: fn(u8) -> u8) -> Found {
     let (a, b) = (Text::new(run, a)?, Text::new(run, b)?);
-    for (index, byte) in a.bytes(0) {
+    for (index, byte) in a.bytes() {
         if index == count {
             return Ok(0);
         }
@@ -118,7 +118,7 @@ fn strncasecmp(run: &Run<'_>, [a, b, count, ..]: Arguments) -> Outcome {
 /// The index of a byte within the first `count`.
 fn find(run: &Run<'_>, text: u64, count: u64, wanted: u8) -> Found {
     let text = Text::new(run, text)?;
-    for (index, byte) in text.bytes(0) {
+    for (index, byte) in text.bytes() {
         if index == count {
             return Err(Errno::ENOENT);
         }
@@ -145,7 +145,7 @@ fn strchr(run: &Run<'_>, [text, wanted, ..]: Arguments) -> Outcome {
 fn strchrnul(run: &Run<'_>, [text, wanted, ..]: Arguments) -> Outcome {
     let found = || {
         let text = Text::new(run, text)?;
-        for (index, byte) in text.bytes(0) {
+        for (index, byte) in text.bytes() {
             let byte = byte?;
             if byte == wanted as u8 || byte == 0 {
                 return Ok(index as i32);
@@ -161,7 +161,7 @@ fn strrchr(run: &Run<'_>, [text, wanted, ..]: Arguments) -> Outcome {
     let found = || {
         let text = Text::new(run, text)?;
         let mut last = Err(Errno::ENOENT);
-        for (index, byte) in text.bytes(0) {
+        for (index, byte) in text.bytes() {
             let byte = byte?;
             if i32::from(byte as i8) == wanted as i32 {
                 last = Ok(index as i32);
@@ -177,7 +177,7 @@ fn strrchr(run: &Run<'_>, [text, wanted, ..]: Arguments) -> Outcome {
 
 fn length(run: &Run<'_>, text: u64, count: u64) -> Found {
     let text = Text::new(run, text)?;
-    for (index, byte) in text.bytes(0) {
+    for (index, byte) in text.bytes() {
         if index == count || byte? == 0 {
             return Ok(index as i32);
         }
@@ -198,12 +198,12 @@ fn strlen(run: &Run<'_>, [text, ..]: Arguments) -> Outcome {
 /// How many bytes from the start are (or are not) among those of `set`.
 fn span(run: &Run<'_>, text: u64, set: u64, wanted: bool) -> Found {
     let (text, set) = (Text::new(run, text)?, Text::new(run, set)?);
-    'text: for (index, byte) in text.bytes(0) {
+    'text: for (index, byte) in text.bytes() {
         let byte = byte?;
         if byte == 0 {
             return Ok(index as i32);
         }
-        for (_, member) in set.bytes(0) {
+        for (_, member) in set.bytes() {
             let member = member?;
             let there = member == byte;
             if member == 0 || there {

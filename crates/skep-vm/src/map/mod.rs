@@ -14,6 +14,7 @@ mod pool;
 mod ring;
 mod signal;
 mod slab;
+mod special;
 mod spin;
 mod table;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use crate::{
 
 pub(crate) use create::create;
 pub(crate) use fields::{Field, FieldKind, Fields, Keeper};
+pub(crate) use special::special_fields;
 pub(crate) use ring::{Drain, Ring, UserRing, flags as ring_flags};
 pub(crate) use signal::{Listener, Signal, Waitable};
 

@@ -1,7 +1,7 @@
 //! What is known of a loaded program beside what runs: who loaded it, its records, its counters.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -14,7 +14,7 @@ use skep_host::Records;
 
 use super::Program;
 use crate::{
-    machine::{BtfObject, lock},
+    machine::{BtfObject, lock, objects::Layout},
     map::Map,
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct Meta {
     pub(crate) attach_program: Option<Arc<Program>>,
     /// Maps that live as long as it, without being named by its instructions.
     pub(crate) bound: Mutex<Vec<Arc<Map>>>,
+    /// Types of objects that it has allocated, by their ids in its BTF.
+    pub(crate) layouts: Mutex<BTreeMap<u32, Arc<Layout>>>,
     pub(crate) counters: Counters,
     pub(crate) output: Stream,
     pub(crate) errors: Stream,

@@ -35,7 +35,7 @@ pub(crate) use cpu::{Cpu, Cpus, Scratch};
 pub(crate) use current::Current;
 pub(crate) use dynptr::{Dynptr, DynptrKind, MAX as MAX_DYNPTR};
 pub(crate) use held::Held;
-pub(crate) use objects::Objects;
+pub(crate) use objects::{Objects, first_bit};
 pub(crate) use packet::Packet;
 pub(crate) use regions::{Caches, Ours, Regions};
 

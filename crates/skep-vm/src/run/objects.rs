@@ -5,11 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use super::Run;
+use super::{Region, Run};
 use crate::{
     FaultKind,
     machine::objects::{Object, ObjectKind},
     map::Range,
+    memory::View,
 };
 
 /// Iterators over many bits that a run may have at once.
@@ -57,6 +58,12 @@ impl Run<'_> {
                 function,
                 reason: "this is no such object",
             })
+    }
+
+    /// Memory at an address that no verifier vouches for, in either mode.
+    pub(crate) fn probed(&self, address: u64, len: u64) -> Option<View<'_>> {
+        let ours = self.check(address, len, false) == Region::Ours;
+        ours.then(|| self.view(address, len, false).ok()).flatten()
     }
 
     /// Gives the program a reference, which it must give back; answers the object's address.
