@@ -125,7 +125,11 @@ fn create(run: &Run<'_>, _: Arguments) -> Outcome {
 /// `bpf_cpumask_acquire(cpumask)`
 fn acquire(run: &Run<'_>, [mask, ..]: Arguments) -> Outcome {
     let object = run.object(mask, ObjectKind::Cpumask, "bpf_cpumask_acquire")?;
-    Ok(if object.acquire() { run.hold(object) } else { 0 })
+    Ok(if object.acquire() {
+        run.hold(object)
+    } else {
+        0
+    })
 }
 
 /// `bpf_cpumask_release(cpumask)`

@@ -55,7 +55,12 @@ fn is_rdonly(run: &Run<'_>, [place, ..]: Arguments) -> Outcome {
 fn size(run: &Run<'_>, [place, ..]: Arguments) -> Outcome {
     let dynptr = Dynptr::load(run, place)?;
     let failed = Errno::EINVAL.0.wrapping_neg() as u32;
-    Ok(if dynptr.is_null() { failed } else { dynptr.size }.into())
+    Ok(if dynptr.is_null() {
+        failed
+    } else {
+        dynptr.size
+    }
+    .into())
 }
 
 /// `bpf_dynptr_clone(p, clone)`

@@ -52,18 +52,13 @@ const NO_HEAD: FaultKind = FaultKind::Argument {
 /// The object around a node; the program gives its reference up.
 fn link(run: &Run<'_>, node: u64, kind: FieldKind) -> Result<Linked, FaultKind> {
     let function = "node of a list or tree";
-    let object = run
-        .vm
-        .objects
-        .containing(node)
-        .ok_or(FaultKind::Argument {
-            function,
-            reason: "this is in no object",
-        })?;
+    let object = run.vm.objects.containing(node).ok_or(FaultKind::Argument {
+        function,
+        reason: "this is in no object",
+    })?;
     let offset = node.wrapping_sub(object.address());
-    let is_node = |field: &&crate::map::Field| {
-        u64::from(field.offset) == offset && field.kind == kind
-    };
+    let is_node =
+        |field: &&crate::map::Field| u64::from(field.offset) == offset && field.kind == kind;
     if object.layout.fields.iter().find(is_node).is_none() {
         return Err(FaultKind::Argument {
             function,

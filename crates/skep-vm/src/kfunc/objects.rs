@@ -54,12 +54,7 @@ fn obj_new(run: &Run<'_>, [id, ..]: Arguments) -> Outcome {
     Ok(made.map_or(0, |made| run.hold(made)))
 }
 
-fn drop_object(
-    run: &Run<'_>,
-    address: u64,
-    kind: ObjectKind,
-    function: &'static str,
-) -> Outcome {
+fn drop_object(run: &Run<'_>, address: u64, kind: ObjectKind, function: &'static str) -> Outcome {
     run.object(address, kind, function)?;
     let object = run.take(address, function)?;
     run.vm.objects.release(&object);

@@ -42,9 +42,9 @@ use crate::{
 
 pub(crate) use create::create;
 pub(crate) use fields::{Field, FieldKind, Fields, Keeper};
-pub(crate) use special::special_fields;
 pub(crate) use ring::{Drain, Ring, UserRing, flags as ring_flags};
 pub(crate) use signal::{Listener, Signal, Waitable};
+pub(crate) use special::special_fields;
 
 /// What a map was created with.
 #[derive(Debug, Clone)]

@@ -73,7 +73,12 @@ fn search(btf: &Btf, id: TypeId, offset: u32, depth: u32, found: &mut Vec<Field>
             for index in 0..array.len {
                 let base = size.checked_mul(index)?.checked_add(offset)?;
                 for field in &first {
-                    add(found, base.checked_add(field.offset)?, field.size, field.kind)?;
+                    add(
+                        found,
+                        base.checked_add(field.offset)?,
+                        field.size,
+                        field.kind,
+                    )?;
                 }
             }
             Some(())
