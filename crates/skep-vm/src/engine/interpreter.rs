@@ -417,7 +417,7 @@ impl Machine<'_, '_> {
                                 Some(caller) => {
                                     (at, function, may_goto) =
                                         (caller.next, caller.function, caller.may_goto);
-                                    given = caller.given;
+                                    (passed, given) = (given, caller.given);
                                     continue;
                                 }
                                 None => return Answer::done(0),
@@ -512,7 +512,7 @@ impl Machine<'_, '_> {
                             Some(caller) => {
                                 (at, function, may_goto) =
                                     (caller.next, caller.function, caller.may_goto);
-                                given = caller.given;
+                                (passed, given) = (given, caller.given);
                                 continue;
                             }
                             None => return answer,
@@ -536,6 +536,8 @@ impl Machine<'_, '_> {
                         saved: [registers[6], registers[7], registers[8], registers[9]],
                         given,
                     });
+                    registers[0] = 0;
+                    registers[6..10].fill(0);
                     registers[R10] = frame;
                     given = passed;
                     passed = [0; 8];
@@ -545,7 +547,7 @@ impl Machine<'_, '_> {
                 Code::Exit => match self.leave(&mut callers, &mut registers) {
                     Some(caller) => {
                         (at, function, may_goto) = (caller.next, caller.function, caller.may_goto);
-                        given = caller.given;
+                        (passed, given) = (given, caller.given);
                         continue;
                     }
                     None => return Answer::done(registers[0]),
@@ -559,6 +561,7 @@ impl Machine<'_, '_> {
     /// Goes back to the caller, if this is not the first function.
     fn leave(&self, callers: &mut Vec<Caller>, registers: &mut Registers) -> Option<Caller> {
         let caller = callers.pop()?;
+        registers[1..6].fill(0);
         registers[6..10].copy_from_slice(&caller.saved);
         registers[R10] = registers[R10].wrapping_add(FRAME);
         Some(caller)

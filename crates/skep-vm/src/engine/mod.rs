@@ -3,6 +3,8 @@
 //!
 //! # The contract
 //! - A function takes R1–R5 and its frame's end (R10), and gives R0 with a [`Status`].
+//! - R0 and R6–R9 are 0 when a function begins, and R1–R5 after a call of one; a helper leaves
+//!   R1–R5 as they were.
 //! - In checked mode each access is inside one region of the run, or the program stops with
 //!   [`FaultKind::Memory`](crate::FaultKind::Memory); in verified mode nothing is checked.
 //! - In checked mode a jump backwards costs as many instructions as it goes back, itself included,

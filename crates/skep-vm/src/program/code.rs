@@ -195,6 +195,16 @@ impl Code {
         self.instructions.iter().map(|(at, insn)| (*at, insn))
     }
 
+    /// The instructions of one function.
+    pub(crate) fn function_instructions(&self, function: u32) -> &[(InsnIndex, Insn)] {
+        let place = |slot| self.instructions.partition_point(|(at, _)| at.0 < slot);
+        let Some(start) = self.function_start(function) else {
+            return &[];
+        };
+        let range = place(start.0)..place(start.0 + self.function_len(function));
+        self.instructions.get(range).unwrap_or_default()
+    }
+
     /// How many functions it has.
     pub(crate) fn functions(&self) -> u32 {
         self.starts.len() as u32

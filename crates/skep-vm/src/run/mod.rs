@@ -37,7 +37,7 @@ pub(crate) use dynptr::{Dynptr, DynptrKind, MAX as MAX_DYNPTR};
 pub(crate) use held::Held;
 pub(crate) use objects::{Objects, first_bit};
 pub(crate) use packet::Packet;
-pub(crate) use regions::{Caches, Ours, Regions};
+pub(crate) use regions::{Cached, Caches, Ours, Regions};
 
 /// Frames that a run's stack has (`MAX_CALL_FRAMES` of the newest kernel), and those of callbacks.
 pub(crate) const FRAMES: u64 = 16;

@@ -66,7 +66,7 @@ impl Regions {
 
 /// The regions of the last accesses: two that were read, two that were written.
 ///
-/// Compiled code looks here first. A start and a length of 0 cover nothing.
+/// Compiled code looks at the first of each.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct Caches {
@@ -74,20 +74,36 @@ pub(crate) struct Caches {
     pub(crate) write: [Cached; 2],
 }
 
-/// One region.
+/// One region; where all is 0, none.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct Cached {
     pub(crate) start: Cell<u64>,
-    pub(crate) len: Cell<u64>,
+    /// At how many places an access of 1, 2, 4 and 8 bytes may begin.
+    pub(crate) places: [Cell<u64>; 4],
 }
 
 impl Cached {
     #[inline]
     fn covers(&self, address: u64, size: u64) -> bool {
         let offset = address.wrapping_sub(self.start.get());
-        let len = self.len.get();
-        size <= len && offset <= len - size
+        match size {
+            1 => offset < self.places[0].get(),
+            2 => offset < self.places[1].get(),
+            4 => offset < self.places[2].get(),
+            8 => offset < self.places[3].get(),
+            _ => {
+                let len = self.places[0].get();
+                size <= len && offset <= len - size
+            }
+        }
+    }
+
+    fn set(&self, start: u64, len: u64) {
+        self.start.set(start);
+        for (log, places) in self.places.iter().enumerate() {
+            places.set((len + 1).saturating_sub(1 << log));
+        }
     }
 }
 
@@ -100,15 +116,23 @@ impl Caches {
 
     pub(crate) fn remember(&self, range: Range, write: bool) {
         let entries = if write { &self.write } else { &self.read };
-        entries[1].start.set(entries[0].start.get());
-        entries[1].len.set(entries[0].len.get());
-        entries[0].start.set(range.start);
-        entries[0].len.set(range.len);
+        entries[1].set(entries[0].start.get(), entries[0].places[0].get());
+        entries[0].set(range.start, range.len);
+    }
+
+    /// Makes compiled code find the region of `address` first.
+    pub(crate) fn prefer(&self, address: u64, write: bool) {
+        let entries = if write { &self.write } else { &self.read };
+        if entries[1].covers(address, 1) {
+            let (start, len) = (entries[1].start.get(), entries[1].places[0].get());
+            entries[1].set(entries[0].start.get(), entries[0].places[0].get());
+            entries[0].set(start, len);
+        }
     }
 
     pub(crate) fn clear(&self) {
         for entry in self.read.iter().chain(&self.write) {
-            entry.len.set(0);
+            entry.set(0, 0);
         }
     }
 }

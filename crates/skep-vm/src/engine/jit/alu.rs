@@ -1,0 +1,200 @@
+//! Arithmetic: what RFC 9669 says of each operation, in Cranelift's.
+
+use cranelift_codegen::ir::{
+    InstBuilder as _, Type, Value,
+    condcodes::IntCC,
+    types::{I8, I16, I32, I64},
+};
+use skep_isa::{AluOp, ByteOrder, Endian, Operand, Reg, SignExtension, SwapWidth, Width};
+
+use super::function::Translator;
+
+impl Translator<'_> {
+    pub(super) fn alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand) {
+        match width {
+            Width::W64 => {
+                let (a, b) = (self.get(dst), self.operand(src));
+                let value = self.arithmetic(I64, op, a, b, src);
+                self.set(dst, value);
+            }
+            Width::W32 => {
+                let (a, b) = (self.get32(dst), self.operand32(src));
+                let value = self.arithmetic(I32, op, a, b, src);
+                self.set32(dst, value);
+            }
+        }
+    }
+
+    fn arithmetic(&mut self, ty: Type, op: AluOp, a: Value, b: Value, src: Operand) -> Value {
+        let ins = self.b.ins();
+        match op {
+            AluOp::Add => ins.iadd(a, b),
+            AluOp::Sub => ins.isub(a, b),
+            AluOp::Mul => ins.imul(a, b),
+            AluOp::Or => ins.bor(a, b),
+            AluOp::And => ins.band(a, b),
+            AluOp::Xor => ins.bxor(a, b),
+            // The amount is taken modulo the width, by both.
+            AluOp::Lsh => ins.ishl(a, b),
+            AluOp::Rsh => ins.ushr(a, b),
+            AluOp::Arsh => ins.sshr(a, b),
+            AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod => match src {
+                Operand::Imm(0) => self.division_by_zero(ty, op, a),
+                Operand::Imm(-1) if matches!(op, AluOp::SDiv | AluOp::SMod) => {
+                    self.division_by_minus_one(ty, op, a)
+                }
+                Operand::Imm(_) => self.division(op, a, b),
+                Operand::Reg(_) => self.careful_division(ty, op, a, b),
+            },
+        }
+    }
+
+    /// By what is neither 0 nor, where signed, -1.
+    fn division(&mut self, op: AluOp, a: Value, b: Value) -> Value {
+        let ins = self.b.ins();
+        match op {
+            AluOp::SDiv => ins.sdiv(a, b),
+            AluOp::Mod => ins.urem(a, b),
+            AluOp::SMod => ins.srem(a, b),
+            _ => ins.udiv(a, b),
+        }
+    }
+
+    fn division_by_zero(&mut self, ty: Type, op: AluOp, a: Value) -> Value {
+        match op {
+            AluOp::Mod | AluOp::SMod => a,
+            _ => self.b.ins().iconst(ty, 0),
+        }
+    }
+
+    fn division_by_minus_one(&mut self, ty: Type, op: AluOp, a: Value) -> Value {
+        match op {
+            AluOp::SMod => self.b.ins().iconst(ty, 0),
+            _ => self.b.ins().ineg(a),
+        }
+    }
+
+    /// By anything: what processors trap on goes another way.
+    fn careful_division(&mut self, ty: Type, op: AluOp, a: Value, b: Value) -> Value {
+        let signed = matches!(op, AluOp::SDiv | AluOp::SMod);
+        let special = if signed {
+            let above = self.b.ins().iadd_imm(b, 1);
+            self.b
+                .ins()
+                .icmp_imm(IntCC::UnsignedLessThanOrEqual, above, 1)
+        } else {
+            self.b.ins().icmp_imm(IntCC::Equal, b, 0)
+        };
+        let (cold, plain, next) = (
+            self.cold_block(),
+            self.b.create_block(),
+            self.b.create_block(),
+        );
+        let value = self.b.append_block_param(next, ty);
+        self.b.ins().brif(special, cold, &[], plain, &[]);
+        self.b.switch_to_block(cold);
+        self.b.seal_block(cold);
+        let mut answer = self.division_by_zero(ty, op, a);
+        if signed {
+            let by_minus_one = self.division_by_minus_one(ty, op, a);
+            answer = self.b.ins().select(b, by_minus_one, answer);
+        }
+        self.b.ins().jump(next, &[answer.into()]);
+        self.b.switch_to_block(plain);
+        self.b.seal_block(plain);
+        let answer = self.division(op, a, b);
+        self.b.ins().jump(next, &[answer.into()]);
+        self.b.switch_to_block(next);
+        self.b.seal_block(next);
+        value
+    }
+
+    pub(super) fn mov(&mut self, width: Width, dst: Reg, src: Operand) {
+        match width {
+            Width::W64 => {
+                let value = self.operand(src);
+                self.set(dst, value);
+            }
+            Width::W32 => {
+                let value = self.operand32(src);
+                self.set32(dst, value);
+            }
+        }
+    }
+
+    pub(super) fn mov_signed(&mut self, extension: SignExtension, dst: Reg, src: Reg) {
+        let value = self.get(src);
+        let narrow = match extension.bits() {
+            8 => I8,
+            16 => I16,
+            _ => I32,
+        };
+        let value = self.b.ins().ireduce(narrow, value);
+        match extension.width() {
+            Width::W64 => {
+                let value = self.b.ins().sextend(I64, value);
+                self.set(dst, value);
+            }
+            Width::W32 => {
+                let value = self.b.ins().sextend(I32, value);
+                self.set32(dst, value);
+            }
+        }
+    }
+
+    pub(super) fn neg(&mut self, width: Width, dst: Reg) {
+        match width {
+            Width::W64 => {
+                let value = self.get(dst);
+                let value = self.b.ins().ineg(value);
+                self.set(dst, value);
+            }
+            Width::W32 => {
+                let value = self.get32(dst);
+                let value = self.b.ins().ineg(value);
+                self.set32(dst, value);
+            }
+        }
+    }
+
+    pub(super) fn swap(&mut self, order: ByteOrder, width: SwapWidth, dst: Reg) {
+        let swaps = match order {
+            ByteOrder::Little => Endian::NATIVE != Endian::Little,
+            ByteOrder::Big => Endian::NATIVE != Endian::Big,
+            ByteOrder::Swap => true,
+        };
+        let value = self.get(dst);
+        let ty = match width {
+            SwapWidth::Bits16 => I16,
+            SwapWidth::Bits32 => I32,
+            SwapWidth::Bits64 => I64,
+        };
+        let mut value = match ty {
+            I64 => value,
+            _ => self.b.ins().ireduce(ty, value),
+        };
+        if swaps {
+            value = self.b.ins().bswap(value);
+        }
+        if ty != I64 {
+            value = self.b.ins().uextend(I64, value);
+        }
+        self.set(dst, value);
+    }
+
+    /// A pointer into the arena, or null.
+    pub(super) fn cast(&mut self, dst: Reg, src: Reg) {
+        let value = match self.code.arena() {
+            None => self.b.ins().iconst(I64, 0),
+            Some(arena) => {
+                let low = self.get32(src);
+                let wide = self.b.ins().uextend(I64, low);
+                let arena = self.b.ins().iconst(I64, arena.cast_signed());
+                let address = self.b.ins().bor(arena, wide);
+                let null = self.b.ins().iconst(I64, 0);
+                self.b.ins().select(low, address, null)
+            }
+        };
+        self.set(dst, value);
+    }
+}

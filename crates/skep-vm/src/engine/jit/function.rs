@@ -1,0 +1,532 @@
+//! One function of a program: its blocks, jumps and frame.
+
+use cranelift_codegen::{
+    ir::{
+        AbiParam, Block, Function, InstBuilder as _, MemFlags, Signature, StackSlot, StackSlotData,
+        StackSlotKind, UserFuncName, Value,
+        condcodes::IntCC,
+        types::{I32, I64},
+    },
+    isa::{CallConv, TargetIsa},
+};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch, Variable};
+use skep_host::Errno;
+use skep_isa::{CompareOp, Imm64, Insn, InsnIndex, Operand, Reg, Width};
+
+use super::shims;
+use crate::{
+    engine::{Mode, Status},
+    program::{Code, PLACES},
+    run::{Hot, Run},
+};
+
+/// Arguments of a function beyond the fifth.
+pub(super) type StackArguments = [u64; 8];
+
+/// Those of a function that is called by the machine.
+pub(super) static NO_ARGUMENTS: StackArguments = [0; 8];
+
+/// Rounds that a `may_goto` gives a frame.
+const MAY_GOTO: i64 = skep_abi::limits::LOOP_ROUNDS as i64;
+
+/// The offset of a field that machine code uses.
+macro_rules! hot {
+    ($($field:tt)*) => {
+        i32::try_from(
+            std::mem::offset_of!($crate::run::Run<'static>, hot)
+                + std::mem::offset_of!($crate::run::Hot, $($field)*),
+        )
+        .unwrap_or_default()
+    };
+}
+pub(super) use hot;
+
+const _: () = assert!(std::mem::offset_of!(Run<'static>, hot) + size_of::<Hot>() < 4096);
+
+/// A function that is being translated.
+pub(super) struct Translator<'a> {
+    pub(super) b: FunctionBuilder<'a>,
+    pub(super) code: &'a Code,
+    pub(super) checked: bool,
+    /// Whether a plain access is ordered as acquire and release say.
+    pub(super) ordered: bool,
+    pub(super) call_conv: CallConv,
+    function: u32,
+    start: u32,
+    /// R0 to R9.
+    registers: [Variable; 10],
+    /// Instructions left, in checked mode.
+    budget: Variable,
+    may_goto: Variable,
+    pub(super) run: Value,
+    /// R10.
+    pub(super) frame: Value,
+    /// Stack arguments: where those that it was given are, and those that it gives.
+    given: Option<Value>,
+    pub(super) passed: Option<StackSlot>,
+    /// Where control meets, by the slot in the function.
+    blocks: Vec<Option<Block>>,
+    /// Where all faults leave.
+    fault: Option<Block>,
+}
+
+/// Whether a program has arguments beyond the fifth.
+pub(super) fn stack_arguments(code: &Code) -> bool {
+    let mut all = code.instructions();
+    all.any(|(_, insn)| matches!(insn, Insn::LoadStackArg { .. } | Insn::StoreStackArg { .. }))
+}
+
+/// The signature of every function of a program.
+pub(super) fn signature(code: &Code, call_conv: CallConv) -> Signature {
+    let mut signature = Signature::new(call_conv);
+    let parameters = 7 + usize::from(stack_arguments(code));
+    signature.params = vec![AbiParam::new(I64); parameters];
+    signature.returns = vec![AbiParam::new(I64); 2];
+    signature
+}
+
+/// Translates a function into `into`.
+///
+/// # Errors
+/// `EOPNOTSUPP`: something that loading should have refused.
+pub(super) fn build(
+    into: &mut Function,
+    context: &mut FunctionBuilderContext,
+    code: &Code,
+    function: u32,
+    mode: Mode,
+    isa: &dyn TargetIsa,
+) -> Result<(), Errno> {
+    let call_conv = isa.default_call_conv();
+    into.name = UserFuncName::user(0, function);
+    into.signature = signature(code, call_conv);
+    let start = code.function_start(function).ok_or(Errno::EOPNOTSUPP)?;
+    let mut b = FunctionBuilder::new(into, context);
+    let entry = b.create_block();
+    b.append_block_params_for_function_params(entry);
+    b.switch_to_block(entry);
+    b.seal_block(entry);
+    let parameters = b.block_params(entry).to_vec();
+    let registers = std::array::from_fn(|_| b.declare_var(I64));
+    let (budget, may_goto) = (b.declare_var(I64), b.declare_var(I32));
+    let mut translator = Translator {
+        b,
+        code,
+        checked: mode == Mode::Checked,
+        ordered: isa.name() == "x64",
+        call_conv,
+        function,
+        start: start.0,
+        registers,
+        budget,
+        may_goto,
+        run: *parameters.first().ok_or(Errno::EOPNOTSUPP)?,
+        frame: *parameters.get(6).ok_or(Errno::EOPNOTSUPP)?,
+        given: parameters.get(7).copied(),
+        passed: None,
+        blocks: vec![None; code.function_len(function) as usize],
+        fault: None,
+    };
+    for (register, value) in (1..6).zip(&parameters[1..6]) {
+        translator.b.def_var(registers[register], *value);
+    }
+    let zero = translator.b.ins().iconst(I64, 0);
+    for register in [0, 6, 7, 8, 9] {
+        translator.b.def_var(registers[register], zero);
+    }
+    translator.translate()?;
+    let Translator { mut b, .. } = translator;
+    b.seal_all_blocks();
+    b.finalize();
+    Ok(())
+}
+
+impl Translator<'_> {
+    fn translate(&mut self) -> Result<(), Errno> {
+        let code = self.code;
+        self.leaders();
+        self.enter();
+        let instructions = code.function_instructions(self.function);
+        let mut open = true;
+        for (at, insn) in instructions {
+            if let Some(block) = self.block(at.0) {
+                if open {
+                    self.b.ins().jump(block, &[]);
+                }
+                self.b.switch_to_block(block);
+                open = true;
+            }
+            if open {
+                open = self.insn(*at, insn)?;
+            }
+        }
+        if let Some(fault) = self.fault {
+            self.b.set_cold_block(fault);
+            self.b.switch_to_block(fault);
+            let value = self.b.ins().iconst(I64, 0);
+            let status = self.b.ins().iconst(I64, Status::Fault as i64);
+            self.b.ins().return_(&[value, status]);
+        }
+        Ok(())
+    }
+
+    /// Makes blocks for all places that jumps of this function go to.
+    fn leaders(&mut self) {
+        let code = self.code;
+        let mut places = Vec::new();
+        let (mut stores_argument, mut indirect, mut may_goto) = (false, false, false);
+        for (at, insn) in code.function_instructions(self.function) {
+            match insn {
+                Insn::StoreStackArg { .. } => stores_argument = true,
+                Insn::JumpIndirect { .. } => indirect = true,
+                Insn::MayGoto { .. } => may_goto = true,
+                _ => {}
+            }
+            places.extend(insn.target(*at).map(|target| target.0));
+        }
+        if indirect {
+            places.extend(self.indirect_targets().map(|target| target.0));
+        }
+        for place in places {
+            if let Some(block) = self.blocks.get_mut((place - self.start) as usize) {
+                block.get_or_insert_with(|| self.b.create_block());
+            }
+        }
+        if may_goto {
+            let rounds = self.b.ins().iconst(I32, MAY_GOTO);
+            self.b.def_var(self.may_goto, rounds);
+        }
+        if stores_argument {
+            let size = size_of::<StackArguments>() as u32;
+            let data = StackSlotData::new(StackSlotKind::ExplicitSlot, size, 3);
+            let slot = self.b.create_sized_stack_slot(data);
+            let zero = self.b.ins().iconst(I64, 0);
+            for place in 0..size as i32 / 8 {
+                self.b.ins().stack_store(zero, slot, place * 8);
+            }
+            self.passed = Some(slot);
+        }
+    }
+
+    fn indirect_targets(&self) -> impl Iterator<Item = InsnIndex> + use<'_> {
+        let end = self.start + self.code.function_len(self.function);
+        let all = self.code.targets().iter().copied();
+        all.filter(move |target| (self.start..end).contains(&target.0))
+    }
+
+    fn block(&self, at: u32) -> Option<Block> {
+        *self.blocks.get((at - self.start) as usize)?
+    }
+
+    /// Looks whether there is room for the frame, and pays for the function.
+    fn enter(&mut self) {
+        if !self.checked {
+            return;
+        }
+        let (cold, next) = (self.cold_block(), self.b.create_block());
+        let lowest = self.load_hot(hot!(lowest));
+        let lower = self
+            .b
+            .ins()
+            .icmp(IntCC::UnsignedLessThan, self.frame, lowest);
+        self.b.ins().brif(lower, cold, &[], next, &[]);
+        self.b.switch_to_block(cold);
+        self.b.seal_block(cold);
+        let at = self.b.ins().iconst(I64, i64::from(self.start));
+        let failed = self.shim(shims::enter as *const () as usize, &[self.frame, at], 1)[0];
+        let fault = self.fault();
+        self.b.ins().brif(failed, fault, &[], next, &[]);
+        self.b.switch_to_block(next);
+        self.b.seal_block(next);
+        self.load_budget();
+        let cost = self.code.function_len(self.function);
+        self.spend(cost, self.start);
+    }
+
+    /// Where faults leave the function.
+    pub(super) fn fault(&mut self) -> Block {
+        *self.fault.get_or_insert_with(|| self.b.create_block())
+    }
+
+    pub(super) fn cold_block(&mut self) -> Block {
+        let block = self.b.create_block();
+        self.b.set_cold_block(block);
+        block
+    }
+
+    // ── registers and the run's fields ──────────────────────────────────────────────────────
+
+    pub(super) fn get(&mut self, register: Reg) -> Value {
+        match self.registers.get(usize::from(register.number())) {
+            Some(variable) => self.b.use_var(*variable),
+            None => self.frame,
+        }
+    }
+
+    pub(super) fn set(&mut self, register: Reg, value: Value) {
+        // Loading refuses what writes R10.
+        if let Some(variable) = self.registers.get(usize::from(register.number())) {
+            self.b.def_var(*variable, value);
+        }
+    }
+
+    /// The low half of a register.
+    pub(super) fn get32(&mut self, register: Reg) -> Value {
+        let value = self.get(register);
+        self.b.ins().ireduce(I32, value)
+    }
+
+    pub(super) fn set32(&mut self, register: Reg, value: Value) {
+        let value = self.b.ins().uextend(I64, value);
+        self.set(register, value);
+    }
+
+    pub(super) fn load_hot(&mut self, offset: i32) -> Value {
+        self.b
+            .ins()
+            .load(I64, MemFlags::trusted(), self.run, offset)
+    }
+
+    pub(super) fn store_hot(&mut self, value: Value, offset: i32) {
+        self.b
+            .ins()
+            .store(MemFlags::trusted(), value, self.run, offset);
+    }
+
+    // ── the budget ──────────────────────────────────────────────────────────────────────────
+
+    /// Takes the budget from the run, which others have used.
+    pub(super) fn load_budget(&mut self) {
+        if self.checked {
+            let budget = self.load_hot(hot!(budget));
+            self.b.def_var(self.budget, budget);
+        }
+    }
+
+    /// Gives the budget to the run, for others to use.
+    pub(super) fn store_budget(&mut self) {
+        if self.checked {
+            let budget = self.b.use_var(self.budget);
+            self.store_hot(budget, hot!(budget));
+        }
+    }
+
+    /// Pays; the code goes on in a new block.
+    fn spend(&mut self, cost: u32, at: u32) {
+        let budget = self.b.use_var(self.budget);
+        let left = self.b.ins().iadd_imm(budget, -i64::from(cost));
+        self.b.def_var(self.budget, left);
+        let spent = self.b.ins().icmp_imm(IntCC::SignedLessThan, left, 0);
+        let (cold, refilled, next) = (self.cold_block(), self.cold_block(), self.b.create_block());
+        self.b.ins().brif(spent, cold, &[], next, &[]);
+        self.b.switch_to_block(cold);
+        self.b.seal_block(cold);
+        self.store_budget();
+        let place = self.b.ins().iconst(I64, i64::from(at));
+        let failed = self.shim(shims::refill as *const () as usize, &[place], 1)[0];
+        let fault = self.fault();
+        self.b.ins().brif(failed, fault, &[], refilled, &[]);
+        self.b.switch_to_block(refilled);
+        self.b.seal_block(refilled);
+        self.load_budget();
+        self.b.ins().jump(next, &[]);
+        self.b.switch_to_block(next);
+        self.b.seal_block(next);
+    }
+
+    // ── instructions ────────────────────────────────────────────────────────────────────────
+
+    /// Translates one; answers whether control may pass to the next.
+    fn insn(&mut self, at: InsnIndex, insn: &Insn) -> Result<bool, Errno> {
+        match *insn {
+            Insn::Alu {
+                width,
+                op,
+                dst,
+                src,
+            } => self.alu(width, op, dst, src),
+            Insn::Mov { width, dst, src } => self.mov(width, dst, src),
+            Insn::MovSx {
+                extension,
+                dst,
+                src,
+            } => self.mov_signed(extension, dst, src),
+            Insn::Neg { width, dst } => self.neg(width, dst),
+            Insn::ByteSwap { order, width, dst } => self.swap(order, width, dst),
+            Insn::AddrSpaceCast { dst, src, .. } => self.cast(dst, src),
+            Insn::LoadImm64 { dst, value } => {
+                let value = match value {
+                    Imm64::Value(value) => value,
+                    // Loading resolves all others.
+                    _ => 0,
+                };
+                let value = self.b.ins().iconst(I64, value.cast_signed());
+                self.set(dst, value);
+            }
+            Insn::Load { .. }
+            | Insn::LoadSigned { .. }
+            | Insn::Store { .. }
+            | Insn::Atomic { .. }
+            | Insn::LoadAcquire { .. }
+            | Insn::StoreRelease { .. } => self.access(at, insn),
+            Insn::LoadStackArg { dst, arg } => {
+                let given = self.given.ok_or(Errno::EOPNOTSUPP)?;
+                let offset = i32::from(arg.index()) * 8;
+                let flags = MemFlags::trusted();
+                let value = self.b.ins().load(I64, flags, given, offset);
+                self.set(dst, value);
+            }
+            Insn::StoreStackArg { arg, value } => {
+                let value = self.operand(value);
+                let slot = self.passed.ok_or(Errno::EOPNOTSUPP)?;
+                self.b
+                    .ins()
+                    .stack_store(value, slot, i32::from(arg.index()) * 8);
+            }
+            Insn::LoadPacketAbs { size, offset } => {
+                let offset = self.b.ins().iconst(I64, i64::from(offset));
+                self.load_packet(size, offset);
+            }
+            Insn::LoadPacketInd {
+                size,
+                index,
+                offset,
+            } => {
+                let index = self.get(index);
+                let offset = self.b.ins().iadd_imm(index, i64::from(offset));
+                self.load_packet(size, offset);
+            }
+            Insn::Jump { .. } | Insn::JumpLong { .. } => {
+                let target = insn.target(at).ok_or(Errno::EOPNOTSUPP)?;
+                self.go(at, target)?;
+                return Ok(false);
+            }
+            Insn::JumpIf {
+                width,
+                op,
+                dst,
+                src,
+                ..
+            } => {
+                let target = insn.target(at).ok_or(Errno::EOPNOTSUPP)?;
+                let condition = self.condition(width, op, dst, src);
+                self.go_if(condition, at, target)?;
+            }
+            Insn::MayGoto { .. } => {
+                let target = insn.target(at).ok_or(Errno::EOPNOTSUPP)?;
+                let left = self.b.use_var(self.may_goto);
+                let none = self.b.ins().icmp_imm(IntCC::Equal, left, 0);
+                self.go_if(none, at, target)?;
+                let left = self.b.ins().iadd_imm(left, -1);
+                self.b.def_var(self.may_goto, left);
+            }
+            Insn::JumpIndirect { target } => {
+                self.go_indirect(at, target)?;
+                return Ok(false);
+            }
+            Insn::Call(_) => self.call(at, insn)?,
+            Insn::Exit => {
+                self.exit();
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Leaves the function with R0.
+    pub(super) fn exit(&mut self) {
+        self.store_budget();
+        let value = self.get(Reg::R0);
+        let done = self.b.ins().iconst(I64, Status::Done as i64);
+        self.b.ins().return_(&[value, done]);
+    }
+
+    pub(super) fn operand(&mut self, operand: Operand) -> Value {
+        match operand {
+            Operand::Reg(register) => self.get(register),
+            Operand::Imm(imm) => self.b.ins().iconst(I64, i64::from(imm)),
+        }
+    }
+
+    fn go(&mut self, at: InsnIndex, target: InsnIndex) -> Result<(), Errno> {
+        if self.checked && target <= at {
+            self.spend(at.0 - target.0 + 1, at.0);
+        }
+        let block = self.block(target.0).ok_or(Errno::EOPNOTSUPP)?;
+        self.b.ins().jump(block, &[]);
+        Ok(())
+    }
+
+    fn go_if(&mut self, condition: Value, at: InsnIndex, target: InsnIndex) -> Result<(), Errno> {
+        let next = self.b.create_block();
+        if self.checked && target <= at {
+            let taken = self.b.create_block();
+            self.b.ins().brif(condition, taken, &[], next, &[]);
+            self.b.switch_to_block(taken);
+            self.b.seal_block(taken);
+            self.go(at, target)?;
+        } else {
+            let taken = self.block(target.0).ok_or(Errno::EOPNOTSUPP)?;
+            self.b.ins().brif(condition, taken, &[], next, &[]);
+        }
+        self.b.switch_to_block(next);
+        self.b.seal_block(next);
+        Ok(())
+    }
+
+    fn go_indirect(&mut self, at: InsnIndex, register: Reg) -> Result<(), Errno> {
+        let place = self.get(register);
+        let slot = self
+            .b
+            .ins()
+            .iadd_imm(place, PLACES.wrapping_neg().cast_signed());
+        let targets: Vec<_> = self.indirect_targets().collect();
+        let mut switch = Switch::new();
+        let mut ways = Vec::new();
+        for target in targets {
+            let way = self.b.create_block();
+            switch.set_entry(u128::from(target.0), way);
+            ways.push((way, target));
+        }
+        let nowhere = self.cold_block();
+        switch.emit(&mut self.b, slot, nowhere);
+        for (way, target) in ways {
+            self.b.switch_to_block(way);
+            self.go(at, target)?;
+        }
+        self.b.switch_to_block(nowhere);
+        let at = self.b.ins().iconst(I64, i64::from(at.0));
+        self.shim(shims::fail_jump as *const () as usize, &[place, at], 0);
+        let fault = self.fault();
+        self.b.ins().jump(fault, &[]);
+        Ok(())
+    }
+
+    fn condition(&mut self, width: Width, op: CompareOp, dst: Reg, src: Operand) -> Value {
+        let (a, b) = match width {
+            Width::W64 => (self.get(dst), self.operand(src)),
+            Width::W32 => (self.get32(dst), self.operand32(src)),
+        };
+        let code = match op {
+            CompareOp::Eq => IntCC::Equal,
+            CompareOp::Ne => IntCC::NotEqual,
+            CompareOp::Gt => IntCC::UnsignedGreaterThan,
+            CompareOp::Ge => IntCC::UnsignedGreaterThanOrEqual,
+            CompareOp::Lt => IntCC::UnsignedLessThan,
+            CompareOp::Le => IntCC::UnsignedLessThanOrEqual,
+            CompareOp::SGt => IntCC::SignedGreaterThan,
+            CompareOp::SGe => IntCC::SignedGreaterThanOrEqual,
+            CompareOp::SLt => IntCC::SignedLessThan,
+            CompareOp::SLe => IntCC::SignedLessThanOrEqual,
+            CompareOp::Set => return self.b.ins().band(a, b),
+        };
+        self.b.ins().icmp(code, a, b)
+    }
+
+    pub(super) fn operand32(&mut self, operand: Operand) -> Value {
+        match operand {
+            Operand::Reg(register) => self.get32(register),
+            Operand::Imm(imm) => self.b.ins().iconst(I32, i64::from(imm.cast_unsigned())),
+        }
+    }
+}
