@@ -3,6 +3,8 @@
 mod batch;
 mod differences;
 mod map;
+mod memory;
+mod poller;
 mod program;
 mod resolve;
 mod test_run;
@@ -366,20 +368,20 @@ impl Host for Vm {
 
     fn map_memory(
         &self,
-        _map: &MapFd,
-        _offset: u64,
-        _len: usize,
-        _access: Access,
+        map: &MapFd,
+        offset: u64,
+        len: usize,
+        access: Access,
     ) -> Result<Box<dyn Memory>> {
-        Err(Error::system("map", "memory", Errno::ENOSYS))
+        memory::of_map(self, map, offset, len, access)
     }
 
-    fn perf_output(&self, _cpu: u32, _pages: usize, _wakeup: u32) -> Result<PerfOutput> {
-        Err(Error::system("open", "perf event", Errno::ENOSYS))
+    fn perf_output(&self, cpu: u32, pages: usize, wakeup: u32) -> Result<PerfOutput> {
+        memory::perf_output(self, cpu, pages, wakeup)
     }
 
     fn poller(&self) -> Result<Box<dyn Poller>> {
-        Err(Error::system("make", "poller", Errno::ENOSYS))
+        Ok(Box::new(poller::VmPoller::new(&self.0.registry.files)?))
     }
 
     fn read(&self, _descriptor: &Descriptor, _buffer: &mut [u8]) -> Result<usize> {

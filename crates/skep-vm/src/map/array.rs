@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 
 use skep_abi::MapCreateFlags;
-use skep_host::Errno;
+use skep_host::{Access, Errno};
 
 use super::{Kind, Range, Shape, Visit};
-use crate::memory::{Block, View};
+use crate::memory::{Block, PAGE, View};
 
 /// Values of an array, in one block that users can map.
 #[derive(Debug)]
@@ -116,6 +116,15 @@ impl Kind for Array {
 
     fn user_next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
         super::next_index(self.shape.max_entries, key, next)
+    }
+
+    fn mappable(&self, offset: u64, len: usize, _access: Access) -> Result<View<'_>, Errno> {
+        if !self.shape.flags.contains(MapCreateFlags::MMAPABLE) {
+            return Err(Errno::EINVAL);
+        }
+        let offset = usize::try_from(offset).map_err(|_| Errno::EINVAL)?;
+        let len = crate::memory::round_up(len, PAGE).ok_or(Errno::EINVAL)?;
+        self.values.view(offset, len).ok_or(Errno::EINVAL)
     }
 
     fn user_value_size(&self) -> usize {

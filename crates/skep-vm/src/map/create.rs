@@ -3,7 +3,7 @@
 use skep_abi::MapType;
 use skep_host::Errno;
 
-use super::{Kind, Ring, Shape, UserRing, array::Array, hash::Hash};
+use super::{Kind, Shape, array::Array, hash::Hash};
 
 /// Makes the memory of a map.
 ///
@@ -13,13 +13,11 @@ use super::{Kind, Ring, Shape, UserRing, array::Array, hash::Hash};
 pub(crate) fn create(shape: Shape) -> Result<Box<dyn Kind>, Errno> {
     Ok(match shape.map_type {
         MapType::Array => Box::new(Array::new(shape)?),
-        MapType::Ringbuf => Box::new(Ring::new(&shape)?),
-        MapType::UserRingbuf => Box::new(UserRing::new(&shape)?),
         MapType::Hash
         | MapType::PercpuHash
         | MapType::LruHash
         | MapType::LruPercpuHash
         | MapType::Rhash => Box::new(Hash::new(shape)?),
-        _ => return Err(Errno::EINVAL),
+        _ => return super::things::create(&shape),
     })
 }

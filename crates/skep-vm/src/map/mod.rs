@@ -10,15 +10,18 @@ mod create;
 mod fields;
 mod hash;
 mod lru;
+mod perf;
 mod pool;
 mod ring;
 mod signal;
 mod slab;
+mod slots;
 mod special;
 mod spin;
 mod table;
 #[cfg(test)]
 mod tests;
+mod things;
 
 use std::{
     any::Any,
@@ -42,6 +45,7 @@ use crate::{
 
 pub(crate) use create::create;
 pub(crate) use fields::{Field, FieldKind, Fields, Keeper};
+pub(crate) use perf::{PerfEvent, PerfEventArray};
 pub(crate) use ring::{Drain, Ring, UserRing, flags as ring_flags};
 pub(crate) use signal::{Listener, Signal, Waitable};
 pub(crate) use special::special_fields;
@@ -150,6 +154,22 @@ impl Map {
     pub(crate) fn of<K: Kind>(&self) -> Option<&K> {
         let kind: &dyn Any = &*self.kind;
         kind.downcast_ref()
+    }
+}
+
+/// Waiting for a map of a type that can't be waited for ends at once, as in the kernel.
+impl Waitable for Map {
+    fn signal(&self) -> &Signal {
+        static NEVER: Signal = Signal::new();
+        self.kind.waitable().map_or(&NEVER, Waitable::signal)
+    }
+
+    fn readable(&self) -> bool {
+        self.kind.waitable().is_none_or(Waitable::readable)
+    }
+
+    fn writable(&self) -> bool {
+        self.kind.waitable().is_none_or(Waitable::writable)
     }
 }
 

@@ -41,6 +41,13 @@ pub(crate) struct Signal {
 }
 
 impl Signal {
+    pub(crate) const fn new() -> Self {
+        Self {
+            count: AtomicUsize::new(0),
+            listeners: Mutex::new(Vec::new()),
+        }
+    }
+
     /// Wakes all listeners. Whatever the caller has published before, they see.
     pub(crate) fn wake(&self) {
         // Pairs with the one in `listen`: either we see the listener, or it sees what we did.

@@ -6,10 +6,12 @@
 
 mod block;
 mod mirror;
+mod shared;
 mod view;
 
 pub(crate) use block::Block;
 pub(crate) use mirror::Mirror;
+pub(crate) use shared::Shared;
 pub(crate) use view::View;
 
 /// Bytes of a page of memory that is mapped for users.

@@ -86,6 +86,11 @@ impl<'a> View<'a> {
         self.start.as_ptr()
     }
 
+    /// Where it begins, for what owns its memory.
+    pub(super) fn start(self) -> NonNull<u8> {
+        self.start
+    }
+
     #[inline]
     fn range(self, offset: usize, len: usize) -> Option<NonNull<u8>> {
         if offset.checked_add(len)? > self.len {
