@@ -3,11 +3,7 @@
 use skep_host::Errno;
 
 use super::{Arguments, Outcome, Table, errno, shim, status};
-use crate::{
-    FaultKind,
-    map::PerfEventArray,
-    run::Run,
-};
+use crate::{FaultKind, map::PerfEventArray, run::Run};
 
 pub(super) static TABLE: Table = &[
     (22, shim!(perf_event_read)),

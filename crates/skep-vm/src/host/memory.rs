@@ -1,9 +1,6 @@
 //! Memory of maps and events, mapped by users.
 
-use std::sync::{
-    Arc,
-    atomic::Ordering::SeqCst,
-};
+use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 use skep_abi::MapCreateFlags;
 use skep_host::{Access, Errno, Error, MapFd, Memory, PerfOutput, Result};
@@ -112,10 +109,14 @@ pub(super) fn perf_output(vm: &Vm, cpu: u32, pages: usize, wakeup: u32) -> Resul
     }
     let event = PerfEvent::new(cpu, pages, wakeup).map_err(|errno| fail("map", errno))?;
     let event = Arc::new(event);
-    let memory = Shared::new(Arc::clone(&event), Access::ReadWrite, |event| Ok(event.pages()));
+    let memory = Shared::new(Arc::clone(&event), Access::ReadWrite, |event| {
+        Ok(event.pages())
+    });
     let memory = memory.map_err(|errno| fail("map", errno))?;
     let files = &vm.0.registry.files;
-    let event = files.open(Object::Other(event)).map_err(|errno| fail("open", errno))?;
+    let event = files
+        .open(Object::Other(event))
+        .map_err(|errno| fail("open", errno))?;
     Ok(PerfOutput {
         event,
         memory: Box::new(memory),

@@ -98,10 +98,12 @@ impl Listener for Item {
 
 impl Item {
     fn is_ready(&self) -> bool {
-        self.thing.upgrade().is_some_and(|thing| match self.writable {
-            true => thing.writable(),
-            false => thing.readable(),
-        })
+        self.thing
+            .upgrade()
+            .is_some_and(|thing| match self.writable {
+                true => thing.writable(),
+                false => thing.readable(),
+            })
     }
 }
 
@@ -114,9 +116,8 @@ impl fmt::Debug for Item {
 impl VmPoller {
     pub(crate) fn new(files: &Arc<Files>) -> Result<Self> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        let event = eventfd(0, flags).map_err(|error| {
-            Error::system("open", "a poller", Errno(error.raw_os_error()))
-        })?;
+        let event = eventfd(0, flags)
+            .map_err(|error| Error::system("open", "a poller", Errno(error.raw_os_error())))?;
         Ok(Self {
             files: Arc::clone(files),
             woken: Arc::new(Woken {

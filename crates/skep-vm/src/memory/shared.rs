@@ -74,9 +74,7 @@ impl Memory for Shared {
         // SAFETY: inside, as was just looked at, and there as long as `self`. By the trait's
         // contract the producer has published these bytes and leaves them alone until the
         // caller's next position store.
-        unsafe {
-            std::slice::from_raw_parts(self.start.as_ptr().add(range.start), range.len())
-        }
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(range.start), range.len()) }
     }
 
     fn len(&self) -> usize {

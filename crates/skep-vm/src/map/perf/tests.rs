@@ -39,7 +39,10 @@ fn what_is_lost_is_counted() {
     assert_eq!(word(&event, start), 2);
     assert_eq!(word(&event, start + 16), 2, "lost");
     assert_eq!(word(&event, start + 24), 9);
-    assert_eq!(event.output(&[View::of(&mut [0; 65_536])]), Err(Errno::E2BIG));
+    assert_eq!(
+        event.output(&[View::of(&mut [0; 65_536])]),
+        Err(Errno::E2BIG)
+    );
 }
 
 #[test]
