@@ -30,6 +30,7 @@ pub use engine::{Engine, Mode};
 pub use fault::{Fault, FaultKind};
 pub use host::{DIFFERENCES, Difference};
 pub use machine::net::{Device, Neighbour, Network, Route, RouteKind, SocketInfo};
+pub use machine::{Clock, Namespaces, Task, TaskInfo, UserMemory};
 pub use program::{LoadError, Problem};
 pub use run::{Limits, packet::Redirect};
 pub use vm::{BareProgram, Config, Vm};

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
@@ -16,7 +16,9 @@ use crate::{
     Engine, Fault, Limits, LoadError, Mode,
     embed::{Custom, CustomHelpers},
     helper,
-    machine::{Clock, Hooks, Net, Objects, Registry, Tasks, Timers, Trace, net::Network},
+    machine::{
+        Clock, Hooks, Net, Objects, Registry, Task, TaskInfo, Tasks, Timers, Trace, net::Network,
+    },
     program::{Call, Code, Meta, Program, Resolve, executable},
     run::{Cpus, Ours, Run},
 };
@@ -37,6 +39,8 @@ pub struct Config {
     pub limits: Limits,
     /// What executes programs that are loaded through the boundary.
     pub engine: Engine,
+    /// Where programs and timers take the time from.
+    pub clock: Clock,
 }
 
 impl Default for Config {
@@ -50,12 +54,15 @@ impl Default for Config {
             } else {
                 Engine::Interpreter
             },
+            clock: Clock::real(),
         }
     }
 }
 
 /// What all of a machine share.
 pub(crate) struct Shared {
+    /// Itself.
+    pub(crate) me: Weak<Shared>,
     pub(crate) cpus: Cpus,
     pub(crate) limits: Limits,
     pub(crate) engine: Engine,
@@ -106,13 +113,16 @@ impl Vm {
     /// # Errors
     /// `ENOMEM`.
     pub fn with(config: Config) -> Result<Self, Errno> {
-        Ok(Self(Arc::new(Shared {
-            cpus: Cpus::new(config.cpus)?,
+        let cpus = Cpus::new(config.cpus)?;
+        let clock = config.clock.clone();
+        let machine = Arc::new_cyclic(|me| Shared {
+            me: Weak::clone(me),
+            cpus,
             limits: config.limits,
             engine: config.engine,
             interrupted: AtomicBool::new(false),
             made: std::time::Instant::now(),
-            clock: Clock::default(),
+            clock: config.clock,
             helpers: CustomHelpers::default(),
             hooks: Hooks::default(),
             net: Net::default(),
@@ -121,7 +131,22 @@ impl Vm {
             tasks: Tasks::default(),
             timers: Timers::default(),
             trace: Trace::default(),
-        })))
+        });
+        clock.watch(Arc::downgrade(&machine));
+        Ok(Self(machine))
+    }
+
+    /// Makes a task that programs can run for, and find by its number for as long as somebody
+    /// holds it.
+    #[must_use]
+    pub fn task(&self, info: TaskInfo) -> Arc<Task> {
+        Task::new(&self.0.me, info)
+    }
+
+    /// Takes the faults of timers' callbacks, the first 64, and how many more there were.
+    #[must_use]
+    pub fn take_timer_faults(&self) -> (Vec<Fault>, u64) {
+        self.0.timers.take_faults()
     }
 
     /// Sets what programs see of the network: runs that begin afterwards see it.

@@ -6,7 +6,7 @@ use skep_host::Errno;
 use super::{Arguments, Outcome, Table, errno, shim};
 use crate::run::Run;
 
-pub(super) static TABLE: Table = &[(181, shim!(bpf_loop))];
+pub(super) static TABLE: Table = &[(12, shim!(tail_call)), (181, shim!(bpf_loop))];
 
 /// `bpf_loop(nr_loops, callback, callback_ctx, flags)`
 fn bpf_loop(run: &Run<'_>, [rounds, callback, context, flags, _]: Arguments) -> Outcome {
@@ -23,4 +23,13 @@ fn bpf_loop(run: &Run<'_>, [rounds, callback, context, flags, _]: Arguments) -> 
         }
     }
     Ok(u64::from(rounds))
+}
+
+/// `bpf_tail_call(ctx, prog_array_map, index)`
+fn tail_call(run: &Run<'_>, [_, map, index, ..]: Arguments) -> Outcome {
+    match run.map(map)?.kind.program(index as u32) {
+        Some(program) => run.tail_call(program),
+        // The program goes on. What R0 is then, no kernel promises.
+        None => Ok(errno(Errno::ENOENT)),
+    }
 }

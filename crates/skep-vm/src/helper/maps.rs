@@ -1,12 +1,24 @@
 //! Helpers on maps.
 
-use super::{Arguments, Outcome, Table, shim, status};
-use crate::run::Run;
+use std::ops::ControlFlow;
+
+use skep_host::Errno;
+
+use super::{Arguments, Outcome, Table, errno, shim, status};
+use crate::{
+    memory::View,
+    run::{Ours, Run, Stop},
+};
 
 pub(super) static TABLE: Table = &[
     (1, shim!(map_lookup_elem)),
     (2, shim!(map_update_elem)),
     (3, shim!(map_delete_elem)),
+    (87, shim!(map_push_elem)),
+    (88, shim!(map_pop_elem)),
+    (89, shim!(map_peek_elem)),
+    (164, shim!(for_each_map_elem)),
+    (195, shim!(map_lookup_percpu_elem)),
 ];
 
 /// `bpf_map_lookup_elem(map, key)`
@@ -35,4 +47,77 @@ fn map_delete_elem(run: &Run<'_>, [map, key, ..]: Arguments) -> Outcome {
     let map = run.map(map)?;
     let key = run.view(key, u64::from(map.shape.key_size), false)?;
     Ok(status(map.kind.delete(key)))
+}
+
+/// `bpf_map_push_elem(map, value, flags)`
+fn map_push_elem(run: &Run<'_>, [map, value, flags, ..]: Arguments) -> Outcome {
+    let map = run.map(map)?;
+    let value = run.view(value, u64::from(map.shape.value_size), false)?;
+    Ok(status(map.kind.push(value, flags)))
+}
+
+/// `bpf_map_pop_elem(map, value)`
+fn map_pop_elem(run: &Run<'_>, [map, value, ..]: Arguments) -> Outcome {
+    let map = run.map(map)?;
+    let value = run.view(value, u64::from(map.shape.value_size), true)?;
+    Ok(status(map.kind.pop(value)))
+}
+
+/// `bpf_map_peek_elem(map, value)`
+fn map_peek_elem(run: &Run<'_>, [map, value, ..]: Arguments) -> Outcome {
+    let map = run.map(map)?;
+    // A bloom filter reads the value that it is asked for, a queue writes the one that it has.
+    let value = run.view(value, u64::from(map.shape.value_size), true)?;
+    Ok(status(map.kind.peek(value)))
+}
+
+/// `bpf_map_lookup_percpu_elem(map, key, cpu)`
+fn map_lookup_percpu_elem(run: &Run<'_>, [map, key, cpu, ..]: Arguments) -> Outcome {
+    let map = run.map(map)?;
+    let key = run.view(key, u64::from(map.shape.key_size), false)?;
+    let cpu = cpu as u32;
+    if cpu >= run.vm.cpus.count() {
+        return Ok(0);
+    }
+    Ok(map.kind.lookup(cpu, key).map_or(0, |value| value.address()))
+}
+
+/// `bpf_for_each_map_elem(map, callback, callback_ctx, flags)`
+fn for_each_map_elem(run: &Run<'_>, [handle, callback, context, flags, _]: Arguments) -> Outcome {
+    let map = run.map(handle)?;
+    if flags != 0 {
+        return Ok(errno(Errno::EINVAL));
+    }
+    let key_size = map.shape.key_size as usize;
+    // The callback sees a copy of the key, since the map's own may be no memory of the program.
+    let mut words = vec![0_u64; key_size.div_ceil(8)];
+    let key_copy = View::of_words(&mut words);
+    let start = key_copy.address();
+    if key_size > 0 {
+        run.grant(Ours {
+            start,
+            len: key_size as u64,
+            writable: false,
+        });
+    }
+    let mut stopped = None;
+    let seen = map.kind.for_each(run.cpu, &mut |key, value| {
+        key_copy.copy_from(key);
+        let arguments = [handle, start, value.address(), context, 0];
+        match run.call_back(callback, arguments) {
+            Ok(0) => ControlFlow::Continue(()),
+            Ok(_) => ControlFlow::Break(()),
+            Err(stop) => {
+                stopped = Some(stop);
+                ControlFlow::Break(())
+            }
+        }
+    });
+    if key_size > 0 {
+        run.revoke(start);
+    }
+    match stopped {
+        Some(stop) => Err::<u64, Stop>(stop),
+        None => Ok(seen.map_or_else(errno, u64::from)),
+    }
 }

@@ -13,7 +13,7 @@ mod ring;
 mod stack;
 mod storage;
 mod system;
-mod text;
+pub(crate) mod text;
 mod timer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -76,8 +76,24 @@ pub(crate) fn status(result: Result<(), skep_host::Errno>) -> u64 {
     result.map_or_else(errno, |()| 0)
 }
 
+/// The task whose `struct task_struct` a program gives.
+pub(crate) fn task(
+    run: &Run<'_>,
+    function: &'static str,
+    address: u64,
+) -> Result<std::sync::Arc<crate::machine::Task>, FaultKind> {
+    let own = run.task();
+    if own.address() == address && address != 0 {
+        return Ok(std::sync::Arc::clone(own));
+    }
+    let reason = "this is no task";
+    let found = run.vm.tasks.at(address);
+    found.ok_or(FaultKind::Argument { function, reason })
+}
+
 /// Gives back what a run still holds at its end, so that others can go on.
 pub(crate) fn give_back(run: &Run<'_>) {
+    lock::give_up(run);
     ring::give_up(run);
 }
 

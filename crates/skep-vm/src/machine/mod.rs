@@ -10,8 +10,10 @@ mod task;
 mod timers;
 mod trace;
 pub(crate) mod tree;
+pub(crate) mod types;
 
-pub(crate) use clock::Clock;
+pub use clock::Clock;
+pub(crate) use clock::ClockKind;
 pub(crate) use hooks::Hooks;
 pub(crate) use net::Net;
 pub(crate) use objects::Objects;
@@ -19,5 +21,6 @@ pub(crate) use registry::{
     BtfObject, Files, MOST_MAPS, Object, Registry, Rights, lock, object_name,
 };
 pub(crate) use task::Tasks;
+pub use task::{Namespaces, Task, TaskInfo, UserMemory};
 pub(crate) use timers::Timers;
 pub(crate) use trace::Trace;

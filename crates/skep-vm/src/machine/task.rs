@@ -1,5 +1,313 @@
 //! The tasks of a machine: who programs run for, and what they can see of them.
+//!
+//! A task is what its maker says of it, and a `struct task_struct` with what belongs to it, laid
+//! out by the machine's own BTF, in an object that every run may read.
 
-/// See above.
+mod memory;
+mod own;
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock, Weak},
+};
+
+use skep_host::Errno;
+
+use super::objects::Object;
+use crate::{memory::View, vm::Shared};
+
+/// Bytes of a task's name, its NUL included (`TASK_COMM_LEN`).
+const COMM: usize = 16;
+
+/// The memory of a task's process, and what can be done to it. For whoever traces processes; a
+/// task without one has no memory: reading it answers `EFAULT`.
+pub trait UserMemory: Send + Sync + fmt::Debug {
+    /// Reads all of `out`.
+    ///
+    /// # Errors
+    /// `EFAULT`: some of it is not there.
+    fn read(&self, address: u64, out: &mut [u8]) -> Result<(), Errno>;
+
+    /// Writes all of `bytes`.
+    ///
+    /// # Errors
+    /// `EFAULT`: some of it is not there, or can't be written. The default.
+    fn write(&self, _address: u64, _bytes: &[u8]) -> Result<(), Errno> {
+        Err(Errno::EFAULT)
+    }
+
+    /// Sends a signal to the process, or with `thread` to the task alone.
+    ///
+    /// # Errors
+    /// What the system says; `EPERM` by default.
+    fn signal(&self, _signal: u32, _thread: bool) -> Result<(), Errno> {
+        Err(Errno::EPERM)
+    }
+}
+
+/// What programs can learn of a task.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct TaskInfo {
+    /// The number of the thread, which a kernel calls `pid`.
+    pub pid: u32,
+    /// The number of the process, which a kernel calls `tgid`.
+    pub tgid: u32,
+    /// The user's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+    /// Its name; what is over 15 bytes is cut.
+    pub comm: String,
+    /// When it began, in nanoseconds of the machine's clock.
+    pub start_time: u64,
+    /// The numbers of its cgroups, from the root to its own.
+    pub cgroups: Vec<u64>,
+    /// Its namespaces.
+    pub namespaces: Namespaces,
+    /// Who began it; itself if nobody did.
+    pub parent: Option<Arc<Task>>,
+    /// The first thread of its process; itself if there is none other.
+    pub leader: Option<Arc<Task>>,
+    /// Its memory.
+    pub memory: Option<Arc<dyn UserMemory>>,
+}
+
+/// The numbers of a task's namespaces, as `stat` shows them of `/proc/PID/ns/*`; 0 where unknown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Namespaces {
+    /// The device that all of them are on.
+    pub device: u64,
+    /// `pid`
+    pub pid: u64,
+    /// `mnt`
+    pub mnt: u64,
+    /// `net`
+    pub net: u64,
+    /// `uts`
+    pub uts: u64,
+    /// `ipc`
+    pub ipc: u64,
+    /// `cgroup`
+    pub cgroup: u64,
+    /// `time`
+    pub time: u64,
+}
+
+/// A task of a machine: made by [`Vm::task`](crate::Vm::task), gone with its last reference.
+pub struct Task {
+    machine: Weak<Shared>,
+    info: TaskInfo,
+    comm: [u8; COMM],
+    /// Its memory as programs see it; `None` where objects take too much already.
+    object: Option<Arc<Object>>,
+}
+
+impl Task {
+    pub(crate) fn new(machine: &Weak<Shared>, info: TaskInfo) -> Arc<Self> {
+        let mut comm = [0; COMM];
+        let name = info.comm.as_bytes();
+        let len = name.len().min(COMM - 1);
+        comm[..len].copy_from_slice(&name[..len]);
+        let alive = machine.upgrade();
+        let object = alive
+            .as_ref()
+            .and_then(|machine| memory::make(machine, &info, &comm));
+        let task = Arc::new(Self {
+            machine: Weak::clone(machine),
+            info,
+            comm,
+            object,
+        });
+        if let Some(machine) = &alive {
+            machine.tasks.add(&task);
+        }
+        task
+    }
+
+    /// What its maker said of it.
+    #[must_use]
+    pub fn info(&self) -> &TaskInfo {
+        &self.info
+    }
+
+    /// The address of its `struct task_struct`; 0 if there was no memory for one.
+    #[must_use]
+    pub fn address(&self) -> u64 {
+        self.object.as_ref().map_or(0, |object| object.address())
+    }
+
+    /// Sets the registers that `bpf_task_pt_regs` shows: the bytes of a `struct pt_regs`.
+    pub fn set_registers(&self, registers: &[u8]) {
+        if let Some(view) = self.registers() {
+            view.write(registers);
+        }
+    }
+
+    /// Its `struct pt_regs`.
+    pub(crate) fn registers(&self) -> Option<View<'_>> {
+        memory::registers(self.object.as_ref()?.memory())
+    }
+
+    /// The object that programs may hold references of.
+    pub(crate) fn object(&self) -> Option<&Arc<Object>> {
+        self.object.as_ref()
+    }
+
+    /// Its name with zeros behind it.
+    pub(crate) fn comm(&self) -> [u8; COMM] {
+        self.comm
+    }
+
+    /// Its name.
+    pub(crate) fn comm_text(&self) -> &[u8] {
+        let len = self.comm.iter().position(|byte| *byte == 0);
+        self.comm.get(..len.unwrap_or(COMM)).unwrap_or_default()
+    }
+
+    /// Reads its process's memory.
+    pub(crate) fn read_user(&self, address: u64, out: &mut [u8]) -> Result<(), Errno> {
+        if out.is_empty() {
+            return Ok(());
+        }
+        let memory = self.info.memory.as_ref().ok_or(Errno::EFAULT)?;
+        memory.read(address, out)
+    }
+
+    /// Writes its process's memory.
+    pub(crate) fn write_user(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let memory = self.info.memory.as_ref().ok_or(Errno::EFAULT)?;
+        memory.write(address, bytes)
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: u32, thread: bool) -> Result<(), Errno> {
+        let process = self.info.memory.as_ref().ok_or(Errno::EPERM)?;
+        process.signal(signal, thread)
+    }
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = String::from_utf8_lossy(self.comm_text());
+        write!(f, "Task({} {name:?})", self.info.pid)
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        let Some(machine) = self.machine.upgrade() else {
+            return;
+        };
+        machine.tasks.remove(self);
+        if let Some(object) = &self.object {
+            machine.objects.release(object);
+        }
+    }
+}
+
+thread_local! {
+    /// This thread as a task, one for each machine that it ran programs of.
+    static OWN: RefCell<Vec<Arc<Task>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// All tasks of a machine that somebody holds.
 #[derive(Debug, Default)]
-pub(crate) struct Tasks {}
+pub(crate) struct Tasks {
+    known: RwLock<Known>,
+    cgroups: RwLock<BTreeMap<u64, Arc<Object>>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    by_pid: BTreeMap<u32, Weak<Task>>,
+    by_address: BTreeMap<u64, Weak<Task>>,
+}
+
+impl Tasks {
+    fn add(&self, task: &Arc<Task>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.by_pid.insert(task.info.pid, Arc::downgrade(task));
+        if task.object.is_some() {
+            known
+                .by_address
+                .insert(task.address(), Arc::downgrade(task));
+        }
+    }
+
+    fn remove(&self, task: &Task) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let pid = task.info.pid;
+        let is_it = |known: &Weak<Task>| std::ptr::eq(known.as_ptr(), task);
+        if known.by_pid.get(&pid).is_some_and(is_it) {
+            known.by_pid.remove(&pid);
+        }
+        if known.by_address.get(&task.address()).is_some_and(is_it) {
+            known.by_address.remove(&task.address());
+        }
+    }
+
+    /// The task with a number (that of a thread).
+    pub(crate) fn by_pid(&self, pid: u32) -> Option<Arc<Task>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let task = known.by_pid.get(&pid).cloned();
+        drop(known);
+        task?.upgrade()
+    }
+
+    /// The task whose `struct task_struct` is at this address.
+    pub(crate) fn at(&self, address: u64) -> Option<Arc<Task>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let task = known.by_address.get(&address).cloned();
+        drop(known);
+        task?.upgrade()
+    }
+
+    /// Every task, by number.
+    pub(crate) fn all(&self) -> Vec<Arc<Task>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<_> = known.by_pid.values().cloned().collect();
+        drop(known);
+        all.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// This thread, as it was when it first ran a program of the machine.
+    pub(crate) fn own(machine: &Shared) -> Arc<Task> {
+        OWN.with_borrow_mut(|own| {
+            let is_of = |task: &&Arc<Task>| std::ptr::eq(task.machine.as_ptr(), machine);
+            if let Some(task) = own.iter().find(is_of) {
+                return Arc::clone(task);
+            }
+            own.retain(|task| task.machine.strong_count() > 0);
+            let task = own::make(&machine.me);
+            own.push(Arc::clone(&task));
+            task
+        })
+    }
+
+    /// The `struct cgroup` of the last of these cgroups.
+    pub(crate) fn cgroup(&self, machine: &Shared, path: &[u64]) -> Option<Arc<Object>> {
+        let id = path.last()?;
+        let known = self.cgroups.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(id) {
+            return Some(Arc::clone(known));
+        }
+        drop(known);
+        let parent = self.cgroup(machine, path.get(..path.len() - 1)?);
+        let made = memory::cgroup(machine, path, parent.as_deref())?;
+        let mut known = self.cgroups.write().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(known.entry(*id).or_insert(made)))
+    }
+
+    /// The `struct cgroup` with this number, if a task is below it.
+    pub(crate) fn cgroup_by_id(&self, id: u64) -> Option<Arc<Object>> {
+        let known = self.cgroups.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(&id).cloned()
+    }
+}

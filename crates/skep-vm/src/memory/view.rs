@@ -252,6 +252,17 @@ impl<'a> View<'a> {
     }
 }
 
+impl<'a> View<'a> {
+    /// The same of words, so that it is aligned.
+    pub(crate) fn of_words(words: &'a mut [u64]) -> Self {
+        let len = size_of_val(words);
+        let start = NonNull::from(words).cast::<u8>();
+        let _ = start.as_ptr().expose_provenance();
+        // SAFETY: borrowed mutably for `'a`, so that only the view reaches them.
+        unsafe { Self::new(start, len) }
+    }
+}
+
 impl fmt::Debug for View<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

@@ -1,5 +1,76 @@
 //! Who the program runs for: the current task, what it is attached to, and why.
 
-/// See above.
+use std::{
+    cell::{Cell, OnceCell},
+    sync::Arc,
+};
+
+use skep_host::Errno;
+
+use super::Run;
+use crate::machine::{Task, Tasks};
+
+/// See above. Whoever starts a run sets what is not as by default.
 #[derive(Debug, Default)]
-pub(crate) struct Current {}
+pub(crate) struct Current {
+    task: OnceCell<Arc<Task>>,
+    /// What the attachment was given for its programs (`bpf_get_attach_cookie`).
+    pub(crate) cookie: Cell<u64>,
+    /// The address of the function that the program is at; 0 at none.
+    pub(crate) function: Cell<u64>,
+    /// For programs at a function whose context is its arguments: how many there are.
+    pub(crate) arguments: Cell<Option<u32>>,
+    /// Whether the function's return value stands behind its arguments.
+    pub(crate) returned: Cell<bool>,
+    /// What programs before this one want a call to return (`bpf_get_retval`).
+    pub(crate) return_value: Cell<i32>,
+    /// What the function shall return instead of running (`bpf_override_return`).
+    pub(crate) overridden: Cell<Option<u64>>,
+}
+
+impl Run<'_> {
+    /// The current task: the one that the run was given, or else this thread.
+    pub(crate) fn task(&self) -> &Arc<Task> {
+        self.current.task.get_or_init(|| Tasks::own(self.vm))
+    }
+
+    /// Gives the run its task, before it starts.
+    pub(crate) fn set_task(&self, task: Arc<Task>) {
+        let _ = self.current.task.set(task);
+    }
+
+    /// Reads the current task's memory, all or nothing.
+    pub(crate) fn peek_user(&self, address: u64, out: &mut [u8]) -> Result<(), Errno> {
+        self.task().read_user(address, out)
+    }
+
+    /// Reads a string of the current task's memory as [`Run::peek_text`] does.
+    pub(crate) fn peek_user_text(&self, address: u64, out: &mut [u8]) -> Result<usize, Errno> {
+        let task = self.task();
+        let mut done = 0;
+        while done < out.len() {
+            let at = address.wrapping_add(done as u64);
+            // No chunk runs over the end of a page, behind which there may be nothing.
+            let to_end = 64 - at as usize % 64;
+            let len = to_end.min(out.len() - done);
+            let part = out.get_mut(done..done + len).unwrap_or_default();
+            task.read_user(at, part)?;
+            if let Some(end) = part.iter().position(|byte| *byte == 0) {
+                return Ok(done + end + 1);
+            }
+            done += len;
+        }
+        if let Some(last) = out.last_mut() {
+            *last = 0;
+        }
+        Ok(done)
+    }
+
+    /// Reads a string of the machine's memory, or else of the task's if it can be there.
+    pub(crate) fn peek_any_text(&self, address: u64, out: &mut [u8]) -> Result<usize, Errno> {
+        match self.peek_text(address, out) {
+            Err(_) if super::is_user(address) => self.peek_user_text(address, out),
+            done => done,
+        }
+    }
+}

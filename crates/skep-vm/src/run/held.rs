@@ -1,17 +1,22 @@
 //! What a program holds and must give back: locks, references, records, sections.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// See above.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     /// Records of ring buffers.
     pub(crate) records: Records,
+    /// The address of the `bpf_spin_lock` that is held; 0 for none.
+    pub(crate) lock: Cell<u64>,
 }
 
 impl Held {
     /// What is held, in words; `None` when nothing is.
     pub(crate) fn what(&self) -> Option<&'static str> {
+        if self.lock.get() != 0 {
+            return Some("a lock");
+        }
         (!self.records.is_empty()).then_some("a record of a ring buffer")
     }
 }

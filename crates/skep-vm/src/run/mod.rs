@@ -4,12 +4,14 @@
 //! A run belongs to one thread and one virtual CPU. Its fields are cells, since compiled code,
 //! helpers and callbacks see it at the same time.
 
+mod callback;
 mod cpu;
 mod current;
 mod dynptr;
 mod held;
 mod objects;
 pub(crate) mod packet;
+mod peek;
 mod regions;
 
 use std::{
@@ -31,12 +33,14 @@ use crate::{
     vm::Shared,
 };
 
+pub(crate) use callback::Callback;
 pub(crate) use cpu::{Cpu, Cpus, Scratch};
 pub(crate) use current::Current;
 pub(crate) use dynptr::{Dynptr, DynptrKind, MAX as MAX_DYNPTR};
 pub(crate) use held::Held;
 pub(crate) use objects::{Objects, first_bit};
 pub(crate) use packet::Packet;
+pub(crate) use peek::is_user;
 pub(crate) use regions::{Cached, Caches, Ours, Regions};
 
 /// Frames that a run's stack has (`MAX_CALL_FRAMES` of the newest kernel), and those of callbacks.
@@ -105,6 +109,8 @@ pub(crate) struct Run<'a> {
     mode: Mode,
     /// The program that runs now: after a tail call, another one. Kept by `programs` or the caller.
     program: Cell<NonNull<Program>>,
+    /// The one that it began with.
+    first: &'a Arc<Program>,
     programs: RefCell<Vec<Arc<Program>>>,
     /// The address of the context.
     context: Cell<u64>,
@@ -133,7 +139,7 @@ pub(crate) struct Run<'a> {
 impl<'a> Run<'a> {
     pub(crate) fn new(
         vm: &'a Shared,
-        program: &'a Program,
+        program: &'a Arc<Program>,
         cpu: u32,
         scratch: &'a Scratch,
         limits: Limits,
@@ -156,7 +162,8 @@ impl<'a> Run<'a> {
             vm,
             cpu,
             mode: program.mode,
-            program: Cell::new(NonNull::from(program)),
+            program: Cell::new(NonNull::from(&**program)),
+            first: program,
             programs: RefCell::default(),
             context: Cell::new(0),
             scratch,
@@ -188,6 +195,11 @@ impl<'a> Run<'a> {
     /// The address of the context, for helpers that compare it with what they are given.
     pub(crate) fn context(&self) -> u64 {
         self.context.get()
+    }
+
+    /// How long the run may take.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        self.limits.time
     }
 
     /// Whether accesses are checked.
@@ -311,13 +323,7 @@ impl<'a> Run<'a> {
     #[cold]
     #[inline(never)]
     fn look_up(&self, address: u64, size: u64, write: bool) -> Region {
-        let found = match self.regions.borrow().find(address, write) {
-            Some(range) => Some(range),
-            None => self
-                .map_region(address)
-                .or_else(|| self.object_region(address)),
-        };
-        match found {
+        match self.region_of(address, write) {
             Some(range)
                 if (range.writable || !write)
                     && address - range.start <= range.len
@@ -328,6 +334,13 @@ impl<'a> Run<'a> {
             }
             _ => Region::Nothing,
         }
+    }
+
+    /// The region of an address: the run's own, of a map, of an object.
+    fn region_of(&self, address: u64, write: bool) -> Option<crate::map::Range> {
+        let own = self.regions.borrow().find(address, write);
+        own.or_else(|| self.map_region(address))
+            .or_else(|| self.object_region(address))
     }
 
     fn map_region(&self, address: u64) -> Option<crate::map::Range> {
