@@ -6,6 +6,7 @@
 //! same but for what `skep_vm::DIFFERENCES` lists.
 
 mod maps;
+mod rings;
 mod support;
 
 use skep_testing::On;
@@ -24,7 +25,7 @@ fn main() -> std::process::ExitCode {
         },
     ];
     let mut tests = Vec::new();
-    for group in [maps::tests] {
+    for group in [maps::tests, rings::tests] {
         tests.extend(group());
     }
     skep_testing::run_on("skep-vm", &hosts, &tests)
