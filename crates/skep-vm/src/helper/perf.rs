@@ -3,7 +3,7 @@
 use skep_host::Errno;
 
 use super::{Arguments, Outcome, Table, errno, shim, status};
-use crate::{FaultKind, map::PerfEventArray, run::Run};
+use crate::{FaultKind, map::PerfEventArray, memory::View, run::Run};
 
 pub(super) static TABLE: Table = &[
     (22, shim!(perf_event_read)),
@@ -60,7 +60,11 @@ fn output(
         return Ok(errno(Errno::EINVAL));
     }
     let appended = (flags & CONTEXT) >> 32;
-    let Some(packet) = run.packet_bytes(0, appended) else {
+    let packet = match appended {
+        0 => Some(View::of(&mut [])),
+        len => run.packet_bytes(0, len),
+    };
+    let Some(packet) = packet else {
         return Ok(errno(Errno::EFAULT));
     };
     let event = match events.event(flags as u32, run.cpu) {

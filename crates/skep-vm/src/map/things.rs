@@ -1,15 +1,40 @@
 //! Creating maps whose values are more than bytes in a table: rings, events, things of the machine.
 
-use skep_abi::MapType;
+use skep_abi::{MapCreateFlags, MapType};
 use skep_host::Errno;
 
 use super::{Kind, PerfEventArray, Ring, Shape, UserRing};
+use crate::memory::PAGE;
+
+/// Flags of user space's rights, and of where the memory is.
+const COMMON: MapCreateFlags = MapCreateFlags::RDONLY
+    .union(MapCreateFlags::WRONLY)
+    .union(MapCreateFlags::NUMA_NODE);
+
+/// The flags that a type takes.
+fn known_flags(map_type: MapType) -> MapCreateFlags {
+    match map_type {
+        MapType::Ringbuf => MapCreateFlags::NUMA_NODE.union(MapCreateFlags::RB_OVERWRITE),
+        MapType::UserRingbuf => MapCreateFlags::NUMA_NODE,
+        MapType::PerfEventArray => COMMON.union(MapCreateFlags::PRESERVE_ELEMS),
+        _ => COMMON,
+    }
+}
 
 /// Makes the memory of such a map.
 ///
 /// # Errors
 /// As [`super::create`].
 pub(super) fn create(shape: &Shape) -> Result<Box<dyn Kind>, Errno> {
+    let rules = shape.map_type.rules();
+    let fits = rules.key_size.allows(shape.key_size)
+        && rules.value_size.allows(shape.value_size)
+        && rules.max_entries.allows(shape.max_entries, PAGE as u32)
+        && shape.flags.contains(rules.required_flags)
+        && known_flags(shape.map_type).contains(shape.flags);
+    if !fits {
+        return Err(Errno::EINVAL);
+    }
     Ok(match shape.map_type {
         MapType::PerfEventArray => Box::new(PerfEventArray::new(shape)?),
         MapType::Ringbuf => Box::new(Ring::new(shape)?),
