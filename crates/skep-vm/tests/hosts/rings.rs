@@ -29,7 +29,9 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("rings::wake_ups_are_alike", || agree(wake_ups)),
         Test::new("rings::dynptrs_are_alike", || agree(dynptrs)),
         Test::new("rings::user_rings_are_alike", || agree(user_rings)),
-        Test::new("rings::bad_user_samples_answer_alike", || agree(bad_samples)),
+        Test::new("rings::bad_user_samples_answer_alike", || {
+            agree(bad_samples)
+        }),
         Test::new("rings::perf_records_are_alike", || agree(perf)),
         Test::new("rings::perf_wake_ups_are_alike", || agree(perf_wake_ups)),
         Test::new("rings::perf_arrays_answer_alike", || agree(perf_arrays)),
@@ -91,7 +93,10 @@ pub(crate) fn program_of(host: &dyn Host, text: &str) -> Outcome<ProgramFd> {
         Ok(loaded) => Ok(loaded.fd),
         Err(error) => {
             let log = error.log().unwrap_or_default();
-            Err(Stop::Fail(format!("{error}; cause: {:?}\n{log}", error.cause())))
+            Err(Stop::Fail(format!(
+                "{error}; cause: {:?}\n{log}",
+                error.cause()
+            )))
         }
     }
 }
@@ -114,7 +119,10 @@ pub(crate) fn fire(host: &dyn Host, program: &ProgramFd, argument: u64) -> Outco
         flags: TestRunFlags::RUN_ON_CPU,
         ..TestRun::default()
     };
-    Ok(host.prog_test_run(program, &mut run)?.return_value.cast_signed())
+    Ok(host
+        .prog_test_run(program, &mut run)?
+        .return_value
+        .cast_signed())
 }
 
 /// Reserves a record whose first word is the argument, and commits it with a helper.
@@ -169,7 +177,13 @@ fn rules(host: &dyn Host, record: &mut Record) -> Outcome {
     let host = &*shared(host);
     let page = host.page_size();
     for map_type in [MapType::Ringbuf, MapType::UserRingbuf] {
-        for (key, value, size) in [(0, 0, 0), (0, 0, 1), (0, 0, 12288), (4, 0, 4096), (0, 4, 4096)] {
+        for (key, value, size) in [
+            (0, 0, 0),
+            (0, 0, 1),
+            (0, 0, 12288),
+            (4, 0, 4096),
+            (0, 4, 4096),
+        ] {
             let made = host.map_create(&MapCreate::new(map_type, &name("ring"), key, value, size));
             record.done(format!("{map_type} {key} {value} {size}"), &made);
         }
@@ -491,7 +505,10 @@ fn bad_samples(host: &dyn Host, record: &mut Record) -> Outcome {
         record.fact(key.clone(), fire(&*host, &drain, 0)?);
         record.fact(key.clone(), fire(&*host, &drain, 0)?);
         let consumer = host.map_memory(map.fd(), 0, page, Access::Read)?;
-        let position = consumer.long_words().first().map(skep_host::LongWord::acquire);
+        let position = consumer
+            .long_words()
+            .first()
+            .map(skep_host::LongWord::acquire);
         record.fact(key, position);
     }
     Ok(())
@@ -573,7 +590,13 @@ fn perf_wake_ups(host: &dyn Host, record: &mut Record) -> Outcome {
         let key = 0_u32.to_ne_bytes();
         let value = output.event.raw().to_ne_bytes();
         host.map_update_elem(map.fd(), &key, &value, 0)?;
-        let control: Vec<_> = output.memory.long_words().iter().skip(128).take(4).collect();
+        let control: Vec<_> = output
+            .memory
+            .long_words()
+            .iter()
+            .skip(128)
+            .take(4)
+            .collect();
         let control: Vec<_> = control.iter().map(|word| word.acquire()).collect();
         record.fact("control", control);
         let mut poller = host.poller()?;
@@ -593,7 +616,10 @@ fn perf_arrays(host: &dyn Host, record: &mut Record) -> Outcome {
     for (key, value, entries) in [(4, 8, 1), (8, 4, 1), (4, 4, 0), (4, 2, 1)] {
         let name = name("perf");
         let request = MapCreate::new(MapType::PerfEventArray, &name, key, value, entries);
-        record.done(format!("{key} {value} {entries}"), &host.map_create(&request));
+        record.done(
+            format!("{key} {value} {entries}"),
+            &host.map_create(&request),
+        );
     }
     let map = perf_array(&host)?;
     let entries = map.max_entries();
@@ -613,7 +639,12 @@ fn perf_arrays(host: &dyn Host, record: &mut Record) -> Outcome {
     let lookup = host.map_lookup_elem(map.fd(), &[0; 4], &mut [0; 4], 0);
     record.answer("lookup", &lookup);
     record.answer("next", &host.map_get_next_key(map.fd(), None, &mut [0; 4]));
-    for (what, flags) in [("current", CURRENT), ("index", 0), ("beyond", 1 << 20), ("flags", 1 << 32)] {
+    for (what, flags) in [
+        ("current", CURRENT),
+        ("index", 0),
+        ("beyond", 1 << 20),
+        ("flags", 1 << 32),
+    ] {
         let send = program(&*host, &map, &sending(8, flags))?;
         record.fact(format!("send {what}"), fire(&*host, &send, 0)?);
         let text = format!("r1 = map[fd:FD]\n r2 = {flags} ll\n call 22\n exit");
@@ -635,7 +666,10 @@ fn perf_arrays(host: &dyn Host, record: &mut Record) -> Outcome {
     }
     record.answer("delete", &host.map_delete_elem(map.fd(), &[0; 4]));
     record.answer("delete again", &host.map_delete_elem(map.fd(), &[0; 4]));
-    record.answer("delete beyond", &host.map_delete_elem(map.fd(), &entries.to_ne_bytes()));
+    record.answer(
+        "delete beyond",
+        &host.map_delete_elem(map.fd(), &entries.to_ne_bytes()),
+    );
     Ok(())
 }
 
@@ -660,11 +694,16 @@ fn overwriting() -> Outcome {
     ensure(answers == expected, || format!("{answers:?}"))?;
     let memory = host.map_memory(map.fd(), host.page_size() as u64, 8192, Access::Read)?;
     let oldest = 512 + (13 * 512 % 4096) / 8 + 1;
-    let first = memory.long_words().get(oldest).map(skep_host::LongWord::acquire);
+    let first = memory
+        .long_words()
+        .get(oldest)
+        .map(skep_host::LongWord::acquire);
     ensure(first == Some(13), || format!("{first:?}"))?;
     request.map_type = MapType::UserRingbuf;
     let refused = host.map_create(&request);
-    ensure(crate::support::is(&refused, Errno::EINVAL), || format!("{refused:?}"))
+    ensure(crate::support::is(&refused, Errno::EINVAL), || {
+        format!("{refused:?}")
+    })
 }
 
 /// The kernel refuses such programs when they are loaded; the machine ends them when they end.
@@ -677,7 +716,9 @@ fn given_back() -> Outcome {
     let mut reader = RingBuffer::<[u8]>::new(Arc::clone(&map))?;
     let text = "r1 = map[fd:FD]\n r2 = 8\n r3 = 0\n call 131\n r0 = 0\n exit";
     let leak = program(&*host, &map, text)?;
-    ensure(fire(&*host, &leak, 0).is_err(), || "a record is lost".into())?;
+    ensure(fire(&*host, &leak, 0).is_err(), || {
+        "a record is lost".into()
+    })?;
     let twice = "
         r1 = map[fd:FD]
         r2 = 8
@@ -693,7 +734,9 @@ fn given_back() -> Outcome {
         r0 = 0
         exit";
     let twice = program(&*host, &map, twice)?;
-    ensure(fire(&*host, &twice, 0).is_err(), || "submitted twice".into())?;
+    ensure(fire(&*host, &twice, 0).is_err(), || {
+        "submitted twice".into()
+    })?;
     let after = "
         r1 = map[fd:FD]
         r2 = 8
@@ -707,7 +750,9 @@ fn given_back() -> Outcome {
         r0 = 0
         exit";
     let after = program(&*host, &map, after)?;
-    ensure(fire(&*host, &after, 0).is_err(), || "written after it was given away".into())?;
+    ensure(fire(&*host, &after, 0).is_err(), || {
+        "written after it was given away".into()
+    })?;
     let submit = program(&*host, &map, &reserving(8, SUBMIT, 0))?;
     fire(&*host, &submit, 5)?;
     let mut seen = 0;
