@@ -119,11 +119,38 @@ pub(crate) struct Packet {
     redirect: Cell<Option<Redirect>>,
     /// The sockets that the program has looked up.
     sockets: RefCell<Vec<Arc<Socket>>>,
+    own_socket: RefCell<Option<Arc<Socket>>>,
+    /// Copies that it sent elsewhere.
+    pub(crate) clones: RefCell<Vec<Sent>>,
     /// The socket that a `sk_lookup` program has chosen.
     pub(crate) selected: RefCell<Option<Arc<Socket>>>,
-    /// The key and options of the tunnel that it goes into: `bpf_tunnel_key` and what follows it.
-    pub(crate) tunnel: RefCell<Option<Box<[u8]>>>,
-    pub(crate) tunnel_options: RefCell<Vec<u8>>,
+    /// The tunnel that it goes into, or came from.
+    pub(crate) tunnel: RefCell<Option<Tunnel>>,
+}
+
+/// A copy of a packet that a program sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Where to.
+    pub to: Redirect,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What is known of a tunnel (`struct bpf_tunnel_key`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tunnel {
+    pub(crate) id: u32,
+    /// What the program set as remote: words of `remote_ipv6`, of which IPv4 has the first.
+    pub(crate) remote: [u32; 4],
+    pub(crate) local: [u32; 4],
+    pub(crate) tos: u8,
+    pub(crate) ttl: u8,
+    pub(crate) label: u32,
+    pub(crate) v6: bool,
+    /// As `tunnel_flags` shows them.
+    pub(crate) flags: u16,
+    pub(crate) options: Vec<u8>,
 }
 
 /// Where a program sends a packet.
@@ -258,7 +285,7 @@ impl Run<'_> {
 
     /// Gives the run a packet with a link-layer header and the context of an `__sk_buff`; answers
     /// the context's address. `linear` bytes of it lie in one piece; `l2`: the program sees the
-    /// header.
+    /// header; `device` is the address of the device that it came from.
     ///
     /// # Errors
     /// As [`Run::receive_frame`]; `EINVAL`: it has no header.
@@ -268,6 +295,7 @@ impl Run<'_> {
         linear: usize,
         l2: bool,
         direct: Direct,
+        device: [u8; 6],
     ) -> Result<u64, Errno> {
         let block = self.packet_block()?;
         let len = bytes.len();
@@ -277,7 +305,7 @@ impl Run<'_> {
         let packet = block.view(MIDDLE, len).ok_or(Errno::E2BIG)?;
         packet.write(bytes);
         let mac = packet.address();
-        let skb = Skb::received(mac, bytes).ok_or(Errno::EINVAL)?;
+        let skb = Skb::received(mac, bytes, device).ok_or(Errno::EINVAL)?;
         let data = if l2 { mac } else { skb.network };
         let end = mac + linear.min(len) as u64;
         let old = self.packet.place.get();
@@ -446,6 +474,18 @@ impl Run<'_> {
             }
         }
         socket.address()
+    }
+
+    /// The socket that the packet belongs to.
+    pub(crate) fn packet_socket(&self) -> Option<Arc<Socket>> {
+        self.packet.own_socket.borrow().clone()
+    }
+
+    /// Says which socket the packet belongs to; answers its address.
+    pub(crate) fn set_packet_socket(&self, socket: Arc<Socket>) -> u64 {
+        let address = self.show_socket(&socket);
+        *self.packet.own_socket.borrow_mut() = Some(socket);
+        address
     }
 
     /// The socket that the program has at this address.

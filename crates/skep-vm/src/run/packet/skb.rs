@@ -53,6 +53,8 @@ pub(crate) enum Header {
 pub(crate) struct Skb {
     pub(crate) mac: u64,
     pub(crate) network: u64,
+    /// 0 where none was set.
+    pub(crate) transport: u64,
     /// In host order.
     pub(crate) protocol: u16,
     pub(crate) packet_type: u8,
@@ -69,14 +71,14 @@ pub(crate) struct Skb {
 
 impl Skb {
     /// Of a packet that a device has received: with a link-layer header, which begins at `mac`.
-    pub(super) fn received(mac: u64, bytes: &[u8]) -> Option<Self> {
+    /// `device` is the device's own address.
+    pub(super) fn received(mac: u64, bytes: &[u8], device: [u8; 6]) -> Option<Self> {
         let destination: &[u8; 6] = bytes.first_chunk()?;
         let kind = u16::from_be_bytes([*bytes.get(12)?, *bytes.get(13)?]);
         let packet_type = match destination {
+            own if *own == device => HOST,
             [0xff, 0xff, 0xff, 0xff, 0xff, 0xff] => BROADCAST,
             [first, ..] if first & 1 != 0 => MULTICAST,
-            // The address of `lo`.
-            [0, 0, 0, 0, 0, 0] => HOST,
             _ => OTHER_HOST,
         };
         Some(Self {
@@ -88,10 +90,21 @@ impl Skb {
         })
     }
 
+    /// The same with a hash that is to be computed.
+    #[must_use]
+    pub(crate) const fn without_hash(mut self) -> Self {
+        self.hash = 0;
+        self.hash_set = false;
+        self
+    }
+
     /// The same, everything `by` bytes further behind.
     pub(super) fn shifted(mut self, by: i64) -> Self {
         self.mac = self.mac.wrapping_add_signed(by);
         self.network = self.network.wrapping_add_signed(by);
+        if self.transport != 0 {
+            self.transport = self.transport.wrapping_add_signed(by);
+        }
         self
     }
 }

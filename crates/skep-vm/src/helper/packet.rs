@@ -1,5 +1,0 @@
-//! Helpers on packets, their metadata and checksums; redirects and routes.
-
-use super::Table;
-
-pub(super) static TABLE: Table = &[];

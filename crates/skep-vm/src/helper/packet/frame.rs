@@ -1,0 +1,126 @@
+//! Helpers of XDP: the frame's head, tail and metadata.
+
+use skep_host::Errno;
+
+use super::{Arguments, Outcome, errno, expect};
+use crate::run::{
+    Run,
+    packet::{FRAME_HEAD, PacketKind, skb::ETH_LEN},
+};
+
+/// The most bytes of metadata.
+const META_LONGEST: u64 = 255;
+
+fn frame(run: &Run<'_>, context: u64, function: &'static str) -> Result<(), crate::FaultKind> {
+    expect(run, context, PacketKind::Xdp, function)
+}
+
+/// `bpf_xdp_adjust_head(xdp_md, delta)`
+pub(super) fn adjust_head(run: &Run<'_>, [context, delta, ..]: Arguments) -> Outcome {
+    frame(run, context, "bpf_xdp_adjust_head")?;
+    let delta = i64::from(delta as i32);
+    let mut place = run.packet.place.get();
+    let meta_len = place.data - place.meta;
+    let data = place.data.wrapping_add_signed(delta);
+    if data < place.low + FRAME_HEAD + meta_len || data > place.end.saturating_sub(ETH_LEN) {
+        return Ok(errno(Errno::EINVAL));
+    }
+    let meta = run.packet_meta().map(|meta| meta.to_vec());
+    run.expose(&mut place, data - meta_len);
+    place.data = data;
+    place.meta = data - meta_len;
+    if let (Some(meta), Some(to)) = (meta, run.packet_at(place.meta, meta_len)) {
+        to.write(&meta);
+    }
+    run.move_packet(place);
+    Ok(0)
+}
+
+/// `bpf_xdp_adjust_meta(xdp_md, delta)`
+pub(super) fn adjust_meta(run: &Run<'_>, [context, delta, ..]: Arguments) -> Outcome {
+    frame(run, context, "bpf_xdp_adjust_meta")?;
+    let mut place = run.packet.place.get();
+    let meta = place.meta.wrapping_add_signed(i64::from(delta as i32));
+    if meta < place.low + FRAME_HEAD || meta > place.data {
+        return Ok(errno(Errno::EINVAL));
+    }
+    let len = place.data - meta;
+    if !len.is_multiple_of(4) || len > META_LONGEST {
+        return Ok(errno(Errno::EACCES));
+    }
+    run.expose(&mut place, meta);
+    place.meta = meta;
+    run.move_packet(place);
+    Ok(0)
+}
+
+/// `bpf_xdp_adjust_tail(xdp_md, delta)`
+pub(super) fn adjust_tail(run: &Run<'_>, [context, delta, ..]: Arguments) -> Outcome {
+    frame(run, context, "bpf_xdp_adjust_tail")?;
+    let delta = i64::from(delta as i32);
+    let mut place = run.packet.place.get();
+    let len = place.tail - place.data;
+    let fragments = place.in_fragments();
+    let by = delta.unsigned_abs();
+    let refused = match (fragments > 0, delta >= 0) {
+        (true, true) => by > place.fragment_room(),
+        (false, true) => place.end + by > place.high,
+        (_, false) => by > len.saturating_sub(ETH_LEN),
+    };
+    if refused {
+        return Ok(errno(Errno::EINVAL));
+    }
+    if delta > 0 {
+        if let Some(new) = run.packet_at(place.tail, by) {
+            new.fill(0);
+        }
+    }
+    place.tail = place.tail.wrapping_add_signed(delta);
+    if fragments == 0 || place.tail < place.end {
+        place.end = place.tail;
+    }
+    run.move_packet(place);
+    Ok(0)
+}
+
+/// `bpf_xdp_get_buff_len(xdp_md)`
+pub(super) fn buff_len(run: &Run<'_>, [context, ..]: Arguments) -> Outcome {
+    frame(run, context, "bpf_xdp_get_buff_len")?;
+    Ok(run.packet_len())
+}
+
+/// What both copies refuse.
+fn refuse(run: &Run<'_>, offset: u32, len: u32) -> Option<Errno> {
+    if offset > 0xffff || len > 0xffff {
+        return Some(Errno::EFAULT);
+    }
+    (u64::from(offset) + u64::from(len) > run.packet_len()).then_some(Errno::EINVAL)
+}
+
+/// `bpf_xdp_load_bytes(xdp_md, offset, buf, len)`
+pub(super) fn load_bytes(run: &Run<'_>, [context, offset, to, len, _]: Arguments) -> Outcome {
+    frame(run, context, "bpf_xdp_load_bytes")?;
+    let (offset, len) = (offset as u32, len as u32);
+    let to = run.view(to, u64::from(len), true)?;
+    if let Some(refused) = refuse(run, offset, len) {
+        return Ok(errno(refused));
+    }
+    if let Some(from) = run.packet_bytes(offset.into(), len.into()) {
+        to.copy_from(from);
+    }
+    Ok(0)
+}
+
+/// `bpf_xdp_store_bytes(xdp_md, offset, buf, len)`
+pub(super) fn store_bytes(run: &Run<'_>, [context, offset, from, len, _]: Arguments) -> Outcome {
+    frame(run, context, "bpf_xdp_store_bytes")?;
+    let (offset, len) = (offset as u32, len as u32);
+    let from = run.view(from, u64::from(len), false)?;
+    if let Some(refused) = refuse(run, offset, len) {
+        return Ok(errno(refused));
+    }
+    if let Some(to) = run.packet_bytes(offset.into(), len.into()) {
+        to.copy_from(from);
+    }
+    Ok(0)
+}
