@@ -1,0 +1,83 @@
+//! The virtual machine's engines beside the kernel's JIT, rbpf and sbpf, in one run, as a Markdown
+//! table: the same instructions, peers in turns, the least time of each, and its ratio to the
+//! kernel's. `cargo xtask bench engines`.
+
+mod maps;
+mod peers;
+
+use std::{error::Error, process::ExitCode};
+
+use peers::Peer;
+use skep_isa::{RawInsn, assemble};
+
+/// Anything may fail; what concerns one peer becomes a note under the table.
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+/// Runs of each peer, in turns.
+const ROUNDS: u32 = 25;
+
+/// What is run. A verifier accepts them (the kernel does, here), and what they need of the
+/// instruction set every peer has.
+const PROGRAMS: [(&str, &str); 3] = [
+    ("alu", include_str!("../../programs/isa/alu.bpf")),
+    ("prime", include_str!("../../programs/isa/prime.bpf")),
+    ("mem", include_str!("../../programs/isa/mem.bpf")),
+];
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    println!("| program | engine | time | to the kernel's JIT | made ready in |");
+    println!("|---|---|--:|--:|--:|");
+    let mut notes = Vec::new();
+    for (name, text) in PROGRAMS {
+        let slots = assemble(text)?;
+        program(name, &slots, &mut notes)?;
+    }
+    maps::run()?;
+    for note in notes {
+        println!("\n{note}");
+    }
+    Ok(())
+}
+
+/// Measures one program on every engine.
+fn program(name: &str, slots: &[RawInsn], notes: &mut Vec<String>) -> Result<()> {
+    let mut peers = Vec::new();
+    for (engine, made) in Peer::all(name, slots) {
+        match made {
+            Ok(peer) => peers.push((engine, peer)),
+            Err(error) => notes.push(format!("{engine} does not run `{name}`: {error}")),
+        }
+    }
+    let mut least = vec![f64::INFINITY; peers.len()];
+    let mut answers = vec![0; peers.len()];
+    for _ in 0..ROUNDS {
+        for (place, (_, peer)) in peers.iter_mut().enumerate() {
+            let (answer, nanoseconds) = peer.run()?;
+            answers[place] = answer as u32;
+            least[place] = least[place].min(nanoseconds);
+        }
+    }
+    let kernel = least[0];
+    for (place, (engine, peer)) in peers.iter().enumerate() {
+        if answers[place] != answers[0] {
+            return Err(format!("{engine} answers {} for `{name}`", answers[place]).into());
+        }
+        println!(
+            "| {name} | {engine} | {:.1} µs | {:.2}× | {:.2} ms |",
+            least[place] / 1e3,
+            least[place] / kernel,
+            peer.ready.as_secs_f64() * 1e3
+        );
+    }
+    Ok(())
+}
