@@ -16,6 +16,7 @@ const STRATA: &[(&str, u8)] = &[
     ("skep-build", 3),
     ("skep-host", 4),
     ("skep-linux", 5),
+    ("skep-vm", 5),
     ("skep", 6),
     ("skep-cli", 7),
 ];
