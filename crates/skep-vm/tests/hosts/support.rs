@@ -1,6 +1,6 @@
 //! The two hosts, small programs, and records of what a host answers, to be compared.
 
-use std::{fmt, sync::LazyLock};
+use std::{fmt, sync::{Arc, LazyLock}};
 
 use skep_abi::{MapType, ProgramType};
 use skep_host::{Errno, Error, Host, HostKind, MapCreate, MapFd, ProgramFd, ProgramLoad};
@@ -11,18 +11,28 @@ use skep_vm::{Config, Engine, Vm};
 
 /// The running kernel.
 pub(crate) fn kernel() -> &'static dyn Host {
-    static HOST: LazyLock<LinuxHost> = LazyLock::new(|| {
+    &**linux()
+}
+
+/// The same, to be shared.
+pub(crate) fn linux() -> &'static Arc<LinuxHost> {
+    static HOST: LazyLock<Arc<LinuxHost>> = LazyLock::new(|| {
         let host = LinuxHost::new().expect("a kernel that says its version");
         // What the host keeps open for itself is no leak of the first test that needs it.
         let _ = host.tracepoints();
         let _ = skep_linux::report(&host);
-        host
+        Arc::new(host)
     });
-    &*HOST
+    &HOST
 }
 
 /// The machine, with as many CPUs as there are here, so that per-CPU values are alike.
 pub(crate) fn vm() -> &'static dyn Host {
+    machine()
+}
+
+/// The same, to be shared.
+pub(crate) fn machine() -> &'static Vm {
     static HOST: LazyLock<Vm> = LazyLock::new(|| {
         let mut config = Config::default();
         config.engine = Engine::Interpreter;
@@ -31,7 +41,7 @@ pub(crate) fn vm() -> &'static dyn Host {
         }
         Vm::with(config).expect("a machine")
     });
-    &*HOST
+    &HOST
 }
 
 /// Whether the test runs on the machine.
@@ -128,7 +138,7 @@ pub(crate) fn is<T>(answer: &Result<T, Error>, errno: Errno) -> bool {
 
 /// On the machine: does the same on the kernel too, and compares the records. Without root the
 /// walk is only taken.
-pub(crate) fn agree(walk: fn(&dyn Host, &mut Record) -> Outcome) -> Outcome {
+pub(crate) fn agree(walk: impl Fn(&dyn Host, &mut Record) -> Outcome) -> Outcome {
     let mut ours = Record::default();
     walk(host(), &mut ours)?;
     if !on_vm() || !rustix::process::geteuid().is_root() {

@@ -1,0 +1,82 @@
+//! Kernel functions: programs in C write down what they are answered, on both hosts.
+
+use std::{path::Path, sync::Arc};
+
+use skep::Object;
+use skep_host::{Host, HostKind, TestRun};
+use skep_testing::{Outcome, Stop, Test, ensure, needs_kernel};
+
+use crate::support::{Record, agree};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        Test::new("kfuncs::strings", || all("strings")),
+        Test::new("kfuncs::graphs", || all("graphs")),
+        Test::new("kfuncs::kept_objects", || all("kept")),
+        Test::new("kfuncs::iterators", || all("iterators")),
+        Test::new("kfuncs::cpumasks", || all("cpumasks")),
+        Test::new("kfuncs::dynptrs", || all("dynptrs")),
+    ]
+}
+
+/// The facts of every program of `tests/c/<name>.bpf.c`, compared.
+fn all(name: &'static str) -> Outcome {
+    needs_kernel(6, 17)?;
+    agree(|host, record| walk(host, record, name))
+}
+
+/// The host as the library has it.
+fn host_of(host: &dyn Host) -> skep::Host {
+    match host.info().kind {
+        HostKind::Vm => skep::Host::new(Arc::new(crate::support::machine().clone())),
+        _ => skep::Host::new(Arc::clone(crate::support::linux()) as _),
+    }
+}
+
+fn walk(host: &dyn Host, record: &mut Record, name: &str) -> Outcome {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/c/{name}.bpf.c"));
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    let bytes = match name {
+        // Type tags, which older compilers leave out.
+        "kept" => skep_testing::compile_with("clang-19", &source, folder),
+        _ => skep_testing::compile(&source, folder),
+    }?;
+    let names: Vec<_> = Object::parse(name, &bytes)?
+        .spec()
+        .programs()
+        .iter()
+        .map(|program| program.name.clone())
+        .collect();
+    for program in names {
+        let mut object = Object::parse(name, &bytes)?;
+        object.only_programs(&[&program])?;
+        let loaded = match object.load(&host_of(host)) {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let log = error.log().unwrap_or_default();
+                let cause = error.cause().map(ToString::to_string).unwrap_or_default();
+                return Err(Stop::fail(format!("{program}: {error}: {cause}\n{log}")));
+            }
+        };
+        let outcome = loaded.program(&program)?.test_run(&mut TestRun::default())?;
+        record.fact(format!("{program} returns"), outcome.return_value as i32);
+        let global = |name: &str| {
+            let mut all = object.spec().variables().iter();
+            let found = all.find(|variable| variable.name == name);
+            let found = found.ok_or_else(|| Stop::fail(format!("no variable `{name}`")))?;
+            Ok::<_, Stop>(loaded.global(found)?)
+        };
+        let numbers = global("facts")?;
+        let lines = global("lines")?;
+        let count = global("count")?;
+        let count = u32::from_le_bytes(count.try_into().unwrap_or_default()) as usize;
+        ensure(count > 0, || format!("{program} wrote nothing down"))?;
+        let facts = numbers.chunks_exact(8).zip(lines.chunks_exact(4));
+        for (fact, line) in facts.take(count) {
+            let fact = i64::from_le_bytes(fact.try_into().unwrap_or_default());
+            let line = u32::from_le_bytes(line.try_into().unwrap_or_default());
+            record.fact(format!("{name}.bpf.c:{line}, {program}"), fact);
+        }
+    }
+    Ok(())
+}
