@@ -58,7 +58,9 @@ fn walk(host: &dyn Host, record: &mut Record, name: &str) -> Outcome {
                 return Err(Stop::fail(format!("{program}: {error}: {cause}\n{log}")));
             }
         };
-        let outcome = loaded.program(&program)?.test_run(&mut TestRun::default())?;
+        let outcome = loaded
+            .program(&program)?
+            .test_run(&mut TestRun::default())?;
         record.fact(format!("{program} returns"), outcome.return_value as i32);
         let global = |name: &str| {
             let mut all = object.spec().variables().iter();

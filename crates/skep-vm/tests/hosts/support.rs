@@ -1,6 +1,9 @@
 //! The two hosts, small programs, and records of what a host answers, to be compared.
 
-use std::{fmt, sync::{Arc, LazyLock}};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use skep_abi::{MapType, ProgramType};
 use skep_host::{Errno, Error, Host, HostKind, MapCreate, MapFd, ProgramFd, ProgramLoad};
