@@ -17,7 +17,8 @@ use crate::{
     embed::{Custom, CustomHelpers},
     helper,
     machine::{
-        Clock, Hooks, Net, Objects, Registry, Task, TaskInfo, Tasks, Timers, Trace, net::Network,
+        Clock, Hooks, MapMemory, Net, Objects, Registry, Task, TaskInfo, Tasks, Timers, Trace,
+        net::Network,
     },
     program::{Call, Code, Meta, Program, Resolve, executable},
     run::{Cpus, Ours, Run},
@@ -65,6 +66,7 @@ pub(crate) struct Shared {
     pub(crate) me: Weak<Shared>,
     pub(crate) cpus: Cpus,
     pub(crate) limits: Limits,
+    pub(crate) memory: Arc<MapMemory>,
     pub(crate) engine: Engine,
     interrupted: AtomicBool,
     /// When it was made: what it calls its boot.
@@ -119,6 +121,7 @@ impl Vm {
             me: Weak::clone(me),
             cpus,
             limits: config.limits,
+            memory: MapMemory::new(config.limits.memory),
             engine: config.engine,
             interrupted: AtomicBool::new(false),
             made: std::time::Instant::now(),

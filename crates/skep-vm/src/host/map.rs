@@ -50,8 +50,11 @@ fn created(vm: &Vm, request: &MapCreate<'_>) -> std::result::Result<MapFd, (Errn
         .map_err(bare)?;
     let shape = shape(vm, request).map_err(bare)?;
     let kind = make(shape.clone()).map_err(bare)?;
+    let charge = vm.0.memory.charge(&shape, &*kind);
+    let charge = charge.map_err(|errno| said(errno, "the vm's limit of memory for maps"))?;
     let map = vm.0.registry.maps.make(|id| Map {
         types,
+        charge: Some(charge),
         exclusive: request.exclusive.copied(),
         ..Map::new(id, name, shape, kind)
     });

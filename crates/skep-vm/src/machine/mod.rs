@@ -3,6 +3,7 @@
 mod clock;
 pub(crate) mod graph;
 mod hooks;
+mod memory;
 pub(crate) mod net;
 pub(crate) mod objects;
 mod registry;
@@ -15,6 +16,7 @@ pub(crate) mod types;
 pub use clock::Clock;
 pub(crate) use clock::ClockKind;
 pub(crate) use hooks::Hooks;
+pub(crate) use memory::{Charge, MapMemory};
 pub(crate) use net::Net;
 pub(crate) use objects::Objects;
 pub(crate) use registry::{

@@ -38,7 +38,7 @@ use skep_host::{Access, Errno};
 use zerocopy::IntoBytes as _;
 
 use crate::{
-    machine::{BtfObject, Files},
+    machine::{BtfObject, Charge, Files},
     memory::View,
     program::Program,
 };
@@ -118,6 +118,8 @@ pub(crate) struct Map {
     pub(crate) writers: AtomicU32,
     /// The types of key and value.
     pub(crate) types: Option<MapTypes>,
+    /// What it takes of the machine's memory.
+    pub(crate) charge: Option<Charge>,
     /// The SHA-256 of the instructions of the one program that may use it.
     pub(crate) exclusive: Option<[u8; 32]>,
 }
@@ -143,6 +145,7 @@ impl Map {
             frozen: AtomicBool::new(false),
             writers: AtomicU32::new(0),
             types: None,
+            charge: None,
             exclusive: None,
         }
     }

@@ -57,14 +57,18 @@ pub struct Limits {
     pub instructions: u64,
     /// Time from its start. Only in checked mode; looked at every million instructions.
     pub time: Option<Duration>,
+    /// Bytes that all maps of the machine may take; more is `ENOMEM`. A map counts as full from
+    /// its creation.
+    pub memory: u64,
 }
 
 impl Default for Limits {
-    /// A thousand million instructions, and ten seconds.
+    /// A thousand million instructions, ten seconds, and as much memory as there is.
     fn default() -> Self {
         Self {
             instructions: 1_000_000_000,
             time: Some(Duration::from_secs(10)),
+            memory: u64::MAX,
         }
     }
 }
