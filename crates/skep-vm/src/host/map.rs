@@ -1,6 +1,6 @@
 //! The commands on maps. Every buffer is measured against the map before its type sees it.
 
-use std::sync::{Arc, atomic::Ordering::SeqCst};
+use std::sync::{Arc, Weak, atomic::Ordering::SeqCst};
 
 use skep_abi::{Command, MapCreateFlags, MapType, MapUpdateFlags};
 use skep_host::{BtfFd, Cause, Descriptor, Errno, Error, MapBtf, MapCreate, MapFd, Result};
@@ -8,7 +8,11 @@ use skep_host::{BtfFd, Cause, Descriptor, Errno, Error, MapBtf, MapCreate, MapFd
 use crate::{
     Vm,
     machine::{BtfObject, Object, Rights, object_name},
-    map::{FieldKind, Fields, Map, MapTypes, Shape, create as make},
+    map::{
+        FieldKind, Fields, Keeper, Map, MapTypes, Shape, Used, check_types, create as make, settle,
+    },
+    memory::View,
+    vm::Shared,
 };
 
 type Raw<T> = std::result::Result<T, Errno>;
@@ -48,7 +52,11 @@ fn created(vm: &Vm, request: &MapCreate<'_>) -> std::result::Result<MapFd, (Errn
         .map(|btf| types(vm, btf))
         .transpose()
         .map_err(bare)?;
-    let shape = shape(vm, request).map_err(bare)?;
+    let mut shape = shape(vm, request).map_err(bare)?;
+    settle(&mut shape).map_err(bare)?;
+    if let Some(types) = &types {
+        shape.fields = fields(vm, &shape, types).map_err(bare)?;
+    }
     let kind = make(shape.clone()).map_err(bare)?;
     let charge = vm.0.memory.charge(&shape, &*kind);
     let charge = charge.map_err(|errno| said(errno, "the vm's limit of memory for maps"))?;
@@ -71,13 +79,39 @@ fn shape(vm: &Vm, request: &MapCreate<'_>) -> Raw<Shape> {
         key_size: request.key_size,
         value_size: request.value_size,
         max_entries: request.max_entries,
-        flags: request.flags,
+        flags: match request.numa_node {
+            Some(_) => request.flags | MapCreateFlags::NUMA_NODE,
+            None => request.flags,
+        },
         map_extra: request.map_extra,
         cpus: vm.0.cpus.count(),
         fields: Fields::default(),
         inner,
         files: Arc::clone(&vm.0.registry.files),
     })
+}
+
+/// The special fields of a map's values, and what frees them.
+fn fields(vm: &Vm, shape: &Shape, types: &MapTypes) -> Raw<Fields> {
+    if types.btf.kernel {
+        return Err(Errno::EACCES);
+    }
+    let fields = check_types(shape, &types.btf.btf, types.key, types.value)?;
+    Ok(match fields.is_empty() {
+        true => fields,
+        false => fields.kept_by(Arc::new(Keep(Arc::downgrade(&vm.0)))),
+    })
+}
+
+/// Frees what values of maps hold, for as long as there is a machine.
+struct Keep(Weak<Shared>);
+
+impl Keeper for Keep {
+    fn free(&self, value: View<'_>, fields: &Fields) {
+        if let Some(machine) = self.0.upgrade() {
+            machine.objects.free_fields(value, fields);
+        }
+    }
 }
 
 fn types(vm: &Vm, btf: MapBtf<'_>) -> Raw<MapTypes> {
@@ -106,7 +140,7 @@ fn rights(flags: MapCreateFlags) -> Raw<Rights> {
 pub(super) fn open(vm: &Vm, map: Arc<Map>, rights: Rights) -> Raw<MapFd> {
     vm.0.registry
         .files
-        .open(Object::Map(map, rights))
+        .open(Object::Map(Used::new(map), rights))
         .map(MapFd::new)
 }
 

@@ -14,6 +14,7 @@ use super::{map, resolve::Resolver};
 use crate::{
     LoadError, Mode, Vm,
     machine::{Object, object_name},
+    map::{Map, ProgArray},
     program::{Code, Meta, Program, executable},
 };
 
@@ -128,6 +129,16 @@ fn loaded(
         executable,
         meta,
     });
+    let alike = |map: &Arc<Map>| {
+        map.of::<ProgArray>()
+            .is_none_or(|array| array.takes(&program))
+    };
+    if !program.maps.iter().all(alike) {
+        return Err(said(
+            Errno::EINVAL,
+            "tail calls go to programs of one type, attach type and flags",
+        ));
+    }
     let log = format!("{} instructions in {functions} functions\n", slots.len());
     Ok((open(vm, program)?, log))
 }
@@ -190,7 +201,7 @@ fn bound(vm: &Vm, request: &ProgramLoad<'_>) -> Raw<Vec<Arc<crate::map::Map>>> {
     let mut bound = Vec::new();
     for fd in request.fd_array {
         match vm.0.registry.files.by_number(*fd)? {
-            Object::Map(map, _) => bound.push(map),
+            Object::Map(map, _) => bound.push(Arc::clone(&map)),
             Object::Btf(_) => {}
             _ => return Err(Errno::EINVAL),
         }

@@ -14,7 +14,10 @@ use skep_abi::limits;
 use skep_btf::Btf;
 use skep_host::{Descriptor, DescriptorTable, Errno, StatsFd};
 
-use crate::{map::Map, program::Program};
+use crate::{
+    map::{Map, Used},
+    program::Program,
+};
 
 /// Locks, and takes what a panic left behind as it is: all that is kept here is whole at any time.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -48,7 +51,7 @@ impl Rights {
 /// What a descriptor stands for.
 #[derive(Clone)]
 pub(crate) enum Object {
-    Map(Arc<Map>, Rights),
+    Map(Used, Rights),
     Program(Arc<Program>),
     Btf(Arc<BtfObject>),
     /// Something that a file of its own knows: an event, a stream, an iterator.
@@ -157,7 +160,7 @@ impl Files {
     /// `EBADF`: it is closed; `EINVAL`: it is no map.
     pub(crate) fn map(&self, raw: i32) -> Result<Arc<Map>, Errno> {
         match self.by_number(raw)? {
-            Object::Map(map, _) => Ok(map),
+            Object::Map(map, _) => Ok(Arc::clone(&map)),
             _ => Err(Errno::EINVAL),
         }
     }

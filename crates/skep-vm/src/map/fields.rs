@@ -41,8 +41,10 @@ pub(crate) enum FieldKind {
     Workqueue,
     /// `struct bpf_task_work`
     TaskWork,
-    /// A pointer with the tag `kptr`, `kptr_untrusted`, `percpu_kptr` or `uptr`.
+    /// A pointer with the tag `kptr`, `kptr_untrusted` or `percpu_kptr`.
     Pointer,
+    /// A pointer with the tag `uptr`.
+    UserPointer,
     /// `struct bpf_list_head`
     ListHead,
     /// `struct bpf_list_node`
@@ -57,9 +59,9 @@ pub(crate) enum FieldKind {
 
 /// What becomes of what a value's fields hold when the value goes away.
 pub(crate) trait Keeper: Send + Sync {
-    /// Stops the timer, drops the object, empties the list that is in `place`. The bytes are the
-    /// field's; nobody else frees them, but programs may still use the value.
-    fn free(&self, field: &Field, place: View<'_>);
+    /// Stops the timers, drops the objects and empties the lists that are in `value`, which
+    /// programs may still use. It must not come back to the map.
+    fn free(&self, value: View<'_>, fields: &Fields);
 }
 
 /// The special fields of a value, by offset.
@@ -205,13 +207,8 @@ impl Fields {
 
     /// Frees what the special fields of a value hold.
     pub(crate) fn free(&self, place: View<'_>) {
-        let Some(keeper) = &self.keeper else {
-            return;
-        };
-        for field in &self.all {
-            if let Some(part) = place.part(field.offset as usize, field.size as usize) {
-                keeper.free(field, part);
-            }
+        if let Some(keeper) = &self.keeper {
+            keeper.free(place, self);
         }
     }
 

@@ -3,13 +3,14 @@
 //! An update of a key that is there writes a new element and puts it in the place of the old one,
 //! so that readers see either value whole; values of each CPU are written in place.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc};
 
+use arc_swap::ArcSwapOption;
 use skep_abi::{MapCreateFlags, MapType};
 use skep_host::Errno;
 
 use super::{
-    EXIST, F_ALL_CPUS, F_CPU, Kind, LOCK, NOEXIST, Range, Shape, Visit,
+    EXIST, F_ALL_CPUS, F_CPU, Kind, LOCK, Map, NOEXIST, Range, Shape, Visit,
     lru::Lru,
     pool::{Pool, Spares},
     slab::{Element, Slab},
@@ -24,6 +25,8 @@ pub(crate) struct Hash {
     table: Table,
     supply: Supply,
     per_cpu: bool,
+    /// Of a map of maps: the elements' maps, by the elements' numbers.
+    maps: Box<[ArcSwapOption<Map>]>,
 }
 
 /// Where elements come from.
@@ -41,6 +44,7 @@ struct Source<'a> {
     value: View<'a>,
     target: Target,
     flags: u64,
+    map: Option<&'a Arc<Map>>,
 }
 
 /// Whose value to set.
@@ -77,8 +81,41 @@ impl Hash {
             table: Table::new(&shape, slab)?,
             supply,
             per_cpu,
+            maps: Box::default(),
             shape,
         })
+    }
+
+    /// A map of maps.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub(super) fn of_maps(shape: Shape) -> Result<Self, Errno> {
+        let mut hash = Self::new(shape)?;
+        let count = hash.table.slab.capacity() as usize;
+        let mut maps = Vec::new();
+        maps.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+        maps.resize_with(count, ArcSwapOption::empty);
+        hash.maps = maps.into_boxed_slice();
+        Ok(hash)
+    }
+
+    /// The inner map of a key.
+    pub(super) fn map(&self, key: View<'_>) -> Option<Arc<Map>> {
+        let load = |element: Element<'_>| self.maps.get(element.index as usize)?.load_full();
+        self.table.read(self.table.key(key), load)?
+    }
+
+    /// Sets the inner map of a key.
+    pub(super) fn set_map(&self, key: View<'_>, map: &Arc<Map>, flags: u64) -> Result<(), Errno> {
+        self.check(flags)?;
+        let source = Source {
+            value: View::of(&mut []),
+            target: Target::One(0),
+            flags,
+            map: Some(map),
+        };
+        self.put(key, source)
     }
 
     #[inline]
@@ -209,6 +246,12 @@ impl Hash {
 
     /// Writes an element's value or values; `new`: nothing of what it has counts.
     fn write(&self, element: Element<'_>, source: Source<'_>, new: bool) {
+        if let Some(map) = source.map {
+            if let Some(slot) = self.maps.get(element.index as usize) {
+                slot.store(Some(Arc::clone(map)));
+            }
+            return;
+        }
         let fields = &self.shape.fields;
         let stride = self.shape.value_stride();
         if !self.per_cpu {
@@ -239,7 +282,11 @@ impl Hash {
         }
     }
 
+    /// Frees what an element's values hold, once it is in no bucket.
     fn free_fields(&self, element: Element<'_>) {
+        if let Some(slot) = self.maps.get(element.index as usize) {
+            slot.store(None);
+        }
         if self.shape.fields.is_empty() {
             return;
         }
@@ -351,6 +398,7 @@ impl Kind for Hash {
             value,
             target: Target::One(cpu),
             flags,
+            map: None,
         };
         self.put(key, source)
     }
@@ -409,6 +457,7 @@ impl Kind for Hash {
                     value,
                     target,
                     flags,
+                    map: None,
                 };
                 self.put(key, source)
             })

@@ -6,12 +6,16 @@
 //! an element that was deleted may be used again for another key while a program still holds it.
 
 mod array;
+mod bloom;
 mod create;
 mod fields;
 mod hash;
+mod held;
+mod lpm;
 mod lru;
 mod perf;
 mod pool;
+mod queue;
 mod ring;
 mod signal;
 mod slab;
@@ -22,6 +26,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod things;
+mod types;
 
 use std::{
     any::Any,
@@ -29,7 +34,10 @@ use std::{
     ops::ControlFlow,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32},
+        atomic::{
+            AtomicBool, AtomicU32,
+            Ordering::{AcqRel, Relaxed},
+        },
     },
 };
 
@@ -43,12 +51,14 @@ use crate::{
     program::Program,
 };
 
-pub(crate) use create::create;
+pub(crate) use create::{create, settle};
 pub(crate) use fields::{Field, FieldKind, Fields, Keeper};
+pub(crate) use held::ProgArray;
 pub(crate) use perf::{PerfEvent, PerfEventArray};
 pub(crate) use ring::{Drain, Ring, UserRing, flags as ring_flags};
 pub(crate) use signal::{Listener, Signal, Waitable};
 pub(crate) use special::special_fields;
+pub(crate) use types::check_types;
 
 /// What a map was created with.
 #[derive(Debug, Clone)]
@@ -116,12 +126,47 @@ pub(crate) struct Map {
     pub(crate) frozen: AtomicBool,
     /// Writable mappings by users, which forbid freezing.
     pub(crate) writers: AtomicU32,
+    /// Descriptors and pins.
+    pub(crate) users: AtomicU32,
     /// The types of key and value.
     pub(crate) types: Option<MapTypes>,
     /// What it takes of the machine's memory.
     pub(crate) charge: Option<Charge>,
     /// The SHA-256 of the instructions of the one program that may use it.
     pub(crate) exclusive: Option<[u8; 32]>,
+}
+
+/// A map that user space holds, by a descriptor or a pin.
+#[derive(Debug)]
+pub(crate) struct Used(Arc<Map>);
+
+impl Used {
+    pub(crate) fn new(map: Arc<Map>) -> Self {
+        map.users.fetch_add(1, Relaxed);
+        Self(map)
+    }
+}
+
+impl Clone for Used {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        if self.0.users.fetch_sub(1, AcqRel) == 1 {
+            self.0.kind.users_gone();
+        }
+    }
+}
+
+impl std::ops::Deref for Used {
+    type Target = Arc<Map>;
+
+    fn deref(&self) -> &Arc<Map> {
+        &self.0
+    }
 }
 
 /// The types of a map's key and value.
@@ -144,6 +189,7 @@ impl Map {
             kind,
             frozen: AtomicBool::new(false),
             writers: AtomicU32::new(0),
+            users: AtomicU32::new(0),
             types: None,
             charge: None,
             exclusive: None,
@@ -275,6 +321,9 @@ pub(crate) trait Kind: Any + Send + Sync + fmt::Debug {
     fn waitable(&self) -> Option<&dyn Waitable> {
         None
     }
+
+    /// No descriptor and no pin is left: only programs and maps of maps still have it.
+    fn users_gone(&self) {}
 
     /// Bytes of memory that it takes, roughly.
     fn memory_used(&self) -> u64;

@@ -87,9 +87,10 @@ fn search(btf: &Btf, id: TypeId, offset: u32, depth: u32, found: &mut Vec<Field>
             Kind::TypeTag { .. } => {
                 let tag = btf.type_by_id(target).ok()?.name();
                 match tag {
-                    "kptr" | "kptr_untrusted" | "percpu_kptr" | "uptr" => {
+                    "kptr" | "kptr_untrusted" | "percpu_kptr" => {
                         add(found, offset, 8, FieldKind::Pointer)
                     }
+                    "uptr" => add(found, offset, 8, FieldKind::UserPointer),
                     _ => Some(()),
                 }
             }

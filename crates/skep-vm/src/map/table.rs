@@ -86,18 +86,10 @@ impl Table {
     /// A key of the map's size, hashed.
     #[inline]
     pub(super) fn key<'a>(&self, bytes: View<'a>) -> Key<'a> {
-        let len = bytes.len();
-        let first = word(bytes, 0);
-        let mut hash = fold(first ^ self.seed ^ ONE, len as u64 ^ TWO);
-        let mut done = 8;
-        while done < len {
-            hash = fold(hash ^ word(bytes, done), THREE);
-            done += 8;
-        }
-        let hash = fold(hash, ONE);
+        let hash = hash(bytes, self.seed);
         Key {
             hash: (hash >> 32) as u32 ^ hash as u32,
-            first,
+            first: word(bytes, 0),
             bytes,
         }
     }
@@ -328,6 +320,19 @@ fn fold(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
+/// A hash of bytes.
+#[inline]
+pub(super) fn hash(bytes: View<'_>, seed: u64) -> u64 {
+    let len = bytes.len();
+    let mut hash = fold(word(bytes, 0) ^ seed ^ ONE, len as u64 ^ TWO);
+    let mut done = 8;
+    while done < len {
+        hash = fold(hash ^ word(bytes, done), THREE);
+        done += 8;
+    }
+    fold(hash, ONE)
+}
+
 /// The 8 bytes of a key at `at`; behind its end there are zeroes.
 #[inline]
 fn word(bytes: View<'_>, at: usize) -> u64 {
@@ -351,7 +356,7 @@ fn word(bytes: View<'_>, at: usize) -> u64 {
 }
 
 /// A number that nobody can guess.
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     use std::hash::{BuildHasher as _, RandomState};
     RandomState::new().hash_one(0_u8)
 }

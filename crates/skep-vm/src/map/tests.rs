@@ -291,3 +291,65 @@ fn a_region_is_one_value() {
         }
     }
 }
+
+/// A prefix of up to 16 bits, as a key of a trie.
+fn prefix(bits: u32, data: u16) -> Vec<u8> {
+    [&bits.to_ne_bytes()[..], &data.to_be_bytes()].concat()
+}
+
+fn covers(prefix: (u32, u16), key: (u32, u16)) -> bool {
+    let mask = (0xffff_0000_u32 >> prefix.0) as u16;
+    prefix.0 <= key.0 && (prefix.1 ^ key.1) & mask == 0
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 256 }) })]
+
+    #[test]
+    fn a_trie_finds_the_longest_prefix(
+        steps in prop::collection::vec((0..3_u8, 0..17_u32, prop::sample::select(vec![0_u16, 1, 0x8000, 0xa000, 0xa5a5, 0xffff, 0xfffe])), 1..80),
+    ) {
+        let map = super::lpm::Trie::new(Shape::test(MapType::LpmTrie, 6, 2, 6)).expect("memory");
+        let mut model: BTreeMap<(u32, u16), u16> = BTreeMap::new();
+        for (number, (what, bits, data)) in steps.into_iter().enumerate() {
+            let masked = data & (0xffff_0000_u32 >> bits) as u16;
+            let key = prefix(bits, data);
+            match what {
+                0 => {
+                    let full = model.len() == 6 && !model.contains_key(&(bits, masked));
+                    let expected = if full { Err(Errno::ENOSPC) } else { Ok(()) };
+                    prop_assert_eq!(map.user_update(&key, &(number as u16).to_ne_bytes(), 0), expected);
+                    if !full {
+                        model.insert((bits, masked), number as u16);
+                    }
+                }
+                1 => {
+                    let expected = model.remove(&(bits, masked)).map(|_| ()).ok_or(Errno::ENOENT);
+                    prop_assert_eq!(map.user_delete(&key), expected);
+                }
+                _ => {
+                    let mut value = [0; 2];
+                    let found = map.user_lookup(&key, &mut value, 0).ok();
+                    let best = model.iter().filter(|(p, _)| covers(**p, (bits, data))).max_by_key(|(p, _)| p.0);
+                    prop_assert_eq!(found.map(|()| u16::from_ne_bytes(value)), best.map(|(_, v)| *v));
+                }
+            }
+            let mut seen = Vec::new();
+            let mut at: Option<[u8; 6]> = None;
+            let mut next = [0; 6];
+            while map.user_next_key(at.as_ref().map(|key| &key[..]), &mut next).is_ok() {
+                let (bits, data) = (
+                    u32::from_ne_bytes(*next.first_chunk().expect("6")),
+                    u16::from_be_bytes([next[4], next[5]]),
+                );
+                seen.push((bits, data & (0xffff_0000_u32 >> bits) as u16));
+                at = Some(next);
+            }
+            for (place, short) in seen.iter().enumerate() {
+                prop_assert!(!seen[place + 1..].iter().any(|long| covers(*short, *long)), "longer ones come first");
+            }
+            seen.sort_unstable();
+            prop_assert_eq!(seen, model.keys().copied().collect::<Vec<_>>());
+        }
+    }
+}
