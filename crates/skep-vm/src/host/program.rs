@@ -14,6 +14,7 @@ use super::{map, resolve::Resolver};
 use crate::{
     LoadError, Mode, Vm,
     machine::{Object, object_name},
+    map::Arena,
     map::{Map, ProgArray},
     program::{Code, Meta, Program, executable},
 };
@@ -115,7 +116,7 @@ fn loaded(
         return Err(said(Errno::EACCES, text));
     }
     let meta = meta(vm, request, gpl_compatible, &digest, bound)?;
-    let code = Arc::new(code);
+    let code = Arc::new(code.with_arena(arena(&maps)?));
     let executable = executable(&code, vm.0.engine, mode)?;
     let functions = code.functions();
     let program = vm.0.registry.programs.make(|id| Program {
@@ -141,6 +142,22 @@ fn loaded(
     }
     let log = format!("{} instructions in {functions} functions\n", slots.len());
     Ok((open(vm, program)?, log))
+}
+
+/// Where the program's arena is.
+fn arena(maps: &[Arc<crate::map::Map>]) -> std::result::Result<Option<u64>, Refusal> {
+    let mut arenas = maps.iter().filter_map(|map| map.of::<Arena>());
+    let Some(arena) = arenas.next() else {
+        return Ok(None);
+    };
+    if arenas.next().is_some() {
+        return Err(said(Errno::EBUSY, "a program has one arena"));
+    }
+    if !arena.is_mapped() {
+        let text = "an arena has an address once it is mapped, or by map_extra";
+        return Err(said(Errno::EINVAL, text));
+    }
+    Ok(Some(arena.window()))
 }
 
 /// Opens a program once more.

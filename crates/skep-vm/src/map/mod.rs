@@ -5,6 +5,7 @@
 //! uses, so an address that a program was given stays good until the run ends. As in the kernel,
 //! an element that was deleted may be used again for another key while a program still holds it.
 
+mod arena;
 mod array;
 mod bloom;
 mod create;
@@ -51,6 +52,7 @@ use crate::{
     program::Program,
 };
 
+pub(crate) use arena::{Arena, GUARD as ARENA_GUARD, WINDOW as ARENA_WINDOW};
 pub(crate) use create::{create, settle};
 pub(crate) use fields::{Field, FieldKind, Fields, Keeper};
 pub(crate) use held::ProgArray;

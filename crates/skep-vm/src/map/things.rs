@@ -3,7 +3,7 @@
 use skep_abi::{MapCreateFlags, MapType};
 use skep_host::Errno;
 
-use super::{Kind, PerfEventArray, Ring, Shape, UserRing};
+use super::{Arena, Kind, PerfEventArray, Ring, Shape, UserRing};
 use crate::memory::PAGE;
 
 /// Flags of user space's rights, and of where the memory is.
@@ -26,6 +26,9 @@ fn known_flags(map_type: MapType) -> MapCreateFlags {
 /// # Errors
 /// As [`super::create`].
 pub(super) fn create(shape: &Shape) -> Result<Box<dyn Kind>, Errno> {
+    if shape.map_type == MapType::Arena {
+        return Ok(Box::new(Arena::new(shape)?));
+    }
     let rules = shape.map_type.rules();
     let fits = rules.key_size.allows(shape.key_size)
         && rules.value_size.allows(shape.value_size)

@@ -101,6 +101,14 @@ impl Block {
         Reserved::new(len, align, guard)
     }
 
+    /// The same at `address`, a multiple of a page's size.
+    ///
+    /// # Errors
+    /// `ENOMEM`: something else is there.
+    pub(crate) fn reserved_at(address: u64, len: usize, guard: usize) -> Result<Reserved, Errno> {
+        Reserved::at(address, len, guard)
+    }
+
     fn map(hint: *mut std::ffi::c_void, len: usize, flags: MapFlags) -> Result<Self, Errno> {
         let flags = flags | MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: a new anonymous mapping; with `FIXED_NOREPLACE` none that is there is touched.
@@ -182,7 +190,30 @@ impl Reserved {
         let first = whole.address() as usize + guard;
         let start = super::round_up(first, align).ok_or(Errno::ENOMEM)?;
         let offset = start - whole.address() as usize;
-        Ok(Self { whole, offset, len })
+        Ok(Self::made(whole, offset, len))
+    }
+
+    fn at(address: u64, len: usize, guard: usize) -> Result<Self, Errno> {
+        let address = usize::try_from(address).map_err(|_| Errno::ENOMEM)?;
+        let start = address.checked_sub(guard).filter(|start| *start > 0);
+        let start = start.ok_or(Errno::ENOMEM)?;
+        let total = len.checked_add(2 * guard).ok_or(Errno::ENOMEM)?;
+        let hint = std::ptr::without_provenance_mut(start);
+        let whole = Block::map(hint, total, MapFlags::FIXED_NOREPLACE);
+        let whole = whole.map_err(|_| Errno::ENOMEM)?;
+        // Old kernels take the flag for a hint.
+        if whole.address() as usize != start {
+            return Err(Errno::ENOMEM);
+        }
+        Ok(Self::made(whole, guard, len))
+    }
+
+    fn made(whole: Block, offset: usize, len: usize) -> Self {
+        // That one page is touched shall say nothing of its neighbours.
+        let advice = mm::Advice::LinuxNoHugepage;
+        // SAFETY: our own mapping, of which no byte changes by it.
+        let _ = unsafe { mm::madvise(whole.start.as_ptr().cast(), whole.len, advice) };
+        Self { whole, offset, len }
     }
 
     /// Where it begins.

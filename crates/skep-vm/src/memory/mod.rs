@@ -9,7 +9,7 @@ mod mirror;
 mod shared;
 mod view;
 
-pub(crate) use block::Block;
+pub(crate) use block::{Block, Reserved};
 pub(crate) use mirror::Mirror;
 pub(crate) use shared::Shared;
 pub(crate) use view::View;

@@ -336,8 +336,25 @@ impl<'a> Run<'a> {
                 self.hot.caches.remember(range, write);
                 Region::Ours
             }
+            _ if self.in_arena(address, size) => Region::Void,
             _ => Region::Nothing,
         }
+    }
+
+    /// Whether an access is in the window of the program's arena, be there pages or not.
+    fn in_arena(&self, address: u64, size: u64) -> bool {
+        let Some(window) = self.program().code.arena() else {
+            return false;
+        };
+        let guard = crate::map::ARENA_GUARD;
+        let offset = address.wrapping_sub(window - guard);
+        let len = crate::map::ARENA_WINDOW + 2 * guard;
+        size <= len && offset <= len - size
+    }
+
+    /// Forgets which regions were touched last: some may be gone.
+    pub(crate) fn forget_regions(&self) {
+        self.hot.caches.clear();
     }
 
     /// The region of an address: the run's own, of a map, of an object.
