@@ -49,9 +49,8 @@ impl Arena {
     pub(crate) fn new(shape: &Shape) -> Result<Self, Errno> {
         let page = PAGE as u64;
         let wanted = shape.map_extra;
-        let flags = MapCreateFlags::SEGV_ON_FAULT
-            | MapCreateFlags::MMAPABLE
-            | MapCreateFlags::NO_USER_CONV;
+        let flags =
+            MapCreateFlags::SEGV_ON_FAULT | MapCreateFlags::MMAPABLE | MapCreateFlags::NO_USER_CONV;
         let fits = shape.key_size == 0
             && shape.value_size == 0
             && shape.max_entries != 0

@@ -113,12 +113,7 @@ impl Pages {
 
     /// The smallest gap among the first `most` pages that has room for `count`, the lowest of
     /// them. What `touched` says of is no gap.
-    pub(super) fn find(
-        &self,
-        count: u64,
-        most: u64,
-        touched: impl Fn(u64) -> bool,
-    ) -> Option<u64> {
+    pub(super) fn find(&self, count: u64, most: u64, touched: impl Fn(u64) -> bool) -> Option<u64> {
         loop {
             let (start, _) = self.smallest_gap(count, most)?;
             // What users have written to is known only by asking, page by page.

@@ -53,7 +53,11 @@ fn what_users_write_to_is_there() {
     assert!(arena.region(at(1)).is_some());
     assert!(arena.region(at(2)).is_none());
     view.set_u64(4 * PAGE, 1);
-    assert_eq!(arena.allocate(0, 3), at(5), "neither over one nor the other");
+    assert_eq!(
+        arena.allocate(0, 3),
+        at(5),
+        "neither over one nor the other"
+    );
 }
 
 #[test]
