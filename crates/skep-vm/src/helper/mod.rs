@@ -95,6 +95,7 @@ pub(crate) fn task(
 pub(crate) fn give_back(run: &Run<'_>) {
     lock::give_up(run);
     ring::give_up(run);
+    crate::kfunc::give_up(run);
 }
 
 /// A file's helpers by their numbers.

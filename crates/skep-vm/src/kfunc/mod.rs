@@ -14,7 +14,7 @@ mod strings;
 mod tasks;
 mod workqueue;
 
-use crate::engine::Shim;
+use crate::{engine::Shim, run::Run};
 
 /// A file's functions by their names.
 pub(crate) type Table = &'static [(&'static str, Shim)];
@@ -34,6 +34,12 @@ static TABLES: &[Table] = &[
     tasks::TABLE,
     workqueue::TABLE,
 ];
+
+/// Gives back what the run still holds of what these functions gave it.
+pub(crate) fn give_up(run: &Run<'_>) {
+    locks::give_up(run);
+    run.release_objects();
+}
 
 /// A kernel function by its name. Asked when programs are loaded.
 pub(crate) fn by_name(name: &str) -> Option<(&'static str, Shim)> {

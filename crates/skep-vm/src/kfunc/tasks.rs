@@ -1,5 +1,216 @@
-//! Kernel functions on tasks and cgroups.
+//! Kernel functions on tasks and cgroups: references, and loops over all of them.
+
+use skep_host::Errno;
 
 use super::Table;
+use crate::{
+    FaultKind,
+    helper::{Arguments, Outcome, errno, shim, status},
+    machine::{
+        objects::ObjectKind,
+        types::offset_of,
+    },
+    memory::View,
+    run::Run,
+};
 
-pub(super) static TABLE: Table = &[];
+pub(super) static TABLE: Table = &[
+    ("bpf_task_acquire", shim!(task_acquire)),
+    ("bpf_task_release", shim!(task_release)),
+    ("bpf_task_from_pid", shim!(task_from_pid)),
+    ("bpf_task_from_vpid", shim!(task_from_pid)),
+    ("bpf_task_under_cgroup", shim!(task_under_cgroup)),
+    ("bpf_send_signal_task", shim!(send_signal_task)),
+    ("bpf_cgroup_acquire", shim!(cgroup_acquire)),
+    ("bpf_cgroup_release", shim!(cgroup_release)),
+    ("bpf_cgroup_ancestor", shim!(cgroup_ancestor)),
+    ("bpf_cgroup_from_id", shim!(cgroup_from_id)),
+    ("bpf_iter_task_new", shim!(iter_new)),
+    ("bpf_iter_task_next", shim!(iter_next)),
+    ("bpf_iter_task_destroy", shim!(iter_destroy)),
+];
+
+/// One more reference of an object, or 0 if it is going away.
+fn acquire(run: &Run<'_>, address: u64, kind: ObjectKind, function: &'static str) -> Outcome {
+    let object = run.object(address, kind, function)?;
+    Ok(if object.acquire() { run.hold(object) } else { 0 })
+}
+
+fn release(run: &Run<'_>, address: u64, kind: ObjectKind, function: &'static str) -> Outcome {
+    run.object(address, kind, function)?;
+    let object = run.take(address, function)?;
+    run.vm.objects.release(&object);
+    Ok(0)
+}
+
+/// `bpf_task_acquire(p)`
+fn task_acquire(run: &Run<'_>, [task, ..]: Arguments) -> Outcome {
+    acquire(run, task, ObjectKind::Task, "bpf_task_acquire")
+}
+
+/// `bpf_task_release(p)`
+fn task_release(run: &Run<'_>, [task, ..]: Arguments) -> Outcome {
+    release(run, task, ObjectKind::Task, "bpf_task_release")
+}
+
+/// `bpf_task_from_pid(pid)`; all tasks are in one namespace, so `bpf_task_from_vpid` is the same.
+fn task_from_pid(run: &Run<'_>, [pid, ..]: Arguments) -> Outcome {
+    run.reach_objects();
+    // A run's own task is known once it has asked for it.
+    let own = run.task();
+    let found = match own.info().pid == pid as u32 {
+        true => Some(own.clone()),
+        false => run.vm.tasks.by_pid(pid as u32),
+    };
+    let object = found.as_ref().and_then(|task| task.object());
+    Ok(match object {
+        Some(object) if pid as u32 != 0 && object.acquire() => run.hold(object.clone()),
+        _ => 0,
+    })
+}
+
+/// The ancestors of a cgroup, itself the last, as addresses.
+fn ancestor(cgroup: View<'_>, level: u32) -> Option<u64> {
+    let own = cgroup.u32_at(offset_of("cgroup", "level")?)?;
+    let first = offset_of("cgroup", "ancestors")?;
+    if level > own {
+        return None;
+    }
+    cgroup.u64_at(first.checked_add(8 * level as usize)?)
+}
+
+/// `bpf_task_under_cgroup(task, ancestor)`
+fn task_under_cgroup(run: &Run<'_>, [task, cgroup, ..]: Arguments) -> Outcome {
+    let function = "bpf_task_under_cgroup";
+    run.object(task, ObjectKind::Task, function)?;
+    run.object(cgroup, ObjectKind::Cgroup, function)?;
+    let Some(task) = run.vm.tasks.at(task) else {
+        return Ok(0);
+    };
+    let tasks = &run.vm.tasks;
+    let is_it = |id: &u64| {
+        let known = tasks.cgroup_by_id(*id);
+        known.is_some_and(|known| known.address() == cgroup)
+    };
+    Ok(task.info().cgroups.iter().any(is_it).into())
+}
+
+/// `bpf_send_signal_task(task, sig, type, value)`
+fn send_signal_task(run: &Run<'_>, [task, signal, to, ..]: Arguments) -> Outcome {
+    run.object(task, ObjectKind::Task, "bpf_send_signal_task")?;
+    // `PIDTYPE_PID` and `PIDTYPE_TGID`
+    let thread = match to as u32 {
+        0 => true,
+        1 => false,
+        _ => return Ok(errno(Errno::EINVAL)),
+    };
+    if signal as u32 > 64 {
+        return Ok(errno(Errno::EINVAL));
+    }
+    let task = run.vm.tasks.at(task).ok_or(Errno::ESRCH);
+    Ok(status(task.and_then(|task| {
+        task.signal(signal as u32, thread)
+    })))
+}
+
+/// `bpf_cgroup_acquire(cgrp)`
+fn cgroup_acquire(run: &Run<'_>, [cgroup, ..]: Arguments) -> Outcome {
+    acquire(run, cgroup, ObjectKind::Cgroup, "bpf_cgroup_acquire")
+}
+
+/// `bpf_cgroup_release(cgrp)`
+fn cgroup_release(run: &Run<'_>, [cgroup, ..]: Arguments) -> Outcome {
+    release(run, cgroup, ObjectKind::Cgroup, "bpf_cgroup_release")
+}
+
+/// `bpf_cgroup_ancestor(cgrp, level)`
+fn cgroup_ancestor(run: &Run<'_>, [cgroup, level, ..]: Arguments) -> Outcome {
+    let object = run.object(cgroup, ObjectKind::Cgroup, "bpf_cgroup_ancestor")?;
+    let address = ancestor(object.memory(), level as u32);
+    let found = address.and_then(|address| run.vm.objects.at(address));
+    Ok(match found {
+        Some(found) if found.acquire() => run.hold(found),
+        _ => 0,
+    })
+}
+
+/// `bpf_cgroup_from_id(cgid)`
+fn cgroup_from_id(run: &Run<'_>, [id, ..]: Arguments) -> Outcome {
+    run.reach_objects();
+    Ok(match run.vm.tasks.cgroup_by_id(id) {
+        Some(found) if found.acquire() => run.hold(found),
+        _ => 0,
+    })
+}
+
+// ── all tasks: the numbers of the last one, which tasks, and of which process ───────────────
+
+/// `BPF_TASK_ITER_ALL_THREADS`
+const ALL_THREADS: u32 = 1;
+/// `BPF_TASK_ITER_PROC_THREADS`
+const PROCESS_THREADS: u32 = 2;
+/// The iterator was not made, or is at its end.
+const NOTHING: u32 = 0xffff;
+
+fn state<'r>(run: &'r Run<'_>, iterator: u64) -> Result<View<'r>, FaultKind> {
+    run.view(iterator, 24, true)
+}
+
+/// `bpf_iter_task_new(it, task, flags)`
+fn iter_new(run: &Run<'_>, [iterator, task, flags, ..]: Arguments) -> Outcome {
+    let state = state(run, iterator)?;
+    let flags = flags as u32;
+    state.fill(0);
+    state.set_u32(16, NOTHING);
+    if flags > PROCESS_THREADS || flags == PROCESS_THREADS && task == 0 {
+        return Ok(errno(Errno::EINVAL));
+    }
+    if flags == PROCESS_THREADS {
+        run.object(task, ObjectKind::Task, "bpf_iter_task_new")?;
+        let Some(task) = run.vm.tasks.at(task) else {
+            return Ok(0);
+        };
+        // From the task itself on.
+        state.set_u32(0, task.info().pid.wrapping_sub(1));
+        state.set_u32(4, task.info().tgid);
+    }
+    state.set_u32(16, flags);
+    Ok(0)
+}
+
+/// `bpf_iter_task_next(it)`
+fn iter_next(run: &Run<'_>, [iterator, ..]: Arguments) -> Outcome {
+    let state = state(run, iterator)?;
+    let number = |offset| state.u32_at(offset).unwrap_or_default();
+    let (pid, tgid, flags) = (number(0), number(4), number(16));
+    run.reach_objects();
+    // This thread is a task, too.
+    run.task();
+    let mut all = run.vm.tasks.all();
+    all.sort_by_key(|task| (task.info().tgid, task.info().pid));
+    let next = all.iter().find(|task| {
+        let info = task.info();
+        let later = (info.tgid, info.pid) > (tgid, pid);
+        later
+            && task.object().is_some()
+            && match flags {
+                0 => info.pid == info.tgid,
+                ALL_THREADS => true,
+                PROCESS_THREADS => info.tgid == tgid,
+                _ => false,
+            }
+    });
+    let Some(next) = next else {
+        state.set_u32(16, NOTHING);
+        return Ok(0);
+    };
+    state.set_u32(0, next.info().pid);
+    state.set_u32(4, next.info().tgid);
+    Ok(next.address())
+}
+
+/// `bpf_iter_task_destroy(it)`
+fn iter_destroy(run: &Run<'_>, [iterator, ..]: Arguments) -> Outcome {
+    state(run, iterator)?.set_u32(16, NOTHING);
+    Ok(0)
+}

@@ -87,7 +87,7 @@ impl Run<'_> {
         self.hot.frame.set(top);
         let outcome = self.call_back(function, arguments);
         self.clean(top);
-        let leaked = self.held.what();
+        let leaked = self.leaked();
         helper::give_back(self);
         match outcome {
             Ok(value) => match leaked {

@@ -24,6 +24,8 @@ pub(crate) struct Current {
     pub(crate) returned: Cell<bool>,
     /// What programs before this one want a call to return (`bpf_get_retval`).
     pub(crate) return_value: Cell<i32>,
+    /// The address of the word that a session keeps between a call and its return; 0 in none.
+    pub(crate) session: Cell<u64>,
     /// What the function shall return instead of running (`bpf_override_return`).
     pub(crate) overridden: Cell<Option<u64>>,
 }

@@ -9,13 +9,30 @@ pub(crate) struct Held {
     pub(crate) records: Records,
     /// The address of the `bpf_spin_lock` that is held; 0 for none.
     pub(crate) lock: Cell<u64>,
+    /// The addresses of the resilient locks that are held, in the order in which they were taken.
+    pub(crate) resilient: RefCell<Vec<u64>>,
+    /// How often `bpf_rcu_read_lock` was called without its counterpart.
+    pub(crate) rcu: Cell<u32>,
+    /// The same of `bpf_preempt_disable`.
+    pub(crate) preemption: Cell<u32>,
+    /// Where the flags are that `bpf_local_irq_restore` has to be given, the last one first.
+    pub(crate) interrupts: RefCell<Vec<u64>>,
 }
 
 impl Held {
     /// What is held, in words; `None` when nothing is.
     pub(crate) fn what(&self) -> Option<&'static str> {
-        if self.lock.get() != 0 {
+        if self.lock.get() != 0 || !self.resilient.borrow().is_empty() {
             return Some("a lock");
+        }
+        if self.rcu.get() != 0 {
+            return Some("an RCU section");
+        }
+        if self.preemption.get() != 0 {
+            return Some("a section without preemption");
+        }
+        if !self.interrupts.borrow().is_empty() {
+            return Some("a section without interrupts");
         }
         (!self.records.is_empty()).then_some("a record of a ring buffer")
     }

@@ -239,7 +239,7 @@ impl<'a> Run<'a> {
         let answer = self.enter([context, second], top);
         let answer = self.finish(answer);
         self.clean(top);
-        let leaked = self.held.what();
+        let leaked = self.leaked();
         helper::give_back(self);
         match answer.status {
             Status::Done => match leaked {
@@ -448,7 +448,7 @@ impl<'a> Run<'a> {
                 if answer.status != Status::Done {
                     return answer;
                 }
-                if let Some(what) = self.held.what() {
+                if let Some(what) = self.leaked() {
                     helper::give_back(self);
                     return self.fail(InsnIndex(0), FaultKind::Held { what });
                 }
@@ -550,7 +550,7 @@ impl<'a> Run<'a> {
     /// # Errors
     /// The program holds what the next one could not give back; else that it goes on there.
     pub(crate) fn tail_call(&self, program: Arc<Program>) -> Result<u64, Stop> {
-        if let Some(what) = self.held.what() {
+        if let Some(what) = self.leaked() {
             return Err(FaultKind::Held { what }.into());
         }
         let count = self.tail_calls.get();

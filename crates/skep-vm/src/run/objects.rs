@@ -92,6 +92,20 @@ impl Run<'_> {
         Ok(held.remove(at))
     }
 
+    /// What the program holds and must give back, in words.
+    pub(super) fn leaked(&self) -> Option<&'static str> {
+        let object = || {
+            let held = self.objects.held.borrow();
+            (!held.is_empty()).then_some("a reference of an object")
+        };
+        self.held.what().or_else(object)
+    }
+
+    /// Lets the run reach objects that others drop, to its end.
+    pub(crate) fn reach_objects(&self) {
+        self.ticket();
+    }
+
     /// Gives back what the program still holds; whether that was anything.
     pub(crate) fn release_objects(&self) -> bool {
         let held = self.objects.held.take();
