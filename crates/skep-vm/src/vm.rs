@@ -17,8 +17,8 @@ use crate::{
     embed::{Custom, CustomHelpers},
     helper,
     machine::{
-        Clock, Hooks, Locks, MapMemory, Net, Objects, Registry, Task, TaskInfo, Tasks, Timers, Trace,
-        net::Network,
+        Clock, Hooks, Locks, MapMemory, Net, Objects, Registry, Task, TaskInfo, Tasks, Timers,
+        Trace, net::Network,
     },
     program::{Call, Code, Meta, Program, Resolve, executable},
     run::{Cpus, Ours, Run},

@@ -6,10 +6,7 @@ use super::Table;
 use crate::{
     FaultKind,
     helper::{Arguments, Outcome, errno, shim, status},
-    machine::{
-        objects::ObjectKind,
-        types::offset_of,
-    },
+    machine::{objects::ObjectKind, types::offset_of},
     memory::View,
     run::Run,
 };
@@ -33,7 +30,11 @@ pub(super) static TABLE: Table = &[
 /// One more reference of an object, or 0 if it is going away.
 fn acquire(run: &Run<'_>, address: u64, kind: ObjectKind, function: &'static str) -> Outcome {
     let object = run.object(address, kind, function)?;
-    Ok(if object.acquire() { run.hold(object) } else { 0 })
+    Ok(if object.acquire() {
+        run.hold(object)
+    } else {
+        0
+    })
 }
 
 fn release(run: &Run<'_>, address: u64, kind: ObjectKind, function: &'static str) -> Outcome {
@@ -108,9 +109,9 @@ fn send_signal_task(run: &Run<'_>, [task, signal, to, ..]: Arguments) -> Outcome
         return Ok(errno(Errno::EINVAL));
     }
     let task = run.vm.tasks.at(task).ok_or(Errno::ESRCH);
-    Ok(status(task.and_then(|task| {
-        task.signal(signal as u32, thread)
-    })))
+    Ok(status(
+        task.and_then(|task| task.signal(signal as u32, thread)),
+    ))
 }
 
 /// `bpf_cgroup_acquire(cgrp)`

@@ -74,11 +74,7 @@ impl Locks {
         let mut begun = None;
         loop {
             let there = word.load(Relaxed);
-            if there == 0
-                && word
-                    .compare_exchange(0, cpu + 1, Acquire, Relaxed)
-                    .is_ok()
-            {
+            if there == 0 && word.compare_exchange(0, cpu + 1, Acquire, Relaxed).is_ok() {
                 return Ok(());
             }
             round += 1;
@@ -87,7 +83,9 @@ impl Locks {
                 continue;
             }
             thread::yield_now();
-            let holder = there.checked_sub(1).and_then(|cpu| self.0.get(cpu as usize));
+            let holder = there
+                .checked_sub(1)
+                .and_then(|cpu| self.0.get(cpu as usize));
             if holder.is_some_and(|holder| own.has(holder.waits.load(SeqCst))) {
                 return Err(Errno::EDEADLK);
             }

@@ -3,8 +3,8 @@
 mod clock;
 pub(crate) mod graph;
 mod hooks;
-mod memory;
 mod locks;
+mod memory;
 pub(crate) mod net;
 pub(crate) mod objects;
 mod registry;
@@ -17,8 +17,8 @@ pub(crate) mod types;
 pub use clock::Clock;
 pub(crate) use clock::ClockKind;
 pub(crate) use hooks::Hooks;
-pub(crate) use memory::{Charge, MapMemory};
 pub(crate) use locks::Locks;
+pub(crate) use memory::{Charge, MapMemory};
 pub(crate) use net::Net;
 pub(crate) use objects::Objects;
 pub(crate) use registry::{
