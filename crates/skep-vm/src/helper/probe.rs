@@ -7,7 +7,7 @@ use super::{Arguments, Outcome, Table, errno, shim, status};
 use crate::{
     machine::Task,
     memory::View,
-    run::{Run, is_user},
+    run::{Run, is_user, may_be_user},
 };
 
 pub(super) static TABLE: Table = &[
@@ -97,7 +97,10 @@ fn probe_read_kernel(run: &Run<'_>, [to, size, from, ..]: Arguments) -> Outcome 
 
 /// `bpf_probe_read_user(dst, size, unsafe_ptr)`
 fn probe_read_user(run: &Run<'_>, [to, size, from, ..]: Arguments) -> Outcome {
-    fill(run, to, size, |bytes| run.peek_user(from, bytes))
+    fill(run, to, size, |bytes| match may_be_user(from) {
+        true => run.peek_user(from, bytes),
+        false => Err(Errno::EFAULT),
+    })
 }
 
 /// `bpf_probe_read(dst, size, unsafe_ptr)`

@@ -93,7 +93,7 @@ fn trace_vprintk(run: &Run<'_>, [text, size, data, len, _]: Arguments) -> Outcom
 
 /// Writes a line to the trace pipe.
 fn print(run: &Run<'_>, text: &[u8], values: &[u64]) -> Result<u64, Errno> {
-    let line = format(run, text, values, LINE - 1)?;
+    let line = format(run, text, values, LINE)?;
     run.vm.trace.line(run, &line.bytes);
     Ok(line.len)
 }
@@ -108,8 +108,7 @@ fn snprintf(run: &Run<'_>, [out, size, text, data, len]: Arguments) -> Outcome {
             Err(errno) => return Ok(Err(errno)),
         };
         let text = run.text(text, CONSTANT)?;
-        let room = (size as usize).saturating_sub(1);
-        Ok(format(run, &text, &values, room).map(|done| {
+        Ok(format(run, &text, &values, size as usize).map(|done| {
             terminated(out, &done.bytes);
             done.len + 1
         }))

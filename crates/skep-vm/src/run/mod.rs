@@ -40,7 +40,7 @@ pub(crate) use dynptr::{Dynptr, DynptrKind, MAX as MAX_DYNPTR};
 pub(crate) use held::Held;
 pub(crate) use objects::{Objects, first_bit};
 pub(crate) use packet::Packet;
-pub(crate) use peek::is_user;
+pub(crate) use peek::{is_user, may_be_user};
 pub(crate) use regions::{Cached, Caches, Ours, Regions};
 
 /// Frames that a run's stack has (`MAX_CALL_FRAMES` of the newest kernel), and those of callbacks.

@@ -27,6 +27,10 @@ impl Run<'_> {
     /// # Errors
     /// As `copy_from_kernel_nofault`: `ERANGE` for addresses that no kernel has, `EFAULT`.
     pub(crate) fn peek(&self, address: u64, out: &mut [u8]) -> Result<(), Errno> {
+        if out.is_empty() && missing(address) == Errno::ERANGE {
+            let known = self.known(address, 1, false).is_some();
+            return if known { Ok(()) } else { Err(Errno::ERANGE) };
+        }
         let mut done = 0;
         while done < out.len() {
             let at = address.wrapping_add(done as u64);
@@ -88,6 +92,11 @@ const fn missing(address: u64) -> Errno {
     } else {
         Errno::EFAULT
     }
+}
+
+/// Whether an address can be one of user space at all.
+pub(crate) const fn may_be_user(address: u64) -> bool {
+    address < USER_END
 }
 
 /// Whether an address is one of user space.

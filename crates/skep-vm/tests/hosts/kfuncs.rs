@@ -20,7 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// The facts of every program of `tests/c/<name>.bpf.c`, compared.
-fn all(name: &'static str) -> Outcome {
+pub(crate) fn all(name: &'static str) -> Outcome {
     needs_kernel(6, 17)?;
     agree(|host, record| walk(host, record, name))
 }

@@ -5,6 +5,7 @@
 //! (`agree`): on the machine the same is done on the kernel too, and both records must be the
 //! same but for what `skep_vm::DIFFERENCES` lists.
 
+mod helpers;
 mod kfuncs;
 mod maps;
 mod rings;
@@ -26,7 +27,7 @@ fn main() -> std::process::ExitCode {
         },
     ];
     let mut tests = Vec::new();
-    for group in [maps::tests, rings::tests, kfuncs::tests] {
+    for group in [maps::tests, rings::tests, kfuncs::tests, helpers::tests] {
         tests.extend(group());
     }
     skep_testing::run_on("skep-vm", &hosts, &tests)

@@ -28,7 +28,7 @@ pub(crate) struct Formatted {
     pub(crate) len: u64,
 }
 
-/// Formats `text` with `values`; at most `room` bytes of it are kept.
+/// Formats `text` with `values`, for a buffer of `size` bytes: what is kept leaves room for a NUL.
 ///
 /// # Errors
 /// `EINVAL`: a conversion that there is not, a character that is none, or too few values; `ENOSPC`:
@@ -37,7 +37,7 @@ pub(crate) fn format(
     run: &Run<'_>,
     text: &[u8],
     values: &[u64],
-    room: usize,
+    size: usize,
 ) -> Result<Formatted, Errno> {
     let mut formatter = Formatter {
         run,
@@ -45,13 +45,14 @@ pub(crate) fn format(
         copied: 0,
         out: Sink {
             bytes: Vec::new(),
-            room,
+            room: size.saturating_sub(1),
+            size: size as u64,
             len: 0,
         },
     };
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
-        if !(byte.is_ascii_graphic() || byte.is_ascii() && is_space(byte)) {
+        if byte.is_ascii() && !byte.is_ascii_graphic() && !is_space(byte) {
             return Err(Errno::EINVAL);
         }
         rest = match (byte, after.first()) {
@@ -193,18 +194,9 @@ impl Formatter<'_, '_> {
             }
             [kind @ (b'i' | b'I'), b'6', rest @ ..] => {
                 let bytes = self.address::<16>(value)?;
-                let text = match (kind, rest.first()) {
-                    (b'I', Some(b'c')) => Ipv6Addr::from(bytes).to_string(),
-                    _ => Ipv6Addr::from(bytes)
-                        .segments()
-                        .map(|segment| match kind {
-                            b'i' => format!("{segment:04x}"),
-                            _ => format!("{segment:04x}:"),
-                        })
-                        .concat()
-                        .trim_end_matches(':')
-                        .to_owned(),
-                };
+                let segments = Ipv6Addr::from(bytes).segments();
+                let parts = segments.map(|segment| format!("{segment:04x}"));
+                let text = parts.join(if *kind == b'i' { "" } else { ":" });
                 self.copy(text.as_bytes())?;
                 Ok(skip_names(rest))
             }
@@ -273,10 +265,13 @@ impl Formatter<'_, '_> {
         Ok(rest)
     }
 
-    /// Prints what was copied as it is.
+    /// Prints what was copied as it is; where the buffer is full already, not even its length
+    /// counts.
     fn copy(&mut self, text: &[u8]) -> Result<(), Errno> {
         self.take((text.len() + 1).min(ARGUMENT_BYTES - self.copied), 1)?;
-        self.out.push(text);
+        if self.out.len < self.out.size {
+            self.out.push(text);
+        }
         Ok(())
     }
 
@@ -337,6 +332,7 @@ fn hashed(address: u64) -> u64 {
 struct Sink {
     bytes: Vec<u8>,
     room: usize,
+    size: u64,
     len: u64,
 }
 
