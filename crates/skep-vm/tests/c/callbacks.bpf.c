@@ -104,10 +104,11 @@ int entries(void *ctx)
 {
 	struct sum sum = { .stop_at = 100 };
 	__u64 key, *value;
-	__u32 at;
+	__u32 at, next;
 
-	for (at = 0; at < 5; at++) {
-		key = at + 10;
+	for (next = 0; next < 5; next++) {
+		at = next;
+		key = next + 10;
 		bpf_map_update_elem(&array, &at, &key, 0);
 	}
 	fact(bpf_for_each_map_elem(&array, visit_array, &sum, 0));
@@ -122,9 +123,10 @@ int entries(void *ctx)
 	fact(bpf_for_each_map_elem(&array, visit_array, &sum, 1));
 	sum.calls = sum.keys = sum.values = 0;
 	fact(bpf_for_each_map_elem(&hash, visit_hash, &sum, 0));
-	for (key = 1; key <= 8; key++) {
-		__u64 square = key * key;
+	for (next = 1; next <= 8; next++) {
+		__u64 square = next * next;
 
+		key = next;
 		bpf_map_update_elem(&hash, &key, &square, 0);
 	}
 	fact(bpf_for_each_map_elem(&hash, visit_hash, &sum, 0));
