@@ -14,7 +14,7 @@ use super::{map, resolve::Resolver};
 use crate::{
     LoadError, Mode, Vm,
     machine::{Object, object_name},
-    map::Arena,
+    map::{Arena, Claim, InsnArray},
     map::{Map, ProgArray},
     program::{Code, Meta, Program, executable},
 };
@@ -115,8 +115,11 @@ fn loaded(
         let text = format!("map `{}` is for another program alone", map.name);
         return Err(said(Errno::EACCES, text));
     }
-    let meta = meta(vm, request, gpl_compatible, &digest, bound)?;
-    let code = Arc::new(code.with_arena(arena(&maps)?));
+    let mut meta = meta(vm, request, gpl_compatible, &digest, bound)?;
+    let code = code.with_arena(arena(&maps)?);
+    let (code, tables) = with_tables(code, &maps)?;
+    meta.tables = tables;
+    let code = Arc::new(code);
     let executable = executable(&code, vm.0.engine, mode)?;
     let functions = code.functions();
     let program = vm.0.registry.programs.make(|id| Program {
@@ -142,6 +145,28 @@ fn loaded(
     }
     let log = format!("{} instructions in {functions} functions\n", slots.len());
     Ok((open(vm, program)?, log))
+}
+
+/// The program with what its jump tables hold, which are its own from now on.
+fn with_tables(
+    code: Code,
+    maps: &[Arc<crate::map::Map>],
+) -> std::result::Result<(Code, Vec<Claim>), Refusal> {
+    let (mut tables, mut targets) = (Vec::new(), Vec::new());
+    for map in maps.iter().filter(|map| map.of::<InsnArray>().is_some()) {
+        let claimed = InsnArray::claim(map, |at| code.is_insn(at));
+        let (claim, insns) = claimed.map_err(|errno| {
+            let text = format!(
+                "map `{}` is no jump table for it: it must be frozen, hold instructions of it, \
+                 and be no other program's",
+                map.name
+            );
+            said(errno, text)
+        })?;
+        tables.push(claim);
+        targets.extend(insns);
+    }
+    Ok((code.with_targets(targets), tables))
 }
 
 /// Where the program's arena is.

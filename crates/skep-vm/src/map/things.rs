@@ -3,7 +3,7 @@
 use skep_abi::{MapCreateFlags, MapType};
 use skep_host::Errno;
 
-use super::{Arena, Kind, PerfEventArray, Ring, Shape, UserRing};
+use super::{Arena, InsnArray, Kind, PerfEventArray, Ring, Shape, UserRing};
 use crate::memory::PAGE;
 
 /// Flags of user space's rights, and of where the memory is.
@@ -17,6 +17,7 @@ fn known_flags(map_type: MapType) -> MapCreateFlags {
         MapType::Ringbuf => MapCreateFlags::NUMA_NODE.union(MapCreateFlags::RB_OVERWRITE),
         MapType::UserRingbuf => MapCreateFlags::NUMA_NODE,
         MapType::PerfEventArray => COMMON.union(MapCreateFlags::PRESERVE_ELEMS),
+        MapType::InsnArray => MapCreateFlags::empty(),
         _ => COMMON,
     }
 }
@@ -40,6 +41,7 @@ pub(super) fn create(shape: &Shape) -> Result<Box<dyn Kind>, Errno> {
     }
     Ok(match shape.map_type {
         MapType::PerfEventArray => Box::new(PerfEventArray::new(shape)?),
+        MapType::InsnArray => Box::new(InsnArray::new(shape)?),
         MapType::Ringbuf => Box::new(Ring::new(shape)?),
         MapType::UserRingbuf => Box::new(UserRing::new(shape)?),
         _ => return Err(Errno::EINVAL),

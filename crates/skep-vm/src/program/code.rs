@@ -185,6 +185,12 @@ impl Code {
         self
     }
 
+    /// Whether an instruction begins here.
+    pub(crate) fn is_insn(&self, at: InsnIndex) -> bool {
+        let found = self.instructions.binary_search_by_key(&at, |(at, _)| *at);
+        found.is_ok()
+    }
+
     /// Slots in all.
     pub(crate) fn slots(&self) -> usize {
         self.slots

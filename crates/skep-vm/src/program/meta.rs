@@ -15,7 +15,7 @@ use skep_host::Records;
 use super::Program;
 use crate::{
     machine::{BtfObject, lock, objects::Layout},
-    map::Map,
+    map::{Claim, Map},
 };
 
 /// See above.
@@ -40,6 +40,8 @@ pub(crate) struct Meta {
     pub(crate) attach_btf_id: u32,
     pub(crate) attach_btf: Option<Arc<BtfObject>>,
     pub(crate) attach_program: Option<Arc<Program>>,
+    /// Its jump tables are for no other program.
+    pub(crate) tables: Vec<Claim>,
     /// Maps that live as long as it, without being named by its instructions.
     pub(crate) bound: Mutex<Vec<Arc<Map>>>,
     /// Types of objects that it has allocated, by their ids in its BTF.

@@ -10,6 +10,7 @@ mod kfuncs;
 mod maps;
 mod rings;
 mod support;
+mod things;
 
 use skep_testing::On;
 
@@ -27,7 +28,13 @@ fn main() -> std::process::ExitCode {
         },
     ];
     let mut tests = Vec::new();
-    for group in [maps::tests, rings::tests, kfuncs::tests, helpers::tests] {
+    for group in [
+        maps::tests,
+        rings::tests,
+        things::tests,
+        kfuncs::tests,
+        helpers::tests,
+    ] {
         tests.extend(group());
     }
     skep_testing::run_on("skep-vm", &hosts, &tests)

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     ops::ControlFlow,
-    sync::{Arc, LazyLock},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,9 +15,7 @@ use skep_host::{
     ProgramLoad, TestRun,
 };
 use skep_isa::{RawInsn, assemble};
-use skep_linux::LinuxHost;
 use skep_testing::{Outcome, Stop, Test, ensure};
-use skep_vm::Vm;
 
 use crate::support::{Record, agree, name};
 
@@ -42,11 +40,9 @@ pub(crate) fn tests() -> Vec<Test> {
 
 /// A host that maps can share.
 pub(crate) fn shared(host: &dyn Host) -> Arc<dyn Host> {
-    static KERNEL: LazyLock<Arc<LinuxHost>> =
-        LazyLock::new(|| Arc::new(LinuxHost::new().expect("a kernel that says its version")));
     match host.info().kind {
-        HostKind::Kernel => KERNEL.clone(),
-        HostKind::Vm => Arc::new(Vm::new().expect("a machine")),
+        HostKind::Vm => Arc::new(crate::support::machine().clone()),
+        _ => Arc::clone(crate::support::linux()) as _,
     }
 }
 

@@ -1,0 +1,133 @@
+//! Maps whose values stand for things: instructions, stacks, tasks, sockets, devices.
+
+use skep_abi::{MapCreateFlags, MapType};
+use skep_host::{Access, Errno, Host, HostKind, MapCreate};
+use skep_testing::{Outcome, Test, ensure, host, needs_kernel};
+
+use crate::{
+    rings::{fire, program_of},
+    support::{Record, agree, is, name},
+};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        Test::new("things::arenas_answer_alike", || agree(arenas)),
+        Test::new("things::jump_tables", jump_tables),
+    ]
+}
+
+/// A host that has insn arrays; the kernel since 6.19.
+fn has_jump_tables() -> Outcome {
+    match host().info().kind {
+        HostKind::Kernel => needs_kernel(6, 19),
+        HostKind::Vm => Ok(()),
+    }
+}
+
+fn jump_tables() -> Outcome {
+    has_jump_tables()?;
+    let host = host();
+    for (key, value, entries) in [(4, 8, 1), (8, 16, 1), (4, 16, 0)] {
+        let name = name("table");
+        let made = host.map_create(&MapCreate::new(
+            MapType::InsnArray,
+            &name,
+            key,
+            value,
+            entries,
+        ));
+        ensure(is(&made, Errno::EINVAL), || format!("{made:?}"))?;
+    }
+    let name = name("table");
+    let map = host.map_create(&MapCreate::new(MapType::InsnArray, &name, 4, 16, 3))?;
+    let set = |index: u32, words: [u32; 4], flags| {
+        let value: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        host.map_update_elem(&map, &index.to_ne_bytes(), &value, flags)
+    };
+    // The instructions behind the jump.
+    for (index, at) in [(0, 8), (1, 10), (2, 12)] {
+        set(index, [at, 0, 0, 0], 0)?;
+    }
+    ensure(is(&set(3, [0; 4], 0), Errno::E2BIG), || "beyond".into())?;
+    ensure(is(&set(0, [1, 1, 0, 0], 0), Errno::EINVAL), || "loaded".into())?;
+    ensure(is(&set(0, [1, 0, 1, 0], 0), Errno::EINVAL), || "compiled".into())?;
+    ensure(is(&set(0, [1, 0, 0, 0], 1), Errno::EEXIST), || "there".into())?;
+    let deleted = host.map_delete_elem(&map, &[0; 4]);
+    ensure(is(&deleted, Errno::EINVAL), || format!("{deleted:?}"))?;
+    let text = format!(
+        "r1 = *(u64 *)(r1 + 0)
+        if r1 > 2 goto +6
+        r1 <<= 3
+        r2 = map[fd:{}][0]+0
+        r2 += r1
+        r1 = *(u64 *)(r2 + 0)
+        gotox r1
+        r0 = 10
+        exit
+        r0 = 20
+        exit
+        r0 = 30
+        exit",
+        map.raw()
+    );
+    ensure(program_of(host, &text).is_err(), || "it is not frozen".into())?;
+    host.map_freeze(&map)?;
+    let program = program_of(host, &text)?;
+    for (argument, answer) in [(0, 10), (1, 20), (2, 30), (3, 10)] {
+        let got = fire(host, &program, argument)?;
+        ensure(got == answer, || format!("{argument}: {got}"))?;
+    }
+    ensure(program_of(host, &text).is_err(), || "it is another's".into())?;
+    let mut value = [0; 16];
+    host.map_lookup_elem(&map, &1_u32.to_ne_bytes(), &mut value, 0)?;
+    ensure(value[..8] == [10, 0, 0, 0, 10, 0, 0, 0], || format!("{value:?}"))?;
+    drop(program);
+    program_of(host, &text).map(drop)
+}
+
+fn arenas(host: &dyn Host, record: &mut Record) -> Outcome {
+    let needed = MapCreateFlags::MMAPABLE;
+    for (what, key, pages, flags, extra) in [
+        ("plain", 0, 10, needed, 0),
+        ("key", 4, 10, needed, 0),
+        ("empty", 0, 0, needed, 0),
+        ("flag", 0, 10, MapCreateFlags::empty(), 0),
+        ("flags", 0, 10, needed | MapCreateFlags::NO_PREALLOC, 0),
+        ("segv", 0, 10, needed | MapCreateFlags::SEGV_ON_FAULT, 0),
+        ("no conversion", 0, 10, needed | MapCreateFlags::NO_USER_CONV, 0),
+        ("read only", 0, 10, needed | MapCreateFlags::RDONLY, 0),
+        ("large", 0, 1 << 20, needed, 0),
+        ("too large", 0, (1 << 20) + 1, needed, 0),
+        ("address", 0, 10, needed, 7 << 40),
+        ("odd address", 0, 10, needed, (7 << 40) + 8),
+        ("crossing", 0, 2, needed, (7 << 40) + 0xffff_f000),
+    ] {
+        let name = name("arena");
+        let mut request = MapCreate::new(MapType::Arena, &name, key, 0, pages);
+        request.flags = flags;
+        request.map_extra = extra;
+        let made = host.map_create(&request);
+        record.done(what, &made);
+        let Ok(map) = made else { continue };
+        if pages > 10 {
+            continue;
+        }
+        record.answer("lookup", &host.map_lookup_elem(&map, &[], &mut [], 0));
+        record.answer("update", &host.map_update_elem(&map, &[], &[], 0));
+        record.answer("delete", &host.map_delete_elem(&map, &[]));
+        record.answer("next", &host.map_get_next_key(&map, None, &mut []));
+        let text = format!("r1 = map[fd:{}]\n r0 = 0\n exit", map.raw());
+        record.fact("unmapped", program_of(host, &text).is_ok());
+        let len = 10 * host.page_size();
+        for (offset, len) in [(host.page_size(), len), (0, len), (0, len / 2), (0, 2 * len)] {
+            let mapped = host.map_memory(&map, offset as u64, len, Access::ReadWrite);
+            record.done(format!("map {offset} {len}"), &mapped);
+            if let (Ok(memory), 1..) = (&mapped, extra) {
+                let address = memory.words().as_ptr().addr() as u64;
+                record.fact("address", address);
+            }
+        }
+        record.fact("mapped", program_of(host, &text).is_ok());
+    }
+    Ok(())
+}
