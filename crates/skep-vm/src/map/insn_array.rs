@@ -144,7 +144,9 @@ impl Kind for InsnArray {
 
     fn region(&self, address: u64) -> Option<Range> {
         let blocks = [&self.places, &self.values];
-        let block = blocks.into_iter().find(|block| block.at(address, 1).is_some())?;
+        let block = blocks
+            .into_iter()
+            .find(|block| block.at(address, 1).is_some())?;
         Some(Range {
             start: block.address(),
             len: block.len() as u64,

@@ -1,11 +1,6 @@
 //! Rings: the same programs write to them on both hosts, and the readers of `skep` read them.
 
-use std::{
-    collections::BTreeSet,
-    ops::ControlFlow,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc, time::Duration};
 
 use skep::{Map, PerfBuffer, PerfOptions, RingBuffer, UserRingBuffer};
 use skep_abi::{MapCreateFlags, MapType, ProgramType, TestRunFlags};

@@ -49,9 +49,15 @@ fn jump_tables() -> Outcome {
         set(index, [at, 0, 0, 0], 0)?;
     }
     ensure(is(&set(3, [0; 4], 0), Errno::E2BIG), || "beyond".into())?;
-    ensure(is(&set(0, [1, 1, 0, 0], 0), Errno::EINVAL), || "loaded".into())?;
-    ensure(is(&set(0, [1, 0, 1, 0], 0), Errno::EINVAL), || "compiled".into())?;
-    ensure(is(&set(0, [1, 0, 0, 0], 1), Errno::EEXIST), || "there".into())?;
+    ensure(is(&set(0, [1, 1, 0, 0], 0), Errno::EINVAL), || {
+        "loaded".into()
+    })?;
+    ensure(is(&set(0, [1, 0, 1, 0], 0), Errno::EINVAL), || {
+        "compiled".into()
+    })?;
+    ensure(is(&set(0, [1, 0, 0, 0], 1), Errno::EEXIST), || {
+        "there".into()
+    })?;
     let deleted = host.map_delete_elem(&map, &[0; 4]);
     ensure(is(&deleted, Errno::EINVAL), || format!("{deleted:?}"))?;
     let text = format!(
@@ -70,17 +76,23 @@ fn jump_tables() -> Outcome {
         exit",
         map.raw()
     );
-    ensure(program_of(host, &text).is_err(), || "it is not frozen".into())?;
+    ensure(program_of(host, &text).is_err(), || {
+        "it is not frozen".into()
+    })?;
     host.map_freeze(&map)?;
     let program = program_of(host, &text)?;
     for (argument, answer) in [(0, 10), (1, 20), (2, 30), (3, 10)] {
         let got = fire(host, &program, argument)?;
         ensure(got == answer, || format!("{argument}: {got}"))?;
     }
-    ensure(program_of(host, &text).is_err(), || "it is another's".into())?;
+    ensure(program_of(host, &text).is_err(), || {
+        "it is another's".into()
+    })?;
     let mut value = [0; 16];
     host.map_lookup_elem(&map, &1_u32.to_ne_bytes(), &mut value, 0)?;
-    ensure(value[..8] == [10, 0, 0, 0, 10, 0, 0, 0], || format!("{value:?}"))?;
+    ensure(value[..8] == [10, 0, 0, 0, 10, 0, 0, 0], || {
+        format!("{value:?}")
+    })?;
     drop(program);
     program_of(host, &text).map(drop)
 }
@@ -94,7 +106,13 @@ fn arenas(host: &dyn Host, record: &mut Record) -> Outcome {
         ("flag", 0, 10, MapCreateFlags::empty(), 0),
         ("flags", 0, 10, needed | MapCreateFlags::NO_PREALLOC, 0),
         ("segv", 0, 10, needed | MapCreateFlags::SEGV_ON_FAULT, 0),
-        ("no conversion", 0, 10, needed | MapCreateFlags::NO_USER_CONV, 0),
+        (
+            "no conversion",
+            0,
+            10,
+            needed | MapCreateFlags::NO_USER_CONV,
+            0,
+        ),
         ("read only", 0, 10, needed | MapCreateFlags::RDONLY, 0),
         ("large", 0, 1 << 20, needed, 0),
         ("too large", 0, (1 << 20) + 1, needed, 0),
@@ -119,7 +137,12 @@ fn arenas(host: &dyn Host, record: &mut Record) -> Outcome {
         let text = format!("r1 = map[fd:{}]\n r0 = 0\n exit", map.raw());
         record.fact("unmapped", program_of(host, &text).is_ok());
         let len = 10 * host.page_size();
-        for (offset, len) in [(host.page_size(), len), (0, len), (0, len / 2), (0, 2 * len)] {
+        for (offset, len) in [
+            (host.page_size(), len),
+            (0, len),
+            (0, len / 2),
+            (0, 2 * len),
+        ] {
             let mapped = host.map_memory(&map, offset as u64, len, Access::ReadWrite);
             record.done(format!("map {offset} {len}"), &mapped);
             if let (Ok(memory), 1..) = (&mapped, extra) {
