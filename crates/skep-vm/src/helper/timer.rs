@@ -1,5 +1,7 @@
 //! Helpers on timers.
 
+use std::sync::atomic::Ordering::Acquire;
+
 use skep_host::Errno;
 
 use super::{Arguments, Outcome, Table, errno, shim, status};
@@ -41,6 +43,10 @@ fn timer_init(run: &Run<'_>, [timer, map, flags, ..]: Arguments) -> Outcome {
         (Some(field), Some(range)) if range.start + u64::from(field.offset) == timer => range.start,
         _ => return Err(misplaced.into()),
     };
+    if map.users.load(Acquire) == 0 {
+        // Nobody could ever stop it.
+        return Ok(errno(Errno::EPERM));
+    }
     let before = word.u64_at(0).unwrap_or_default();
     match run.vm.timers.init(before, map, value, timer, clock) {
         Ok(number) => {

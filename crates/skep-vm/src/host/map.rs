@@ -108,8 +108,16 @@ struct Keep(Weak<Shared>);
 
 impl Keeper for Keep {
     fn free(&self, value: View<'_>, fields: &Fields) {
+        let Some(machine) = self.0.upgrade() else {
+            return;
+        };
+        machine.objects.free_fields(value, fields);
+        machine.timers.free_fields(value, fields);
+    }
+
+    fn users_gone(&self, map: &Map) {
         if let Some(machine) = self.0.upgrade() {
-            machine.objects.free_fields(value, fields);
+            machine.timers.free_map(map);
         }
     }
 }

@@ -17,7 +17,8 @@ use skep_host::Errno;
 use super::clock::ClockKind;
 use crate::{
     Fault,
-    map::Map,
+    map::{FieldKind, Fields, Map},
+    memory::View,
     program::Program,
     run::{Callback, Run},
     vm::Shared,
@@ -230,6 +231,20 @@ impl Timers {
         let dropped = known.then(|| state.forget(number));
         drop(state);
         drop(dropped);
+    }
+
+    /// Forgets the timers and work queues in a value that is freed.
+    pub(crate) fn free_fields(&self, value: View<'_>, fields: &Fields) {
+        for field in fields.iter() {
+            if !matches!(field.kind, FieldKind::Timer | FieldKind::Workqueue) {
+                continue;
+            }
+            let offset = field.offset as usize;
+            if let Some(number) = value.u64_at(offset).filter(|number| *number != 0) {
+                value.set_u64(offset, 0);
+                self.free(number, value.address() + offset as u64);
+            }
+        }
     }
 
     /// Forgets all timers of a map that no user holds any more.

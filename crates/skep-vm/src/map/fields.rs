@@ -62,6 +62,9 @@ pub(crate) trait Keeper: Send + Sync {
     /// Stops the timers, drops the objects and empties the lists that are in `value`, which
     /// programs may still use. It must not come back to the map.
     fn free(&self, value: View<'_>, fields: &Fields);
+
+    /// Stops what a map that no user holds any more would go on doing.
+    fn users_gone(&self, map: &super::Map);
 }
 
 /// The special fields of a value, by offset.
@@ -209,6 +212,13 @@ impl Fields {
     pub(crate) fn free(&self, place: View<'_>) {
         if let Some(keeper) = &self.keeper {
             keeper.free(place, self);
+        }
+    }
+
+    /// No user holds the map any more.
+    pub(super) fn users_gone(&self, map: &super::Map) {
+        if let Some(keeper) = &self.keeper {
+            keeper.users_gone(map);
         }
     }
 

@@ -161,6 +161,7 @@ impl Drop for Used {
     fn drop(&mut self) {
         if self.0.users.fetch_sub(1, AcqRel) == 1 {
             self.0.kind.users_gone();
+            self.0.shape.fields.users_gone(&self.0);
         }
     }
 }
