@@ -18,7 +18,8 @@ const ROUNDS: u32 = 25;
 
 /// What is run. A verifier accepts them (the kernel does, here), and what they need of the
 /// instruction set every peer has.
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 4] = [
+    ("empty", "r0 = 0\n exit"),
     ("alu", include_str!("../../programs/isa/alu.bpf")),
     ("prime", include_str!("../../programs/isa/prime.bpf")),
     ("mem", include_str!("../../programs/isa/mem.bpf")),
@@ -73,7 +74,7 @@ fn program(name: &str, slots: &[RawInsn], notes: &mut Vec<String>) -> Result<()>
             return Err(format!("{engine} answers {} for `{name}`", answers[place]).into());
         }
         println!(
-            "| {name} | {engine} | {:.1} µs | {:.2}× | {:.2} ms |",
+            "| {name} | {engine} | {:.2} µs | {:.2}× | {:.2} ms |",
             least[place] / 1e3,
             least[place] / kernel,
             peer.ready.as_secs_f64() * 1e3

@@ -206,16 +206,35 @@ impl<'a> View<'a> {
     /// Sets every byte.
     #[inline]
     pub(crate) fn fill(self, byte: u8) {
-        let word = u64::from_ne_bytes([byte; 8]);
-        let mut done = 0;
-        while done < self.len {
-            if self.len - done >= 8 && self.set_u64(done, word).is_some() {
-                done += 8;
-            } else {
-                self.set_u8(done, byte);
-                done += 1;
-            }
+        let before = self.start.align_offset(8).min(self.len);
+        let words = (self.len - before) / 8;
+        let after = before + words * 8;
+        for at in (0..before).chain(after..self.len) {
+            self.set_u8(at, byte);
         }
+        for place in self.words(before, words) {
+            place.store(u64::from_ne_bytes([byte; 8]), Relaxed);
+        }
+    }
+
+    /// `count` aligned words from `offset`, which the view has.
+    fn words(self, offset: usize, count: usize) -> &'a [AtomicU64] {
+        match self.range(offset, count * 8) {
+            Some(start) if start.addr().get() % 8 == 0 => {
+                // SAFETY: inside the view and aligned; all accesses to its memory are atomic.
+                unsafe { std::slice::from_raw_parts(start.as_ptr().cast(), count) }
+            }
+            _ => &[],
+        }
+    }
+
+    /// Zeroes it as fast as the machine can, not in atomic accesses.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes it meanwhile.
+    pub(crate) unsafe fn wipe(self) {
+        // SAFETY: inside the view, and the caller's promise.
+        unsafe { self.start.as_ptr().write_bytes(0, self.len) };
     }
 
     /// Its bytes now.

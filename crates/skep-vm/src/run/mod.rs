@@ -281,7 +281,8 @@ impl<'a> Run<'a> {
         let lowest = self.hot.lowest.get().saturating_sub(FRAME);
         let len = (top - lowest.min(top)) as usize;
         if let (true, Some(used)) = (self.checked(), self.scratch.stack.at(lowest, len)) {
-            used.fill(0);
+            // SAFETY: the stack is the run's alone, which has ended.
+            unsafe { used.wipe() };
         }
     }
 
