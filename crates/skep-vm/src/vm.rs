@@ -273,6 +273,18 @@ impl BareProgram {
     /// # Errors
     /// What stopped it.
     pub fn run(&self, memory: &mut [u8]) -> Result<u64, Fault> {
+        self.run_maybe_for(None, memory)
+    }
+
+    /// The same for a task, which is the current one for the program: its numbers and its memory.
+    ///
+    /// # Errors
+    /// As [`BareProgram::run`].
+    pub fn run_for(&self, task: &Arc<Task>, memory: &mut [u8]) -> Result<u64, Fault> {
+        self.run_maybe_for(Some(task), memory)
+    }
+
+    fn run_maybe_for(&self, task: Option<&Arc<Task>>, memory: &mut [u8]) -> Result<u64, Fault> {
         let shared = &self.vm.0;
         let cpu = shared.cpus.take(None).map_err(|errno| Fault {
             program: self.program.name.clone(),
@@ -286,6 +298,9 @@ impl BareProgram {
             cpu.scratch(),
             shared.limits,
         );
+        if let Some(task) = task {
+            run.set_task(Arc::clone(task));
+        }
         let memory = crate::memory::View::of(memory);
         let (start, len) = (memory.address(), memory.len() as u64);
         if len > 0 {
