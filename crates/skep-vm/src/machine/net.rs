@@ -274,6 +274,17 @@ impl Socket {
         Ok(Self { info, memory })
     }
 
+    /// One that a packet belongs to and that nobody looks up: of no protocol.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub(crate) fn of_packet(info: SocketInfo) -> Result<Self, Errno> {
+        let socket = Self::new(info)?;
+        socket.memory.all().set_u32(8, 0);
+        socket.memory.all().set_u32(12, 0);
+        Ok(socket)
+    }
+
     /// The address of its `struct bpf_sock`.
     pub(crate) fn address(&self) -> u64 {
         self.memory.address()

@@ -188,6 +188,23 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Makes it ready to be started again, with what it has, as if it had not run.
+    #[inline]
+    pub(crate) fn rewind(&mut self) {
+        self.program.set(NonNull::from(&**self.first));
+        self.programs.get_mut().clear();
+        self.tail_calls.set(0);
+        let limit = self.limits.instructions;
+        let slice = SLICE.min(i64::try_from(limit).unwrap_or(i64::MAX));
+        self.hot.budget.set(slice);
+        self.beyond.set(limit.saturating_sub(slice.unsigned_abs()));
+        self.started.set(None);
+        let stack = &self.scratch.stack;
+        let top = stack.address() + stack.len() as u64;
+        self.hot.frame.set(top);
+        self.hot.lowest.set(top);
+    }
+
     /// The program that runs now.
     #[inline]
     pub(crate) fn program(&self) -> &Program {

@@ -8,6 +8,7 @@
 mod helpers;
 mod kfuncs;
 mod maps;
+mod packets;
 mod rings;
 mod support;
 mod things;
@@ -34,6 +35,7 @@ fn main() -> std::process::ExitCode {
         things::tests,
         kfuncs::tests,
         helpers::tests,
+        packets::tests,
     ] {
         tests.extend(group());
     }

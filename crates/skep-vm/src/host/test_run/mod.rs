@@ -1,4 +1,8 @@
-//! `BPF_PROG_TEST_RUN`: programs on given input.
+//! `BPF_PROG_TEST_RUN`: programs on given input, with the kernel's rules for each type.
+
+mod buffer;
+mod frame;
+mod others;
 
 use std::{
     sync::Arc,
@@ -60,26 +64,112 @@ pub(super) fn test_run(vm: &Vm, fd: &ProgramFd, run: &mut TestRun<'_>) -> Result
     })
 }
 
-fn dispatch(
-    vm: &Vm,
-    program: &Arc<Program>,
-    run: &mut TestRun<'_>,
-) -> std::result::Result<TestRunOutcome, Failure> {
+fn dispatch(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Answer {
     match program.program_type {
         ProgramType::Syscall => syscall(vm, program, run),
-        ProgramType::RawTracepoint | ProgramType::RawTracepointWritable => {
-            raw_tracepoint(vm, program, run)
-        }
+        ProgramType::RawTracepoint => raw_tracepoint(vm, program, run),
+        ProgramType::Xdp => frame::run(vm, program, run),
+        ProgramType::SchedCls
+        | ProgramType::SchedAct
+        | ProgramType::SocketFilter
+        | ProgramType::CgroupSkb
+        | ProgramType::LwtIn
+        | ProgramType::LwtOut
+        | ProgramType::LwtXmit
+        | ProgramType::LwtSeg6local => buffer::run(vm, program, run),
+        ProgramType::FlowDissector => others::flow_dissector(vm, program, run),
+        ProgramType::SkLookup => others::sk_lookup(vm, program, run),
+        ProgramType::Netfilter => others::netfilter(vm, program, run),
+        ProgramType::Tracing => others::tracing(program, run),
         _ => Err(Errno::ENOTSUPP.into()),
     }
 }
 
-/// A `syscall` program, on bytes that it may change.
-fn syscall(
+/// What a test run gives, or why not.
+type Answer<T = TestRunOutcome> = std::result::Result<T, Failure>;
+
+/// The context that was given, as long as the type's, zeroes behind what was given; `None` if none
+/// was given and none is asked for.
+fn context_in<const LEN: usize>(run: &TestRun<'_>) -> Answer<Option<[u8; LEN]>> {
+    /// A page, which is the most that the kernel looks at.
+    const PAGE: usize = 4096;
+    if run.context_in.is_empty() && run.context_out.is_empty() {
+        return Ok(None);
+    }
+    let fits = run.context_in.len().min(LEN);
+    let (known, unknown) = run.context_in.split_at(fits);
+    if run.context_in.len() > PAGE || unknown.iter().any(|byte| *byte != 0) {
+        return Err(Errno::E2BIG.into());
+    }
+    let mut context = [0; LEN];
+    context[..fits].copy_from_slice(known);
+    Ok(Some(context))
+}
+
+/// What the last run gave, and how long each took.
+#[derive(Debug, Clone, Copy)]
+struct Done {
+    value: u64,
+    mean: Duration,
+}
+
+/// Copies packet and context out.
+///
+/// # Errors
+/// `ENOSPC`: the context does not fit. That a packet does not is no error: its size says so.
+fn finish(run: &mut TestRun<'_>, done: &Done, data: &[u8], context: Option<&[u8]>) -> Answer {
+    let fits = data.len().min(run.data_out.len());
+    run.data_out[..fits].copy_from_slice(&data[..fits]);
+    let mut outcome = TestRunOutcome {
+        return_value: done.value as u32,
+        duration: u32::try_from(done.mean.as_nanos()).unwrap_or(u32::MAX),
+        data_out_size: data.len() as u32,
+        context_out_size: run.context_out.len() as u32,
+    };
+    let cut = !run.data_out.is_empty() && fits < data.len();
+    if let (Some(context), false, false) = (context, cut, run.context_out.is_empty()) {
+        outcome.context_out_size = context.len() as u32;
+        let fits = context.len().min(run.context_out.len());
+        run.context_out[..fits].copy_from_slice(&context[..fits]);
+        if fits < context.len() && data.len() <= run.data_out.len() {
+            return Err(Errno::ENOSPC.into());
+        }
+    }
+    Ok(outcome)
+}
+
+/// Gives a run what `prepare` puts into it, runs it some times, and shows it to `inspect`. As in
+/// the kernel, each time finds what the one before left.
+fn with_packet<T>(
     vm: &Vm,
     program: &Arc<Program>,
-    run: &mut TestRun<'_>,
-) -> std::result::Result<TestRunOutcome, Failure> {
+    times: u32,
+    prepare: impl FnOnce(&Run<'_>) -> std::result::Result<u64, Errno>,
+    inspect: impl FnOnce(&Run<'_>, &Done) -> T,
+) -> Answer<T> {
+    let cpu = vm.0.cpus.take(None)?;
+    let mut run = Run::new(&vm.0, program, cpu.id(), cpu.scratch(), vm.0.limits);
+    let context = prepare(&run)?;
+    let times = times.max(1);
+    let started = Instant::now();
+    let mut value = 0;
+    for _ in 0..times {
+        run.rewind();
+        value = run.start(context)?;
+    }
+    let taken = started.elapsed();
+    if vm.0.registry.counts() {
+        program.meta.counters.add(u64::from(times), taken);
+    }
+    let done = Done {
+        value,
+        mean: taken / times,
+    };
+    Ok(inspect(&run, &done))
+}
+
+/// A `syscall` program, on bytes that it may change.
+fn syscall(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Answer {
     let unused = !run.data_in.is_empty()
         || !run.data_out.is_empty()
         || run.repeat != 0
@@ -106,11 +196,7 @@ fn syscall(
 }
 
 /// A raw tracepoint's program, on its arguments.
-fn raw_tracepoint(
-    vm: &Vm,
-    program: &Arc<Program>,
-    run: &mut TestRun<'_>,
-) -> std::result::Result<TestRunOutcome, Failure> {
+fn raw_tracepoint(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Answer {
     let unused = !run.data_in.is_empty()
         || !run.data_out.is_empty()
         || !run.context_out.is_empty()
