@@ -44,4 +44,6 @@ differences! {
         "buckets of the machine are not the kernel's, and no program can tell";
     "ifindex": "offloads a map or program to a device" => "EINVAL",
         "devices of the machine have no processor of their own";
+    "context too short": "EINVAL, before the program runs" => "EFAULT, when it reads behind the end",
+        "which fields a program reads is what a verifier knows";
 }

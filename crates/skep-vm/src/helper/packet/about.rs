@@ -175,8 +175,8 @@ pub(super) fn ecn_set_ce(run: &Run<'_>, [context, ..]: Arguments) -> Outcome {
     }
     header.set_u32(0, old | mark);
     let mut skb = skb;
-    if let Sum::Complete(known) = skb.sum {
-        skb.sum = Sum::Complete(sum::add(sum::sub(known, old), old | mark));
+    if skb.sum == Sum::Complete {
+        skb.total = sum::add(sum::sub(skb.total, old), old | mark);
         run.packet.skb.set(skb);
     }
     Ok(1)

@@ -61,6 +61,10 @@ pub(super) fn adjust_tail(run: &Run<'_>, [context, delta, ..]: Arguments) -> Out
     let mut place = run.packet.place.get();
     let len = place.tail - place.data;
     let fragments = place.in_fragments();
+    if fragments > 0 && delta == i64::from(i32::MIN) {
+        // Its absolute value is no `int`, and the kernel then takes nothing away.
+        return Ok(0);
+    }
     let by = delta.unsigned_abs();
     let refused = match (fragments > 0, delta >= 0) {
         (true, true) => by > place.fragment_room(),

@@ -189,16 +189,14 @@ pub(super) fn change_tail(run: &Run<'_>, [context, new, flags, ..]: Arguments) -
         return Ok(errno(Errno::ENOTSUPP));
     }
     let old = place.tail - place.data;
-    if new < old {
-        run.forget_sum(new, old - new);
-        skb = run.packet.skb.get();
-    } else if new > old {
-        if let Sum::Complete(_) = skb.sum {
-            skb.sum = Sum::None;
-        }
-        if let Some(more) = run.packet_at(place.tail, new - old) {
-            more.fill(0);
-        }
+    if new != old && skb.sum == Sum::Complete {
+        skb.sum = Sum::None;
+    }
+    if let Some(more) = new
+        .checked_sub(old)
+        .and_then(|len| run.packet_at(place.tail, len))
+    {
+        more.fill(0);
     }
     // A packet of segments is none any more.
     skb.gso_size = 0;

@@ -97,12 +97,12 @@ pub(super) fn l4_csum_replace(
         ),
         _ => return Ok(errno(Errno::EINVAL)),
     };
-    if let (Sum::Complete(known), true) = (skb.sum, pseudo) {
+    if skb.sum == Sum::Complete && pseudo {
         let by_difference = flags & FIELD == 0;
         if by_difference && flags & IPV6 == 0 {
-            skb.sum = Sum::Complete(!sub(to, known));
+            skb.total = !sub(to, skb.total);
         } else if !by_difference {
-            skb.sum = Sum::Complete(!add(sub(!known, from), to));
+            skb.total = !add(sub(!skb.total, from), to);
         }
         run.packet.skb.set(skb);
     }
@@ -127,9 +127,6 @@ fn replaced(old: u16, from: u32, to: u32) -> u16 {
 /// `bpf_csum_diff(from, from_size, to, to_size, seed)`
 pub(super) fn csum_diff(run: &Run<'_>, [from, from_size, to, to_size, seed]: Arguments) -> Outcome {
     let (from_size, to_size) = (from_size as u32, to_size as u32);
-    if (from_size | to_size) % 4 != 0 {
-        return Ok(errno(Errno::EINVAL));
-    }
     let from = run.view(from, from_size.into(), false)?;
     let to = run.view(to, to_size.into(), false)?;
     let seed = seed as u32;
@@ -146,13 +143,12 @@ pub(super) fn csum_diff(run: &Run<'_>, [from, from_size, to, to_size, seed]: Arg
 pub(super) fn csum_update(run: &Run<'_>, [context, sum, ..]: Arguments) -> Outcome {
     expect(run, context, PacketKind::Skb, "bpf_csum_update")?;
     let mut skb = run.packet.skb.get();
-    let Sum::Complete(known) = skb.sum else {
+    if skb.sum != Sum::Complete {
         return Ok(errno(Errno::ENOTSUPP));
-    };
-    let sum = add(known, sum as u32);
-    skb.sum = Sum::Complete(sum);
+    }
+    skb.total = add(skb.total, sum as u32);
     run.packet.skb.set(skb);
-    Ok(u64::from(sum))
+    Ok(u64::from(skb.total))
 }
 
 /// `bpf_csum_level(skb, level)`

@@ -88,9 +88,7 @@ fn shown(tunnel: &Tunnel, flags: bool) -> [u8; LEN] {
 pub(super) fn set_key(run: &Run<'_>, [context, from, size, flags, _]: Arguments) -> Outcome {
     expect(run, context, PacketKind::Skb, "bpf_skb_set_tunnel_key")?;
     let from = run.view(from, u64::from(size as u32), false)?;
-    if flags & !(IPV6 | ZERO_SUM | DONT_FRAGMENT | SEQUENCE | NO_KEY) != 0
-        || !known_len(from.len())
-        || (from.len() == ONLY_V4 && flags & IPV6 != 0)
+    if flags & !(IPV6 | ZERO_SUM | DONT_FRAGMENT | SEQUENCE | NO_KEY) != 0 || !known_len(from.len())
     {
         return Ok(errno(Errno::EINVAL));
     }

@@ -59,19 +59,29 @@ pub(super) fn run(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Ans
     if !(ETH_LEN as usize..=LONGEST).contains(&run.data_in.len()) {
         return Err(Errno::EINVAL.into());
     }
+    let kind = u16::from_be_bytes([run.data_in[12], run.data_in[13]]);
+    let header = match kind {
+        ether::IPV4 => 20,
+        ether::IPV6 => 40,
+        _ => 0,
+    };
     let given = context_in::<{ SkbField::LEN }>(run)?;
     let mut fields = given.unwrap_or([0; SkbField::LEN]);
     let device = word(&mut fields, SkbField::IFINDEX).max(1);
     let (l2, direct) = shape(program.program_type);
     let net = vm.0.net.now();
     let mac = net.device(device).ok_or(Errno::ENODEV)?.mac;
+    if run.data_in.len() < ETH_LEN as usize + header {
+        return Err(Errno::EINVAL.into());
+    }
     check(&mut fields, given.is_some(), run.data_in.len(), l2)?;
     let prepare = |inner: &Run<'_>| {
         let context = inner.receive_skb(run.data_in, run.data_in.len(), l2, direct, mac)?;
         show(inner, &mut fields, device)?;
         if summed {
             let mut skb = inner.packet.skb.get();
-            skb.sum = Sum::Complete(behind_header(inner));
+            skb.sum = Sum::Complete;
+            skb.total = behind_header(inner);
             inner.packet.skb.set(skb);
         }
         Ok(context)
@@ -79,11 +89,9 @@ pub(super) fn run(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Ans
     let (done, data, context, right) =
         with_packet(vm, program, run.repeat, prepare, |inner, done| {
             let place = inner.packet.place.get();
-            // A sum that programs have lost is none, and a wrong one no error then.
-            let right = match inner.packet.skb.get().sum {
-                Sum::Complete(known) => sum::fold(known) == sum::fold(behind_header(inner)),
-                _ => !summed || sum::fold(0) == sum::fold(behind_header(inner)),
-            };
+            // Also of a packet whose sum does not count any more.
+            let total = inner.packet.skb.get().total;
+            let right = sum::fold(total) == sum::fold(behind_header(inner));
             let bytes = inner.packet_at(place.data, place.tail - place.data);
             let mut data = bytes.map(View::to_vec).unwrap_or_default();
             if !l2 {
@@ -95,7 +103,8 @@ pub(super) fn run(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Ans
     if summed && !right {
         return Err(Errno::EBADMSG.into());
     }
-    finish(run, &done, &data, context.as_ref().map(|bytes| &bytes[..]))
+    let context = context.as_ref().map(|bytes| &bytes[..]);
+    finish(run, &done, &data, data.len(), context)
 }
 
 fn word(fields: &mut [u8; SkbField::LEN], at: usize) -> u32 {

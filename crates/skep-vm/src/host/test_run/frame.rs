@@ -12,7 +12,7 @@ use crate::{
     program::Program,
     run::{
         Run,
-        packet::{HEADROOM, SHARED_INFO, XdpField, XdpInput, skb::ETH_LEN},
+        packet::{FRAME_HEAD, HEADROOM, SHARED_INFO, XdpField, XdpInput, skb::ETH_LEN},
     },
 };
 
@@ -20,8 +20,8 @@ use crate::{
 const PAGE: usize = 4096;
 /// Pages that a packet may have beside it.
 const FRAGMENTS: usize = 17;
-/// The longest metadata.
-const META: u32 = 255;
+/// The longest metadata: what the headroom has beside `struct xdp_frame`.
+const META: u32 = (HEADROOM as u64 - FRAME_HEAD) as u32;
 /// Most frames of a batch.
 const BATCH: u32 = 256;
 /// Bytes that the kernel keeps before each live frame.
@@ -45,19 +45,21 @@ pub(super) fn run(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Ans
     let given = context.as_mut().map(|context| Given::of(context));
     let given = given.unwrap_or_default();
     let meta = given.meta as usize;
+    let mut whole = run.data_in.len();
     if context.is_some() {
-        let all = run.data_in.len() as u64;
-        let short = u64::from(given.end) != all || given.meta > given.end;
         let odd = !given.meta.is_multiple_of(4) || given.meta > META;
         let output = live && (!run.data_out.is_empty() || !run.context_out.is_empty());
-        if given.data_meta != 0 || short || odd || output {
+        let end = given.end as usize;
+        if given.data_meta != 0 || end > whole || given.meta > given.end || odd || output {
             return Err(Errno::EINVAL.into());
         }
+        // What lies behind the end that the user gives is in fragments.
+        whole = end;
     }
     let head = HEADROOM + if live { LIVE_HEAD } else { 0 } - meta;
-    let most = PAGE - SHARED_INFO - head;
-    let linear = run.data_in.len().min(most);
-    if (live && run.data_in.len() > most) || linear < ETH_LEN as usize {
+    let linear = whole.min(PAGE - SHARED_INFO - head);
+    let short = run.data_in.len() - meta < ETH_LEN as usize;
+    if (live && run.data_in.len() > linear) || short {
         return Err(Errno::EINVAL.into());
     }
     given.check(vm)?;
@@ -81,10 +83,18 @@ pub(super) fn run(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Ans
         |inner| inner.receive_frame(&input),
         |inner, done| left(inner, done, context),
     )?;
-    if fragments > 0 && !run.data_out.is_empty() && run.data_out.len() < fragments {
-        return Err(Errno::ENOSPC.into());
+    let size = data.len();
+    let room = run.data_out.len();
+    let mut data = data;
+    if fragments > 0 && room > 0 && room < size {
+        // The kernel copies all fragments, and cuts what is before them.
+        if room < fragments {
+            return Err(Errno::ENOSPC.into());
+        }
+        data.drain(room - fragments..size - fragments);
     }
-    finish(run, &done, &data, context.as_ref().map(|bytes| &bytes[..]))
+    let context = context.as_ref().map(|bytes| &bytes[..]);
+    finish(run, &done, &data, size, context)
 }
 
 /// What is left after the last run: the packet from its metadata on, bytes of it in fragments, and
@@ -123,7 +133,7 @@ fn live_frames(
         value: 0,
         mean: started.elapsed() / times,
     };
-    finish(run, &done, input.bytes, None)
+    finish(run, &done, input.bytes, input.bytes.len(), None)
 }
 
 /// What a context says of a frame.

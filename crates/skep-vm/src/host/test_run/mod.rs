@@ -75,8 +75,7 @@ fn dispatch(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Answer {
         | ProgramType::CgroupSkb
         | ProgramType::LwtIn
         | ProgramType::LwtOut
-        | ProgramType::LwtXmit
-        | ProgramType::LwtSeg6local => buffer::run(vm, program, run),
+        | ProgramType::LwtXmit => buffer::run(vm, program, run),
         ProgramType::FlowDissector => others::flow_dissector(vm, program, run),
         ProgramType::SkLookup => others::sk_lookup(vm, program, run),
         ProgramType::Netfilter => others::netfilter(vm, program, run),
@@ -113,25 +112,31 @@ struct Done {
     mean: Duration,
 }
 
-/// Copies packet and context out.
+/// Copies packet and context out. `size` is what the packet had, where `data` is less.
 ///
 /// # Errors
 /// `ENOSPC`: the context does not fit. That a packet does not is no error: its size says so.
-fn finish(run: &mut TestRun<'_>, done: &Done, data: &[u8], context: Option<&[u8]>) -> Answer {
+fn finish(
+    run: &mut TestRun<'_>,
+    done: &Done,
+    data: &[u8],
+    size: usize,
+    context: Option<&[u8]>,
+) -> Answer {
     let fits = data.len().min(run.data_out.len());
     run.data_out[..fits].copy_from_slice(&data[..fits]);
     let mut outcome = TestRunOutcome {
         return_value: done.value as u32,
         duration: u32::try_from(done.mean.as_nanos()).unwrap_or(u32::MAX),
-        data_out_size: data.len() as u32,
+        data_out_size: size as u32,
         context_out_size: run.context_out.len() as u32,
     };
-    let cut = !run.data_out.is_empty() && fits < data.len();
+    let cut = !run.data_out.is_empty() && run.data_out.len() < size;
     if let (Some(context), false, false) = (context, cut, run.context_out.is_empty()) {
         outcome.context_out_size = context.len() as u32;
         let fits = context.len().min(run.context_out.len());
         run.context_out[..fits].copy_from_slice(&context[..fits]);
-        if fits < context.len() && data.len() <= run.data_out.len() {
+        if fits < context.len() && size <= run.data_out.len() {
             return Err(Errno::ENOSPC.into());
         }
     }
@@ -173,7 +178,6 @@ fn syscall(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Answer {
     let unused = !run.data_in.is_empty()
         || !run.data_out.is_empty()
         || run.repeat != 0
-        || run.cpu != 0
         || run.batch_size != 0
         || !run.flags.is_empty();
     if unused || run.context_in.len() > CONTEXT {

@@ -50,7 +50,7 @@ pub(super) fn flow_dissector(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<
             keys.set_u16(0, ETH_LEN as u16);
             keys.set_u16(2, ETH_LEN as u16);
             let proto = [run.data_in[12], run.data_in[13]];
-            keys.set_u16(8, u16::from_ne_bytes(proto));
+            keys.set_u16(10, u16::from_ne_bytes(proto));
             keys.set_u32(FLOW_FLAGS, u32::from_ne_bytes(flags));
             let fields = inner.fields();
             fields.set_u64(SkbField::FLOW_KEYS, keys.address());
@@ -79,7 +79,13 @@ pub(super) fn flow_dissector(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<
             (*done, keys)
         },
     )?;
-    finish(run, &done, &keys, given.as_ref().map(|given| &given[..]))
+    finish(
+        run,
+        &done,
+        &keys,
+        KEYS_LEN,
+        given.as_ref().map(|given| &given[..]),
+    )
 }
 
 /// `struct bpf_sk_lookup`
@@ -88,8 +94,10 @@ mod lookup {
     pub(super) const COOKIE: usize = 0;
     pub(super) const FAMILY: usize = 8;
     pub(super) const PROTOCOL: usize = 12;
+    pub(super) const REMOTE_IP4: usize = 16;
     pub(super) const REMOTE_IP6: usize = 20;
     pub(super) const REMOTE_PORT: usize = 36;
+    pub(super) const LOCAL_IP4: usize = 40;
     pub(super) const LOCAL_IP6: usize = 44;
     pub(super) const LOCAL_PORT: usize = 60;
     pub(super) const INGRESS_IFINDEX: usize = 64;
@@ -128,10 +136,13 @@ pub(super) fn sk_lookup(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) 
             let protocol = fields.u32_at(lookup::PROTOCOL).unwrap_or_default();
             fields.set_u32(lookup::PROTOCOL, u32::from(protocol as u16));
             fields.set_u16(lookup::REMOTE_PORT + 2, 0);
-            if family == INET {
-                for at in [lookup::REMOTE_IP6, lookup::LOCAL_IP6] {
-                    fields.part(at, 16).map(|part| part.fill(0));
-                }
+            // Each family has fields of its own; those of the other read as zero.
+            let (size, places) = match family {
+                INET => (16, [lookup::REMOTE_IP6, lookup::LOCAL_IP6]),
+                _ => (4, [lookup::REMOTE_IP4, lookup::LOCAL_IP4]),
+            };
+            for at in places {
+                fields.part(at, size).map(|part| part.fill(0));
             }
             inner.grant(Ours {
                 start: fields.address(),
@@ -148,7 +159,7 @@ pub(super) fn sk_lookup(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) 
         },
     )?;
     View::of(&mut given).set_u64(lookup::COOKIE, cookie);
-    finish(run, &done, &[], Some(&given))
+    finish(run, &done, &[], 0, Some(&given))
 }
 
 /// `struct nf_hook_state`: hook, protocol family, and pointers.
@@ -218,7 +229,7 @@ pub(super) fn netfilter(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) 
         },
         |_, done| *done,
     )?;
-    let mut outcome = finish(run, &done, &[], None)?;
+    let mut outcome = finish(run, &done, &[], 0, None)?;
     outcome.context_out_size = run.context_out.len() as u32;
     Ok(outcome)
 }

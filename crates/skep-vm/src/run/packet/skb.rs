@@ -37,8 +37,8 @@ pub(crate) enum Sum {
     None,
     /// This many checksums more than one are right.
     Unnecessary(u8),
-    /// The sum over the packet from its network header on, as the device gave it.
-    Complete(u32),
+    /// The device has summed the packet from its network header on.
+    Complete,
 }
 
 /// A header that offsets count from.
@@ -65,6 +65,8 @@ pub(crate) struct Skb {
     pub(crate) hash_set: bool,
     pub(crate) encapsulated: bool,
     pub(crate) sum: Sum,
+    /// The sum, of a packet that was summed.
+    pub(crate) total: u32,
     pub(crate) gso_size: u32,
     pub(crate) gso_segments: u32,
 }
@@ -77,7 +79,8 @@ impl Skb {
         let kind = u16::from_be_bytes([*bytes.get(12)?, *bytes.get(13)?]);
         let packet_type = match destination {
             own if *own == device => HOST,
-            [0xff, 0xff, 0xff, 0xff, 0xff, 0xff] => BROADCAST,
+            // `lo` has no address for all.
+            [0xff, 0xff, 0xff, 0xff, 0xff, 0xff] if device != [0; 6] => BROADCAST,
             [first, ..] if first & 1 != 0 => MULTICAST,
             _ => OTHER_HOST,
         };
@@ -288,8 +291,8 @@ impl Run<'_> {
 
     fn change_sum(&self, offset: u64, len: u64, change: fn(u32, u32) -> u32) {
         let mut skb = self.packet.skb.get();
-        if let (Sum::Complete(known), Some(bytes)) = (skb.sum, self.packet_bytes(offset, len)) {
-            skb.sum = Sum::Complete(change(known, sum::block(bytes, offset)));
+        if let (Sum::Complete, Some(bytes)) = (skb.sum, self.packet_bytes(offset, len)) {
+            skb.total = change(skb.total, sum::block(bytes, offset));
             self.packet.skb.set(skb);
         }
     }

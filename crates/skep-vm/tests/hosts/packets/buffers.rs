@@ -5,7 +5,7 @@ use skep_abi::{ProgramType, TestRunFlags};
 use skep_host::Host;
 use skep_testing::{Outcome, Test};
 
-use super::{How, once, random::Random, run};
+use super::{How, allowed, once, random::Random, run};
 use crate::support::{Record, agree, load_on};
 
 pub(super) fn tests() -> Vec<Test> {
@@ -227,7 +227,7 @@ fn reads(host: &dyn Host, record: &mut Record) -> Outcome {
                 host,
                 record,
                 ProgramType::CgroupSkb,
-                "call 97\nexit",
+                "call 97\nr0 &= 1\nexit",
                 How::of(&packet),
             )?;
         }
@@ -346,10 +346,10 @@ fn classic(host: &dyn Host, record: &mut Record) -> Outcome {
                         "r6 = r1\ncall f\nr0 += 1\nexit\nf:\nr6 = r1\nr0 = *({size} *)skb[{offset}]\nexit"
                     ),
                 ] {
-                    let Ok(program) = load_on(host, program_type, &text, |_| {}) else {
-                        record.fact(&text, "refused");
+                    if !allowed(program_type, &text) {
                         continue;
-                    };
+                    }
+                    let program = load_on(host, program_type, &text, |_| {})?;
                     run(host, record, &text, &program, How::of(&packet));
                 }
             }

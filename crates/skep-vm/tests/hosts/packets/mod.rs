@@ -10,7 +10,7 @@ use skep_abi::{ProgramType, TestRunFlags};
 use skep_host::{Host, ProgramFd, TestRun};
 use skep_testing::{Outcome, Test};
 
-use crate::support::{Record, load_on};
+use crate::support::{Record, kernel, load_on};
 
 pub(crate) fn tests() -> Vec<Test> {
     [frames::tests(), buffers::tests(), rules::tests()]
@@ -74,17 +74,22 @@ fn run(host: &dyn Host, record: &mut Record, key: &str, program: &ProgramFd, how
         batch_size: how.batch_size,
     };
     let answer = host.prog_test_run(program, &mut request);
-    let answer = answer.map(|mut outcome| {
-        outcome.duration = 0;
-        outcome
-    });
-    record.answer(key, &answer);
-    if let Ok(outcome) = answer {
-        data.truncate(outcome.data_out_size as usize);
-        context.truncate(outcome.context_out_size as usize);
-        record.fact(format!("{key}: data"), hex(&data));
-        record.fact(format!("{key}: context"), hex(&context));
-    }
+    let shown = match answer {
+        Ok(outcome) => {
+            data.truncate(outcome.data_out_size as usize);
+            context.truncate(outcome.context_out_size as usize);
+            format!(
+                "{} ({}, {}) data {} context {}",
+                outcome.return_value,
+                outcome.data_out_size,
+                outcome.context_out_size,
+                hex(&data),
+                hex(&context)
+            )
+        }
+        Err(error) => format!("{:?}", error.errno()),
+    };
+    record.fact(key.replace('\n', "; "), shown);
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -102,4 +107,9 @@ fn once(
     let program = load_on(host, program_type, text, |_| {})?;
     run(host, record, text, &program, how);
     Ok(())
+}
+
+/// Whether the kernel loads it: the machine, which does not verify, loads all.
+fn allowed(program_type: ProgramType, text: &str) -> bool {
+    !rustix::process::geteuid().is_root() || load_on(kernel(), program_type, text, |_| {}).is_ok()
 }
