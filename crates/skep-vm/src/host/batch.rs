@@ -151,7 +151,7 @@ impl Walk<'_> {
                 }
             }
         }
-        if let (Some(at), Some(place)) = (&at, batch.next_position.get_mut(..self.key)) {
+        if let (Some(at), Some(place), 1..) = (&at, batch.next_position.get_mut(..self.key), done) {
             place.copy_from_slice(at);
         }
         Ok(BatchOutcome { count: done, end })

@@ -230,13 +230,14 @@ fn queue(shape: &Shape) -> Result<(), Errno> {
 }
 
 fn bloom(shape: &Shape) -> Result<(), Errno> {
-    flags(shape, MapCreateFlags::ZERO_SEED | ACCESS)?;
-    sizes(shape)?;
-    if shape.map_extra > 0xf {
-        return Err(Errno::EINVAL);
-    }
+    // The only type that says so before all else.
     if u64::from(shape.value_size) > PIECE {
         return Err(Errno::E2BIG);
     }
-    Ok(())
+    flags(shape, MapCreateFlags::ZERO_SEED | ACCESS)?;
+    sizes(shape)?;
+    match shape.map_extra {
+        0..=0xf => Ok(()),
+        _ => Err(Errno::EINVAL),
+    }
 }

@@ -12,6 +12,7 @@ mod packets;
 mod rings;
 mod support;
 mod things;
+mod types;
 
 use skep_testing::On;
 
@@ -36,6 +37,7 @@ fn main() -> std::process::ExitCode {
         kfuncs::tests,
         helpers::tests,
         packets::tests,
+        types::tests,
     ] {
         tests.extend(group());
     }
