@@ -65,20 +65,18 @@ impl Array {
         self.values.view(offset, self.shape.value_size as usize)
     }
 
-    /// Whether an update of a value may be done.
+    /// Whether an update of a value may be done. The order counts where several things are wrong.
     fn check(&self, index: u32, flags: u64) -> Result<(), Errno> {
-        match self.per_cpu {
-            true if flags > EXIST => return Err(Errno::EINVAL),
-            true => {}
-            false => super::check_update_flags(flags, &self.shape.fields)?,
+        if flags & !LOCK > EXIST {
+            return Err(Errno::EINVAL);
         }
         if index >= self.shape.max_entries {
             return Err(Errno::E2BIG);
         }
-        match flags & NOEXIST {
-            0 => Ok(()),
-            _ => Err(Errno::EEXIST),
+        if flags & NOEXIST != 0 {
+            return Err(Errno::EEXIST);
         }
+        super::check_update_flags(flags, &self.shape.fields)
     }
 
     /// Sets a value, and frees what its fields held.

@@ -93,10 +93,7 @@ fn same(inner: &Shape, map: &Shape) -> bool {
         && inner.flags == map.flags
         && inner.fields == map.fields;
     // Programs check indices of arrays, and of these types the size of all, when they are loaded.
-    let sized = matches!(
-        map.map_type,
-        MapType::Array | MapType::PercpuArray | MapType::Xskmap
-    );
+    let sized = matches!(map.map_type, MapType::Array | MapType::Xskmap);
     let any_size = !sized || inner.flags.contains(MapCreateFlags::INNER_MAP);
     alike && (any_size || inner.max_entries == map.max_entries)
 }
