@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak, atomic::Ordering::SeqCst};
 
-use skep_abi::{Command, MapCreateFlags, MapType, MapUpdateFlags};
+use skep_abi::{Command, MapCreateFlags, MapProperties, MapType, MapUpdateFlags};
 use skep_host::{BtfFd, Cause, Descriptor, Errno, Error, MapBtf, MapCreate, MapFd, Result};
 
 use crate::{
@@ -47,6 +47,13 @@ fn created(vm: &Vm, request: &MapCreate<'_>) -> std::result::Result<MapFd, (Errn
     if request.numa_node.is_some_and(|node| node != 0) {
         return Err(said(Errno::EINVAL, "the vm has one NUMA node, number 0"));
     }
+    let rules = request.map_type.rules();
+    let typed = request
+        .btf
+        .is_some_and(|btf| btf.key_type != 0 && btf.value_type != 0);
+    if rules.properties.contains(MapProperties::NEEDS_BTF) && !typed {
+        return Err(said(Errno::EINVAL, "it needs the types of key and value"));
+    }
     let types = request
         .btf
         .map(|btf| types(vm, btf))
@@ -88,6 +95,7 @@ fn shape(vm: &Vm, request: &MapCreate<'_>) -> Raw<Shape> {
         fields: Fields::default(),
         inner,
         files: Arc::clone(&vm.0.registry.files),
+        machine: vm.0.me.clone(),
     })
 }
 

@@ -8,6 +8,7 @@ mod memory;
 pub(crate) mod net;
 pub(crate) mod objects;
 mod registry;
+mod storage;
 mod task;
 mod timers;
 mod trace;
@@ -24,6 +25,7 @@ pub(crate) use objects::Objects;
 pub(crate) use registry::{
     BtfObject, Files, MOST_MAPS, Object, Registry, Rights, lock, object_name,
 };
+pub(crate) use storage::{Owned, Storage, Value};
 pub(crate) use task::Tasks;
 pub use task::{Namespaces, Task, TaskInfo, UserMemory};
 pub(crate) use timers::Timers;

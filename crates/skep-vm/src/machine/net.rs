@@ -9,6 +9,7 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use skep_host::Errno;
 
+use super::storage::Storage;
 use crate::memory::{Block, View};
 
 /// What programs see of the network: devices, the routing table, sockets.
@@ -247,6 +248,8 @@ const TCP_SOCK_LEN: usize = 112;
 pub(crate) struct Socket {
     pub(crate) info: SocketInfo,
     memory: Block,
+    /// What maps keep for it.
+    pub(crate) storage: Storage,
 }
 
 impl Socket {
@@ -271,7 +274,11 @@ impl Socket {
         }
         sock.set_u32(72, info.state);
         sock.set_u32(76, u32::MAX);
-        Ok(Self { info, memory })
+        Ok(Self {
+            info,
+            memory,
+            storage: Storage::default(),
+        })
     }
 
     /// One that a packet belongs to and that nobody looks up: of no protocol.
@@ -360,6 +367,12 @@ impl Table {
         let mut all = self.network.neighbours.iter();
         let found = all.find(|one| one.ifindex == ifindex && one.address == address);
         found.map(|one| one.mac)
+    }
+
+    /// The socket with a cookie.
+    pub(crate) fn by_cookie(&self, cookie: u64) -> Option<Arc<Socket>> {
+        let found = self.sockets.iter().find(|socket| socket.info.cookie == cookie);
+        found.cloned()
     }
 
     /// The socket that a packet from `remote` to `local` is for.

@@ -20,7 +20,7 @@ use std::{
 
 use skep_host::Errno;
 
-use super::graph::Graph;
+use super::{graph::Graph, storage::Storage};
 use crate::{
     map::{FieldKind, Fields, Range},
     memory::{Block, View},
@@ -62,6 +62,8 @@ pub(crate) struct Object {
     block: Block,
     stride: usize,
     refs: AtomicU32,
+    /// What maps keep for it: of tasks and cgroups.
+    pub(crate) storage: Storage,
     /// Runs from this one on can't reach it; 0 while it lives.
     died: AtomicU64,
 }
@@ -170,6 +172,7 @@ impl Objects {
             block,
             stride,
             refs: AtomicU32::new(1),
+            storage: Storage::default(),
             died: AtomicU64::new(0),
         });
         let mut all = self.by_address.write().unwrap_or_else(|e| e.into_inner());
@@ -263,6 +266,7 @@ impl Objects {
             if before != Ok(1) {
                 continue;
             }
+            object.storage.clear();
             for copy in object.copies() {
                 self.empty(copy, &object.layout.fields, &mut work);
             }

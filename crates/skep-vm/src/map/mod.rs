@@ -23,6 +23,7 @@ mod signal;
 mod slab;
 mod slots;
 mod special;
+mod storage;
 mod spin;
 mod table;
 #[cfg(test)]
@@ -35,7 +36,7 @@ use std::{
     fmt,
     ops::ControlFlow,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{
             AtomicBool, AtomicU32,
             Ordering::{AcqRel, Relaxed},
@@ -51,6 +52,7 @@ use crate::{
     machine::{BtfObject, Charge, Files},
     memory::View,
     program::Program,
+    vm::Shared,
 };
 
 pub(crate) use arena::{Arena, GUARD as ARENA_GUARD, WINDOW as ARENA_WINDOW};
@@ -61,6 +63,7 @@ pub(crate) use insn_array::{Claim, InsnArray};
 pub(crate) use perf::{PerfEvent, PerfEventArray};
 pub(crate) use ring::{Drain, Ring, UserRing, flags as ring_flags};
 pub(crate) use signal::{Listener, Signal, Waitable};
+pub(crate) use storage::LocalStorage;
 pub(crate) use special::special_fields;
 pub(crate) use types::check_types;
 
@@ -81,6 +84,8 @@ pub(crate) struct Shape {
     pub(crate) inner: Option<Arc<Shape>>,
     /// The machine's descriptors, for values that users give as descriptors.
     pub(crate) files: Arc<Files>,
+    /// The machine, for values that stand for what it has.
+    pub(crate) machine: Weak<Shared>,
 }
 
 impl Shape {
@@ -115,6 +120,7 @@ impl Shape {
             fields: Fields::default(),
             inner: None,
             files: Arc::default(),
+            machine: Weak::new(),
         }
     }
 }

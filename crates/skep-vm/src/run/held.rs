@@ -1,12 +1,20 @@
 //! What a program holds and must give back: locks, references, records, sections.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+};
+
+use super::{Ours, Run};
+use crate::machine::Value;
 
 /// See above.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     /// Records of ring buffers.
     pub(crate) records: Records,
+    /// Values of local storages that the program was given; they stay for the run.
+    pub(crate) values: RefCell<Vec<Arc<Value>>>,
     /// The address of the `bpf_spin_lock` that is held; 0 for none.
     pub(crate) lock: Cell<u64>,
     /// The addresses of the resilient locks that are held, in the order in which they were taken.
@@ -35,6 +43,23 @@ impl Held {
             return Some("a section without interrupts");
         }
         (!self.records.is_empty()).then_some("a record of a ring buffer")
+    }
+}
+
+impl Run<'_> {
+    /// Lets the program use a value of a local storage until the run ends; answers its address.
+    pub(crate) fn lend(&self, value: Arc<Value>) -> u64 {
+        let address = value.view().address();
+        let mut values = self.held.values.borrow_mut();
+        if !values.iter().any(|lent| Arc::ptr_eq(lent, &value)) {
+            self.grant(Ours {
+                start: address,
+                len: value.view().len() as u64,
+                writable: true,
+            });
+            values.push(value);
+        }
+        address
     }
 }
 

@@ -1,0 +1,145 @@
+//! Local storage: values of maps that live with a task, a cgroup or a socket.
+//!
+//! The owner has them, the map has none: a value goes with its owner, or with its map, whichever
+//! goes first. Runs keep those that they were given.
+
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+
+use skep_host::Errno;
+
+use crate::{
+    map::Fields,
+    memory::{Block, View},
+};
+
+/// Stands for a map: its values are good as long as it.
+#[derive(Debug)]
+pub(crate) struct Token {
+    pub(crate) size: u32,
+    pub(crate) fields: Fields,
+}
+
+/// One value.
+#[derive(Debug)]
+pub(crate) struct Value {
+    block: Block,
+    map: Arc<Token>,
+}
+
+impl Value {
+    fn new(map: &Arc<Token>) -> Result<Self, Errno> {
+        let block = Block::new((map.size as usize).next_multiple_of(8))?;
+        map.fields.clear(block.all());
+        Ok(Self {
+            block,
+            map: Arc::clone(map),
+        })
+    }
+
+    /// Its bytes.
+    pub(crate) fn view(&self) -> View<'_> {
+        let all = self.block.all();
+        all.part(0, self.map.size as usize).unwrap_or(all)
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        self.map.fields.free(self.view());
+    }
+}
+
+/// What an owner has.
+#[derive(Debug, Default)]
+pub(crate) struct Storage(RwLock<Vec<Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    /// The map's own count is gone when the map is.
+    map: Weak<()>,
+    value: Arc<Value>,
+}
+
+/// A map, as storages know it.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    alive: Arc<()>,
+    token: Arc<Token>,
+}
+
+impl Owned {
+    pub(crate) fn new(size: u32, fields: Fields) -> Self {
+        Self {
+            alive: Arc::new(()),
+            token: Arc::new(Token { size, fields }),
+        }
+    }
+
+    pub(crate) fn fields(&self) -> &Fields {
+        &self.token.fields
+    }
+
+    fn is(&self, entry: &Entry) -> bool {
+        std::ptr::eq(entry.map.as_ptr(), Arc::as_ptr(&self.alive))
+    }
+}
+
+impl Storage {
+    /// The value of a map.
+    pub(crate) fn get(&self, map: &Owned) -> Option<Arc<Value>> {
+        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = entries.iter().find(|entry| map.is(entry))?;
+        Some(Arc::clone(&entry.value))
+    }
+
+    /// The value of a map, which `init` makes if there is none. Answers whether it was made.
+    ///
+    /// # Errors
+    /// `ENOMEM`, or what `init` says.
+    pub(crate) fn get_or_make(
+        &self,
+        map: &Owned,
+        init: impl FnOnce(View<'_>) -> Result<(), Errno>,
+    ) -> Result<(Arc<Value>, bool), Errno> {
+        if let Some(value) = self.get(map) {
+            return Ok((value, false));
+        }
+        let made = Value::new(&map.token)?;
+        init(made.view())?;
+        let made = Arc::new(made);
+        let mut gone = Vec::new();
+        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = entries.iter().find(|entry| map.is(entry)) {
+            return Ok((Arc::clone(&entry.value), false));
+        }
+        gone.extend(entries.extract_if(.., |entry| entry.map.strong_count() == 0));
+        entries.push(Entry {
+            map: Arc::downgrade(&map.alive),
+            value: Arc::clone(&made),
+        });
+        drop(entries);
+        // What values hold is freed after the lock.
+        drop(gone);
+        Ok((made, true))
+    }
+
+    /// Takes the value of a map away.
+    ///
+    /// # Errors
+    /// `ENOENT`: there is none.
+    pub(crate) fn delete(&self, map: &Owned) -> Result<(), Errno> {
+        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let at = entries.iter().position(|entry| map.is(entry));
+        let gone = at.map(|at| entries.swap_remove(at));
+        drop(entries);
+        gone.map(drop).ok_or(Errno::ENOENT)
+    }
+
+    /// Takes all values away: the owner is gone.
+    pub(crate) fn clear(&self) {
+        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let gone = std::mem::take(&mut *entries);
+        drop(entries);
+        drop(gone);
+    }
+}
