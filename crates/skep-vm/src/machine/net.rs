@@ -371,7 +371,10 @@ impl Table {
 
     /// The socket with a cookie.
     pub(crate) fn by_cookie(&self, cookie: u64) -> Option<Arc<Socket>> {
-        let found = self.sockets.iter().find(|socket| socket.info.cookie == cookie);
+        let found = self
+            .sockets
+            .iter()
+            .find(|socket| socket.info.cookie == cookie);
         found.cloned()
     }
 

@@ -23,8 +23,8 @@ mod signal;
 mod slab;
 mod slots;
 mod special;
-mod storage;
 mod spin;
+mod storage;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -63,8 +63,8 @@ pub(crate) use insn_array::{Claim, InsnArray};
 pub(crate) use perf::{PerfEvent, PerfEventArray};
 pub(crate) use ring::{Drain, Ring, UserRing, flags as ring_flags};
 pub(crate) use signal::{Listener, Signal, Waitable};
-pub(crate) use storage::LocalStorage;
 pub(crate) use special::special_fields;
+pub(crate) use storage::LocalStorage;
 pub(crate) use types::check_types;
 
 /// What a map was created with.
