@@ -207,13 +207,33 @@ pub(crate) fn programs(functions: &[Function], handlers: &SectionHandlers) -> Re
     Ok(programs)
 }
 
+/// The function that a program's tag `exception_callback:NAME` names.
+fn exception_callback(
+    functions: &[Function],
+    program: FunctionIndex,
+    btf: Option<&Btf>,
+) -> Option<FunctionIndex> {
+    let type_id = functions.get(program.as_usize())?.type_id?;
+    let mut tags = btf?.decl_tags(type_id, None);
+    let name = tags.find_map(|tag| tag.strip_prefix("exception_callback:"))?;
+    let mut all = functions.iter();
+    let found = all.position(|other| other.name == name && holds_subprograms(&other.section))?;
+    Some(FunctionIndex::from_usize(found))
+}
+
 /// A kernel takes 256 functions a program; this bounds all programs of an object together.
 const MAX_REACHED: usize = 1 << 20;
 
 /// Finds the functions that each program takes along. A function is put behind those before it
 /// when it is first referred to, and what it refers to follows it before the rest does: libbpf's
 /// order, so that instructions are where its users expect them.
-pub(crate) fn reach(programs: &mut [Program], functions: &[Function]) -> Result<()> {
+///
+/// The last is the callback for exceptions, which nothing but a tag on the program refers to.
+pub(crate) fn reach(
+    programs: &mut [Program],
+    functions: &[Function],
+    btf: Option<&Btf>,
+) -> Result<()> {
     let mut total = 0_usize;
     let mut seen_by = vec![usize::MAX; functions.len()];
     for (program_index, program) in programs.iter_mut().enumerate() {
@@ -222,7 +242,21 @@ pub(crate) fn reach(programs: &mut [Program], functions: &[Function]) -> Result<
         }
         // The functions whose references are being followed, and how far each has come.
         let mut path = vec![(program.function, 0_usize)];
-        while let Some((function, position)) = path.last_mut() {
+        let mut callback = exception_callback(functions, program.function, btf);
+        loop {
+            let Some((function, position)) = path.last_mut() else {
+                let Some(next) = callback.take() else {
+                    break;
+                };
+                if let Some(seen) = seen_by.get_mut(next.as_usize())
+                    && *seen != program_index
+                {
+                    *seen = program_index;
+                    program.subprograms.push(next);
+                    path.push((next, 0));
+                }
+                continue;
+            };
             let references = functions
                 .get(function.as_usize())
                 .map_or(&[][..], |function| &function.references);

@@ -141,7 +141,7 @@ impl Object {
             &mut externs,
             &mut jump_tables,
         )?;
-        functions::reach(&mut programs, &functions)?;
+        functions::reach(&mut programs, &functions, btf.as_deref())?;
 
         let mut map_names = BTreeMap::new();
         for (index, map) in maps.list.iter().enumerate() {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use skep_abi::{Helper, HelperAccess, HelperProperties, ProgramType};
-use skep_btf::{Btf, Kind, TypeId};
+use skep_btf::{Btf, Kind, KindTag, TypeId};
 use skep_host::{Errno, ProgramLoad};
 use skep_isa::{Imm64, InsnIndex};
 
@@ -168,6 +168,10 @@ impl Resolve for Resolver<'_> {
         }
     }
 
+    fn exception_callback(&self) -> Option<InsnIndex> {
+        exception_callback(self.vm, self.request)
+    }
+
     fn value(&mut self, at: InsnIndex, value: Imm64) -> Result<u64, LoadError> {
         match value {
             Imm64::MapFd { fd } => Ok(MAPS + self.map(at, fd)?.0 as u64),
@@ -191,4 +195,21 @@ impl Resolve for Resolver<'_> {
             other => self.refuse(at, Errno::EINVAL, format!("{other:?} has no meaning here")),
         }
     }
+}
+
+/// Where the function begins that the tag `exception_callback:NAME` on the program names.
+fn exception_callback(vm: &Vm, request: &ProgramLoad<'_>) -> Option<InsnIndex> {
+    let given = request.btf?;
+    let btf = &super::map::btf_object(vm, given.btf).ok()?.btf;
+    let size = usize::try_from(given.func_info_record_size).ok()?;
+    let mut records = given.func_info.chunks_exact(size.max(8)).filter_map(|record| {
+        let word = |at: usize| Some(u32::from_ne_bytes(*record.get(at..)?.first_chunk()?));
+        Some((word(0)?, TypeId(word(4)?)))
+    });
+    let (_, main) = records.next().filter(|(at, _)| *at == 0)?;
+    let mut tags = btf.decl_tags(main, None);
+    let name = tags.find_map(|tag| tag.strip_prefix("exception_callback:"))?;
+    let callback = btf.find(name, KindTag::Function)?;
+    let (at, _) = records.find(|(_, id)| *id == callback)?;
+    Some(InsnIndex(at))
 }

@@ -95,6 +95,10 @@ pub(crate) trait Resolve {
     fn helper(&mut self, at: InsnIndex, id: u32) -> Result<Call, LoadError>;
     /// A kernel function by its type id.
     fn kfunc(&mut self, at: InsnIndex, btf_id: u32, fd_index: i16) -> Result<Call, LoadError>;
+    /// A function that no instruction refers to: the callback for exceptions.
+    fn exception_callback(&self) -> Option<InsnIndex> {
+        None
+    }
     /// What a `ld_imm64` that is no number loads; functions of the program are not asked for.
     fn value(&mut self, at: InsnIndex, value: Imm64) -> Result<u64, LoadError>;
 }
@@ -113,6 +117,8 @@ pub(crate) struct Code {
     targets: Vec<InsnIndex>,
     /// The first address of the program's arena.
     arena: Option<u64>,
+    /// The function that takes exceptions.
+    exception_callback: Option<u32>,
 }
 
 impl Code {
@@ -123,8 +129,10 @@ impl Code {
             return Err(LoadError::Length(program.len()));
         }
         let mut instructions = decode_program(program).collect::<Result<Vec<_>, _>>()?;
-        let starts = functions(&instructions, program.len())?;
+        let callback = host.exception_callback();
+        let starts = functions(&instructions, program.len(), callback)?;
         check(&instructions, &starts, program.len())?;
+        let callback = callback.and_then(|at| starts.binary_search(&at).ok());
         let mut calls = Vec::new();
         let mut call_at = BTreeMap::new();
         for (at, insn) in &mut instructions {
@@ -161,6 +169,7 @@ impl Code {
             calls,
             targets: Vec::new(),
             arena: None,
+            exception_callback: callback.map(|index| index as u32),
         })
     }
 
@@ -240,6 +249,11 @@ impl Code {
             .map(|index| index as u32)
     }
 
+    /// The function that takes exceptions, where the program has one.
+    pub(crate) fn exception_callback(&self) -> Option<u32> {
+        self.exception_callback
+    }
+
     /// The function behind an address that a program holds for a callback.
     pub(crate) fn callback(&self, address: u64) -> Option<u32> {
         let index = u32::try_from(address.checked_sub(FUNCTIONS)?).ok()?;
@@ -289,8 +303,14 @@ impl Code {
 fn functions(
     instructions: &[(InsnIndex, Insn)],
     slots: usize,
+    callback: Option<InsnIndex>,
 ) -> Result<Vec<InsnIndex>, LoadError> {
     let mut starts = vec![InsnIndex(0)];
+    let known = |at: &InsnIndex| {
+        let found = instructions.binary_search_by_key(at, |(at, _)| *at);
+        found.is_ok()
+    };
+    starts.extend(callback.filter(known));
     for (at, insn) in instructions {
         let names_function = insn.is_call_to_subprogram() || insn.is_subprogram_address();
         if !names_function {

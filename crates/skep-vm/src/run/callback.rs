@@ -97,7 +97,13 @@ impl Run<'_> {
                     Err(self.take_fault())
                 }
             },
-            Err(Stop::Status(Status::Thrown)) => Ok(self.thrown.get()),
+            Err(Stop::Status(Status::Thrown)) => {
+                let answer = self.catch(top);
+                match answer.status {
+                    Status::Done => Ok(answer.value),
+                    _ => Err(self.take_fault()),
+                }
+            }
             Err(Stop::Status(_)) => Err(self.take_fault()),
             Err(Stop::Fault(kind)) => {
                 self.trap(kind);

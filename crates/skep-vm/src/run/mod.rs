@@ -254,7 +254,7 @@ impl<'a> Run<'a> {
         let stack = &self.scratch.stack;
         let top = stack.address() + stack.len() as u64;
         let answer = self.enter([context, second], top);
-        let answer = self.finish(answer);
+        let answer = self.finish(answer, top);
         self.clean(top);
         let leaked = self.leaked();
         helper::give_back(self);
@@ -266,8 +266,7 @@ impl<'a> Run<'a> {
                     Err(self.take_fault())
                 }
             },
-            Status::Thrown => Ok(self.thrown.get()),
-            Status::Fault | Status::TailCall => Err(self.take_fault()),
+            Status::Fault | Status::TailCall | Status::Thrown => Err(self.take_fault()),
         }
     }
 
@@ -281,7 +280,8 @@ impl<'a> Run<'a> {
     }
 
     /// Goes on with the programs of tail calls, until one ends.
-    fn finish(&self, mut answer: Answer) -> Answer {
+    /// An exception ends where the program does whose frame ends at `frame`.
+    fn finish(&self, mut answer: Answer, frame: u64) -> Answer {
         while answer.status == Status::TailCall {
             let Some(next) = self.next.take() else {
                 return self.fail(InsnIndex(0), FaultKind::Internal("no tail call".into()));
@@ -290,7 +290,29 @@ impl<'a> Run<'a> {
             self.programs.borrow_mut().push(next);
             answer = self.enter([self.context.get(), 0], self.hot.frame.get());
         }
-        answer
+        match answer.status {
+            Status::Thrown => self.catch(frame),
+            _ => answer,
+        }
+    }
+
+    /// Gives an exception to the program's callback, if it has one; what that returns, or else
+    /// what was thrown, is what the program returns. What the program held is given back.
+    #[cold]
+    fn catch(&self, frame: u64) -> Answer {
+        helper::give_back(self);
+        let thrown = self.thrown.get();
+        let program = self.program();
+        let Some(callback) = program.code.exception_callback() else {
+            return Answer::done(thrown);
+        };
+        let executable = &program.executable;
+        // SAFETY: as in `enter`; a frame of the stack, whose function has ended.
+        let answer = unsafe { executable.call(self, callback, [thrown, 0, 0, 0, 0], frame) };
+        match answer.status {
+            Status::Thrown => Answer::done(self.thrown.get()),
+            _ => answer,
+        }
     }
 
     /// Zeroes what of the stack was used, so that no program sees another's.
@@ -462,7 +484,7 @@ impl<'a> Run<'a> {
             }
             Status::TailCall if depth > 0 => {
                 let back = self.program.get();
-                let answer = self.finish(answer);
+                let answer = self.finish(answer, self.hot.frame.get());
                 if answer.status != Status::Done {
                     return answer;
                 }

@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use skep::Object;
+use skep_abi::ProgramType;
 use skep_host::{Host, HostKind, TestRun};
 use skep_testing::{Outcome, Stop, Test, ensure, needs_kernel};
 
@@ -16,6 +17,9 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("kfuncs::iterators", || all("iterators")),
         Test::new("kfuncs::cpumasks", || all("cpumasks")),
         Test::new("kfuncs::dynptrs", || all("dynptrs")),
+        Test::new("kfuncs::exceptions", || all("exceptions")),
+        Test::new("kfuncs::sections", || all("sections")),
+        Test::new("kfuncs::misc", || all("misc")),
     ]
 }
 
@@ -58,9 +62,13 @@ fn walk(host: &dyn Host, record: &mut Record, name: &str) -> Outcome {
                 return Err(Stop::fail(format!("{program}: {error}: {cause}\n{log}")));
             }
         };
-        let outcome = loaded
-            .program(&program)?
-            .test_run(&mut TestRun::default())?;
+        let frame = [1; 64];
+        let mut run = TestRun::default();
+        let loaded_program = loaded.program(&program)?;
+        if loaded_program.program_type() == ProgramType::SchedCls {
+            run.data_in = &frame;
+        }
+        let outcome = loaded_program.test_run(&mut run)?;
         record.fact(format!("{program} returns"), outcome.return_value as i32);
         let global = |name: &str| {
             let mut all = object.spec().variables().iter();
