@@ -202,10 +202,13 @@ fn exception_callback(vm: &Vm, request: &ProgramLoad<'_>) -> Option<InsnIndex> {
     let given = request.btf?;
     let btf = &super::map::btf_object(vm, given.btf).ok()?.btf;
     let size = usize::try_from(given.func_info_record_size).ok()?;
-    let mut records = given.func_info.chunks_exact(size.max(8)).filter_map(|record| {
-        let word = |at: usize| Some(u32::from_ne_bytes(*record.get(at..)?.first_chunk()?));
-        Some((word(0)?, TypeId(word(4)?)))
-    });
+    let mut records = given
+        .func_info
+        .chunks_exact(size.max(8))
+        .filter_map(|record| {
+            let word = |at: usize| Some(u32::from_ne_bytes(*record.get(at..)?.first_chunk()?));
+            Some((word(0)?, TypeId(word(4)?)))
+        });
     let (_, main) = records.next().filter(|(at, _)| *at == 0)?;
     let mut tags = btf.decl_tags(main, None);
     let name = tags.find_map(|tag| tag.strip_prefix("exception_callback:"))?;
