@@ -479,3 +479,143 @@ fn forged_dynptrs_reach_nothing() {
         }
     }
 }
+
+// ── any argument ────────────────────────────────────────────────────────────────────────────────
+
+/// Numbers that look random and are the same in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 33
+    }
+}
+
+/// One way to fill an argument's register.
+fn argument(register: u32, numbers: &mut Numbers, maps: &[i32]) -> String {
+    let small = numbers.next() % 40;
+    match numbers.next() % 12 {
+        0 => format!("r{register} = 0"),
+        1 | 2 => format!("r{register} = {small}"),
+        3 => format!("r{register} = -{small}"),
+        4 => format!(
+            "r{register} = {:#x} ll",
+            numbers.next() << 31 | numbers.next()
+        ),
+        5 | 6 => format!("r{register} = r10\n r{register} += -{}", small + 8),
+        7 | 8 => format!("r{register} = r6\n r{register} += {small}"),
+        9 => format!("r{register} = subprog[back]"),
+        10 if !maps.is_empty() => {
+            let map = maps[numbers.next() as usize % maps.len()];
+            format!("r{register} = map[fd:{map}]")
+        }
+        10 => format!("r{register} = {:#x} ll", 0x5ce9_3000_0000_0000 + small),
+        _ => format!(
+            "r{register} = {:#x} ll",
+            0xffff_ffff_ffff_f000 | numbers.next() % 0x1000
+        ),
+    }
+}
+
+/// Calls one helper twice, with the second call seeing what the first left.
+fn calls(helper: u32, numbers: &mut Numbers, maps: &[i32]) -> String {
+    let mut text = String::from("r6 = r1\n");
+    for _ in 0..2 {
+        for register in (1..=5).rev() {
+            text.push_str(&argument(register, numbers, maps));
+            text.push('\n');
+        }
+        text.push_str(&format!("call {helper}\n"));
+    }
+    text.push_str("r0 = 0\n exit\n back:\n r0 = r1\n r0 &= 1\n exit");
+    text
+}
+
+#[test]
+fn no_argument_makes_a_helper_panic() {
+    let mut config = Config::default();
+    config.limits.instructions = 5_000;
+    config.limits.time = Some(Duration::from_millis(5));
+    config.cpus = 1;
+    let vm = Vm::with(config).expect("memory");
+    let mut numbers = Numbers(1);
+    for helper in skep_abi::Helper::all() {
+        for _ in 0..40 {
+            let text = calls(helper.id, &mut numbers, &[]);
+            let code = assemble(&text).expect("a program");
+            let Ok(program) = vm.bare("fuzz", &code, Engine::Interpreter) else {
+                break;
+            };
+            if let Err(fault) = program.run(&mut [0x41; 64]) {
+                let internal = matches!(fault.kind, FaultKind::Internal(_));
+                assert!(!internal, "{}: {fault}\n{text}", helper.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_map_makes_a_helper_panic() {
+    let mut config = Config::default();
+    config.limits.instructions = 5_000;
+    config.limits.time = Some(Duration::from_millis(5));
+    config.cpus = 1;
+    let vm = Vm::with(config).expect("memory");
+    let mut maps = Vec::new();
+    for (map_type, key, value, entries) in [
+        (MapType::Array, 4, 8, 4),
+        (MapType::Hash, 8, 16, 4),
+        (MapType::PercpuArray, 4, 8, 4),
+        (MapType::LruHash, 4, 8, 4),
+        (MapType::Queue, 0, 8, 4),
+        (MapType::Stack, 0, 8, 4),
+        (MapType::BloomFilter, 0, 8, 4),
+        (MapType::ProgArray, 4, 4, 4),
+        (MapType::PerfEventArray, 4, 4, 4),
+        (MapType::StackTrace, 4, 64, 4),
+        (MapType::Ringbuf, 0, 0, 4096),
+        (MapType::UserRingbuf, 0, 0, 4096),
+        (MapType::Devmap, 4, 8, 4),
+        (MapType::Cpumap, 4, 8, 4),
+        (MapType::CgroupArray, 4, 4, 4),
+    ] {
+        let request = MapCreate::new(map_type, "fuzz", key, value, entries);
+        maps.extend(vm.map_create(&request));
+    }
+    assert!(maps.len() > 8, "{} maps", maps.len());
+    let numbers_of: Vec<_> = maps.iter().map(|map| map.raw()).collect();
+    let mut numbers = Numbers(2);
+    for program_type in [
+        ProgramType::Syscall,
+        ProgramType::RawTracepoint,
+        ProgramType::SchedCls,
+        ProgramType::Xdp,
+    ] {
+        for helper in skep_abi::Helper::all() {
+            for _ in 0..25 {
+                let text = calls(helper.id, &mut numbers, &numbers_of);
+                let code = encode_slots(&assemble(&text).expect("a program"), Endian::NATIVE);
+                let mut request = ProgramLoad::new(program_type, "fuzz", &code);
+                if program_type == ProgramType::Syscall {
+                    request.flags = skep_abi::ProgLoadFlags::SLEEPABLE;
+                }
+                let Ok(program) = vm.prog_load(&request) else {
+                    break;
+                };
+                let mut run = TestRun::default();
+                if matches!(program_type, ProgramType::SchedCls | ProgramType::Xdp) {
+                    run.data_in = &[0x41; 64];
+                }
+                if let Err(error) = vm.prog_test_run(&program.fd, &mut run) {
+                    let text_of = format!("{error} {:?}", error.cause());
+                    let internal = text_of.contains("fault of the virtual machine");
+                    assert!(!internal, "{}: {text_of}\n{text}", helper.name);
+                }
+            }
+        }
+    }
+}

@@ -6,6 +6,7 @@ mod control;
 mod dynptr;
 mod lock;
 mod maps;
+mod names;
 mod packet;
 mod perf;
 mod probe;
@@ -108,6 +109,7 @@ static TABLES: &[Table] = &[
     dynptr::TABLE,
     lock::TABLE,
     maps::TABLE,
+    names::TABLE,
     packet::TABLE,
     perf::TABLE,
     probe::TABLE,
