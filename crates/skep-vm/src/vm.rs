@@ -17,8 +17,8 @@ use crate::{
     embed::{Custom, CustomHelpers},
     helper,
     machine::{
-        Clock, Hooks, Locks, MapMemory, Net, Objects, Registry, Task, TaskInfo, Tasks, Timers,
-        Trace, net::Network,
+        Cgroups, Clock, Hooks, Locks, MapMemory, Net, Objects, Registry, Task, TaskInfo, Tasks,
+        Timers, Trace, net::Network,
     },
     program::{Call, Code, Meta, Program, Resolve, executable},
     run::{Cpus, Ours, Run},
@@ -71,6 +71,7 @@ pub(crate) struct Shared {
     interrupted: AtomicBool,
     /// When it was made: what it calls its boot.
     pub(crate) made: std::time::Instant,
+    pub(crate) cgroups: Cgroups,
     pub(crate) clock: Clock,
     pub(crate) helpers: CustomHelpers,
     pub(crate) hooks: Hooks,
@@ -126,6 +127,7 @@ impl Vm {
             engine: config.engine,
             interrupted: AtomicBool::new(false),
             made: std::time::Instant::now(),
+            cgroups: Cgroups::default(),
             clock: config.clock,
             helpers: CustomHelpers::default(),
             hooks: Hooks::default(),

@@ -11,6 +11,7 @@ mod packet;
 mod perf;
 mod probe;
 mod ring;
+mod seq;
 mod stack;
 mod storage;
 mod system;
@@ -114,6 +115,7 @@ static TABLES: &[Table] = &[
     perf::TABLE,
     probe::TABLE,
     ring::TABLE,
+    seq::TABLE,
     stack::TABLE,
     storage::TABLE,
     system::TABLE,

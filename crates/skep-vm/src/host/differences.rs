@@ -46,4 +46,28 @@ differences! {
         "devices of the machine have no processor of their own";
     "context too short": "EINVAL, before the program runs" => "EFAULT, when it reads behind the end",
         "which fields a program reads is what a verifier knows";
+    "function tags": "are hashed with addresses of the kernel in them" =>
+        "are hashes of the instructions as they were loaded",
+        "the machine does not patch instructions";
+    "short context": "of a test run is refused if the program reads more (EINVAL)" =>
+        "is filled up with zeros",
+        "no verifier says how much the program reads";
+    "type ext": "replaces a function of another program" => "EINVAL",
+        "calls inside a program are bound when it is loaded";
+    "type lirc_mode2": "sees the pulses of infrared receivers" => "EINVAL",
+        "the machine has none";
+    "token": "delegates rights to who has none" => "EINVAL, as before Linux 6.9",
+        "everybody who holds a machine has all rights";
+    "pin directory": "may be open, and a pin's path relative to it" => "EBADF",
+        "open directories of the process are not in the machine's tree of pins, where every directory is there";
+    "cgroup": "is a directory below /sys/fs/cgroup" => "is made by Vm::make_cgroup",
+        "the tree is in memory";
+    "fentry": "traces every function of the kernel" => "ENOENT but for functions that the embedder defines",
+        "nobody calls functions of the machine but programs; so with kprobe, fexit, fmod_ret and lsm";
+    "fentry of a program": "traces another program's functions" => "EOPNOTSUPP",
+        "calls inside a program are bound when it is loaded";
+    "hardware counter": "samples by the processor's counters" => "ENOENT, as without one",
+        "the machine's instructions are not the processor's";
+    "raw uprobe": "breaks in every process that maps the file" => "breaks in processes that the embedder traces",
+        "without privileges only those can be";
 }

@@ -32,8 +32,7 @@ pub(super) fn create(vm: &Vm, request: &MapCreate<'_>) -> Result<MapFd> {
 fn created(vm: &Vm, request: &MapCreate<'_>) -> std::result::Result<MapFd, (Errno, Option<Cause>)> {
     let bare = |errno| (errno, None);
     let said = |errno, text: &str| (errno, Some(Cause::Said(text.to_owned())));
-    let name = object_name(request.name)
-        .map_err(|errno| said(errno, "a name has letters, digits, `_` and `.`"))?;
+    let name = object_name(request.name);
     let rights = rights(request.flags).map_err(bare)?;
     if request.flags.intersects(TOLD_OTHERWISE) {
         return Err(bare(Errno::EINVAL));

@@ -1,19 +1,25 @@
 //! The `bpf(2)` boundary of the machine: the trait's methods, each in the file of its group.
 
+mod attach;
 mod batch;
+mod btf;
 mod differences;
+mod info;
+mod iter;
+mod link;
+mod machine;
 mod map;
 mod memory;
+mod misc;
+mod pin;
 mod poller;
+mod probe;
 mod program;
 mod resolve;
 mod test_run;
+mod tree;
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::{Arc, LazyLock},
-};
+use std::{collections::BTreeMap, path::Path, sync::LazyLock};
 
 use skep_abi::{Command, KernelVersion, ObjectFlags, ProgramType};
 use skep_host::{
@@ -25,7 +31,7 @@ use skep_host::{
     StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd, TokenInfo,
 };
 
-use crate::{Mode, Vm, machine::BtfObject};
+use crate::{Mode, Vm};
 
 pub use differences::{DIFFERENCES, Difference};
 pub(crate) use test_run::Failure;
@@ -54,11 +60,6 @@ impl Vm {
     /// what it may, and it ends.
     pub unsafe fn load_verified(&self, request: &ProgramLoad<'_>) -> Result<LoadedProgram> {
         program::load(self, request, Mode::Verified)
-    }
-
-    /// The machine's own types.
-    pub(crate) fn own_btf(&self) -> Option<Arc<BtfObject>> {
-        None
     }
 }
 
@@ -144,71 +145,71 @@ impl Host for Vm {
         program::load(self, request, Mode::Checked)
     }
 
-    fn prog_attach(&self, _request: &ProgramAttach<'_>) -> Result<()> {
-        absent(Command::ProgAttach, "program")
+    fn prog_attach(&self, request: &ProgramAttach<'_>) -> Result<()> {
+        tree::attach(self, request)
     }
 
-    fn prog_detach(&self, _request: &ProgramAttach<'_>) -> Result<()> {
-        absent(Command::ProgDetach, "program")
+    fn prog_detach(&self, request: &ProgramAttach<'_>) -> Result<()> {
+        tree::detach(self, request)
     }
 
     fn prog_test_run(&self, program: &ProgramFd, run: &mut TestRun<'_>) -> Result<TestRunOutcome> {
         test_run::test_run(self, program, run)
     }
 
-    fn prog_query(&self, _query: &ProgramQuery<'_>) -> Result<QueryAnswer> {
-        absent(Command::ProgQuery, "hook")
+    fn prog_query(&self, query: &ProgramQuery<'_>) -> Result<QueryAnswer> {
+        tree::query(self, query)
     }
 
-    fn prog_bind_map(&self, _program: &ProgramFd, _map: &MapFd) -> Result<()> {
-        absent(Command::ProgBindMap, "program")
+    fn prog_bind_map(&self, program: &ProgramFd, map: &MapFd) -> Result<()> {
+        misc::bind_map(self, program, map)
     }
 
     fn prog_stream_read(
         &self,
-        _program: &ProgramFd,
-        _stream: ProgramStream,
-        _buffer: &mut [u8],
+        program: &ProgramFd,
+        stream: ProgramStream,
+        buffer: &mut [u8],
     ) -> Result<usize> {
-        absent(Command::ProgStreamReadByFd, "program")
+        misc::stream_read(self, program, stream, buffer)
     }
 
-    fn prog_assoc_struct_ops(&self, _program: &ProgramFd, _map: &MapFd) -> Result<()> {
-        absent(Command::ProgAssocStructOps, "program")
+    fn prog_assoc_struct_ops(&self, program: &ProgramFd, map: &MapFd) -> Result<()> {
+        misc::assoc_struct_ops(self, program, map)
     }
 
-    fn link_create(&self, _request: &LinkCreate<'_>) -> Result<LinkFd> {
-        absent(Command::LinkCreate, "link")
+    fn link_create(&self, request: &LinkCreate<'_>) -> Result<LinkFd> {
+        link::create(self, request)
     }
 
     fn link_update(
         &self,
-        _link: &LinkFd,
-        _new: LinkSource<'_>,
-        _expected: Option<LinkSource<'_>>,
+        link: &LinkFd,
+        new: LinkSource<'_>,
+        expected: Option<LinkSource<'_>>,
     ) -> Result<()> {
-        absent(Command::LinkUpdate, "link")
+        link::update(self, link, new, expected)
     }
 
-    fn link_detach(&self, _link: &LinkFd) -> Result<()> {
-        absent(Command::LinkDetach, "link")
+    fn link_detach(&self, link: &LinkFd) -> Result<()> {
+        link::detach(self, link)
     }
 
-    fn iter_create(&self, _link: &LinkFd) -> Result<IterFd> {
-        absent(Command::IterCreate, "link")
+    fn iter_create(&self, link: &LinkFd) -> Result<IterFd> {
+        iter::create(self, link)
     }
 
     fn raw_tracepoint_open(
         &self,
-        _program: &ProgramFd,
+        program: &ProgramFd,
         name: Option<&str>,
-        _cookie: u64,
+        cookie: u64,
     ) -> Result<LinkFd> {
-        absent(Command::RawTracepointOpen, name.unwrap_or_default())
+        link::raw_tracepoint_open(self, program, name, cookie)
     }
 
     fn btf_load(&self, request: &BtfLoad<'_>) -> Result<BtfFd> {
-        absent(Command::BtfLoad, request.object)
+        btf::load(self, request)
     }
 
     fn token_create(&self, _bpffs: &Path) -> Result<TokenFd> {
@@ -220,138 +221,110 @@ impl Host for Vm {
         open.map_err(|errno| Error::command(Command::EnableStats, "run times", errno))
     }
 
-    fn task_fd_query(&self, _pid: u32, _fd: i32) -> Result<TaskAttachment> {
-        absent(Command::TaskFdQuery, "task")
+    fn task_fd_query(&self, pid: u32, fd: i32) -> Result<TaskAttachment> {
+        misc::task_fd_query(self, pid, fd)
     }
 
-    fn obj_pin(&self, _descriptor: &Descriptor, _path: PinPath<'_>) -> Result<()> {
-        absent(Command::ObjPin, "pin")
+    fn obj_pin(&self, descriptor: &Descriptor, path: PinPath<'_>) -> Result<()> {
+        pin::pin(self, descriptor, path)
     }
 
-    fn obj_get(&self, _path: PinPath<'_>, _flags: ObjectFlags) -> Result<Pinned> {
-        absent(Command::ObjGet, "pin")
+    fn obj_get(&self, path: PinPath<'_>, flags: ObjectFlags) -> Result<Pinned> {
+        pin::get(self, path, flags)
     }
 
     fn obj_unpin(&self, path: &Path) -> Result<()> {
-        Err(Error::system(
-            "unpin",
-            path.display().to_string(),
-            Errno::ENOSYS,
-        ))
+        pin::unpin(self, path)
     }
 
     fn next_id(&self, id: ObjectId) -> Result<Option<ObjectId>> {
-        let registry = &self.0.registry;
-        Ok(match id {
-            ObjectId::Program(id) => registry.programs.after(id).map(ObjectId::Program),
-            ObjectId::Map(id) => registry.maps.after(id).map(ObjectId::Map),
-            ObjectId::Btf(id) => registry.btf.after(id).map(ObjectId::Btf),
-            ObjectId::Link(_) => None,
-        })
+        Ok(info::next_id(self, id))
     }
 
-    fn prog_by_id(&self, _id: u32) -> Result<Option<ProgramFd>> {
-        absent(Command::ProgGetFdById, "program")
+    fn prog_by_id(&self, id: u32) -> Result<Option<ProgramFd>> {
+        info::prog_by_id(self, id)
     }
 
-    fn map_by_id(&self, _id: u32, _flags: ObjectFlags) -> Result<Option<MapFd>> {
-        absent(Command::MapGetFdById, "map")
+    fn map_by_id(&self, id: u32, flags: ObjectFlags) -> Result<Option<MapFd>> {
+        info::map_by_id(self, id, flags)
     }
 
-    fn btf_by_id(&self, _id: u32, _token: Option<&TokenFd>) -> Result<Option<BtfFd>> {
-        absent(Command::BtfGetFdById, "btf")
+    fn btf_by_id(&self, id: u32, token: Option<&TokenFd>) -> Result<Option<BtfFd>> {
+        info::btf_by_id(self, id, token)
     }
 
-    fn link_by_id(&self, _id: u32) -> Result<Option<LinkFd>> {
-        absent(Command::LinkGetFdById, "link")
+    fn link_by_id(&self, id: u32) -> Result<Option<LinkFd>> {
+        info::link_by_id(self, id)
     }
 
-    fn map_info(&self, _map: &MapFd) -> Result<MapInfo> {
-        absent(Command::ObjGetInfoByFd, "map")
+    fn map_info(&self, map: &MapFd) -> Result<MapInfo> {
+        info::map_info(self, map)
     }
 
-    fn prog_info(&self, _program: &ProgramFd) -> Result<ProgramInfo> {
-        absent(Command::ObjGetInfoByFd, "program")
+    fn prog_info(&self, program: &ProgramFd) -> Result<ProgramInfo> {
+        info::prog_info(self, program)
     }
 
-    fn prog_details(&self, _program: &ProgramFd, _parts: ProgramParts) -> Result<ProgramDetails> {
-        absent(Command::ObjGetInfoByFd, "program")
+    fn prog_details(&self, program: &ProgramFd, parts: ProgramParts) -> Result<ProgramDetails> {
+        info::prog_details(self, program, parts)
     }
 
-    fn map_hash(&self, _map: &MapFd) -> Result<[u8; 32]> {
-        absent(Command::ObjGetInfoByFd, "map")
+    fn map_hash(&self, map: &MapFd) -> Result<[u8; 32]> {
+        info::map_hash(self, map)
     }
 
-    fn map_status(&self, _map: &MapFd) -> Result<MapStatus> {
-        absent(Command::ObjGetInfoByFd, "map")
+    fn map_status(&self, map: &MapFd) -> Result<MapStatus> {
+        info::map_status(self, map)
     }
 
     fn token_info(&self, _token: &TokenFd) -> Result<TokenInfo> {
         absent(Command::ObjGetInfoByFd, "token")
     }
 
-    fn btf_info(&self, _btf: &BtfFd) -> Result<BtfInfo> {
-        absent(Command::ObjGetInfoByFd, "btf")
+    fn btf_info(&self, btf: &BtfFd) -> Result<BtfInfo> {
+        btf::info(self, btf)
     }
 
-    fn link_info(&self, _link: &LinkFd) -> Result<LinkInfo> {
-        absent(Command::ObjGetInfoByFd, "link")
+    fn link_info(&self, link: &LinkFd) -> Result<LinkInfo> {
+        link::info(self, link)
     }
 
     fn attach(
         &self,
         name: &str,
-        _program: &ProgramFd,
+        program: &ProgramFd,
         _program_type: ProgramType,
         point: &AttachPoint<'_>,
     ) -> Result<Attachment> {
-        Err(Error::Attach {
-            program: name.to_owned(),
-            point: point.to_string(),
-            errno: Errno::ENOSYS,
-            cause: None,
-        })
+        attach::attach(self, name, program, point)
     }
 
     fn btf(&self, module: Option<&str>) -> Result<BtfBytes> {
-        let what = module.unwrap_or("vmlinux");
-        Err(Error::system(
-            "read",
-            format!("BTF of {what}"),
-            Errno::ENOENT,
-        ))
+        btf::bytes(module)
     }
 
     fn btf_modules(&self) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
 
-    fn config(&self, _option: &str) -> Result<Option<String>> {
-        Ok(None)
+    fn config(&self, option: &str) -> Result<Option<String>> {
+        Ok(machine::config(self, option))
     }
 
-    fn symbol_addresses(&self, _names: &[&str]) -> Result<BTreeMap<String, Vec<u64>>> {
-        Ok(BTreeMap::new())
+    fn symbol_addresses(&self, names: &[&str]) -> Result<BTreeMap<String, Vec<u64>>> {
+        Ok(machine::symbol_addresses(self, names))
     }
 
     fn tracepoints(&self) -> Result<Vec<String>> {
-        Ok(Vec::new())
+        Ok(self.0.hooks.tracepoints())
     }
 
     fn cgroup_open(&self, path: &Path) -> Result<CgroupFd> {
-        Err(Error::system(
-            "open",
-            path.display().to_string(),
-            Errno::ENOENT,
-        ))
+        tree::cgroup_open(self, path)
     }
 
     fn device_index(&self, name: &str) -> Result<u32> {
-        Err(Error::system(
-            "find",
-            format!("device `{name}`"),
-            Errno::ENODEV,
-        ))
+        tree::device_index(self, name)
     }
 
     fn possible_cpus(&self) -> Result<usize> {
@@ -384,16 +357,16 @@ impl Host for Vm {
         Ok(Box::new(poller::VmPoller::new(&self.0.registry.files)?))
     }
 
-    fn read(&self, _descriptor: &Descriptor, _buffer: &mut [u8]) -> Result<usize> {
-        Err(Error::system("read", "descriptor", Errno::ENOSYS))
+    fn read(&self, descriptor: &Descriptor, buffer: &mut [u8]) -> Result<usize> {
+        machine::read(self, descriptor, buffer)
     }
 
-    fn probe(&self, _feature: &Feature) -> Probe {
-        Probe::unknown("the vm can't be probed yet")
+    fn probe(&self, feature: &Feature) -> Probe {
+        probe::probe(self, feature)
     }
 
     fn trace_pipe(&self) -> Result<Descriptor> {
-        Err(Error::system("open", "trace pipe", Errno::ENOSYS))
+        machine::trace_pipe(self)
     }
 }
 

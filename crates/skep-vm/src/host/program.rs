@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use skep_abi::{AttachType, Command, ProgLoadFlags, ProgramProperties, ProgramType};
+use skep_abi::{
+    AttachType, Command, ExpectedAttachType, ProgLoadFlags, ProgramProperties, ProgramType,
+};
 use skep_host::{
     AttachTarget, Cause, Errno, Error, LoadedProgram, LogLevel, ProgramFd, ProgramLoad, Records,
     Result,
@@ -12,7 +14,7 @@ use skep_isa::{Disassembler, Endian, Insn, InsnIndex, NoSymbols, RawInsn, decode
 
 use super::{map, resolve::Resolver};
 use crate::{
-    LoadError, Mode, Vm,
+    LoadError, Mode, Problem, Vm,
     machine::{Object, object_name},
     map::{Arena, Claim, InsnArray},
     map::{Map, ProgArray},
@@ -48,6 +50,13 @@ fn said(errno: Errno, text: impl Into<String>) -> Refusal {
 /// Loads a program to be run in checked or, with the promise of [`Vm::load_verified`], in verified
 /// mode.
 pub(super) fn load(vm: &Vm, request: &ProgramLoad<'_>, mode: Mode) -> Result<LoadedProgram> {
+    if !request.instructions.len().is_multiple_of(8) {
+        let len = request.instructions.len();
+        return Err(Error::Request {
+            object: format!("program `{}`", request.name),
+            reason: format!("{len} bytes of instructions are no multiple of 8"),
+        });
+    }
     match loaded(vm, request, mode) {
         Ok((fd, log)) => Ok(LoadedProgram {
             fd,
@@ -78,8 +87,7 @@ fn loaded(
     request: &ProgramLoad<'_>,
     mode: Mode,
 ) -> std::result::Result<(ProgramFd, String), Refusal> {
-    let name = object_name(request.name)
-        .map_err(|errno| said(errno, "a name has letters, digits, `_` and `.`"))?;
+    let name = object_name(request.name);
     if request.program_type == ProgramType::Unspec {
         return Err(Errno::EINVAL.into());
     }
@@ -99,6 +107,7 @@ fn loaded(
         gpl_compatible,
         sleepable,
         maps: Vec::new(),
+        references: Vec::new(),
         customs: Vec::new(),
         errno: None,
     };
@@ -119,6 +128,7 @@ fn loaded(
     let code = code.with_arena(arena(&maps)?);
     let (code, tables) = with_tables(code, &maps)?;
     meta.tables = tables;
+    meta.references = std::mem::take(&mut resolver.references);
     let code = Arc::new(code);
     let executable = executable(&code, vm.0.engine, mode)?;
     let functions = code.functions();
@@ -210,29 +220,90 @@ pub(super) fn describe(vm: &Vm, fd: &ProgramFd) -> String {
     }
 }
 
-/// What a program type asks of attach type and flags.
+/// What a program type asks of attach type, target and flags.
 fn check_kind(request: &ProgramLoad<'_>, sleepable: bool) -> std::result::Result<(), Refusal> {
-    let properties = request.program_type.properties();
+    let program_type = request.program_type;
+    let properties = program_type.properties();
+    if !super::probe::hosts(program_type) {
+        let text = format!("the vm has no programs of type {program_type}");
+        return Err(said(Errno::EINVAL, text));
+    }
+    // A token is told otherwise, and there is none here.
+    let named = request
+        .flags
+        .iter_names()
+        .fold(0, |all, (_, flag)| all | flag.bits());
+    if named != request.flags.bits() || request.flags.contains(ProgLoadFlags::TOKEN_FD) {
+        return Err(Errno::EINVAL.into());
+    }
     if properties.contains(ProgramProperties::ALWAYS_SLEEPABLE) && !sleepable {
-        let text = format!(
-            "programs of type {} must be sleepable (BPF_F_SLEEPABLE)",
-            request.program_type
-        );
+        let text = format!("programs of type {program_type} must be sleepable (BPF_F_SLEEPABLE)");
         return Err(said(Errno::EINVAL, text));
     }
     let may =
         properties.intersects(ProgramProperties::ALWAYS_SLEEPABLE | ProgramProperties::SLEEPABLE);
     if sleepable && !may {
-        let text = format!("programs of type {} can't sleep", request.program_type);
+        let text = format!("programs of type {program_type} can't sleep");
         return Err(said(Errno::EINVAL, text));
     }
-    if request.ifindex != 0 && !matches!(request.program_type, ProgramType::Xdp) {
+    let to_many = matches!(
+        request.expected_attach_type,
+        Some(
+            AttachType::TraceFentryMulti
+                | AttachType::TraceFexitMulti
+                | AttachType::TraceFsessionMulti
+        )
+    );
+    if properties.contains(ProgramProperties::NEEDS_TARGET)
+        && request.attach_btf_id == 0
+        && !to_many
+    {
+        let errno = match program_type {
+            ProgramType::StructOps => Errno::ENOTSUPP,
+            _ => Errno::EINVAL,
+        };
+        let text = format!("programs of type {program_type} are loaded for a target");
+        return Err(said(errno, text));
+    }
+    let expected = request.expected_attach_type;
+    let number = expected.map_or(0, AttachType::raw);
+    let fits = match program_type.expected_attach_type() {
+        ExpectedAttachType::Required => {
+            let types = program_type.attach_types();
+            let oldest = matches!(
+                program_type,
+                ProgramType::CgroupSock | ProgramType::SkReuseport
+            );
+            (number == 0 && oldest) || types.iter().any(|known| known.raw() == number)
+        }
+        ExpectedAttachType::Zero => number == 0,
+        _ => true,
+    };
+    if !fits {
+        let name = expected.map_or("attach type 0", AttachType::name);
+        let text = format!("programs of type {program_type} are not attached as {name}");
+        return Err(said(Errno::EINVAL, text));
+    }
+    if request.ifindex != 0 && program_type != ProgramType::Xdp {
         return Err(said(
             Errno::EINVAL,
             "the vm has no device to offload a program to",
         ));
     }
     Ok(())
+}
+
+/// The attach type that a program counts as loaded for: of two types, 0 stands for the oldest.
+fn attach_type(request: &ProgramLoad<'_>) -> Option<AttachType> {
+    let number = request.expected_attach_type.map_or(0, AttachType::raw);
+    match (request.program_type, number) {
+        (ProgramType::CgroupSock, 0) => Some(AttachType::CgroupInetSockCreate),
+        (ProgramType::SkReuseport, 0) => Some(AttachType::SkReuseportSelect),
+        (kind, 0) if kind.attach_types().contains(&AttachType::CgroupInetIngress) => {
+            Some(AttachType::CgroupInetIngress)
+        }
+        _ => request.expected_attach_type,
+    }
 }
 
 /// The maps of the load's list, where they shall live as long as the program.
@@ -263,14 +334,14 @@ fn meta(
         loaded_at: vm.0.made.elapsed(),
         gpl_compatible,
         flags: request.flags,
-        expected_attach_type: request.expected_attach_type,
+        expected_attach_type: attach_type(request),
         attach_member: request.attach_member,
         ifindex: request.ifindex,
         attach_btf_id: request.attach_btf_id,
         bound: bound.into(),
         ..Meta::default()
     };
-    meta.tag.copy_from_slice(&digest[..8]);
+    meta.tag = tag(digest);
     match request.attach_target {
         Some(AttachTarget::Program(fd)) => {
             meta.attach_program = Some(Arc::clone(program(vm, fd)?));
@@ -314,7 +385,7 @@ fn is_gpl_compatible(license: &str) -> bool {
 }
 
 /// The hash of instructions in which no descriptor counts.
-fn digest(slots: &[RawInsn]) -> [u8; 32] {
+pub(super) fn digest(slots: &[RawInsn]) -> [u8; 32] {
     /// `BPF_PSEUDO_MAP_FD` and `BPF_PSEUDO_MAP_VALUE`.
     const OF_MAPS: [u8; 2] = [1, 2];
     let mut hash = Sha256::new();
@@ -337,10 +408,19 @@ fn digest(slots: &[RawInsn]) -> [u8; 32] {
     hash.finalize().into()
 }
 
+/// The part of a hash that the kernel calls a tag.
+pub(super) fn tag(digest: &[u8; 32]) -> [u8; 8] {
+    digest.first_chunk().copied().unwrap_or_default()
+}
+
 /// What the kernel would answer.
 fn errno(error: &LoadError) -> Errno {
     match error {
         LoadError::Length(_) => Errno::E2BIG,
+        LoadError::Structure {
+            problem: Problem::FramePointer,
+            ..
+        } => Errno::EACCES,
         _ => Errno::EINVAL,
     }
 }

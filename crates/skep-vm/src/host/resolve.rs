@@ -25,6 +25,8 @@ pub(super) struct Resolver<'a> {
     pub(super) gpl_compatible: bool,
     pub(super) sleepable: bool,
     pub(super) maps: Vec<Arc<Map>>,
+    /// The place of each map that an instruction names, in their order.
+    pub(super) references: Vec<usize>,
     /// And those of the embedder's helpers that it calls.
     pub(super) customs: Vec<Arc<Custom>>,
     /// What the kernel would answer for the fault that was found, where it is not `EINVAL`.
@@ -55,7 +57,10 @@ impl Resolver<'_> {
             Err(errno) => return self.refuse(at, errno, format!("descriptor {fd} is no map")),
         };
         match self.place(Arc::clone(&map)) {
-            Ok(place) => Ok((place, map)),
+            Ok(place) => {
+                self.references.push(place);
+                Ok((place, map))
+            }
             Err(errno) => self.refuse(at, errno, format!("more than {MOST_MAPS} maps")),
         }
     }

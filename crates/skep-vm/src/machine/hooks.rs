@@ -1,5 +1,298 @@
 //! The hooks of a machine: places where it, or its embedder, fires programs.
+//!
+//! A hook comes to be when something is attached to it or somebody wants to fire it. Who fires
+//! keeps the [`Point`] and walks over a snapshot of its programs, without a lock.
 
-/// See above.
-#[derive(Debug, Default)]
-pub(crate) struct Hooks {}
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use arc_swap::{ArcSwap, Guard};
+use skep_abi::AttachType;
+use skep_host::Errno;
+
+use super::lock;
+use crate::program::Program;
+
+type Raw<T> = Result<T, Errno>;
+
+/// The name of a hook.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum HookKey {
+    /// A static tracepoint.
+    Tracepoint { category: String, name: String },
+    /// The same without its formatted record, and with typed arguments (`tp_btf`).
+    RawTracepoint { name: String },
+    /// A function of the machine that its embedder defines: entry, return, decision.
+    Function {
+        name: String,
+        attach: Option<AttachType>,
+    },
+    /// A probe of such a function.
+    Kprobe {
+        function: String,
+        offset: u64,
+        at_return: bool,
+    },
+    /// An instruction of a binary.
+    Uprobe {
+        binary: PathBuf,
+        offset: u64,
+        at_return: bool,
+    },
+    /// A perf event by its type and configuration.
+    PerfEvent { kind: u32, config: u64 },
+    /// Packets that a device receives.
+    Xdp { ifindex: u32 },
+    /// Packets at the traffic-control hook or at an end of a netkit pair.
+    Device { ifindex: u32, attach: AttachType },
+    /// A hook of a cgroup.
+    Cgroup { id: u64, attach: AttachType },
+    /// A hook of the machine's network namespace.
+    Netns { attach: AttachType },
+    /// A netfilter hook.
+    Netfilter { protocol_family: u32, hook: u32 },
+    /// What the sockets of a map receive or send.
+    Sockmap { map: u32, attach: AttachType },
+    /// Packets of a socket.
+    Socket { socket: i32 },
+}
+
+/// A program on a hook.
+#[derive(Debug, Clone)]
+pub(crate) struct Attached {
+    /// Whose it is: a number that nothing else has.
+    pub(crate) owner: u64,
+    /// The id of its link, or 0.
+    pub(crate) link: u32,
+    pub(crate) program: Arc<Program>,
+    /// What `bpf_get_attach_cookie` returns.
+    pub(crate) cookie: u64,
+    /// As queries show them.
+    pub(crate) flags: u32,
+    /// Lower runs earlier, where the hook goes by that.
+    pub(crate) priority: i32,
+    /// Only in this process.
+    pub(crate) pid: Option<u32>,
+}
+
+impl Attached {
+    /// A program on a hook without order.
+    pub(crate) fn new(program: Arc<Program>, cookie: u64) -> Self {
+        static OWNERS: AtomicU64 = AtomicU64::new(1);
+        Self {
+            owner: OWNERS.fetch_add(1, Relaxed),
+            link: 0,
+            program,
+            cookie,
+            flags: 0,
+            priority: 0,
+            pid: None,
+        }
+    }
+}
+
+/// The programs of a hook, in the order in which they run.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    pub(crate) list: Vec<Attached>,
+    /// Goes up with every change.
+    pub(crate) revision: u64,
+    /// Flags of the hook (cgroups: how its programs stand to others).
+    pub(crate) flags: u32,
+}
+
+impl Programs {
+    /// The place of a holder's program.
+    pub(crate) fn place(&self, owner: u64) -> Option<usize> {
+        self.list.iter().position(|entry| entry.owner == owner)
+    }
+}
+
+/// A hook.
+#[derive(Debug)]
+pub(crate) struct Point {
+    now: ArcSwap<Programs>,
+    change: Mutex<()>,
+}
+
+impl Default for Point {
+    fn default() -> Self {
+        Self {
+            now: ArcSwap::from_pointee(Programs {
+                list: Vec::new(),
+                revision: 1,
+                flags: 0,
+            }),
+            change: Mutex::default(),
+        }
+    }
+}
+
+impl Point {
+    /// Its programs now.
+    #[inline]
+    pub(crate) fn programs(&self) -> Guard<Arc<Programs>> {
+        self.now.load()
+    }
+
+    /// Whether nothing is attached.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.now.load().list.is_empty()
+    }
+
+    /// Changes what is attached: all at once, or nothing.
+    ///
+    /// # Errors
+    /// What `change` says.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Programs) -> Raw<T>) -> Raw<T> {
+        let _one = lock(&self.change);
+        let mut programs = Programs::clone(&self.now.load());
+        let answer = change(&mut programs)?;
+        programs.revision += 1;
+        // Programs that go are dropped by whoever is last to see the old list.
+        self.now.store(Arc::new(programs));
+        Ok(answer)
+    }
+
+    /// Takes a holder's program off.
+    ///
+    /// # Errors
+    /// `ENOENT`: it is gone already.
+    pub(crate) fn remove(&self, owner: u64) -> Raw<()> {
+        self.change(|programs| {
+            let place = programs.place(owner).ok_or(Errno::ENOENT)?;
+            programs.list.remove(place);
+            if programs.list.is_empty() {
+                programs.flags = 0;
+            }
+            Ok(())
+        })
+    }
+
+    /// Puts another program in a holder's place.
+    ///
+    /// # Errors
+    /// `ENOENT`: it is gone.
+    pub(crate) fn replace(&self, owner: u64, program: Arc<Program>) -> Raw<()> {
+        self.change(|programs| {
+            let place = programs.place(owner).ok_or(Errno::ENOENT)?;
+            programs.list[place].program = program;
+            Ok(())
+        })
+    }
+
+    /// Attaches behind what is there, of which there may be at most `most`.
+    ///
+    /// # Errors
+    /// `full`: there are as many.
+    pub(crate) fn add(&self, entry: Attached, most: usize, full: Errno) -> Raw<()> {
+        self.change(|programs| {
+            if programs.list.len() >= most {
+                return Err(full);
+            }
+            let after = programs
+                .list
+                .partition_point(|known| known.priority <= entry.priority);
+            programs.list.insert(after, entry);
+            Ok(())
+        })
+    }
+}
+
+/// Tracepoints that the machine has itself, by category.
+const TRACEPOINTS: &[(&str, &str)] = &[
+    ("raw_syscalls", "sys_enter"),
+    ("raw_syscalls", "sys_exit"),
+    ("sched", "sched_process_exec"),
+    ("sched", "sched_process_exit"),
+    ("sched", "sched_process_fork"),
+];
+
+/// All hooks of a machine.
+#[derive(Debug)]
+pub(crate) struct Hooks {
+    points: Mutex<BTreeMap<HookKey, Arc<Point>>>,
+    /// What there is beside [`TRACEPOINTS`] and system calls.
+    defined: Mutex<BTreeSet<(String, String)>>,
+    functions: Mutex<BTreeSet<String>>,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        let own = TRACEPOINTS.iter();
+        let own = own.map(|(category, name)| ((*category).to_owned(), (*name).to_owned()));
+        Self {
+            points: Mutex::default(),
+            defined: Mutex::new(own.collect()),
+            functions: Mutex::default(),
+        }
+    }
+}
+
+impl Hooks {
+    /// A hook by its name, to be attached to or to be fired.
+    pub(crate) fn point(&self, key: HookKey) -> Arc<Point> {
+        Arc::clone(lock(&self.points).entry(key).or_default())
+    }
+
+    /// A hook by its name, if anything was ever attached to it.
+    pub(crate) fn known(&self, key: &HookKey) -> Option<Arc<Point>> {
+        lock(&self.points).get(key).cloned()
+    }
+
+    /// The programs of a hook now; to be kept apart from the machine, use [`Hooks::point`].
+    pub(crate) fn programs(&self, key: &HookKey) -> Option<Arc<Programs>> {
+        Some(self.known(key)?.now.load_full())
+    }
+
+    /// Adds a tracepoint, also as a raw one.
+    pub(crate) fn define(&self, category: &str, name: &str) {
+        lock(&self.defined).insert((category.to_owned(), name.to_owned()));
+    }
+
+    /// Adds a function that can be probed.
+    pub(crate) fn define_function(&self, name: &str) {
+        lock(&self.functions).insert(name.to_owned());
+    }
+
+    /// Whether there is a tracepoint. Every system call has two.
+    pub(crate) fn has_tracepoint(&self, category: &str, name: &str) -> bool {
+        let of_calls = category == "syscalls"
+            && ["sys_enter_", "sys_exit_"].iter().any(|prefix| {
+                name.strip_prefix(prefix)
+                    .is_some_and(|call| !call.is_empty())
+            });
+        of_calls || lock(&self.defined).contains(&(category.to_owned(), name.to_owned()))
+    }
+
+    /// Whether there is a raw tracepoint.
+    pub(crate) fn has_raw_tracepoint(&self, name: &str) -> bool {
+        lock(&self.defined).iter().any(|(_, known)| known == name)
+    }
+
+    /// Whether the embedder defined a function.
+    pub(crate) fn has_function(&self, name: &str) -> bool {
+        lock(&self.functions).contains(name)
+    }
+
+    /// The functions that the embedder defined, sorted.
+    pub(crate) fn functions(&self) -> Vec<String> {
+        lock(&self.functions).iter().cloned().collect()
+    }
+
+    /// Tracepoints as `category/name`, sorted; those of system calls are not counted up.
+    pub(crate) fn tracepoints(&self) -> Vec<String> {
+        let defined = lock(&self.defined);
+        defined
+            .iter()
+            .map(|(category, name)| format!("{category}/{name}"))
+            .collect()
+    }
+}

@@ -1,12 +1,16 @@
 //! What a machine has beside CPUs: a file each.
 
+pub(crate) mod cgroup;
 mod clock;
+pub(crate) mod fire;
 pub(crate) mod graph;
-mod hooks;
+pub(crate) mod hooks;
+pub(crate) mod link;
 mod locks;
 mod memory;
 pub(crate) mod net;
 pub(crate) mod objects;
+pub(crate) mod order;
 mod registry;
 mod storage;
 mod task;
@@ -15,13 +19,16 @@ mod trace;
 pub(crate) mod tree;
 pub(crate) mod types;
 
+pub(crate) use cgroup::{Cgroup, Cgroups};
 pub use clock::Clock;
 pub(crate) use clock::ClockKind;
-pub(crate) use hooks::Hooks;
+pub(crate) use hooks::{Attached, HookKey, Hooks, Point};
+pub(crate) use link::Link;
 pub(crate) use locks::Locks;
 pub(crate) use memory::{Charge, MapMemory};
 pub(crate) use net::Net;
 pub(crate) use objects::Objects;
+pub(crate) use order::{Order, Relative};
 pub(crate) use registry::{
     BtfObject, Files, MOST_MAPS, Object, Registry, Rights, lock, object_name,
 };

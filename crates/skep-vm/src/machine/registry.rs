@@ -4,6 +4,7 @@ use std::{
     any::Any,
     collections::BTreeMap,
     fmt,
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -14,6 +15,7 @@ use skep_abi::limits;
 use skep_btf::Btf;
 use skep_host::{Descriptor, DescriptorTable, Errno, StatsFd};
 
+use super::{cgroup::Cgroup, link::Link};
 use crate::{
     map::{Map, Used},
     program::Program,
@@ -54,6 +56,8 @@ pub(crate) enum Object {
     Map(Used, Rights),
     Program(Arc<Program>),
     Btf(Arc<BtfObject>),
+    Link(Arc<Link>),
+    Cgroup(Arc<Cgroup>),
     /// Something that a file of its own knows: an event, a stream, an iterator.
     Other(Arc<dyn Any + Send + Sync>),
 }
@@ -64,6 +68,8 @@ impl fmt::Debug for Object {
             Self::Map(map, _) => write!(f, "map {}", map.id),
             Self::Program(program) => write!(f, "program {}", program.id),
             Self::Btf(btf) => write!(f, "btf {}", btf.id),
+            Self::Link(link) => write!(f, "link {}", link.id),
+            Self::Cgroup(cgroup) => write!(f, "cgroup {}", cgroup.id),
             Self::Other(_) => f.write_str("other"),
         }
     }
@@ -216,19 +222,28 @@ impl<T> Default for Ids<T> {
 impl<T> Ids<T> {
     /// Makes a thing that knows its id.
     pub(crate) fn make(&self, thing: impl FnOnce(u32) -> T) -> Arc<T> {
+        let made = self.try_make(|id| Ok::<_, std::convert::Infallible>(thing(id)));
+        made.unwrap_or_else(|never| match never {})
+    }
+
+    /// The same for a thing that may not come to be.
+    ///
+    /// # Errors
+    /// What `thing` says.
+    pub(crate) fn try_make<E>(&self, thing: impl FnOnce(u32) -> Result<T, E>) -> Result<Arc<T>, E> {
         let id = {
             let mut list = lock(&self.0);
             list.last = list.last.wrapping_add(1).max(1);
             list.last
         };
-        let made = Arc::new(thing(id));
+        let made = Arc::new(thing(id)?);
         let mut list = lock(&self.0);
         // Now and then, what is gone is forgotten.
         if id.is_power_of_two() || id.is_multiple_of(1024) {
             list.live.retain(|_, thing| thing.strong_count() > 0);
         }
         list.live.insert(id, Arc::downgrade(&made));
-        made
+        Ok(made)
     }
 
     /// The thing with an id.
@@ -251,14 +266,43 @@ impl<T> Ids<T> {
 }
 
 /// The things of a machine.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Registry {
     pub(crate) files: Arc<Files>,
     pub(crate) maps: Ids<Map>,
     pub(crate) programs: Ids<Program>,
     pub(crate) btf: Ids<BtfObject>,
+    pub(crate) links: Ids<Link>,
+    /// The machine's own types: BTF number 1.
+    pub(crate) own: Option<Arc<BtfObject>>,
+    pub(crate) pins: Mutex<BTreeMap<PathBuf, Object>>,
     /// Run times are counted as long as somebody wants that.
     pub(crate) statistics: Arc<()>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        let btf = Ids::default();
+        let own = Btf::parse(super::types::BYTES).ok();
+        let own = own.map(|types| {
+            btf.make(|id| BtfObject {
+                id,
+                name: "vmlinux".to_owned(),
+                kernel: true,
+                btf: types,
+            })
+        });
+        Self {
+            files: Arc::default(),
+            maps: Ids::default(),
+            programs: Ids::default(),
+            btf,
+            links: Ids::default(),
+            own,
+            pins: Mutex::default(),
+            statistics: Arc::default(),
+        }
+    }
 }
 
 impl Registry {
@@ -274,18 +318,15 @@ impl Registry {
     }
 }
 
-/// A name as the kernel takes it: its first 15 bytes, of letters, digits, `_` and `.`.
-///
-/// # Errors
-/// `EINVAL`: there is another byte in it.
-pub(crate) fn object_name(name: &str) -> Result<String, Errno> {
+/// A name as hosts keep it: its first 15 bytes, with `_` for what is no letter, digit, `_` or `.`.
+pub(crate) fn object_name(name: &str) -> String {
     const KEPT: usize = 15;
-    let kept = name.as_bytes().get(..KEPT).unwrap_or(name.as_bytes());
-    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
-    if !kept.iter().all(fits) {
-        return Err(Errno::EINVAL);
-    }
-    Ok(kept.iter().map(|byte| char::from(*byte)).collect())
+    let kept = |byte: u8| match byte {
+        b'_' | b'.' => char::from(byte),
+        byte if byte.is_ascii_alphanumeric() => char::from(byte),
+        _ => '_',
+    };
+    name.bytes().take(KEPT).map(kept).collect()
 }
 
 /// Maps that a program can use.

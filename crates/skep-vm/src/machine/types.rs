@@ -32,6 +32,18 @@ pub(crate) fn offset_of(structure: &str, member: &str) -> Option<usize> {
     member_offset(types, id, member)
 }
 
+/// Where a member of one of the machine's structures begins, and how many bytes it has.
+pub(crate) fn member(structure: &str, name: &str) -> Option<(usize, usize)> {
+    let types = types();
+    let id = types.find(structure, KindTag::Struct)?;
+    let Kind::Struct(composite) = types.type_by_id(id).ok()?.kind() else {
+        return None;
+    };
+    let found = composite.members().find(|member| member.name() == name)?;
+    let size = types.size_of(found.type_id).ok()?;
+    Some((found.bit_offset as usize / 8, size as usize))
+}
+
 fn member_offset(types: &Btf, id: TypeId, name: &str) -> Option<usize> {
     let Kind::Struct(composite) = types.type_by_id(id).ok()?.kind() else {
         return None;

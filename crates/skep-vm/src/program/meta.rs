@@ -23,6 +23,8 @@ use crate::{
 pub(crate) struct Meta {
     /// As it was loaded, with the descriptors of maps.
     pub(crate) instructions: Vec<u8>,
+    /// The maps that the instructions name, in their order, as places in the program's list.
+    pub(crate) references: Vec<usize>,
     pub(crate) tag: [u8; 8],
     /// Since the machine was made.
     pub(crate) loaded_at: Duration,
@@ -46,6 +48,8 @@ pub(crate) struct Meta {
     pub(crate) bound: Mutex<Vec<Arc<Map>>>,
     /// Types of objects that it has allocated, by their ids in its BTF.
     pub(crate) layouts: Mutex<BTreeMap<u32, Arc<Layout>>>,
+    /// The struct_ops map that it is associated with.
+    pub(crate) associated: Mutex<Option<Arc<Map>>>,
     pub(crate) counters: Counters,
     pub(crate) output: Stream,
     pub(crate) errors: Stream,

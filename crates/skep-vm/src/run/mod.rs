@@ -13,6 +13,7 @@ mod objects;
 pub(crate) mod packet;
 mod peek;
 mod regions;
+mod seq;
 
 use std::{
     cell::{Cell, RefCell},
@@ -42,6 +43,7 @@ pub(crate) use objects::{Objects, first_bit};
 pub(crate) use packet::Packet;
 pub(crate) use peek::{is_user, may_be_user};
 pub(crate) use regions::{Cached, Caches, Ours, Regions};
+pub(crate) use seq::Seq;
 
 /// Frames that a run's stack has (`MAX_CALL_FRAMES` of the newest kernel), and those of callbacks.
 pub(crate) const FRAMES: u64 = 16;
@@ -138,6 +140,7 @@ pub(crate) struct Run<'a> {
     pub(crate) held: Held,
     pub(crate) objects: Objects,
     pub(crate) packet: Packet,
+    pub(crate) seq: Seq,
 }
 
 impl<'a> Run<'a> {
@@ -185,6 +188,7 @@ impl<'a> Run<'a> {
             held: Held::default(),
             objects: Objects::default(),
             packet: Packet::default(),
+            seq: Seq::default(),
         }
     }
 

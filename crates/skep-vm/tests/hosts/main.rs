@@ -5,10 +5,12 @@
 //! (`agree`): on the machine the same is done on the kernel too, and both records must be the
 //! same but for what `skep_vm::DIFFERENCES` lists.
 
+mod commands;
 mod helpers;
 mod kfuncs;
 mod maps;
 mod packets;
+mod programs;
 mod rings;
 mod support;
 mod things;
@@ -32,6 +34,8 @@ fn main() -> std::process::ExitCode {
     let mut tests = Vec::new();
     for group in [
         maps::tests,
+        commands::tests,
+        programs::tests,
         rings::tests,
         things::tests,
         kfuncs::tests,

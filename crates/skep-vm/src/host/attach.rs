@@ -1,0 +1,612 @@
+//! Attaching by attach point: a link wherever the kernel has one.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use skep_abi::{AttachFlags, AttachType, LinkType, ProgramType};
+use skep_host::{
+    AttachPoint, Attachment, Cause, CgroupMode, Detach, Errno, Error, KernelFunctions, LinkDetails,
+    LinkFd, MultiMode, NetkitEnd, PerfEvent, PerfScope, Position, ProgramFd, Result, TcxDirection,
+    UprobePlace, XdpMode,
+};
+
+use super::{
+    link::{self, New, Raw},
+    map, program, tree,
+};
+use crate::{
+    Vm,
+    machine::{Attached, HookKey, Order, Point, Relative},
+    program::Program,
+};
+
+/// `BPF_F_KPROBE_MULTI_RETURN` and `BPF_F_UPROBE_MULTI_RETURN`
+const RETURN: u32 = 1;
+
+pub(super) fn attach(
+    vm: &Vm,
+    name: &str,
+    fd: &ProgramFd,
+    point: &AttachPoint<'_>,
+) -> Result<Attachment> {
+    attached(vm, fd, point).map_err(|errno| {
+        let cause = cause(vm, point, errno);
+        Error::Attach {
+            program: name.to_owned(),
+            point: point.to_string(),
+            errno,
+            cause: None,
+        }
+        .because(cause)
+    })
+}
+
+/// Why it failed, in words.
+fn cause(vm: &Vm, point: &AttachPoint<'_>, errno: Errno) -> Option<Cause> {
+    let none = |kind, name: &str, near| {
+        Some(Cause::NotFound {
+            kind,
+            name: name.to_owned(),
+            near,
+        })
+    };
+    match (point, errno) {
+        (AttachPoint::Tracepoint { category, name, .. }, Errno::ENOENT) => {
+            Some(link::not_found(vm, &format!("{category}/{name}")))
+        }
+        (AttachPoint::RawTracepoint { name, .. }, Errno::ENOENT) => Some(link::not_found(vm, name)),
+        (AttachPoint::Kprobe { function, .. }, Errno::ENOENT) => {
+            let known = vm.0.hooks.functions();
+            let near = skep_abi::near_names(function, known.iter().map(String::as_str));
+            none("function of the vm", function, near)
+        }
+        (
+            AttachPoint::Uprobe { binary, .. } | AttachPoint::UprobeMulti { binary, .. },
+            Errno::ENOENT,
+        ) => none("file", &binary.to_string_lossy(), Vec::new()),
+        (AttachPoint::Xdp { .. }, Errno::EBUSY) => {
+            Some(Cause::InUse("another XDP program is on the device".into()))
+        }
+        (_, Errno::ENODEV) => Some(Cause::Other {
+            what: "the vm has no such device".into(),
+            fix: "add it to the vm's network".into(),
+        }),
+        _ => None,
+    }
+}
+
+fn attached(vm: &Vm, fd: &ProgramFd, point: &AttachPoint<'_>) -> Raw<Attachment> {
+    let program = program::program(vm, fd)?;
+    let link = match point {
+        AttachPoint::Tracepoint {
+            category,
+            name,
+            cookie,
+        } => tracepoint(vm, program, category, name, cookie.unwrap_or(0)),
+        AttachPoint::RawTracepoint { name, cookie } => {
+            link::raw_tracepoint(vm, fd, Some(name), cookie.unwrap_or(0))
+        }
+        AttachPoint::Tracing { cookie, .. } => {
+            link::raw_tracepoint(vm, fd, None, cookie.unwrap_or(0))
+        }
+        AttachPoint::Uprobe {
+            at_return,
+            binary,
+            offset,
+            pid,
+            semaphore,
+            cookie,
+        } => {
+            let place = UprobePlace {
+                offset: *offset,
+                semaphore: *semaphore,
+                cookie: cookie.unwrap_or(0),
+            };
+            uprobe(vm, program, *at_return, binary, place, *pid)
+        }
+        AttachPoint::UprobeMulti {
+            mode,
+            binary,
+            places,
+            pid,
+        } => {
+            if program::loaded_as(program) != Some(mode.uprobe()) {
+                return Err(Errno::EINVAL);
+            }
+            let flags = if *mode == MultiMode::Return {
+                RETURN
+            } else {
+                0
+            };
+            uprobes(vm, program, binary.clone(), places, *pid, flags)
+        }
+        AttachPoint::Kprobe {
+            at_return,
+            function,
+            offset,
+            cookie,
+        } => kprobe(
+            vm,
+            program,
+            *at_return,
+            function,
+            *offset,
+            cookie.unwrap_or(0),
+        ),
+        AttachPoint::KprobeMulti {
+            mode,
+            functions: names,
+            cookies,
+        } => {
+            if program::loaded_as(program) != Some(mode.kprobe()) {
+                return Err(Errno::EINVAL);
+            }
+            let names = match names {
+                KernelFunctions::Names(names) => names.clone(),
+                KernelFunctions::Pattern(pattern) => {
+                    let mut known = vm.0.hooks.functions();
+                    known.retain(|name| skep_abi::glob_matches(pattern, name));
+                    known
+                }
+                KernelFunctions::Addresses(_) => return Err(Errno::ENOENT),
+            };
+            let flags = if *mode == MultiMode::Return {
+                RETURN
+            } else {
+                0
+            };
+            functions(vm, program, names, cookies, flags)
+        }
+        AttachPoint::PerfEvent {
+            event,
+            scope,
+            cookie,
+        } => perf_event(vm, program, *event, *scope, cookie.unwrap_or(0)),
+        AttachPoint::Xdp { ifindex, mode } => {
+            let flags = match mode {
+                XdpMode::Auto => 0,
+                XdpMode::Generic => 2,
+                XdpMode::Native => 4,
+                XdpMode::Offload => 8,
+            };
+            link::check_type(program, AttachType::Xdp)?;
+            link::xdp(vm, program, *ifindex, flags)
+        }
+        AttachPoint::Tcx {
+            ifindex,
+            direction,
+            position,
+        } => {
+            let attach = match direction {
+                TcxDirection::Ingress => AttachType::TcxIngress,
+                TcxDirection::Egress => AttachType::TcxEgress,
+            };
+            on_device(vm, program, *ifindex, attach, *position)
+        }
+        AttachPoint::Netkit {
+            ifindex,
+            end,
+            position,
+        } => {
+            let attach = match end {
+                NetkitEnd::Primary => AttachType::NetkitPrimary,
+                NetkitEnd::Peer => AttachType::NetkitPeer,
+            };
+            on_device(vm, program, *ifindex, attach, *position)
+        }
+        AttachPoint::Netfilter(hook) => {
+            let flags = match hook.defragment {
+                true => skep_abi::NetfilterLinkFlags::IP_DEFRAG,
+                false => skep_abi::NetfilterLinkFlags::empty(),
+            };
+            link::netfilter(
+                vm,
+                program,
+                skep_host::LinkOptions::Netfilter {
+                    protocol_family: hook.protocol_family,
+                    hook: hook.hook,
+                    priority: hook.priority,
+                    flags,
+                },
+            )
+        }
+        AttachPoint::Sockmap { map, attach_type } => {
+            link::check_type(program, *attach_type)?;
+            link::sockmap(vm, program, map::map(vm, map)?.0, *attach_type)
+        }
+        AttachPoint::Cgroup {
+            cgroup,
+            attach_type,
+            mode,
+        } => return on_cgroup(vm, fd, program, cgroup, *attach_type, *mode),
+        AttachPoint::SocketFilter { socket } => {
+            if program.program_type != ProgramType::SocketFilter {
+                return Err(Errno::EINVAL);
+            }
+            let point = vm.0.hooks.point(HookKey::Socket { socket: *socket });
+            let entry = Attached::new(Arc::clone(program), 0);
+            let owner = entry.owner;
+            // A socket has one filter; a new one takes the old one's place.
+            point.change(|programs| {
+                programs.list = vec![entry];
+                Ok(())
+            })?;
+            let holder = Unlinked {
+                vm: vm.clone(),
+                point,
+                owner,
+            };
+            return Ok(Attachment::held(Box::new(holder), None));
+        }
+        AttachPoint::Iterator(target) => super::iter::link(vm, program, *target),
+        AttachPoint::Netns { attach_type, .. } => {
+            link::check_type(program, *attach_type)?;
+            link::netns(vm, program, *attach_type)
+        }
+        _ => Err(Errno::EOPNOTSUPP),
+    };
+    link.map(Attachment::link)
+}
+
+fn tracepoint(
+    vm: &Vm,
+    program: &Arc<Program>,
+    category: &str,
+    name: &str,
+    cookie: u64,
+) -> Raw<LinkFd> {
+    if program.program_type != ProgramType::Tracepoint {
+        return Err(Errno::EINVAL);
+    }
+    if !vm.0.hooks.has_tracepoint(category, name) {
+        return Err(Errno::ENOENT);
+    }
+    let new = New {
+        vm,
+        program,
+        link_type: LinkType::PerfEvent,
+        details: LinkDetails::Tracepoint {
+            name: name.to_owned(),
+            cookie,
+        },
+    };
+    let key = HookKey::Tracepoint {
+        category: category.to_owned(),
+        name: name.to_owned(),
+    };
+    new.on(key, cookie, |point, entry| {
+        point.add(entry, 64, Errno::E2BIG)
+    })
+}
+
+/// A binary's own name, whatever way leads to it.
+fn binary_at(binary: &Path) -> Raw<PathBuf> {
+    std::fs::canonicalize(binary).map_err(|_| Errno::ENOENT)
+}
+
+fn uprobe(
+    vm: &Vm,
+    program: &Arc<Program>,
+    at_return: bool,
+    binary: &Path,
+    place: UprobePlace,
+    pid: Option<u32>,
+) -> Raw<LinkFd> {
+    if program.program_type != ProgramType::Kprobe {
+        return Err(Errno::EINVAL);
+    }
+    let path = binary_at(binary)?;
+    let new = New {
+        vm,
+        program,
+        link_type: LinkType::PerfEvent,
+        details: LinkDetails::Uprobe {
+            at_return,
+            path: path.display().to_string(),
+            offset: place.offset,
+            semaphore: place.semaphore,
+            cookie: place.cookie,
+        },
+    };
+    let key = HookKey::Uprobe {
+        binary: path,
+        offset: place.offset,
+        at_return,
+    };
+    new.on_all(vec![(key, place.cookie, pid)])
+}
+
+/// Many places of a binary.
+pub(super) fn uprobes(
+    vm: &Vm,
+    program: &Arc<Program>,
+    binary: PathBuf,
+    places: &[UprobePlace],
+    pid: Option<u32>,
+    flags: u32,
+) -> Raw<LinkFd> {
+    if places.is_empty() || flags & !RETURN != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let path = binary_at(&binary)?;
+    let session = program::loaded_as(program) == Some(AttachType::TraceUprobeSession);
+    let at_return = flags & RETURN != 0;
+    let mut keys = Vec::new();
+    for place in places {
+        for at_return in ends(at_return, session) {
+            let key = HookKey::Uprobe {
+                binary: path.clone(),
+                offset: place.offset,
+                at_return,
+            };
+            keys.push((key, place.cookie, pid));
+        }
+    }
+    let each = |of: fn(&UprobePlace) -> u64| places.iter().map(of).collect();
+    let new = New {
+        vm,
+        program,
+        link_type: LinkType::UprobeMulti,
+        details: LinkDetails::UprobeMulti {
+            path: path.display().to_string(),
+            flags,
+            pid: pid.unwrap_or(0),
+            offsets: each(|place| place.offset),
+            semaphores: each(|place| place.semaphore),
+            cookies: each(|place| place.cookie),
+        },
+    };
+    new.on_all(keys)
+}
+
+/// At entry, return or both.
+fn ends(at_return: bool, session: bool) -> Vec<bool> {
+    match session {
+        true => vec![false, true],
+        false => vec![at_return],
+    }
+}
+
+fn kprobe(
+    vm: &Vm,
+    program: &Arc<Program>,
+    at_return: bool,
+    function: &str,
+    offset: u64,
+    cookie: u64,
+) -> Raw<LinkFd> {
+    if program.program_type != ProgramType::Kprobe || (at_return && offset != 0) {
+        return Err(Errno::EINVAL);
+    }
+    if !vm.0.hooks.has_function(function) {
+        return Err(Errno::ENOENT);
+    }
+    let new = New {
+        vm,
+        program,
+        link_type: LinkType::PerfEvent,
+        details: LinkDetails::Kprobe {
+            at_return,
+            function: function.to_owned(),
+            offset,
+            address: super::machine::address_of(function),
+            missed: 0,
+            cookie,
+        },
+    };
+    let key = HookKey::Kprobe {
+        function: function.to_owned(),
+        offset,
+        at_return,
+    };
+    new.on_all(vec![(key, cookie, None)])
+}
+
+/// Many functions of the machine.
+pub(super) fn functions(
+    vm: &Vm,
+    program: &Arc<Program>,
+    names: Vec<String>,
+    cookies: &[u64],
+    flags: u32,
+) -> Raw<LinkFd> {
+    let fits = cookies.is_empty() || cookies.len() == names.len();
+    if program.program_type != ProgramType::Kprobe || names.is_empty() || !fits {
+        return Err(if names.is_empty() {
+            Errno::ENOENT
+        } else {
+            Errno::EINVAL
+        });
+    }
+    if !names.iter().all(|name| vm.0.hooks.has_function(name)) {
+        return Err(Errno::ESRCH);
+    }
+    let session = program::loaded_as(program) == Some(AttachType::TraceKprobeSession);
+    let at_return = flags & RETURN != 0;
+    let mut keys = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let cookie = cookies.get(index).copied().unwrap_or(0);
+        for at_return in ends(at_return, session) {
+            let key = HookKey::Kprobe {
+                function: name.clone(),
+                offset: 0,
+                at_return,
+            };
+            keys.push((key, cookie, None));
+        }
+    }
+    let new = New {
+        vm,
+        program,
+        link_type: LinkType::KprobeMulti,
+        details: LinkDetails::KprobeMulti {
+            flags,
+            missed: 0,
+            addresses: names
+                .iter()
+                .map(|name| super::machine::address_of(name))
+                .collect(),
+            cookies: match cookies {
+                [] => vec![0; names.len()],
+                cookies => cookies.to_vec(),
+            },
+        },
+    };
+    new.on_all(keys)
+}
+
+fn perf_event(
+    vm: &Vm,
+    program: &Arc<Program>,
+    event: PerfEvent,
+    scope: PerfScope,
+    cookie: u64,
+) -> Raw<LinkFd> {
+    /// `PERF_TYPE_SOFTWARE`
+    const SOFTWARE: u32 = 1;
+    if program.program_type != ProgramType::PerfEvent {
+        return Err(Errno::EINVAL);
+    }
+    let pid = match scope {
+        PerfScope::Cpu(cpu) if cpu >= vm.0.cpus.count() => return Err(Errno::EINVAL),
+        PerfScope::Cpu(_) => None,
+        PerfScope::Process(pid) => Some(pid),
+    };
+    let (kind, config) = match event {
+        PerfEvent::CpuClock { .. } => (SOFTWARE, 0),
+        PerfEvent::Software { config, .. } => (SOFTWARE, config),
+        // As a kernel without counters of the hardware.
+        _ => return Err(Errno::ENOENT),
+    };
+    let new = New {
+        vm,
+        program,
+        link_type: LinkType::PerfEvent,
+        details: LinkDetails::PerfEvent {
+            kind,
+            config,
+            cookie,
+        },
+    };
+    new.on_all(vec![(HookKey::PerfEvent { kind, config }, cookie, pid)])
+}
+
+fn on_device(
+    vm: &Vm,
+    program: &Arc<Program>,
+    ifindex: u32,
+    attach: AttachType,
+    position: Position,
+) -> Raw<LinkFd> {
+    link::check_type(program, attach)?;
+    let by_id = |id| {
+        let known = vm.0.registry.programs.by_id(id).ok_or(Errno::ENOENT)?;
+        Ok::<_, Errno>(Relative::Program(known))
+    };
+    let order = match position {
+        Position::Last => Order::last(),
+        Position::First => Order {
+            flags: AttachFlags::BEFORE,
+            ..Order::last()
+        },
+        Position::BeforeProgram(id) => Order {
+            flags: AttachFlags::BEFORE | AttachFlags::ID,
+            relative: by_id(id)?,
+            revision: 0,
+        },
+        Position::AfterProgram(id) => Order {
+            flags: AttachFlags::AFTER | AttachFlags::ID,
+            relative: by_id(id)?,
+            revision: 0,
+        },
+    };
+    let new = |link_type, details| New {
+        vm,
+        program,
+        link_type,
+        details,
+    };
+    link::ordered(new, vm, ifindex, attach, order)
+}
+
+fn on_cgroup(
+    vm: &Vm,
+    fd: &ProgramFd,
+    program: &Arc<Program>,
+    cgroup: &skep_host::CgroupFd,
+    attach: AttachType,
+    mode: CgroupMode,
+) -> Raw<Attachment> {
+    let flags = match mode {
+        CgroupMode::Link => {
+            let request = skep_host::LinkCreate {
+                program: fd.into(),
+                target: skep_host::LinkTarget::Cgroup(cgroup),
+                attach_type: attach,
+                flags: 0,
+                options: skep_host::LinkOptions::None,
+            };
+            return link::created(vm, &request).map(Attachment::link);
+        }
+        CgroupMode::Multi => AttachFlags::ALLOW_MULTI,
+        CgroupMode::Override => AttachFlags::ALLOW_OVERRIDE,
+        CgroupMode::Exclusive => AttachFlags::empty(),
+    };
+    link::check_type(program, attach)?;
+    let cgroup = tree::cgroup(vm, cgroup)?;
+    let entry = Attached {
+        flags: flags.bits(),
+        ..Attached::new(Arc::clone(program), 0)
+    };
+    let owner = entry.owner;
+    let order = Order {
+        flags,
+        ..Order::last()
+    };
+    vm.0.hooks
+        .attach_cgroup(cgroup, attach, entry, &order, None)?;
+    let holder = Unlinked {
+        vm: vm.clone(),
+        point: vm.0.hooks.point(HookKey::Cgroup {
+            id: cgroup.id,
+            attach,
+        }),
+        owner,
+    };
+    Ok(Attachment::held(Box::new(holder), None))
+}
+
+/// A program on a hook without a link.
+#[derive(Debug)]
+struct Unlinked {
+    vm: Vm,
+    point: Arc<Point>,
+    owner: u64,
+}
+
+impl Unlinked {
+    fn failed(errno: Errno) -> Error {
+        Error::system("detach", "an attachment without a link", errno)
+    }
+}
+
+impl Detach for Unlinked {
+    fn detach(&mut self) -> Result<()> {
+        self.point.remove(self.owner).map_err(Self::failed)
+    }
+
+    fn update(&mut self, program: &ProgramFd) -> Result<()> {
+        program::program(&self.vm, program)
+            .and_then(|program| self.point.replace(self.owner, Arc::clone(program)))
+            .map_err(Self::failed)
+    }
+}
+
+impl Drop for Unlinked {
+    fn drop(&mut self) {
+        // Gone already after `detach`.
+        let _ = self.point.remove(self.owner);
+    }
+}

@@ -1,0 +1,90 @@
+//! BTF: the machine's own, and what is loaded.
+
+use std::sync::Arc;
+
+use skep_btf::{Btf, Endian};
+use skep_host::{BtfBytes, BtfFd, BtfInfo, BtfLoad, Cause, Errno, Error, Result};
+
+use super::map::btf_object;
+use crate::{
+    Vm,
+    machine::{BtfObject, Object, types},
+};
+use skep_abi::Command;
+
+/// Most bytes of BTF (`BTF_MAX_SIZE`).
+const MOST: usize = 16 << 20;
+
+impl Vm {
+    /// The machine's own types.
+    pub(crate) fn own_btf(&self) -> Option<Arc<BtfObject>> {
+        self.0.registry.own.clone()
+    }
+}
+
+pub(super) fn load(vm: &Vm, request: &BtfLoad<'_>) -> Result<BtfFd> {
+    let refuse = |errno, log: String| Error::Btf {
+        object: request.object.to_owned(),
+        errno,
+        log,
+        cause: None,
+    };
+    if request.token.is_some() {
+        return Err(Error::command(
+            Command::BtfLoad,
+            request.object,
+            Errno::EINVAL,
+        ));
+    }
+    if request.bytes.len() > MOST {
+        let log = format!("{} bytes, at most {MOST} are taken\n", request.bytes.len());
+        return Err(refuse(Errno::E2BIG, log));
+    }
+    let btf = Btf::parse(request.bytes.to_vec())
+        .map_err(|error| refuse(Errno::EINVAL, format!("{error}\n")))?;
+    if btf.endianness() != Endian::NATIVE {
+        let log = "it is in the other byte order\n".to_owned();
+        return Err(refuse(Errno::EINVAL, log));
+    }
+    let loaded = vm.0.registry.btf.make(|id| BtfObject {
+        id,
+        name: String::new(),
+        kernel: false,
+        btf,
+    });
+    open(vm, loaded).map_err(|errno| Error::command(Command::BtfLoad, request.object, errno))
+}
+
+/// Opens BTF once more.
+pub(super) fn open(vm: &Vm, btf: Arc<BtfObject>) -> std::result::Result<BtfFd, Errno> {
+    vm.0.registry.files.open(Object::Btf(btf)).map(BtfFd::new)
+}
+
+pub(super) fn info(vm: &Vm, fd: &BtfFd) -> Result<BtfInfo> {
+    let btf = btf_object(vm, fd).map_err(|errno| {
+        let object = format!("btf descriptor {}", fd.raw());
+        Error::command(Command::ObjGetInfoByFd, object, errno)
+    })?;
+    Ok(BtfInfo {
+        id: btf.id,
+        name: btf.name.clone(),
+        kernel: btf.kernel,
+        bytes: btf.btf.bytes().to_vec(),
+    })
+}
+
+/// The machine's own BTF; it has no modules.
+pub(super) fn bytes(module: Option<&str>) -> Result<BtfBytes> {
+    match module {
+        None => Ok(Box::new(types::BYTES)),
+        Some(name) => {
+            Err(
+                Error::system("read", format!("the BTF of module `{name}`"), Errno::ENOENT)
+                    .because(Some(Cause::Other {
+                        what: "the vm has no modules".into(),
+                        fix: "use the types of the vm itself".into(),
+                    })),
+            )
+        }
+    }
+}

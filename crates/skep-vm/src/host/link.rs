@@ -1,0 +1,663 @@
+//! Links: made on every hook that the machine has, swapped, detached.
+
+use std::{path::PathBuf, sync::Arc};
+
+use skep_abi::{AttachFlags, AttachType, Command, LinkType, MapCreateFlags, MapType, ProgramType};
+use skep_btf::{Kind, TypeId};
+use skep_host::{
+    Cause, Errno, Error, LinkCreate, LinkDetails, LinkFd, LinkInfo, LinkOptions, LinkSource,
+    LinkTarget, ProgramFd, Result,
+};
+
+use super::{map, program};
+use crate::{
+    Vm,
+    machine::{Attached, HookKey, Link, Object, Order, Point, Relative},
+    map::Map,
+    program::Program,
+};
+
+pub(super) type Raw<T> = std::result::Result<T, Errno>;
+
+/// Opens a link once more.
+pub(super) fn open(vm: &Vm, link: Arc<Link>) -> Raw<LinkFd> {
+    vm.0.registry
+        .files
+        .open(Object::Link(link))
+        .map(LinkFd::new)
+}
+
+/// The link behind a descriptor.
+pub(super) fn link<'l>(vm: &Vm, fd: &'l LinkFd) -> Raw<&'l Arc<Link>> {
+    match vm.0.registry.files.object(fd.descriptor())? {
+        Object::Link(link) => Ok(link),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn failed(command: Command, fd: &LinkFd, errno: Errno) -> Error {
+    Error::command(command, format!("link descriptor {}", fd.raw()), errno)
+}
+
+pub(super) fn info(vm: &Vm, fd: &LinkFd) -> Result<LinkInfo> {
+    let link = link(vm, fd).map_err(|errno| failed(Command::ObjGetInfoByFd, fd, errno))?;
+    Ok(link.info())
+}
+
+pub(super) fn detach(vm: &Vm, fd: &LinkFd) -> Result<()> {
+    link(vm, fd)
+        .and_then(|link| link.detach())
+        .map_err(|errno| failed(Command::LinkDetach, fd, errno))
+}
+
+pub(super) fn update(
+    vm: &Vm,
+    fd: &LinkFd,
+    new: LinkSource<'_>,
+    expected: Option<LinkSource<'_>>,
+) -> Result<()> {
+    updated(vm, fd, new, expected).map_err(|errno| failed(Command::LinkUpdate, fd, errno))
+}
+
+fn updated(vm: &Vm, fd: &LinkFd, new: LinkSource<'_>, expected: Option<LinkSource<'_>>) -> Raw<()> {
+    let link = link(vm, fd)?;
+    match (new, expected) {
+        (LinkSource::Program(new), None) => link.update(program::program(vm, new)?, None),
+        (LinkSource::Program(new), Some(LinkSource::Program(old))) => {
+            let old = program::program(vm, old)?;
+            link.update(program::program(vm, new)?, Some(old))
+        }
+        (LinkSource::StructOps(new), None) => link.update_map(map::map(vm, new)?.0, None),
+        (LinkSource::StructOps(new), Some(LinkSource::StructOps(old))) => {
+            let old = map::map(vm, old)?.0;
+            link.update_map(map::map(vm, new)?.0, Some(old))
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// A program on hooks that is to become a link.
+pub(super) struct New<'a> {
+    pub(super) vm: &'a Vm,
+    pub(super) program: &'a Arc<Program>,
+    pub(super) link_type: LinkType,
+    pub(super) details: LinkDetails,
+}
+
+impl New<'_> {
+    /// Makes the link with the program on one hook, where `put` puts it.
+    pub(super) fn on(
+        self,
+        key: HookKey,
+        cookie: u64,
+        put: impl FnOnce(&Point, Attached) -> Raw<()>,
+    ) -> Raw<LinkFd> {
+        let point = self.vm.0.hooks.point(key);
+        let program = Arc::clone(self.program);
+        self.finish(None, |id| {
+            let entry = Attached {
+                link: id,
+                ..Attached::new(program, cookie)
+            };
+            let owner = entry.owner;
+            put(&point, entry)?;
+            Ok(vec![(point, owner)])
+        })
+    }
+
+    /// Makes the link with the program on many hooks, a cookie each.
+    pub(super) fn on_all(self, places: Vec<(HookKey, u64, Option<u32>)>) -> Raw<LinkFd> {
+        let (vm, program) = (self.vm, Arc::clone(self.program));
+        self.finish(None, |id| {
+            let mut points = Vec::new();
+            for (key, cookie, pid) in places {
+                let point = vm.0.hooks.point(key);
+                let entry = Attached {
+                    link: id,
+                    pid,
+                    ..Attached::new(Arc::clone(&program), cookie)
+                };
+                let owner = entry.owner;
+                point.add(entry, usize::MAX, Errno::E2BIG)?;
+                points.push((point, owner));
+            }
+            Ok(points)
+        })
+    }
+
+    /// Makes the link once it is on its hooks.
+    pub(super) fn finish(
+        self,
+        map: Option<Arc<Map>>,
+        points: impl FnOnce(u32) -> Raw<Vec<(Arc<Point>, u64)>>,
+    ) -> Raw<LinkFd> {
+        let program = Some(Arc::clone(self.program));
+        let (link_type, details) = (self.link_type, self.details);
+        let made = self.vm.0.registry.links.try_make(|id| {
+            let points = points(id)?;
+            Ok(Link::new(id, link_type, details, program, map, points))
+        })?;
+        open(self.vm, made)
+    }
+}
+
+/// Whom the order of a request speaks of.
+pub(super) fn relative(vm: &Vm, flags: AttachFlags, number: u32) -> Raw<Relative> {
+    let by_id = flags.contains(AttachFlags::ID);
+    let registry = &vm.0.registry;
+    if flags.contains(AttachFlags::LINK) {
+        let link = match by_id {
+            true => registry.links.by_id(number).ok_or(Errno::ENOENT)?,
+            false => match registry.files.by_number(number as i32)? {
+                Object::Link(link) => link,
+                _ => return Err(Errno::EINVAL),
+            },
+        };
+        return Ok(Relative::Link(link.id));
+    }
+    match (by_id, number) {
+        (false, 0) => Ok(Relative::Nobody),
+        (true, id) => {
+            let program = registry.programs.by_id(id).ok_or(Errno::ENOENT)?;
+            Ok(Relative::Program(program))
+        }
+        (false, fd) => registry.files.program(fd as i32).map(Relative::Program),
+    }
+}
+
+/// Whether a program may be attached as this.
+///
+/// # Errors
+/// `EINVAL`: it is of another type, or was loaded to be attached as something else.
+pub(super) fn check_type(program: &Program, attach: AttachType) -> Raw<()> {
+    use skep_abi::ExpectedAttachType;
+    let facts = program.program_type.attach_types();
+    if !facts.contains(&attach) {
+        return Err(Errno::EINVAL);
+    }
+    let loaded = program::loaded_as(program);
+    let fits = match program.program_type.expected_attach_type() {
+        ExpectedAttachType::Required => loaded == Some(attach),
+        ExpectedAttachType::Optional => loaded.is_none_or(|loaded| loaded == attach),
+        _ => true,
+    };
+    fits.then_some(()).ok_or(Errno::EINVAL)
+}
+
+pub(super) fn create(vm: &Vm, request: &LinkCreate<'_>) -> Result<LinkFd> {
+    created(vm, request).map_err(|errno| {
+        let object = format!("hook {}", request.attach_type.name());
+        Error::command(Command::LinkCreate, object, errno)
+    })
+}
+
+pub(super) fn created(vm: &Vm, request: &LinkCreate<'_>) -> Raw<LinkFd> {
+    let program = match request.program {
+        LinkSource::Program(fd) => program::program(vm, fd)?,
+        LinkSource::StructOps(fd) => return struct_ops(vm, map::map(vm, fd)?.0, request.flags),
+    };
+    let attach = request.attach_type;
+    let new = |link_type, details| New {
+        vm,
+        program,
+        link_type,
+        details,
+    };
+    match (attach, request.target) {
+        (AttachType::TraceIter, _) => {
+            let LinkOptions::Iterator(target) = request.options else {
+                return super::iter::link(vm, program, skep_host::IterTarget::All);
+            };
+            super::iter::link(vm, program, target)
+        }
+        (AttachType::Xdp, LinkTarget::Device(ifindex)) => {
+            check_type(program, attach)?;
+            xdp(vm, program, ifindex, request.flags)
+        }
+        (
+            AttachType::TcxIngress
+            | AttachType::TcxEgress
+            | AttachType::NetkitPrimary
+            | AttachType::NetkitPeer,
+            LinkTarget::Device(ifindex),
+        ) => {
+            check_type(program, attach)?;
+            let order = order(vm, request)?;
+            ordered(new, vm, ifindex, attach, order)
+        }
+        (AttachType::SkLookup | AttachType::FlowDissector, _) => {
+            check_type(program, attach)?;
+            netns(vm, program, attach)
+        }
+        (AttachType::Netfilter, _) => netfilter(vm, program, request.options),
+        (_, LinkTarget::Cgroup(cgroup)) => {
+            check_type(program, attach)?;
+            let cgroup = super::tree::cgroup(vm, cgroup)?;
+            let mut order = order(vm, request)?;
+            order.flags |= AttachFlags::ALLOW_MULTI;
+            let details = LinkDetails::Cgroup {
+                cgroup: cgroup.id,
+                attach_type: attach.raw(),
+            };
+            let key = HookKey::Cgroup {
+                id: cgroup.id,
+                attach,
+            };
+            let point = vm.0.hooks.point(key);
+            new(LinkType::Cgroup, details).finish(None, |id| {
+                let entry = Attached {
+                    link: id,
+                    flags: (order.flags & AttachFlags::PREORDER).bits(),
+                    ..Attached::new(Arc::clone(program), 0)
+                };
+                let owner = entry.owner;
+                vm.0.hooks
+                    .attach_cgroup(cgroup, attach, entry, &order, None)?;
+                Ok(vec![(point, owner)])
+            })
+        }
+        (_, LinkTarget::Map(fd)) => {
+            check_type(program, attach)?;
+            sockmap(vm, program, map::map(vm, fd)?.0, attach)
+        }
+        (_, LinkTarget::None) => {
+            let (target, cookie) = match request.options {
+                LinkOptions::Tracing {
+                    target_btf_id,
+                    cookie,
+                } => (target_btf_id, cookie),
+                LinkOptions::None => (0, 0),
+                options => return many(vm, program, attach, options),
+            };
+            if target != 0 || program.program_type == ProgramType::Ext {
+                return Err(Errno::EOPNOTSUPP);
+            }
+            tracing(vm, program, cookie)
+        }
+        _ => Err(Errno::EBADF),
+    }
+}
+
+/// Where among others a link is to be.
+fn order(vm: &Vm, request: &LinkCreate<'_>) -> Raw<Order> {
+    let flags = AttachFlags::from_bits_retain(request.flags);
+    let known = AttachFlags::BEFORE
+        | AttachFlags::AFTER
+        | AttachFlags::ID
+        | AttachFlags::LINK
+        | AttachFlags::PREORDER;
+    if !known.contains(flags) {
+        return Err(Errno::EINVAL);
+    }
+    let (number, revision) = match request.options {
+        LinkOptions::Ordered {
+            relative,
+            expected_revision,
+        } => (relative, expected_revision),
+        _ => (0, 0),
+    };
+    Ok(Order {
+        flags,
+        relative: relative(vm, flags, number)?,
+        revision,
+    })
+}
+
+/// tcx and netkit.
+pub(super) fn ordered<'a>(
+    new: impl FnOnce(LinkType, LinkDetails) -> New<'a>,
+    vm: &Vm,
+    ifindex: u32,
+    attach: AttachType,
+    order: Order,
+) -> Raw<LinkFd> {
+    super::tree::device(vm, ifindex)?;
+    let link_type = match attach {
+        AttachType::TcxIngress | AttachType::TcxEgress => LinkType::Tcx,
+        _ => LinkType::Netkit,
+    };
+    let details = LinkDetails::Device {
+        ifindex,
+        attach_type: attach.raw(),
+    };
+    let key = HookKey::Device { ifindex, attach };
+    new(link_type, details).on(key, 0, |point, entry| {
+        point.change(|programs| order.attach(programs, entry, None))
+    })
+}
+
+/// One program a device.
+pub(super) fn xdp(vm: &Vm, program: &Arc<Program>, ifindex: u32, flags: u32) -> Raw<LinkFd> {
+    /// `XDP_FLAGS_SKB_MODE` and `XDP_FLAGS_DRV_MODE`
+    const MODES: u32 = 2 | 4;
+    /// `XDP_FLAGS_HW_MODE`
+    const OFFLOAD: u32 = 8;
+    super::tree::device(vm, ifindex)?;
+    if flags & OFFLOAD != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if flags & !MODES != 0 || flags & MODES == MODES {
+        return Err(Errno::EINVAL);
+    }
+    let new = New {
+        vm,
+        program,
+        link_type: LinkType::Xdp,
+        details: LinkDetails::Device {
+            ifindex,
+            attach_type: 0,
+        },
+    };
+    new.on(HookKey::Xdp { ifindex }, 0, |point, entry| {
+        point.add(entry, 1, Errno::EBUSY)
+    })
+}
+
+pub(super) fn netns(vm: &Vm, program: &Arc<Program>, attach: AttachType) -> Raw<LinkFd> {
+    let most = if attach == AttachType::FlowDissector {
+        1
+    } else {
+        64
+    };
+    let new = New {
+        vm,
+        program,
+        link_type: LinkType::Netns,
+        details: LinkDetails::Netns {
+            inode: super::tree::NETNS,
+            attach_type: attach.raw(),
+        },
+    };
+    new.on(HookKey::Netns { attach }, 0, |point, entry| {
+        point.add(entry, most, Errno::E2BIG)
+    })
+}
+
+pub(super) fn netfilter(vm: &Vm, program: &Arc<Program>, options: LinkOptions<'_>) -> Raw<LinkFd> {
+    /// `NFPROTO_IPV4`, `NFPROTO_IPV6`
+    const FAMILIES: [u32; 2] = [2, 10];
+    /// Hooks of a family (`NF_INET_NUMHOOKS`).
+    const HOOKS: u32 = 5;
+    /// `NF_IP_PRI_CONNTRACK_DEFRAG`
+    const DEFRAGMENTS: i32 = -400;
+    let LinkOptions::Netfilter {
+        protocol_family,
+        hook,
+        priority,
+        flags,
+    } = options
+    else {
+        return Err(Errno::EINVAL);
+    };
+    if program.program_type != ProgramType::Netfilter {
+        return Err(Errno::EINVAL);
+    }
+    if !skep_abi::NetfilterLinkFlags::IP_DEFRAG.contains(flags) {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if !FAMILIES.contains(&protocol_family) {
+        return Err(Errno::EAFNOSUPPORT);
+    }
+    if hook >= HOOKS {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if matches!(priority, i32::MIN | i32::MAX) || (!flags.is_empty() && priority <= DEFRAGMENTS) {
+        return Err(Errno::ERANGE);
+    }
+    let new = New {
+        vm,
+        program,
+        link_type: LinkType::Netfilter,
+        details: LinkDetails::Netfilter {
+            protocol_family,
+            hook,
+            priority,
+            flags: flags.bits(),
+        },
+    };
+    let key = HookKey::Netfilter {
+        protocol_family,
+        hook,
+    };
+    new.on(key, 0, |point, mut entry| {
+        if point
+            .programs()
+            .list
+            .iter()
+            .any(|known| known.priority == priority)
+        {
+            return Err(Errno::EBUSY);
+        }
+        entry.priority = priority;
+        point.add(entry, 1024, Errno::E2BIG)
+    })
+}
+
+pub(super) fn sockmap(
+    vm: &Vm,
+    program: &Arc<Program>,
+    map: &Arc<Map>,
+    attach: AttachType,
+) -> Raw<LinkFd> {
+    if !matches!(map.shape.map_type, MapType::Sockmap | MapType::Sockhash) {
+        return Err(Errno::EINVAL);
+    }
+    let new = New {
+        vm,
+        program,
+        link_type: LinkType::Sockmap,
+        details: LinkDetails::Sockmap {
+            map: map.id,
+            attach_type: attach.raw(),
+        },
+    };
+    let point = vm.0.hooks.point(HookKey::Sockmap {
+        map: map.id,
+        attach,
+    });
+    new.finish(Some(Arc::clone(map)), |id| {
+        let entry = Attached {
+            link: id,
+            ..Attached::new(Arc::clone(program), 0)
+        };
+        let owner = entry.owner;
+        point.add(entry, 1, Errno::EBUSY)?;
+        Ok(vec![(point, owner)])
+    })
+}
+
+/// A struct_ops map: the link is what registers it.
+fn struct_ops(vm: &Vm, map: &Arc<Map>, flags: u32) -> Raw<LinkFd> {
+    let is_linked = map.shape.flags.contains(MapCreateFlags::LINK);
+    if map.shape.map_type != MapType::StructOps || !is_linked || flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let details = LinkDetails::StructOps { map: map.id };
+    let made = vm.0.registry.links.make(|id| {
+        let map = Some(Arc::clone(map));
+        Link::new(id, LinkType::StructOps, details, None, map, Vec::new())
+    });
+    open(vm, made)
+}
+
+/// What the program's own BTF target says: a tracepoint, or a function that the embedder defines.
+fn tracing(vm: &Vm, program: &Arc<Program>, cookie: u64) -> Raw<LinkFd> {
+    let attach = program::loaded_as(program).unwrap_or(AttachType::CgroupInetIngress);
+    if !matches!(
+        program.program_type,
+        ProgramType::Tracing | ProgramType::Lsm
+    ) {
+        return Err(Errno::EINVAL);
+    }
+    let (Some(btf), id) = (&program.meta.attach_btf, program.meta.attach_btf_id) else {
+        return Err(Errno::EOPNOTSUPP);
+    };
+    let found = btf.btf.type_by_id(TypeId(id)).map_err(|_| Errno::EINVAL)?;
+    let key = match (found.kind(), attach) {
+        (Kind::Typedef { .. }, AttachType::TraceRawTp) => {
+            let name = found
+                .name()
+                .strip_prefix("btf_trace_")
+                .ok_or(Errno::EINVAL)?;
+            if !vm.0.hooks.has_raw_tracepoint(name) {
+                return Err(Errno::ENOENT);
+            }
+            let name = name.to_owned();
+            HookKey::RawTracepoint { name }
+        }
+        (Kind::Function(_), attach) => {
+            if !vm.0.hooks.has_function(found.name()) {
+                return Err(Errno::ENOENT);
+            }
+            HookKey::Function {
+                name: found.name().to_owned(),
+                attach: Some(attach),
+            }
+        }
+        _ => return Err(Errno::EINVAL),
+    };
+    let details = LinkDetails::Tracing {
+        attach_type: attach.raw(),
+        target_object: btf.id,
+        target_btf: id,
+        cookie,
+    };
+    let new = New {
+        vm,
+        program,
+        link_type: LinkType::Tracing,
+        details,
+    };
+    new.on(key, cookie, |point, entry| {
+        // A tracepoint's program may be on it twice, a function's not.
+        let twice = |known: &Attached| Arc::ptr_eq(&known.program, &entry.program);
+        if attach != AttachType::TraceRawTp && point.programs().list.iter().any(twice) {
+            return Err(Errno::EBUSY);
+        }
+        point.add(entry, usize::MAX, Errno::E2BIG)
+    })
+}
+
+/// Many functions of the machine, or many places of a binary.
+fn many(
+    vm: &Vm,
+    program: &Arc<Program>,
+    attach: AttachType,
+    options: LinkOptions<'_>,
+) -> Raw<LinkFd> {
+    if program.program_type != ProgramType::Kprobe || program::loaded_as(program) != Some(attach) {
+        return Err(Errno::EINVAL);
+    }
+    match options {
+        LinkOptions::KprobeMulti {
+            symbols,
+            cookies,
+            flags,
+            ..
+        } => {
+            let names = symbols
+                .iter()
+                .map(|name| name.to_string_lossy().into_owned());
+            super::attach::functions(vm, program, names.collect(), cookies, flags.bits())
+        }
+        LinkOptions::UprobeMulti {
+            path,
+            path_fd: None,
+            offsets,
+            semaphores,
+            cookies,
+            pid,
+            flags,
+        } => {
+            let binary = PathBuf::from(path.to_string_lossy().into_owned());
+            let at = |list: &[u64], index: usize| list.get(index).copied().unwrap_or(0);
+            let places = offsets
+                .iter()
+                .enumerate()
+                .map(|(index, offset)| skep_host::UprobePlace {
+                    offset: *offset,
+                    semaphore: at(semaphores, index),
+                    cookie: at(cookies, index),
+                });
+            let pid = (pid != 0).then_some(pid);
+            super::attach::uprobes(
+                vm,
+                program,
+                binary,
+                &places.collect::<Vec<_>>(),
+                pid,
+                flags.bits(),
+            )
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+pub(super) fn raw_tracepoint_open(
+    vm: &Vm,
+    fd: &ProgramFd,
+    name: Option<&str>,
+    cookie: u64,
+) -> Result<LinkFd> {
+    raw_tracepoint(vm, fd, name, cookie).map_err(|errno| {
+        let object = format!("raw tracepoint `{}`", name.unwrap_or("of the program"));
+        let cause = name
+            .filter(|_| errno == Errno::ENOENT)
+            .map(|name| not_found(vm, name));
+        Error::command(Command::RawTracepointOpen, object, errno).because(cause)
+    })
+}
+
+/// A tracepoint that is not there, with those that are near.
+pub(super) fn not_found(vm: &Vm, name: &str) -> Cause {
+    let known = vm.0.hooks.tracepoints();
+    let short = known.iter().map(|known| match name.contains('/') {
+        true => known.as_str(),
+        false => known.rsplit('/').next().unwrap_or_default(),
+    });
+    Cause::NotFound {
+        kind: "tracepoint",
+        name: name.to_owned(),
+        near: skep_abi::near_names(name, short),
+    }
+}
+
+pub(super) fn raw_tracepoint(
+    vm: &Vm,
+    fd: &ProgramFd,
+    name: Option<&str>,
+    cookie: u64,
+) -> Raw<LinkFd> {
+    let program = program::program(vm, fd)?;
+    let is_raw = matches!(
+        program.program_type,
+        ProgramType::RawTracepoint | ProgramType::RawTracepointWritable
+    );
+    let Some(name) = name else {
+        return match is_raw {
+            true => Err(Errno::EFAULT),
+            false => tracing(vm, program, cookie),
+        };
+    };
+    if !is_raw {
+        return Err(Errno::EINVAL);
+    }
+    if !vm.0.hooks.has_raw_tracepoint(name) {
+        return Err(Errno::ENOENT);
+    }
+    let new = New {
+        vm,
+        program,
+        link_type: LinkType::RawTracepoint,
+        details: LinkDetails::RawTracepoint {
+            name: name.to_owned(),
+            cookie,
+        },
+    };
+    let key = HookKey::RawTracepoint {
+        name: name.to_owned(),
+    };
+    new.on(key, cookie, |point, entry| {
+        point.add(entry, usize::MAX, Errno::E2BIG)
+    })
+}

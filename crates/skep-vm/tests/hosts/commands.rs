@@ -1,0 +1,364 @@
+//! Ids, info, pins, BTF, hashes, statistics.
+
+use skep_abi::{MapCreateFlags, MapType, ObjectFlags, ProgLoadFlags, ProgramType};
+use skep_btf::{Builder, IntEncoding};
+use skep_host::{
+    BtfLoad, Errno, Host, HostKind, LogLevel, MapBtf, MapCreate, ObjectId, PinPath, Pinned,
+    ProgramParts, ProgramStream, TestRun,
+};
+use skep_testing::{Bpffs, Outcome, Stop, Test, ensure, host, needs_kernel};
+
+use crate::support::{Record, agree, is, load_on, map, name, on_vm};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        Test::new("commands::maps_are_described_alike", || agree(map_infos)),
+        Test::new("commands::programs_are_described_alike", || agree(programs)),
+        Test::new("commands::ids_open_what_they_are_of", ids),
+        Test::new("commands::pins_answer_alike", || agree(pins)),
+        Test::new("commands::frozen_arrays_have_a_hash", || agree(hashes)),
+        Test::new("commands::btf_is_loaded_alike", || agree(btf)),
+        Test::new("commands::runs_are_counted_while_wanted", statistics),
+        Test::new("commands::bound_maps_live_with_the_program", || {
+            agree(bound)
+        }),
+        Test::new("commands::names_are_checked_alike", || agree(names)),
+        Test::new("commands::streams_are_empty_at_first", streams),
+        Test::new("commands::wrong_descriptors_answer_alike", || {
+            agree(strangers)
+        }),
+    ]
+}
+
+fn map_infos(host: &dyn Host, record: &mut Record) -> Outcome {
+    let long = "a_name_that_is_too_long";
+    for (map_type, key, value, entries, flags) in [
+        (MapType::Array, 4, 8, 3, MapCreateFlags::empty()),
+        (MapType::Hash, 5, 7, 9, MapCreateFlags::NO_PREALLOC),
+        (MapType::Array, 4, 8, 3, MapCreateFlags::RDONLY),
+        (MapType::PercpuArray, 4, 12, 3, MapCreateFlags::empty()),
+    ] {
+        let mut request = MapCreate::new(map_type, long, key, value, entries);
+        request.flags = flags;
+        let map = host.map_create(&request)?;
+        let mut info = host.map_info(&map)?;
+        ensure(info.id > 0, || format!("{info:?}"))?;
+        info.id = 0;
+        record.fact(format!("info {map_type}"), info);
+        let mut status = host.map_status(&map)?;
+        ensure(status.memory > 0, || format!("{status:?}"))?;
+        status.memory = 0;
+        record.fact(format!("status {map_type}"), &status);
+        record.answer("freeze", &host.map_freeze(&map));
+        record.fact("frozen", host.map_status(&map)?.frozen);
+    }
+    Ok(())
+}
+
+fn programs(host: &dyn Host, record: &mut Record) -> Outcome {
+    let array = host.map_create(&MapCreate::new(MapType::Array, "seen", 4, 8, 1))?;
+    let text = format!(
+        "
+        r6 = r1
+        r1 = map[fd:{fd}]
+        r2 = map[fd:{fd}][0]
+        r0 = *(u64 *)(r2 +0)
+        call second
+        exit
+        second:
+        r0 = 1
+        exit",
+        fd = array.raw()
+    );
+    let text = text.replace("call second", "call second");
+    for (kind, text) in [
+        (ProgramType::SocketFilter, "r0 = 0\n exit"),
+        (
+            ProgramType::Xdp,
+            "r1 = 0x1122334455667788 ll\n r0 = 2\n exit",
+        ),
+        (ProgramType::SchedCls, text.as_str()),
+    ] {
+        let program = load_on(host, kind, text, |request| request.license = "GPL")?;
+        let details = host.prog_details(&program, ProgramParts::ALL)?;
+        let info = &details.info;
+        ensure(info.id > 0 && info.loaded_at.as_nanos() > 0, || {
+            format!("{info:?}")
+        })?;
+        record.fact("tag", info.tag);
+        record.fact(
+            "kind",
+            (info.type_raw, info.gpl_compatible, info.name.clone()),
+        );
+        record.fact("who", info.created_by_uid);
+        record.fact("maps", info.maps.len());
+        record.fact(
+            "attach",
+            (info.attach_btf_id, info.attach_btf_object, info.ifindex),
+        );
+        record.fact("function tags", details.tags.unwrap_or_default());
+        record.fact(
+            "counters",
+            (info.run_count, info.run_time, info.recursion_misses),
+        );
+    }
+    Ok(())
+}
+
+fn ids() -> Outcome {
+    let map = map(MapType::Array, 4, 8, 1)?;
+    let program = load_on(host(), ProgramType::SocketFilter, "r0 = 0\n exit", |_| {})?;
+    let (map_id, program_id) = (host().map_info(&map)?.id, host().prog_info(&program)?.id);
+    let after = host().next_id(ObjectId::Map(map_id - 1))?;
+    ensure(after == Some(ObjectId::Map(map_id)), || {
+        format!("{after:?}")
+    })?;
+    let after = host().next_id(ObjectId::Program(program_id - 1))?;
+    ensure(after == Some(ObjectId::Program(program_id)), || {
+        format!("{after:?}")
+    })?;
+    let gone = |what: &str| Stop::fail(format!("{what} is gone"));
+    let same = host()
+        .map_by_id(map_id, ObjectFlags::empty())?
+        .ok_or_else(|| gone("map"))?;
+    ensure(host().map_info(&same)?.id == map_id, || {
+        "another map".into()
+    })?;
+    let read_only = host()
+        .map_by_id(map_id, ObjectFlags::RDONLY)?
+        .ok_or_else(|| gone("map"))?;
+    let refused = host().map_update_elem(&read_only, &[0; 4], &[0; 8], 0);
+    ensure(is(&refused, Errno::EPERM), || format!("{refused:?}"))?;
+    let same = host()
+        .prog_by_id(program_id)?
+        .ok_or_else(|| gone("program"))?;
+    ensure(host().prog_info(&same)?.id == program_id, || {
+        "another program".into()
+    })?;
+    ensure(
+        host().map_by_id(u32::MAX, ObjectFlags::empty())?.is_none(),
+        || "the last id".into(),
+    )?;
+    ensure(host().prog_by_id(u32::MAX)?.is_none(), || {
+        "the last id".into()
+    })?;
+    ensure(host().btf_by_id(u32::MAX, None)?.is_none(), || {
+        "the last id".into()
+    })?;
+    ensure(host().link_by_id(u32::MAX)?.is_none(), || {
+        "the last id".into()
+    })?;
+    let own = host()
+        .btf_by_id(1, None)?
+        .ok_or_else(|| gone("the host's BTF"))?;
+    let own = host().btf_info(&own)?;
+    ensure(own.kernel && own.name == "vmlinux", || {
+        format!("{} {}", own.kernel, own.name)
+    })?;
+    ensure(own.bytes == host().btf(None)?.as_ref().as_ref(), || {
+        "other bytes".into()
+    })?;
+    let both = host().map_by_id(map_id, ObjectFlags::RDONLY | ObjectFlags::WRONLY);
+    ensure(is(&both, Errno::EINVAL), || format!("{both:?}"))
+}
+
+fn pins(host: &dyn Host, record: &mut Record) -> Outcome {
+    let (_mounted, root) = match host.info().kind {
+        HostKind::Kernel => {
+            let mounted = Bpffs::mount()?;
+            let root = mounted.path().to_owned();
+            (Some(mounted), root)
+        }
+        HostKind::Vm => (None, "/sys/fs/bpf/test".into()),
+    };
+    let map = host.map_create(&MapCreate::new(MapType::Array, "kept", 4, 8, 1))?;
+    let program = load_on(host, ProgramType::SocketFilter, "r0 = 0\n exit", |_| {})?;
+    let at = |name: &str| root.join(name);
+    let path = at("map");
+    record.answer("pin", &host.obj_pin(map.descriptor(), (&path).into()));
+    record.answer("pin twice", &host.obj_pin(map.descriptor(), (&path).into()));
+    record.answer(
+        "pin dot",
+        &host.obj_pin(map.descriptor(), (&at("a.b")).into()),
+    );
+    record.answer(
+        "pin below",
+        &host.obj_pin(map.descriptor(), (&at("map/x")).into()),
+    );
+    let id = host.map_info(&map)?.id;
+    drop(map);
+    for flags in [
+        ObjectFlags::empty(),
+        ObjectFlags::RDONLY,
+        ObjectFlags::WRONLY,
+        ObjectFlags::RDONLY | ObjectFlags::WRONLY,
+    ] {
+        let got = host.obj_get((&path).into(), flags);
+        record.done(format!("get {flags:?}"), &got);
+        let Ok(Pinned::Map(map)) = got else { continue };
+        record.fact("same", host.map_info(&map)?.id == id);
+        record.answer("update", &host.map_update_elem(&map, &[0; 4], &[1; 8], 0));
+        record.answer(
+            "lookup",
+            &host.map_lookup_elem(&map, &[0; 4], &mut [0; 8], 0),
+        );
+    }
+    let path = at("program");
+    record.answer("pin", &host.obj_pin(program.descriptor(), (&path).into()));
+    let got = host.obj_get(PinPath::from(&path), ObjectFlags::empty());
+    record.fact("program", matches!(got, Ok(Pinned::Program(_))));
+    record.done(
+        "get nothing",
+        &host.obj_get((&at("nothing")).into(), ObjectFlags::empty()),
+    );
+    record.answer("unpin nothing", &host.obj_unpin(&at("nothing")));
+    record.answer("unpin", &host.obj_unpin(&path));
+    record.answer("unpin", &host.obj_unpin(&at("map")));
+    record.done(
+        "get",
+        &host.obj_get((&at("map")).into(), ObjectFlags::empty()),
+    );
+    Ok(())
+}
+
+fn hashes(host: &dyn Host, record: &mut Record) -> Outcome {
+    needs_kernel(6, 18)?;
+    for (value, entries) in [(8, 1), (5, 3)] {
+        let map = host.map_create(&MapCreate::new(MapType::Array, "hashed", 4, value, entries))?;
+        let bytes = vec![7; value as usize];
+        host.map_update_elem(&map, &[0; 4], &bytes, 0)?;
+        record.answer("hash", &host.map_hash(&map));
+        host.map_freeze(&map)?;
+        record.answer("hash of a frozen map", &host.map_hash(&map));
+    }
+    let map = host.map_create(&MapCreate::new(MapType::Hash, "hashed", 4, 8, 1))?;
+    host.map_freeze(&map)?;
+    record.answer("hash of a hash", &host.map_hash(&map));
+    Ok(())
+}
+
+fn btf(host: &dyn Host, record: &mut Record) -> Outcome {
+    let mut builder = Builder::new();
+    let int = builder.int("int", 4, IntEncoding::SIGNED);
+    builder.pointer(int);
+    let bytes = builder.build()?;
+    let request = |bytes| BtfLoad {
+        object: "test",
+        bytes,
+        log_level: LogLevel::OnFailure,
+        token: None,
+    };
+    let loaded = host.btf_load(&request(&bytes))?;
+    let info = host.btf_info(&loaded)?;
+    record.fact("info", (info.name, info.kernel, info.bytes == bytes));
+    for (what, cut) in [("empty", 0), ("header", 10), ("cut", bytes.len() - 1)] {
+        record.done(
+            format!("load {what}"),
+            &host.btf_load(&request(&bytes[..cut])),
+        );
+    }
+    let mut wrong = bytes.clone();
+    wrong[0] ^= 0xff;
+    record.done("load magic", &host.btf_load(&request(&wrong)));
+    let mut typed = MapCreate::new(MapType::Array, "typed", 4, 4, 1);
+    typed.btf = Some(MapBtf {
+        btf: &loaded,
+        key_type: int.0,
+        value_type: int.0,
+        kernel_value_type: 0,
+        kernel_btf: None,
+    });
+    let map = host.map_create(&typed);
+    record.done("typed", &map);
+    if let Ok(map) = map {
+        let told = host.map_info(&map)?;
+        record.fact(
+            "types",
+            (told.key_type, told.value_type, told.btf_id == info.id),
+        );
+    }
+    Ok(())
+}
+
+fn statistics() -> Outcome {
+    let program = load_on(host(), ProgramType::Syscall, "r0 = 0\n exit", |request| {
+        request.flags = ProgLoadFlags::SLEEPABLE;
+    })?;
+    let run = || host().prog_test_run(&program, &mut TestRun::default());
+    run()?;
+    let before = host().prog_info(&program)?.run_count;
+    {
+        let _wanted = host().enable_stats()?;
+        run()?;
+        run()?;
+    }
+    run()?;
+    let info = host().prog_info(&program)?;
+    // Of the runs by a test, kernels count those of some types only.
+    let counted = info.run_count - before;
+    ensure(counted <= 2, || format!("{info:?}"))?;
+    ensure(!on_vm() || counted == 2, || format!("{info:?}"))
+}
+
+fn bound(host: &dyn Host, record: &mut Record) -> Outcome {
+    let map = host.map_create(&MapCreate::new(MapType::Array, "bound", 4, 8, 1))?;
+    let id = host.map_info(&map)?.id;
+    let program = load_on(host, ProgramType::SocketFilter, "r0 = 0\n exit", |_| {})?;
+    record.answer("bind", &host.prog_bind_map(&program, &map));
+    record.answer("bind twice", &host.prog_bind_map(&program, &map));
+    drop(map);
+    record.fact("maps", host.prog_info(&program)?.maps == [id]);
+    let open = host.map_by_id(id, ObjectFlags::empty())?;
+    record.fact("lives", open.is_some());
+    Ok(())
+}
+
+fn names(host: &dyn Host, record: &mut Record) -> Outcome {
+    for name in [
+        "",
+        "ok_1.x",
+        "with space",
+        "with-dash",
+        "ü",
+        "0123456789abcdefgh",
+    ] {
+        let made = host.map_create(&MapCreate::new(MapType::Array, name, 4, 8, 1));
+        record.done(format!("map `{name}`"), &made);
+        if let Ok(map) = made {
+            record.fact("name", host.map_info(&map)?.name);
+        }
+        let code = crate::support::code("r0 = 0\n exit")?;
+        let request = skep_host::ProgramLoad::new(ProgramType::SocketFilter, name, &code);
+        record.done(format!("program `{name}`"), &host.prog_load(&request));
+    }
+    Ok(())
+}
+
+fn streams() -> Outcome {
+    needs_kernel(6, 17)?;
+    let program = load_on(host(), ProgramType::SocketFilter, "r0 = 0\n exit", |_| {})?;
+    for stream in [ProgramStream::Output, ProgramStream::Error] {
+        let len = host().prog_stream_read(&program, stream, &mut [0; 64])?;
+        ensure(len == 0, || format!("{len} bytes"))?;
+    }
+    Ok(())
+}
+
+fn strangers(host: &dyn Host, record: &mut Record) -> Outcome {
+    let map = host.map_create(&MapCreate::new(MapType::Array, &name("map"), 4, 8, 1))?;
+    let program = load_on(host, ProgramType::SocketFilter, "r0 = 0\n exit", |_| {})?;
+    let as_map = skep_host::MapFd::new(program.into_descriptor());
+    let refused = host.map_update_elem(&as_map, &[0; 4], &[0; 8], 0);
+    record.fact("update", refused.is_err());
+    record.answer("freeze", &host.map_freeze(&as_map));
+    let as_program = skep_host::ProgramFd::new(map.into_descriptor());
+    record.done(
+        "run",
+        &host.prog_test_run(&as_program, &mut TestRun::default()),
+    );
+    record.done("info", &host.prog_info(&as_program));
+    let as_link = skep_host::LinkFd::new(as_program.into_descriptor());
+    record.done("detach", &host.link_detach(&as_link));
+    record.done("iterate", &host.iter_create(&as_link));
+    Ok(())
+}

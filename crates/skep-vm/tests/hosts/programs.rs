@@ -1,0 +1,174 @@
+//! Loading and running programs.
+
+use skep_abi::{AttachType, MapType, ProgLoadFlags, ProgramType, TestRunFlags};
+use skep_host::{Error, Host, MapCreate, ProgramLoad, TestRun};
+use skep_testing::{Outcome, Stop, Test, ensure, host};
+
+use crate::support::{Record, agree, code, load_on, on_vm};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        Test::new("programs::malformed_ones_answer_alike", || agree(malformed)),
+        Test::new("programs::requests_answer_alike", || agree(requests)),
+        Test::new("programs::logs_name_instruction_and_reason", logs),
+        Test::new("programs::test_runs_answer_alike", || agree(runs)),
+        Test::new("programs::exclusive_maps_take_one_program", || {
+            agree(exclusive)
+        }),
+    ]
+}
+
+fn malformed(host: &dyn Host, record: &mut Record) -> Outcome {
+    for (what, text) in [
+        ("jump out", "goto +9\n exit"),
+        ("falls through", "r0 = 0"),
+        ("unknown helper", "call 9999\n exit"),
+        ("wrong helper", "r0 = 0\n call 44\n exit"),
+        ("frame pointer", "r10 = 0\n r0 = 0\n exit"),
+        ("bad descriptor", "r1 = map[fd:999]\n r0 = 0\n exit"),
+        ("good", "r0 = 0\n exit"),
+    ] {
+        let Ok(code) = code(text) else {
+            record.fact(what, "no assembly");
+            continue;
+        };
+        let loaded = host.prog_load(&ProgramLoad::new(ProgramType::SocketFilter, "p", &code));
+        record.done(what, &loaded);
+    }
+    let good = code("r0 = 0\n exit")?;
+    for (what, bytes) in [("nothing", &[][..]), ("half an instruction", &good[..4])] {
+        let loaded = host.prog_load(&ProgramLoad::new(ProgramType::SocketFilter, "p", bytes));
+        record.done(what, &loaded);
+    }
+    let mut unknown = good.clone();
+    unknown[0] = 0xff;
+    let loaded = host.prog_load(&ProgramLoad::new(ProgramType::SocketFilter, "p", &unknown));
+    record.done("unknown opcode", &loaded);
+    Ok(())
+}
+
+fn requests(host: &dyn Host, record: &mut Record) -> Outcome {
+    let code = code("r0 = 0\n exit")?;
+    for &program_type in ProgramType::ALL {
+        // Some kernels are built without the one, or forbid the other.
+        if matches!(program_type, ProgramType::Lsm | ProgramType::Ext) {
+            continue;
+        }
+        let mut request = ProgramLoad::new(program_type, "p", &code);
+        let least = program_type.least_program();
+        request.expected_attach_type = least.attach_type;
+        if program_type == ProgramType::Syscall {
+            record.done("syscall", &host.prog_load(&request));
+            request.flags = ProgLoadFlags::SLEEPABLE;
+        }
+        record.done(format!("type {program_type}"), &host.prog_load(&request));
+    }
+    for license in ["GPL", "Dual BSD/GPL", "MIT", ""] {
+        // bpf_ktime_get_ns is for GPL-compatible programs.
+        let code = crate::support::code("call 5\n r0 = 0\n exit")?;
+        let mut request = ProgramLoad::new(ProgramType::SocketFilter, "p", &code);
+        request.license = license;
+        record.done(format!("licence {license}"), &host.prog_load(&request));
+    }
+    for attach in [
+        AttachType::CgroupInetIngress,
+        AttachType::CgroupInet4Connect,
+        AttachType::Xdp,
+    ] {
+        for program_type in [
+            ProgramType::CgroupSkb,
+            ProgramType::Xdp,
+            ProgramType::SocketFilter,
+        ] {
+            let mut request = ProgramLoad::new(program_type, "p", &code);
+            request.expected_attach_type = Some(attach);
+            record.done(
+                format!("{program_type} as {attach}"),
+                &host.prog_load(&request),
+            );
+        }
+    }
+    let mut request = ProgramLoad::new(ProgramType::SocketFilter, "p", &code);
+    request.flags = ProgLoadFlags::SLEEPABLE;
+    record.done("a filter that sleeps", &host.prog_load(&request));
+    request.flags = ProgLoadFlags::from_bits_retain(1 << 30);
+    record.done("unknown flag", &host.prog_load(&request));
+    Ok(())
+}
+
+fn logs() -> Outcome {
+    let code = code("r1 = 0\n r0 = 0\n call 9999\n exit")?;
+    let refused = host().prog_load(&ProgramLoad::new(ProgramType::SocketFilter, "p", &code));
+    let Err(Error::Verifier { log, .. }) = refused else {
+        return Err(Stop::fail(format!("{refused:?}")));
+    };
+    ensure(log.contains("9999"), || log.clone())?;
+    ensure(!on_vm() || log.starts_with("2: (85)"), || log.clone())
+}
+
+fn runs(host: &dyn Host, record: &mut Record) -> Outcome {
+    let code = "r0 = *(u64 *)(r1 +0)\n exit";
+    let raw = load_on(host, ProgramType::RawTracepoint, code, |_| {})?;
+    let context: Vec<u8> = (0..12u64).flat_map(u64::to_ne_bytes).collect();
+    for (what, len, repeat, cpu, flags) in [
+        ("all", 96, 0, 0, TestRunFlags::empty()),
+        ("less", 16, 0, 0, TestRunFlags::empty()),
+        ("short", 0, 0, 0, TestRunFlags::empty()),
+        ("repeated", 96, 2, 0, TestRunFlags::empty()),
+        ("cpu", 96, 0, 0, TestRunFlags::RUN_ON_CPU),
+        ("no cpu", 96, 0, 9999, TestRunFlags::RUN_ON_CPU),
+        ("cpu without the flag", 96, 0, 1, TestRunFlags::empty()),
+    ] {
+        let mut run = TestRun {
+            context_in: &context[..len],
+            repeat,
+            cpu,
+            flags,
+            ..TestRun::default()
+        };
+        let outcome = host.prog_test_run(&raw, &mut run);
+        let outcome = outcome.map(|outcome| outcome.return_value);
+        let key = match what {
+            "short" => "short context".to_owned(),
+            what => format!("raw tracepoint {what}"),
+        };
+        record.answer(key, &outcome);
+    }
+    let text = "r0 = *(u32 *)(r1 +0)\n *(u32 *)(r1 +4) = r0\n exit";
+    let syscall = load_on(host, ProgramType::Syscall, text, |request| {
+        request.flags = ProgLoadFlags::SLEEPABLE;
+    })?;
+    for (what, data, repeat) in [("good", 0, 0), ("data", 4, 0), ("repeat", 0, 5)] {
+        let mut out = [0; 8];
+        let mut run = TestRun {
+            data_in: &context[..data],
+            context_in: &[9, 0, 0, 0, 1, 1, 1, 1],
+            context_out: &mut out,
+            repeat,
+            ..TestRun::default()
+        };
+        let outcome = host.prog_test_run(&syscall, &mut run);
+        let outcome = outcome.map(|outcome| (outcome.return_value, outcome.context_out_size));
+        record.answer(format!("syscall {what}"), &outcome);
+        record.fact("context", out);
+    }
+    let kprobe = load_on(host, ProgramType::Kprobe, "r0 = 0\n exit", |_| {})?;
+    record.done(
+        "kprobe",
+        &host.prog_test_run(&kprobe, &mut TestRun::default()),
+    );
+    Ok(())
+}
+
+fn exclusive(host: &dyn Host, record: &mut Record) -> Outcome {
+    skep_testing::needs_kernel(6, 18)?;
+    let mut request = MapCreate::new(MapType::Array, "mine", 4, 8, 1);
+    let hash = [1; 32];
+    request.exclusive = Some(&hash);
+    let map = host.map_create(&request)?;
+    let text = format!("r1 = map[fd:{}]\n r0 = 0\n exit", map.raw());
+    let code = code(&text)?;
+    let loaded = host.prog_load(&ProgramLoad::new(ProgramType::SocketFilter, "p", &code));
+    record.done("another program", &loaded);
+    Ok(())
+}
