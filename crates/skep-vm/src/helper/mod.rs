@@ -7,7 +7,7 @@ mod dynptr;
 mod lock;
 mod maps;
 mod names;
-mod packet;
+pub(crate) mod packet;
 mod perf;
 mod probe;
 mod ring;

@@ -7,7 +7,7 @@
 use skep_host::Errno;
 
 use super::Run;
-use crate::{FaultKind, memory::View};
+use crate::{FaultKind, helper::packet, memory::View};
 
 /// Bytes of a dynptr in program memory.
 pub(crate) const SIZE: u64 = 16;
@@ -215,20 +215,49 @@ impl Dynptr {
         }
     }
 
-    /// Reads from the run's packet. No run has one until it says so (`run::Packet`).
-    fn read_packet(self, _run: &Run<'_>, _offset: u32, _to: View<'_>) -> Result<(), Errno> {
-        Err(Errno::EFAULT)
+    /// Reads from the run's packet, as its helper does.
+    fn read_packet(self, run: &Run<'_>, offset: u32, to: View<'_>) -> Result<(), Errno> {
+        let offset = self.packet_offset(run, offset)?;
+        match self.kind {
+            DynptrKind::Xdp => packet::copy_out(run, offset, to),
+            DynptrKind::SkbMeta => {
+                let meta = run.packet_meta().ok_or(Errno::EFAULT)?;
+                let from = meta.part(offset as usize, to.len());
+                shift(to, from.ok_or(Errno::EFAULT)?);
+                Ok(())
+            }
+            _ => packet::load_bytes(run, offset, to),
+        }
     }
 
     /// Writes to the run's packet.
     fn write_packet(
         self,
-        _run: &Run<'_>,
-        _offset: u32,
-        _from: View<'_>,
-        _flags: u64,
+        run: &Run<'_>,
+        offset: u32,
+        from: View<'_>,
+        flags: u64,
     ) -> Result<(), Errno> {
-        Err(Errno::EFAULT)
+        let offset = self.packet_offset(run, offset)?;
+        match self.kind {
+            DynptrKind::Skb => packet::store_bytes(run, offset, from, flags),
+            _ if flags != 0 => Err(Errno::EINVAL),
+            DynptrKind::Xdp => packet::copy_in(run, offset, from),
+            _ => {
+                let meta = run.packet_meta().ok_or(Errno::EFAULT)?;
+                let to = meta.part(offset as usize, from.len());
+                shift(to.ok_or(Errno::EFAULT)?, from);
+                Ok(())
+            }
+        }
+    }
+
+    /// The offset in the packet, if it is this run's packet.
+    fn packet_offset(self, run: &Run<'_>, offset: u32) -> Result<u32, Errno> {
+        if !run.is_packet(self.data) {
+            return Err(Errno::EFAULT);
+        }
+        self.offset.checked_add(offset).ok_or(Errno::EFAULT)
     }
 }
 

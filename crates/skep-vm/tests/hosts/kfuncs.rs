@@ -20,6 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("kfuncs::exceptions", || all("exceptions")),
         Test::new("kfuncs::sections", || all("sections")),
         Test::new("kfuncs::misc", || all("misc")),
+        Test::new("kfuncs::packets", || all("packets")),
     ]
 }
 
@@ -35,6 +36,14 @@ fn host_of(host: &dyn Host) -> skep::Host {
         HostKind::Vm => skep::Host::new(Arc::new(crate::support::machine().clone())),
         _ => skep::Host::new(Arc::clone(crate::support::linux()) as _),
     }
+}
+
+/// A packet of UDP, a page or so long.
+fn packet() -> Vec<u8> {
+    let mut packet: Vec<u8> = (0..3600).map(|at| (at * 7 + at / 256) as u8).collect();
+    packet[..12].fill(0);
+    packet[12..16].copy_from_slice(&[8, 0, 0x45, 0]);
+    packet
 }
 
 fn walk(host: &dyn Host, record: &mut Record, name: &str) -> Outcome {
@@ -62,14 +71,20 @@ fn walk(host: &dyn Host, record: &mut Record, name: &str) -> Outcome {
                 return Err(Stop::fail(format!("{program}: {error}: {cause}\n{log}")));
             }
         };
-        let frame = [1; 64];
-        let mut run = TestRun::default();
         let loaded_program = loaded.program(&program)?;
-        if loaded_program.program_type() == ProgramType::SchedCls {
-            run.data_in = &frame;
-        }
-        let outcome = loaded_program.test_run(&mut run)?;
+        let packet = match name {
+            "packets" => packet(),
+            _ if loaded_program.program_type() == ProgramType::SchedCls => vec![1; 64],
+            _ => Vec::new(),
+        };
+        let mut left = vec![0; packet.len()];
+        let outcome = loaded_program.test_run(&mut TestRun {
+            data_in: &packet,
+            data_out: &mut left,
+            ..TestRun::default()
+        })?;
         record.fact(format!("{program} returns"), outcome.return_value as i32);
+        record.fact(format!("{program} leaves"), left);
         let global = |name: &str| {
             let mut all = object.spec().variables().iter();
             let found = all.find(|variable| variable.name == name);

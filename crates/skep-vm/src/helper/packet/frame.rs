@@ -3,15 +3,24 @@
 use skep_host::Errno;
 
 use super::{Arguments, Outcome, errno, expect};
-use crate::run::{
-    Run,
-    packet::{FRAME_HEAD, PacketKind, skb::ETH_LEN},
+use crate::{
+    helper::status,
+    memory::View,
+    run::{
+        Run,
+        packet::{FRAME_HEAD, PacketKind, skb::ETH_LEN},
+    },
 };
 
 /// The most bytes of metadata.
 const META_LONGEST: u64 = 255;
 
-fn frame(run: &Run<'_>, context: u64, function: &'static str) -> Result<(), crate::FaultKind> {
+/// The context is a frame's.
+pub(crate) fn frame(
+    run: &Run<'_>,
+    context: u64,
+    function: &'static str,
+) -> Result<(), crate::FaultKind> {
     expect(run, context, PacketKind::Xdp, function)
 }
 
@@ -93,38 +102,67 @@ pub(super) fn buff_len(run: &Run<'_>, [context, ..]: Arguments) -> Outcome {
     Ok(run.packet_len())
 }
 
-/// What both copies refuse.
-fn refuse(run: &Run<'_>, offset: u32, len: u32) -> Option<Errno> {
+/// Bytes of the frame, its fragments too.
+fn part<'r>(run: &'r Run<'_>, offset: u32, len: usize) -> Result<View<'r>, Errno> {
     if offset > 0xffff || len > 0xffff {
-        return Some(Errno::EFAULT);
+        return Err(Errno::EFAULT);
     }
-    (u64::from(offset) + u64::from(len) > run.packet_len()).then_some(Errno::EINVAL)
+    run.packet_bytes(offset.into(), len as u64)
+        .ok_or(Errno::EINVAL)
+}
+
+/// Copies bytes of the frame.
+///
+/// # Errors
+/// `EFAULT`: no frame is so long; `EINVAL`: this one is not.
+pub(crate) fn copy_out(run: &Run<'_>, offset: u32, to: View<'_>) -> Result<(), Errno> {
+    to.copy_from(part(run, offset, to.len())?);
+    Ok(())
+}
+
+/// Copies bytes into the frame.
+///
+/// # Errors
+/// As [`copy_out`].
+pub(crate) fn copy_in(run: &Run<'_>, offset: u32, from: View<'_>) -> Result<(), Errno> {
+    part(run, offset, from.len())?.copy_from(from);
+    Ok(())
 }
 
 /// `bpf_xdp_load_bytes(xdp_md, offset, buf, len)`
 pub(super) fn load_bytes(run: &Run<'_>, [context, offset, to, len, _]: Arguments) -> Outcome {
     frame(run, context, "bpf_xdp_load_bytes")?;
-    let (offset, len) = (offset as u32, len as u32);
-    let to = run.view(to, u64::from(len), true)?;
-    if let Some(refused) = refuse(run, offset, len) {
-        return Ok(errno(refused));
-    }
-    if let Some(from) = run.packet_bytes(offset.into(), len.into()) {
-        to.copy_from(from);
-    }
-    Ok(0)
+    let to = run.view(to, u64::from(len as u32), true)?;
+    Ok(status(copy_out(run, offset as u32, to)))
 }
 
 /// `bpf_xdp_store_bytes(xdp_md, offset, buf, len)`
 pub(super) fn store_bytes(run: &Run<'_>, [context, offset, from, len, _]: Arguments) -> Outcome {
     frame(run, context, "bpf_xdp_store_bytes")?;
-    let (offset, len) = (offset as u32, len as u32);
-    let from = run.view(from, u64::from(len), false)?;
-    if let Some(refused) = refuse(run, offset, len) {
-        return Ok(errno(refused));
+    let from = run.view(from, u64::from(len as u32), false)?;
+    Ok(status(copy_in(run, offset as u32, from)))
+}
+
+/// Makes the first `len` bytes linear (`bpf_xdp_pull_data`).
+///
+/// # Errors
+/// `EINVAL`: the frame is not so long, or so many do not fit in a page.
+pub(crate) fn pull(run: &Run<'_>, len: u32) -> Result<(), Errno> {
+    let mut place = run.packet.place.get();
+    let linear = place.end - place.data;
+    let Some(more) = u64::from(len).checked_sub(linear).filter(|more| *more > 0) else {
+        return Ok(());
+    };
+    let head = place.meta.saturating_sub(place.low + FRAME_HEAD);
+    let room = place.high.saturating_sub(place.end);
+    if u64::from(len) > run.packet_len() || more > head + room {
+        return Err(Errno::EINVAL);
     }
-    if let Some(to) = run.packet_bytes(offset.into(), len.into()) {
-        to.copy_from(from);
-    }
-    Ok(0)
+    // The kernel moves the packet back in its page; here the page moves on.
+    let shift = more.saturating_sub(room);
+    place.low += shift;
+    place.high += shift;
+    place.end += more;
+    run.move_packet(place);
+    Ok(())
 }

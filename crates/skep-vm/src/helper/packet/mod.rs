@@ -17,6 +17,7 @@ use crate::{
 };
 
 pub(crate) use bytes::{load as load_bytes, store as store_bytes};
+pub(crate) use frame::{copy_in, copy_out, frame, pull};
 
 pub(super) static TABLE: Table = &[
     (9, shim!(bytes::skb_store_bytes)),

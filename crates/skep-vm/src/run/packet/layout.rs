@@ -3,7 +3,6 @@
 /// `struct xdp_md`
 pub(crate) struct XdpField;
 
-#[expect(missing_docs, reason = "the kernel's fields")]
 impl XdpField {
     pub(crate) const DATA: usize = 0;
     pub(crate) const DATA_END: usize = 4;
