@@ -24,6 +24,7 @@ mod slab;
 mod slots;
 mod special;
 mod spin;
+mod stack_trace;
 mod storage;
 mod table;
 #[cfg(test)]
@@ -64,6 +65,7 @@ pub(crate) use perf::{PerfEvent, PerfEventArray};
 pub(crate) use ring::{Drain, Ring, UserRing, flags as ring_flags};
 pub(crate) use signal::{Listener, Signal, Waitable};
 pub(crate) use special::special_fields;
+pub(crate) use stack_trace::{DEPTH as STACK_DEPTH, StackTraces, encode as encode_stack};
 pub(crate) use storage::LocalStorage;
 pub(crate) use types::check_types;
 

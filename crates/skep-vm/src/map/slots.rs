@@ -42,6 +42,15 @@ impl<T> Slots<T> {
         Ok(())
     }
 
+    /// Puts a thing there, or none; answers what was there before.
+    ///
+    /// # Errors
+    /// `E2BIG`: there is no such place.
+    pub(crate) fn swap(&self, index: u32, thing: Option<Arc<T>>) -> Result<Option<Arc<T>>, Errno> {
+        let slot = self.0.get(index as usize).ok_or(Errno::E2BIG)?;
+        Ok(slot.swap(thing))
+    }
+
     /// Takes out what is there.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use skep_abi::{MapCreateFlags, MapType};
 use skep_host::Errno;
 
-use super::{Arena, InsnArray, Kind, LocalStorage, PerfEventArray, Ring, Shape, UserRing};
+use super::{Arena, InsnArray, Kind, LocalStorage, PerfEventArray, Ring, Shape, StackTraces, UserRing};
 use crate::memory::PAGE;
 
 /// Flags of user space's rights, and of where the memory is.
@@ -18,6 +18,7 @@ fn known_flags(map_type: MapType) -> MapCreateFlags {
         MapType::UserRingbuf => MapCreateFlags::NUMA_NODE,
         MapType::PerfEventArray => COMMON.union(MapCreateFlags::PRESERVE_ELEMS),
         MapType::InsnArray => MapCreateFlags::empty(),
+        MapType::StackTrace => COMMON.union(MapCreateFlags::STACK_BUILD_ID),
         MapType::TaskStorage
         | MapType::CgrpStorage
         | MapType::SkStorage
@@ -50,6 +51,7 @@ pub(super) fn create(shape: &Shape) -> Result<Box<dyn Kind>, Errno> {
         | MapType::CgrpStorage
         | MapType::SkStorage
         | MapType::InodeStorage => Box::new(LocalStorage::new(shape)?),
+        MapType::StackTrace => Box::new(StackTraces::new(shape)?),
         MapType::Ringbuf => Box::new(Ring::new(shape)?),
         MapType::UserRingbuf => Box::new(UserRing::new(shape)?),
         _ => return Err(Errno::EINVAL),

@@ -13,7 +13,7 @@ use skep_isa::{CallTarget, DecodeError, Imm64, Insn, InsnIndex, RawInsn, Reg, de
 use crate::engine::Shim;
 
 /// Addresses that stand for functions of the program: this plus the function's index.
-const FUNCTIONS: u64 = 0x5ce9_f000_0000_0000;
+pub(crate) const FUNCTIONS: u64 = 0x5ce9_f000_0000_0000;
 /// Addresses that stand for instructions, as jump tables hold them: this plus the slot.
 pub(crate) const PLACES: u64 = 0x5ce9_a000_0000_0000;
 /// Addresses that stand for a program's maps: this plus the map's index.

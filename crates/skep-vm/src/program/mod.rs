@@ -14,7 +14,7 @@ use crate::{
     map::Map,
 };
 
-pub(crate) use code::{Call, Code, MAPS, PLACES, Resolve};
+pub(crate) use code::{Call, Code, FUNCTIONS, MAPS, PLACES, Resolve};
 pub use code::{LoadError, Problem};
 pub(crate) use meta::{Meta, Stream};
 

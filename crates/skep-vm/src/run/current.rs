@@ -1,7 +1,7 @@
 //! Who the program runs for: the current task, what it is attached to, and why.
 
 use std::{
-    cell::{Cell, OnceCell},
+    cell::{Cell, OnceCell, RefCell},
     sync::Arc,
 };
 
@@ -26,6 +26,10 @@ pub(crate) struct Current {
     pub(crate) return_value: Cell<i32>,
     /// The address of the word that a session keeps between a call and its return; 0 in none.
     pub(crate) session: Cell<u64>,
+    /// Where the hook was called from, innermost first: addresses of the machine's own code, and
+    /// of the task's. Whoever fires the hook knows them.
+    pub(crate) kernel_stack: RefCell<Vec<u64>>,
+    pub(crate) user_stack: RefCell<Vec<u64>>,
     /// What the function shall return instead of running (`bpf_override_return`).
     pub(crate) overridden: Cell<Option<u64>>,
 }
@@ -39,6 +43,17 @@ impl Run<'_> {
     /// Gives the run its task, before it starts.
     pub(crate) fn set_task(&self, task: Arc<Task>) {
         let _ = self.current.task.set(task);
+    }
+
+    /// Addresses of where the program was called from, innermost first: the task's with `user`,
+    /// else the machine's, of which the program's own is the first.
+    pub(crate) fn stack(&self, user: bool) -> Vec<u64> {
+        if user {
+            return self.current.user_stack.borrow().clone();
+        }
+        let behind = self.current.kernel_stack.borrow();
+        let own = crate::program::FUNCTIONS;
+        std::iter::once(own).chain(behind.iter().copied()).collect()
     }
 
     /// Reads the current task's memory, all or nothing.

@@ -13,6 +13,7 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("things::arenas_answer_alike", || agree(arenas)),
         Test::new("things::jump_tables", jump_tables),
+        Test::new("things::stacks_answer_alike", || agree(stacks)),
     ]
 }
 
@@ -151,6 +152,80 @@ fn arenas(host: &dyn Host, record: &mut Record) -> Outcome {
             }
         }
         record.fact("mapped", program_of(host, &text).is_ok());
+    }
+    Ok(())
+}
+
+/// Stacks differ, what is answered about them does not.
+fn stacks(host: &dyn Host, record: &mut Record) -> Outcome {
+    let ids = MapCreateFlags::STACK_BUILD_ID;
+    let none = MapCreateFlags::empty();
+    for (key, value, entries, flags) in [
+        (4, 8, 1, none),
+        (8, 8, 1, none),
+        (4, 4, 1, none),
+        (4, 12, 1, none),
+        (4, 8, 0, none),
+        (4, 127 * 8, 1, none),
+        (4, 128 * 8, 1, none),
+        (4, 32, 1, ids),
+        (4, 40, 1, ids),
+        (4, 128 * 32, 1, ids),
+        (4, 8, 1, MapCreateFlags::NO_PREALLOC),
+        (4, 8, 1, MapCreateFlags::RDONLY),
+    ] {
+        let name = name("stacks");
+        let mut request = MapCreate::new(MapType::StackTrace, &name, key, value, entries);
+        request.flags = flags;
+        let made = host.map_create(&request);
+        record.done(format!("{key} {value} {entries} {flags:?}"), &made);
+    }
+    let name = name("stacks");
+    let map = host.map_create(&MapCreate::new(MapType::StackTrace, &name, 4, 64, 6))?;
+    let key = 0_u32.to_ne_bytes();
+    record.answer("lookup", &host.map_lookup_elem(&map, &key, &mut [0; 64], 0));
+    record.answer("update", &host.map_update_elem(&map, &key, &[0; 64], 0));
+    record.answer("delete", &host.map_delete_elem(&map, &key));
+    record.answer("next", &host.map_get_next_key(&map, None, &mut [0; 4]));
+    let beyond = 8_u32.to_ne_bytes();
+    record.answer("lookup beyond", &host.map_lookup_elem(&map, &beyond, &mut [0; 64], 0));
+    record.answer("delete beyond", &host.map_delete_elem(&map, &beyond));
+    for flags in [0_u64, 1 << 9, 1 << 10, 200, 1 << 11, 1 << 12, 1 << 32] {
+        let text = format!(
+            "r2 = map[fd:{}]
+            r3 = {flags} ll
+            call 27
+            exit",
+            map.raw()
+        );
+        let program = program_of(host, &text)?;
+        let id = fire(host, &program, 0)?;
+        record.fact(format!("stackid {flags:#x}"), id.min(0));
+        let Ok(id) = u32::try_from(id) else { continue };
+        let key = id.to_ne_bytes();
+        let mut value = [0; 64];
+        record.answer("lookup", &host.map_lookup_elem(&map, &key, &mut value, 0));
+        record.fact("first", value[..8] != [0; 8]);
+        let mut next = [0; 4];
+        record.answer("next", &host.map_get_next_key(&map, None, &mut next));
+        record.fact("the same", next == key);
+        record.answer("next", &host.map_get_next_key(&map, Some(&key), &mut next));
+        record.answer("delete", &host.map_delete_elem(&map, &key));
+        record.answer("delete again", &host.map_delete_elem(&map, &key));
+    }
+    for flags in [0_u64, 1 << 9, 1 << 11, 200, 3 << 8, 1 << 12] {
+        for size in [8, 12] {
+            let text = format!(
+                "r2 = r10
+                r2 += -16
+                r3 = {size}
+                r4 = {flags} ll
+                call 67
+                exit"
+            );
+            let got = fire(host, &program_of(host, &text)?, 0)?;
+            record.fact(format!("stack {flags:#x} {size}"), got);
+        }
     }
     Ok(())
 }
