@@ -23,7 +23,9 @@ const SKIP: u64 = 0xff;
 /// Flags without the frames to skip, if only these are among them.
 fn flags(flags: u64, known: StackFlags) -> Option<(StackFlags, usize)> {
     let rest = StackFlags::from_bits_retain(flags & !SKIP);
-    known.contains(rest).then_some((rest, (flags & SKIP) as usize))
+    known
+        .contains(rest)
+        .then_some((rest, (flags & SKIP) as usize))
 }
 
 /// `bpf_get_stackid(ctx, map, flags)`
@@ -33,8 +35,7 @@ fn get_stackid(run: &Run<'_>, [_, map, given, ..]: Arguments) -> Outcome {
         reason: "the map is no stack trace map",
     };
     let map = run.map(map)?.of::<StackTraces>().ok_or(wrong)?;
-    let known =
-        StackFlags::USER_STACK | StackFlags::FAST_STACK_CMP | StackFlags::REUSE_STACKID;
+    let known = StackFlags::USER_STACK | StackFlags::FAST_STACK_CMP | StackFlags::REUSE_STACKID;
     let Some((flags, skip)) = flags(given, known) else {
         return Ok(errno(Errno::EINVAL));
     };

@@ -3,7 +3,9 @@
 use skep_abi::{MapCreateFlags, MapType};
 use skep_host::Errno;
 
-use super::{Arena, InsnArray, Kind, LocalStorage, PerfEventArray, Ring, Shape, StackTraces, UserRing};
+use super::{
+    Arena, InsnArray, Kind, LocalStorage, PerfEventArray, Ring, Shape, StackTraces, UserRing,
+};
 use crate::memory::PAGE;
 
 /// Flags of user space's rights, and of where the memory is.

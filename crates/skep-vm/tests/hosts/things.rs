@@ -188,7 +188,10 @@ fn stacks(host: &dyn Host, record: &mut Record) -> Outcome {
     record.answer("delete", &host.map_delete_elem(&map, &key));
     record.answer("next", &host.map_get_next_key(&map, None, &mut [0; 4]));
     let beyond = 8_u32.to_ne_bytes();
-    record.answer("lookup beyond", &host.map_lookup_elem(&map, &beyond, &mut [0; 64], 0));
+    record.answer(
+        "lookup beyond",
+        &host.map_lookup_elem(&map, &beyond, &mut [0; 64], 0),
+    );
     record.answer("delete beyond", &host.map_delete_elem(&map, &beyond));
     for flags in [0_u64, 1 << 9, 1 << 10, 200, 1 << 11, 1 << 12, 1 << 32] {
         let text = format!(
