@@ -15,7 +15,9 @@ fn bpf_loop(run: &Run<'_>, [rounds, callback, context, flags, _]: Arguments) -> 
         return Ok(errno(Errno::EINVAL));
     }
     if rounds > LOOP_ROUNDS {
-        return Ok(errno(Errno::E2BIG));
+        // A 32-bit number, since the kernel puts the loop in the place of the call and its answer
+        // with `w0 = -7`.
+        return Ok(u64::from(errno(Errno::E2BIG) as u32));
     }
     for round in 0..rounds {
         if run.call_back(callback, [u64::from(round), context, 0, 0, 0])? != 0 {
