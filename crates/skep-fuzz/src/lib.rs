@@ -1,14 +1,14 @@
-//! Hostile input for Skep's parsers: each [`Target`] takes any bytes and says, by panicking, that
+//! Hostile input for Skep's parsers and its virtual machine: each [`Target`] takes any bytes and says, by panicking, that
 //! a parser broke its word. `fuzz/` runs them under libFuzzer; `tests/seeded.rs` runs them with
 //! mutations of a small corpus, the same ones every time.
 
-#![forbid(unsafe_code)]
 
 pub mod corpus;
 mod elf;
 mod kernel;
 mod mutate;
 mod oracle;
+pub mod vm;
 
 pub use mutate::Mutator;
 
@@ -69,6 +69,21 @@ pub const TARGETS: &[Target] = &[
         name: "config",
         run: oracle::text::config,
         seeds: oracle::text::configs,
+    },
+    Target {
+        name: "vm_program",
+        run: vm::oracle::program,
+        seeds: vm::oracle::programs,
+    },
+    Target {
+        name: "vm_instructions",
+        run: vm::oracle::instructions,
+        seeds: vm::oracle::seeds,
+    },
+    Target {
+        name: "vm_engines",
+        run: vm::oracle::engines,
+        seeds: vm::oracle::seeds,
     },
 ];
 

@@ -71,6 +71,21 @@ fn config() {
     check("config", 50);
 }
 
+#[test]
+fn vm_program() {
+    check("vm_program", 600);
+}
+
+#[test]
+fn vm_instructions() {
+    check("vm_instructions", 150);
+}
+
+#[test]
+fn vm_engines() {
+    check("vm_engines", 150);
+}
+
 /// Seeds are well-formed: were they not, mutations would end at the first check.
 #[test]
 fn the_corpus_parses() {

@@ -1,0 +1,203 @@
+//! What must hold of any program: it ends, without a panic, in the same way on all engines.
+
+use std::sync::LazyLock;
+
+use skep_isa::{Endian, RawInsn};
+use skep_vm::{Config, Engine, Vm};
+
+use super::{
+    Case, Choices, Features, Outcome, features, generate,
+    mutate::{damage, mutate},
+    run,
+};
+
+/// Instructions that a run may take: programs go round for as long as they may.
+const INSTRUCTIONS: u64 = 20_000;
+
+/// A machine that stops programs early.
+pub(super) fn machine(engine: Engine, cpus: u32) -> Vm {
+    let mut config = Config::default();
+    config.cpus = cpus;
+    config.engine = engine;
+    config.limits.instructions = INSTRUCTIONS;
+    config.limits.time = None;
+    Vm::with(config).expect("memory for a machine")
+}
+
+/// A machine for programs that have an end.
+pub(super) fn patient(engine: Engine, cpus: u32) -> Vm {
+    let mut config = Config::default();
+    config.cpus = cpus;
+    config.engine = engine;
+    Vm::with(config).expect("memory for a machine")
+}
+
+struct Machines {
+    /// For programs without maps, on any engine.
+    bare: Vm,
+    /// Two at different addresses, to know what depends on them.
+    first: Vm,
+    second: Vm,
+    compiled: Vm,
+    features: Features,
+}
+
+static MACHINES: LazyLock<Machines> = LazyLock::new(|| {
+    let first = machine(Engine::Interpreter, 2);
+    Machines {
+        bare: machine(Engine::Interpreter, 1),
+        second: machine(Engine::Interpreter, 2),
+        compiled: machine(Engine::Jit, 2),
+        features: features(&[&first]),
+        first,
+    }
+});
+
+/// Input: instructions of a program without maps, run on 64 bytes made of them.
+///
+/// # Panics
+/// The engines differ.
+pub fn program(input: &[u8]) {
+    let mut slots: Vec<RawInsn> = input
+        .as_chunks::<{ RawInsn::SIZE }>()
+        .0
+        .iter()
+        .map(|bytes| RawInsn::from_bytes(*bytes, Endian::Little))
+        .collect();
+    check_bare(&slots, input);
+    // Most ends of random bytes fall through: with an end of its own more of them load.
+    slots.push(raw_exit());
+    check_bare(&slots, input);
+}
+
+fn raw_exit() -> RawInsn {
+    let mut exit = RawInsn::default();
+    exit.opcode = 0x95;
+    exit
+}
+
+fn check_bare(slots: &[RawInsn], input: &[u8]) {
+    let vm = &MACHINES.bare;
+    let Ok(interpreted) = vm.bare("fuzz", slots, Engine::Interpreter) else {
+        return;
+    };
+    let compiled = vm.bare("fuzz", slots, Engine::Jit).expect("compiles too");
+    let mut memory = [0_u8; 64];
+    for (place, byte) in memory.iter_mut().zip(input.iter().rev()) {
+        *place = *byte;
+    }
+    let before = memory;
+    let ours = interpreted.run(&mut memory);
+    let after = std::mem::replace(&mut memory, before);
+    let theirs = compiled.run(&mut memory);
+    let same = ours == theirs && after == memory;
+    // What one run leaves for the next, clocks and random numbers, is no difference.
+    if !same {
+        memory = before;
+        let again = interpreted.run(&mut memory);
+        if again != ours || memory != after {
+            return;
+        }
+    }
+    assert!(same, "{ours:x?} and {theirs:x?}:\n{}", text(slots));
+}
+
+fn text(slots: &[RawInsn]) -> String {
+    skep_isa::Disassembler::new(&skep_isa::NoSymbols)
+        .program(slots)
+        .to_string()
+}
+
+/// Input: choices of [`generate`], and whether the program is damaged.
+///
+/// # Panics
+/// The engines differ.
+pub fn engines(input: &[u8]) {
+    let mut choices = Choices::new(input);
+    let damaged = choices.one_in(2);
+    let mut case = generate(&mut choices, &MACHINES.features);
+    if damaged {
+        mutate(&mut choices, &mut case);
+    }
+    compare(&case);
+}
+
+/// Input: choices of a bare program: instructions of any kind, with what makes them load.
+///
+/// # Panics
+/// The engines differ.
+pub fn instructions(input: &[u8]) {
+    let mut choices = Choices::new(input);
+    let features = Features {
+        maps: vec![false; super::MAPS.len()],
+        ..MACHINES.features.clone()
+    };
+    let mut slots = generate(&mut choices, &features).main.slots;
+    for _ in 0..choices.below(12) {
+        let (at, other) = (choices.below(slots.len()), choices.below(slots.len()));
+        damage(&mut choices, &mut slots, at, other);
+    }
+    check_bare(&slots, input);
+}
+
+/// # Panics
+/// The engines differ.
+pub fn compare(case: &Case) {
+    let Machines {
+        first,
+        second,
+        compiled,
+        ..
+    } = &*MACHINES;
+    let on = |vm: &Vm| run(vm, &checked(vm), case);
+    let (first, second, compiled) = (on(first), on(second), on(compiled));
+    // What differs between two machines of one kind is made of addresses, clocks or chance.
+    let (first, second, compiled) = (plain(first), plain(second), plain(compiled));
+    if first == second {
+        assert!(
+            first == compiled,
+            "interpreted {first:#?}\ncompiled {compiled:#?}\n{case}"
+        );
+    }
+}
+
+/// Without addresses in texts.
+fn plain(outcome: Result<Outcome, String>) -> Result<Outcome, String> {
+    let mut outcome = outcome?;
+    if let super::End::Fault(text) = &mut outcome.end {
+        assert!(!text.contains("a fault of the virtual machine"), "{text}");
+        let words: Vec<_> = text
+            .split(' ')
+            .map(|word| if word.starts_with("0x") { "0x.." } else { word })
+            .collect();
+        *text = words.join(" ");
+    }
+    Ok(outcome)
+}
+
+/// The host's own way to load.
+pub(super) fn checked(host: &dyn skep_host::Host) -> impl Fn(&skep_host::ProgramLoad<'_>) -> skep_host::Result<skep_host::LoadedProgram> {
+    move |request| host.prog_load(request)
+}
+
+/// What the inputs of all targets of the machine start from.
+pub fn seeds() -> Vec<Vec<u8>> {
+    (0..24_u8)
+        .map(|seed| (0..64).map(|at| seed.wrapping_mul(37) ^ (at * seed)).collect())
+        .collect()
+}
+
+/// Programs as bytes: bodies of structured ones, and those of the corpus of instructions.
+pub fn programs() -> Vec<Vec<u8>> {
+    let features = Features {
+        maps: vec![false; super::MAPS.len()],
+        ..MACHINES.features.clone()
+    };
+    seeds()
+        .iter()
+        .map(|seed| {
+            let case = generate(&mut Choices::new(seed), &features);
+            skep_isa::encode_slots(&case.main.slots, Endian::Little)
+        })
+        .collect()
+}
