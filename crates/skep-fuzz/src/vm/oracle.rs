@@ -40,6 +40,8 @@ struct Machines {
     second: Vm,
     compiled: Vm,
     features: Features,
+    /// Those of programs without maps.
+    alone: Features,
 }
 
 static MACHINES: LazyLock<Machines> = LazyLock::new(|| {
@@ -49,6 +51,11 @@ static MACHINES: LazyLock<Machines> = LazyLock::new(|| {
         second: machine(Engine::Interpreter, 2),
         compiled: machine(Engine::Jit, 2),
         features: features(&[&first]),
+        alone: Features {
+            maps: vec![false; super::MAPS.len()],
+            types: vec![skep_abi::ProgramType::Syscall],
+            ..features(&[&first])
+        },
         first,
     }
 });
@@ -128,11 +135,7 @@ pub fn engines(input: &[u8]) {
 /// The engines differ.
 pub fn instructions(input: &[u8]) {
     let mut choices = Choices::new(input);
-    let features = Features {
-        maps: vec![false; super::MAPS.len()],
-        ..MACHINES.features.clone()
-    };
-    let mut slots = generate(&mut choices, &features).main.slots;
+    let mut slots = generate(&mut choices, &MACHINES.alone).main.slots;
     for _ in 0..choices.below(12) {
         let (at, other) = (choices.below(slots.len()), choices.below(slots.len()));
         damage(&mut choices, &mut slots, at, other);
@@ -189,14 +192,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
 
 /// Programs as bytes: bodies of structured ones, and those of the corpus of instructions.
 pub fn programs() -> Vec<Vec<u8>> {
-    let features = Features {
-        maps: vec![false; super::MAPS.len()],
-        ..MACHINES.features.clone()
-    };
     seeds()
         .iter()
         .map(|seed| {
-            let case = generate(&mut Choices::new(seed), &features);
+            let case = generate(&mut Choices::new(seed), &MACHINES.alone);
             skep_isa::encode_slots(&case.main.slots, Endian::Little)
         })
         .collect()

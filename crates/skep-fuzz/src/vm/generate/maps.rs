@@ -104,6 +104,9 @@ impl Generator<'_, '_, '_> {
 
     /// The only value of an array, by its address.
     pub(super) fn map_direct(&mut self) {
+        if !self.features.maps[OUT] {
+            return self.sixth();
+        }
         let offset = self.choices.below(4) as i32 * 8;
         // The first bytes are what the program leaves at its end.
         self.code.map_value(R1, OUT, 88 + offset);

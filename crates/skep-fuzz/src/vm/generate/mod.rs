@@ -302,6 +302,9 @@ impl Generator<'_, '_, '_> {
 
     /// Puts all numbers where they are compared, and makes R0 of them.
     fn leave_numbers(&mut self) {
+        if !self.features.maps[OUT] {
+            return self.leave_in_context();
+        }
         self.code.map_value(R1, OUT, 0);
         for (number, register) in [R7, R8, R9].into_iter().enumerate() {
             self.code.store(BPF_DW, R1, number as i16 * 8, register);
@@ -313,6 +316,19 @@ impl Generator<'_, '_, '_> {
         self.code.copy(R0, R7);
         self.code.alu_by(BPF_ADD, R0, R8);
         self.code.alu_by(BPF_XOR, R0, R9);
+    }
+
+    /// The same without maps.
+    fn leave_in_context(&mut self) {
+        for (number, register) in [R7, R8, R9].into_iter().enumerate() {
+            self.code.store(BPF_DW, R6, number as i16 * 8, register);
+        }
+        self.code.set(R0, 0);
+        for local in 0..8_i16 {
+            self.code.load(BPF_DW, R2, FP, LOCALS + local * 8);
+            self.code.alu(BPF_MUL, R0, 31);
+            self.code.alu_by(BPF_ADD, R0, R2);
+        }
     }
 
     fn statements(&mut self) {

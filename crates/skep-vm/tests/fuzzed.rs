@@ -1,0 +1,48 @@
+//! What fuzzing found (`crates/skep-fuzz/src/vm`): each test is named by what broke.
+
+use skep_abi::{MapType, ProgLoadFlags, ProgramType};
+use skep_host::{Host as _, MapCreate, ProgramLoad, TestRun};
+use skep_isa::{Endian, assemble, encode_slots};
+use skep_vm::{Config, Engine, Vm};
+
+fn machine(engine: Engine) -> Vm {
+    let mut config = Config::default();
+    config.engine = engine;
+    Vm::with(config).expect("memory")
+}
+
+/// Runs a `syscall` program whose text has `{map}` for a map, and gives the lower half of R0.
+fn run(vm: &Vm, shape: (MapType, u32, u32, u32), text: &str) -> u32 {
+    let (map_type, key, value, entries) = shape;
+    let request = MapCreate::new(map_type, "map", key, value, entries);
+    let map = vm.map_create(&request).expect("a map");
+    let text = text.replace("{map}", &format!("map[fd:{}]", map.raw()));
+    let code = encode_slots(&assemble(&text).expect("a program"), Endian::NATIVE);
+    let mut request = ProgramLoad::new(ProgramType::Syscall, "fuzzed", &code);
+    request.flags = ProgLoadFlags::SLEEPABLE;
+    let program = vm.prog_load(&request).expect("loads").fd;
+    let outcome = vm.prog_test_run(&program, &mut TestRun::default());
+    outcome.expect("runs").return_value
+}
+
+/// The kernel looks at the index before it looks for a lock.
+#[test]
+fn update_of_no_entry_with_a_lock_is_e2big() {
+    let text = "
+        *(u64 *)(r10 - 8) = 4
+        *(u64 *)(r10 - 16) = 0
+        r1 = {map}
+        r2 = r10
+        r2 += -8
+        r3 = r10
+        r3 += -16
+        r4 = 4
+        call 2
+        exit";
+    for engine in [Engine::Interpreter, Engine::Jit] {
+        for map_type in [MapType::Array, MapType::PercpuArray] {
+            let answer = run(&machine(engine), (map_type, 4, 8, 4), text);
+            assert_eq!(answer as i32, -7);
+        }
+    }
+}
