@@ -25,6 +25,21 @@ fn run(vm: &Vm, shape: (MapType, u32, u32, u32), text: &str) -> u32 {
     outcome.expect("runs").return_value
 }
 
+/// What CO-RE poisoned is in code that the program does not come to, or is a fault there.
+#[test]
+fn poisoned_instructions_load() {
+    for engine in [Engine::Interpreter, Engine::Jit] {
+        let vm = machine(engine);
+        let dead = "r0 = 7\n goto end\n call 195896080\n end: exit";
+        assert_eq!(run(&vm, (MapType::Array, 4, 8, 1), dead), 7);
+        let live = assemble("r0 = 7\n call 195896080\n exit").expect("a program");
+        let program = vm.bare("live", &live, engine).expect("loads");
+        let fault = program.run(&mut []).expect_err("a fault");
+        assert_eq!(fault.at.0, 1);
+        assert!(fault.to_string().contains("poisoned"), "{fault}");
+    }
+}
+
 /// The kernel looks at the index before it looks for a lock.
 #[test]
 fn update_of_no_entry_with_a_lock_is_e2big() {

@@ -122,8 +122,8 @@ impl<'k> Judge<'k> {
             if ours.as_ref() == Ok(&theirs) {
                 continue;
             }
-            // Bits that mean nothing are nothing to a verifier that never comes there.
-            if damaged && matches!(&ours, Err(why) if why.contains("reserved")) {
+            // A verifier does not look at what it never comes to.
+            if damaged && ours.is_err() {
                 self.count.unreached += 1;
                 break;
             }
@@ -154,7 +154,13 @@ impl<'k> Judge<'k> {
             leave(vm, left);
             run(vm, &|request| verified_load(vm, request), case)
         };
-        on(first, 0x1111_1111_1111_1111) != on(second, 0x7777_7777_7777_7777)
+        let first = on(first, 0x1111_1111_1111_1111);
+        // A thread of its own has other memory, from other places.
+        let second = std::thread::scope(|scope| {
+            let other = scope.spawn(|| on(second, 0x7777_7777_7777_7777));
+            other.join().expect("no panic")
+        });
+        first != second
     }
 }
 

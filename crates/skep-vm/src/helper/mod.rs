@@ -100,6 +100,20 @@ pub(crate) fn give_back(run: &Run<'_>) {
     crate::kfunc::give_up(run);
 }
 
+/// What a relocation that found nothing leaves of an instruction.
+pub(crate) const POISONED: crate::program::Call = crate::program::Call {
+    shim: shim!(poisoned),
+    custom: 0,
+    name: "a poisoned instruction",
+};
+
+fn poisoned(_: &Run<'_>, _: Arguments) -> Outcome {
+    Err(Stop::Fault(FaultKind::Argument {
+        function: "a poisoned instruction",
+        reason: "its relocation found nothing here",
+    }))
+}
+
 /// A file's helpers by their numbers.
 pub(crate) type Table = &'static [(u32, Shim)];
 

@@ -19,6 +19,10 @@ pub(crate) const PLACES: u64 = 0x5ce9_a000_0000_0000;
 /// Addresses that stand for a program's maps: this plus the map's index.
 pub(crate) const MAPS: u64 = 0x5ce9_3000_0000_0000;
 
+/// The helper that CO-RE puts in the place of an instruction for whose field it found nothing (as
+/// libbpf does): what a program does not come to is no fault of it.
+const POISON: u32 = 0x0bad_2310;
+
 /// What a call of a helper or kfunc goes to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
@@ -140,7 +144,10 @@ impl Code {
             match insn {
                 Insn::Call(CallTarget::Helper(id)) => {
                     call_at.insert(at, calls.len());
-                    calls.push(host.helper(at, *id)?);
+                    calls.push(match *id {
+                        POISON => crate::helper::POISONED,
+                        id => host.helper(at, id)?,
+                    });
                 }
                 Insn::Call(CallTarget::Kfunc { btf_id, fd_index }) => {
                     call_at.insert(at, calls.len());
