@@ -2,7 +2,6 @@
 //! a parser broke its word. `fuzz/` runs them under libFuzzer; `tests/seeded.rs` runs them with
 //! mutations of a small corpus, the same ones every time.
 
-
 pub mod corpus;
 mod elf;
 mod kernel;

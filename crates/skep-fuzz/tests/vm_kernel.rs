@@ -27,7 +27,10 @@ fn what_the_kernel_accepts_ends_as_it_does_there() {
     let mut found = Vec::new();
     for seed in first..first + runs {
         if let Err(difference) = judge.judge(&seed.to_le_bytes()) {
-            println!("DIFFERENCE seed {seed}, {}:\n{}", difference.machine, difference.text);
+            println!(
+                "DIFFERENCE seed {seed}, {}:\n{}",
+                difference.machine, difference.text
+            );
             found.push(seed);
             if found.len() > most {
                 break;

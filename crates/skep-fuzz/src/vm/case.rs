@@ -117,8 +117,14 @@ impl std::fmt::Display for Case {
             self.program_type, self.context, self.packet
         )?;
         for (number, body) in std::iter::once(&self.main).chain(&self.tails).enumerate() {
-            let text = Disassembler::new(&NoSymbols).program(&body.slots).to_string();
-            writeln!(f, "program {number}, functions at {:?}:\n{text}", body.functions)?;
+            let text = Disassembler::new(&NoSymbols)
+                .program(&body.slots)
+                .to_string();
+            writeln!(
+                f,
+                "program {number}, functions at {:?}:\n{text}",
+                body.functions
+            )?;
         }
         Ok(())
     }

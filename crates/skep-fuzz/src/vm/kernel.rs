@@ -103,7 +103,10 @@ impl<'k> Judge<'k> {
                 if std::env::var_os("SKEP_FUZZ_REFUSED").is_some() {
                     let lines: Vec<_> = why.lines().collect();
                     let end = lines.len().saturating_sub(6);
-                    println!("REFUSED (damaged: {damaged}) {}", lines[end..].join("\n    "));
+                    println!(
+                        "REFUSED (damaged: {damaged}) {}",
+                        lines[end..].join("\n    ")
+                    );
                 }
                 return Ok(());
             }

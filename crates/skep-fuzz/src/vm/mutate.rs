@@ -14,12 +14,24 @@ pub fn mutate(choices: &mut Choices<'_>, case: &mut Case) {
     };
     for _ in 0..=choices.below(8) {
         let at = choices.below(body.slots.len());
-        if body.maps.iter().any(|(slot, _)| at == *slot || at == slot + 1) {
+        if body
+            .maps
+            .iter()
+            .any(|(slot, _)| at == *slot || at == slot + 1)
+        {
             continue;
         }
         let other = choices.below(body.slots.len());
-        let is_map = body.maps.iter().any(|(slot, _)| other == *slot || other == slot + 1);
-        damage(choices, &mut body.slots, at, if is_map { at } else { other });
+        let is_map = body
+            .maps
+            .iter()
+            .any(|(slot, _)| other == *slot || other == slot + 1);
+        damage(
+            choices,
+            &mut body.slots,
+            at,
+            if is_map { at } else { other },
+        );
     }
 }
 

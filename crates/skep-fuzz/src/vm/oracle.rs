@@ -184,14 +184,20 @@ fn plain(outcome: Result<Outcome, String>) -> Result<Outcome, String> {
 }
 
 /// The host's own way to load.
-pub(super) fn checked(host: &dyn skep_host::Host) -> impl Fn(&skep_host::ProgramLoad<'_>) -> skep_host::Result<skep_host::LoadedProgram> {
+pub(super) fn checked(
+    host: &dyn skep_host::Host,
+) -> impl Fn(&skep_host::ProgramLoad<'_>) -> skep_host::Result<skep_host::LoadedProgram> {
     move |request| host.prog_load(request)
 }
 
 /// What the inputs of all targets of the machine start from.
 pub fn seeds() -> Vec<Vec<u8>> {
     (0..24_u8)
-        .map(|seed| (0..64).map(|at| seed.wrapping_mul(37) ^ (at * seed)).collect())
+        .map(|seed| {
+            (0..64)
+                .map(|at| seed.wrapping_mul(37) ^ (at * seed))
+                .collect()
+        })
         .collect()
 }
 

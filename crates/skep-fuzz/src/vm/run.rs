@@ -279,7 +279,13 @@ pub fn features(hosts: &[&dyn Host]) -> Features {
         };
         let runs = has_all(&|host| {
             let outcome = run(host, &|request| host.prog_load(request), &case);
-            matches!(outcome, Ok(Outcome { end: End::Done { .. }, .. }))
+            matches!(
+                outcome,
+                Ok(Outcome {
+                    end: End::Done { .. },
+                    ..
+                })
+            )
         });
         if !runs {
             continue;

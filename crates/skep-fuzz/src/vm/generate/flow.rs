@@ -33,7 +33,11 @@ impl Generator<'_, '_, '_> {
             return;
         }
         let long = self.choices.one_in(4);
-        let op = if long { BPF_JMP32 | BPF_JA } else { BPF_JMP | BPF_JA };
+        let op = if long {
+            BPF_JMP32 | BPF_JA
+        } else {
+            BPF_JMP | BPF_JA
+        };
         let end = self.code.jump(op, 0, 0, 0);
         self.code.land(jump);
         let first = std::mem::replace(&mut self.ready, before);

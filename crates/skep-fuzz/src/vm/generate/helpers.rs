@@ -109,7 +109,9 @@ impl Generator<'_, '_, '_> {
                 self.code.load(BPF_DW, R8, FP, VALUE);
             }
             1 if self.has(CSUM_DIFF) => {
-                let sizes = self.choices.of(&[(0, 16), (8, 8), (4, 60), (64, 0), (16, 64)]);
+                let sizes = self
+                    .choices
+                    .of(&[(0, 16), (8, 8), (4, 60), (64, 0), (16, 64)]);
                 self.code.frame(R1, LOCALS);
                 self.code.set(R2, sizes.0);
                 self.code.frame(R3, LOCALS);

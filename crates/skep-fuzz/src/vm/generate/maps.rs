@@ -160,7 +160,8 @@ impl Generator<'_, '_, '_> {
         self.called();
         self.keep_result();
         if helper != PUSH {
-            self.code.load(BPF_DW, R8, FP, VALUE + 8 * i16::from(map != 13));
+            self.code
+                .load(BPF_DW, R8, FP, VALUE + 8 * i16::from(map != 13));
         }
     }
 

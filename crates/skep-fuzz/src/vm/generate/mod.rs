@@ -164,7 +164,11 @@ fn program(choices: &mut Choices<'_>, features: &Features, program_type: Program
         body.functions.push(start);
         body.maps
             .extend(code.maps.iter().map(|(slot, map)| (slot + start, *map)));
-        calls.extend(code.calls.iter().map(|(slot, callee)| (slot + start, *callee)));
+        calls.extend(
+            code.calls
+                .iter()
+                .map(|(slot, callee)| (slot + start, *callee)),
+        );
         body.slots.extend(code.slots);
     }
     for (slot, callee) in &calls {
@@ -405,7 +409,9 @@ impl Generator<'_, '_, '_> {
 
     /// A register whose old value does not matter; it is a number afterwards.
     fn target(&mut self) -> u8 {
-        let register = self.choices.of(&[R7, R8, R9, R7, R8, R9, R0, R1, R2, R3, R4, R5]);
+        let register = self
+            .choices
+            .of(&[R7, R8, R9, R7, R8, R9, R0, R1, R2, R3, R4, R5]);
         if self.locked & (1 << register) != 0 {
             return R7;
         }

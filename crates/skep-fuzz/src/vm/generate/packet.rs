@@ -56,10 +56,7 @@ impl Generator<'_, '_, '_> {
     }
 
     pub(super) fn packet(&mut self) {
-        let packet = matches!(
-            self.program_type,
-            ProgramType::Xdp | ProgramType::SchedCls
-        );
+        let packet = matches!(self.program_type, ProgramType::Xdp | ProgramType::SchedCls);
         if !packet || self.sixth != Sixth::Context {
             return self.sixth();
         }

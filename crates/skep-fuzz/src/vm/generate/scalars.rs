@@ -62,7 +62,8 @@ impl Generator<'_, '_, '_> {
                 let (src, dst) = (self.number(), self.result());
                 let op = self.choices.of(&OPERATIONS);
                 let signed = matches!(op, BPF_DIV | BPF_MOD) && self.choices.one_in(2);
-                self.code.raw(class | op | BPF_X, dst, src, signed.into(), 0);
+                self.code
+                    .raw(class | op | BPF_X, dst, src, signed.into(), 0);
             }
             _ => {
                 let dst = self.result();
@@ -77,7 +78,8 @@ impl Generator<'_, '_, '_> {
                     _ => self.choices.imm(),
                 };
                 let signed = matches!(op, BPF_DIV | BPF_MOD) && self.choices.one_in(2);
-                self.code.raw(class | op | BPF_K, dst, 0, signed.into(), imm);
+                self.code
+                    .raw(class | op | BPF_K, dst, 0, signed.into(), imm);
             }
         }
     }
@@ -91,7 +93,8 @@ impl Generator<'_, '_, '_> {
             0 | 1 => {
                 let dst = self.target_but(base);
                 if bytes < 8 && self.choices.one_in(3) {
-                    self.code.raw(BPF_LDX | BPF_MEMSX | size, dst, base, offset, 0);
+                    self.code
+                        .raw(BPF_LDX | BPF_MEMSX | size, dst, base, offset, 0);
                 } else if atomics && self.choices.one_in(8) {
                     let op = BPF_STX | BPF_ATOMIC | size;
                     self.code.raw(op, dst, base, offset, BPF_LOAD_ACQ);
@@ -125,7 +128,8 @@ impl Generator<'_, '_, '_> {
                     self.ready |= 1;
                 }
                 let src = self.changeable_but(base);
-                self.code.raw(BPF_STX | BPF_ATOMIC | size, base, src, offset, op);
+                self.code
+                    .raw(BPF_STX | BPF_ATOMIC | size, base, src, offset, op);
             }
         }
     }
