@@ -4,7 +4,7 @@ use skep_host::Errno;
 
 use super::Table;
 use crate::{
-    helper::{Arguments, Outcome, errno, shim},
+    helper::{Arguments, Outcome, errno, shim, status},
     memory::View,
     run::{Dynptr, DynptrKind, Region, Run, Stop},
 };
@@ -78,20 +78,17 @@ fn clone(run: &Run<'_>, [place, to, ..]: Arguments) -> Outcome {
 fn copy(run: &Run<'_>, [to, to_at, from, from_at, len]: Arguments) -> Outcome {
     let (to, from) = (Dynptr::load(run, to)?, Dynptr::load(run, from)?);
     let (to_at, from_at, len) = (to_at as u32, from_at as u32, len as u32);
-    if from.is_null() || to.is_null() || to.read_only {
-        return Ok(errno(Errno::EINVAL));
-    }
-    let inside = from.check(from_at, len).and(to.check(to_at, len));
-    if let Err(failed) = inside {
-        return Ok(errno(failed));
-    }
-    if from.kind.is_memory() {
+    if !from.is_null() && from.kind.is_memory() && from.check(from_at, len).is_ok() {
         let bytes = run.view(from.address(from_at), len.into(), false)?;
-        return Ok(crate::helper::status(to.write(run, to_at, bytes, 0)?));
+        return Ok(status(to.write(run, to_at, bytes, 0)?));
     }
-    if to.kind.is_memory() {
+    let written = !to.is_null() && !to.read_only && to.kind.is_memory();
+    if written && to.check(to_at, len).is_ok() {
         let bytes = run.view(to.address(to_at), len.into(), true)?;
-        return Ok(crate::helper::status(from.read(run, from_at, bytes)?));
+        return Ok(status(from.read(run, from_at, bytes)?));
+    }
+    if let Err(failed) = to.check(to_at, len).and(from.check(from_at, len)) {
+        return Ok(errno(failed));
     }
     let mut chunk = [0; CHUNK];
     for done in (0..len).step_by(CHUNK) {
@@ -112,13 +109,13 @@ fn copy(run: &Run<'_>, [to, to_at, from, from_at, len]: Arguments) -> Outcome {
 fn memset(run: &Run<'_>, [place, offset, len, value, _]: Arguments) -> Outcome {
     let to = Dynptr::load(run, place)?;
     let (offset, len) = (offset as u32, len as u32);
-    if to.is_null() || to.read_only {
+    if to.read_only {
         return Ok(errno(Errno::EINVAL));
     }
     if let Err(failed) = to.check(offset, len) {
         return Ok(errno(failed));
     }
-    if to.kind.is_memory() {
+    if to.kind.is_memory() && !to.is_null() {
         let bytes = run.view(to.address(offset), len.into(), true)?;
         bytes.fill(value as u8);
         return Ok(0);

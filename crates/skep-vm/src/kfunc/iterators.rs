@@ -89,12 +89,17 @@ fn bits_new(run: &Run<'_>, [iterator, from, words, ..]: Arguments) -> Outcome {
     if words > MOST_WORDS {
         return Ok(errno(Errno::E2BIG));
     }
-    let Some(from) = run.probed(from, u64::from(words) * 8) else {
-        return Ok(errno(Errno::EFAULT));
-    };
-    let all = (0..words as usize).map(|at| from.u64_at(at * 8).unwrap_or_default());
+    let mut bytes = vec![0; words as usize * 8];
+    match run.peek(from, &mut bytes) {
+        Ok(()) => {}
+        // Of a single word the kernel does not say why.
+        Err(_) if words == 1 => return Ok(errno(Errno::EFAULT)),
+        Err(failed) => return Ok(errno(failed)),
+    }
+    let (chunks, _) = bytes.as_chunks();
+    let mut all = chunks.iter().map(|word| u64::from_ne_bytes(*word));
     let kept = match words {
-        1 => from.u64_at(0),
+        1 => all.next(),
         _ => run.keep_bits(all.collect()),
     };
     let Some(kept) = kept else {

@@ -10,6 +10,7 @@ mod locks;
 mod misc;
 mod objects;
 mod packet;
+mod reading;
 mod strings;
 mod tasks;
 mod workqueue;
@@ -30,6 +31,7 @@ static TABLES: &[Table] = &[
     misc::TABLE,
     objects::TABLE,
     packet::TABLE,
+    reading::TABLE,
     strings::TABLE,
     tasks::TABLE,
     workqueue::TABLE,

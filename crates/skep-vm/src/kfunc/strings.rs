@@ -78,8 +78,8 @@ fn compare(run: &Run<'_>, a: u64, b: u64, count: u64, fold: fn(u8) -> u8) -> Fou
         }
         let (one, other) = (fold(byte?), fold(b.at(index)?));
         if one != other {
-            // `char` has a sign.
-            return Ok(if (one as i8) < other as i8 { -1 } else { 1 });
+            // A `char` of the kernel has no sign.
+            return Ok(if one < other { -1 } else { 1 });
         }
         if one == 0 {
             return Ok(0);
@@ -163,7 +163,7 @@ fn strrchr(run: &Run<'_>, [text, wanted, ..]: Arguments) -> Outcome {
         let mut last = Err(Errno::ENOENT);
         for (index, byte) in text.bytes() {
             let byte = byte?;
-            if i32::from(byte as i8) == wanted as i32 {
+            if i32::from(byte) == wanted as i32 {
                 last = Ok(index as i32);
             }
             if byte == 0 {

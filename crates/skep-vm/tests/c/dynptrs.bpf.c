@@ -32,8 +32,8 @@ int memory(void *ctx)
 
 	fact(bpf_dynptr_from_mem(bytes, sizeof(bytes), 0, &ptr));
 	fact(bpf_dynptr_size(&ptr));
-	fact(bpf_dynptr_is_null(&ptr));
-	fact(bpf_dynptr_is_rdonly(&ptr));
+	truth(bpf_dynptr_is_null(&ptr));
+	truth(bpf_dynptr_is_rdonly(&ptr));
 	fact(bpf_dynptr_adjust(&ptr, 4, 3));
 	fact(bpf_dynptr_adjust(&ptr, 65, 65));
 	fact(bpf_dynptr_adjust(&ptr, 4, 65));
@@ -87,18 +87,18 @@ int records(void *ctx)
 
 	fact(bpf_ringbuf_reserve_dynptr(&ring, 100, 0, &ptr));
 	fact(bpf_dynptr_size(&ptr));
-	fact(bpf_dynptr_is_null(&ptr));
+	truth(bpf_dynptr_is_null(&ptr));
 	fact(bpf_dynptr_memset(&ptr, 0, 100, 'q'));
 	slice = bpf_dynptr_slice(&ptr, 96, buffer, sizeof(buffer));
 	fact(slice ? slice[3] : -1);
 	bpf_ringbuf_discard_dynptr(&ptr, 0);
 	fact(bpf_ringbuf_reserve_dynptr(&ring, 8192, 0, &ptr));
 	fact(bpf_dynptr_size(&ptr));
-	fact(bpf_dynptr_is_null(&ptr));
-	fact(bpf_dynptr_is_rdonly(&ptr));
+	truth(bpf_dynptr_is_null(&ptr));
+	truth(bpf_dynptr_is_rdonly(&ptr));
 	fact(bpf_dynptr_adjust(&ptr, 0, 0));
 	fact(bpf_dynptr_clone(&ptr, &clone));
-	fact(bpf_dynptr_is_null(&clone));
+	truth(bpf_dynptr_is_null(&clone));
 	fact(bpf_dynptr_memset(&ptr, 0, 0, 0));
 	slice = bpf_dynptr_slice(&ptr, 0, buffer, 1);
 	fact(slice ? 1 : 0);

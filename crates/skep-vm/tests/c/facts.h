@@ -17,3 +17,10 @@ static __always_inline void fact_at(__u32 line, __s64 value)
 	}
 }
 #define fact(value) fact_at(__LINE__, (__s64)(value))
+
+/* The same of a `bool`, of which the kernel's functions leave all bits but the lowest eight open. */
+#define truth(value) ({ \
+	__u32 __truth = (value); \
+	asm volatile("" : "+r"(__truth)); \
+	fact(__truth & 0xff); \
+})
