@@ -270,6 +270,12 @@ pub struct BareProgram {
 }
 
 impl BareProgram {
+    /// Its machine code, for who wants to disassemble it; empty where it is interpreted.
+    #[must_use]
+    pub fn machine_code(&self) -> &[u8] {
+        self.program.executable.machine_code()
+    }
+
     /// Runs it with R1 at `memory` and R2 its length, and gives R0.
     ///
     /// # Errors

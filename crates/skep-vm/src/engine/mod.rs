@@ -13,6 +13,8 @@
 //! - Frames are [`FRAME`] bytes each, one below the other.
 
 mod access;
+#[cfg(any(feature = "jit", test))]
+mod elide;
 mod interpreter;
 #[cfg(feature = "jit")]
 mod jit;
@@ -26,6 +28,14 @@ use crate::run::Run;
 pub(crate) use interpreter::Interpreter;
 #[cfg(feature = "jit")]
 pub(crate) use jit::Compiled;
+
+/// Memory at a fixed address that lives as long as the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) start: u64,
+    pub(crate) len: u64,
+    pub(crate) writable: bool,
+}
 
 /// Bytes of a function's frame (`MAX_BPF_STACK`).
 pub(crate) const FRAME: u64 = skep_abi::limits::STACK_BYTES as u64;

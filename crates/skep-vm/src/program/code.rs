@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use skep_abi::limits;
 use skep_isa::{CallTarget, DecodeError, Imm64, Insn, InsnIndex, RawInsn, Reg, decode_program};
 
-use crate::engine::Shim;
+use crate::engine::{Known, Shim};
 
 /// Addresses that stand for functions of the program: this plus the function's index.
 pub(crate) const FUNCTIONS: u64 = 0x5ce9_f000_0000_0000;
@@ -123,6 +123,8 @@ pub(crate) struct Code {
     arena: Option<u64>,
     /// The function that takes exceptions.
     exception_callback: Option<u32>,
+    /// Memory at fixed addresses that lives as long as the program.
+    known: Vec<Known>,
 }
 
 impl Code {
@@ -177,6 +179,7 @@ impl Code {
             targets: Vec::new(),
             arena: None,
             exception_callback: callback.map(|index| index as u32),
+            known: Vec::new(),
         })
     }
 
@@ -205,6 +208,18 @@ impl Code {
     pub(crate) fn is_insn(&self, at: InsnIndex) -> bool {
         let found = self.instructions.binary_search_by_key(&at, |(at, _)| *at);
         found.is_ok()
+    }
+
+    /// With memory whose addresses are constants of the program: values of its maps.
+    #[must_use]
+    pub(crate) fn with_known(mut self, known: Vec<Known>) -> Self {
+        self.known = known;
+        self
+    }
+
+    /// Memory at fixed addresses that lives as long as the program.
+    pub(crate) fn known(&self) -> &[Known] {
+        &self.known
     }
 
     /// Slots in all.

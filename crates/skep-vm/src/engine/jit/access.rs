@@ -11,7 +11,7 @@ use super::{
     function::{Translator, hot},
     shims,
 };
-use crate::run::Cached;
+use crate::{engine::elide::Fact, run::Cached};
 
 /// Where an access goes: an address and what is added to it.
 #[derive(Clone, Copy)]
@@ -185,7 +185,7 @@ impl Translator<'_> {
     ) -> (Place, Option<Block>) {
         let base = self.get(base);
         let offset = i32::from(offset);
-        if !self.checked {
+        if !self.checked || self.facts.at(at).has(Fact::INSIDE) {
             return (Place { base, offset }, None);
         }
         let address = self.b.ins().iadd_imm(base, i64::from(offset));
@@ -253,7 +253,7 @@ impl Translator<'_> {
     }
 
     fn check_alignment(&mut self, at: InsnIndex, address: Value, size: Size) {
-        if !self.checked {
+        if !self.checked || self.facts.at(at).has(Fact::ALIGNED) {
             return;
         }
         let low = self.b.ins().band_imm(address, i64::from(size.bytes()) - 1);

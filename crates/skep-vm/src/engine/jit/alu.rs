@@ -5,27 +5,77 @@ use cranelift_codegen::ir::{
     condcodes::IntCC,
     types::{I8, I16, I32, I64},
 };
-use skep_isa::{AluOp, ByteOrder, Endian, Operand, Reg, SignExtension, SwapWidth, Width};
+use skep_isa::{
+    AluOp, ByteOrder, Endian, InsnIndex, Operand, Reg, SignExtension, SwapWidth, Width,
+};
 
 use super::function::Translator;
+use crate::engine::elide::Fact;
 
 impl Translator<'_> {
-    pub(super) fn alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand) {
+    pub(super) fn alu(&mut self, at: InsnIndex, width: Width, op: AluOp, dst: Reg, src: Operand) {
+        if let (AluOp::Add, Operand::Imm(imm)) = (op, src) {
+            return self.add(width, dst, imm);
+        }
+        let fact = self.facts.at(at);
         match width {
             Width::W64 => {
                 let (a, b) = (self.get(dst), self.operand(src));
-                let value = self.arithmetic(I64, op, a, b, src);
+                let value = self.arithmetic(I64, op, (a, b), src, fact);
                 self.set(dst, value);
             }
             Width::W32 => {
                 let (a, b) = (self.get32(dst), self.operand32(src));
-                let value = self.arithmetic(I32, op, a, b, src);
+                let value = self.arithmetic(I32, op, (a, b), src, fact);
                 self.set32(dst, value);
             }
         }
     }
 
-    fn arithmetic(&mut self, ty: Type, op: AluOp, a: Value, b: Value, src: Operand) -> Value {
+    /// Adds a constant. Cranelift folds additions into the addresses and sums that use them, and
+    /// keeps the old value for it. That is good for a copy, and bad for a counter, which then
+    /// needs a second register and moves at the end of its loop: there a subtraction is used.
+    fn add(&mut self, width: Width, dst: Reg, imm: i32) {
+        let (copy, negative) = (self.is_copy(dst), imm.checked_neg());
+        match (width, negative) {
+            (Width::W64, Some(negative)) if !copy => {
+                let value = self.get(dst);
+                let negative = self.b.ins().iconst(I64, i64::from(negative));
+                let value = self.b.ins().isub(value, negative);
+                self.set(dst, value);
+            }
+            (Width::W64, _) => {
+                let value = self.get(dst);
+                let value = self.b.ins().iadd_imm(value, i64::from(imm));
+                self.set(dst, value);
+                if copy {
+                    self.set_copy(dst);
+                }
+            }
+            (Width::W32, Some(negative)) => {
+                let value = self.get32(dst);
+                let negative = i64::from(negative.cast_unsigned());
+                let negative = self.b.ins().iconst(I32, negative);
+                let value = self.b.ins().isub(value, negative);
+                self.set32(dst, value);
+            }
+            (Width::W32, None) => {
+                let value = self.get32(dst);
+                let other = self.b.ins().iconst(I32, i64::from(imm.cast_unsigned()));
+                let value = self.b.ins().iadd(value, other);
+                self.set32(dst, value);
+            }
+        }
+    }
+
+    fn arithmetic(
+        &mut self,
+        ty: Type,
+        op: AluOp,
+        (a, b): (Value, Value),
+        src: Operand,
+        fact: Fact,
+    ) -> Value {
         let ins = self.b.ins();
         match op {
             AluOp::Add => ins.iadd(a, b),
@@ -44,6 +94,11 @@ impl Translator<'_> {
                     self.division_by_minus_one(ty, op, a)
                 }
                 Operand::Imm(_) => self.division(op, a, b),
+                Operand::Reg(_)
+                    if fact.has(Fact::NONZERO) && matches!(op, AluOp::Div | AluOp::Mod) =>
+                {
+                    self.division(op, a, b)
+                }
                 Operand::Reg(_) => self.careful_division(ty, op, a, b),
             },
         }
@@ -114,11 +169,21 @@ impl Translator<'_> {
             Width::W64 => {
                 let value = self.operand(src);
                 self.set(dst, value);
+                if matches!(src, Operand::Reg(src) if src != dst) {
+                    self.set_copy(dst);
+                }
             }
-            Width::W32 => {
-                let value = self.operand32(src);
-                self.set32(dst, value);
-            }
+            Width::W32 => match src {
+                Operand::Imm(imm) => {
+                    let value = i64::from(imm.cast_unsigned());
+                    let value = self.b.ins().iconst(I64, value);
+                    self.set(dst, value);
+                }
+                Operand::Reg(src) => {
+                    let value = self.get32(src);
+                    self.set32(dst, value);
+                }
+            },
         }
     }
 

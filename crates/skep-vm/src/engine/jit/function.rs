@@ -15,7 +15,10 @@ use skep_isa::{CompareOp, Imm64, Insn, InsnIndex, Operand, Reg, Width};
 
 use super::shims;
 use crate::{
-    engine::{Mode, Status},
+    engine::{
+        Mode, Status,
+        elide::{self, Facts},
+    },
     program::{Code, PLACES},
     run::{Hot, Run},
 };
@@ -51,6 +54,7 @@ pub(super) struct Translator<'a> {
     /// Whether a plain access is ordered as acquire and release say.
     pub(super) ordered: bool,
     pub(super) call_conv: CallConv,
+    pub(super) facts: Facts,
     function: u32,
     start: u32,
     /// R0 to R9.
@@ -58,6 +62,9 @@ pub(super) struct Translator<'a> {
     /// Instructions left, in checked mode.
     budget: Variable,
     may_goto: Variable,
+    /// Registers that hold a copy of another, with a constant added or not: bits. What is
+    /// computed from them is better folded into addresses than kept.
+    copies: u16,
     pub(super) run: Value,
     /// R10.
     pub(super) frame: Value,
@@ -115,11 +122,13 @@ pub(super) fn build(
         checked: mode == Mode::Checked,
         ordered: isa.name() == "x64",
         call_conv,
+        facts: elide::analyze(code, function),
         function,
         start: start.0,
         registers,
         budget,
         may_goto,
+        copies: 0,
         run: *parameters.first().ok_or(Errno::EOPNOTSUPP)?,
         frame: *parameters.get(6).ok_or(Errno::EOPNOTSUPP)?,
         given: parameters.get(7).copied(),
@@ -154,6 +163,7 @@ impl Translator<'_> {
                     self.b.ins().jump(block, &[]);
                 }
                 self.b.switch_to_block(block);
+                self.copies = 0;
                 open = true;
             }
             if open {
@@ -268,6 +278,16 @@ impl Translator<'_> {
         if let Some(variable) = self.registers.get(usize::from(register.number())) {
             self.b.def_var(*variable, value);
         }
+        self.copies &= !(1 << register.number());
+    }
+
+    /// Says that a register was set to a copy.
+    pub(super) fn set_copy(&mut self, register: Reg) {
+        self.copies |= 1 << register.number();
+    }
+
+    pub(super) fn is_copy(&self, register: Reg) -> bool {
+        self.copies & 1 << register.number() != 0
     }
 
     /// The low half of a register.
@@ -344,7 +364,7 @@ impl Translator<'_> {
                 op,
                 dst,
                 src,
-            } => self.alu(width, op, dst, src),
+            } => self.alu(at, width, op, dst, src),
             Insn::Mov { width, dst, src } => self.mov(width, dst, src),
             Insn::MovSx {
                 extension,

@@ -110,7 +110,7 @@ impl Executable for Compiled {
 }
 
 /// The alignment of functions.
-const ALIGN: usize = 32;
+const ALIGN: usize = 64;
 
 /// Compiles all functions; answers their code and where each begins.
 fn compile(code: &Code, mode: Mode, isa: &dyn TargetIsa) -> Result<(Vec<u8>, Vec<usize>), Errno> {
@@ -127,6 +127,12 @@ fn compile(code: &Code, mode: Mode, isa: &dyn TargetIsa) -> Result<(Vec<u8>, Vec
         }
         let compiled = context.compiled_code().ok_or(Errno::EOPNOTSUPP)?;
         bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
+        if let Some(shift) = std::env::var("SHIFT")
+            .ok()
+            .and_then(|s| s.parse::<usize>().ok())
+        {
+            bytes.resize(bytes.len() + shift, 0);
+        }
         let start = bytes.len();
         starts.push(start);
         bytes.extend_from_slice(compiled.code_buffer());

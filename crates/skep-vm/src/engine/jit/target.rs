@@ -29,7 +29,9 @@ pub(super) fn target(name: &str, features: &[&str]) -> Option<OwnedTargetIsa> {
         "false"
     };
     for (name, value) in [
-        ("opt_level", "speed"),
+        // Programs come from optimizing compilers. What Cranelift's own optimizer would do takes as
+        // long as all the rest, and its way with additions costs loops their last register.
+        ("opt_level", "none"),
         ("enable_verifier", verify),
         // Other threads write what programs read: a second load is a second load.
         ("enable_alias_analysis", "false"),
