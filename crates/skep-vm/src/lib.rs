@@ -25,12 +25,15 @@ mod program;
 mod run;
 mod vm;
 
-pub use embed::{Call, HelperError, Parameter, Prototype};
+pub use embed::{Call, Frame, HelperError, Packets, Parameter, Prototype, Verdict};
 pub use engine::{Engine, Mode};
 pub use fault::{Fault, FaultKind};
 pub use host::{DIFFERENCES, Difference};
 pub use machine::net::{Device, Neighbour, Network, Route, RouteKind, SocketInfo};
 pub use machine::{Clock, Namespaces, Task, TaskInfo, UserMemory};
 pub use program::{LoadError, Problem};
-pub use run::{Limits, packet::Redirect};
+pub use run::{
+    Limits,
+    packet::{Redirect, Sent},
+};
 pub use vm::{BareProgram, Config, Vm};

@@ -1,9 +1,11 @@
 //! For whoever builds a machine into a program of their own: helpers and hooks of their own.
 
 mod helpers;
+mod packets;
 mod prototype;
 
 pub use helpers::{Call, HelperError};
+pub use packets::{Frame, Packets, Verdict};
 pub use prototype::{Parameter, Prototype};
 
 pub(crate) use helpers::{Custom, CustomHelpers};

@@ -34,6 +34,7 @@ use skep_host::{
 use crate::{Mode, Vm};
 
 pub use differences::{DIFFERENCES, Difference};
+pub(crate) use program::program as program_of;
 pub(crate) use test_run::Failure;
 
 /// Who every machine is.

@@ -204,7 +204,7 @@ pub(super) fn open(vm: &Vm, program: Arc<Program>) -> Raw<ProgramFd> {
 }
 
 /// The program behind a descriptor.
-pub(super) fn program<'p>(vm: &Vm, fd: &'p ProgramFd) -> Raw<&'p Arc<Program>> {
+pub(crate) fn program<'p>(vm: &Vm, fd: &'p ProgramFd) -> Raw<&'p Arc<Program>> {
     match vm.0.registry.files.object(fd.descriptor())? {
         Object::Program(program) => Ok(program),
         _ => Err(Errno::EINVAL),

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use skep_abi::{ProgramType, TestRunFlags};
+use skep_abi::TestRunFlags;
 use skep_host::{Errno, TestRun};
 
 use super::{Answer, context_in, finish, with_packet};
@@ -16,7 +16,7 @@ use crate::{
     program::Program,
     run::{
         Run,
-        packet::{Direct, SkbField, Sum, ether, skb::ETH_LEN, sum},
+        packet::{SkbField, Sum, ether, shape, skb::ETH_LEN, sum},
     },
 };
 
@@ -40,16 +40,6 @@ const SETTABLE: [(usize, usize); 10] = [
     (SkbField::HWTSTAMP, 8),
 ];
 
-/// What programs of a type see of a packet: whether the link-layer header, and how.
-fn shape(program_type: ProgramType) -> (bool, Direct) {
-    match program_type {
-        ProgramType::SchedCls | ProgramType::SchedAct => (true, Direct::Write),
-        ProgramType::LwtXmit => (false, Direct::Write),
-        ProgramType::LwtIn | ProgramType::LwtOut | ProgramType::CgroupSkb => (false, Direct::Read),
-        _ => (false, Direct::No),
-    }
-}
-
 pub(super) fn run(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Answer {
     let summed = run.flags.contains(TestRunFlags::SKB_CHECKSUM_COMPLETE);
     let other = run.flags - TestRunFlags::SKB_CHECKSUM_COMPLETE;
@@ -68,7 +58,7 @@ pub(super) fn run(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Ans
     let given = context_in::<{ SkbField::LEN }>(run)?;
     let mut fields = given.unwrap_or([0; SkbField::LEN]);
     let device = word(&mut fields, SkbField::IFINDEX).max(1);
-    let (l2, direct) = shape(program.program_type);
+    let (l2, direct) = shape(program.program_type).ok_or(Errno::ENOTSUPP)?;
     let net = vm.0.net.now();
     let mac = net.device(device).ok_or(Errno::ENODEV)?.mac;
     if run.data_in.len() < ETH_LEN as usize + header {

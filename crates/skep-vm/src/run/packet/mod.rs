@@ -15,6 +15,7 @@ use std::{
     sync::Arc,
 };
 
+use skep_abi::ProgramType;
 use skep_host::Errno;
 
 use super::{Ours, Run};
@@ -213,6 +214,21 @@ pub(crate) enum Direct {
     Write,
 }
 
+/// What programs of a type see of a packet that has an `sk_buff`: whether the link-layer header,
+/// and how.
+pub(crate) const fn shape(program_type: ProgramType) -> Option<(bool, Direct)> {
+    match program_type {
+        ProgramType::SchedCls | ProgramType::SchedAct => Some((true, Direct::Write)),
+        ProgramType::LwtXmit | ProgramType::SkSkb => Some((false, Direct::Write)),
+        ProgramType::LwtIn
+        | ProgramType::LwtOut
+        | ProgramType::LwtSeg6local
+        | ProgramType::CgroupSkb => Some((false, Direct::Read)),
+        ProgramType::SocketFilter => Some((false, Direct::No)),
+        _ => None,
+    }
+}
+
 impl Run<'_> {
     fn packet_block(&self) -> Result<&Block, Errno> {
         self.scratch.packet().map(|memory| &memory.0)
@@ -267,7 +283,7 @@ impl Run<'_> {
             writable: true,
             granted: old.granted,
         });
-        self.packet.redirect.set(None);
+        self.forget_packet();
         let fields = self.fields();
         fields.set_u32(XdpField::INGRESS_IFINDEX, input.ifindex);
         fields.set_u32(XdpField::RX_QUEUE_INDEX, input.queue);
@@ -324,7 +340,7 @@ impl Run<'_> {
             granted: old.granted,
         });
         self.packet.skb.set(skb);
-        self.packet.redirect.set(None);
+        self.forget_packet();
         self.fields().fill(0);
         if old.kind == PacketKind::Nothing {
             self.grant_skb_context();
@@ -361,11 +377,25 @@ impl Run<'_> {
             writable: false,
             granted: old.granted,
         });
-        self.packet.redirect.set(None);
+        self.forget_packet();
         let block = block.view(0, AREA).ok_or(Errno::ENOMEM)?;
         block.fill(0);
         self.moved();
         Ok(block)
+    }
+
+    /// Forgets what belonged to the packet before, but what it sent elsewhere.
+    fn forget_packet(&self) {
+        let packet = &self.packet;
+        packet.redirect.set(None);
+        *packet.own_socket.borrow_mut() = None;
+        *packet.selected.borrow_mut() = None;
+        *packet.tunnel.borrow_mut() = None;
+        for socket in packet.sockets.borrow_mut().drain(..) {
+            for part in socket.parts() {
+                self.revoke(part.address());
+            }
+        }
     }
 
     /// Writes the context's addresses and moves the packet's region to where the packet is now.

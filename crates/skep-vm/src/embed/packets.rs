@@ -1,0 +1,195 @@
+//! Packets through a program, one after the other, as fast as it goes: a run is prepared once, and
+//! a packet costs its copy and the program.
+
+use std::{fmt, time::Instant};
+
+use skep_abi::{Command, ProgramType};
+use skep_host::{Cause, Errno, Error, ProgramFd, Result};
+
+use crate::{
+    Fault, Vm,
+    host::program_of,
+    memory::View,
+    run::{
+        Run,
+        packet::{Redirect, Sent, SkbField, XdpInput, shape},
+    },
+};
+
+/// A packet for a program: what a device received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Frame<'a> {
+    /// Its bytes, from the link-layer header on.
+    pub bytes: &'a [u8],
+    /// The index of the device; see [`Network`](crate::Network).
+    pub ifindex: u32,
+    /// The queue that it came by.
+    pub queue: u32,
+    /// `skb->mark`
+    pub mark: u32,
+    /// When it came, in nanoseconds (`skb->tstamp`).
+    pub timestamp: u64,
+}
+
+impl<'a> Frame<'a> {
+    /// A packet that came by `lo`.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            ifindex: 1,
+            queue: 0,
+            mark: 0,
+            timestamp: 0,
+        }
+    }
+}
+
+/// What a program decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// Its return value: `XDP_PASS`, `TC_ACT_SHOT`, how many bytes a socket filter keeps.
+    pub value: u32,
+    /// Where it sends the packet, if that is what the value means.
+    pub redirect: Option<Redirect>,
+}
+
+/// Runs a program on packets. Made by [`Vm::packets`].
+pub struct Packets<'r> {
+    run: Run<'r>,
+    kind: ProgramType,
+    count: u64,
+}
+
+impl fmt::Debug for Packets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.run.program().name;
+        write!(f, "Packets(`{name}`, {} so far)", self.count)
+    }
+}
+
+/// `XDP_REDIRECT` and `TC_ACT_REDIRECT`
+const XDP_REDIRECT: u32 = 4;
+const TC_REDIRECT: u32 = 7;
+
+impl Vm {
+    /// Lends a program on a virtual CPU of its own to `body`, to be run on packets. Programs of
+    /// XDP and of all types that have a `struct __sk_buff` can be.
+    ///
+    /// # Errors
+    /// No such program, or one of another type; no memory.
+    pub fn packets<T>(
+        &self,
+        program: &ProgramFd,
+        body: impl FnOnce(&mut Packets<'_>) -> T,
+    ) -> Result<T> {
+        let failed = |errno| Error::command(Command::ProgTestRun, "packets", errno);
+        let program = program_of(self, program).map_err(failed)?;
+        let kind = program.program_type;
+        if kind != ProgramType::Xdp && shape(kind).is_none() {
+            return Err(failed(Errno::ENOTSUPP).because(Some(Cause::Said(format!(
+                "programs of type {kind} have no packets"
+            )))));
+        }
+        let cpu = self.0.cpus.take(None).map_err(failed)?;
+        let run = Run::new(&self.0, program, cpu.id(), cpu.scratch(), self.0.limits);
+        let started = Instant::now();
+        let mut packets = Packets {
+            run,
+            kind,
+            count: 0,
+        };
+        let answer = body(&mut packets);
+        let count = packets.count;
+        if self.0.registry.counts() {
+            program.meta.counters.add(count, started.elapsed());
+        }
+        Ok(answer)
+    }
+}
+
+impl Packets<'_> {
+    /// Runs the program on a packet.
+    ///
+    /// # Errors
+    /// What stopped it. The next packet finds nothing of that.
+    pub fn run(&mut self, frame: &Frame<'_>) -> std::result::Result<Verdict, Fault> {
+        self.run.rewind();
+        self.count += 1;
+        let context = self.receive(frame).map_err(|errno| Fault {
+            program: self.run.program().name.clone(),
+            at: skep_isa::InsnIndex(0),
+            kind: crate::FaultKind::Internal(format!(
+                "no packet of {} bytes: {errno}",
+                frame.bytes.len()
+            )),
+        })?;
+        let value = self.run.start(context)? as u32;
+        let sends = match self.kind {
+            ProgramType::Xdp => value == XDP_REDIRECT,
+            _ => value == TC_REDIRECT,
+        };
+        Ok(Verdict {
+            value,
+            redirect: if sends { self.run.redirect() } else { None },
+        })
+    }
+
+    fn receive(&self, frame: &Frame<'_>) -> std::result::Result<u64, Errno> {
+        let Some((l2, direct)) = shape(self.kind) else {
+            return self.run.receive_frame(&XdpInput {
+                bytes: frame.bytes,
+                meta: 0,
+                linear: frame.bytes.len(),
+                ifindex: frame.ifindex,
+                queue: frame.queue,
+            });
+        };
+        let net = self.run.vm.net.now();
+        let mac = net
+            .device(frame.ifindex)
+            .map_or([0; 6], |device| device.mac);
+        let len = frame.bytes.len();
+        let context = self.run.receive_skb(frame.bytes, len, l2, direct, mac)?;
+        let fields = self.run.fields();
+        fields.set_u32(SkbField::IFINDEX, frame.ifindex);
+        fields.set_u32(SkbField::INGRESS_IFINDEX, frame.ifindex);
+        fields.set_u32(SkbField::QUEUE_MAPPING, frame.queue);
+        fields.set_u32(SkbField::MARK, frame.mark);
+        fields.set_u64(SkbField::TSTAMP, frame.timestamp);
+        fields.set_u32(SkbField::WIRE_LEN, len as u32);
+        Ok(context)
+    }
+
+    /// Bytes of the packet that the last run left.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.run.packet_len() as usize
+    }
+
+    /// Whether it left none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Copies the packet that the last run left, as far as it fits; answers how much.
+    pub fn copy_to(&self, out: &mut [u8]) -> usize {
+        let bytes = self.run.packet_bytes(0, self.run.packet_len());
+        bytes.map_or(0, |bytes| bytes.read(out))
+    }
+
+    /// The metadata that the last run left before the packet.
+    #[must_use]
+    pub fn metadata(&self) -> Vec<u8> {
+        self.run.packet_meta().map(View::to_vec).unwrap_or_default()
+    }
+
+    /// Takes the copies that programs have sent elsewhere (`bpf_clone_redirect`).
+    #[must_use]
+    pub fn take_sent(&mut self) -> Vec<Sent> {
+        self.run.packet.clones.take()
+    }
+}
