@@ -22,11 +22,13 @@ pub(crate) fn tests() -> Vec<Test> {
     for (name, suite) in [
         ("helpers::callbacks", "callbacks"),
         ("helpers::locks", "locks"),
+        ("helpers::tasks", "tasks"),
         ("helpers::timers", "timers"),
     ] {
         let test: fn() -> Outcome = match suite {
             "callbacks" => || crate::kfuncs::all("callbacks"),
             "locks" => || crate::kfuncs::all("locks"),
+            "tasks" => || crate::kfuncs::all("tasks"),
             _ => || crate::kfuncs::all("timers"),
         };
         tests.push(Test::new(name, test));
