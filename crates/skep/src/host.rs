@@ -50,6 +50,18 @@ impl Host {
         })
     }
 
+    /// A new virtual machine in this process, which needs no privileges. Its clones, and what is
+    /// loaded into it, share it.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    #[cfg(feature = "vm")]
+    pub fn vm() -> Result<Self> {
+        let made = skep_vm::Vm::new()
+            .map_err(|errno| skep_host::Error::system("make", "a virtual machine", errno))?;
+        Ok(Self::new(Arc::new(made)))
+    }
+
     /// Any implementation of the boundary.
     pub fn new(boundary: Arc<dyn Boundary>) -> Self {
         Self {

@@ -137,3 +137,5 @@ pub use skep_isa as isa;
 #[cfg(target_os = "linux")]
 pub use skep_linux as linux;
 pub use skep_object as spec;
+#[cfg(feature = "vm")]
+pub use skep_vm as vm;

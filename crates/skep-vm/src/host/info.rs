@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed, atomic::Ordering::SeqCst};
 
 use sha2::{Digest as _, Sha256};
-use skep_abi::{Command, MapType, ObjectFlags};
+use skep_abi::{Command, MapCreateFlags, MapType, ObjectFlags};
 use skep_host::{
     BtfFd, Cause, Errno, Error, LinkFd, MapFd, MapInfo, MapStatus, ObjectId, ProgramDetails,
     ProgramFd, ProgramInfo, ProgramParts, Result, TokenFd,
@@ -98,7 +98,8 @@ pub(super) fn map_info(vm: &Vm, fd: &MapFd) -> Result<MapInfo> {
         key_size: map.shape.key_size,
         value_size: map.shape.value_size,
         max_entries: map.shape.max_entries,
-        flags: map.shape.flags.bits(),
+        // What user space may do is a matter of descriptors.
+        flags: (map.shape.flags - (MapCreateFlags::RDONLY | MapCreateFlags::WRONLY)).bits(),
         ifindex: 0,
         btf_id: types.map_or(0, |types| types.btf.id),
         key_type: types.map_or(0, |types| types.key),
