@@ -1,7 +1,10 @@
 //! Ordinary C programs on the virtual machine: compiled by clang, relocated against its types,
 //! loaded, attached, run and read, without a privilege.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use skep::{Host, Object};
 use skep_testing::{Stop, compile};
@@ -58,6 +61,54 @@ fn examples_load() {
 }
 
 #[test]
-fn the_corpus_of_variables_loads() {
-    check_loads("corpus/variables.bpf.c");
+fn what_is_not_there_is_named() {
+    let host = Host::vm().expect("a machine");
+    let Some(object) = object("corpus/variables.bpf.c") else {
+        return;
+    };
+    let error = object.load(&host).expect_err("the vm has no run queues");
+    assert!(error.to_string().contains("runqueues"), "{error}");
+}
+
+#[test]
+fn an_iterator_writes_a_line_a_task() {
+    let host = Host::vm().expect("a machine");
+    let Some(object) = object("examples/tasks.bpf.c") else {
+        return;
+    };
+    let loaded = object.load(&host).expect("it loads");
+    let links = loaded.attach_all().expect("it is attached");
+    let mut text = String::new();
+    let mut iteration = links[0].iterate().expect("it is opened");
+    iteration.read_to_string(&mut text).expect("it is read");
+    let mut lines = text.lines();
+    assert!(
+        lines.next().is_some_and(|line| line.contains("COMM")),
+        "{text}"
+    );
+    let own = std::process::id().to_string();
+    let is_own = |line: &str| line.split_whitespace().next() == Some(&own);
+    assert!(lines.any(is_own), "{text}");
+}
+
+#[test]
+fn programs_are_attached_and_listed() {
+    let host = Host::vm().expect("a machine");
+    let Some(object) = object("examples/syscount.bpf.c") else {
+        return;
+    };
+    let loaded = object.load(&host).expect("it loads");
+    let links = loaded.attach_all().expect("it is attached");
+    let info = links[0].info().expect("a link");
+    let program = loaded
+        .programs()
+        .next()
+        .expect("a program")
+        .info()
+        .expect("info");
+    assert_eq!(info[0].program_id, program.id);
+    assert!(
+        program.btf_id > 0 && !program.maps.is_empty(),
+        "{program:?}"
+    );
 }
