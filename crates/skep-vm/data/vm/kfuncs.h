@@ -65,10 +65,20 @@ KFUNC void bpf_res_spin_unlock_irqrestore(struct bpf_res_spin_lock *lock,
 
 // Tasks and cgroups.
 
+enum pid_type {
+	PIDTYPE_PID,
+	PIDTYPE_TGID,
+	PIDTYPE_PGID,
+	PIDTYPE_SID,
+	PIDTYPE_MAX,
+};
+
 KFUNC struct cgroup *bpf_cgroup_acquire(struct cgroup *cgrp) ZERO
 KFUNC struct cgroup *bpf_cgroup_ancestor(struct cgroup *cgrp, int level) ZERO
 KFUNC struct cgroup *bpf_cgroup_from_id(u64 cgid) ZERO
 KFUNC void bpf_cgroup_release(struct cgroup *cgrp) NOTHING
+KFUNC int bpf_send_signal_task(struct task_struct *task, int sig, enum pid_type type,
+	u64 value) ZERO
 KFUNC struct task_struct *bpf_task_acquire(struct task_struct *p) ZERO
 KFUNC struct task_struct *bpf_task_from_pid(s32 pid) ZERO
 KFUNC struct task_struct *bpf_task_from_vpid(s32 vpid) ZERO
@@ -115,6 +125,8 @@ KFUNC int bpf_dynptr_clone(const struct bpf_dynptr *p, struct bpf_dynptr *clone_
 KFUNC int bpf_dynptr_copy(struct bpf_dynptr *dst_ptr, u32 dst_off, struct bpf_dynptr *src_ptr,
 	u32 src_off, u32 size) ZERO
 KFUNC int bpf_dynptr_from_skb(struct __sk_buff *s, u64 flags, struct bpf_dynptr *ptr__uninit) ZERO
+KFUNC int bpf_dynptr_from_skb_meta(struct __sk_buff *skb_, u64 flags,
+	struct bpf_dynptr *ptr__uninit) ZERO
 KFUNC int bpf_dynptr_from_xdp(struct xdp_md *x, u64 flags, struct bpf_dynptr *ptr__uninit) ZERO
 KFUNC bool bpf_dynptr_is_null(const struct bpf_dynptr *p) ZERO
 KFUNC bool bpf_dynptr_is_rdonly(const struct bpf_dynptr *p) ZERO
@@ -151,11 +163,14 @@ KFUNC int bpf_probe_read_user_str_dynptr(struct bpf_dynptr *dptr, u32 off, u32 s
 // Strings.
 
 KFUNC int bpf_strcasecmp(const char *s1__ign, const char *s2__ign) ZERO
+KFUNC int bpf_strcasestr(const char *s1__ign, const char *s2__ign) ZERO
 KFUNC int bpf_strchr(const char *s__ign, char c) ZERO
 KFUNC int bpf_strchrnul(const char *s__ign, char c) ZERO
 KFUNC int bpf_strcmp(const char *s1__ign, const char *s2__ign) ZERO
 KFUNC int bpf_strcspn(const char *s__ign, const char *reject__ign) ZERO
 KFUNC int bpf_strlen(const char *s__ign) ZERO
+KFUNC int bpf_strncasecmp(const char *s1__ign, const char *s2__ign, size_t len) ZERO
+KFUNC int bpf_strncasestr(const char *s1__ign, const char *s2__ign, size_t len) ZERO
 KFUNC int bpf_strnchr(const char *s__ign, size_t count, char c) ZERO
 KFUNC int bpf_strnlen(const char *s__ign, size_t count) ZERO
 KFUNC int bpf_strnstr(const char *s1__ign, const char *s2__ign, size_t len) ZERO

@@ -13,6 +13,8 @@ mod packet;
 mod reading;
 mod strings;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod workqueue;
 
 use crate::{engine::Shim, run::Run};

@@ -1,4 +1,5 @@
-//! Kernel functions on work queues: callbacks that the machine's thread of timers runs at once.
+//! Kernel functions on work queues and work for tasks: callbacks that the machine's thread of timers
+//! runs at once.
 
 use skep_host::Errno;
 
@@ -6,8 +7,8 @@ use super::Table;
 use crate::{
     FaultKind,
     helper::{Arguments, Outcome, errno, shim, status},
-    machine::ClockKind,
-    map::FieldKind,
+    machine::{ClockKind, objects::ObjectKind},
+    map::{FieldKind, Map},
     run::Run,
 };
 
@@ -15,7 +16,35 @@ pub(super) static TABLE: Table = &[
     ("bpf_wq_init", shim!(init)),
     ("bpf_wq_set_callback_impl", shim!(set_callback)),
     ("bpf_wq_start", shim!(start)),
+    (
+        "bpf_task_work_schedule_signal_impl",
+        shim!(task_work_schedule),
+    ),
+    (
+        "bpf_task_work_schedule_resume_impl",
+        shim!(task_work_schedule),
+    ),
 ];
+
+/// Where the value begins whose field of this kind is at an address.
+fn value_of(
+    map: &Map,
+    kind: FieldKind,
+    place: u64,
+    function: &'static str,
+) -> Result<u64, FaultKind> {
+    let field = map.shape.fields.find(kind);
+    let range = map.kind.region(place);
+    match (field, range) {
+        (Some(field), Some(range)) if range.start + u64::from(field.offset) == place => {
+            Ok(range.start)
+        }
+        _ => Err(FaultKind::Argument {
+            function,
+            reason: "there is no such field in a value of this map",
+        }),
+    }
+}
 
 fn number(run: &Run<'_>, work: u64) -> Result<u64, FaultKind> {
     Ok(run.view(work, 16, true)?.u64_at(0).unwrap_or_default())
@@ -28,18 +57,7 @@ fn init(run: &Run<'_>, [work, map, flags, ..]: Arguments) -> Outcome {
     if flags as u32 != 0 {
         return Ok(errno(Errno::EINVAL));
     }
-    let field = map.shape.fields.find(FieldKind::Workqueue);
-    let range = map.kind.region(work);
-    let value = match (field, range) {
-        (Some(field), Some(range)) if range.start + u64::from(field.offset) == work => range.start,
-        _ => {
-            return Err(FaultKind::Argument {
-                function: "bpf_wq_init",
-                reason: "this is no work queue in a value of this map",
-            }
-            .into());
-        }
-    };
+    let value = value_of(&map, FieldKind::Workqueue, work, "bpf_wq_init")?;
     let before = word.u64_at(0).unwrap_or_default();
     let timers = &run.vm.timers;
     match timers.init(before, map, value, work, ClockKind::Monotonic) {
@@ -72,4 +90,39 @@ fn start(run: &Run<'_>, [work, flags, ..]: Arguments) -> Outcome {
         return Ok(errno(Errno::EINVAL));
     }
     Ok(status(run.vm.timers.start(run.vm, run.cpu, place, 0, 0)))
+}
+
+/// `bpf_task_work_schedule_signal_impl(task, tw, map, callback, aux)`, and
+/// `bpf_task_work_schedule_resume_impl`: here no task has to be stopped for its work.
+fn task_work_schedule(run: &Run<'_>, [task, work, map, function, _]: Arguments) -> Outcome {
+    const NAME: &str = "bpf_task_work_schedule";
+    let word = run.view(work, 8, true)?;
+    run.object(task, ObjectKind::Task, NAME)?;
+    let map = run.shared_map(map)?;
+    if run.program().code.callback(function).is_none() {
+        return Err(FaultKind::Jump { target: function }.into());
+    }
+    let value = value_of(&map, FieldKind::TaskWork, work, NAME)?;
+    let Some(task) = run.vm.tasks.at(task) else {
+        return Ok(errno(Errno::ESRCH));
+    };
+    let timers = &run.vm.timers;
+    let before = word.u64_at(0).unwrap_or_default();
+    if timers.is_busy(before, work) {
+        return Ok(errno(Errno::EBUSY));
+    }
+    let number = match timers.init(before, map, value, work, ClockKind::Monotonic) {
+        Ok(number) => {
+            word.set_u64(0, number);
+            number
+        }
+        // It has done its work before.
+        Err(_) => before,
+    };
+    timers.set_task(number, work, task);
+    let program = run.shared_program();
+    let started = timers
+        .set_callback(number, work, program, function)
+        .and_then(|()| timers.start(run.vm, run.cpu, (number, work), 0, 0));
+    Ok(status(started))
 }

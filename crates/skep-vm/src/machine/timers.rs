@@ -14,7 +14,7 @@ use std::{
 
 use skep_host::Errno;
 
-use super::clock::ClockKind;
+use super::{Task, clock::ClockKind};
 use crate::{
     Fault,
     map::{FieldKind, Fields, Map},
@@ -72,6 +72,8 @@ struct Timer {
     callback: Option<(Arc<Program>, u64)>,
     due: Option<(u64, u64)>,
     cpu: Option<u32>,
+    /// Whom the callback runs for, where that was said.
+    task: Option<Arc<Task>>,
 }
 
 /// What is dropped outside of the lock: it may be the last of a map or program.
@@ -129,6 +131,7 @@ impl Timers {
             callback: None,
             due: None,
             cpu: None,
+            task: None,
         };
         state.timers.insert(number, timer);
         Ok(number)
@@ -151,6 +154,23 @@ impl Timers {
         drop(state);
         drop(before);
         Ok(())
+    }
+
+    /// Whether a timer waits for its time, or its callback runs.
+    pub(crate) fn is_busy(&self, number: u64, place: u64) -> bool {
+        let mut state = self.all.lock();
+        let running = state.running.is_some_and(|(running, _)| running == number);
+        let timer = state.at(number, place);
+        timer.is_some_and(|timer| running || timer.due.is_some())
+    }
+
+    /// Says whom a timer's callback runs for.
+    pub(crate) fn set_task(&self, number: u64, place: u64, task: Arc<Task>) {
+        let mut state = self.all.lock();
+        let timer = state.at(number, place);
+        let before = timer.map(|timer| timer.task.replace(task));
+        drop(state);
+        drop(before);
     }
 
     /// Starts a timer, or starts it anew.
@@ -236,7 +256,10 @@ impl Timers {
     /// Forgets the timers and work queues in a value that is freed.
     pub(crate) fn free_fields(&self, value: View<'_>, fields: &Fields) {
         for field in fields.iter() {
-            if !matches!(field.kind, FieldKind::Timer | FieldKind::Workqueue) {
+            if !matches!(
+                field.kind,
+                FieldKind::Timer | FieldKind::Workqueue | FieldKind::TaskWork
+            ) {
                 continue;
             }
             let offset = field.offset as usize;
@@ -292,6 +315,7 @@ impl Timers {
             return;
         };
         let (map, value, place) = (Arc::clone(&timer.map), timer.value, timer.place);
+        let task = timer.task.clone();
         let Some((program, function)) = timer.callback.clone() else {
             return;
         };
@@ -299,6 +323,9 @@ impl Timers {
         drop(state);
 
         let run = Run::new(machine, &program, cpu.id(), cpu.scratch(), machine.limits);
+        if let Some(task) = task {
+            run.set_task(task);
+        }
         let outcome = run.start_callback(&Callback {
             function,
             map: &map,

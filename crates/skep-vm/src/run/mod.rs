@@ -345,7 +345,7 @@ impl<'a> Run<'a> {
         Answer::stopped(Status::Fault)
     }
 
-    fn take_fault(&self) -> crate::Fault {
+    pub(crate) fn take_fault(&self) -> crate::Fault {
         let fault = self.fault.take();
         let (at, kind) = fault.unwrap_or((
             None,

@@ -1,0 +1,109 @@
+//! Which functions there are, and that no arguments make one of them panic or reach what is not the
+//! program's.
+
+use std::collections::BTreeSet;
+
+use skep_abi::ProgramType;
+use skep_btf::{Kind, KindTag};
+use skep_host::{Host as _, ProgramLoad};
+use skep_isa::{Endian, assemble, encode_slots};
+
+use super::TABLES;
+use crate::{
+    Config, Engine, FaultKind, Vm,
+    engine::Status,
+    machine::types::types,
+    memory::Block,
+    run::{Ours, Run},
+};
+
+/// The kernel functions of the machine's BTF, by their tag.
+fn published() -> BTreeSet<String> {
+    let btf = types();
+    let tags = btf.types().filter(|tag| tag.tag() == Some(KindTag::DeclTag));
+    let functions = tags.filter_map(|tag| match tag.kind() {
+        Kind::DeclTag(of) if tag.name() == "bpf_kfunc" => {
+            Some(btf.type_by_id(of.target).ok()?.name().to_owned())
+        }
+        _ => None,
+    });
+    functions.collect()
+}
+
+#[test]
+fn every_function_is_published_and_none_else() {
+    let ours: BTreeSet<_> = TABLES
+        .iter()
+        .flat_map(|table| table.iter())
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
+    assert_eq!(ours, published());
+}
+
+/// Numbers that look like chance.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.0 >> 33) % below
+    }
+}
+
+#[test]
+fn no_arguments_make_a_function_panic() {
+    let mut config = Config::default();
+    config.engine = Engine::Interpreter;
+    config.cpus = 2;
+    let vm = Vm::with(config).unwrap();
+    let text = "r0 = 0\n exit\n callback:\n r0 = r1\n r0 &= 1\n exit";
+    let text = text.replace("r0 = 0\n exit", "r1 = subprog[callback]\n r0 = 0\n exit");
+    let code = encode_slots(&assemble(&text).unwrap(), Endian::NATIVE);
+    let mut request = ProgramLoad::new(ProgramType::Syscall, "chance", &code);
+    request.flags = skep_abi::ProgLoadFlags::SLEEPABLE;
+    let fd = vm.prog_load(&request).unwrap().fd;
+    let program = vm.0.registry.programs.all().pop().unwrap();
+    drop(fd);
+    let mut chance = Chance(1);
+    for _ in 0..300 {
+        let cpu = vm.0.cpus.take(None).unwrap();
+        let run = Run::new(&vm.0, &program, cpu.id(), cpu.scratch(), vm.0.limits);
+        let memory = Block::new(256).unwrap();
+        run.grant(Ours {
+            start: memory.address(),
+            len: 256,
+            writable: true,
+        });
+        let task = run.task().address();
+        let mut known = vec![0, 1, 8, u64::MAX, 1 << 63, task, 0x5ce9_f000_0000_0001];
+        for _ in 0..200 {
+            let table = TABLES[chance.next(TABLES.len() as u64) as usize];
+            if table.is_empty() {
+                continue;
+            }
+            let (name, shim) = table[chance.next(table.len() as u64) as usize];
+            let mut argument = || match chance.next(4) {
+                0 => memory.address() + chance.next(32) * 8,
+                1 => chance.next(300),
+                _ => known[chance.next(known.len() as u64) as usize],
+            };
+            let [a, b, c, d, e] = std::array::from_fn(|_| argument());
+            // SAFETY: the program is of checked mode, in which a function looks at its arguments.
+            let answer = unsafe { shim(&run, a, b, c, d, e) };
+            match answer.status {
+                Status::Done if answer.value > 4096 => known.push(answer.value),
+                Status::Fault => {
+                    let fault = run.take_fault();
+                    let internal = matches!(fault.kind, FaultKind::Internal(_));
+                    assert!(!internal, "{name}({a:#x}, {b:#x}, {c:#x}, {d:#x}, {e:#x}): {fault}");
+                }
+                _ => {}
+            }
+        }
+        crate::helper::give_back(&run);
+        drop(run);
+        drop(cpu);
+    }
+    // Only what others hold is left: the machine's tasks and cgroups.
+    drop(vm);
+}
