@@ -20,7 +20,9 @@ use crate::{
 /// The kernel functions of the machine's BTF, by their tag.
 fn published() -> BTreeSet<String> {
     let btf = types();
-    let tags = btf.types().filter(|tag| tag.tag() == Some(KindTag::DeclTag));
+    let tags = btf
+        .types()
+        .filter(|tag| tag.tag() == Some(KindTag::DeclTag));
     let functions = tags.filter_map(|tag| match tag.kind() {
         Kind::DeclTag(of) if tag.name() == "bpf_kfunc" => {
             Some(btf.type_by_id(of.target).ok()?.name().to_owned())
@@ -45,7 +47,10 @@ struct Chance(u64);
 
 impl Chance {
     fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         (self.0 >> 33) % below
     }
 }
@@ -95,7 +100,10 @@ fn no_arguments_make_a_function_panic() {
                 Status::Fault => {
                     let fault = run.take_fault();
                     let internal = matches!(fault.kind, FaultKind::Internal(_));
-                    assert!(!internal, "{name}({a:#x}, {b:#x}, {c:#x}, {d:#x}, {e:#x}): {fault}");
+                    assert!(
+                        !internal,
+                        "{name}({a:#x}, {b:#x}, {c:#x}, {d:#x}, {e:#x}): {fault}"
+                    );
                 }
                 _ => {}
             }
