@@ -7,6 +7,7 @@
 
 mod arena;
 mod array;
+mod cgroups;
 mod bloom;
 mod create;
 mod fields;
@@ -22,6 +23,7 @@ mod ring;
 mod signal;
 mod slab;
 mod slots;
+mod sockets;
 mod special;
 mod spin;
 mod stack_trace;
@@ -29,6 +31,7 @@ mod storage;
 mod table;
 #[cfg(test)]
 mod tests;
+mod targets;
 mod things;
 mod types;
 
@@ -57,6 +60,7 @@ use crate::{
 };
 
 pub(crate) use arena::{Arena, GUARD as ARENA_GUARD, WINDOW as ARENA_WINDOW};
+pub(crate) use cgroups::CgroupArray;
 pub(crate) use create::{create, settle};
 pub(crate) use fields::{Field, FieldKind, Fields, Keeper};
 pub(crate) use held::ProgArray;
@@ -64,7 +68,9 @@ pub(crate) use insn_array::{Claim, InsnArray};
 pub(crate) use perf::{PerfEvent, PerfEventArray};
 pub(crate) use ring::{Drain, Ring, UserRing, flags as ring_flags};
 pub(crate) use signal::{Listener, Signal, Waitable};
+pub(crate) use targets::Targets;
 pub(crate) use special::special_fields;
+pub(crate) use sockets::Sockets;
 pub(crate) use stack_trace::{DEPTH as STACK_DEPTH, StackTraces, encode as encode_stack};
 pub(crate) use storage::LocalStorage;
 pub(crate) use types::check_types;

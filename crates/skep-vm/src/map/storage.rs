@@ -124,7 +124,7 @@ fn pid_of(fd: u32) -> Option<u32> {
 }
 
 /// The number of the file that is behind a descriptor of this process.
-fn folder_of(fd: u32) -> Option<u64> {
+pub(super) fn folder_of(fd: u32) -> Option<u64> {
     let metadata = fs::metadata(format!("/proc/self/fd/{fd}")).ok()?;
     metadata.is_dir().then(|| metadata.ino())
 }

@@ -4,7 +4,8 @@ use skep_abi::{MapCreateFlags, MapType};
 use skep_host::Errno;
 
 use super::{
-    Arena, InsnArray, Kind, LocalStorage, PerfEventArray, Ring, Shape, StackTraces, UserRing,
+    Arena, CgroupArray, InsnArray, Kind, LocalStorage, PerfEventArray, Ring, Shape, Sockets,
+    StackTraces, Targets, UserRing,
 };
 use crate::memory::PAGE;
 
@@ -20,6 +21,10 @@ fn known_flags(map_type: MapType) -> MapCreateFlags {
         MapType::UserRingbuf => MapCreateFlags::NUMA_NODE,
         MapType::PerfEventArray => COMMON.union(MapCreateFlags::PRESERVE_ELEMS),
         MapType::InsnArray => MapCreateFlags::empty(),
+        MapType::Cpumap => MapCreateFlags::NUMA_NODE,
+        MapType::ReuseportSockarray => COMMON
+            .union(MapCreateFlags::RDONLY_PROG)
+            .union(MapCreateFlags::WRONLY_PROG),
         MapType::StackTrace => COMMON.union(MapCreateFlags::STACK_BUILD_ID),
         MapType::TaskStorage
         | MapType::CgrpStorage
@@ -36,6 +41,11 @@ fn known_flags(map_type: MapType) -> MapCreateFlags {
 pub(super) fn create(shape: &Shape) -> Result<Box<dyn Kind>, Errno> {
     if shape.map_type == MapType::Arena {
         return Ok(Box::new(Arena::new(shape)?));
+    }
+    /// Bytes of a stack: no key is longer.
+    const STACK: u32 = skep_abi::limits::STACK_BYTES;
+    if shape.map_type == MapType::Sockhash && shape.key_size > STACK {
+        return Err(Errno::E2BIG);
     }
     let rules = shape.map_type.rules();
     let fits = rules.key_size.allows(shape.key_size)
@@ -54,6 +64,12 @@ pub(super) fn create(shape: &Shape) -> Result<Box<dyn Kind>, Errno> {
         | MapType::SkStorage
         | MapType::InodeStorage => Box::new(LocalStorage::new(shape)?),
         MapType::StackTrace => Box::new(StackTraces::new(shape)?),
+        MapType::Devmap | MapType::DevmapHash | MapType::Cpumap => Box::new(Targets::new(shape)?),
+        MapType::Sockmap
+        | MapType::Sockhash
+        | MapType::ReuseportSockarray
+        | MapType::Xskmap => Box::new(Sockets::new(shape)?),
+        MapType::CgroupArray => Box::new(CgroupArray::new(shape)?),
         MapType::Ringbuf => Box::new(Ring::new(shape)?),
         MapType::UserRingbuf => Box::new(UserRing::new(shape)?),
         _ => return Err(Errno::EINVAL),

@@ -282,10 +282,10 @@ fn full(host: &dyn Host, record: &mut Record) -> Outcome {
     Ok(())
 }
 
-/// Whether a poller reports anything now.
+/// What a poller reports. A kernel's wake-up may come from another CPU, a little later.
 fn ready(poller: &mut dyn skep_host::Poller) -> Outcome<Vec<u64>> {
     let mut tokens = Vec::new();
-    poller.wait(Some(Duration::ZERO), &mut tokens)?;
+    poller.wait(Some(Duration::from_millis(30)), &mut tokens)?;
     Ok(tokens)
 }
 
@@ -593,8 +593,8 @@ fn perf_wake_ups(host: &dyn Host, record: &mut Record) -> Outcome {
         let mut poller = host.poller()?;
         poller.add(&output.event, 3)?;
         record.fact("nothing", ready(&mut *poller)?);
-        let send = program(&*host, &map, &sending(256, CURRENT))?;
-        for n in 0..40 {
+        let send = program(&*host, &map, &sending(500, CURRENT))?;
+        for n in 0..18 {
             record.fact(format!("{wakeup} send {n}"), fire(&*host, &send, n)?);
             record.fact(format!("{wakeup} woken {n}"), ready(&mut *poller)?);
         }

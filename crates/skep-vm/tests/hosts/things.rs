@@ -14,6 +14,8 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("things::arenas_answer_alike", || agree(arenas)),
         Test::new("things::jump_tables", jump_tables),
         Test::new("things::stacks_answer_alike", || agree(stacks)),
+        Test::new("things::redirect_maps_answer_alike", || agree(targets)),
+        Test::new("things::socket_maps_answer_alike", || agree(sockets)),
     ]
 }
 
@@ -228,6 +230,102 @@ fn stacks(host: &dyn Host, record: &mut Record) -> Outcome {
             );
             let got = fire(host, &program_of(host, &text)?, 0)?;
             record.fact(format!("stack {flags:#x} {size}"), got);
+        }
+    }
+    Ok(())
+}
+
+/// Shapes that types take or refuse.
+fn shapes(host: &dyn Host, record: &mut Record, map_type: MapType) {
+    let none = MapCreateFlags::empty();
+    for (key, value, entries, flags) in [
+        (4, 4, 1, none),
+        (4, 8, 1, none),
+        (4, 16, 1, none),
+        (4, 0, 1, none),
+        (8, 4, 1, none),
+        (0, 4, 1, none),
+        (4, 4, 0, none),
+        (4, 4, 1, MapCreateFlags::NO_PREALLOC),
+        (4, 4, 1, MapCreateFlags::RDONLY),
+        (4, 4, 1, MapCreateFlags::RDONLY_PROG),
+        (4, 4, 1, MapCreateFlags::MMAPABLE),
+        (513, 4, 1, none),
+    ] {
+        let name = name("shape");
+        let mut request = MapCreate::new(map_type, &name, key, value, entries);
+        request.flags = flags;
+        let made = host.map_create(&request);
+        record.done(format!("{map_type} {key} {value} {entries} {flags:?}"), &made);
+    }
+}
+
+/// What the commands on elements answer for these values.
+fn elements(
+    host: &dyn Host,
+    record: &mut Record,
+    map_type: MapType,
+    size: u32,
+    values: &[u64],
+) -> Outcome {
+    let name = name("elements");
+    let map = host.map_create(&MapCreate::new(map_type, &name, 4, size, 3))?;
+    let bytes = |value: u64| value.to_ne_bytes()[..size as usize].to_vec();
+    for index in [0_u32, 2, 3] {
+        let key = index.to_ne_bytes();
+        let of = format!("{map_type} {size} {index}");
+        let look = |record: &mut Record| {
+            let mut found = vec![0; size as usize];
+            let answer = host.map_lookup_elem(&map, &key, &mut found, 0);
+            record.answer(format!("{of} lookup"), &answer);
+            record.fact(format!("{of} value"), found);
+        };
+        look(record);
+        record.answer(format!("{of} delete"), &host.map_delete_elem(&map, &key));
+        for value in values {
+            for flags in [1, 2, 0, 3, 4, 0] {
+                let set = host.map_update_elem(&map, &key, &bytes(*value), flags);
+                record.answer(format!("{of} set {value:#x} {flags}"), &set);
+                look(record);
+            }
+        }
+        let mut next = [0; 4];
+        let more = host.map_get_next_key(&map, Some(&key), &mut next);
+        record.answer(format!("{of} next"), &more);
+        record.answer(format!("{of} first"), &host.map_get_next_key(&map, None, &mut next));
+        record.fact("key", next);
+        record.answer(format!("{of} delete"), &host.map_delete_elem(&map, &key));
+        record.answer(format!("{of} delete"), &host.map_delete_elem(&map, &key));
+    }
+    Ok(())
+}
+
+/// The loopback device is number 1 on both hosts.
+fn targets(host: &dyn Host, record: &mut Record) -> Outcome {
+    for map_type in [MapType::Devmap, MapType::DevmapHash, MapType::Cpumap] {
+        shapes(host, record, map_type);
+    }
+    let bad = u64::from(u32::MAX);
+    for map_type in [MapType::Devmap, MapType::DevmapHash] {
+        elements(host, record, map_type, 4, &[1, 9999, 0])?;
+        elements(host, record, map_type, 8, &[1, 1 | bad << 32, 1 | 999 << 32, 999 << 32])?;
+    }
+    elements(host, record, MapType::Cpumap, 4, &[1, 192, 16_384, 16_385, 0])?;
+    elements(host, record, MapType::Cpumap, 8, &[1, 1 | bad << 32, 1 | 999 << 32])
+}
+
+fn sockets(host: &dyn Host, record: &mut Record) -> Outcome {
+    for map_type in [
+        MapType::Sockmap,
+        MapType::Sockhash,
+        MapType::ReuseportSockarray,
+        MapType::Xskmap,
+        MapType::CgroupArray,
+    ] {
+        shapes(host, record, map_type);
+        elements(host, record, map_type, 4, &[u64::from(u32::MAX), 9999])?;
+        if !matches!(map_type, MapType::Xskmap | MapType::CgroupArray) {
+            elements(host, record, map_type, 8, &[u64::MAX, 1 << 40, 9999])?;
         }
     }
     Ok(())

@@ -1,0 +1,92 @@
+//! `BPF_MAP_TYPE_CGROUP_ARRAY`: cgroups by index.
+//!
+//! Users name one by a descriptor of its directory, of this process, or else by its number.
+
+use std::sync::{Arc, Weak};
+
+use skep_host::Errno;
+
+use super::{Kind, Range, Shape, slots::Slots, storage::folder_of};
+use crate::{machine::objects::Object, memory::View, vm::Shared};
+
+/// Cgroups by index.
+#[derive(Debug)]
+pub(crate) struct CgroupArray {
+    cgroups: Slots<Object>,
+    machine: Weak<Shared>,
+}
+
+impl CgroupArray {
+    /// # Errors
+    /// `ENOMEM`.
+    pub(crate) fn new(shape: &Shape) -> Result<Self, Errno> {
+        Ok(Self {
+            cgroups: Slots::new(shape.max_entries)?,
+            machine: Weak::clone(&shape.machine),
+        })
+    }
+
+    /// The cgroup at an index.
+    ///
+    /// # Errors
+    /// `E2BIG`: there is no such index; `EAGAIN`: none is there.
+    pub(crate) fn cgroup(&self, index: u32) -> Result<Arc<Object>, Errno> {
+        if index >= self.cgroups.len() {
+            return Err(Errno::E2BIG);
+        }
+        self.cgroups.get(index).ok_or(Errno::EAGAIN)
+    }
+}
+
+impl Kind for CgroupArray {
+    fn lookup(&self, _cpu: u32, _key: View<'_>) -> Option<View<'_>> {
+        None
+    }
+
+    fn update(&self, _: u32, _: View<'_>, _: View<'_>, _: u64) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    fn delete(&self, _key: View<'_>) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    fn region(&self, _address: u64) -> Option<Range> {
+        None
+    }
+
+    fn user_lookup(&self, _: &[u8], _: &mut [u8], _: u64) -> Result<(), Errno> {
+        Err(Errno::ENOTSUPP)
+    }
+
+    fn user_update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        let (index, number) = (super::index(key)?, super::index(value)?);
+        if flags != 0 {
+            return Err(Errno::EINVAL);
+        }
+        if index >= self.cgroups.len() {
+            return Err(Errno::E2BIG);
+        }
+        let machine = self.machine.upgrade().ok_or(Errno::EBADF)?;
+        let by_id = |id| machine.tasks.cgroup_by_id(id);
+        let named = folder_of(number).and_then(by_id);
+        let cgroup = named.or_else(|| by_id(u64::from(number)));
+        self.cgroups.set(index, cgroup.ok_or(Errno::EBADF)?)
+    }
+
+    fn user_delete(&self, key: &[u8]) -> Result<(), Errno> {
+        self.cgroups.take(super::index(key)?).map(drop)
+    }
+
+    fn user_next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
+        super::next_index(self.cgroups.len(), key, next)
+    }
+
+    fn user_value_size(&self) -> usize {
+        4
+    }
+
+    fn memory_used(&self) -> u64 {
+        self.cgroups.memory_used()
+    }
+}
