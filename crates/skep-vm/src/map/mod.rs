@@ -7,8 +7,8 @@
 
 mod arena;
 mod array;
-mod cgroups;
 mod bloom;
+mod cgroups;
 mod create;
 mod fields;
 mod hash;
@@ -29,9 +29,9 @@ mod spin;
 mod stack_trace;
 mod storage;
 mod table;
+mod targets;
 #[cfg(test)]
 mod tests;
-mod targets;
 mod things;
 mod types;
 
@@ -68,11 +68,11 @@ pub(crate) use insn_array::{Claim, InsnArray};
 pub(crate) use perf::{PerfEvent, PerfEventArray};
 pub(crate) use ring::{Drain, Ring, UserRing, flags as ring_flags};
 pub(crate) use signal::{Listener, Signal, Waitable};
-pub(crate) use targets::Targets;
-pub(crate) use special::special_fields;
 pub(crate) use sockets::Sockets;
+pub(crate) use special::special_fields;
 pub(crate) use stack_trace::{DEPTH as STACK_DEPTH, StackTraces, encode as encode_stack};
 pub(crate) use storage::LocalStorage;
+pub(crate) use targets::Targets;
 pub(crate) use types::check_types;
 
 /// What a map was created with.

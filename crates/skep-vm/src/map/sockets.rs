@@ -176,7 +176,9 @@ impl Kind for Sockets {
         }
         let table = self.table.load();
         let after = match key {
-            Some(key) if table.contains_key(key) => table.keys().skip_while(|k| ***k != *key).nth(1),
+            Some(key) if table.contains_key(key) => {
+                table.keys().skip_while(|k| ***k != *key).nth(1)
+            }
             _ => table.keys().next(),
         };
         next.copy_from_slice(after.ok_or(Errno::ENOENT)?);

@@ -65,10 +65,9 @@ pub(super) fn create(shape: &Shape) -> Result<Box<dyn Kind>, Errno> {
         | MapType::InodeStorage => Box::new(LocalStorage::new(shape)?),
         MapType::StackTrace => Box::new(StackTraces::new(shape)?),
         MapType::Devmap | MapType::DevmapHash | MapType::Cpumap => Box::new(Targets::new(shape)?),
-        MapType::Sockmap
-        | MapType::Sockhash
-        | MapType::ReuseportSockarray
-        | MapType::Xskmap => Box::new(Sockets::new(shape)?),
+        MapType::Sockmap | MapType::Sockhash | MapType::ReuseportSockarray | MapType::Xskmap => {
+            Box::new(Sockets::new(shape)?)
+        }
         MapType::CgroupArray => Box::new(CgroupArray::new(shape)?),
         MapType::Ringbuf => Box::new(Ring::new(shape)?),
         MapType::UserRingbuf => Box::new(UserRing::new(shape)?),

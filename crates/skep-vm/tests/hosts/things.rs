@@ -256,7 +256,10 @@ fn shapes(host: &dyn Host, record: &mut Record, map_type: MapType) {
         let mut request = MapCreate::new(map_type, &name, key, value, entries);
         request.flags = flags;
         let made = host.map_create(&request);
-        record.done(format!("{map_type} {key} {value} {entries} {flags:?}"), &made);
+        record.done(
+            format!("{map_type} {key} {value} {entries} {flags:?}"),
+            &made,
+        );
     }
 }
 
@@ -292,7 +295,10 @@ fn elements(
         let mut next = [0; 4];
         let more = host.map_get_next_key(&map, Some(&key), &mut next);
         record.answer(format!("{of} next"), &more);
-        record.answer(format!("{of} first"), &host.map_get_next_key(&map, None, &mut next));
+        record.answer(
+            format!("{of} first"),
+            &host.map_get_next_key(&map, None, &mut next),
+        );
         record.fact("key", next);
         record.answer(format!("{of} delete"), &host.map_delete_elem(&map, &key));
         record.answer(format!("{of} delete"), &host.map_delete_elem(&map, &key));
@@ -308,10 +314,28 @@ fn targets(host: &dyn Host, record: &mut Record) -> Outcome {
     let bad = u64::from(u32::MAX);
     for map_type in [MapType::Devmap, MapType::DevmapHash] {
         elements(host, record, map_type, 4, &[1, 9999, 0])?;
-        elements(host, record, map_type, 8, &[1, 1 | bad << 32, 1 | 999 << 32, 999 << 32])?;
+        elements(
+            host,
+            record,
+            map_type,
+            8,
+            &[1, 1 | bad << 32, 1 | 999 << 32, 999 << 32],
+        )?;
     }
-    elements(host, record, MapType::Cpumap, 4, &[1, 192, 16_384, 16_385, 0])?;
-    elements(host, record, MapType::Cpumap, 8, &[1, 1 | bad << 32, 1 | 999 << 32])
+    elements(
+        host,
+        record,
+        MapType::Cpumap,
+        4,
+        &[1, 192, 16_384, 16_385, 0],
+    )?;
+    elements(
+        host,
+        record,
+        MapType::Cpumap,
+        8,
+        &[1, 1 | bad << 32, 1 | 999 << 32],
+    )
 }
 
 fn sockets(host: &dyn Host, record: &mut Record) -> Outcome {
