@@ -53,7 +53,7 @@ macro_rules! plain {
             #[inline(always)]
             unsafe fn load(address: u64) -> Self {
                 let at = std::ptr::with_exposed_provenance::<Self>(address as usize);
-                if $size == 1 || address % $size == 0 {
+                if at.is_aligned() {
                     // SAFETY: the caller's promise; aligned.
                     unsafe { (*at.cast::<$atomic>()).load(Acquire) }
                 } else {
@@ -65,7 +65,7 @@ macro_rules! plain {
             #[inline(always)]
             unsafe fn store(address: u64, value: Self) {
                 let at = std::ptr::with_exposed_provenance_mut::<Self>(address as usize);
-                if $size == 1 || address % $size == 0 {
+                if at.is_aligned() {
                     // SAFETY: the caller's promise; aligned.
                     unsafe { (*at.cast::<$atomic>()).store(value, Relaxed) }
                 } else {

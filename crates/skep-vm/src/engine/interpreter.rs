@@ -1,12 +1,17 @@
 //! The interpreter: a loop over operations, once for each mode.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    ops::{BitAnd, BitOr, BitXor},
+    sync::Arc,
+};
 
 use skep_isa::InsnIndex;
 
 use super::{
     Answer, Executable, FRAME, Mode, Status,
     access::{self, Atomics as _, Plain as _},
+    arithmetic,
     lower::lower,
     op::{Code, Op},
 };
@@ -247,46 +252,46 @@ impl Machine<'_, '_> {
                 Code::Mul64R => alu64!(u64::wrapping_mul, R),
                 Code::Mul32I => alu32!(u32::wrapping_mul, I),
                 Code::Mul32R => alu32!(u32::wrapping_mul, R),
-                Code::Div64I => alu64!(|a, b| a.checked_div(b).unwrap_or(0), I),
-                Code::Div64R => alu64!(|a, b| a.checked_div(b).unwrap_or(0), R),
-                Code::Div32I => alu32!(|a, b| a.checked_div(b).unwrap_or(0), I),
-                Code::Div32R => alu32!(|a, b| a.checked_div(b).unwrap_or(0), R),
-                Code::SDiv64I => alu64!(signed::div64, I),
-                Code::SDiv64R => alu64!(signed::div64, R),
-                Code::SDiv32I => alu32!(signed::div32, I),
-                Code::SDiv32R => alu32!(signed::div32, R),
-                Code::Mod64I => alu64!(|a, b| a.checked_rem(b).unwrap_or(a), I),
-                Code::Mod64R => alu64!(|a, b| a.checked_rem(b).unwrap_or(a), R),
-                Code::Mod32I => alu32!(|a, b| a.checked_rem(b).unwrap_or(a), I),
-                Code::Mod32R => alu32!(|a, b| a.checked_rem(b).unwrap_or(a), R),
-                Code::SMod64I => alu64!(signed::rem64, I),
-                Code::SMod64R => alu64!(signed::rem64, R),
-                Code::SMod32I => alu32!(signed::rem32, I),
-                Code::SMod32R => alu32!(signed::rem32, R),
-                Code::Or64I => alu64!(|a, b| a | b, I),
-                Code::Or64R => alu64!(|a, b| a | b, R),
-                Code::Or32I => alu32!(|a, b| a | b, I),
-                Code::Or32R => alu32!(|a, b| a | b, R),
-                Code::And64I => alu64!(|a, b| a & b, I),
-                Code::And64R => alu64!(|a, b| a & b, R),
-                Code::And32I => alu32!(|a, b| a & b, I),
-                Code::And32R => alu32!(|a, b| a & b, R),
-                Code::Xor64I => alu64!(|a, b| a ^ b, I),
-                Code::Xor64R => alu64!(|a, b| a ^ b, R),
-                Code::Xor32I => alu32!(|a, b| a ^ b, I),
-                Code::Xor32R => alu32!(|a, b| a ^ b, R),
-                Code::Lsh64I => alu64!(|a, b| a.wrapping_shl(b as u32), I),
-                Code::Lsh64R => alu64!(|a, b| a.wrapping_shl(b as u32), R),
+                Code::Div64I => alu64!(arithmetic::div64, I),
+                Code::Div64R => alu64!(arithmetic::div64, R),
+                Code::Div32I => alu32!(arithmetic::div32, I),
+                Code::Div32R => alu32!(arithmetic::div32, R),
+                Code::SDiv64I => alu64!(arithmetic::sdiv64, I),
+                Code::SDiv64R => alu64!(arithmetic::sdiv64, R),
+                Code::SDiv32I => alu32!(arithmetic::sdiv32, I),
+                Code::SDiv32R => alu32!(arithmetic::sdiv32, R),
+                Code::Mod64I => alu64!(arithmetic::rem64, I),
+                Code::Mod64R => alu64!(arithmetic::rem64, R),
+                Code::Mod32I => alu32!(arithmetic::rem32, I),
+                Code::Mod32R => alu32!(arithmetic::rem32, R),
+                Code::SMod64I => alu64!(arithmetic::srem64, I),
+                Code::SMod64R => alu64!(arithmetic::srem64, R),
+                Code::SMod32I => alu32!(arithmetic::srem32, I),
+                Code::SMod32R => alu32!(arithmetic::srem32, R),
+                Code::Or64I => alu64!(BitOr::bitor, I),
+                Code::Or64R => alu64!(BitOr::bitor, R),
+                Code::Or32I => alu32!(BitOr::bitor, I),
+                Code::Or32R => alu32!(BitOr::bitor, R),
+                Code::And64I => alu64!(BitAnd::bitand, I),
+                Code::And64R => alu64!(BitAnd::bitand, R),
+                Code::And32I => alu32!(BitAnd::bitand, I),
+                Code::And32R => alu32!(BitAnd::bitand, R),
+                Code::Xor64I => alu64!(BitXor::bitxor, I),
+                Code::Xor64R => alu64!(BitXor::bitxor, R),
+                Code::Xor32I => alu32!(BitXor::bitxor, I),
+                Code::Xor32R => alu32!(BitXor::bitxor, R),
+                Code::Lsh64I => alu64!(arithmetic::shl64, I),
+                Code::Lsh64R => alu64!(arithmetic::shl64, R),
                 Code::Lsh32I => alu32!(u32::wrapping_shl, I),
                 Code::Lsh32R => alu32!(u32::wrapping_shl, R),
-                Code::Rsh64I => alu64!(|a, b| a.wrapping_shr(b as u32), I),
-                Code::Rsh64R => alu64!(|a, b| a.wrapping_shr(b as u32), R),
+                Code::Rsh64I => alu64!(arithmetic::shr64, I),
+                Code::Rsh64R => alu64!(arithmetic::shr64, R),
                 Code::Rsh32I => alu32!(u32::wrapping_shr, I),
                 Code::Rsh32R => alu32!(u32::wrapping_shr, R),
-                Code::Arsh64I => alu64!(signed::shr64, I),
-                Code::Arsh64R => alu64!(signed::shr64, R),
-                Code::Arsh32I => alu32!(signed::shr32, I),
-                Code::Arsh32R => alu32!(signed::shr32, R),
+                Code::Arsh64I => alu64!(arithmetic::sar64, I),
+                Code::Arsh64R => alu64!(arithmetic::sar64, R),
+                Code::Arsh32I => alu32!(arithmetic::sar32, I),
+                Code::Arsh32R => alu32!(arithmetic::sar32, R),
                 Code::Imm64 => {
                     dst!() = op.imm;
                     at += 1;
@@ -572,44 +577,5 @@ impl Machine<'_, '_> {
         let start = self.code.function_start(function).unwrap_or_default();
         self.run.enter_frame(frame, start)
             && self.run.spend(self.code.function_len(function), start)
-    }
-}
-
-/// Signed arithmetic on registers.
-mod signed {
-    pub(super) fn div64(a: u64, b: u64) -> u64 {
-        match b {
-            0 => 0,
-            _ => (a as i64).wrapping_div(b as i64) as u64,
-        }
-    }
-
-    pub(super) fn div32(a: u32, b: u32) -> u32 {
-        match b {
-            0 => 0,
-            _ => (a as i32).wrapping_div(b as i32) as u32,
-        }
-    }
-
-    pub(super) fn rem64(a: u64, b: u64) -> u64 {
-        match b {
-            0 => a,
-            _ => (a as i64).wrapping_rem(b as i64) as u64,
-        }
-    }
-
-    pub(super) fn rem32(a: u32, b: u32) -> u32 {
-        match b {
-            0 => a,
-            _ => (a as i32).wrapping_rem(b as i32) as u32,
-        }
-    }
-
-    pub(super) fn shr64(a: u64, b: u64) -> u64 {
-        (a as i64).wrapping_shr(b as u32) as u64
-    }
-
-    pub(super) fn shr32(a: u32, b: u32) -> u32 {
-        (a as i32).wrapping_shr(b) as u32
     }
 }

@@ -14,6 +14,7 @@
 
 mod access;
 #[cfg(any(feature = "jit", test))]
+mod arithmetic;
 mod elide;
 mod interpreter;
 #[cfg(feature = "jit")]

@@ -21,7 +21,7 @@ macro_rules! words {
         #[inline]
         pub(crate) fn $load(self, offset: usize) -> Option<$int> {
             let at = self.range(offset, $bytes)?;
-            if at.addr().get() % $bytes == 0 {
+            if at.cast::<$atomic>().is_aligned() {
                 // SAFETY: inside the view and aligned; all accesses to its memory are atomic.
                 Some(unsafe { at.cast::<$atomic>().as_ref() }.load(Relaxed))
             } else {
@@ -35,7 +35,7 @@ macro_rules! words {
         #[inline]
         pub(crate) fn $store(self, offset: usize, value: $int) -> Option<()> {
             let at = self.range(offset, $bytes)?;
-            if at.addr().get() % $bytes == 0 {
+            if at.cast::<$atomic>().is_aligned() {
                 // SAFETY: inside the view and aligned; all accesses to its memory are atomic.
                 unsafe { at.cast::<$atomic>().as_ref() }.store(value, Relaxed);
             } else {
@@ -120,7 +120,7 @@ impl<'a> View<'a> {
     pub(crate) fn word(self, offset: usize) -> Option<&'a AtomicU32> {
         let at = self.range(offset, 4)?;
         // SAFETY: inside the view and aligned; all accesses to its memory are atomic.
-        (at.addr().get() % 4 == 0).then(|| unsafe { at.cast::<AtomicU32>().as_ref() })
+        at.cast::<AtomicU32>().is_aligned().then(|| unsafe { at.cast::<AtomicU32>().as_ref() })
     }
 
     /// The 64-bit word at `offset`; `None` outside the view or if it is not aligned.
@@ -128,7 +128,7 @@ impl<'a> View<'a> {
     pub(crate) fn long_word(self, offset: usize) -> Option<&'a AtomicU64> {
         let at = self.range(offset, 8)?;
         // SAFETY: inside the view and aligned; all accesses to its memory are atomic.
-        (at.addr().get() % 8 == 0).then(|| unsafe { at.cast::<AtomicU64>().as_ref() })
+        at.cast::<AtomicU64>().is_aligned().then(|| unsafe { at.cast::<AtomicU64>().as_ref() })
     }
 
     /// Copies its bytes, as far as both reach; answers how many.
@@ -139,12 +139,12 @@ impl<'a> View<'a> {
         while done < len {
             // SAFETY: `done` is inside the view.
             let at = unsafe { self.start.add(done) };
-            if len - done >= 8 && at.addr().get() % 8 == 0 {
+            if len - done >= 8 && at.cast::<AtomicU64>().is_aligned() {
                 // SAFETY: 8 aligned bytes inside the view; all accesses are atomic.
                 let word = unsafe { at.cast::<AtomicU64>().as_ref() }.load(Relaxed);
                 out[done..done + 8].copy_from_slice(&word.to_ne_bytes());
                 done += 8;
-            } else if len - done >= 4 && at.addr().get() % 4 == 0 {
+            } else if len - done >= 4 && at.cast::<AtomicU32>().is_aligned() {
                 // SAFETY: 4 aligned bytes inside the view; all accesses are atomic.
                 let word = unsafe { at.cast::<AtomicU32>().as_ref() }.load(Relaxed);
                 out[done..done + 4].copy_from_slice(&word.to_ne_bytes());
@@ -166,13 +166,13 @@ impl<'a> View<'a> {
         while done < len {
             // SAFETY: `done` is inside the view.
             let at = unsafe { self.start.add(done) };
-            if let (true, Some(word)) = (at.addr().get() % 8 == 0, from[done..len].first_chunk()) {
+            if let (true, Some(word)) = (at.cast::<AtomicU64>().is_aligned(), from[done..len].first_chunk()) {
                 // SAFETY: 8 aligned bytes inside the view; all accesses are atomic.
                 let place = unsafe { at.cast::<AtomicU64>().as_ref() };
                 place.store(u64::from_ne_bytes(*word), Relaxed);
                 done += 8;
             } else if let (true, Some(word)) =
-                (at.addr().get() % 4 == 0, from[done..len].first_chunk())
+                (at.cast::<AtomicU32>().is_aligned(), from[done..len].first_chunk())
             {
                 // SAFETY: 4 aligned bytes inside the view; all accesses are atomic.
                 let place = unsafe { at.cast::<AtomicU32>().as_ref() };
@@ -220,7 +220,7 @@ impl<'a> View<'a> {
     /// `count` aligned words from `offset`, which the view has.
     fn words(self, offset: usize, count: usize) -> &'a [AtomicU64] {
         match self.range(offset, count * 8) {
-            Some(start) if start.addr().get() % 8 == 0 => {
+            Some(start) if start.cast::<AtomicU64>().is_aligned() => {
                 // SAFETY: inside the view and aligned; all accesses to its memory are atomic.
                 unsafe { std::slice::from_raw_parts(start.as_ptr().cast(), count) }
             }
