@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             "test",
             "--workspace",
             "--features",
-            "skep/tokio",
+            "skep/tokio,skep/vm",
             "--no-fail-fast",
         ],
         &environment,

@@ -13,8 +13,8 @@
 //! - Frames are [`FRAME`] bytes each, one below the other.
 
 mod access;
-#[cfg(any(feature = "jit", test))]
 mod arithmetic;
+#[cfg(any(feature = "jit", test))]
 mod elide;
 mod interpreter;
 #[cfg(feature = "jit")]

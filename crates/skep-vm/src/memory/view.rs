@@ -120,7 +120,9 @@ impl<'a> View<'a> {
     pub(crate) fn word(self, offset: usize) -> Option<&'a AtomicU32> {
         let at = self.range(offset, 4)?;
         // SAFETY: inside the view and aligned; all accesses to its memory are atomic.
-        at.cast::<AtomicU32>().is_aligned().then(|| unsafe { at.cast::<AtomicU32>().as_ref() })
+        at.cast::<AtomicU32>()
+            .is_aligned()
+            .then(|| unsafe { at.cast::<AtomicU32>().as_ref() })
     }
 
     /// The 64-bit word at `offset`; `None` outside the view or if it is not aligned.
@@ -128,7 +130,9 @@ impl<'a> View<'a> {
     pub(crate) fn long_word(self, offset: usize) -> Option<&'a AtomicU64> {
         let at = self.range(offset, 8)?;
         // SAFETY: inside the view and aligned; all accesses to its memory are atomic.
-        at.cast::<AtomicU64>().is_aligned().then(|| unsafe { at.cast::<AtomicU64>().as_ref() })
+        at.cast::<AtomicU64>()
+            .is_aligned()
+            .then(|| unsafe { at.cast::<AtomicU64>().as_ref() })
     }
 
     /// Copies its bytes, as far as both reach; answers how many.
@@ -166,14 +170,18 @@ impl<'a> View<'a> {
         while done < len {
             // SAFETY: `done` is inside the view.
             let at = unsafe { self.start.add(done) };
-            if let (true, Some(word)) = (at.cast::<AtomicU64>().is_aligned(), from[done..len].first_chunk()) {
+            if let (true, Some(word)) = (
+                at.cast::<AtomicU64>().is_aligned(),
+                from[done..len].first_chunk(),
+            ) {
                 // SAFETY: 8 aligned bytes inside the view; all accesses are atomic.
                 let place = unsafe { at.cast::<AtomicU64>().as_ref() };
                 place.store(u64::from_ne_bytes(*word), Relaxed);
                 done += 8;
-            } else if let (true, Some(word)) =
-                (at.cast::<AtomicU32>().is_aligned(), from[done..len].first_chunk())
-            {
+            } else if let (true, Some(word)) = (
+                at.cast::<AtomicU32>().is_aligned(),
+                from[done..len].first_chunk(),
+            ) {
                 // SAFETY: 4 aligned bytes inside the view; all accesses are atomic.
                 let place = unsafe { at.cast::<AtomicU32>().as_ref() };
                 place.store(u32::from_ne_bytes(*word), Relaxed);

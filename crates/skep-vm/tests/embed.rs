@@ -1,0 +1,222 @@
+//! The machine inside another program: hooks and helpers of its own, shared maps, limits.
+
+use std::{sync::Arc, thread, time::Duration};
+
+use skep_abi::{MapType, ProgramType};
+use skep_host::{AttachPoint, Attachment, Errno, Host, MapCreate, MapFd, ProgramFd, ProgramLoad};
+use skep_isa::{Endian, assemble, encode_slots};
+use skep_vm::{Config, Engine, FaultKind, HelperError, Prototype, Vm};
+
+type Tested = Result<(), Box<dyn std::error::Error>>;
+
+fn load(vm: &Vm, name: &str, text: &str) -> Result<ProgramFd, Box<dyn std::error::Error>> {
+    let bytes = encode_slots(&assemble(text)?, Endian::NATIVE);
+    let request = ProgramLoad::new(ProgramType::Tracepoint, name, &bytes);
+    Ok(vm.prog_load(&request)?.fd)
+}
+
+fn attach(vm: &Vm, name: &str, text: &str) -> Result<Attachment, Box<dyn std::error::Error>> {
+    let point = AttachPoint::Tracepoint {
+        category: "test".into(),
+        name: "hook".into(),
+        cookie: None,
+    };
+    let program = load(vm, name, text)?;
+    Ok(vm.attach(name, &program, ProgramType::Tracepoint, &point)?)
+}
+
+fn each_engine(test: impl Fn(Config) -> Tested) -> Tested {
+    for engine in [Engine::Interpreter, Engine::Jit] {
+        let mut config = Config::default();
+        config.engine = engine;
+        config.limits.instructions = 100_000;
+        test(config)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn programs_of_a_hook_run_in_order_on_one_context() -> Tested {
+    each_engine(|config| {
+        let vm = Vm::with(config)?;
+        let hook = vm.define_hook::<[u64; 2]>("test", "hook")?;
+        assert!(hook.is_empty());
+        let double = "r0 = *(u64 *)(r1 + 0)\n r0 <<= 1\n *(u64 *)(r1 + 0) = r0\n exit";
+        let first = attach(&vm, "double", double)?;
+        let _second = attach(
+            &vm,
+            "copy",
+            "r0 = *(u64 *)(r1 + 0)\n *(u64 *)(r1 + 8) = r0\n exit",
+        )?;
+        let mut context = [21, 0];
+        let fired = hook.fire(&mut context);
+        assert_eq!(fired.values().collect::<Vec<_>>(), [42, 42]);
+        assert_eq!(context, [42, 42]);
+        drop(first);
+        assert_eq!(hook.fire(&mut context).outcomes().len(), 1);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_stopped_program_does_not_stop_the_others() -> Tested {
+    each_engine(|config| {
+        let vm = Vm::with(config)?;
+        let hook = vm.define_hook::<u32>("test", "hook")?;
+        let _bad = attach(&vm, "over", "r0 = *(u64 *)(r1 + 0)\n exit")?;
+        let _endless = attach(&vm, "endless", "again: goto again\n exit")?;
+        let _good = attach(&vm, "good", "r0 = *(u32 *)(r1 + 0)\n exit")?;
+        let fired = hook.fire(&mut 5);
+        assert_eq!(fired.values().collect::<Vec<_>>(), [5]);
+        let faults: Vec<_> = fired.faults().map(|fault| &fault.kind).collect();
+        assert!(
+            matches!(
+                faults[..],
+                [
+                    FaultKind::Memory { size: 8, .. },
+                    FaultKind::Budget { limit: 100_000 }
+                ]
+            ),
+            "{faults:?}"
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn time_is_a_limit_too() -> Tested {
+    each_engine(|mut config| {
+        config.limits.instructions = u64::MAX;
+        config.limits.time = Some(Duration::from_millis(20));
+        let vm = Vm::with(config)?;
+        let endless = vm.bare(
+            "endless",
+            &assemble("again: goto again\n exit")?,
+            Engine::Interpreter,
+        )?;
+        let fault = endless.run(&mut []).expect_err("an endless loop");
+        assert_eq!(fault.kind, FaultKind::Time);
+        Ok(())
+    })
+}
+
+#[test]
+fn helpers_get_what_their_prototype_says() -> Tested {
+    each_engine(|config| {
+        let vm = Vm::with(config)?;
+        let reversed = Prototype::new(1000, "reversed").bytes().bytes_mut();
+        vm.define_helper(reversed, |call| {
+            let mut bytes = call.bytes(0);
+            bytes.reverse();
+            Ok(call.write(1, &bytes) as u64)
+        })?;
+        vm.define_helper(Prototype::new(1001, "refuses"), |_| Err("not today".into()))?;
+        let hook = vm.define_hook::<[u8; 8]>("test", "hook")?;
+        let text = "
+            r3 = r1
+            r3 += 4
+            r2 = 4
+            r4 = 4
+            call 1000
+            exit";
+        let attached = attach(&vm, "reverses", text)?;
+        let mut context = *b"abcd----";
+        assert_eq!(hook.fire(&mut context).values().collect::<Vec<_>>(), [4]);
+        assert_eq!(&context, b"abcddcba");
+        drop(attached);
+
+        let _short = attach(&vm, "short", "r2 = 9\n r3 = r1\n r4 = 1\n call 1000\n exit")?;
+        let _refused = attach(&vm, "refused", "call 1001\n exit")?;
+        let fired = hook.fire(&mut context);
+        let faults: Vec<_> = fired.faults().map(|fault| fault.kind.clone()).collect();
+        assert!(
+            matches!(faults[0], FaultKind::Memory { size: 9, .. }),
+            "{faults:?}"
+        );
+        let said = FaultKind::Helper {
+            function: "refuses".into(),
+            reason: "not today".into(),
+        };
+        assert_eq!(faults[1], said);
+        Ok(())
+    })
+}
+
+#[test]
+fn numbers_of_helpers_are_given_once() -> Tested {
+    let vm = Vm::new()?;
+    let nothing = |_: &skep_vm::Call<'_>| Ok(0);
+    let kernels = vm.define_helper(Prototype::new(14, "mine"), nothing);
+    assert_eq!(kernels, Err(HelperError::Reserved(14)));
+    vm.define_helper(Prototype::new(2000, "mine"), nothing)?;
+    let again = vm.define_helper(Prototype::new(2000, "other"), nothing);
+    assert!(matches!(
+        again,
+        Err(HelperError::Taken { number: 2000, .. })
+    ));
+    let six = Prototype::new(2001, "six").bytes().bytes().bytes();
+    let many = vm.define_helper(six, nothing);
+    assert!(matches!(
+        many,
+        Err(HelperError::TooManyRegisters { registers: 6, .. })
+    ));
+    assert!(load(&vm, "absent", "call 2002\n exit").is_err());
+    Ok(())
+}
+
+#[test]
+fn maps_are_limited_together() -> Tested {
+    let mut config = Config::default();
+    config.limits.memory = 64 << 10;
+    let vm = Vm::with(config)?;
+    let map = |entries| -> skep_host::Result<MapFd> {
+        vm.map_create(&MapCreate::new(MapType::Array, "some", 4, 8, entries))
+    };
+    let first = map(4096)?;
+    let refused = map(8192).expect_err("more than there is");
+    assert_eq!(refused.errno(), Some(Errno::ENOMEM));
+    drop(first);
+    map(4096)?;
+    Ok(())
+}
+
+#[test]
+fn threads_fire_one_hook_and_share_its_maps() -> Tested {
+    each_engine(|config| {
+        const ROUNDS: u64 = 500;
+        let vm = Vm::with(config)?;
+        let counts = vm.map_create(&MapCreate::new(MapType::Array, "counts", 4, 8, 1))?;
+        let hook = vm.define_hook::<u64>("test", "hook")?;
+        let text = format!(
+            "r6 = r1
+             *(u32 *)(r10 - 4) = 0
+             r2 = r10
+             r2 += -4
+             r1 = map[fd:{}]
+             call 1
+             if r0 == 0 goto out
+             r1 = *(u64 *)(r6 + 0)
+             lock *(u64 *)(r0 + 0) += r1
+             out:
+             r0 = 0
+             exit",
+            counts.raw()
+        );
+        let _attached = attach(&vm, "adds", &text)?;
+        let hook = Arc::new(hook);
+        thread::scope(|scope| {
+            for amount in 1..=4_u64 {
+                let hook = Arc::clone(&hook);
+                scope.spawn(move || {
+                    for _ in 0..ROUNDS {
+                        assert_eq!(hook.fire(&mut { amount }).faults().count(), 0);
+                    }
+                });
+            }
+        });
+        let mut sum = [0; 8];
+        assert!(vm.map_lookup_elem(&counts, &[0; 4], &mut sum, 0)?);
+        assert_eq!(u64::from_ne_bytes(sum), 10 * ROUNDS);
+        Ok(())
+    })
+}
