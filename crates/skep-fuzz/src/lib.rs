@@ -84,6 +84,11 @@ pub const TARGETS: &[Target] = &[
         run: vm::oracle::engines,
         seeds: vm::oracle::seeds,
     },
+    Target {
+        name: "vm_maps",
+        run: vm::oracle::maps,
+        seeds: vm::oracle::seeds,
+    },
 ];
 
 /// Feeds the target of this name.

@@ -86,6 +86,11 @@ fn vm_engines() {
     check("vm_engines", 150);
 }
 
+#[test]
+fn vm_maps() {
+    check("vm_maps", 1000);
+}
+
 /// Seeds are well-formed: were they not, mutations would end at the first check.
 #[test]
 fn the_corpus_parses() {

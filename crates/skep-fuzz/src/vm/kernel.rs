@@ -7,7 +7,8 @@ use skep_vm::{Engine, Vm};
 
 use super::{
     Case, Choices, End, Features, features, generate,
-    mutate::mutate,
+    maps::Script,
+    mutate::{Damage, mutate},
     oracle::{checked, patient},
     run,
 };
@@ -94,7 +95,7 @@ impl<'k> Judge<'k> {
         let damaged = choices.one_in(5);
         let mut case = generate(&mut choices, &self.features);
         if damaged {
-            mutate(&mut choices, &mut case);
+            mutate(&mut choices, &mut case, Damage::Numbers);
         }
         self.count.made += 1;
         let theirs = match run(self.kernel, &checked(self.kernel), &case) {
@@ -147,6 +148,32 @@ impl<'k> Judge<'k> {
             });
         }
         Ok(())
+    }
+
+    /// Does a script on the kernel and on a machine.
+    ///
+    /// # Errors
+    /// The first step that did not answer the same.
+    pub fn judge_maps(&mut self, input: &[u8]) -> Result<(), Difference> {
+        let cpus = self.kernel.possible_cpus().unwrap_or(1);
+        let script = Script::new(&mut Choices::new(input), cpus);
+        self.count.made += 1;
+        let vm = &self.machines[0].1;
+        let (Ok(theirs), Ok(ours)) = (script.answers(self.kernel), script.answers(vm)) else {
+            return Ok(());
+        };
+        self.count.compared += 1;
+        let pairs = theirs.iter().zip(&ours);
+        let Some(at) = pairs.clone().position(|(theirs, ours)| theirs != ours) else {
+            return Ok(());
+        };
+        Err(Difference {
+            machine: "maps".to_owned(),
+            text: format!(
+                "step {at}, {:?}: kernel {:?}, vm {:?}\n{script:?}",
+                script.steps[at], theirs[at], ours[at]
+            ),
+        })
     }
 
     /// Whether a program that the kernel accepted gives what depends on addresses, on what was in

@@ -4,8 +4,17 @@ use skep_isa::RawInsn;
 
 use super::{Case, Choices};
 
+/// How a program is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damage {
+    /// In any way.
+    Any,
+    /// So that registers keep what they had: numbers do not become addresses.
+    Numbers,
+}
+
 /// Changes up to eight things of a case's programs.
-pub fn mutate(choices: &mut Choices<'_>, case: &mut Case) {
+pub fn mutate(choices: &mut Choices<'_>, case: &mut Case, kind: Damage) {
     let bodies = 1 + case.tails.len();
     let which = choices.below(bodies);
     let body = match which {
@@ -32,6 +41,23 @@ pub fn mutate(choices: &mut Choices<'_>, case: &mut Case) {
             at,
             if is_map { at } else { other },
         );
+    }
+}
+
+/// Changes a number in a slot, or takes it out.
+fn nudge(choices: &mut Choices<'_>, slot: &mut RawInsn) {
+    match choices.below(8) {
+        0 => slot.imm ^= 1 << choices.below(32),
+        1 => slot.imm = choices.imm(),
+        2 | 3 => slot.imm = slot.imm.wrapping_add(choices.of(&[-8, -1, 1, 8])),
+        4..=6 => {
+            let by = choices.of(&[-8, -4, -1, 1, 2, 4, 8]);
+            slot.offset = slot.offset.wrapping_add(by);
+        }
+        _ => {
+            *slot = RawInsn::default();
+            slot.opcode = 0x05;
+        }
     }
 }
 

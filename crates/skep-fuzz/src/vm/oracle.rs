@@ -7,7 +7,8 @@ use skep_vm::{Config, Engine, Vm};
 
 use super::{
     Case, Choices, Features, Outcome, features, generate,
-    mutate::{damage, mutate},
+    maps::{Answer, Script},
+    mutate::{Damage, damage, mutate},
     run,
 };
 
@@ -124,7 +125,7 @@ pub fn engines(input: &[u8]) {
     let damaged = choices.one_in(2);
     let mut case = generate(&mut choices, &MACHINES.features);
     if damaged {
-        mutate(&mut choices, &mut case);
+        mutate(&mut choices, &mut case, Damage::Any);
     }
     compare(&case);
 }
@@ -210,4 +211,22 @@ pub fn programs() -> Vec<Vec<u8>> {
             skep_isa::encode_slots(&case.main.slots, Endian::Little)
         })
         .collect()
+}
+
+/// Input: choices of a script on a map.
+///
+/// # Panics
+/// A map is not as its model.
+pub fn maps(input: &[u8]) {
+    let mut choices = Choices::new(input);
+    let cpus = 2;
+    let script = Script::new(&mut choices, cpus);
+    let answers = script.answers(&MACHINES.first).expect("a map");
+    for (at, (found, expected)) in answers.iter().zip(script.expected(cpus)).enumerate() {
+        let same = match (found, &expected) {
+            (Answer::Refused(errno), Answer::Refused(_)) => *errno != 0,
+            (found, expected) => found == expected,
+        };
+        assert!(same, "step {at}: {found:?}, should be {expected:?}: {script:?}");
+    }
 }
