@@ -155,13 +155,14 @@ impl Script {
     /// The map can't be created.
     pub fn answers(&self, host: &dyn Host) -> Result<Vec<Answer>, Error> {
         let name = "script";
-        let mut request =
-            MapCreate::new(self.map_type, name, self.key, self.value, self.entries);
+        let mut request = MapCreate::new(self.map_type, name, self.key, self.value, self.entries);
         request.flags = self.flags;
         let map = host.map_create(&request)?;
         let cpus = host.possible_cpus()?;
         let steps = self.steps.iter();
-        Ok(steps.map(|step| self.answer(host, &map, cpus, step)).collect())
+        Ok(steps
+            .map(|step| self.answer(host, &map, cpus, step))
+            .collect())
     }
 
     fn answer(&self, host: &dyn Host, map: &MapFd, cpus: usize, step: &Step) -> Answer {
@@ -388,7 +389,8 @@ impl Model<'_> {
 
     fn known(&self, prefix: &(u32, Vec<u8>)) -> Option<Vec<u8>> {
         let mut keys = self.entries.keys();
-        keys.find(|key| self.prefix(key).as_ref() == Some(prefix)).cloned()
+        keys.find(|key| self.prefix(key).as_ref() == Some(prefix))
+            .cloned()
     }
 
     fn queue(&mut self, step: &Step) -> Answer {
@@ -406,7 +408,11 @@ impl Model<'_> {
                 Answer::Done
             }
             Step::Lookup(_) => {
-                let seen = if last { self.queue.back() } else { self.queue.front() };
+                let seen = if last {
+                    self.queue.back()
+                } else {
+                    self.queue.front()
+                };
                 seen.map_or(Answer::Nothing, |value| Answer::Value(value.clone()))
             }
             Step::Take(_) => {

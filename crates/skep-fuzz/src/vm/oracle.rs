@@ -227,6 +227,9 @@ pub fn maps(input: &[u8]) {
             (Answer::Refused(errno), Answer::Refused(_)) => *errno != 0,
             (found, expected) => found == expected,
         };
-        assert!(same, "step {at}: {found:?}, should be {expected:?}: {script:?}");
+        assert!(
+            same,
+            "step {at}: {found:?}, should be {expected:?}: {script:?}"
+        );
     }
 }
