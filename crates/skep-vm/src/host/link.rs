@@ -274,6 +274,7 @@ pub(super) fn created(vm: &Vm, request: &LinkCreate<'_>) -> Raw<LinkFd> {
             }
             tracing(vm, program, cookie)
         }
+        (_, LinkTarget::Device(_)) => Err(Errno::EINVAL),
         _ => Err(Errno::EBADF),
     }
 }
@@ -399,7 +400,7 @@ pub(super) fn netfilter(vm: &Vm, program: &Arc<Program>, options: LinkOptions<'_
         return Err(Errno::EAFNOSUPPORT);
     }
     if hook >= HOOKS {
-        return Err(Errno::EOPNOTSUPP);
+        return Err(Errno::EPROTO);
     }
     if matches!(priority, i32::MIN | i32::MAX) || (!flags.is_empty() && priority <= DEFRAGMENTS) {
         return Err(Errno::ERANGE);

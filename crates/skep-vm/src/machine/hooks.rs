@@ -119,11 +119,14 @@ impl Programs {
 pub(crate) struct Point {
     now: ArcSwap<Programs>,
     change: Mutex<()>,
+    /// Its revisions begin anew when its last program is gone.
+    begins_anew: bool,
 }
 
-impl Default for Point {
-    fn default() -> Self {
+impl Point {
+    fn new(begins_anew: bool) -> Self {
         Self {
+            begins_anew,
             now: ArcSwap::from_pointee(Programs {
                 list: Vec::new(),
                 revision: 1,
@@ -132,9 +135,7 @@ impl Default for Point {
             change: Mutex::default(),
         }
     }
-}
 
-impl Point {
     /// Its programs now.
     #[inline]
     pub(crate) fn programs(&self) -> Guard<Arc<Programs>> {
@@ -156,6 +157,9 @@ impl Point {
         let mut programs = Programs::clone(&self.now.load());
         let answer = change(&mut programs)?;
         programs.revision += 1;
+        if self.begins_anew && programs.list.is_empty() {
+            programs.revision = 1;
+        }
         // Programs that go are dropped by whoever is last to see the old list.
         self.now.store(Arc::new(programs));
         Ok(answer)
@@ -239,7 +243,10 @@ impl Default for Hooks {
 impl Hooks {
     /// A hook by its name, to be attached to or to be fired.
     pub(crate) fn point(&self, key: HookKey) -> Arc<Point> {
-        Arc::clone(lock(&self.points).entry(key).or_default())
+        let begins_anew = matches!(key, HookKey::Device { .. });
+        let mut points = lock(&self.points);
+        let point = points.entry(key);
+        Arc::clone(point.or_insert_with(|| Arc::new(Point::new(begins_anew))))
     }
 
     /// A hook by its name, if anything was ever attached to it.

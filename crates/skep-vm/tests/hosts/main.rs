@@ -8,6 +8,7 @@
 mod commands;
 mod helpers;
 mod kfuncs;
+mod links;
 mod maps;
 mod packets;
 mod programs;
@@ -36,6 +37,7 @@ fn main() -> std::process::ExitCode {
         maps::tests,
         commands::tests,
         programs::tests,
+        links::tests,
         rings::tests,
         things::tests,
         kfuncs::tests,
