@@ -34,20 +34,22 @@ pub(super) static TABLE: Table = &[
 /// The structure of a head that the program gives; `None` if nothing was ever in it.
 fn find(run: &Run<'_>, head: u64, shape: Shape) -> Result<Option<Arc<Root>>, FaultKind> {
     let view = run.view(head, HEAD, true)?;
-    run.vm.objects.graph.find(view, shape).map_err(|()| NO_HEAD)
+    run.vm.objects.graph.find(view, shape).map_err(no_head)
 }
 
 /// The same, made where there is none.
 fn create(run: &Run<'_>, head: u64, shape: Shape) -> Result<Arc<Root>, FaultKind> {
     let view = run.view(head, HEAD, true)?;
     let graph = &run.vm.objects.graph;
-    graph.find_or_create(view, shape).map_err(|()| NO_HEAD)
+    graph.find_or_create(view, shape).map_err(no_head)
 }
 
-const NO_HEAD: FaultKind = FaultKind::Argument {
-    function: "head of a list or root of a tree",
-    reason: "this is none",
-};
+fn no_head(reason: &'static str) -> FaultKind {
+    FaultKind::Argument {
+        function: "head of a list or root of a tree",
+        reason,
+    }
+}
 
 /// The object around a node; the program gives its reference up.
 fn link(run: &Run<'_>, node: u64, kind: FieldKind) -> Result<Linked, FaultKind> {

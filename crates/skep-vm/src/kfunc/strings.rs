@@ -5,7 +5,7 @@ use skep_host::Errno;
 use super::Table;
 use crate::{
     helper::{Arguments, Outcome, errno, shim},
-    run::Run,
+    run::{Run, Stop},
 };
 
 pub(super) static TABLE: Table = &[
@@ -33,7 +33,27 @@ const LONGEST: u64 = 65536;
 const USER: u64 = (1 << 47) + 4096;
 
 /// The signed number of an answer: an index, an order.
-type Found = Result<i32, Errno>;
+type Found = Result<i32, Failure>;
+
+/// Why there is none.
+enum Failure {
+    /// An answer.
+    Errno(Errno),
+    /// The run's budget is spent.
+    Stop(Stop),
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl From<Stop> for Failure {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
 
 /// A string of the program, byte by byte.
 struct Text<'r, 'a> {
@@ -67,7 +87,11 @@ impl<'r, 'a> Text<'r, 'a> {
 }
 
 fn answer(found: Found) -> Outcome {
-    Ok(found.map_or_else(errno, |found| i64::from(found) as u64))
+    match found {
+        Ok(found) => Ok(i64::from(found) as u64),
+        Err(Failure::Errno(failed)) => Ok(errno(failed)),
+        Err(Failure::Stop(stop)) => Err(stop),
+    }
 }
 
 fn compare(run: &Run<'_>, a: u64, b: u64, count: u64, fold: fn(u8) -> u8) -> Found {
@@ -85,7 +109,7 @@ fn compare(run: &Run<'_>, a: u64, b: u64, count: u64, fold: fn(u8) -> u8) -> Fou
             return Ok(0);
         }
     }
-    Err(Errno::E2BIG)
+    Err(Errno::E2BIG.into())
 }
 
 fn as_is(byte: u8) -> u8 {
@@ -120,15 +144,15 @@ fn find(run: &Run<'_>, text: u64, count: u64, wanted: u8) -> Found {
     let text = Text::new(run, text)?;
     for (index, byte) in text.bytes() {
         if index == count {
-            return Err(Errno::ENOENT);
+            return Err(Errno::ENOENT.into());
         }
         match byte? {
             byte if byte == wanted => return Ok(index as i32),
-            0 => return Err(Errno::ENOENT),
+            0 => return Err(Errno::ENOENT.into()),
             _ => {}
         }
     }
-    Err(Errno::E2BIG)
+    Err(Errno::E2BIG.into())
 }
 
 /// `bpf_strnchr(s, count, c)`
@@ -151,7 +175,7 @@ fn strchrnul(run: &Run<'_>, [text, wanted, ..]: Arguments) -> Outcome {
                 return Ok(index as i32);
             }
         }
-        Err(Errno::E2BIG)
+        Err(Errno::E2BIG.into())
     };
     answer(found())
 }
@@ -160,17 +184,17 @@ fn strchrnul(run: &Run<'_>, [text, wanted, ..]: Arguments) -> Outcome {
 fn strrchr(run: &Run<'_>, [text, wanted, ..]: Arguments) -> Outcome {
     let found = || {
         let text = Text::new(run, text)?;
-        let mut last = Err(Errno::ENOENT);
+        let mut last = None;
         for (index, byte) in text.bytes() {
             let byte = byte?;
             if i32::from(byte) == wanted as i32 {
-                last = Ok(index as i32);
+                last = Some(index as i32);
             }
             if byte == 0 {
-                return last;
+                return last.ok_or(Errno::ENOENT.into());
             }
         }
-        Err(Errno::E2BIG)
+        Err(Errno::E2BIG.into())
     };
     answer(found())
 }
@@ -182,7 +206,7 @@ fn length(run: &Run<'_>, text: u64, count: u64) -> Found {
             return Ok(index as i32);
         }
     }
-    Err(Errno::E2BIG)
+    Err(Errno::E2BIG.into())
 }
 
 /// `bpf_strnlen(s, count)`
@@ -203,19 +227,20 @@ fn span(run: &Run<'_>, text: u64, set: u64, wanted: bool) -> Found {
         if byte == 0 {
             return Ok(index as i32);
         }
-        for (_, member) in set.bytes() {
+        for (looked, member) in set.bytes() {
             let member = member?;
             let there = member == byte;
             if member == 0 || there {
+                run.pay(looked as u32)?;
                 if there != wanted {
                     return Ok(index as i32);
                 }
                 continue 'text;
             }
         }
-        return Err(Errno::E2BIG);
+        return Err(Errno::E2BIG.into());
     }
-    Err(Errno::E2BIG)
+    Err(Errno::E2BIG.into())
 }
 
 /// `bpf_strspn(s, accept)`
@@ -235,26 +260,27 @@ fn search(run: &Run<'_>, text: u64, part: u64, count: u64, fold: fn(u8) -> u8) -
         let mut length = 0;
         loop {
             if length == LONGEST {
-                return Err(Errno::E2BIG);
+                return Err(Errno::E2BIG.into());
             }
             let wanted = part.at(length)?;
             if wanted == 0 {
                 return Ok(start as i32);
             }
             if start + length == count {
-                return Err(Errno::ENOENT);
+                return Err(Errno::ENOENT.into());
             }
             let byte = text.at(start + length)?;
             if byte == 0 {
-                return Err(Errno::ENOENT);
+                return Err(Errno::ENOENT.into());
             }
             if fold(byte) != fold(wanted) {
+                run.pay(length as u32)?;
                 break;
             }
             length += 1;
         }
     }
-    Err(Errno::E2BIG)
+    Err(Errno::E2BIG.into())
 }
 
 /// `bpf_strnstr(s1, s2, len)`

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use skep_abi::ProgramType;
-use skep_btf::{Kind, KindTag};
-use skep_host::{Host as _, ProgramLoad};
+use skep_btf::{Builder, IntEncoding, Kind, KindTag, NewMember};
+use skep_host::{BtfLoad, Host as _, LogLevel, ProgramBtf, ProgramLoad};
 use skep_isa::{Endian, assemble, encode_slots};
 
 use super::TABLES;
@@ -55,6 +55,35 @@ impl Chance {
     }
 }
 
+/// Where the nodes of [`item`] are, and its head.
+const NODES: [u64; 3] = [8, 32, 72];
+
+/// The types of a program that has objects with a node of a list, one of a tree, a head and a
+/// count; and the id of that structure.
+fn item() -> (Vec<u8>, u64) {
+    let mut types = Builder::new();
+    let long = types.int("long", 8, IntEncoding::SIGNED);
+    let mut opaque = |name: &str, words: u32| {
+        let members: Vec<_> = (0..words)
+            .map(|word| NewMember::new("word", long, word * 64))
+            .collect();
+        types.structure(name, words * 8, &members)
+    };
+    let node = opaque("bpf_list_node", 3);
+    let tree = opaque("bpf_rb_node", 4);
+    let head = opaque("bpf_list_head", 2);
+    let count = opaque("bpf_refcount", 1);
+    let members = [
+        NewMember::new("value", long, 0),
+        NewMember::new("node", node, 8 * 8),
+        NewMember::new("tree", tree, 32 * 8),
+        NewMember::new("head", head, 72 * 8),
+        NewMember::new("count", count, 88 * 8),
+    ];
+    let id = types.structure("item", 96, &members);
+    (types.build().unwrap(), u64::from(id.0))
+}
+
 #[test]
 fn no_arguments_make_a_function_panic() {
     let mut config = Config::default();
@@ -66,6 +95,16 @@ fn no_arguments_make_a_function_panic() {
     let code = encode_slots(&assemble(&text).unwrap(), Endian::NATIVE);
     let mut request = ProgramLoad::new(ProgramType::Syscall, "chance", &code);
     request.flags = skep_abi::ProgLoadFlags::SLEEPABLE;
+    let (bytes, item) = item();
+    let btf = vm
+        .btf_load(&BtfLoad {
+            object: "chance",
+            bytes: &bytes,
+            log_level: LogLevel::OnFailure,
+            token: None,
+        })
+        .unwrap();
+    request.btf = Some(ProgramBtf::new(&btf));
     let fd = vm.prog_load(&request).unwrap().fd;
     let program = vm.0.registry.programs.all().pop().unwrap();
     drop(fd);
@@ -80,16 +119,17 @@ fn no_arguments_make_a_function_panic() {
             writable: true,
         });
         let task = run.task().address();
-        let mut known = vec![0, 1, 8, u64::MAX, 1 << 63, task, 0x5ce9_f000_0000_0001];
+        let mut known = vec![0, 1, 8, u64::MAX, 1 << 63, task, 0x5ce9_f000_0000_0001, item];
         for _ in 0..200 {
             let table = TABLES[chance.next(TABLES.len() as u64) as usize];
             if table.is_empty() {
                 continue;
             }
             let (name, shim) = table[chance.next(table.len() as u64) as usize];
-            let mut argument = || match chance.next(4) {
+            let mut argument = || match chance.next(5) {
                 0 => memory.address() + chance.next(32) * 8,
                 1 => chance.next(300),
+                2 => known[chance.next(known.len() as u64) as usize].wrapping_add(NODES[chance.next(3) as usize]),
                 _ => known[chance.next(known.len() as u64) as usize],
             };
             let [a, b, c, d, e] = std::array::from_fn(|_| argument());
@@ -112,6 +152,4 @@ fn no_arguments_make_a_function_panic() {
         drop(run);
         drop(cpu);
     }
-    // Only what others hold is left: the machine's tasks and cgroups.
-    drop(vm);
 }

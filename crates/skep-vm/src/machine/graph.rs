@@ -24,6 +24,13 @@ pub(crate) const HEAD: u64 = 16;
 /// Bytes of `struct bpf_list_node`, and of the part of `struct bpf_rb_node` that is used.
 pub(crate) const NODE: u64 = 24;
 
+/// Lists and trees that a machine may have.
+const MOST: usize = 1 << 20;
+
+/// Why there is no structure for a head.
+const NO_HEAD: &str = "this is no head of a list or root of a tree";
+const TOO_MANY: &str = "there are too many lists and trees";
+
 /// The words of a node: the structure it is in, and its place there.
 const OWNER: usize = 0;
 const PLACE: usize = 8;
@@ -99,26 +106,26 @@ pub(crate) struct Graph {
 
 impl Graph {
     /// The structure of a head, if it has one yet; `Err` if it is of the other shape, or none.
-    pub(crate) fn find(&self, head: View<'_>, shape: Shape) -> Result<Option<Arc<Root>>, ()> {
-        let word = head.long_word(0).ok_or(())?;
+    pub(crate) fn find(&self, head: View<'_>, shape: Shape) -> Result<Option<Arc<Root>>, &'static str> {
+        let word = head.long_word(0).ok_or(NO_HEAD)?;
         match word.load(Acquire) {
             0 => Ok(None),
             number => self.root(number, shape).map(Some),
         }
     }
 
-    fn root(&self, number: u64, shape: Shape) -> Result<Arc<Root>, ()> {
+    fn root(&self, number: u64, shape: Shape) -> Result<Arc<Root>, &'static str> {
         let roots = self.roots.read().unwrap_or_else(|e| e.into_inner());
-        let root = roots.get(&number).ok_or(())?;
+        let root = roots.get(&number).ok_or(NO_HEAD)?;
         let of_shape = match *root.lock() {
             Structure::List(_) => shape == Shape::List,
             Structure::Tree(_) => shape == Shape::Tree,
         };
-        of_shape.then(|| Arc::clone(root)).ok_or(())
+        of_shape.then(|| Arc::clone(root)).ok_or(NO_HEAD)
     }
 
     /// The structure of a head, which gets one if it has none.
-    pub(crate) fn find_or_create(&self, head: View<'_>, shape: Shape) -> Result<Arc<Root>, ()> {
+    pub(crate) fn find_or_create(&self, head: View<'_>, shape: Shape) -> Result<Arc<Root>, &'static str> {
         if let Some(root) = self.find(head, shape)? {
             return Ok(root);
         }
@@ -131,9 +138,12 @@ impl Graph {
             }),
         });
         let mut roots = self.roots.write().unwrap_or_else(|e| e.into_inner());
+        if roots.len() >= MOST {
+            return Err(TOO_MANY);
+        }
         roots.insert(number, Arc::clone(&root));
         drop(roots);
-        let word = head.long_word(0).ok_or(())?;
+        let word = head.long_word(0).ok_or(NO_HEAD)?;
         match word.compare_exchange(0, number, AcqRel, Acquire) {
             Ok(_) => Ok(root),
             Err(other) => {

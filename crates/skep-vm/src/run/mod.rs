@@ -425,6 +425,21 @@ impl<'a> Run<'a> {
         left >= 0 || self.refill(at)
     }
 
+    /// Pays for the work of a helper that may be long; nothing in verified mode.
+    ///
+    /// # Errors
+    /// At the end of the budget, with the fault set.
+    pub(crate) fn pay(&self, cost: u32) -> Result<(), Stop> {
+        if !self.checked() || self.spend(cost, InsnIndex(0)) {
+            return Ok(());
+        }
+        if let Some((at, _)) = &mut *self.fault.borrow_mut() {
+            // The engine knows where the helper was called.
+            *at = None;
+        }
+        Err(Stop::Status(Status::Fault))
+    }
+
     /// Looks at what is left of the budget and the time, and begins a new slice.
     #[cold]
     #[inline(never)]

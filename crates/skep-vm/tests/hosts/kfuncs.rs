@@ -6,8 +6,9 @@ use skep::Object;
 use skep_abi::ProgramType;
 use skep_host::{Host, HostKind, TestRun};
 use skep_testing::{Outcome, Stop, Test, ensure, needs_kernel};
+use skep_vm::{Config, Engine, Vm};
 
-use crate::support::{Record, agree};
+use crate::support::{Record, agree, machine, on_vm};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -17,6 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("kfuncs::iterators", || all("iterators")),
         Test::new("kfuncs::cpumasks", || all("cpumasks")),
         Test::new("kfuncs::dynptrs", || all("dynptrs")),
+        Test::new("kfuncs::engines_agree", engines),
         Test::new("kfuncs::exceptions", || all("exceptions")),
         Test::new("kfuncs::sections", || all("sections")),
         Test::new("kfuncs::misc", || all("misc")),
@@ -27,7 +29,35 @@ pub(crate) fn tests() -> Vec<Test> {
 /// The facts of every program of `tests/c/<name>.bpf.c`, compared.
 pub(crate) fn all(name: &'static str) -> Outcome {
     needs_kernel(6, 17)?;
-    agree(|host, record| walk(host, record, name))
+    agree(|host, record| walk(&host_of(host), record, name))
+}
+
+/// The same facts of both engines.
+fn engines() -> Outcome {
+    needs_kernel(6, 17)?;
+    if !on_vm() {
+        return Ok(());
+    }
+    let mut config = Config::default();
+    config.engine = Engine::Jit;
+    config.cpus = machine().possible_cpus()? as u32;
+    let compiled = skep::Host::new(Arc::new(Vm::with(config)?));
+    for name in [
+        "strings",
+        "graphs",
+        "iterators",
+        "cpumasks",
+        "dynptrs",
+        "exceptions",
+        "sections",
+        "misc",
+    ] {
+        let (mut ours, mut theirs) = (Record::default(), Record::default());
+        walk(&skep::Host::new(Arc::new(machine().clone())), &mut ours, name)?;
+        walk(&compiled, &mut theirs, name)?;
+        ensure(ours == theirs, || format!("{name}: {ours:#?}\n{theirs:#?}"))?;
+    }
+    Ok(())
 }
 
 /// The host as the library has it.
@@ -46,7 +76,7 @@ fn packet() -> Vec<u8> {
     packet
 }
 
-fn walk(host: &dyn Host, record: &mut Record, name: &str) -> Outcome {
+fn walk(host: &skep::Host, record: &mut Record, name: &str) -> Outcome {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/c/{name}.bpf.c"));
     let folder = env!("CARGO_TARGET_TMPDIR");
     let bytes = match name {
@@ -63,7 +93,7 @@ fn walk(host: &dyn Host, record: &mut Record, name: &str) -> Outcome {
     for program in names {
         let mut object = Object::parse(name, &bytes)?;
         object.only_programs(&[&program])?;
-        let loaded = match object.load(&host_of(host)) {
+        let loaded = match object.load(host) {
             Ok(loaded) => loaded,
             Err(error) => {
                 let log = error.log().unwrap_or_default();

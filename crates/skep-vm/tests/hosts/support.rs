@@ -94,7 +94,7 @@ pub(crate) fn map(map_type: MapType, key: u32, value: u32, entries: u32) -> Outc
 
 /// What a host answered, line by line: a key, which is what `DIFFERENCES` speaks of, and the
 /// answer in words.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Record(Vec<(String, String)>);
 
 impl Record {
