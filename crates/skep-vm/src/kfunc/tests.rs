@@ -119,7 +119,16 @@ fn no_arguments_make_a_function_panic() {
             writable: true,
         });
         let task = run.task().address();
-        let mut known = vec![0, 1, 8, u64::MAX, 1 << 63, task, 0x5ce9_f000_0000_0001, item];
+        let mut known = vec![
+            0,
+            1,
+            8,
+            u64::MAX,
+            1 << 63,
+            task,
+            0x5ce9_f000_0000_0001,
+            item,
+        ];
         for _ in 0..200 {
             let table = TABLES[chance.next(TABLES.len() as u64) as usize];
             if table.is_empty() {
@@ -129,7 +138,8 @@ fn no_arguments_make_a_function_panic() {
             let mut argument = || match chance.next(5) {
                 0 => memory.address() + chance.next(32) * 8,
                 1 => chance.next(300),
-                2 => known[chance.next(known.len() as u64) as usize].wrapping_add(NODES[chance.next(3) as usize]),
+                2 => known[chance.next(known.len() as u64) as usize]
+                    .wrapping_add(NODES[chance.next(3) as usize]),
                 _ => known[chance.next(known.len() as u64) as usize],
             };
             let [a, b, c, d, e] = std::array::from_fn(|_| argument());

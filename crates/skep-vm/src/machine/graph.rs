@@ -106,7 +106,11 @@ pub(crate) struct Graph {
 
 impl Graph {
     /// The structure of a head, if it has one yet; `Err` if it is of the other shape, or none.
-    pub(crate) fn find(&self, head: View<'_>, shape: Shape) -> Result<Option<Arc<Root>>, &'static str> {
+    pub(crate) fn find(
+        &self,
+        head: View<'_>,
+        shape: Shape,
+    ) -> Result<Option<Arc<Root>>, &'static str> {
         let word = head.long_word(0).ok_or(NO_HEAD)?;
         match word.load(Acquire) {
             0 => Ok(None),
@@ -125,7 +129,11 @@ impl Graph {
     }
 
     /// The structure of a head, which gets one if it has none.
-    pub(crate) fn find_or_create(&self, head: View<'_>, shape: Shape) -> Result<Arc<Root>, &'static str> {
+    pub(crate) fn find_or_create(
+        &self,
+        head: View<'_>,
+        shape: Shape,
+    ) -> Result<Arc<Root>, &'static str> {
         if let Some(root) = self.find(head, shape)? {
             return Ok(root);
         }

@@ -53,7 +53,11 @@ fn engines() -> Outcome {
         "misc",
     ] {
         let (mut ours, mut theirs) = (Record::default(), Record::default());
-        walk(&skep::Host::new(Arc::new(machine().clone())), &mut ours, name)?;
+        walk(
+            &skep::Host::new(Arc::new(machine().clone())),
+            &mut ours,
+            name,
+        )?;
         walk(&compiled, &mut theirs, name)?;
         ensure(ours == theirs, || format!("{name}: {ours:#?}\n{theirs:#?}"))?;
     }
