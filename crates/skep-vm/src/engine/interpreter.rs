@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use skep_isa::InsnIndex;
+use skep_isa::{ArenaCast, InsnIndex};
 
 use super::{
     Answer, Executable, FRAME, Mode, Status,
@@ -313,7 +313,13 @@ impl Machine<'_, '_> {
                 Code::Swap16 => dst!() = u64::from((dst!() as u16).swap_bytes()),
                 Code::Swap32 => dst!() = u64::from((dst!() as u32).swap_bytes()),
                 Code::Swap64 => dst!() = dst!().swap_bytes(),
-                Code::Cast => dst!() = self.code.arena_address(src!()),
+                Code::Cast => {
+                    let cast = match op.imm {
+                        0 => ArenaCast::ToKernel,
+                        _ => ArenaCast::ToUser,
+                    };
+                    dst!() = self.code.arena_address(src!(), cast);
+                }
 
                 Code::Load8 => dst!() = u64::from(load!(u8, 1)),
                 Code::Load16 => dst!() = u64::from(load!(u16, 2)),

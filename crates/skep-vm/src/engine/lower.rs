@@ -1,8 +1,8 @@
 //! From instructions to the interpreter's operations.
 
 use skep_isa::{
-    AluOp, AtomicOp, ByteOrder, CallTarget, CompareOp, Endian, Imm64, Insn, NarrowSize, Operand,
-    SignExtension, Size, SwapWidth, Width,
+    AluOp, ArenaCast, AtomicOp, ByteOrder, CallTarget, CompareOp, Endian, Imm64, Insn, NarrowSize,
+    Operand, SignExtension, Size, SwapWidth, Width,
 };
 
 use super::op::{Code, Op};
@@ -75,7 +75,10 @@ fn op(program: &ProgramCode, at: skep_isa::InsnIndex, insn: &Insn) -> Op {
             (code, dst.number(), 0, 0, 0)
         }
         Insn::ByteSwap { order, width, dst } => (swap(order, width), dst.number(), 0, 0, 0),
-        Insn::AddrSpaceCast { dst, src, .. } => (Code::Cast, dst.number(), src.number(), 0, 0),
+        Insn::AddrSpaceCast { cast, dst, src } => {
+            let to_user = u64::from(cast == ArenaCast::ToUser);
+            (Code::Cast, dst.number(), src.number(), 0, to_user)
+        }
         Insn::LoadImm64 { dst, value } => {
             let value = match value {
                 Imm64::Value(value) => value,

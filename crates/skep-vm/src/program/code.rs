@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 
 use skep_abi::limits;
-use skep_isa::{CallTarget, DecodeError, Imm64, Insn, InsnIndex, RawInsn, Reg, decode_program};
+use skep_isa::{
+    ArenaCast, CallTarget, DecodeError, Imm64, Insn, InsnIndex, RawInsn, Reg, decode_program,
+};
 
 use crate::engine::{Known, Shim};
 
@@ -311,11 +313,13 @@ impl Code {
         self.arena
     }
 
-    /// A pointer into the arena, from either of its address spaces: here they are one.
+    /// A pointer into the arena, from either of its address spaces: here they are one. As in the
+    /// kernel, null is null for users, and the arena's first byte for programs that follow it.
     #[inline]
-    pub(crate) fn arena_address(&self, pointer: u64) -> u64 {
+    pub(crate) fn arena_address(&self, pointer: u64, cast: ArenaCast) -> u64 {
         match (pointer as u32, self.arena) {
-            (0, _) | (_, None) => 0,
+            (_, None) => 0,
+            (0, _) if cast == ArenaCast::ToUser => 0,
             (low, Some(arena)) => arena | u64::from(low),
         }
     }

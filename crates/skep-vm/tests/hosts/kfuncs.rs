@@ -85,7 +85,7 @@ fn walk(host: &skep::Host, record: &mut Record, name: &str) -> Outcome {
     let folder = env!("CARGO_TARGET_TMPDIR");
     let bytes = match name {
         // Type tags, which older compilers leave out.
-        "kept" => skep_testing::compile_with("clang-19", &source, folder),
+        "kept" | "arena" => skep_testing::compile_with("clang-19", &source, folder),
         _ => skep_testing::compile(&source, folder),
     }?;
     let names: Vec<_> = Object::parse(name, &bytes)?
@@ -116,6 +116,10 @@ fn walk(host: &skep::Host, record: &mut Record, name: &str) -> Outcome {
             data_in: &packet,
             data_out: &mut left,
             ..TestRun::default()
+        });
+        let outcome = outcome.map_err(|error| {
+            let cause = error.cause().map(ToString::to_string).unwrap_or_default();
+            Stop::fail(format!("{error}: {cause}"))
         })?;
         record.fact(format!("{program} returns"), outcome.return_value as i32);
         record.fact(format!("{program} leaves"), left);

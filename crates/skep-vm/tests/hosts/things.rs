@@ -5,6 +5,7 @@ use skep_host::{Access, Errno, Host, HostKind, MapCreate};
 use skep_testing::{Outcome, Test, ensure, host, needs_kernel};
 
 use crate::{
+    kfuncs::all,
     rings::{fire, program_of},
     support::{Record, agree, is, name},
 };
@@ -14,6 +15,8 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("things::arenas_answer_alike", || agree(arenas)),
         Test::new("things::jump_tables", jump_tables),
         Test::new("things::stacks_answer_alike", || agree(stacks)),
+        Test::new("things::pages_of_arenas", || all("arena")),
+        Test::new("things::values_of_tasks", || all("storages")),
         Test::new("things::redirect_maps_answer_alike", || agree(targets)),
         Test::new("things::socket_maps_answer_alike", || agree(sockets)),
     ]

@@ -6,7 +6,7 @@ use cranelift_codegen::ir::{
     types::{I8, I16, I32, I64},
 };
 use skep_isa::{
-    AluOp, ByteOrder, Endian, InsnIndex, Operand, Reg, SignExtension, SwapWidth, Width,
+    AluOp, ArenaCast, ByteOrder, Endian, InsnIndex, Operand, Reg, SignExtension, SwapWidth, Width,
 };
 
 use super::function::Translator;
@@ -247,8 +247,8 @@ impl Translator<'_> {
         self.set(dst, value);
     }
 
-    /// A pointer into the arena, or null.
-    pub(super) fn cast(&mut self, dst: Reg, src: Reg) {
+    /// A pointer into the arena, or for users null.
+    pub(super) fn cast(&mut self, cast: ArenaCast, dst: Reg, src: Reg) {
         let value = match self.code.arena() {
             None => self.b.ins().iconst(I64, 0),
             Some(arena) => {
@@ -256,8 +256,13 @@ impl Translator<'_> {
                 let wide = self.b.ins().uextend(I64, low);
                 let arena = self.b.ins().iconst(I64, arena.cast_signed());
                 let address = self.b.ins().bor(arena, wide);
-                let null = self.b.ins().iconst(I64, 0);
-                self.b.ins().select(low, address, null)
+                match cast {
+                    ArenaCast::ToKernel => address,
+                    ArenaCast::ToUser => {
+                        let null = self.b.ins().iconst(I64, 0);
+                        self.b.ins().select(low, address, null)
+                    }
+                }
             }
         };
         self.set(dst, value);

@@ -373,7 +373,7 @@ impl Translator<'_> {
             } => self.mov_signed(extension, dst, src),
             Insn::Neg { width, dst } => self.neg(width, dst),
             Insn::ByteSwap { order, width, dst } => self.swap(order, width, dst),
-            Insn::AddrSpaceCast { dst, src, .. } => self.cast(dst, src),
+            Insn::AddrSpaceCast { cast, dst, src } => self.cast(cast, dst, src),
             Insn::LoadImm64 { dst, value } => {
                 let value = match value {
                     Imm64::Value(value) => value,
