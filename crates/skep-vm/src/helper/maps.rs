@@ -25,13 +25,10 @@ pub(super) static TABLE: Table = &[
 fn map_lookup_elem(run: &Run<'_>, [map, key, ..]: Arguments) -> Outcome {
     let map = run.map(map)?;
     let key = run.view(key, u64::from(map.shape.key_size), false)?;
-    if let Some(inner) = map.kind.inner(key) {
-        return Ok(run.keep(inner));
+    match map.kind.lookup(run.cpu, key) {
+        Some(value) => Ok(run.given(map, value)),
+        None => Ok(map.kind.inner(key).map_or(0, |inner| run.keep(inner))),
     }
-    Ok(map
-        .kind
-        .lookup(run.cpu, key)
-        .map_or(0, |value| value.address()))
 }
 
 /// `bpf_map_update_elem(map, key, value, flags)`

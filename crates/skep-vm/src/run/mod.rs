@@ -574,6 +574,17 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// The address of a map's value for the program, which may use it until it ends.
+    #[inline]
+    pub(crate) fn given(&self, map: &Map, value: View<'_>) -> u64 {
+        let address = value.address();
+        if self.checked() {
+            let writable = map.shape.writable_by_programs();
+            self.hot.caches.given(address, value.len() as u64, writable);
+        }
+        address
+    }
+
     /// Calls a function of the program back.
     ///
     /// # Errors

@@ -72,6 +72,8 @@ impl Regions {
 pub(crate) struct Caches {
     pub(crate) read: [Cached; 2],
     pub(crate) write: [Cached; 2],
+    /// Where the value begins that a lookup gave last.
+    value: Cell<u64>,
 }
 
 /// One region; where all is 0, none.
@@ -99,6 +101,7 @@ impl Cached {
         }
     }
 
+    #[inline]
     fn set(&self, start: u64, len: u64) {
         self.start.set(start);
         for (log, places) in self.places.iter().enumerate() {
@@ -118,6 +121,20 @@ impl Caches {
         let entries = if write { &self.write } else { &self.read };
         entries[1].set(entries[0].start.get(), entries[0].places[0].get());
         entries[0].set(range.start, range.len);
+    }
+
+    /// The program was given a value of a map, and is likely to use it next. It takes the place
+    /// of the one before, so that many lookups don't drive out everything else.
+    #[inline]
+    pub(crate) fn given(&self, start: u64, len: u64, writable: bool) {
+        let before = self.value.replace(start);
+        let sides = [&self.read, &self.write];
+        for entries in sides.into_iter().take(if writable { 2 } else { 1 }) {
+            if entries[0].start.get() != before {
+                entries[1].set(entries[0].start.get(), entries[0].places[0].get());
+            }
+            entries[0].set(start, len);
+        }
     }
 
     /// Makes compiled code find the region of `address` first.
