@@ -1,10 +1,14 @@
-//! Batches: many elements of a map by one command. The place to go on from is the last key.
+//! Batches: many elements of a map by one command. The place to go on from is a bucket's number
+//! for hash maps, and the last key for others.
 
 use skep_abi::{Command, MapProperties, MapType, MapUpdateFlags};
 use skep_host::{BatchOutcome, Errno, Error, MapBatch, MapFd, Result};
 
 use super::map::{check_flags, describe, failed, readable, value_size, writable};
-use crate::{Vm, map::Map};
+use crate::{
+    Vm,
+    map::{Batch, Map},
+};
 
 /// Maps whose entries come and go: those that can take out a batch, and that know when they have
 /// shown all.
@@ -107,6 +111,9 @@ impl Walk<'_> {
                 end: false,
             });
         }
+        if is_hash(self.map.shape.map_type) {
+            return self.buckets(batch, takes);
+        }
         let mut at: Option<Vec<u8>> = batch
             .position
             .map(|from| from.get(..self.key).unwrap_or_default().to_vec());
@@ -140,21 +147,39 @@ impl Walk<'_> {
             }
             at = Some(next.clone());
         }
-        if !end && is_hash(self.map.shape.map_type) {
-            end = kind.user_next_key(at.as_deref(), &mut next) == Err(Errno::ENOENT);
-        }
-        if takes {
-            for key in batch.keys.chunks_exact(self.key.max(1)).take(done as usize) {
-                match kind.user_delete(key) {
-                    Ok(()) | Err(Errno::ENOENT) => {}
-                    Err(errno) => return Err(errno),
-                }
-            }
-        }
         if let (Some(at), Some(place), 1..) = (&at, batch.next_position.get_mut(..self.key), done) {
             place.copy_from_slice(at);
         }
         Ok(BatchOutcome { count: done, end })
+    }
+
+    /// A batch of a hash map: whole buckets, by their numbers.
+    fn buckets(&self, batch: &mut MapBatch<'_>, take: bool) -> Result<BatchOutcome, Errno> {
+        let number = |bytes: &[u8]| bytes.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes));
+        let position = match batch.position {
+            Some(from) => number(from).ok_or(Errno::EFAULT)?,
+            None => 0,
+        };
+        let mut entries = Batch {
+            position,
+            keys: batch.keys,
+            values: batch.values,
+            value_size: self.value,
+            room: batch.count,
+            flags: batch.element_flags,
+            take,
+            count: 0,
+            end: false,
+        };
+        let answer = self.map.kind.user_batch(&mut entries);
+        if let Some(place) = batch.next_position.first_chunk_mut() {
+            *place = entries.position.to_ne_bytes();
+        }
+        answer.unwrap_or(Err(Errno::ENOTSUPP))?;
+        Ok(BatchOutcome {
+            count: entries.count,
+            end: entries.end,
+        })
     }
 }
 

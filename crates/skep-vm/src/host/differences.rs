@@ -40,8 +40,6 @@ differences! {
     "prog_load": "verifies, and refuses what may go wrong" =>
         "loads what is well formed, and stops it when it goes wrong",
         "programs run in checked mode until a verifier stands before the machine";
-    "batch position": "of a hash map is the number of a bucket" => "is the last key",
-        "buckets of the machine are not the kernel's, and no program can tell";
     "ifindex": "offloads a map or program to a device" => "EINVAL",
         "devices of the machine have no processor of their own";
     "context too short": "EINVAL, before the program runs" => "EFAULT, when it reads behind the end",

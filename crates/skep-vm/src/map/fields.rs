@@ -180,7 +180,7 @@ impl Fields {
         Ok(())
     }
 
-    /// Copies a value out for a user; special fields read as zero.
+    /// Copies a value out for a user; special fields read as those of a new value.
     ///
     /// # Errors
     /// As [`Fields::copy`].
@@ -188,6 +188,7 @@ impl Fields {
         let _locked = self.lock(place, flags)?;
         if !self.all.is_empty() {
             value.fill(0);
+            self.clear(View::of(value));
         }
         self.plain(place.len(), |offset, len| {
             if let (Some(from), Some(to)) =
@@ -204,6 +205,10 @@ impl Fields {
         for field in &self.all {
             if let Some(part) = place.part(field.offset as usize, field.size as usize) {
                 part.fill(0);
+                // What is new has one owner.
+                if field.kind == FieldKind::Refcount {
+                    part.set_u32(0, 1);
+                }
             }
         }
     }

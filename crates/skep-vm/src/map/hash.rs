@@ -10,7 +10,7 @@ use skep_abi::{MapCreateFlags, MapType};
 use skep_host::Errno;
 
 use super::{
-    EXIST, F_ALL_CPUS, F_CPU, Kind, LOCK, Map, NOEXIST, Range, Shape, Visit,
+    Batch, EXIST, F_ALL_CPUS, F_CPU, Kind, LOCK, Map, NOEXIST, Range, Shape, Visit,
     lru::Lru,
     pool::{Pool, Spares},
     slab::{Element, Slab},
@@ -324,6 +324,53 @@ impl Hash {
         }
     }
 
+    /// Copies a bucket's entries out; `Ok(false)` if they are more than there is room for.
+    fn batch(&self, batch: &mut Batch<'_>) -> Result<bool, Errno> {
+        // A bucket's number is the lower part of the hashes in it.
+        let bucket = self.table.hold(batch.position).ok_or(Errno::EINVAL)?;
+        let first = batch.count as usize;
+        let len = bucket.elements().count();
+        if len > (batch.room as usize).saturating_sub(first) {
+            return Ok(false);
+        }
+        let (key, value) = (self.shape.key_size as usize, batch.value_size);
+        for (at, element) in (first..).zip(bucket.elements()) {
+            let (Some(to), Some(from)) = (
+                batch.keys.get_mut(at * key..(at + 1) * key),
+                self.table.slab.key(element),
+            ) else {
+                return Err(Errno::EFAULT);
+            };
+            from.read(to);
+            let to = batch.values.get_mut(at * value..(at + 1) * value);
+            self.copy_user(element, to.ok_or(Errno::EFAULT)?, batch.flags)?;
+        }
+        batch.count += len as u32;
+        if batch.take {
+            let taken: Vec<_> = bucket.elements().collect();
+            for element in &taken {
+                bucket.unlink(*element);
+            }
+            drop(bucket);
+            for element in taken {
+                self.give(element);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Copies what a user sees of an element out: for a map of maps, the inner map's id.
+    fn copy_user(&self, element: Element<'_>, value: &mut [u8], flags: u64) -> Result<(), Errno> {
+        match self.maps.get(element.index as usize) {
+            Some(slot) => {
+                let id = slot.load().as_ref().map_or(0, |map| map.id);
+                value.fill(0);
+                super::held::show(id, value)
+            }
+            None => self.copy_out(element, value, flags),
+        }
+    }
+
     /// Copies an element's value or values out.
     fn copy_out(&self, element: Element<'_>, value: &mut [u8], flags: u64) -> Result<(), Errno> {
         let fields = &self.shape.fields;
@@ -489,6 +536,27 @@ impl Kind for Hash {
         super::with_view(key, |key| {
             self.remove(key, |element| self.copy_out(element, value, flags))
         })
+    }
+
+    fn user_batch(&self, batch: &mut Batch<'_>) -> Option<Result<(), Errno>> {
+        let buckets = self.table.buckets();
+        batch.end = true;
+        while batch.position < buckets {
+            match self.batch(batch) {
+                Ok(true) => batch.position += 1,
+                Ok(false) => {
+                    batch.end = false;
+                    // Not even one bucket fits.
+                    return Some(if batch.count > 0 {
+                        Ok(())
+                    } else {
+                        Err(Errno::ENOSPC)
+                    });
+                }
+                Err(errno) => return Some(Err(errno)),
+            }
+        }
+        Some(Ok(()))
     }
 
     fn user_value_size(&self) -> usize {

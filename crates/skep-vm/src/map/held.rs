@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use skep_abi::{AttachType, MapCreateFlags, MapType, ProgLoadFlags, ProgramType};
 use skep_host::Errno;
 
-use super::{Kind, Map, Range, Shape, hash::Hash};
+use super::{Batch, Kind, Map, Range, Shape, hash::Hash};
 use crate::{engine::Mode, memory::View, program::Program};
 
 /// A thing for each index.
@@ -60,7 +60,7 @@ impl<T> Slots<T> {
 }
 
 /// Gives an id to a user.
-fn show(id: u32, value: &mut [u8]) -> Result<(), Errno> {
+pub(super) fn show(id: u32, value: &mut [u8]) -> Result<(), Errno> {
     let place = value.first_chunk_mut().ok_or(Errno::EINVAL)?;
     *place = id.to_ne_bytes();
     Ok(())
@@ -246,6 +246,10 @@ impl Kind for HashOfMaps {
 
     fn user_next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
         self.hash.user_next_key(key, next)
+    }
+
+    fn user_batch(&self, batch: &mut Batch<'_>) -> Option<Result<(), Errno>> {
+        self.hash.user_batch(batch)
     }
 
     fn user_value_size(&self) -> usize {

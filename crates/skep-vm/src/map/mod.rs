@@ -249,6 +249,27 @@ pub(crate) struct Range {
     pub(crate) writable: bool,
 }
 
+/// A batch of a hash map.
+#[derive(Debug)]
+pub(crate) struct Batch<'a> {
+    /// The bucket to begin with; afterwards the one to go on with.
+    pub(crate) position: u32,
+    /// Room for `room` keys.
+    pub(crate) keys: &'a mut [u8],
+    /// Room for `room` values.
+    pub(crate) values: &'a mut [u8],
+    /// Bytes of a value here.
+    pub(crate) value_size: usize,
+    pub(crate) room: u32,
+    pub(crate) flags: u64,
+    /// Take entries out.
+    pub(crate) take: bool,
+    /// How many there are now.
+    pub(crate) count: u32,
+    /// No bucket is left.
+    pub(crate) end: bool,
+}
+
 /// An entry as `for_each` shows it: the addresses of key and value.
 pub(crate) type Visit<'a> = &'a mut dyn FnMut(View<'_>, View<'_>) -> ControlFlow<()>;
 
@@ -326,6 +347,12 @@ pub(crate) trait Kind: Any + Send + Sync + fmt::Debug {
     /// Takes an entry out.
     fn user_take(&self, _key: &[u8], _value: &mut [u8], _flags: u64) -> Result<(), Errno> {
         Err(Errno::ENOTSUPP)
+    }
+
+    /// Copies whole groups of entries out, from a numbered one on, and with `take` takes them out
+    /// of the map; `None` for types whose batches go from key to key.
+    fn user_batch(&self, _batch: &mut Batch<'_>) -> Option<Result<(), Errno>> {
+        None
     }
 
     /// Bytes of a value as users see it.

@@ -268,6 +268,17 @@ impl<'a> Bucket<'a> {
         self.before(index).is_some()
     }
 
+    /// The elements of the list.
+    pub(super) fn elements(&self) -> impl Iterator<Item = Element<'a>> + use<'a> {
+        let slab = &self.table.slab;
+        let mut at = self.head.load(Relaxed);
+        std::iter::from_fn(move || {
+            let element = slab.element(at.checked_sub(1)?)?;
+            at = next(element)?.load(Relaxed);
+            Some(element)
+        })
+    }
+
     /// The word that leads to an element.
     fn before(&self, index: u32) -> Option<&'a AtomicU32> {
         let mut word = self.head;

@@ -353,3 +353,47 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn batches_are_whole_buckets() {
+    let map = hash(MapType::Hash, 64, MapCreateFlags::empty());
+    for key in 0..64 {
+        set(&map, key, [key, !key], 0).expect("room");
+    }
+    for room in [1, 2, 7, 64] {
+        let (mut seen, mut position, mut room) = (Vec::new(), 0, room);
+        loop {
+            let (mut keys, mut values) = (vec![0; 8 * room as usize], vec![0; 16 * room as usize]);
+            let mut batch = super::Batch {
+                position,
+                keys: &mut keys,
+                values: &mut values,
+                value_size: 16,
+                room,
+                flags: 0,
+                take: room == 64,
+                count: 0,
+                end: false,
+            };
+            let answer = map.user_batch(&mut batch).expect("a hash map has batches");
+            let (count, end) = (batch.count as usize, batch.end);
+            position = batch.position;
+            if answer == Err(Errno::ENOSPC) {
+                assert_eq!(count, 0);
+                room += 1;
+                continue;
+            }
+            answer.expect("a batch");
+            for (key, value) in keys.chunks(8).zip(values.chunks(16)).take(count) {
+                assert_eq!(key, &value[..8]);
+                seen.push(u64::from_ne_bytes(*key.first_chunk().expect("8")));
+            }
+            if end {
+                break;
+            }
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, (0..64).collect::<Vec<_>>());
+    }
+    assert!(keys(&map).is_empty(), "the last batch took them out");
+}

@@ -24,7 +24,9 @@ pub(crate) fn check_types(shape: &Shape, btf: &Btf, key: u32, value: u32) -> Res
         };
     }
     let properties = shape.map_type.rules().properties;
-    let checks = takes_no_key(shape.map_type) || properties.contains(MapProperties::NO_BTF);
+    let queue = matches!(shape.map_type, MapType::Queue | MapType::Stack);
+    let checks =
+        takes_no_key(shape.map_type) || (properties.contains(MapProperties::NO_BTF) && !queue);
     if key != 0 {
         fits(btf, key, shape.key_size)?;
     } else if !checks {
@@ -61,11 +63,7 @@ fn fits(btf: &Btf, id: u32, size: u32) -> Result<(), Errno> {
 fn takes_no_key(map_type: MapType) -> bool {
     matches!(
         map_type,
-        MapType::Array
-            | MapType::PercpuArray
-            | MapType::ProgArray
-            | MapType::LpmTrie
-            | MapType::BloomFilter
+        MapType::Array | MapType::PercpuArray | MapType::LpmTrie | MapType::BloomFilter
     )
 }
 

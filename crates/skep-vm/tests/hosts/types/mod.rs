@@ -5,6 +5,7 @@ mod create;
 mod programs;
 mod script;
 mod special;
+mod typed;
 
 use skep_abi::{MapCreateFlags, MapType};
 use skep_testing::Test;
@@ -16,6 +17,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests.extend(script::tests());
     tests.extend(programs::tests());
     tests.extend(special::tests());
+    tests.extend(typed::tests());
     tests
 }
 
