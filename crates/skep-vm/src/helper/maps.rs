@@ -36,6 +36,9 @@ fn map_update_elem(run: &Run<'_>, [map, key, value, flags, _]: Arguments) -> Out
     let map = run.map(map)?;
     let key = run.view(key, u64::from(map.shape.key_size), false)?;
     let value = run.view(value, u64::from(map.shape.value_size), false)?;
+    if !map.shape.writable_by_programs() {
+        return Ok(errno(Errno::EACCES));
+    }
     Ok(status(map.kind.update(run.cpu, key, value, flags)))
 }
 
@@ -43,6 +46,9 @@ fn map_update_elem(run: &Run<'_>, [map, key, value, flags, _]: Arguments) -> Out
 fn map_delete_elem(run: &Run<'_>, [map, key, ..]: Arguments) -> Outcome {
     let map = run.map(map)?;
     let key = run.view(key, u64::from(map.shape.key_size), false)?;
+    if !map.shape.writable_by_programs() {
+        return Ok(errno(Errno::EACCES));
+    }
     Ok(status(map.kind.delete(key)))
 }
 
@@ -50,6 +56,9 @@ fn map_delete_elem(run: &Run<'_>, [map, key, ..]: Arguments) -> Outcome {
 fn map_push_elem(run: &Run<'_>, [map, value, flags, ..]: Arguments) -> Outcome {
     let map = run.map(map)?;
     let value = run.view(value, u64::from(map.shape.value_size), false)?;
+    if !map.shape.writable_by_programs() {
+        return Ok(errno(Errno::EACCES));
+    }
     Ok(status(map.kind.push(value, flags)))
 }
 
@@ -57,6 +66,9 @@ fn map_push_elem(run: &Run<'_>, [map, value, flags, ..]: Arguments) -> Outcome {
 fn map_pop_elem(run: &Run<'_>, [map, value, ..]: Arguments) -> Outcome {
     let map = run.map(map)?;
     let value = run.view(value, u64::from(map.shape.value_size), true)?;
+    if !map.shape.writable_by_programs() {
+        return Ok(errno(Errno::EACCES));
+    }
     Ok(status(map.kind.pop(value)))
 }
 

@@ -1,6 +1,6 @@
 //! The same operations from inside programs.
 
-use skep_abi::{MapType, ProgramType};
+use skep_abi::{MapType, ProgramType, TestRunFlags};
 use skep_host::{Host, MapFd, TestRun};
 use skep_testing::{Outcome, Test};
 
@@ -47,7 +47,10 @@ fn run(
     bytes[8..8 + key.len()].copy_from_slice(key);
     bytes[72..72 + value.len()].copy_from_slice(value);
     host.map_update_elem(&io, &[0; 4], &bytes, 0)?;
-    host.prog_test_run(&program, &mut TestRun::default())?;
+    // Values of each CPU would be others on another one.
+    let mut run = TestRun::default();
+    run.flags = TestRunFlags::RUN_ON_CPU;
+    host.prog_test_run(&program, &mut run)?;
     host.map_lookup_elem(&io, &[0; 4], &mut bytes, 0)?;
     let answer = u64::from_ne_bytes(*bytes.first_chunk().expect("136 bytes"));
     Ok((answer, bytes[72..].to_vec()))
