@@ -188,6 +188,8 @@ impl Machine<'_, '_> {
             macro_rules! address {
                 ($base:expr, $size:literal, $write:literal) => {{
                     let address = $base.wrapping_add_signed(i64::from(op.offset));
+                    #[cfg(test)]
+                    super::elide::observe(function, at, registers[R10], address, $size);
                     if CHECKED {
                         match run.check(address, $size, $write) {
                             Region::Ours => {}

@@ -2,7 +2,6 @@
 
 use cranelift_codegen::ir::{
     InstBuilder as _, Type, Value,
-    condcodes::IntCC,
     types::{I8, I16, I32, I64},
 };
 use skep_isa::{
@@ -10,23 +9,21 @@ use skep_isa::{
 };
 
 use super::function::Translator;
-use crate::engine::elide::Fact;
 
 impl Translator<'_> {
     pub(super) fn alu(&mut self, at: InsnIndex, width: Width, op: AluOp, dst: Reg, src: Operand) {
         if let (AluOp::Add, Operand::Imm(imm)) = (op, src) {
             return self.add(width, dst, imm);
         }
-        let fact = self.facts.at(at);
         match width {
             Width::W64 => {
                 let (a, b) = (self.get(dst), self.operand(src));
-                let value = self.arithmetic(I64, op, (a, b), src, fact);
+                let value = self.arithmetic(at, I64, op, (a, b), src);
                 self.set(dst, value);
             }
             Width::W32 => {
                 let (a, b) = (self.get32(dst), self.operand32(src));
-                let value = self.arithmetic(I32, op, (a, b), src, fact);
+                let value = self.arithmetic(at, I32, op, (a, b), src);
                 self.set32(dst, value);
             }
         }
@@ -70,11 +67,11 @@ impl Translator<'_> {
 
     fn arithmetic(
         &mut self,
+        at: InsnIndex,
         ty: Type,
         op: AluOp,
         (a, b): (Value, Value),
         src: Operand,
-        fact: Fact,
     ) -> Value {
         let ins = self.b.ins();
         match op {
@@ -88,80 +85,10 @@ impl Translator<'_> {
             AluOp::Lsh => ins.ishl(a, b),
             AluOp::Rsh => ins.ushr(a, b),
             AluOp::Arsh => ins.sshr(a, b),
-            AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod => match src {
-                Operand::Imm(0) => self.division_by_zero(ty, op, a),
-                Operand::Imm(-1) if matches!(op, AluOp::SDiv | AluOp::SMod) => {
-                    self.division_by_minus_one(ty, op, a)
-                }
-                Operand::Imm(_) => self.division(op, a, b),
-                Operand::Reg(_)
-                    if fact.has(Fact::NONZERO) && matches!(op, AluOp::Div | AluOp::Mod) =>
-                {
-                    self.division(op, a, b)
-                }
-                Operand::Reg(_) => self.careful_division(ty, op, a, b),
-            },
+            AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod => {
+                self.divide(at, ty, op, (a, b), src)
+            }
         }
-    }
-
-    /// By what is neither 0 nor, where signed, -1.
-    fn division(&mut self, op: AluOp, a: Value, b: Value) -> Value {
-        let ins = self.b.ins();
-        match op {
-            AluOp::SDiv => ins.sdiv(a, b),
-            AluOp::Mod => ins.urem(a, b),
-            AluOp::SMod => ins.srem(a, b),
-            _ => ins.udiv(a, b),
-        }
-    }
-
-    fn division_by_zero(&mut self, ty: Type, op: AluOp, a: Value) -> Value {
-        match op {
-            AluOp::Mod | AluOp::SMod => a,
-            _ => self.b.ins().iconst(ty, 0),
-        }
-    }
-
-    fn division_by_minus_one(&mut self, ty: Type, op: AluOp, a: Value) -> Value {
-        match op {
-            AluOp::SMod => self.b.ins().iconst(ty, 0),
-            _ => self.b.ins().ineg(a),
-        }
-    }
-
-    /// By anything: what processors trap on goes another way.
-    fn careful_division(&mut self, ty: Type, op: AluOp, a: Value, b: Value) -> Value {
-        let signed = matches!(op, AluOp::SDiv | AluOp::SMod);
-        let special = if signed {
-            let above = self.b.ins().iadd_imm(b, 1);
-            self.b
-                .ins()
-                .icmp_imm(IntCC::UnsignedLessThanOrEqual, above, 1)
-        } else {
-            self.b.ins().icmp_imm(IntCC::Equal, b, 0)
-        };
-        let (cold, plain, next) = (
-            self.cold_block(),
-            self.b.create_block(),
-            self.b.create_block(),
-        );
-        let value = self.b.append_block_param(next, ty);
-        self.b.ins().brif(special, cold, &[], plain, &[]);
-        self.b.switch_to_block(cold);
-        self.b.seal_block(cold);
-        let mut answer = self.division_by_zero(ty, op, a);
-        if signed {
-            let by_minus_one = self.division_by_minus_one(ty, op, a);
-            answer = self.b.ins().select(b, by_minus_one, answer);
-        }
-        self.b.ins().jump(next, &[answer.into()]);
-        self.b.switch_to_block(plain);
-        self.b.seal_block(plain);
-        let answer = self.division(op, a, b);
-        self.b.ins().jump(next, &[answer.into()]);
-        self.b.switch_to_block(next);
-        self.b.seal_block(next);
-        value
     }
 
     pub(super) fn mov(&mut self, width: Width, dst: Reg, src: Operand) {

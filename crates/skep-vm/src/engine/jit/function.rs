@@ -1,11 +1,13 @@
 //! One function of a program: its blocks, jumps and frame.
 
+use std::collections::BTreeSet;
+
 use cranelift_codegen::{
     ir::{
-        AbiParam, Block, Function, InstBuilder as _, MemFlags, Signature, StackSlot, StackSlotData,
-        StackSlotKind, UserFuncName, Value,
+        AbiParam, Block, Function, InstBuilder as _, InstructionData, MemFlags, Opcode, Signature,
+        SourceLoc, StackSlot, StackSlotData, StackSlotKind, UserFuncName, Value,
         condcodes::IntCC,
-        types::{I32, I64},
+        types::{I8, I32, I64},
     },
     isa::{CallConv, TargetIsa},
 };
@@ -13,7 +15,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch, Variab
 use skep_host::Errno;
 use skep_isa::{CompareOp, Imm64, Insn, InsnIndex, Operand, Reg, Width};
 
-use super::shims;
+use super::{chain, shims};
 use crate::{
     engine::{
         Mode, Status,
@@ -55,6 +57,8 @@ pub(super) struct Translator<'a> {
     pub(super) ordered: bool,
     pub(super) call_conv: CallConv,
     pub(super) facts: Facts,
+    /// Divisions to be done by floating-point numbers.
+    pub(super) by_doubles: BTreeSet<u32>,
     function: u32,
     start: u32,
     /// R0 to R9.
@@ -123,6 +127,11 @@ pub(super) fn build(
         ordered: isa.name() == "x64",
         call_conv,
         facts: elide::analyze(code, function),
+        by_doubles: if isa.name() == "x64" {
+            chain::independent(code.function_instructions(function))
+        } else {
+            BTreeSet::new()
+        },
         function,
         start: start.0,
         registers,
@@ -155,9 +164,9 @@ impl Translator<'_> {
         let code = self.code;
         self.leaders();
         self.enter();
-        let instructions = code.function_instructions(self.function);
+        let mut rest = code.function_instructions(self.function);
         let mut open = true;
-        for (at, insn) in instructions {
+        while let Some(((at, insn), after)) = rest.split_first() {
             if let Some(block) = self.block(at.0) {
                 if open {
                     self.b.ins().jump(block, &[]);
@@ -166,8 +175,17 @@ impl Translator<'_> {
                 self.copies = 0;
                 open = true;
             }
-            if open {
-                open = self.insn(*at, insn)?;
+            self.b.set_srcloc(SourceLoc::new(at.0 - self.start));
+            rest = after;
+            if !open {
+                continue;
+            }
+            match self.choice(*at, insn, after) {
+                Some((length, falls)) => {
+                    rest = after.get(length..).unwrap_or_default();
+                    open = falls;
+                }
+                None => open = self.insn(*at, insn)?,
             }
         }
         if let Some(fault) = self.fault {
@@ -258,6 +276,12 @@ impl Translator<'_> {
         *self.fault.get_or_insert_with(|| self.b.create_block())
     }
 
+    /// Goes on in a block whose predecessors are all known.
+    pub(super) fn begin(&mut self, block: Block) {
+        self.b.switch_to_block(block);
+        self.b.seal_block(block);
+    }
+
     pub(super) fn cold_block(&mut self) -> Block {
         let block = self.b.create_block();
         self.b.set_cold_block(block);
@@ -334,7 +358,14 @@ impl Translator<'_> {
     /// Pays; the code goes on in a new block.
     fn spend(&mut self, cost: u32, at: u32) {
         let budget = self.b.use_var(self.budget);
-        let left = self.b.ins().iadd_imm(budget, -i64::from(cost));
+        let cost = self.b.ins().iconst(I64, i64::from(cost));
+        let left = self.b.ins().isub(budget, cost);
+        let place = self.b.ins().iconst(I64, i64::from(at));
+        self.pay(left, place);
+    }
+
+    /// The same when it is known what is left.
+    fn pay(&mut self, left: Value, place: Value) {
         self.b.def_var(self.budget, left);
         let spent = self.b.ins().icmp_imm(IntCC::SignedLessThan, left, 0);
         let (cold, refilled, next) = (self.cold_block(), self.cold_block(), self.b.create_block());
@@ -342,7 +373,6 @@ impl Translator<'_> {
         self.b.switch_to_block(cold);
         self.b.seal_block(cold);
         self.store_budget();
-        let place = self.b.ins().iconst(I64, i64::from(at));
         let failed = self.shim(shims::refill as *const () as usize, &[place], 1)[0];
         let fault = self.fault();
         self.b.ins().brif(failed, fault, &[], refilled, &[]);
@@ -492,6 +522,95 @@ impl Translator<'_> {
         self.b.switch_to_block(next);
         self.b.seal_block(next);
         Ok(())
+    }
+
+    /// A jump over a single move, or over a move and a jump to the same place: the move is done
+    /// without a branch. Answers how many more instructions it was, and whether control passes on.
+    fn choice(
+        &mut self,
+        at: InsnIndex,
+        insn: &Insn,
+        after: &[(InsnIndex, Insn)],
+    ) -> Option<(usize, bool)> {
+        let Insn::JumpIf {
+            width,
+            op,
+            dst: left,
+            src: right,
+            ..
+        } = *insn
+        else {
+            return None;
+        };
+        let target = insn.target(at)?;
+        let [(second_at, second), third, ..] = after else {
+            return None;
+        };
+        let Insn::Mov {
+            width: move_width,
+            dst,
+            src,
+        } = *second
+        else {
+            return None;
+        };
+        let (third_at, third) = third;
+        let over = target == *third_at;
+        let also_jumps = matches!(third, Insn::Jump { .. } | Insn::JumpLong { .. })
+            && third.target(*third_at) == Some(target);
+        let inner = |at: &InsnIndex| self.block(at.0).is_none();
+        if !(over || also_jumps && inner(third_at)) || !inner(second_at) {
+            return None;
+        }
+        let target_block = self.block(target.0)?;
+        let condition = self.condition(width, op, left, right);
+        let before = self.get(dst);
+        self.mov(move_width, dst, src);
+        let moved = self.get(dst);
+        let value = self.select(condition, before, moved);
+        self.set(dst, value);
+        if over {
+            return Some((1, true));
+        }
+        if self.checked && target <= at {
+            // Each jump costs its own distance, and may be where the budget ends.
+            let costs = [at.0, third_at.0].map(|from| i64::from(from - target.0 + 1));
+            let [first, second] = costs.map(|cost| self.b.ins().iconst(I64, cost));
+            let cost = self.b.ins().select(condition, first, second);
+            let [first, second] =
+                [at.0, third_at.0].map(|place| self.b.ins().iconst(I64, i64::from(place)));
+            let place = self.b.ins().select(condition, first, second);
+            let budget = self.b.use_var(self.budget);
+            let left = self.b.ins().isub(budget, cost);
+            self.pay(left, place);
+        }
+        self.b.ins().jump(target_block, &[]);
+        Some((2, false))
+    }
+
+    /// One of two values, by a condition.
+    fn select(&mut self, condition: Value, yes: Value, no: Value) -> Value {
+        let ty = self.b.func.dfg.value_type(condition);
+        match (self.constant(yes), self.constant(no)) {
+            (Some(1), Some(0)) if ty == I8 => self.b.ins().uextend(I64, condition),
+            (Some(0), Some(1)) if ty == I8 => {
+                let opposite = self.b.ins().icmp_imm(IntCC::Equal, condition, 0);
+                self.b.ins().uextend(I64, opposite)
+            }
+            _ => self.b.ins().select(condition, yes, no),
+        }
+    }
+
+    /// The constant that a value is.
+    fn constant(&self, value: Value) -> Option<i64> {
+        let inst = self.b.func.dfg.value_def(value).inst()?;
+        match self.b.func.dfg.insts[inst] {
+            InstructionData::UnaryImm {
+                opcode: Opcode::Iconst,
+                imm,
+            } => Some(imm.bits()),
+            _ => None,
+        }
     }
 
     fn go_indirect(&mut self, at: InsnIndex, register: Reg) -> Result<(), Errno> {

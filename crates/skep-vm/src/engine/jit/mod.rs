@@ -5,8 +5,11 @@
 mod access;
 mod alu;
 mod call;
+mod chain;
+mod division;
 mod function;
 mod memory;
+mod placement;
 mod shims;
 mod target;
 #[cfg(test)]
@@ -109,9 +112,6 @@ impl Executable for Compiled {
     }
 }
 
-/// The alignment of functions.
-const ALIGN: usize = 64;
-
 /// Compiles all functions; answers their code and where each begins.
 fn compile(code: &Code, mode: Mode, isa: &dyn TargetIsa) -> Result<(Vec<u8>, Vec<usize>), Errno> {
     let mut context = Context::new();
@@ -126,14 +126,10 @@ fn compile(code: &Code, mode: Mode, isa: &dyn TargetIsa) -> Result<(Vec<u8>, Vec
             return Err(Errno::EOPNOTSUPP);
         }
         let compiled = context.compiled_code().ok_or(Errno::EOPNOTSUPP)?;
-        bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
-        if let Some(shift) = std::env::var("SHIFT")
-            .ok()
-            .and_then(|s| s.parse::<usize>().ok())
-        {
-            bytes.resize(bytes.len() + shift, 0);
-        }
-        let start = bytes.len();
+        bytes.resize(bytes.len().next_multiple_of(placement::LINE), 0);
+        let shift = placement::shift(code.function_instructions(index), compiled);
+        let start = bytes.len() + shift;
+        bytes.resize(start, 0);
         starts.push(start);
         bytes.extend_from_slice(compiled.code_buffer());
         for relocation in compiled.buffer.relocs() {
