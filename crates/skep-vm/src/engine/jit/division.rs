@@ -2,7 +2,7 @@
 //! floating-point numbers.
 
 use cranelift_codegen::ir::{
-    InstBuilder as _, Type, Value,
+    Block, InstBuilder as _, MemFlags, Type, Value,
     condcodes::IntCC,
     types::{F64, I32, I64},
 };
@@ -149,12 +149,11 @@ impl Translator<'_> {
         if wide && !fact.has(Fact::SHORT_DIVISOR) {
             // Neither 0 nor too large.
             let below = self.b.ins().iadd_imm(b, -1);
-            let last = i64::from(u32::MAX);
-            let last = self.b.ins().iconst(I64, last);
+            let last = i64::from(i32::MAX);
             let out = self
                 .b
                 .ins()
-                .icmp(IntCC::UnsignedGreaterThanOrEqual, below, last);
+                .icmp_imm(IntCC::UnsignedGreaterThanOrEqual, below, last);
             self.branch_off(out, cold);
             careful = true;
         } else if !fact.has(Fact::NONZERO) {
@@ -174,7 +173,7 @@ impl Translator<'_> {
     }
 
     /// Goes to `cold` when the condition holds.
-    fn branch_off(&mut self, condition: Value, cold: cranelift_codegen::ir::Block) {
+    fn branch_off(&mut self, condition: Value, cold: Block) {
         let next = self.b.create_block();
         self.b.ins().brif(condition, cold, &[], next, &[]);
         self.begin(next);
@@ -218,22 +217,29 @@ impl Translator<'_> {
         self.b.ins().uextend(I64, answer)
     }
 
-    /// By floating-point numbers. The quotient of two numbers of 32 bits that is not whole is at
-    /// least 2⁻³² away from the next whole number, and a double below 2³² is nearer than that to
-    /// what it is rounded from: cutting it gives the exact quotient.
+    /// By floating-point numbers: the quotient, rounded to the nearest whole number, is exact or
+    /// one too large, which the sign of the rest tells.
     fn double(&mut self, op: AluOp, a: Value, b: Value) -> Value {
         let (x, y) = (
             self.b.ins().fcvt_from_sint(F64, a),
             self.b.ins().fcvt_from_sint(F64, b),
         );
         let quotient = self.b.ins().fdiv(x, y);
-        let quotient = self.b.ins().fcvt_to_sint_sat(I64, quotient);
+        // Doubles between 2⁵² and 2⁵³ are whole numbers, whose low bits are those of the fraction.
+        let whole = self.b.ins().f64const(4_503_599_627_370_496.0);
+        let quotient = self.b.ins().fadd(quotient, whole);
+        let quotient = self.b.ins().bitcast(I64, MemFlags::new(), quotient);
+        let quotient = self.b.ins().ireduce(I32, quotient);
+        let quotient = self.b.ins().uextend(I64, quotient);
+        let product = self.b.ins().imul(quotient, b);
+        let rest = self.b.ins().isub(a, product);
+        let below = self.b.ins().sshr_imm(rest, 63);
         match op {
             AluOp::Mod => {
-                let product = self.b.ins().imul(quotient, b);
-                self.b.ins().isub(a, product)
+                let back = self.b.ins().band(below, b);
+                self.b.ins().iadd(rest, back)
             }
-            _ => quotient,
+            _ => self.b.ins().iadd(quotient, below),
         }
     }
 }

@@ -32,6 +32,9 @@ pub(super) fn shift(instructions: &[(InsnIndex, Insn)], code: &CompiledCode) -> 
     costs.min().map_or(0, |(_, shift)| shift)
 }
 
+/// Bytes that may lie between two pieces of a loop.
+const NEAR: u32 = 16;
+
 /// A loop in machine code.
 struct Loop {
     start: usize,
@@ -62,16 +65,19 @@ fn loops(instructions: &[(InsnIndex, Insn)], code: &CompiledCode) -> Vec<Loop> {
             .iter()
             .filter(|(from, to)| from <= head && tail <= to)
             .count();
-        let of = |slot: u32| ranges.iter().filter(move |range| range.loc.bits() == slot);
-        let Some(start) = of(*head).map(|range| range.start).min() else {
+        let slots = *head..=*tail;
+        let mut mine = ranges
+            .iter()
+            .filter(|range| slots.contains(&range.loc.bits()));
+        let Some(first) = mine.next() else {
             continue;
         };
-        let after = of(*tail).filter(|range| range.start >= start);
-        let Some(mut end) = after.map(|range| range.end).min() else {
-            continue;
-        };
-        // The jump's own code may be in pieces.
-        while let Some(next) = of(*tail).find(|range| range.start == end && range.end > end) {
+        let (start, mut end) = (first.start, first.end);
+        for next in mine {
+            // What is further away is a way that is hardly ever taken.
+            if next.start > end + NEAR {
+                break;
+            }
             end = next.end;
         }
         if end - start <= 4 * LINE as u32 {
