@@ -175,11 +175,16 @@ int cgroups(void *ctx)
 	return 0;
 }
 
+char source[16] = "hello";
+
 SEC("syscall")
 int streams(void *ctx)
 {
 	static const char text[] = "%d and %s\n", wrong[] = "%";
-	__u64 values[2] = { 7, (__u64)text };
+	__u64 values[2];
+
+	values[0] = 7;
+	values[1] = (__u64)source;
 
 	/* Not all kernels find memory for these. */
 	bpf_stream_vprintk_impl(1, text, values, 16, 0);
@@ -193,7 +198,6 @@ int streams(void *ctx)
 }
 
 char memory[32] = "0123456789abcdef";
-char source[16] = "hello";
 
 SEC("syscall")
 int reading(void *ctx)

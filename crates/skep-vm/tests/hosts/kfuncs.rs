@@ -1,11 +1,11 @@
 //! Kernel functions: programs in C write down what they are answered, on both hosts.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use skep::Object;
+use skep::{Loaded, Object};
 use skep_abi::ProgramType;
-use skep_host::{Host, HostKind, TestRun};
-use skep_testing::{Outcome, Stop, Test, ensure, needs_kernel};
+use skep_host::{Host, HostKind, ProgramStream, TestRun};
+use skep_testing::{Outcome, Stop, Test, ensure, host, needs_kernel};
 use skep_vm::{Config, Engine, Vm};
 
 use crate::support::{Record, agree, machine, on_vm};
@@ -22,6 +22,8 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("kfuncs::exceptions", || all("exceptions")),
         Test::new("kfuncs::sections", || all("sections")),
         Test::new("kfuncs::misc", || all("misc")),
+        Test::new("kfuncs::work_is_done_later", later),
+        Test::new("kfuncs::streams_have_what_was_written", streams),
         Test::new("kfuncs::packets", || all("packets")),
     ]
 }
@@ -30,6 +32,64 @@ pub(crate) fn tests() -> Vec<Test> {
 pub(crate) fn all(name: &'static str) -> Outcome {
     needs_kernel(6, 17)?;
     agree(|host, record| walk(&host_of(host), record, name))
+}
+
+/// An object of `tests/c`, with one program, on the test's host.
+fn one(name: &str, program: &str) -> Outcome<(Object, Loaded)> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/c/{name}.bpf.c"));
+    let bytes = skep_testing::compile(&source, env!("CARGO_TARGET_TMPDIR"))?;
+    let mut object = Object::parse(name, &bytes)?;
+    object.only_programs(&[program])?;
+    let loaded = object.load(&host_of(host()))?;
+    Ok((object, loaded))
+}
+
+/// A 32-bit global.
+fn number(object: &Object, loaded: &Loaded, name: &str) -> Outcome<i32> {
+    let mut all = object.spec().variables().iter();
+    let found = all.find(|variable| variable.name == name);
+    let found = found.ok_or_else(|| Stop::fail(format!("no variable `{name}`")))?;
+    let bytes = loaded.global(found)?;
+    Ok(i32::from_le_bytes(bytes.try_into().unwrap_or_default()))
+}
+
+fn later() -> Outcome {
+    needs_kernel(6, 18)?;
+    for (program, key) in [("by_queue", 101), ("for_a_task", 102)] {
+        let (object, loaded) = one("later", program)?;
+        loaded.program(program)?.test_run(&mut TestRun::default())?;
+        let done = || number(&object, &loaded, "done_key");
+        // Nothing says when; but that it happens.
+        for _ in 0..2000 {
+            if done()? != 0 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        ensure(done()? == key, || format!("{program}: {:?}", done()))?;
+        let (wanted, pid) = (
+            number(&object, &loaded, "wanted_pid")?,
+            number(&object, &loaded, "done_pid")?,
+        );
+        ensure(wanted == pid, || format!("{program}: for {pid}, not {wanted}"))?;
+    }
+    Ok(())
+}
+
+fn streams() -> Outcome {
+    if !on_vm() {
+        return Ok(());
+    }
+    let (_, loaded) = one("misc", "streams")?;
+    let program = loaded.program("streams")?;
+    program.test_run(&mut TestRun::default())?;
+    for stream in [ProgramStream::Output, ProgramStream::Error] {
+        let mut bytes = [0; 64];
+        let read = host().prog_stream_read(program.fd(), stream, &mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes[..read]).into_owned();
+        ensure(text == "7 and hello\n", || format!("{text:?}"))?;
+    }
+    Ok(())
 }
 
 /// The same facts of both engines.
