@@ -71,7 +71,9 @@ fn later() -> Outcome {
             number(&object, &loaded, "wanted_pid")?,
             number(&object, &loaded, "done_pid")?,
         );
-        ensure(wanted == pid, || format!("{program}: for {pid}, not {wanted}"))?;
+        ensure(wanted == pid, || {
+            format!("{program}: for {pid}, not {wanted}")
+        })?;
     }
     Ok(())
 }
