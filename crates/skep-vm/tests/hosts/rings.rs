@@ -30,6 +30,8 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("rings::perf_arrays_answer_alike", || agree(perf_arrays)),
         Test::new("rings::old_records_are_overwritten", overwriting),
         Test::new("rings::runs_give_records_back", given_back),
+        Test::new("rings::many_write_and_one_waits", many),
+        Test::new("rings::many_send_and_one_waits", many_events),
     ]
 }
 
@@ -752,4 +754,123 @@ fn given_back() -> Outcome {
         ControlFlow::Continue(())
     })?;
     ensure(seen == 3, || format!("{seen} records"))
+}
+
+/// Fires a program from several threads, each on a CPU of its own; answers how often it said 0.
+fn storm(host: &Arc<dyn Host>, one: &ProgramFd, times: u64) -> Outcome<u64> {
+    let cpus = host.online_cpus()?;
+    let fire_on = |thread: usize| -> Outcome<u64> {
+        let cpu = cpus.get(thread % cpus.len()).copied().unwrap_or_default();
+        let mut kept = 0;
+        for n in 0..times {
+            let context = (n << 8 | thread as u64).to_ne_bytes();
+            let mut run = TestRun {
+                context_in: &context,
+                flags: TestRunFlags::RUN_ON_CPU,
+                cpu,
+                ..TestRun::default()
+            };
+            kept += u64::from(host.prog_test_run(one, &mut run)?.return_value == 0);
+        }
+        Ok(kept)
+    };
+    std::thread::scope(|scope| {
+        let fire_on = &fire_on;
+        let threads: Vec<_> = (0..4).map(|n| scope.spawn(move || fire_on(n))).collect();
+        let kept = threads.into_iter().map(|thread| match thread.join() {
+            Ok(kept) => kept,
+            Err(_) => Err(Stop::Fail("a thread panicked".into())),
+        });
+        kept.sum()
+    })
+}
+
+/// The last number of each thread, which only grows.
+#[derive(Default)]
+struct Order([Option<u64>; 4]);
+
+impl Order {
+    fn next(&mut self, number: u64) -> bool {
+        let last = &mut self.0[(number & 3) as usize];
+        let before = last.replace(number >> 8);
+        before.is_none_or(|before| before < number >> 8)
+    }
+}
+
+/// Nothing is lost that the program was not told of, and waiting ends.
+fn many() -> Outcome {
+    let host = shared(skep_testing::host());
+    let map = ring(&host, MapType::Ringbuf, 4096)?;
+    let mut reader = RingBuffer::<u64>::new(Arc::clone(&map))?;
+    let submit = program(&*host, &map, &reserving(24, SUBMIT, 0))?;
+    let last = program(&*host, &map, &reserving(8, SUBMIT, 0))?;
+    let (kept, read) = std::thread::scope(|scope| {
+        let reading = scope.spawn(move || -> Outcome<u64> {
+            let (mut read, mut order) = (0, Order::default());
+            while let Some(batch) = reader.wait(Some(skep_testing::PATIENCE))? {
+                for number in &batch {
+                    if *number == u64::MAX {
+                        return Ok(read);
+                    }
+                    read += 1;
+                    ensure(order.next(*number), || format!("{number} out of order"))?;
+                }
+            }
+            Err(Stop::Fail(format!("it never ended, after {read}")))
+        });
+        let kept = storm(&host, &submit, 3000);
+        // There may be no room for the end yet.
+        while fire(&*host, &last, u64::MAX)? != 0 {
+            std::thread::yield_now();
+        }
+        let read = reading
+            .join()
+            .map_err(|_| Stop::Fail("it panicked".into()))?;
+        Ok::<_, Stop>((kept?, read?))
+    })?;
+    ensure(kept == read, || format!("{kept} written, {read} read"))
+}
+
+/// The same for perf events: what is lost, the reader is told.
+fn many_events() -> Outcome {
+    let host = shared(skep_testing::host());
+    let map = perf_array(&host)?;
+    let options = PerfOptions {
+        pages: 1,
+        wakeup: 1,
+    };
+    let mut reader = PerfBuffer::<u64>::new(Arc::clone(&map), options)?;
+    let send = program(&*host, &map, &sending(8, CURRENT))?;
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let (kept, read) = std::thread::scope(|scope| {
+        let (reader, ended) = (&mut reader, &done);
+        let reading = scope.spawn(move || -> Outcome<u64> {
+            let (mut read, mut order) = (0, Order::default());
+            loop {
+                let last = ended.load(std::sync::atomic::Ordering::SeqCst);
+                let found = reader.wait(Some(Duration::from_millis(20)))?;
+                let Some(batch) = found else {
+                    if last {
+                        return Ok(read);
+                    }
+                    continue;
+                };
+                for number in batch.iter() {
+                    read += 1;
+                    ensure(order.next(number), || format!("{number} out of order"))?;
+                }
+            }
+        });
+        let kept = storm(&host, &send, 3000);
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+        let read = reading
+            .join()
+            .map_err(|_| Stop::Fail("it panicked".into()))?;
+        Ok::<_, Stop>((kept?, read?))
+    })?;
+    let lost = reader.lost();
+    ensure(kept == read, || format!("{kept} written, {read} read"))?;
+    ensure(kept + lost <= 12_000, || {
+        format!("{kept} written, {lost} lost")
+    })
 }
