@@ -8,7 +8,6 @@
 extern int bpf_dynptr_from_skb(struct __sk_buff *s, __u64 flags, struct bpf_dynptr *ptr) __ksym;
 extern int bpf_dynptr_from_xdp(struct xdp_md *x, __u64 flags, struct bpf_dynptr *ptr) __ksym;
 extern int bpf_dynptr_adjust(const struct bpf_dynptr *p, __u32 start, __u32 end) __ksym;
-extern bool bpf_dynptr_is_null(const struct bpf_dynptr *p) __ksym;
 extern bool bpf_dynptr_is_rdonly(const struct bpf_dynptr *p) __ksym;
 extern __u32 bpf_dynptr_size(const struct bpf_dynptr *p) __ksym;
 extern int bpf_dynptr_memset(struct bpf_dynptr *p, __u32 offset, __u32 size, __u8 val) __ksym;
@@ -26,7 +25,6 @@ static __always_inline void around(struct bpf_dynptr *ptr)
 	__u8 *slice;
 
 	fact(bpf_dynptr_size(ptr));
-	fact(bpf_dynptr_is_null(ptr));
 	fact(bpf_dynptr_is_rdonly(ptr));
 	fact(bpf_dynptr_read(buffer, 16, ptr, 0, 0));
 	fact(buffer[0]);

@@ -173,7 +173,7 @@ fn walk(host: &skep::Host, record: &mut Record, name: &str) -> Outcome {
             _ if loaded_program.program_type() == ProgramType::SchedCls => vec![1; 64],
             _ => Vec::new(),
         };
-        let mut left = vec![0; packet.len()];
+        let mut left = vec![0; 2 * packet.len()];
         let outcome = loaded_program.test_run(&mut TestRun {
             data_in: &packet,
             data_out: &mut left,
@@ -184,6 +184,7 @@ fn walk(host: &skep::Host, record: &mut Record, name: &str) -> Outcome {
             Stop::fail(format!("{error}: {cause}"))
         })?;
         record.fact(format!("{program} returns"), outcome.return_value as i32);
+        left.truncate(outcome.data_out_size as usize);
         record.fact(format!("{program} leaves"), left);
         let global = |name: &str| {
             let mut all = object.spec().variables().iter();

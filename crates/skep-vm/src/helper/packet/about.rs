@@ -157,7 +157,7 @@ pub(super) fn ecn_set_ce(run: &Run<'_>, [context, ..]: Arguments) -> Outcome {
     if proto == ether::IPV4 {
         let tos = header.u8_at(1).unwrap_or_default();
         // 1: not capable; 2, 3: capable; 0: marked already.
-        let ecn = (tos + 1) & 3;
+        let ecn = tos.wrapping_add(1) & 3;
         if ecn & 2 == 0 {
             return Ok(u64::from(ecn == 0));
         }

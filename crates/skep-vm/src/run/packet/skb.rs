@@ -249,6 +249,9 @@ impl Run<'_> {
     /// # Errors
     /// `ENOMEM`, `EFAULT`.
     pub(crate) fn insert(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        if self.packet_len() < offset {
+            return Err(Errno::EFAULT);
+        }
         self.push(len)?;
         let before = self
             .packet_bytes(len, offset)
