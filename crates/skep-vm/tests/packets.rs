@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use skep_abi::ProgramType;
-use skep_host::{Host, ProgramFd, ProgramLoad};
+use skep_abi::{MapType, ProgramType};
+use skep_host::{Host, MapCreate, ProgramFd, ProgramLoad};
 use skep_isa::{Endian, assemble, encode_slots};
 use skep_vm::{
     Config, Device, Engine, Frame, Neighbour, Network, Redirect, Route, RouteKind, SocketInfo, Vm,
@@ -200,6 +200,35 @@ fn verdicts_say_where_to() {
 }
 
 #[test]
+fn redirects_through_a_map_name_it() {
+    let vm = machine();
+    let request = MapCreate::new(MapType::Devmap, "devices", 4, 4, 4);
+    let map = vm.map_create(&request).expect("a map");
+    let set = vm.map_update_elem(&map, &2_u32.to_ne_bytes(), &1_u32.to_ne_bytes(), 0);
+    set.expect("an entry");
+    let text = |key: u32, flags: u32| {
+        format!(
+            "r1 = map[fd:{}]\nr2 = {key}\nr3 = {flags}\ncall 51\nexit",
+            map.raw()
+        )
+    };
+    let bytes = udp();
+    for (key, flags, value) in [(2, 0, 4), (1, 2, 2), (1, 0, 0), (9, 1, 1), (2, 64, 0)] {
+        let program = load(&vm, ProgramType::Xdp, &text(key, flags));
+        vm.packets(&program, |packets| {
+            let verdict = packets.run(&Frame::new(&bytes)).expect("no fault");
+            assert_eq!(verdict.value, value, "{key} {flags}");
+            let entry = match verdict.redirect {
+                Some(Redirect::Map { key, value, .. }) => Some((key, value)),
+                _ => None,
+            };
+            assert_eq!(entry, (value == 4).then_some((2, 1)), "{key} {flags}");
+        })
+        .expect("a program of packets");
+    }
+}
+
+#[test]
 fn routes_are_the_embedders() {
     let vm = machine();
     let mut network = Network::default();
@@ -289,4 +318,35 @@ fn sockets_are_the_embedders() {
         }
     })
     .expect("a program of packets");
+}
+
+#[test]
+fn messages_go_to_sockets_of_a_map() {
+    let vm = machine();
+    let mut network = Network::default();
+    let local = "10.0.0.1:53".parse().expect("an address");
+    let mut socket = SocketInfo::listening(77, 6, local);
+    socket.remote = Some("10.0.0.2:4000".parse().expect("an address"));
+    socket.state = 1;
+    network.sockets.push(socket);
+    vm.set_network(network).expect("memory");
+    let request = MapCreate::new(MapType::Sockmap, "sockets", 4, 8, 4);
+    let map = vm.map_create(&request).expect("a map");
+    let set = vm.map_update_elem(&map, &2_u32.to_ne_bytes(), &77_u64.to_ne_bytes(), 0);
+    set.expect("an entry");
+    let bytes = udp();
+    for (key, flags, value) in [(2, 0, 1), (1, 0, 0), (2, 1, 1), (2, 2, 0)] {
+        let text = format!(
+            "r2 = map[fd:{}]\nr3 = {key}\nr4 = {flags}\ncall 52\nexit",
+            map.raw()
+        );
+        let program = load(&vm, ProgramType::SkSkb, &text);
+        vm.packets(&program, |packets| {
+            let verdict = packets.run(&Frame::new(&bytes)).expect("no fault");
+            assert_eq!(verdict.value, value, "{key} {flags}");
+            let wanted = (value == 1).then_some(Redirect::Socket { cookie: 77 });
+            assert_eq!(verdict.redirect, wanted, "{key} {flags}");
+        })
+        .expect("a program of packets");
+    }
 }

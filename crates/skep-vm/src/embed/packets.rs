@@ -73,6 +73,8 @@ impl fmt::Debug for Packets<'_> {
 /// `XDP_REDIRECT` and `TC_ACT_REDIRECT`
 const XDP_REDIRECT: u32 = 4;
 const TC_REDIRECT: u32 = 7;
+/// `SK_PASS`, which also sends to a socket.
+const SK_PASS: u32 = 1;
 
 impl Vm {
     /// Lends a program on a virtual CPU of its own to `body`, to be run on packets. Programs of
@@ -129,6 +131,7 @@ impl Packets<'_> {
         let value = self.run.start(context)? as u32;
         let sends = match self.kind {
             ProgramType::Xdp => value == XDP_REDIRECT,
+            ProgramType::SkSkb => value == SK_PASS,
             _ => value == TC_REDIRECT,
         };
         Ok(Verdict {

@@ -4,6 +4,7 @@
 mod about;
 mod bytes;
 mod frame;
+mod maps;
 mod route;
 mod shape;
 mod socket;
@@ -37,6 +38,7 @@ pub(super) static TABLE: Table = &[
     (30, shim!(tunnel::set_options)),
     (31, shim!(shape::change_proto)),
     (32, shim!(shape::change_type)),
+    (33, shim!(maps::under_cgroup)),
     (34, shim!(about::hash_recalc)),
     (38, shim!(shape::change_tail)),
     (39, shim!(bytes::skb_pull_data)),
@@ -49,10 +51,12 @@ pub(super) static TABLE: Table = &[
     (48, shim!(about::set_hash)),
     (50, shim!(shape::adjust_room)),
     (51, shim!(route::redirect_map)),
+    (52, shim!(maps::redirect_map)),
     (54, shim!(frame::adjust_meta)),
     (65, shim!(frame::adjust_tail)),
     (68, shim!(bytes::skb_load_bytes_relative)),
     (69, shim!(route::fib_lookup)),
+    (72, shim!(maps::redirect_hash)),
     (79, shim!(about::skb_cgroup_id)),
     (83, shim!(about::skb_ancestor_cgroup_id)),
     (84, shim!(socket::lookup_tcp)),
