@@ -143,11 +143,12 @@ impl<'a> View<'a> {
         while done < len {
             // SAFETY: `done` is inside the view.
             let at = unsafe { self.start.add(done) };
-            if len - done >= 8 && at.cast::<AtomicU64>().is_aligned() {
-                // SAFETY: 8 aligned bytes inside the view; all accesses are atomic.
-                let word = unsafe { at.cast::<AtomicU64>().as_ref() }.load(Relaxed);
-                out[done..done + 8].copy_from_slice(&word.to_ne_bytes());
-                done += 8;
+            let words = self.words(done, (len - done) / 8);
+            if !words.is_empty() {
+                for (place, bytes) in words.iter().zip(out[done..len].chunks_exact_mut(8)) {
+                    bytes.copy_from_slice(&place.load(Relaxed).to_ne_bytes());
+                }
+                done += words.len() * 8;
             } else if len - done >= 4 && at.cast::<AtomicU32>().is_aligned() {
                 // SAFETY: 4 aligned bytes inside the view; all accesses are atomic.
                 let word = unsafe { at.cast::<AtomicU32>().as_ref() }.load(Relaxed);
@@ -170,14 +171,13 @@ impl<'a> View<'a> {
         while done < len {
             // SAFETY: `done` is inside the view.
             let at = unsafe { self.start.add(done) };
-            if let (true, Some(word)) = (
-                at.cast::<AtomicU64>().is_aligned(),
-                from[done..len].first_chunk(),
-            ) {
-                // SAFETY: 8 aligned bytes inside the view; all accesses are atomic.
-                let place = unsafe { at.cast::<AtomicU64>().as_ref() };
-                place.store(u64::from_ne_bytes(*word), Relaxed);
-                done += 8;
+            let words = self.words(done, (len - done) / 8);
+            if !words.is_empty() {
+                for (place, bytes) in words.iter().zip(from[done..len].chunks_exact(8)) {
+                    let word = bytes.first_chunk().copied().unwrap_or_default();
+                    place.store(u64::from_ne_bytes(word), Relaxed);
+                }
+                done += words.len() * 8;
             } else if let (true, Some(word)) = (
                 at.cast::<AtomicU32>().is_aligned(),
                 from[done..len].first_chunk(),

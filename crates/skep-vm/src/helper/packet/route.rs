@@ -10,7 +10,7 @@ use crate::{
     memory::View,
     run::{
         Run,
-        packet::{PacketKind, Redirect, Sent, SkbField, XdpField, ether, skb::ETH_LEN},
+        packet::{PacketKind, Redirect, Sent, SkbField, XdpField, skb::ETH_LEN},
     },
 };
 

@@ -40,8 +40,6 @@ impl SkbField {
     pub(crate) const LOCAL_IP4: usize = 96;
     pub(crate) const REMOTE_IP6: usize = 100;
     pub(crate) const LOCAL_IP6: usize = 116;
-    pub(crate) const REMOTE_PORT: usize = 132;
-    pub(crate) const LOCAL_PORT: usize = 136;
     pub(crate) const DATA_META: usize = 140;
     pub(crate) const FLOW_KEYS: usize = 144;
     pub(crate) const TSTAMP: usize = 152;

@@ -532,13 +532,6 @@ impl Place {
         self.tail.saturating_sub(self.end)
     }
 
-    /// Bytes of the last fragment, of a packet that has some.
-    pub(crate) fn last_fragment(&self) -> u64 {
-        let all = self.tail.saturating_sub(self.fragments);
-        let last = (all.saturating_sub(1)) % FRAGMENT + 1;
-        last.min(self.in_fragments())
-    }
-
     /// The bytes that the last fragment can grow by.
     pub(crate) fn fragment_room(&self) -> u64 {
         let all = self.tail.saturating_sub(self.fragments);
