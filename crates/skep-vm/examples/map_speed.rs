@@ -82,7 +82,7 @@ fn load(host: &dyn Host, work: &Work, key: u32) -> Outcome<Ready> {
         .call
         .replace("r1 = map\n", &format!("r1 = map[fd:{}]\n", map.raw()));
     let text = format!(
-        "r7 = 0\nr9 = 0\nr8 = 1\n*(u64 *)(r10 - 16) = r8\n\
+        "call 8\nr8 = r0\nr8 *= 1021\nr7 = 0\nr9 = 0\n*(u64 *)(r10 - 16) = r7\n\
          loop:\n\
          r8 *= 13\nr8 += 7\nr8 &= {mask}\n*(u64 *)(r10 - 8) = r8\n\
          r1 = map[fd:{fd}]\nr2 = r10\nr2 += -8\n{call}\

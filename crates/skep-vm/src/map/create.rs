@@ -196,7 +196,7 @@ fn inner(shape: &Shape) -> Result<(), Errno> {
 
 /// Less than a process of today can ask for: `alloc` need not try.
 fn memory(shape: &Shape) -> Result<(), Errno> {
-    const MOST: u64 = 1 << 36;
+    const MOST: u64 = 1 << 34;
     let values = if shape.map_type.is_per_cpu() {
         shape.cpus
     } else {

@@ -397,3 +397,101 @@ fn batches_are_whole_buckets() {
     }
     assert!(keys(&map).is_empty(), "the last batch took them out");
 }
+
+/// Prefixes come and go below one that is always there: readers find that or a longer one.
+#[test]
+fn threads_on_one_trie() {
+    let rounds = if cfg!(miri) { 30 } else { 20_000 };
+    let map = super::lpm::Trie::new(Shape::test(MapType::LpmTrie, 6, 2, 100)).expect("memory");
+    map.user_update(&prefix(4, 0xa000), &[9; 2], 0)
+        .expect("room");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..2_u16)
+            .map(|thread| {
+                let map = &map;
+                scope.spawn(move || {
+                    for round in 0..rounds {
+                        let data = 0xa000 | thread << 8 | (round % 7) as u16;
+                        for bits in [8, 12, 16, 14] {
+                            let _ = map.user_update(&prefix(bits, data), &[thread as u8; 2], 0);
+                        }
+                        for bits in [12, 8, 16, 14] {
+                            let _ = map.user_delete(&prefix(bits, data));
+                        }
+                    }
+                })
+            })
+            .collect();
+        let (map, done) = (&map, &done);
+        scope.spawn(move || {
+            while !done.load(Relaxed) {
+                for data in [0xa001_u16, 0xa103, 0xafff] {
+                    let mut value = [0; 2];
+                    map.user_lookup(&prefix(16, data), &mut value, 0)
+                        .expect("it is covered");
+                    assert!(
+                        value[0] == value[1] && matches!(value[0], 0 | 1 | 9),
+                        "{value:?}"
+                    );
+                    let mut key = prefix(16, data);
+                    assert!(map.lookup(0, View::of(&mut key)).is_some());
+                }
+                if cfg!(miri) {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        for writer in writers {
+            writer.join().expect("no panic");
+        }
+        done.store(true, Relaxed);
+    });
+    let mut next = [0; 6];
+    map.user_next_key(None, &mut next).expect("one is left");
+    assert_eq!(next[..4], 4_u32.to_ne_bytes());
+    assert_eq!(
+        map.user_next_key(Some(&next.clone()), &mut next),
+        Err(Errno::ENOENT)
+    );
+}
+
+/// What is pushed by several threads comes out once.
+#[test]
+fn threads_on_one_queue() {
+    let rounds = if cfg!(miri) { 30_u32 } else { 10_000 };
+    for map_type in [MapType::Queue, MapType::Stack] {
+        let map = super::queue::Queue::new(Shape::test(map_type, 0, 4, 8)).expect("memory");
+        let (map, taken) = (&map, std::sync::Mutex::new(BTreeSet::new()));
+        std::thread::scope(|scope| {
+            for thread in 0..2_u32 {
+                scope.spawn(move || {
+                    for round in 0..rounds {
+                        let value = (thread << 16 | round).to_ne_bytes();
+                        while map.user_update(&[], &value, 0) == Err(Errno::E2BIG) {
+                            std::thread::yield_now();
+                        }
+                    }
+                });
+                let taken = &taken;
+                scope.spawn(move || {
+                    for _ in 0..rounds {
+                        let mut value = [0; 4];
+                        while map.user_take(&[], &mut value, 0) == Err(Errno::ENOENT) {
+                            std::thread::yield_now();
+                        }
+                        let new = taken
+                            .lock()
+                            .expect("no panic")
+                            .insert(u32::from_ne_bytes(value));
+                        assert!(new, "it came twice");
+                    }
+                });
+            }
+        });
+        assert_eq!(
+            taken.into_inner().expect("no panic").len(),
+            2 * rounds as usize
+        );
+    }
+}

@@ -20,6 +20,9 @@ pub(crate) struct Block {
     origin: Origin,
 }
 
+/// From this length on, memory comes from the system rather than the allocator.
+const LARGE: usize = 256 << 10;
+
 enum Origin {
     /// From the allocator.
     Heap(Layout),
@@ -58,6 +61,11 @@ impl Block {
                 len,
                 origin: Origin::Nothing,
             });
+        }
+        // The allocator would write zeroes over all of it. Pages of the system are zero anyway,
+        // and take memory only once they are used.
+        if len >= LARGE && align <= PAGE {
+            return Self::map(std::ptr::null_mut(), len, MapFlags::empty());
         }
         let layout = Layout::from_size_align(len, align).map_err(|_| Errno::ENOMEM)?;
         // SAFETY: the layout's size is not zero.

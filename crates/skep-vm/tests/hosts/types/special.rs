@@ -11,6 +11,7 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("types::program_arrays", || agree(program_arrays)),
         Test::new("types::lru_maps_take_every_key", lru),
+        Test::new("types::lists_of_each_cpu_are_equal", || agree(lists)),
     ]
 }
 
@@ -77,6 +78,8 @@ fn lru() -> Outcome {
             let there = host().map_lookup_elem(&map, &key.to_ne_bytes(), &mut seen, 0)?;
             ensure(there && seen == value, || format!("{key} is not there"))?;
         }
+        let told = host().map_info(&map)?.max_entries;
+        ensure(told == 64, || format!("{told} entries"))?;
         let mut count = 0;
         let mut at: Option<[u8; 4]> = None;
         let mut next = [0; 4];
@@ -85,6 +88,22 @@ fn lru() -> Outcome {
             at = Some(next);
         }
         ensure((1..=64).contains(&count), || format!("{count} entries"))?;
+    }
+    Ok(())
+}
+
+/// The number of entries that a map says it has, when each CPU has a list.
+fn lists(host: &dyn Host, record: &mut Record) -> Outcome {
+    for entries in [1, 2, 3, 63, 64] {
+        for flags in [MapCreateFlags::empty(), MapCreateFlags::NO_COMMON_LRU] {
+            let spec = Spec::new("", MapType::LruHash, 4, 8, entries).with(flags);
+            let map = spec.create(host)?;
+            let info = host.map_info(&map)?;
+            record.fact(
+                format!("{entries} {flags:?}"),
+                (info.max_entries, info.flags),
+            );
+        }
     }
     Ok(())
 }
