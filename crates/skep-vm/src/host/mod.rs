@@ -23,12 +23,12 @@ use std::{collections::BTreeMap, path::Path, sync::LazyLock};
 
 use skep_abi::{Command, KernelVersion, ObjectFlags, ProgramType};
 use skep_host::{
-    Access, AttachPoint, Attachment, BatchOutcome, BtfBytes, BtfFd, BtfInfo, BtfLoad, CgroupFd,
-    Descriptor, Errno, Error, Feature, Host, HostInfo, HostKind, IterFd, LinkCreate, LinkFd,
-    LinkInfo, LinkSource, LoadedProgram, MapBatch, MapCreate, MapFd, MapInfo, MapStatus, Memory,
-    ObjectId, PerfOutput, PinPath, Pinned, Poller, Probe, ProgramAttach, ProgramDetails, ProgramFd,
-    ProgramInfo, ProgramLoad, ProgramParts, ProgramQuery, ProgramStream, QueryAnswer, Result,
-    StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd, TokenInfo,
+    Access, AttachPoint, Attachment, BatchOutcome, BtfBytes, BtfFd, BtfInfo, BtfLoad, Cause,
+    CgroupFd, Descriptor, Errno, Error, Feature, Host, HostInfo, HostKind, IterFd, LinkCreate,
+    LinkFd, LinkInfo, LinkSource, LoadedProgram, MapBatch, MapCreate, MapFd, MapInfo, MapStatus,
+    Memory, ObjectId, PerfOutput, PinPath, Pinned, Poller, Probe, ProgramAttach, ProgramDetails,
+    ProgramFd, ProgramInfo, ProgramLoad, ProgramParts, ProgramQuery, ProgramStream, QueryAnswer,
+    Result, StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd, TokenInfo,
 };
 
 use crate::{Mode, Vm};
@@ -44,9 +44,12 @@ static INFO: LazyLock<HostInfo> = LazyLock::new(|| HostInfo {
     release: concat!("skep-", env!("CARGO_PKG_VERSION")).to_owned(),
 });
 
-/// A command that the machine does not have.
-fn absent<T>(command: Command, object: &str) -> Result<T> {
-    Err(Error::command(command, object, Errno::ENOSYS))
+/// There are no tokens: whoever holds a machine has all rights to it.
+fn no_token(command: Command, object: String) -> Error {
+    Error::command(command, object, Errno::EINVAL).because(Some(Cause::Other {
+        what: "the vm has no tokens".into(),
+        fix: "do without: whoever holds a vm has all rights".into(),
+    }))
 }
 
 impl Vm {
@@ -213,8 +216,9 @@ impl Host for Vm {
         btf::load(self, request)
     }
 
-    fn token_create(&self, _bpffs: &Path) -> Result<TokenFd> {
-        absent(Command::TokenCreate, "token")
+    fn token_create(&self, bpffs: &Path) -> Result<TokenFd> {
+        let object = bpffs.display().to_string();
+        Err(no_token(Command::TokenCreate, object))
     }
 
     fn enable_stats(&self) -> Result<StatsFd> {
@@ -278,8 +282,9 @@ impl Host for Vm {
         info::map_status(self, map)
     }
 
-    fn token_info(&self, _token: &TokenFd) -> Result<TokenInfo> {
-        absent(Command::ObjGetInfoByFd, "token")
+    fn token_info(&self, token: &TokenFd) -> Result<TokenInfo> {
+        let object = format!("token descriptor {}", token.raw());
+        Err(no_token(Command::ObjGetInfoByFd, object))
     }
 
     fn btf_info(&self, btf: &BtfFd) -> Result<BtfInfo> {

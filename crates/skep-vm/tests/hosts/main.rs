@@ -7,6 +7,7 @@
 
 mod commands;
 mod helpers;
+mod iterators;
 mod kfuncs;
 mod links;
 mod maps;
@@ -38,6 +39,7 @@ fn main() -> std::process::ExitCode {
         commands::tests,
         programs::tests,
         links::tests,
+        iterators::tests,
         rings::tests,
         things::tests,
         kfuncs::tests,
