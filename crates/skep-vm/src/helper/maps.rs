@@ -6,6 +6,7 @@ use skep_host::Errno;
 
 use super::{Arguments, Outcome, Table, errno, shim, status};
 use crate::{
+    map::{Map, Sockets},
     memory::View,
     run::{Ours, Run, Stop},
 };
@@ -27,8 +28,18 @@ fn map_lookup_elem(run: &Run<'_>, [map, key, ..]: Arguments) -> Outcome {
     let key = run.view(key, u64::from(map.shape.key_size), false)?;
     match map.kind.lookup(run.cpu, key) {
         Some(value) => Ok(run.given(map, value)),
-        None => Ok(map.kind.inner(key).map_or(0, |inner| run.keep(inner))),
+        None => Ok(match map.kind.inner(key) {
+            Some(inner) => run.keep(inner),
+            None => socket(run, map, key),
+        }),
     }
+}
+
+/// The socket of a key, in a map of sockets.
+fn socket(run: &Run<'_>, map: &Map, key: View<'_>) -> u64 {
+    let sockets = map.of::<Sockets>();
+    let socket = sockets.and_then(|sockets| sockets.socket(&key.to_vec()));
+    socket.map_or(0, |socket| run.show_socket(&socket))
 }
 
 /// `bpf_map_update_elem(map, key, value, flags)`

@@ -1,6 +1,7 @@
 //! Helpers: the functions of the kernel that programs call by number, each a safe function of the
 //! run and five registers. The table at the end says which there are.
 
+mod cgroup;
 mod context;
 mod control;
 mod dynptr;
@@ -119,6 +120,7 @@ pub(crate) type Table = &'static [(u32, Shim)];
 
 /// Which helpers the machine has: a table a file.
 static TABLES: &[Table] = &[
+    cgroup::TABLE,
     context::TABLE,
     control::TABLE,
     dynptr::TABLE,

@@ -1,19 +1,20 @@
-//! `BPF_MAP_TYPE_CGROUP_ARRAY`: cgroups by index.
-//!
-//! Users name one by a descriptor of its directory, of this process, or else by its number.
+//! `BPF_MAP_TYPE_CGROUP_ARRAY`: cgroups by index, which users name by descriptors.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use skep_host::Errno;
 
-use super::{Kind, Range, Shape, slots::Slots, storage::folder_of};
-use crate::{machine::objects::Object, memory::View, vm::Shared};
+use super::{Kind, Range, Shape, slots::Slots};
+use crate::{
+    machine::{Cgroup, Files, Object},
+    memory::View,
+};
 
 /// Cgroups by index.
 #[derive(Debug)]
 pub(crate) struct CgroupArray {
-    cgroups: Slots<Object>,
-    machine: Weak<Shared>,
+    cgroups: Slots<Cgroup>,
+    files: Arc<Files>,
 }
 
 impl CgroupArray {
@@ -22,7 +23,7 @@ impl CgroupArray {
     pub(crate) fn new(shape: &Shape) -> Result<Self, Errno> {
         Ok(Self {
             cgroups: Slots::new(shape.max_entries)?,
-            machine: Weak::clone(&shape.machine),
+            files: Arc::clone(&shape.files),
         })
     }
 
@@ -30,7 +31,7 @@ impl CgroupArray {
     ///
     /// # Errors
     /// `E2BIG`: there is no such index; `EAGAIN`: none is there.
-    pub(crate) fn cgroup(&self, index: u32) -> Result<Arc<Object>, Errno> {
+    pub(crate) fn cgroup(&self, index: u32) -> Result<Arc<Cgroup>, Errno> {
         if index >= self.cgroups.len() {
             return Err(Errno::E2BIG);
         }
@@ -67,11 +68,10 @@ impl Kind for CgroupArray {
         if index >= self.cgroups.len() {
             return Err(Errno::E2BIG);
         }
-        let machine = self.machine.upgrade().ok_or(Errno::EBADF)?;
-        let by_id = |id| machine.tasks.cgroup_by_id(id);
-        let named = folder_of(number).and_then(by_id);
-        let cgroup = named.or_else(|| by_id(u64::from(number)));
-        self.cgroups.set(index, cgroup.ok_or(Errno::EBADF)?)
+        match self.files.by_number(number.cast_signed())? {
+            Object::Cgroup(cgroup) => self.cgroups.set(index, cgroup),
+            _ => Err(Errno::EBADF),
+        }
     }
 
     fn user_delete(&self, key: &[u8]) -> Result<(), Errno> {

@@ -2,7 +2,7 @@
 //! task, cgroup or socket that has one.
 //!
 //! Users name the owner. A task: by a pidfd of this process or else by the number of the thread. A
-//! cgroup: by a descriptor of its directory, or else by its number. A socket: by its cookie. The
+//! cgroup: by a descriptor of the machine, or one of its directory. A socket: by its cookie. The
 //! machine has no inodes.
 
 use std::{
@@ -16,7 +16,7 @@ use skep_host::Errno;
 
 use super::{EXIST, Kind, NOEXIST, Range, Shape, check_update_flags};
 use crate::{
-    machine::{Owned, Storage, Value},
+    machine::{Object, Owned, Storage, Value},
     memory::View,
     vm::Shared,
 };
@@ -102,9 +102,11 @@ impl LocalStorage {
                 each(&task.object().ok_or(Errno::ENOENT)?.storage)
             }
             MapType::CgrpStorage => {
-                let by_id = |id| machine.tasks.cgroup_by_id(id);
-                let named = folder_of(number).and_then(by_id);
-                let cgroup = named.or_else(|| by_id(u64::from(number)));
+                let id = match machine.registry.files.by_number(number.cast_signed()) {
+                    Ok(Object::Cgroup(cgroup)) => Some(cgroup.id),
+                    _ => folder_of(number),
+                };
+                let cgroup = id.and_then(|id| machine.tasks.cgroup_by_id(id));
                 each(&cgroup.ok_or(Errno::EBADF)?.storage)
             }
             MapType::SkStorage => {
@@ -124,7 +126,7 @@ fn pid_of(fd: u32) -> Option<u32> {
 }
 
 /// The number of the file that is behind a descriptor of this process.
-pub(super) fn folder_of(fd: u32) -> Option<u64> {
+fn folder_of(fd: u32) -> Option<u64> {
     let metadata = fs::metadata(format!("/proc/self/fd/{fd}")).ok()?;
     metadata.is_dir().then(|| metadata.ino())
 }

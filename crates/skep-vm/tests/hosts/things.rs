@@ -2,7 +2,7 @@
 
 use skep_abi::{MapCreateFlags, MapType};
 use skep_host::{Access, Errno, Host, HostKind, MapCreate};
-use skep_testing::{Outcome, Test, ensure, host, needs_kernel};
+use skep_testing::{Outcome, Stop, Test, ensure, host, needs_kernel};
 
 use crate::{
     kfuncs::all,
@@ -18,6 +18,8 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("things::pages_of_arenas", || all("arena")),
         Test::new("things::values_of_tasks", || all("storages")),
         Test::new("things::redirect_maps_answer_alike", || agree(targets)),
+        Test::new("things::what_is_below_cgroups", cgroup_arrays),
+        Test::new("things::tasks_are_named", named_tasks),
         Test::new("things::socket_maps_answer_alike", || agree(sockets)),
     ]
 }
@@ -356,4 +358,81 @@ fn sockets(host: &dyn Host, record: &mut Record) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// The test's own task is in the root on the machine; a kernel's root is above all.
+fn cgroup_arrays() -> Outcome {
+    let host = host();
+    let name = name("cgroups");
+    let map = host.map_create(&MapCreate::new(MapType::CgroupArray, &name, 4, 4, 2))?;
+    let root = match host.info().kind {
+        HostKind::Vm => Some("/sys/fs/cgroup".into()),
+        HostKind::Kernel => skep_testing::mount_point("cgroup2"),
+    };
+    let Some(root) = root else {
+        return Err(Stop::lacks("a mounted cgroup2"));
+    };
+    let root = host.cgroup_open(&root)?;
+    let value = root.raw().to_ne_bytes();
+    host.map_update_elem(&map, &0_u32.to_ne_bytes(), &value, 0)?;
+    for (index, answer) in [(0, 1), (1, -Errno::EAGAIN.0), (2, -Errno::E2BIG.0)] {
+        let text = format!("r1 = map[fd:{}]\n r2 = {index}\n call 37\n exit", map.raw());
+        let got = fire(host, &program_of(host, &text)?, 0)?;
+        ensure(got == answer, || format!("{index}: {got}"))?;
+    }
+    Ok(())
+}
+
+/// A pidfd names a task to a storage, on both hosts.
+fn named_tasks() -> Outcome {
+    use std::os::fd::AsRawFd as _;
+
+    let host = crate::rings::shared(host());
+    let mut types = skep_btf::Builder::new();
+    let int = types.int("int", 4, skep_btf::IntEncoding::SIGNED);
+    let btf = host.btf_load(&skep_host::BtfLoad {
+        object: "types",
+        bytes: &types.build()?,
+        log_level: skep_host::LogLevel::OnFailure,
+        token: None,
+    })?;
+    let name = name("tasks");
+    let mut request = MapCreate::new(MapType::TaskStorage, &name, 4, 4, 0);
+    request.flags = MapCreateFlags::NO_PREALLOC;
+    let untyped = host.map_create(&request);
+    ensure(is(&untyped, Errno::EINVAL), || format!("{untyped:?}"))?;
+    request.btf = Some(skep_host::MapBtf {
+        btf: &btf,
+        key_type: int.0,
+        value_type: int.0,
+        kernel_value_type: 0,
+        kernel_btf: None,
+    });
+    let map = host.map_create(&request)?;
+    // The machine knows of this thread once it has run a program.
+    fire(&*host, &program_of(&*host, "r0 = 0\n exit")?, 0)?;
+    let pid = rustix::process::getpid();
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+    let key = pidfd.as_raw_fd().to_ne_bytes();
+    let mut value = [0; 4];
+    let set = |flags| host.map_update_elem(&map, &key, &7_u32.to_ne_bytes(), flags);
+    ensure(!host.map_lookup_elem(&map, &key, &mut value, 0)?, || {
+        "it has one".into()
+    })?;
+    ensure(is(&set(2), Errno::ENOENT), || "it has one".into())?;
+    set(1)?;
+    ensure(is(&set(1), Errno::EEXIST), || "it has none".into())?;
+    set(2)?;
+    ensure(is(&set(3), Errno::EINVAL), || "both flags".into())?;
+    ensure(host.map_lookup_elem(&map, &key, &mut value, 0)?, || {
+        "it has none".into()
+    })?;
+    ensure(value == 7_u32.to_ne_bytes(), || format!("{value:?}"))?;
+    let next = host.map_get_next_key(&map, None, &mut value);
+    ensure(is(&next, Errno::ENOTSUPP), || format!("{next:?}"))?;
+    ensure(host.map_delete_elem(&map, &key)?, || "it has none".into())?;
+    ensure(!host.map_delete_elem(&map, &key)?, || "it has one".into())?;
+    let bad = (-1_i32).to_ne_bytes();
+    let refused = host.map_lookup_elem(&map, &bad, &mut value, 0);
+    ensure(is(&refused, Errno::EBADF), || format!("{refused:?}"))
 }
