@@ -4,14 +4,18 @@ use skep_host::Errno;
 
 use super::{
     Arguments, Outcome, Table, errno, shim, status,
-    text::{MAX_ARGUMENTS, format},
+    text::{MAX_ARGUMENTS, format, value},
 };
 use crate::{
     FaultKind,
     run::{Run, Stop},
 };
 
-pub(super) static TABLE: Table = &[(126, shim!(seq_printf)), (127, shim!(seq_write))];
+pub(super) static TABLE: Table = &[
+    (126, shim!(seq_printf)),
+    (127, shim!(seq_write)),
+    (150, shim!(seq_printf_btf)),
+];
 
 /// The longest line.
 const LINE: usize = 1 << 15;
@@ -45,6 +49,15 @@ fn seq_printf(run: &Run<'_>, [seq, text, size, data, len]: Arguments) -> Outcome
     let text = text.get(..end).unwrap_or_default();
     Ok(match format(run, text, &values, LINE) {
         Ok(line) => status(run.seq.write(&line.bytes)),
+        Err(number) => errno(number),
+    })
+}
+
+/// `bpf_seq_printf_btf(m, ptr, ptr_size, flags)`
+fn seq_printf_btf(run: &Run<'_>, [seq, place, size, flags, _]: Arguments) -> Outcome {
+    sequence(run, seq, "bpf_seq_printf_btf")?;
+    Ok(match value::text(run, place, size, flags)? {
+        Ok(text) => status(run.seq.write(text.as_bytes())),
         Err(number) => errno(number),
     })
 }

@@ -2,6 +2,7 @@
 
 mod format;
 mod number;
+pub(super) mod value;
 
 use skep_host::Errno;
 
@@ -14,6 +15,7 @@ pub(super) static TABLE: Table = &[
     (6, shim!(trace_printk)),
     (105, shim!(number::strtol)),
     (106, shim!(number::strtoul)),
+    (149, shim!(snprintf_btf)),
     (165, shim!(snprintf)),
     (177, shim!(trace_vprintk)),
     (182, shim!(strncmp)),
@@ -113,6 +115,19 @@ fn snprintf(run: &Run<'_>, [out, size, text, data, len]: Arguments) -> Outcome {
             done.len + 1
         }))
     })())
+}
+
+/// `bpf_snprintf_btf(str, str_size, ptr, btf_ptr_size, flags)`
+fn snprintf_btf(run: &Run<'_>, [out, size, place, len, flags]: Arguments) -> Outcome {
+    let size = u64::from(size as u32);
+    let out = run.view(out, size, true)?;
+    number(value::text(run, place, len, flags).map(|text| {
+        text.map(|text| {
+            let kept = text.len().min((size as usize).saturating_sub(1));
+            terminated(out, text.as_bytes().get(..kept).unwrap_or_default());
+            text.len() as u64
+        })
+    }))
 }
 
 /// Writes bytes and a NUL, where there is room for it.

@@ -23,11 +23,13 @@ pub(crate) fn tests() -> Vec<Test> {
         ("helpers::callbacks", "callbacks"),
         ("helpers::locks", "locks"),
         ("helpers::tasks", "tasks"),
+        ("helpers::values", "values"),
         ("helpers::timers", "timers"),
     ] {
         let test: fn() -> Outcome = match suite {
             "callbacks" => || crate::kfuncs::all("callbacks"),
             "locks" => || crate::kfuncs::all("locks"),
+            "values" => || crate::kfuncs::all("values"),
             "tasks" => || crate::kfuncs::all("tasks"),
             _ => || crate::kfuncs::all("timers"),
         };

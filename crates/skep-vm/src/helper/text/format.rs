@@ -319,7 +319,7 @@ fn symbol(address: u64) -> Vec<u8> {
 
 /// A number for an address that does not give it away, the same one each time; null and error
 /// numbers stand for themselves.
-fn hashed(address: u64) -> u64 {
+pub(super) fn hashed(address: u64) -> u64 {
     static SECRET: OnceLock<RandomState> = OnceLock::new();
     if address == 0 || address >= 4095_u64.wrapping_neg() {
         return address;
