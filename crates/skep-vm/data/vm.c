@@ -12,6 +12,7 @@
 #include "vm/words.h"
 #include "enums.h"
 #include "vm/kernel.h"
+#include "vm/arguments.h"
 #include "vm/network.h"
 #include "vm/contexts.h"
 #include "vm/kfuncs.h"
@@ -85,6 +86,13 @@ union vm_published {
 	PUBLISH(bpf_sock_tuple);
 	PUBLISH(bpf_sk_lookup);
 	PUBLISH(bpf_flow_keys);
+	PUBLISH(list_head);
+	PUBLISH(btf_ptr);
+	PUBLISH(bpf_pidns_info);
+	PUBLISH(bpf_perf_event_value);
+	PUBLISH(bpf_fib_lookup);
+	PUBLISH(bpf_redir_neigh);
+	PUBLISH(bpf_tunnel_key);
 	enum bpf_map_type map_type;
 	enum bpf_prog_type prog_type;
 	enum bpf_attach_type attach_type;

@@ -144,3 +144,6 @@ pub(crate) fn by_id(id: u32) -> Option<Shim> {
     let mut all = TABLES.iter().flat_map(|table| table.iter());
     all.find_map(|(number, shim)| (*number == id).then_some(*shim))
 }
+
+#[cfg(test)]
+mod tests;

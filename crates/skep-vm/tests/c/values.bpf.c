@@ -53,8 +53,11 @@ int pointers(void *ctx)
 {
 	int raw = 1;
 
-	SHOW(struct bpf_sk_lookup, { .family = 3, .remote_ip6 = { 0, 1 } });
-	SHOW(struct bpf_sk_lookup, { .cookie = 0x1234 });
+	/* The kernel ends text early that follows other text which ended early: not tested. */
+	SHOW(struct bpf_fib_lookup, { .family = 2, .ipv6_src = { 0, 9 }, .smac = { 'a', 0, 'b' },
+		.dmac = { 1 } });
+	SHOW(struct bpf_fib_lookup, { .ifindex = 7, .tbid = 5 });
+	SHOW(struct btf_ptr, { .ptr = (void *)5, .flags = 1 });
 	SHOW(struct list_head, { (void *)0x1234, 0 });
 	return 0;
 }
