@@ -8,7 +8,7 @@ use std::{
 use skep_host::Errno;
 
 use super::{Arguments, Outcome, Table, errno, shim, status, task};
-use crate::{machine::ClockKind, run::Run};
+use crate::{FaultKind, machine::ClockKind, map::CgroupArray, run::Run};
 
 pub(super) static TABLE: Table = &[
     (5, shim!(ktime_get_ns)),
@@ -18,6 +18,7 @@ pub(super) static TABLE: Table = &[
     (15, shim!(get_current_uid_gid)),
     (16, shim!(get_current_comm)),
     (35, shim!(get_current_task)),
+    (37, shim!(current_task_under_cgroup)),
     (42, shim!(get_numa_node_id)),
     (80, shim!(get_current_cgroup_id)),
     (109, shim!(send_signal)),
@@ -148,6 +149,17 @@ fn get_current_ancestor_cgroup_id(run: &Run<'_>, [level, ..]: Arguments) -> Outc
     let level = usize::try_from(level as i32).unwrap_or(usize::MAX);
     let found = run.task().info().cgroups.get(level);
     Ok(found.copied().unwrap_or_default())
+}
+
+/// `bpf_current_task_under_cgroup(map, index)`
+fn current_task_under_cgroup(run: &Run<'_>, [map, index, ..]: Arguments) -> Outcome {
+    let array = run.map(map)?.of::<CgroupArray>();
+    let array = array.ok_or(FaultKind::Argument {
+        function: "bpf_current_task_under_cgroup",
+        reason: "this is no array of cgroups",
+    })?;
+    let cgroup = array.cgroup(index as u32);
+    Ok(cgroup.map_or_else(errno, |cgroup| u64::from(run.task().is_under(&cgroup))))
 }
 
 /// `bpf_send_signal(sig)`

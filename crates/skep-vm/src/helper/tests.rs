@@ -35,6 +35,14 @@ const ABSENT: &[(&str, &str)] = &[
     ("bpf_skc_to_mptcp_sock", SOCKETS),
     ("bpf_tcp_send_ack", SOCKETS),
     ("bpf_skb_get_xfrm_state", "the machine has no IPsec"),
+    (
+        "bpf_skb_under_cgroup",
+        "the sockets of packets are in no tree of cgroups",
+    ),
+    (
+        "bpf_get_local_storage",
+        "maps of cgroup storage are kept for old programs only",
+    ),
     ("bpf_msg_redirect_map", MESSAGES),
     ("bpf_msg_redirect_hash", MESSAGES),
     ("bpf_msg_apply_bytes", MESSAGES),
@@ -63,8 +71,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("bpf_tcp_raw_gen_syncookie_ipv6", COOKIES),
     ("bpf_tcp_raw_check_syncookie_ipv4", COOKIES),
     ("bpf_tcp_raw_check_syncookie_ipv6", COOKIES),
-    ("bpf_inode_storage_get", FILES),
-    ("bpf_inode_storage_delete", FILES),
     ("bpf_d_path", FILES),
     ("bpf_bprm_opts_set", FILES),
     ("bpf_ima_inode_hash", FILES),

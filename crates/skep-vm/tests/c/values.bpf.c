@@ -53,9 +53,8 @@ int pointers(void *ctx)
 {
 	int raw = 1;
 
-	/* The kernel ends text early that follows other text which ended early: not tested. */
 	SHOW(struct bpf_fib_lookup, { .family = 2, .ipv6_src = { 0, 9 }, .smac = { 'a', 0, 'b' },
-		.dmac = { 1 } });
+		.dmac = { 1, 'c' } });
 	SHOW(struct bpf_fib_lookup, { .ifindex = 7, .tbid = 5 });
 	SHOW(struct btf_ptr, { .ptr = (void *)5, .flags = 1 });
 	SHOW(struct list_head, { (void *)0x1234, 0 });

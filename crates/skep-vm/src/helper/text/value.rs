@@ -360,10 +360,8 @@ impl Show<'_> {
                 Kind::Enum(_) | Kind::Enum64(_) => "enum",
                 _ => "",
             };
-            let name = match this.kind() {
-                Kind::Void => "void",
-                _ => this.name(),
-            };
+            // `void` has no name of its own: `( *)`, as the kernel has it.
+            let name = this.name();
             let space = if prefix.is_empty() || name.is_empty() {
                 ""
             } else {
