@@ -107,6 +107,11 @@ impl Shape {
         !self.flags.contains(MapCreateFlags::RDONLY_PROG)
     }
 
+    /// Programs may load from its values.
+    pub(crate) fn readable_by_programs(&self) -> bool {
+        !self.flags.contains(MapCreateFlags::WRONLY_PROG)
+    }
+
     /// Whether an update's or lookup's flags make it one of a single CPU's value, and of which.
     pub(crate) fn single_cpu(flags: u64) -> Option<u32> {
         (flags & F_CPU != 0).then_some((flags >> 32) as u32)

@@ -404,17 +404,18 @@ impl<'a> Run<'a> {
     /// The region of an address: the run's own, of a map, of an object.
     fn region_of(&self, address: u64, write: bool) -> Option<crate::map::Range> {
         let own = self.regions.borrow().find(address, write);
-        own.or_else(|| self.map_region(address))
+        own.or_else(|| self.map_region(address, write))
             .or_else(|| self.object_region(address))
     }
 
-    fn map_region(&self, address: u64) -> Option<crate::map::Range> {
+    fn map_region(&self, address: u64, write: bool) -> Option<crate::map::Range> {
+        let region = |map: &Arc<Map>| match write || map.shape.readable_by_programs() {
+            true => map.kind.region(address),
+            false => None,
+        };
         let maps = &self.program().maps;
-        let found = maps.iter().find_map(|map| map.kind.region(address));
-        found.or_else(|| {
-            let inner = self.inner.borrow();
-            inner.iter().find_map(|map| map.kind.region(address))
-        })
+        let found = maps.iter().find_map(region);
+        found.or_else(|| self.inner.borrow().iter().find_map(region))
     }
 
     /// Pays for `cost` instructions; at the end of the budget the run fails at `at`.
@@ -579,8 +580,10 @@ impl<'a> Run<'a> {
     pub(crate) fn given(&self, map: &Map, value: View<'_>) -> u64 {
         let address = value.address();
         if self.checked() {
-            let writable = map.shape.writable_by_programs();
-            self.hot.caches.given(address, value.len() as u64, writable);
+            // Where programs may only read or only write, each access asks the map.
+            if map.shape.writable_by_programs() && map.shape.readable_by_programs() {
+                self.hot.caches.given(address, value.len() as u64);
+            }
         }
         address
     }

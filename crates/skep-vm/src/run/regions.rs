@@ -126,10 +126,9 @@ impl Caches {
     /// The program was given a value of a map, and is likely to use it next. It takes the place
     /// of the one before, so that many lookups don't drive out everything else.
     #[inline]
-    pub(crate) fn given(&self, start: u64, len: u64, writable: bool) {
+    pub(crate) fn given(&self, start: u64, len: u64) {
         let before = self.value.replace(start);
-        let sides = [&self.read, &self.write];
-        for entries in sides.into_iter().take(if writable { 2 } else { 1 }) {
+        for entries in [&self.read, &self.write] {
             if entries[0].start.get() != before {
                 entries[1].set(entries[0].start.get(), entries[0].places[0].get());
             }

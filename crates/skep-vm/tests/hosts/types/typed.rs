@@ -6,7 +6,7 @@ use std::slice;
 use skep_abi::{MapCreateFlags, MapType, ProgramType};
 use skep_btf::{Builder, IntEncoding, NewMember, NewType, SectionEntry, TypeId, VariableLinkage};
 use skep_host::{Access, BtfFd, BtfLoad, Host, LogLevel, MapBtf, MapCreate, TestRun};
-use skep_testing::{Outcome, Test};
+use skep_testing::{Outcome, Test, ensure, host};
 
 use super::Spec;
 use crate::support::{Record, agree, load_on, name};
@@ -18,6 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("types::values_with_locks", || agree(locks)),
         Test::new("types::tail_calls", || agree(tail_calls)),
         Test::new("types::read_only_for_programs", || agree(read_only)),
+        Test::new("types::one_way_for_programs", one_way),
         Test::new("types::mapped_arrays", || agree(mapped)),
     ]
 }
@@ -338,6 +339,40 @@ fn read_only(host: &dyn Host, record: &mut Record) -> Outcome {
         let text = format!("r1 = map[fd:{}][0]+0\nr0 = 0\nexit\n", map.raw());
         let loaded = load_on(host, ProgramType::RawTracepoint, &text, |_| {});
         record.fact(label, loaded.is_ok());
+    }
+    Ok(())
+}
+
+/// Programs can't read what they may only write, nor the other way: a kernel refuses them, the
+/// machine stops them.
+fn one_way() -> Outcome {
+    let write = "*(u64 *)(r0 + 0) = r1\n";
+    let read = "r1 = *(u64 *)(r0 + 0)\n";
+    for (flags, allowed, refused) in [
+        (MapCreateFlags::WRONLY_PROG, write, read),
+        (MapCreateFlags::RDONLY_PROG, read, write),
+    ] {
+        for map_type in [MapType::Array, MapType::Hash] {
+            let map = Spec::new("", map_type, 4, 8, 2)
+                .with(flags)
+                .create(host())?;
+            host().map_update_elem(&map, &[0; 4], &[1; 8], 0)?;
+            let run = |access: &str| -> Outcome<bool> {
+                let text = format!(
+                    "r1 = 0\n*(u32 *)(r10 - 4) = r1\nr1 = map[fd:{}]\nr2 = r10\nr2 += -4\n\
+                     call 1\nif r0 == 0 goto +2\nr1 = 1\n{access}r0 = 0\nexit\n",
+                    map.raw()
+                );
+                match load_on(host(), ProgramType::RawTracepoint, &text, |_| {}) {
+                    Ok(program) => Ok(host()
+                        .prog_test_run(&program, &mut TestRun::default())
+                        .is_ok()),
+                    Err(_) => Ok(false),
+                }
+            };
+            ensure(run(allowed)?, || format!("{map_type} {flags:?}: refused"))?;
+            ensure(!run(refused)?, || format!("{map_type} {flags:?}: allowed"))?;
+        }
     }
     Ok(())
 }
