@@ -1,4 +1,4 @@
-//! Kernel functions of their own kind: exceptions, casts, counts, sessions, streams.
+//! Kernel functions of their own kind: exceptions, counts, sessions, streams.
 
 use std::ops::ControlFlow;
 
@@ -12,8 +12,6 @@ use crate::{
 
 pub(super) static TABLE: Table = &[
     ("bpf_throw", shim!(throw)),
-    ("bpf_cast_to_kern_ctx", shim!(cast_to_kern_ctx)),
-    ("bpf_rdonly_cast", shim!(rdonly_cast)),
     ("bpf_map_sum_elem_count", shim!(map_sum_elem_count)),
     ("bpf_session_is_return", shim!(session_is_return)),
     ("bpf_session_cookie", shim!(session_cookie)),
@@ -26,16 +24,6 @@ const TEXT: usize = 1024;
 /// `bpf_throw(cookie)`
 fn throw(run: &Run<'_>, [cookie, ..]: Arguments) -> Outcome {
     Err(run.throw(cookie))
-}
-
-/// `bpf_cast_to_kern_ctx(obj)`: a context is what it is.
-fn cast_to_kern_ctx(_: &Run<'_>, [context, ..]: Arguments) -> Outcome {
-    Ok(context)
-}
-
-/// `bpf_rdonly_cast(obj, btf_id)`: accesses are checked by their address alone.
-fn rdonly_cast(_: &Run<'_>, [object, ..]: Arguments) -> Outcome {
-    Ok(object)
 }
 
 /// `bpf_map_sum_elem_count(map)`

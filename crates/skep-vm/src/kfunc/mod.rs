@@ -2,6 +2,7 @@
 //! is a function of the run and five registers.
 
 mod arena;
+mod context;
 mod cpumask;
 mod dynptr;
 mod graph;
@@ -25,6 +26,7 @@ pub(crate) type Table = &'static [(&'static str, Shim)];
 /// Which kernel functions the machine has: a table a file.
 static TABLES: &[Table] = &[
     arena::TABLE,
+    context::TABLE,
     cpumask::TABLE,
     dynptr::TABLE,
     graph::TABLE,

@@ -7,6 +7,9 @@
 //! (lists, trees) are in [`Graph`], not in the objects' memory, so nothing that a program
 //! writes there leads anywhere.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{

@@ -5,6 +5,8 @@
 #include <bpf/bpf_core_read.h>
 #include "facts.h"
 
+extern void bpf_rcu_read_lock(void) __ksym;
+extern void bpf_rcu_read_unlock(void) __ksym;
 extern s64 bpf_map_sum_elem_count(const struct bpf_map *map) __ksym;
 extern int bpf_wq_init(struct bpf_wq *wq, void *map, unsigned int flags) __ksym;
 extern int bpf_wq_set_callback_impl(struct bpf_wq *wq,
@@ -230,6 +232,73 @@ int reading(void *ctx)
 	fact(bpf_copy_from_user_str(text, sizeof(text), 0, 0));
 	fact(text[0]);
 	fact(bpf_copy_from_user_str(text, sizeof(text), 0, 2));
+	return 0;
+}
+
+extern void *bpf_cast_to_kern_ctx(void *context) __ksym;
+
+SEC("tc")
+int kernel_packet(struct __sk_buff *context)
+{
+	struct sk_buff *skb = bpf_cast_to_kern_ctx(context);
+
+	fact(skb->len);
+	fact(skb->data_len);
+	fact(skb->mark);
+	fact(skb->protocol);
+	fact(skb->network_header - skb->mac_header);
+	fact((__u64)skb->data - (__u64)skb->head - skb->mac_header);
+	fact(skb->dev->ifindex);
+	return 0;
+}
+
+SEC("xdp")
+int kernel_frame(struct xdp_md *context)
+{
+	struct xdp_buff *xdp = bpf_cast_to_kern_ctx(context);
+
+	fact(xdp->data_end - xdp->data);
+	fact(xdp->data - xdp->data_hard_start);
+	fact(xdp->data_meta - xdp->data);
+	fact(xdp->rxq->queue_index);
+	return 2;
+}
+
+extern int bpf_iter_task_new(struct bpf_iter_task *it, struct task_struct *task,
+	unsigned int flags) __ksym;
+extern struct task_struct *bpf_iter_task_next(struct bpf_iter_task *it) __ksym;
+extern void bpf_iter_task_destroy(struct bpf_iter_task *it) __ksym;
+
+static __noinline void find_own(int threads, unsigned int flags)
+{
+	struct task_struct *current = bpf_get_current_task_btf(), *task;
+	struct bpf_iter_task it;
+	int found = 0, others = 0;
+
+	bpf_rcu_read_lock();
+	fact(bpf_iter_task_new(&it, threads ? current : 0, flags));
+	bpf_repeat(100000) {
+		task = bpf_iter_task_next(&it);
+		if (!task)
+			break;
+		if (task == current)
+			found++;
+		else if (threads && task->tgid != current->tgid)
+			others++;
+	}
+	bpf_iter_task_destroy(&it);
+	bpf_rcu_read_unlock();
+	fact(found);
+	fact(others);
+}
+
+SEC("syscall")
+int all_tasks(void *ctx)
+{
+	find_own(0, 1);
+	find_own(1, 2);
+	find_own(0, 2);
+	find_own(0, 3);
 	return 0;
 }
 

@@ -170,7 +170,7 @@ fn walk(host: &skep::Host, record: &mut Record, name: &str) -> Outcome {
         let loaded_program = loaded.program(&program)?;
         let packet = match name {
             "packets" => packet(),
-            _ if loaded_program.program_type() == ProgramType::SchedCls => vec![1; 64],
+            _ if loaded_program.program_type() != ProgramType::Syscall => vec![1; 64],
             _ => Vec::new(),
         };
         let mut left = vec![0; 2 * packet.len()];
