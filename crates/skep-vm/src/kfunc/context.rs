@@ -66,7 +66,11 @@ fn cast_to_kern_ctx(run: &Run<'_>, [context, ..]: Arguments) -> Outcome {
         return Ok(context);
     };
     memory.fill(0);
-    let first = if kind == PacketKind::Skb { "sk_buff" } else { "xdp_buff" };
+    let first = if kind == PacketKind::Skb {
+        "sk_buff"
+    } else {
+        "xdp_buff"
+    };
     let device = Writer {
         memory,
         structure: "net_device",

@@ -116,7 +116,10 @@ fn threads_push_and_pop() {
                         let tree = tree.expect("a tree");
                         let object = make(objects);
                         assert!(object.acquire());
-                        assert!(list.push(link(Arc::clone(&object), 8), round % 2 == 0).is_ok());
+                        assert!(
+                            list.push(link(Arc::clone(&object), 8), round % 2 == 0)
+                                .is_ok()
+                        );
                         let node = link(object, 32);
                         assert!(tree.claim(&node));
                         let mut search = tree.search();
@@ -140,7 +143,9 @@ fn threads_push_and_pop() {
                 })
             })
             .collect();
-        let counts = workers.into_iter().map(|worker| worker.join().expect("no panic"));
+        let counts = workers
+            .into_iter()
+            .map(|worker| worker.join().expect("no panic"));
         counts.sum()
     });
     let fields = Fields::new(vec![
