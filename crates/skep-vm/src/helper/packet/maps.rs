@@ -18,7 +18,7 @@ const PASS: u64 = 1;
 /// `BPF_F_INGRESS`
 const INGRESS: u64 = 1;
 
-/// `bpf_skb_under_cgroup(skb, map, index)`: the machine's sockets are in groups without parents.
+/// `bpf_skb_under_cgroup(skb, map, index)`
 pub(super) fn under_cgroup(run: &Run<'_>, [context, map, index, ..]: Arguments) -> Outcome {
     let function = "bpf_skb_under_cgroup";
     expect(run, context, PacketKind::Skb, function)?;
@@ -32,10 +32,7 @@ pub(super) fn under_cgroup(run: &Run<'_>, [context, map, index, ..]: Arguments) 
         Ok(cgroup) => cgroup,
         Err(refused) => return Ok(errno(refused)),
     };
-    let own = run.vm.tasks.cgroup_by_id(socket.info.cgroup);
-    Ok(own
-        .is_some_and(|own| own.address() == cgroup.address())
-        .into())
+    Ok(run.is_under(&[socket.info.cgroup], &cgroup).into())
 }
 
 /// `bpf_sk_redirect_map(skb, map, key, flags)`
