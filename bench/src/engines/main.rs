@@ -20,9 +20,9 @@ const ROUNDS: u32 = 25;
 /// instruction set every peer has.
 const PROGRAMS: [(&str, &str); 4] = [
     ("empty", "r0 = 0\n exit"),
-    ("alu", include_str!("../../programs/isa/alu.bpf")),
-    ("prime", include_str!("../../programs/isa/prime.bpf")),
-    ("mem", include_str!("../../programs/isa/mem.bpf")),
+    ("alu", include_str!("../../../crates/skep-vm/examples/engines/alu.asm")),
+    ("prime", include_str!("../../../crates/skep-vm/examples/engines/prime.asm")),
+    ("mem", include_str!("../../../crates/skep-vm/examples/engines/mem.asm")),
 ];
 
 fn main() -> ExitCode {

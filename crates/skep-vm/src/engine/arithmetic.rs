@@ -3,14 +3,17 @@
 
 macro_rules! divisions {
     ($($div:ident $rem:ident $sdiv:ident $srem:ident $sar:ident $unsigned:ty, $signed:ty;)*) => {$(
+        #[inline(always)]
         pub(super) fn $div(a: $unsigned, b: $unsigned) -> $unsigned {
             a.checked_div(b).unwrap_or(0)
         }
 
+        #[inline(always)]
         pub(super) fn $rem(a: $unsigned, b: $unsigned) -> $unsigned {
             a.checked_rem(b).unwrap_or(a)
         }
 
+        #[inline(always)]
         pub(super) fn $sdiv(a: $unsigned, b: $unsigned) -> $unsigned {
             match b {
                 0 => 0,
@@ -18,6 +21,7 @@ macro_rules! divisions {
             }
         }
 
+        #[inline(always)]
         pub(super) fn $srem(a: $unsigned, b: $unsigned) -> $unsigned {
             match b {
                 0 => a,
@@ -25,6 +29,7 @@ macro_rules! divisions {
             }
         }
 
+        #[inline(always)]
         pub(super) fn $sar(a: $unsigned, b: $unsigned) -> $unsigned {
             (a as $signed).wrapping_shr(b as u32) as $unsigned
         }
@@ -36,10 +41,12 @@ divisions! {
     div32 rem32 sdiv32 srem32 sar32 u32, i32;
 }
 
+#[inline(always)]
 pub(super) fn shl64(a: u64, b: u64) -> u64 {
     a.wrapping_shl(b as u32)
 }
 
+#[inline(always)]
 pub(super) fn shr64(a: u64, b: u64) -> u64 {
     a.wrapping_shr(b as u32)
 }
