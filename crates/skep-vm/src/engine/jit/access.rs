@@ -216,10 +216,13 @@ impl Translator<'_> {
         self.b.ins().brif(out, cold, &[], next, &[]);
         self.b.switch_to_block(cold);
         self.b.seal_block(cold);
+        let wanted = self.wanted(at.0);
+        self.keep(wanted);
         let what = self.size_and_write(size, write);
         let place = self.b.ins().iconst(I64, i64::from(at.0));
         let check = shims::check as *const () as usize;
         let answer = self.shim(check, &[address, what, place], 1)[0];
+        self.bring_back(wanted);
         let fault = self.fault();
         let lost = if write && self.code.arena().is_some() {
             let (other, lost) = (self.cold_block(), self.b.create_block());

@@ -6,7 +6,7 @@ use cranelift_codegen::{
     ir::{
         AbiParam, Block, Function, InstBuilder as _, InstructionData, MemFlags, Opcode, Signature,
         SourceLoc, StackSlot, StackSlotData, StackSlotKind, UserFuncName, Value,
-        condcodes::IntCC,
+        condcodes::{CondCode as _, IntCC},
         types::{I8, I32, I64},
     },
     isa::{CallConv, TargetIsa},
@@ -15,7 +15,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch, Variab
 use skep_host::Errno;
 use skep_isa::{CompareOp, Imm64, Insn, InsnIndex, Operand, Reg, Width};
 
-use super::{chain, shims};
+use super::{chain, liveness, shims};
 use crate::{
     engine::{
         Mode, Status,
@@ -57,6 +57,10 @@ pub(super) struct Translator<'a> {
     pub(super) ordered: bool,
     pub(super) call_conv: CallConv,
     pub(super) facts: Facts,
+    /// What registers are wanted, before each instruction.
+    wanted: Vec<liveness::Registers>,
+    /// Where they are kept over calls on ways that are hardly ever taken.
+    kept: Option<StackSlot>,
     /// Divisions to be done by floating-point numbers.
     pub(super) by_doubles: BTreeSet<u32>,
     function: u32,
@@ -127,6 +131,12 @@ pub(super) fn build(
         ordered: isa.name() == "x64",
         call_conv,
         facts: elide::analyze(code, function),
+        wanted: if mode == Mode::Checked {
+            liveness::wanted(code.function_instructions(function))
+        } else {
+            Vec::new()
+        },
+        kept: None,
         by_doubles: if isa.name() == "x64" {
             chain::independent(code.function_instructions(function))
         } else {
@@ -260,15 +270,56 @@ impl Translator<'_> {
         self.b.ins().brif(lower, cold, &[], next, &[]);
         self.b.switch_to_block(cold);
         self.b.seal_block(cold);
+        let wanted = self.wanted(self.start);
+        self.keep(wanted);
         let at = self.b.ins().iconst(I64, i64::from(self.start));
         let failed = self.shim(shims::enter as *const () as usize, &[self.frame, at], 1)[0];
+        self.bring_back(wanted);
         let fault = self.fault();
         self.b.ins().brif(failed, fault, &[], next, &[]);
         self.b.switch_to_block(next);
         self.b.seal_block(next);
         self.load_budget();
         let cost = self.code.function_len(self.function);
-        self.spend(cost, self.start);
+        let (start, next) = (self.start, self.b.create_block());
+        self.spend(cost, start, start, next);
+        self.begin(next);
+    }
+
+    /// The registers that are wanted before an instruction.
+    pub(super) fn wanted(&self, at: u32) -> liveness::Registers {
+        let all = self.code.function_instructions(self.function);
+        let place = all.binary_search_by_key(&at, |(at, _)| at.0);
+        let wanted = place.ok().and_then(|place| self.wanted.get(place));
+        wanted.copied().unwrap_or(0x3ff)
+    }
+
+    fn each(registers: liveness::Registers) -> impl Iterator<Item = (usize, i32)> {
+        let all = (0..10_usize).filter(move |register| registers & 1 << register != 0);
+        all.map(|register| (register, 8 * register as i32))
+    }
+
+    /// Puts registers aside before a call that is hardly ever made.
+    pub(super) fn keep(&mut self, registers: liveness::Registers) {
+        let slot = *self.kept.get_or_insert_with(|| {
+            let data = StackSlotData::new(StackSlotKind::ExplicitSlot, 80, 3);
+            self.b.create_sized_stack_slot(data)
+        });
+        for (register, offset) in Self::each(registers) {
+            let value = self.b.use_var(self.registers[register]);
+            self.b.ins().stack_store(value, slot, offset);
+        }
+    }
+
+    /// Takes them back.
+    pub(super) fn bring_back(&mut self, registers: liveness::Registers) {
+        let Some(slot) = self.kept else {
+            return;
+        };
+        for (register, offset) in Self::each(registers) {
+            let value = self.b.ins().stack_load(I64, slot, offset);
+            self.b.def_var(self.registers[register], value);
+        }
     }
 
     /// Where faults leave the function.
@@ -355,33 +406,38 @@ impl Translator<'_> {
         }
     }
 
-    /// Pays; the code goes on in a new block.
-    fn spend(&mut self, cost: u32, at: u32) {
+    /// Pays at `at`, and goes to the block of `target`.
+    fn spend(&mut self, cost: u32, at: u32, target: u32, block: Block) {
         let budget = self.b.use_var(self.budget);
         let cost = self.b.ins().iconst(I64, i64::from(cost));
         let left = self.b.ins().isub(budget, cost);
-        let place = self.b.ins().iconst(I64, i64::from(at));
-        self.pay(left, place);
+        self.pay(left, target, block, |this| {
+            this.b.ins().iconst(I64, i64::from(at))
+        });
     }
 
     /// The same when it is known what is left.
-    fn pay(&mut self, left: Value, place: Value) {
+    fn pay(
+        &mut self,
+        left: Value,
+        target: u32,
+        block: Block,
+        place: impl FnOnce(&mut Self) -> Value,
+    ) {
         self.b.def_var(self.budget, left);
         let spent = self.b.ins().icmp_imm(IntCC::SignedLessThan, left, 0);
-        let (cold, refilled, next) = (self.cold_block(), self.cold_block(), self.b.create_block());
-        self.b.ins().brif(spent, cold, &[], next, &[]);
-        self.b.switch_to_block(cold);
-        self.b.seal_block(cold);
+        let cold = self.cold_block();
+        self.b.ins().brif(spent, cold, &[], block, &[]);
+        self.begin(cold);
         self.store_budget();
+        let wanted = self.wanted(target);
+        self.keep(wanted);
+        let place = place(self);
         let failed = self.shim(shims::refill as *const () as usize, &[place], 1)[0];
-        let fault = self.fault();
-        self.b.ins().brif(failed, fault, &[], refilled, &[]);
-        self.b.switch_to_block(refilled);
-        self.b.seal_block(refilled);
+        self.bring_back(wanted);
         self.load_budget();
-        self.b.ins().jump(next, &[]);
-        self.b.switch_to_block(next);
-        self.b.seal_block(next);
+        let fault = self.fault();
+        self.b.ins().brif(failed, fault, &[], block, &[]);
     }
 
     // ── instructions ────────────────────────────────────────────────────────────────────────
@@ -499,29 +555,43 @@ impl Translator<'_> {
     }
 
     fn go(&mut self, at: InsnIndex, target: InsnIndex) -> Result<(), Errno> {
-        if self.checked && target <= at {
-            self.spend(at.0 - target.0 + 1, at.0);
-        }
         let block = self.block(target.0).ok_or(Errno::EOPNOTSUPP)?;
-        self.b.ins().jump(block, &[]);
+        if self.checked && target <= at {
+            self.spend(at.0 - target.0 + 1, at.0, target.0, block);
+        } else {
+            self.b.ins().jump(block, &[]);
+        }
         Ok(())
     }
 
     fn go_if(&mut self, condition: Value, at: InsnIndex, target: InsnIndex) -> Result<(), Errno> {
         let next = self.b.create_block();
         if self.checked && target <= at {
+            // What is visited last is laid out first: the way back.
             let taken = self.b.create_block();
-            self.b.ins().brif(condition, taken, &[], next, &[]);
-            self.b.switch_to_block(taken);
-            self.b.seal_block(taken);
+            let opposite = self.opposite(condition);
+            self.b.ins().brif(opposite, next, &[], taken, &[]);
+            self.begin(taken);
             self.go(at, target)?;
         } else {
             let taken = self.block(target.0).ok_or(Errno::EOPNOTSUPP)?;
             self.b.ins().brif(condition, taken, &[], next, &[]);
         }
-        self.b.switch_to_block(next);
-        self.b.seal_block(next);
+        self.begin(next);
         Ok(())
+    }
+
+    /// Holds when `condition` does not.
+    fn opposite(&mut self, condition: Value) -> Value {
+        let inst = self.b.func.dfg.value_def(condition).inst();
+        match inst.map(|inst| self.b.func.dfg.insts[inst]) {
+            Some(InstructionData::IntCompare {
+                opcode: Opcode::Icmp,
+                cond,
+                args: [a, b],
+            }) => self.b.ins().icmp(cond.complement(), a, b),
+            _ => self.b.ins().icmp_imm(IntCC::Equal, condition, 0),
+        }
     }
 
     /// A jump over a single move, or over a move and a jump to the same place: the move is done
@@ -574,15 +644,27 @@ impl Translator<'_> {
         }
         if self.checked && target <= at {
             // Each jump costs its own distance, and may be where the budget ends.
-            let costs = [at.0, third_at.0].map(|from| i64::from(from - target.0 + 1));
-            let [first, second] = costs.map(|cost| self.b.ins().iconst(I64, cost));
-            let cost = self.b.ins().select(condition, first, second);
-            let [first, second] =
-                [at.0, third_at.0].map(|place| self.b.ins().iconst(I64, i64::from(place)));
-            let place = self.b.ins().select(condition, first, second);
+            let cost = i64::from(third_at.0 - target.0 + 1);
+            let less = i64::from(third_at.0 - at.0);
             let budget = self.b.use_var(self.budget);
+            let cost = self.b.ins().iconst(I64, cost);
             let left = self.b.ins().isub(budget, cost);
-            self.pay(left, place);
+            let taken = match self.b.func.dfg.value_type(condition) {
+                I8 => self.b.ins().uextend(I64, condition),
+                _ => {
+                    let taken = self.b.ins().icmp_imm(IntCC::NotEqual, condition, 0);
+                    self.b.ins().uextend(I64, taken)
+                }
+            };
+            let less = self.b.ins().imul_imm(taken, less);
+            let left = self.b.ins().iadd(left, less);
+            let places = [at.0, third_at.0];
+            self.pay(left, target.0, target_block, |this| {
+                let [first, second] =
+                    places.map(|place| this.b.ins().iconst(I64, i64::from(place)));
+                this.b.ins().select(condition, first, second)
+            });
+            return Some((2, false));
         }
         self.b.ins().jump(target_block, &[]);
         Some((2, false))
@@ -594,7 +676,7 @@ impl Translator<'_> {
         match (self.constant(yes), self.constant(no)) {
             (Some(1), Some(0)) if ty == I8 => self.b.ins().uextend(I64, condition),
             (Some(0), Some(1)) if ty == I8 => {
-                let opposite = self.b.ins().icmp_imm(IntCC::Equal, condition, 0);
+                let opposite = self.opposite(condition);
                 self.b.ins().uextend(I64, opposite)
             }
             _ => self.b.ins().select(condition, yes, no),

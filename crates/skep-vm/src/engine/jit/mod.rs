@@ -8,6 +8,7 @@ mod call;
 mod chain;
 mod division;
 mod function;
+mod liveness;
 mod memory;
 mod placement;
 mod shims;
