@@ -426,9 +426,10 @@ impl Translator<'_> {
     ) {
         self.b.def_var(self.budget, left);
         let spent = self.b.ins().icmp_imm(IntCC::SignedLessThan, left, 0);
-        let cold = self.cold_block();
-        self.b.ins().brif(spent, cold, &[], block, &[]);
-        self.begin(cold);
+        // Laid out behind the jump back, so that this needs no second jump.
+        let rare = self.b.create_block();
+        self.b.ins().brif(spent, rare, &[], block, &[]);
+        self.begin(rare);
         self.store_budget();
         let wanted = self.wanted(target);
         self.keep(wanted);
@@ -656,7 +657,10 @@ impl Translator<'_> {
                     self.b.ins().uextend(I64, taken)
                 }
             };
-            let less = self.b.ins().imul_imm(taken, less);
+            let less = match less {
+                2 => self.b.ins().ishl_imm(taken, 1),
+                _ => self.b.ins().imul_imm(taken, less),
+            };
             let left = self.b.ins().iadd(left, less);
             let places = [at.0, third_at.0];
             self.pay(left, target.0, target_block, |this| {
