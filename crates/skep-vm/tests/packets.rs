@@ -6,7 +6,8 @@ use skep_abi::{MapType, ProgramType};
 use skep_host::{Host, MapCreate, ProgramFd, ProgramLoad};
 use skep_isa::{Endian, assemble, encode_slots};
 use skep_vm::{
-    Config, Device, Engine, Frame, Neighbour, Network, Redirect, Route, RouteKind, SocketInfo, Vm,
+    Config, Device, Engine, FaultKind, Frame, Neighbour, Network, Redirect, Route, RouteKind,
+    SocketInfo, Vm,
 };
 
 fn machine() -> Vm {
@@ -346,6 +347,83 @@ fn messages_go_to_sockets_of_a_map() {
             assert_eq!(verdict.value, value, "{key} {flags}");
             let wanted = (value == 1).then_some(Redirect::Socket { cookie: 77 });
             assert_eq!(verdict.redirect, wanted, "{key} {flags}");
+        })
+        .expect("a program of packets");
+    }
+}
+
+/// Helpers of packets with any arguments: the worst that happens is a fault of the program's own.
+#[test]
+fn no_arguments_break_the_machine() {
+    const HELPERS: &[u32] = &[
+        9, 10, 11, 13, 17, 18, 19, 20, 21, 23, 24, 26, 28, 29, 30, 31, 32, 34, 38, 39, 40, 41, 43,
+        44, 46, 47, 48, 50, 54, 65, 68, 69, 79, 83, 84, 85, 86, 95, 96, 97, 98, 99, 122, 124, 128,
+        129, 135, 151, 152, 155, 163, 188, 189, 190, 192,
+    ];
+    let vm = machine();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let types = [
+        ProgramType::Xdp,
+        ProgramType::SchedCls,
+        ProgramType::SkSkb,
+        ProgramType::CgroupSkb,
+        ProgramType::SocketFilter,
+    ];
+    let allowed = types.map(|program_type| {
+        let loads = |helper: &&u32| {
+            let slots = assemble(&format!("call {helper}\nexit")).expect("a program");
+            let code = encode_slots(&slots, Endian::NATIVE);
+            vm.prog_load(&ProgramLoad::new(program_type, "packets", &code))
+                .is_ok()
+        };
+        HELPERS.iter().filter(loads).copied().collect::<Vec<_>>()
+    });
+    for round in 0..3000 {
+        let helpers = &allowed[round % types.len()];
+        let mut text = "r6 = r1\nr7 = 0\n".to_owned();
+        for at in 1..=8 {
+            text += &format!(
+                "r1 = {} ll\n*(u64 *)(r10 - {}) = r1\n",
+                next() as i64,
+                at * 8
+            );
+        }
+        for _ in 0..=next() % 6 {
+            for register in 1..=5 {
+                let near = (next() % 128) as i64 - 32;
+                let numbers = [near, near * 100, next() as i64, i64::from(next() as i32)];
+                let edges = [0, -1, i64::from(i32::MIN), i64::from(i32::MAX), i64::MIN];
+                text += &match next() % 8 {
+                    0 | 1 if register == 1 => "r1 = r6\n".to_owned(),
+                    2..=7 if register == 1 => "r1 = r6\n".to_owned(),
+                    0 | 1 => format!("r{register} = r10\nr{register} += -{}\n", next() % 64 + 1),
+                    2 => format!("r{register} = r7\n"),
+                    3 => format!("r{register} = {} ll\n", edges[(next() % 5) as usize]),
+                    4 | 5 => format!("r{register} = {near} ll\n"),
+                    _ => format!("r{register} = {} ll\n", numbers[(next() % 4) as usize]),
+                };
+            }
+            let helper = helpers[(next() % helpers.len() as u64) as usize];
+            text += &format!("call {helper}\nr7 = r0\n");
+        }
+        text += "r0 = r7\nexit";
+        let program_type = types[round % types.len()];
+        let program = load(&vm, program_type, &text);
+        vm.packets(&program, |packets| {
+            for len in [14, 34, 60, 1500, 9000] {
+                let mut bytes = vec![(next() & 0xff) as u8; len];
+                bytes[12..14].copy_from_slice(&[[8, 0], [0x86, 0xdd], [0x81, 0]][round % 3]);
+                if let Err(fault) = packets.run(&Frame::new(&bytes)) {
+                    let ours = matches!(fault.kind, FaultKind::Internal(_));
+                    assert!(!ours, "{fault}\n{program_type:?}\n{text}");
+                }
+            }
         })
         .expect("a program of packets");
     }
