@@ -68,4 +68,12 @@ differences! {
         "the machine's instructions are not the processor's";
     "raw uprobe": "breaks in every process that maps the file" => "breaks in processes that the embedder traces",
         "without privileges only those can be";
+    "sent live frames": "of XDP test runs go out of devices and into the kernel" =>
+        "are verdicts, counted and dropped",
+        "no device of the machine sends; Vm::packets tells where each would go";
+    "packet hash": "depends on a random key of the kernel" => "depends on the packet's flow alone",
+        "runs of the machine can be repeated";
+    "helpers of protocols": "set options, bind sockets, answer SYN cookies, push and pop messages, write routing headers" =>
+        "are missing when a program is loaded",
+        "sockets of the machine are looked up and chosen, and send nothing";
 }

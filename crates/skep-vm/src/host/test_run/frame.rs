@@ -25,7 +25,7 @@ const META: u32 = (HEADROOM as u64 - FRAME_HEAD) as u32;
 /// Most frames of a batch.
 const BATCH: u32 = 256;
 /// Bytes that the kernel keeps before each live frame.
-const LIVE_HEAD: usize = 160;
+const LIVE_HEAD: usize = 112;
 
 pub(super) fn run(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Answer {
     let kind = program.meta.expected_attach_type;

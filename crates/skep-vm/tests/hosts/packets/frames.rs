@@ -203,6 +203,13 @@ fn rules(host: &dyn Host, record: &mut Record) -> Outcome {
         how.batch_size = batch;
         show(&format!("live frames, batch {batch}"), how);
     }
+    let longest = Random::new(3).frame(0x0800, 3600);
+    for len in (3300..3420).step_by(4) {
+        let mut how = How::of(&longest[..len]);
+        how.flags = TestRunFlags::XDP_LIVE_FRAMES;
+        how.data_out = 0;
+        show(&format!("live frames of {len} bytes"), how);
+    }
     for flags in [1, 4, 8] {
         let mut how = How::of(&packet);
         how.flags = TestRunFlags::from_bits_retain(flags);
