@@ -159,7 +159,8 @@ fn current_task_under_cgroup(run: &Run<'_>, [map, index, ..]: Arguments) -> Outc
         reason: "this is no array of cgroups",
     })?;
     let cgroup = array.cgroup(index as u32);
-    Ok(cgroup.map_or_else(errno, |cgroup| u64::from(run.task().is_under(&cgroup))))
+    let own = &run.task().info().cgroups;
+    Ok(cgroup.map_or_else(errno, |cgroup| u64::from(run.is_under(own, &cgroup))))
 }
 
 /// `bpf_send_signal(sig)`

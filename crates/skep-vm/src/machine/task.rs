@@ -168,12 +168,6 @@ impl Task {
         self.comm.get(..len.unwrap_or(COMM)).unwrap_or_default()
     }
 
-    /// Whether it is in a cgroup, or in one below it.
-    pub(crate) fn is_under(&self, cgroup: &Object) -> bool {
-        let id = memory::cgroup_id(cgroup);
-        id.is_some_and(|id| self.info.cgroups.contains(&id))
-    }
-
     /// Reads its process's memory.
     pub(crate) fn read_user(&self, address: u64, out: &mut [u8]) -> Result<(), Errno> {
         if out.is_empty() {

@@ -151,14 +151,6 @@ pub(super) fn make(machine: &Shared, info: &TaskInfo, comm: &[u8; COMM]) -> Opti
     Some(object)
 }
 
-/// The number of a cgroup.
-pub(super) fn cgroup_id(cgroup: &Object) -> Option<u64> {
-    let memory = cgroup.memory();
-    let node = memory.u64_at(offset_of("cgroup", "kn")?)?;
-    let start = node.checked_sub(memory.address())? as usize;
-    memory.u64_at(start.checked_add(offset_of("kernfs_node", "id")?)?)
-}
-
 /// A cgroup's memory: `struct cgroup` with its ancestors, then its `struct kernfs_node`.
 pub(super) fn cgroup(
     machine: &Shared,
