@@ -9,7 +9,7 @@ use skep_host::Errno;
 use super::{Arguments, Outcome, Table, errno, shim};
 use crate::{FaultKind, memory::View, run::Run};
 
-pub(crate) use format::{Formatted, MAX_ARGUMENTS, format};
+pub(crate) use format::{MAX_ARGUMENTS, format};
 
 pub(super) static TABLE: Table = &[
     (6, shim!(trace_printk)),
