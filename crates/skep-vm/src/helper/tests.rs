@@ -21,8 +21,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("bpf_setsockopt", SOCKETS),
     ("bpf_getsockopt", SOCKETS),
     ("bpf_bind", SOCKETS),
-    ("bpf_sk_redirect_map", SOCKETS),
-    ("bpf_sk_redirect_hash", SOCKETS),
     ("bpf_sk_select_reuseport", SOCKETS),
     ("bpf_sock_map_update", SOCKETS),
     ("bpf_sock_hash_update", SOCKETS),
