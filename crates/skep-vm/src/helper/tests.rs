@@ -34,10 +34,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("bpf_tcp_send_ack", SOCKETS),
     ("bpf_skb_get_xfrm_state", "the machine has no IPsec"),
     (
-        "bpf_skb_under_cgroup",
-        "the sockets of packets are in no tree of cgroups",
-    ),
-    (
         "bpf_get_local_storage",
         "maps of cgroup storage are kept for old programs only",
     ),
