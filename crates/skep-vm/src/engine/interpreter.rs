@@ -261,12 +261,12 @@ impl Machine<'_, '_> {
             ($base:expr, $size:literal, $write:literal) => {{
                 let address = $base.wrapping_add_signed(i64::from(op.offset));
                 #[cfg(test)]
-                super::elide::observe(function, at, state.registers[R10], address, $size);
+                super::elide::observe(at as u32, state.registers[R10], address, $size);
                 if CHECKED {
                     match run.check(address, $size, $write) {
                         Region::Ours => {}
                         // Of an arena, where nothing is: a load gives 0, a store is lost.
-                        Region::Void if $write => {}
+                        Region::Void if $write => return Ok(at + 1),
                         Region::Void => {}
                         Region::Nothing => {
                             let write = $write;

@@ -26,12 +26,14 @@ thread_local! {
 }
 
 /// The interpreter is about to access memory.
-pub(in crate::engine) fn observe(function: u32, at: u32, frame: u64, address: u64, size: u64) {
+pub(in crate::engine) fn observe(at: u32, frame: u64, address: u64, size: u64) {
     KNOWN.with_borrow(|known| {
-        let Some(facts) = known.as_ref().and_then(|all| all.get(function as usize)) else {
+        let Some(all) = known else {
             return;
         };
-        let fact = facts.at(InsnIndex(at));
+        // Only its own function knows the instruction.
+        let facts = all.iter().map(|facts| facts.at(InsnIndex(at)));
+        let fact = facts.fold(Fact::default(), |all, fact| Fact(all.0 | fact.0));
         if fact.has(Fact::INSIDE) {
             let inside = address >= frame - 512 && address + size <= frame;
             assert!(
