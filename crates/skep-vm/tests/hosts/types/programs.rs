@@ -48,8 +48,10 @@ fn run(
     bytes[72..72 + value.len()].copy_from_slice(value);
     host.map_update_elem(&io, &[0; 4], &bytes, 0)?;
     // Values of each CPU would be others on another one.
-    let mut run = TestRun::default();
-    run.flags = TestRunFlags::RUN_ON_CPU;
+    let mut run = TestRun {
+        flags: TestRunFlags::RUN_ON_CPU,
+        ..TestRun::default()
+    };
     host.prog_test_run(&program, &mut run)?;
     host.map_lookup_elem(&io, &[0; 4], &mut bytes, 0)?;
     let answer = u64::from_ne_bytes(*bytes.first_chunk().expect("136 bytes"));

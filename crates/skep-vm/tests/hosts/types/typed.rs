@@ -284,7 +284,7 @@ fn tail_calls(host: &dyn Host, record: &mut Record) -> Outcome {
     let first = load(&call(0, 1))?;
     let second = load(&call(1, 2))?;
     let last = load("r0 = 3\nexit\n")?;
-    let mut run = |record: &mut Record, label: &str| -> Outcome {
+    let run = |record: &mut Record, label: &str| -> Outcome {
         let answer = host.prog_test_run(&first, &mut TestRun::default())?;
         let mut count = [0; 8];
         host.map_lookup_elem(&counter, &[0; 4], &mut count, 0)?;
