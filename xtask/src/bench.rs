@@ -5,11 +5,24 @@ use std::process::Command;
 
 use crate::{Result, root};
 
-/// Runs the bench with `arguments`, as its own usage lists them.
+/// Runs the bench with `arguments`, as its own usage lists them; with `engines`, the one of the
+/// virtual machine.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    const ENGINES: [&str; 5] = [
+        "--no-default-features",
+        "--features",
+        "engines",
+        "--bin",
+        "engines",
+    ];
+    let (which, arguments): (&[&str], _) = match arguments.split_first() {
+        Some((first, rest)) if first == "engines" => (&ENGINES, rest),
+        _ => (&[], arguments),
+    };
     let status = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--release", "--manifest-path"])
         .arg(root().join("bench/Cargo.toml"))
+        .args(which)
         .arg("--")
         .args(arguments)
         .status()?;

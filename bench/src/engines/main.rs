@@ -2,7 +2,6 @@
 //! table: the same instructions, peers in turns, the least time of each, and its ratio to the
 //! kernel's. `cargo xtask bench engines`.
 
-mod maps;
 mod peers;
 
 use std::{error::Error, process::ExitCode};
@@ -16,8 +15,8 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 /// Runs of each peer, in turns.
 const ROUNDS: u32 = 25;
 
-/// What is run. A verifier accepts them (the kernel does, here), and what they need of the
-/// instruction set every peer has.
+/// What is run: an empty program, for what a run costs, and what `crates/skep-vm/examples/engines`
+/// says of the others. The kernel's verifier accepts them, and every peer has the instructions.
 const PROGRAMS: [(&str, &str); 4] = [
     ("empty", "r0 = 0\n exit"),
     ("alu", include_str!("../../../crates/skep-vm/examples/engines/alu.asm")),
@@ -43,7 +42,6 @@ fn run() -> Result<()> {
         let slots = assemble(text)?;
         program(name, &slots, &mut notes)?;
     }
-    maps::run()?;
     for note in notes {
         println!("\n{note}");
     }

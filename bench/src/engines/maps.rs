@@ -1,8 +1,0 @@
-//! Maps from programs.
-
-use crate::Result;
-
-/// Nothing yet.
-pub(crate) fn run() -> Result<()> {
-    Ok(())
-}
