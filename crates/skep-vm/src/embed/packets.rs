@@ -80,6 +80,35 @@ impl Vm {
     /// Lends a program on a virtual CPU of its own to `body`, to be run on packets. Programs of
     /// XDP and of all types that have a `struct __sk_buff` can be.
     ///
+    /// A packet is copied into memory of the CPU's, and lies there in one piece. Nothing is
+    /// allocated, and no lock taken, from one packet to the next.
+    ///
+    /// ```
+    /// use skep_abi::ProgramType;
+    /// use skep_host::{Host, ProgramLoad};
+    /// use skep_isa::{Endian, assemble, encode_slots};
+    /// use skep_vm::{Frame, Vm};
+    ///
+    /// let vm = Vm::new()?;
+    /// // XDP_DROP for what is shorter than 60 bytes, XDP_PASS for the rest.
+    /// let text = "r2 = *(u32 *)(r1 + 0)
+    ///             r3 = *(u32 *)(r1 + 4)
+    ///             r2 += 60
+    ///             r0 = 2
+    ///             if r2 <= r3 goto out
+    ///             r0 = 1
+    ///             out: exit";
+    /// let code = encode_slots(&assemble(text)?, Endian::NATIVE);
+    /// let program = vm.prog_load(&ProgramLoad::new(ProgramType::Xdp, "short", &code))?.fd;
+    /// let passed = vm.packets(&program, |packets| {
+    ///     let trace = [[0; 42].as_slice(), &[0; 60], &[0; 1500]];
+    ///     let verdicts = trace.map(|bytes| packets.run(&Frame::new(bytes)));
+    ///     verdicts.iter().flatten().filter(|verdict| verdict.value == 2).count()
+    /// })?;
+    /// assert_eq!(passed, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// No such program, or one of another type; no memory.
     pub fn packets<T>(

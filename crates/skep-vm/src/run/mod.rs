@@ -196,7 +196,10 @@ impl<'a> Run<'a> {
     #[inline]
     pub(crate) fn rewind(&mut self) {
         self.program.set(NonNull::from(&**self.first));
+        // What those kept alive may go now, so nothing may remember where it was.
         self.programs.get_mut().clear();
+        self.inner.get_mut().clear();
+        self.hot.caches.clear();
         self.tail_calls.set(0);
         let limit = self.limits.instructions;
         let slice = SLICE.min(i64::try_from(limit).unwrap_or(i64::MAX));
