@@ -35,7 +35,6 @@ use crate::{Mode, Vm};
 
 pub use differences::{DIFFERENCES, Difference};
 pub(crate) use program::program as program_of;
-pub(crate) use test_run::Failure;
 
 /// Who every machine is.
 static INFO: LazyLock<HostInfo> = LazyLock::new(|| HostInfo {

@@ -26,11 +26,6 @@ impl Cgroup {
     pub(crate) fn ancestry(&self) -> impl Iterator<Item = &Cgroup> {
         std::iter::successors(Some(self), |cgroup| cgroup.parent.as_deref())
     }
-
-    /// How many are above it.
-    pub(crate) fn level(&self) -> u32 {
-        self.ancestry().skip(1).count() as u32
-    }
 }
 
 /// All of a machine.
@@ -94,11 +89,6 @@ impl Cgroups {
             }));
         }
         last
-    }
-
-    /// All, by path.
-    pub(crate) fn all(&self) -> Vec<Arc<Cgroup>> {
-        lock(&self.0).values().cloned().collect()
     }
 }
 

@@ -58,7 +58,8 @@ impl Drop for Running {
 }
 
 /// Runs a program of a hook on this CPU: `prepare` gives the run what it may use, then it starts
-/// with these two registers. `None`: it was left out, since it runs already.
+/// with these two registers. `None`: it was left out, since it runs already or is for another
+/// process.
 ///
 /// # Errors
 /// The fault; the program's stream of errors tells of it too.
@@ -94,6 +95,9 @@ pub(crate) fn fire_with(
     let run = Run::new(vm, program, cpu.id(), cpu.scratch(), vm.limits);
     run.current.cookie.set(entry.cookie);
     prepare(&run);
+    if entry.pid.is_some_and(|pid| run.task().info().tgid != pid) {
+        return None;
+    }
     let outcome = run.start_with(registers[0], registers[1]);
     finish(&run);
     if let Some(started) = started {

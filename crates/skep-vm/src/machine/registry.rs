@@ -43,13 +43,6 @@ pub(crate) struct Rights {
     pub(crate) write: bool,
 }
 
-impl Rights {
-    pub(crate) const BOTH: Self = Self {
-        read: true,
-        write: true,
-    };
-}
-
 /// What a descriptor stands for.
 #[derive(Clone)]
 pub(crate) enum Object {

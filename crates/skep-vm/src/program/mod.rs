@@ -16,7 +16,7 @@ use crate::{
 
 pub(crate) use code::{Call, Code, FUNCTIONS, MAPS, PLACES, Resolve};
 pub use code::{LoadError, Problem};
-pub(crate) use meta::{Meta, Stream};
+pub(crate) use meta::Meta;
 
 /// A loaded program.
 #[derive(Debug)]
