@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed, atomic::Ordering::SeqCst};
 
 use sha2::{Digest as _, Sha256};
-use skep_abi::{Command, MapCreateFlags, MapType, ObjectFlags};
+use skep_abi::{Command, MapCreateFlags, MapType, ObjectFlags, ProgramType};
 use skep_host::{
     BtfFd, Cause, Errno, Error, LinkFd, MapFd, MapInfo, MapStatus, ObjectId, ProgramDetails,
     ProgramFd, ProgramInfo, ProgramParts, Result, TokenFd,
@@ -14,7 +14,7 @@ use super::{btf, link, map, program};
 use crate::{
     Vm,
     machine::{Rights, lock},
-    map::Map,
+    map::{Map, ProgArray},
     program::Program,
 };
 
@@ -147,11 +147,12 @@ pub(super) fn map_hash(vm: &Vm, fd: &MapFd) -> Result<[u8; 32]> {
 
 pub(super) fn map_status(vm: &Vm, fd: &MapFd) -> Result<MapStatus> {
     let map = any_map(vm, fd)?;
+    let owner = map.of::<ProgArray>().and_then(ProgArray::owner);
     Ok(MapStatus {
         frozen: map.frozen.load(SeqCst),
         memory: map.kind.memory_used(),
-        owner_type: None,
-        owner_jited: None,
+        owner_type: owner.map(ProgramType::raw),
+        owner_jited: owner.map(|_| vm.0.engine == crate::Engine::Jit),
     })
 }
 

@@ -314,6 +314,11 @@ impl ProgArray {
         })
     }
 
+    /// The type of the programs that use it, once there is one.
+    pub(crate) fn owner(&self) -> Option<ProgramType> {
+        self.owner.get().map(|owner| owner.program_type)
+    }
+
     /// Whether a program may use the array, or stand in it: if it is like the first that did.
     pub(crate) fn takes(&self, program: &Program) -> bool {
         let owner = Owner::of(program);
