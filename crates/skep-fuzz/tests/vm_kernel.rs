@@ -16,6 +16,7 @@ fn what_the_kernel_accepts_ends_as_it_does_there() {
     let mut judge = Judge::new(&kernel);
     check(300, |input| judge.judge(input));
     println!("{:?}, {:?}", judge.count, judge.features().types);
+    println!("{:?}", judge.features().kfuncs);
     let Count { made, compared, .. } = judge.count;
     assert!(compared * 10 >= made * 3, "{:?}", judge.count);
 }

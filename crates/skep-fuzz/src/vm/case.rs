@@ -33,11 +33,13 @@ const fn shape(map_type: MapType, key: u32, value: u32, entries: u32) -> MapShap
 
 /// The first map: where programs leave their registers and locals for comparison.
 pub(super) const OUT: usize = 0;
+/// The map of texts.
+pub(super) const TEXT: usize = 15;
 /// The array of programs for tail calls.
 pub(super) const PROGRAMS: usize = 12;
 
 /// The maps that programs use, by number.
-pub const MAPS: [MapShape; 15] = [
+pub const MAPS: [MapShape; 16] = [
     shape(MapType::Array, 4, 128, 1),
     shape(MapType::Array, 4, 64, 4),
     shape(MapType::Hash, 8, 64, 4),
@@ -67,7 +69,15 @@ pub const MAPS: [MapShape; 15] = [
         sleepable: false,
         ..shape(MapType::Hash, 4, 24, 8)
     },
+    MapShape {
+        flags: MapCreateFlags::RDONLY_PROG,
+        ..shape(MapType::Array, 4, TEXTS.len() as u32, 1)
+    },
 ];
+
+/// What is in the map of texts, which is frozen: formats and words, each with its zero.
+pub(super) const TEXTS: &[u8] = b"%d %u %x\0%llx %lld %%\0[%5d|%-8x|%08x]\0%c%c%i\0%lu %lx\0\
+    no words at all\0bpf\0bpf!\0\0%3llu%-3d.\0";
 
 /// Instructions of a program before its maps have descriptors.
 #[derive(Debug, Clone, Default)]
@@ -76,6 +86,8 @@ pub struct Body {
     pub slots: Vec<RawInsn>,
     /// Which of them name a map, by number.
     pub maps: Vec<(usize, usize)>,
+    /// Which of them call a kernel function, by name.
+    pub kfuncs: Vec<(usize, &'static str)>,
     /// Where its functions begin.
     pub functions: Vec<usize>,
 }

@@ -29,6 +29,8 @@ pub(super) struct Code {
     pub(super) slots: Vec<RawInsn>,
     /// Slots that name a map, by its number in the case's table.
     pub(super) maps: Vec<(usize, usize)>,
+    /// Slots that call a kernel function.
+    pub(super) kfuncs: Vec<(usize, &'static str)>,
     /// Slots that name a function, by its number.
     pub(super) calls: Vec<(usize, usize)>,
 }
@@ -122,6 +124,11 @@ impl Code {
 
     pub(super) fn call(&mut self, helper: u32) {
         self.raw(BPF_JMP | BPF_CALL, 0, 0, 0, helper as i32);
+    }
+
+    pub(super) fn kfunc(&mut self, name: &'static str) {
+        self.kfuncs.push((self.here(), name));
+        self.raw(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, 1);
     }
 
     pub(super) fn call_function(&mut self, function: usize) {

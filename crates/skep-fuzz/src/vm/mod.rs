@@ -19,6 +19,6 @@ mod run;
 
 pub use case::{Body, Case, MAPS, MapShape};
 pub use choices::Choices;
-pub use generate::{Features, generate};
+pub use generate::{Features, KFUNCS, generate};
 pub use mutate::{Damage, mutate};
 pub use run::{Contents, End, Load, Outcome, features, run};

@@ -1,19 +1,19 @@
 //! A case on a host: maps created, programs loaded and run once, and all that can be seen
 //! afterwards.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
-use skep_abi::{MapType, ProgLoadFlags, ProgramType};
-use skep_btf::{Builder, FunctionLinkage, IntEncoding};
+use skep_abi::{MapCreateFlags, MapType, ProgLoadFlags, ProgramType};
+use skep_btf::{Btf, Builder, FunctionLinkage, IntEncoding, KindTag};
 use skep_host::{
-    Access, BtfLoad, Cause, Error, Host, LoadedProgram, LogLevel, MapCreate, MapFd, ProgramBtf,
+    Access, BtfLoad, Cause, Error, Host, HostKind, LoadedProgram, LogLevel, MapCreate, MapFd, ProgramBtf,
     ProgramFd, ProgramLoad, TestRun,
 };
 use skep_isa::{Endian, encode_slots};
 
 use super::{
-    Features,
-    case::{Body, Case, MAPS, MapShape, PROGRAMS},
+    Features, KFUNCS,
+    case::{Body, Case, MAPS, MapShape, PROGRAMS, TEXTS},
 };
 
 /// What a run left.
@@ -105,7 +105,12 @@ fn create(host: &dyn Host, shape: &MapShape) -> skep_host::Result<MapFd> {
     } = *shape;
     let mut request = MapCreate::new(shape.map_type, "fuzz", key, value, entries);
     request.flags = shape.flags;
-    host.map_create(&request)
+    let map = host.map_create(&request)?;
+    if shape.flags.contains(MapCreateFlags::RDONLY_PROG) {
+        host.map_update_elem(&map, &0_u32.to_ne_bytes(), TEXTS, 0)?;
+        host.map_freeze(&map)?;
+    }
+    Ok(map)
 }
 
 fn load_body(
@@ -118,6 +123,9 @@ fn load_body(
     let mut slots = body.slots.clone();
     for (slot, map) in &body.maps {
         slots[*slot].imm = maps[map].raw();
+    }
+    for (slot, name) in &body.kfuncs {
+        slots[*slot].imm = kfunc(host, name).ok_or_else(|| format!("no {name}"))? as i32;
     }
     let code = encode_slots(&slots, Endian::NATIVE);
     let mut request = ProgramLoad::new(program_type, "fuzz", &code);
@@ -145,6 +153,26 @@ fn load_body(
     load(&request)
         .map(|loaded| loaded.fd)
         .map_err(|error| said(&error))
+}
+
+/// The type id of a kernel function of a host; asked for once.
+fn kfunc(host: &dyn Host, name: &str) -> Option<u32> {
+    static KNOWN: [OnceLock<BTreeMap<String, u32>>; 2] = [const { OnceLock::new() }; 2];
+    let which = usize::from(host.info().kind == HostKind::Vm);
+    let known = KNOWN[which].get_or_init(|| {
+        let Ok(bytes) = host.btf(None) else {
+            return BTreeMap::new();
+        };
+        let Ok(btf) = Btf::parse((*bytes).as_ref().to_vec()) else {
+            return BTreeMap::new();
+        };
+        let ids = KFUNCS.iter().filter_map(|name| {
+            let id = btf.find(name, KindTag::Function)?;
+            Some(((*name).to_owned(), id.0))
+        });
+        ids.collect()
+    });
+    known.get(name).copied()
 }
 
 /// A record for each function (the kernel takes no callbacks without), and the BTF behind them.
@@ -291,12 +319,20 @@ pub fn features(hosts: &[&dyn Host]) -> Features {
             continue;
         }
         features.types.push(program_type);
+        for name in KFUNCS {
+            case.main = body("r0 = 0\n exit\n call 1\n exit");
+            case.main.slots[2].src = skep_isa::opcode::BPF_PSEUDO_KFUNC_CALL;
+            case.main.kfuncs.push((2, name));
+            if has_all(&|host| run(host, &|request| host.prog_load(request), &case).is_ok()) {
+                features.kfuncs.insert((program_type, name));
+            }
+        }
         for helper in 1..220 {
             case.main = body(&format!("r0 = 0\n exit\n call {helper}\n exit"));
             // A verifier would say more than that it is not there: unreachable code is not looked
             // at by hosts without one, and a kernel has all that are asked for.
             let has = has_all(&|host| {
-                host.info().kind == skep_host::HostKind::Kernel
+                host.info().kind == HostKind::Kernel
                     || run(host, &|request| host.prog_load(request), &case).is_ok()
             });
             if has {
@@ -311,6 +347,7 @@ fn body(text: &str) -> Body {
     Body {
         slots: skep_isa::assemble(text).expect("well-formed"),
         maps: Vec::new(),
+        kfuncs: Vec::new(),
         functions: vec![0],
     }
 }

@@ -2,7 +2,7 @@
 
 use skep_isa::opcode::*;
 
-use super::{Generator, KEY, LOCALS, SPILL, VALUE};
+use super::{Generator, LOCALS, SPILL};
 use crate::vm::code::reg::*;
 
 const RINGBUF_OUTPUT: u32 = 130;
@@ -10,12 +10,6 @@ const RINGBUF_RESERVE: u32 = 131;
 const RINGBUF_SUBMIT: u32 = 132;
 const RINGBUF_DISCARD: u32 = 133;
 const RINGBUF_QUERY: u32 = 134;
-const STRTOL: u32 = 105;
-const STRTOUL: u32 = 106;
-const STRNCMP: u32 = 182;
-const SNPRINTF: u32 = 165;
-const CSUM_DIFF: u32 = 28;
-const PROBE_READ_KERNEL: u32 = 113;
 
 impl Generator<'_, '_, '_> {
     /// Records in a ring.
@@ -74,71 +68,8 @@ impl Generator<'_, '_, '_> {
         self.ready = 0;
     }
 
-    /// Writes up to 16 bytes of text at the key's place.
-    fn words(&mut self) {
-        let texts: [&[u8; 16]; 8] = [
-            b"12345\0\0\0\0\0\0\0\0\0\0\0",
-            b"  -0x1fz\0\0\0\0\0\0\0\0",
-            b"99999999999999\0\0",
-            b"-9223372036854\0\0",
-            b"0777 8\0\0\0\0\0\0\0\0\0\0",
-            b"x\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-            b"\t 18446744073\0\0\0",
-            b"+7\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-        ];
-        let text = self.choices.of(&texts);
-        for (word, bytes) in text.as_chunks::<4>().0.iter().enumerate() {
-            let imm = i32::from_le_bytes(*bytes);
-            self.code.store_imm(BPF_W, FP, KEY + word as i16 * 4, imm);
-        }
-    }
-
-    pub(super) fn text(&mut self) {
-        match self.choices.below(3) {
-            0 if self.has(STRTOL) && self.has(STRTOUL) => {
-                self.words();
-                self.code.frame(R1, KEY);
-                let len = self.choices.of(&[1, 4, 15, 16]);
-                self.code.set(R2, len);
-                let base = self.choices.of(&[0, 8, 10, 16, 10, 3, 32]);
-                self.code.set(R3, base);
-                self.code.store_imm(BPF_DW, FP, VALUE, 0);
-                self.code.frame(R4, VALUE);
-                let helper = self.choices.of(&[STRTOL, STRTOUL]);
-                self.code.call(helper);
-                self.code.load(BPF_DW, R8, FP, VALUE);
-            }
-            1 if self.has(CSUM_DIFF) => {
-                let sizes = self
-                    .choices
-                    .of(&[(0, 16), (8, 8), (4, 60), (64, 0), (16, 64)]);
-                self.code.frame(R1, LOCALS);
-                self.code.set(R2, sizes.0);
-                self.code.frame(R3, LOCALS);
-                self.code.set(R4, sizes.1);
-                let seed = self.choices.imm();
-                self.code.set(R5, seed);
-                self.code.call(CSUM_DIFF);
-            }
-            _ if self.has(PROBE_READ_KERNEL) => {
-                self.code.frame(R1, VALUE);
-                let len = self.choices.of(&[1, 8, 13, 64]);
-                self.code.set(R2, len);
-                self.code.frame(R3, LOCALS);
-                for slot in 0..8 {
-                    self.code.store_imm(BPF_DW, FP, VALUE + slot * 8, 1);
-                }
-                self.code.call(PROBE_READ_KERNEL);
-                self.code.load(BPF_DW, R8, FP, VALUE);
-            }
-            _ => return self.arithmetic(),
-        }
-        self.called();
-        self.code.alu_by(BPF_XOR, R7, R0);
-    }
-
     pub(super) fn other_helper(&mut self) {
-        match self.choices.below(4) {
+        match self.choices.below(2) {
             0 => {
                 // Answers that differ from host to host: called, not looked at.
                 let helper = self.choices.of(&[5_u32, 7, 8, 14, 15, 125]);
@@ -149,8 +80,6 @@ impl Generator<'_, '_, '_> {
                 self.called();
                 self.code.set(R0, 0);
             }
-            1 if self.has(SNPRINTF) => self.arithmetic(),
-            2 if self.has(STRNCMP) => self.arithmetic(),
             _ => {
                 // A pointer goes to the frame and comes back.
                 let other = self.choices.of(&[R6, FP]);

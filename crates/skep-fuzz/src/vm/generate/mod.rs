@@ -7,8 +7,10 @@
 mod flow;
 mod helpers;
 mod maps;
+mod objects;
 mod packet;
 mod scalars;
+mod text;
 
 use std::collections::BTreeSet;
 
@@ -31,6 +33,31 @@ const VALUE: i16 = -144;
 const COUNTERS: i16 = -160;
 /// A pointer.
 const SPILL: i16 = -168;
+/// A dynptr.
+const DYNPTR: i16 = -184;
+/// An iterator.
+const ITERATOR: i16 = -192;
+
+/// Kernel functions that programs may call.
+pub const KFUNCS: [&str; 17] = [
+    "bpf_iter_num_new",
+    "bpf_iter_num_next",
+    "bpf_iter_num_destroy",
+    "bpf_dynptr_adjust",
+    "bpf_dynptr_is_null",
+    "bpf_dynptr_is_rdonly",
+    "bpf_dynptr_size",
+    "bpf_strcmp",
+    "bpf_strchr",
+    "bpf_strchrnul",
+    "bpf_strnchr",
+    "bpf_strrchr",
+    "bpf_strlen",
+    "bpf_strnlen",
+    "bpf_strspn",
+    "bpf_strcspn",
+    "bpf_strstr",
+];
 
 /// What a host has, so that programs do not ask for more.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +66,8 @@ pub struct Features {
     pub maps: Vec<bool>,
     /// Helpers by number, and the type of program that may call them.
     pub helpers: BTreeSet<(ProgramType, u32)>,
+    /// The same for kernel functions.
+    pub kfuncs: BTreeSet<(ProgramType, &'static str)>,
     /// Types whose programs can be run.
     pub types: Vec<ProgramType>,
 }
@@ -216,6 +245,11 @@ fn without_unused(mut body: Body, calls: &[(usize, usize)]) -> Body {
         .iter()
         .filter_map(|(slot, map)| Some((moved[*slot]?, *map)))
         .collect();
+    body.kfuncs = body
+        .kfuncs
+        .iter()
+        .filter_map(|(slot, name)| Some((moved[*slot]?, *name)))
+        .collect();
     (body.slots, body.functions) = (slots, functions);
     body
 }
@@ -360,7 +394,7 @@ impl Generator<'_, '_, '_> {
                 _ => self.arithmetic(),
             };
         }
-        match self.choices.below(40) {
+        match self.choices.below(46) {
             0..=7 => self.arithmetic(),
             8..=11 => self.local(),
             12 => self.local_by_number(),
@@ -380,6 +414,10 @@ impl Generator<'_, '_, '_> {
             37 => self.packet(),
             38 => self.other_helper(),
             39 => self.tail_call(),
+            40 | 41 => self.dynptr(),
+            42 => self.iterator(),
+            43 | 44 => self.packet(),
+            45 => self.text(),
             _ => self.arithmetic(),
         }
     }
@@ -435,6 +473,10 @@ impl Generator<'_, '_, '_> {
 
     fn has(&self, helper: u32) -> bool {
         self.features.helpers.contains(&(self.program_type, helper))
+    }
+
+    fn has_kfunc(&self, name: &'static str) -> bool {
+        self.features.kfuncs.contains(&(self.program_type, name))
     }
 
     /// A map of those that both hosts have, and this type of program may use.

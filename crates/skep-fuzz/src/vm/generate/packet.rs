@@ -3,13 +3,55 @@
 use skep_abi::ProgramType;
 use skep_isa::opcode::*;
 
-use super::{Generator, LOCALS, Sixth};
+use super::{Generator, LOCALS, Role, Sixth};
 use crate::vm::{Choices, code::reg::*};
 
-const SKB_LOAD_BYTES: u32 = 26;
-const SKB_STORE_BYTES: u32 = 9;
-const XDP_ADJUST_HEAD: u32 = 44;
-const XDP_ADJUST_TAIL: u32 = 65;
+/// What a helper is given beside the context.
+#[derive(Debug, Clone, Copy)]
+enum Argument {
+    /// One of these.
+    Number(&'static [i32]),
+    /// The address of the locals.
+    Locals,
+}
+
+use Argument::{Locals, Number};
+
+type Table = &'static [(u32, &'static [Argument])];
+
+const ZERO: Argument = Number(&[0]);
+const PLACE: Argument = Number(&[0, 1, 12, 14, 24, 60, 130, 70000, -1]);
+const LENGTH: Argument = Number(&[1, 4, 14, 64]);
+const CHANGE: Argument = Number(&[-8, -1, 1, 14, -300, 2000, -20, 0, 100_000]);
+
+/// `bpf_xdp_adjust_head` and what is like it.
+const XDP: Table = &[
+    (44, &[CHANGE]),
+    (65, &[CHANGE]),
+    (54, &[Number(&[0, -4, -8, -32, -36, -3, 4, 8])]),
+    (188, &[]),
+    (189, &[PLACE, Locals, LENGTH]),
+    (190, &[PLACE, Locals, LENGTH]),
+];
+
+/// `bpf_skb_load_bytes` and what is like it.
+const SKB: Table = &[
+    (26, &[PLACE, Locals, LENGTH]),
+    (9, &[PLACE, Locals, LENGTH, Number(&[0, 0, 1, 2, 3, 4])]),
+    (68, &[PLACE, Locals, LENGTH, Number(&[0, 1, 2])]),
+    (38, &[Number(&[0, 10, 14, 30, 60, 200, 1500, 70000]), Number(&[0, 0, 1])]),
+    (43, &[Number(&[0, 1, 14, 20, 300]), Number(&[0, 0, 1])]),
+    (39, &[Number(&[0, 1, 14, 64, 500])]),
+    (18, &[Number(&[0x0081, 0xa888, 0, 0x0008]), Number(&[0, 5, 0x2fff])]),
+    (19, &[]),
+    (50, &[Number(&[-20, -4, 0, 4, 20, 300]), Number(&[0, 1, 2]), ZERO]),
+    (10, &[PLACE, Number(&[0, 0x1234]), Number(&[0, 0x7777, -1]), Number(&[0, 2, 4, 3])]),
+    (11, &[PLACE, Number(&[0, 0x1234]), Number(&[0, 0x7777, -1]), Number(&[0, 2, 4, 0x10, 0x22])]),
+    (40, &[Number(&[0, 1, -1])]),
+    (32, &[Number(&[0, 1, 2, 3, 9])]),
+    (41, &[]),
+    (48, &[Number(&[0, 77])]),
+];
 
 /// An Ethernet frame with a little of IPv4 in it.
 pub(super) fn packet(choices: &mut Choices<'_>, len: usize) -> Vec<u8> {
@@ -61,25 +103,19 @@ impl Generator<'_, '_, '_> {
             return self.sixth();
         }
         match self.choices.below(4) {
-            0 if self.skb() && self.has(SKB_LOAD_BYTES) && self.has(SKB_STORE_BYTES) => {
-                let helper = self.choices.of(&[SKB_LOAD_BYTES, SKB_STORE_BYTES]);
-                self.code.copy(R1, R6);
-                let offset = self.choices.of(&[0, 12, 14, 60, 130, 70000]);
-                self.code.set(R2, offset);
-                self.code.frame(R3, LOCALS);
-                let len = self.choices.of(&[1, 4, 14, 64]);
-                self.code.set(R4, len);
-                self.code.set(R5, 0);
-                self.code.call(helper);
-                self.called();
-                self.code.alu_by(BPF_ADD, R7, R0);
-            }
-            1 if !self.skb() && self.has(XDP_ADJUST_HEAD) && self.has(XDP_ADJUST_TAIL) => {
-                let helper = self.choices.of(&[XDP_ADJUST_HEAD, XDP_ADJUST_TAIL]);
-                self.code.copy(R1, R6);
-                let by = self.choices.of(&[-8, -1, 1, 14, -300, 2000, -20]);
-                self.code.set(R2, by);
-                self.code.call(helper);
+            0 | 1 => self.packet_helper(),
+            2 if self.skb() && matches!(self.role, Role::Main) => {
+                // Out of the packet it ends the program.
+                let size = self.choices.of(&[BPF_B, BPF_H, BPF_W]);
+                let offset = self.choices.of(&[0, 1, 12, 14, 40, 200]);
+                match self.choices.one_in(2) {
+                    true => self.code.raw(BPF_LD | BPF_ABS | size, 0, 0, 0, offset),
+                    false => {
+                        self.code.copy(R1, R8);
+                        self.code.alu(BPF_AND, R1, 15);
+                        self.code.raw(BPF_LD | BPF_IND | size, 0, R1, 0, offset);
+                    }
+                }
                 self.called();
                 self.code.alu_by(BPF_ADD, R7, R0);
             }
@@ -104,5 +140,27 @@ impl Generator<'_, '_, '_> {
                 self.ready = 0;
             }
         }
+    }
+    /// A helper on the packet, as the tables say.
+    fn packet_helper(&mut self) {
+        let table = if self.skb() { SKB } else { XDP };
+        let (helper, arguments) = self.choices.of(table);
+        if !self.has(helper) {
+            return self.packet_field();
+        }
+        self.code.copy(R1, R6);
+        for (register, argument) in (R2..=R5).zip(arguments) {
+            match argument {
+                Argument::Number(all) => {
+                    let number = self.choices.of(all);
+                    self.code.set(register, number);
+                }
+                Argument::Locals => self.code.frame(register, LOCALS),
+            }
+        }
+        self.code.call(helper);
+        self.called();
+        self.code.alu(BPF_MUL, R7, 31);
+        self.code.alu_by(BPF_ADD, R7, R0);
     }
 }
