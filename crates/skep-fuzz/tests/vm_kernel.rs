@@ -4,7 +4,10 @@
 
 use std::env;
 
-use skep_fuzz::vm::kernel::{Count, Difference, Judge};
+use skep_fuzz::vm::{
+    Choices,
+    kernel::{Count, Difference, Judge},
+};
 use skep_linux::LinuxHost;
 use skep_testing::Lacking;
 
@@ -16,7 +19,6 @@ fn what_the_kernel_accepts_ends_as_it_does_there() {
     let mut judge = Judge::new(&kernel);
     check(300, |input| judge.judge(input));
     println!("{:?}, {:?}", judge.count, judge.features().types);
-    println!("{:?}", judge.features().kfuncs);
     let Count { made, compared, .. } = judge.count;
     assert!(compared * 10 >= made * 3, "{:?}", judge.count);
 }
@@ -52,7 +54,7 @@ fn check(runs: u64, mut judge: impl FnMut(&[u8]) -> Result<(), Difference>) {
     let most = number("SKEP_FUZZ_DIFFERENCES").unwrap_or(0) as usize;
     let mut found = Vec::new();
     for seed in first..first + runs {
-        if let Err(Difference { machine, text }) = judge(&seed.to_le_bytes()) {
+        if let Err(Difference { machine, text }) = judge(&Choices::bytes_of(seed)) {
             println!("DIFFERENCE seed {seed}, {machine}:\n{text}");
             found.push(seed);
             if found.len() > most {

@@ -45,6 +45,14 @@ impl<'a> Choices<'a> {
         }
     }
 
+    /// Bytes for a number: near numbers give far choices.
+    pub fn bytes_of(seed: u64) -> [u8; 8] {
+        let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)).to_le_bytes()
+    }
+
     /// xorshift64*, once the bytes are used up.
     fn stream(&mut self) -> u64 {
         self.state ^= self.state >> 12;

@@ -193,11 +193,10 @@ pub(super) fn checked(
 
 /// What the inputs of all targets of the machine start from.
 pub fn seeds() -> Vec<Vec<u8>> {
-    (0..24_u8)
+    (0..24_u64)
         .map(|seed| {
-            (0..64)
-                .map(|at| seed.wrapping_mul(37) ^ (at * seed))
-                .collect()
+            let words = (0..8).map(|word| Choices::bytes_of(seed << 8 | word));
+            words.flatten().collect()
         })
         .collect()
 }

@@ -48,7 +48,7 @@ impl Generator<'_, '_, '_> {
 
     /// A loop of few rounds, counted in R9 or in the frame.
     pub(super) fn counted_loop(&mut self) {
-        let rounds = 1 + self.choices.below(6) as i32;
+        let rounds = 1 + self.choices.below(4) as i32;
         let in_register = self.locked == 0 && self.choices.one_in(2);
         let place = COUNTERS + self.loops as i16 * 8;
         self.loops += 1;

@@ -146,7 +146,10 @@ impl Generator<'_, '_, '_> {
         let Some(map) = self.a_map(&QUEUES) else {
             return self.map_per_cpu();
         };
-        let helper = self.choices.of(&[PUSH, PUSH, POP, PEEK]);
+        let mut helper = self.choices.of(&[PUSH, PUSH, POP, PEEK]);
+        if helper == POP && MAPS[map].map_type == MapType::BloomFilter {
+            helper = PEEK;
+        }
         if !self.has(helper) {
             return self.arithmetic();
         }

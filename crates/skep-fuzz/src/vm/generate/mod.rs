@@ -193,6 +193,8 @@ fn program(choices: &mut Choices<'_>, features: &Features, program_type: Program
         body.functions.push(start);
         body.maps
             .extend(code.maps.iter().map(|(slot, map)| (slot + start, *map)));
+        body.kfuncs
+            .extend(code.kfuncs.iter().map(|(slot, name)| (slot + start, *name)));
         calls.extend(
             code.calls
                 .iter()
@@ -391,6 +393,20 @@ impl Generator<'_, '_, '_> {
         if matches!(self.role, Role::Leaf) {
             return match self.choices.below(4) {
                 0 if self.depth < 2 => self.branch(),
+                _ => self.arithmetic(),
+            };
+        }
+        if self.loops > 0 {
+            // A verifier goes every way through every round.
+            return match self.choices.below(24) {
+                0 if self.depth < 2 => self.branch(),
+                1 if self.depth < 2 => self.map_lookup(),
+                2 if self.loops < 2 => self.counted_loop(),
+                3..=7 => self.local(),
+                8 => self.local_by_number(),
+                9 => self.sixth(),
+                10 => self.map_update(),
+                11 => self.text(),
                 _ => self.arithmetic(),
             };
         }
