@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, sync::OnceLock};
 use skep_abi::{MapCreateFlags, MapType, ProgLoadFlags, ProgramType};
 use skep_btf::{Btf, Builder, FunctionLinkage, IntEncoding, KindTag};
 use skep_host::{
-    Access, BtfLoad, Cause, Error, Host, HostKind, LoadedProgram, LogLevel, MapCreate, MapFd, ProgramBtf,
-    ProgramFd, ProgramLoad, TestRun,
+    Access, BtfLoad, Cause, Error, Host, HostKind, LoadedProgram, LogLevel, MapCreate, MapFd,
+    ProgramBtf, ProgramFd, ProgramLoad, TestRun,
 };
 use skep_isa::{Endian, encode_slots};
 
@@ -328,7 +328,9 @@ pub fn features(hosts: &[&dyn Host]) -> Features {
             }
         }
         for helper in 1..220 {
-            case.main = body(&format!("r0 = 0\n if r0 == 0 goto end\n call {helper}\n end: exit"));
+            case.main = body(&format!(
+                "r0 = 0\n if r0 == 0 goto end\n call {helper}\n end: exit"
+            ));
             // A verifier does not look at what nothing comes to.
             if has_all(&|host| run(host, &|request| host.prog_load(request), &case).is_ok()) {
                 features.helpers.insert((program_type, helper));

@@ -4,7 +4,10 @@ use skep_abi::ProgramType;
 use skep_isa::opcode::*;
 
 use super::{COUNTERS, Generator, LOCALS, Role, Sixth};
-use crate::vm::{case::PROGRAMS, code::reg::*};
+use crate::vm::{
+    case::{OUT, PROGRAMS},
+    code::reg::*,
+};
 
 const COMPARISONS: [u8; 11] = [
     BPF_JEQ, BPF_JGT, BPF_JGE, BPF_JSET, BPF_JNE, BPF_JSGT, BPF_JSGE, BPF_JLT, BPF_JLE, BPF_JSLT,
@@ -23,6 +26,9 @@ impl Generator<'_, '_, '_> {
     }
 
     pub(super) fn branch(&mut self) {
+        if !self.two_ways() {
+            return self.arithmetic();
+        }
         let (op, dst, src, imm) = self.comparison();
         let jump = self.code.jump(op, dst, src, imm);
         let before = self.ready;
@@ -78,6 +84,9 @@ impl Generator<'_, '_, '_> {
 
     /// A loop that the kernel would end in any case, ended before.
     pub(super) fn may_goto_loop(&mut self) {
+        if !self.features.maps[OUT] || !self.two_ways() {
+            return self.arithmetic();
+        }
         let rounds = 1 + self.choices.below(20) as i32;
         self.loops += 1;
         self.ready = 0;
@@ -89,8 +98,11 @@ impl Generator<'_, '_, '_> {
         let enough = self.code.jump(BPF_JMP | BPF_JGT | BPF_K, R1, 0, rounds);
         self.code.alu(BPF_ADD, R1, 1);
         self.code.store(BPF_DW, FP, place, R1);
+        // Into memory that a verifier does not follow: else it takes each round for another.
+        self.code.map_value(R2, OUT, 112);
         for _ in 0..1 + self.choices.below(2) {
-            self.arithmetic();
+            self.code
+                .raw(BPF_STX | BPF_ATOMIC | BPF_DW, R2, R1, 0, BPF_ADD.into());
         }
         self.code.back(BPF_JMP | BPF_JA, 0, 0, 0, head);
         self.code.land(spent);
@@ -131,6 +143,9 @@ impl Generator<'_, '_, '_> {
 
     /// `bpf_loop`, or `bpf_for_each_map_elem`.
     pub(super) fn callback(&mut self) {
+        if !self.two_ways() {
+            return self.arithmetic();
+        }
         if self.has(164)
             && self.choices.one_in(2)
             && let Some(callee) = self.callee(|role| matches!(role, Role::Entry { .. }))

@@ -14,6 +14,9 @@ const RINGBUF_QUERY: u32 = 134;
 impl Generator<'_, '_, '_> {
     /// Records in a ring.
     pub(super) fn ring(&mut self) {
+        if !self.two_ways() {
+            return self.arithmetic();
+        }
         let Some(map) = self.a_map(&[10]) else {
             return self.arithmetic();
         };

@@ -69,6 +69,9 @@ impl Generator<'_, '_, '_> {
     }
 
     pub(super) fn map_lookup(&mut self) {
+        if !self.two_ways() {
+            return self.arithmetic();
+        }
         let Some(map) = self.a_map(&KEYED) else {
             return self.arithmetic();
         };

@@ -114,6 +114,8 @@ struct Generator<'g, 'c, 'b> {
     depth: usize,
     /// Statements left.
     fuel: usize,
+    /// Places left at which a verifier must go two ways.
+    ways: usize,
 }
 
 /// A case of these choices, for a host with these features.
@@ -186,6 +188,7 @@ fn program(choices: &mut Choices<'_>, features: &Features, program_type: Program
             loops: 0,
             depth: 0,
             fuel,
+            ways: if number == 0 { 8 } else { 1 },
         };
         function.function();
         let code = function.code;
@@ -436,6 +439,14 @@ impl Generator<'_, '_, '_> {
             45 => self.text(),
             _ => self.arithmetic(),
         }
+    }
+
+    /// Whether a verifier may have to go two ways once more; in a loop that is in every round.
+    fn two_ways(&mut self) -> bool {
+        let cost = if self.loops > 0 { 4 } else { 1 };
+        let may = self.ways >= cost;
+        self.ways = self.ways.saturating_sub(cost);
+        may
     }
 
     // ── registers ───────────────────────────────────────────────────────────────────────────

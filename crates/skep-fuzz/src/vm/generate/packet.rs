@@ -39,14 +39,45 @@ const SKB: Table = &[
     (26, &[PLACE, Locals, LENGTH]),
     (9, &[PLACE, Locals, LENGTH, Number(&[0, 0, 1, 2, 3, 4])]),
     (68, &[PLACE, Locals, LENGTH, Number(&[0, 1, 2])]),
-    (38, &[Number(&[0, 10, 14, 30, 60, 200, 1500, 70000]), Number(&[0, 0, 1])]),
+    (
+        38,
+        &[
+            Number(&[0, 10, 14, 30, 60, 200, 1500, 70000]),
+            Number(&[0, 0, 1]),
+        ],
+    ),
     (43, &[Number(&[0, 1, 14, 20, 300]), Number(&[0, 0, 1])]),
     (39, &[Number(&[0, 1, 14, 64, 500])]),
-    (18, &[Number(&[0x0081, 0xa888, 0, 0x0008]), Number(&[0, 5, 0x2fff])]),
+    (
+        18,
+        &[
+            Number(&[0x0081, 0xa888, 0, 0x0008]),
+            Number(&[0, 5, 0x2fff]),
+        ],
+    ),
     (19, &[]),
-    (50, &[Number(&[-20, -4, 0, 4, 20, 300]), Number(&[0, 1, 2]), ZERO]),
-    (10, &[PLACE, Number(&[0, 0x1234]), Number(&[0, 0x7777, -1]), Number(&[0, 2, 4, 3])]),
-    (11, &[PLACE, Number(&[0, 0x1234]), Number(&[0, 0x7777, -1]), Number(&[0, 2, 4, 0x10, 0x22])]),
+    (
+        50,
+        &[Number(&[-20, -4, 0, 4, 20, 300]), Number(&[0, 1, 2]), ZERO],
+    ),
+    (
+        10,
+        &[
+            PLACE,
+            Number(&[0, 0x1234]),
+            Number(&[0, 0x7777, -1]),
+            Number(&[0, 2, 4, 3]),
+        ],
+    ),
+    (
+        11,
+        &[
+            PLACE,
+            Number(&[0, 0x1234]),
+            Number(&[0, 0x7777, -1]),
+            Number(&[0, 2, 4, 0x10, 0x22]),
+        ],
+    ),
     (40, &[Number(&[0, 1, -1])]),
     (32, &[Number(&[0, 1, 2, 3, 9])]),
     (41, &[]),
@@ -98,6 +129,9 @@ impl Generator<'_, '_, '_> {
     }
 
     pub(super) fn packet(&mut self) {
+        if !self.two_ways() {
+            return self.arithmetic();
+        }
         let packet = matches!(self.program_type, ProgramType::Xdp | ProgramType::SchedCls);
         if !packet || self.sixth != Sixth::Context {
             return self.sixth();
