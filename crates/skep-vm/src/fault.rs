@@ -14,8 +14,22 @@ pub struct Fault {
     pub program: String,
     /// The instruction.
     pub at: InsnIndex,
+    /// The helper or kernel function that it calls, where the instruction is a call.
+    pub call: Option<&'static str>,
     /// What happened there.
     pub kind: FaultKind,
+}
+
+impl Fault {
+    /// One of the machine itself, before a program's first instruction.
+    pub(crate) fn before(program: &str, what: String) -> Self {
+        Self {
+            program: program.to_owned(),
+            at: InsnIndex(0),
+            call: None,
+            kind: FaultKind::Internal(what),
+        }
+    }
 }
 
 /// What a program did, or ran out of.
@@ -72,11 +86,11 @@ pub enum FaultKind {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "program `{}`, instruction {}: {}",
-            self.program, self.at, self.kind
-        )
+        write!(f, "program `{}`, instruction {}", self.program, self.at)?;
+        if let Some(call) = self.call {
+            write!(f, " ({call})")?;
+        }
+        write!(f, ": {}", self.kind)
     }
 }
 

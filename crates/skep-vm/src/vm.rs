@@ -294,11 +294,9 @@ impl BareProgram {
 
     fn run_maybe_for(&self, task: Option<&Arc<Task>>, memory: &mut [u8]) -> Result<u64, Fault> {
         let shared = &self.vm.0;
-        let cpu = shared.cpus.take(None).map_err(|errno| Fault {
-            program: self.program.name.clone(),
-            at: InsnIndex(0),
-            kind: crate::FaultKind::Internal(format!("no CPU: {errno}")),
-        })?;
+        let cpu = shared.cpus.take(None);
+        let cpu =
+            cpu.map_err(|errno| Fault::before(&self.program.name, format!("no CPU: {errno}")))?;
         let run = Run::new(
             shared,
             &self.program,

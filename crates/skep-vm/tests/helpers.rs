@@ -516,7 +516,7 @@ fn argument(register: u32, numbers: &mut Numbers, maps: &[i32]) -> String {
         10 => format!("r{register} = {:#x} ll", 0x5ce9_3000_0000_0000 + small),
         _ => format!(
             "r{register} = {:#x} ll",
-            0xffff_ffff_ffff_f000 | numbers.next() % 0x1000
+            0xffff_ffff_ffff_f000 | (numbers.next() % 0x1000)
         ),
     }
 }

@@ -54,9 +54,11 @@ impl Machine {
             context.extend_from_slice(&word.to_ne_bytes());
         }
         let mut out = context.clone();
-        let mut run = TestRun::default();
-        run.context_in = &context;
-        run.context_out = &mut out;
+        let mut run = TestRun {
+            context_in: &context,
+            context_out: &mut out,
+            ..TestRun::default()
+        };
         let outcome = self.loaded.program(program)?.test_run(&mut run)?;
         ensure(outcome.return_value == 0, || {
             format!("{program} returns {}", outcome.return_value)

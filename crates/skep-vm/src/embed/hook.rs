@@ -7,7 +7,7 @@ use skep_host::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
-    Fault, FaultKind, Vm,
+    Fault, Vm,
     machine::{HookKey, Point, Task, fire::fire},
     memory::View,
     run::{Ours, Run},
@@ -121,7 +121,10 @@ impl<T: FromBytes + IntoBytes + Immutable> Hook<T> {
         let shared = &self.vm.0;
         let cpu = match shared.cpus.take(None) {
             Ok(cpu) => cpu,
-            Err(errno) => return Fired(vec![Err(no_cpu(errno))]),
+            Err(errno) => {
+                let fault = Fault::before("", format!("no CPU: {errno}"));
+                return Fired(vec![Err(fault)]);
+            }
         };
         let view = View::of(context.as_mut_bytes());
         let (start, len) = (view.address(), view.len() as u64);
@@ -145,14 +148,6 @@ impl<T: FromBytes + IntoBytes + Immutable> Hook<T> {
     }
 }
 
-fn no_cpu(errno: Errno) -> Fault {
-    Fault {
-        program: String::new(),
-        at: skep_isa::InsnIndex(0),
-        kind: FaultKind::Internal(format!("no CPU: {errno}")),
-    }
-}
-
 /// What the programs of a hook answered, in the order in which they ran.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "programs may have been stopped"]
@@ -160,7 +155,6 @@ pub struct Fired(Vec<Result<u64, Fault>>);
 
 impl Fired {
     /// One outcome a program.
-    #[must_use]
     pub fn outcomes(&self) -> &[Result<u64, Fault>] {
         &self.0
     }

@@ -149,13 +149,9 @@ impl Packets<'_> {
     pub fn run(&mut self, frame: &Frame<'_>) -> std::result::Result<Verdict, Fault> {
         self.run.rewind();
         self.count += 1;
-        let context = self.receive(frame).map_err(|errno| Fault {
-            program: self.run.program().name.clone(),
-            at: skep_isa::InsnIndex(0),
-            kind: crate::FaultKind::Internal(format!(
-                "no packet of {} bytes: {errno}",
-                frame.bytes.len()
-            )),
+        let context = self.receive(frame).map_err(|errno| {
+            let what = format!("no packet of {} bytes: {errno}", frame.bytes.len());
+            Fault::before(&self.run.program().name, what)
         })?;
         let value = self.run.start(context)? as u32;
         let sends = match self.kind {

@@ -44,7 +44,7 @@ fn spin_lock(run: &Run<'_>, [lock, ..]: Arguments) -> Outcome {
             continue;
         }
         thread::yield_now();
-        if round % EAGER == 0 {
+        if round.is_multiple_of(EAGER) {
             let begun = begun.get_or_insert_with(Instant::now);
             if run.vm.interrupted() {
                 return Err(FaultKind::Interrupted.into());

@@ -59,7 +59,7 @@ pub(crate) fn arguments(
     address: u64,
     len: u64,
 ) -> Result<Result<Vec<u64>, Errno>, FaultKind> {
-    if len % 8 != 0 || len > 8 * MAX_ARGUMENTS as u64 || (len > 0 && address == 0) {
+    if !len.is_multiple_of(8) || len > 8 * MAX_ARGUMENTS as u64 || (len > 0 && address == 0) {
         return Ok(Err(Errno::EINVAL));
     }
     let view = run.view(address, len, false)?;

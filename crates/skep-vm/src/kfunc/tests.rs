@@ -86,9 +86,11 @@ fn item() -> (Vec<u8>, u64) {
 
 #[test]
 fn no_arguments_make_a_function_panic() {
-    let mut config = Config::default();
-    config.engine = Engine::Interpreter;
-    config.cpus = 2;
+    let config = Config {
+        engine: Engine::Interpreter,
+        cpus: 2,
+        ..Config::default()
+    };
     let vm = Vm::with(config).unwrap();
     let text = "r0 = 0\n exit\n callback:\n r0 = r1\n r0 &= 1\n exit";
     let text = text.replace("r0 = 0\n exit", "r1 = subprog[callback]\n r0 = 0\n exit");

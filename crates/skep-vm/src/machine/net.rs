@@ -436,8 +436,10 @@ mod tests {
     #[test]
     fn the_longest_prefix_counts() {
         let ten = |prefix, ifindex| Route::new(Ipv4Addr::new(10, 1, 0, 0).into(), prefix, ifindex);
-        let mut network = Network::default();
-        network.routes = vec![ten(0, 2), ten(16, 3), ten(16, 4), ten(8, 5)];
+        let network = Network {
+            routes: vec![ten(0, 2), ten(16, 3), ten(16, 4), ten(8, 5)],
+            ..Network::default()
+        };
         let net = Net::default();
         net.set(network).expect("memory");
         let now = net.now();
@@ -459,8 +461,10 @@ mod tests {
         let listener = SocketInfo::listening(1, TCP, any);
         let mut connected = SocketInfo::listening(2, TCP, local);
         connected.remote = Some(remote);
-        let mut network = Network::default();
-        network.sockets = vec![listener, connected];
+        let network = Network {
+            sockets: vec![listener, connected],
+            ..Network::default()
+        };
         let net = Net::default();
         net.set(network).expect("memory");
         let now = net.now();

@@ -46,8 +46,6 @@ pub(crate) enum ObjectKind {
     Task,
     /// `struct cgroup`
     Cgroup,
-    /// `struct bpf_crypto_ctx`
-    Crypto,
 }
 
 /// A type of objects: its size, and what of it is more than bytes.

@@ -157,11 +157,6 @@ impl Task {
         self.object.as_ref()
     }
 
-    /// Its name with zeros behind it.
-    pub(crate) fn comm(&self) -> [u8; COMM] {
-        self.comm
-    }
-
     /// Its name.
     pub(crate) fn comm_text(&self) -> &[u8] {
         let len = self.comm.iter().position(|byte| *byte == 0);

@@ -3,7 +3,6 @@
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use crate::run::Run;
@@ -91,20 +90,5 @@ impl Trace {
             }
         }
         done
-    }
-
-    /// Whether something waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lock().waiting.is_empty()
-    }
-
-    /// Waits until something is there; whether it is.
-    pub(crate) fn wait(&self, timeout: Duration) -> bool {
-        let lines = self.lock();
-        let waited = self
-            .written
-            .wait_timeout_while(lines, timeout, |lines| lines.waiting.is_empty());
-        let (lines, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        !lines.waiting.is_empty()
     }
 }

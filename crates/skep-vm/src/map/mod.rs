@@ -154,6 +154,7 @@ pub(crate) struct Map {
     /// The types of key and value.
     pub(crate) types: Option<MapTypes>,
     /// What it takes of the machine's memory.
+    #[expect(dead_code, reason = "held, to be given back with the map")]
     pub(crate) charge: Option<Charge>,
     /// The SHA-256 of the instructions of the one program that may use it.
     pub(crate) exclusive: Option<[u8; 32]>,

@@ -82,11 +82,6 @@ impl Targets {
         set.then(|| entry.part(0, self.value_size)).flatten()
     }
 
-    /// The program that runs at a target.
-    pub(crate) fn program_at(&self, key: u32) -> Option<Arc<Program>> {
-        self.programs.get(self.place(key)?)
-    }
-
     /// The program of a descriptor, if it is one for such maps.
     fn program_of(&self, fd: u32) -> Result<Option<Arc<Program>>, Errno> {
         let fd = fd.cast_signed();

@@ -252,22 +252,6 @@ impl<'a> View<'a> {
         bytes
     }
 
-    /// Whether its bytes are these.
-    #[inline]
-    pub(crate) fn equals(self, other: View<'_>) -> bool {
-        if self.len != other.len {
-            return false;
-        }
-        let mut done = 0;
-        while self.len - done >= 8 {
-            if self.u64_at(done) != other.u64_at(done) {
-                return false;
-            }
-            done += 8;
-        }
-        (done..self.len).all(|at| self.u8_at(at) == other.u8_at(at))
-    }
-
     /// A view of bytes of this process that nothing else touches while it lives.
     #[inline]
     pub(crate) fn of(bytes: &'a mut [u8]) -> Self {

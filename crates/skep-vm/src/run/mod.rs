@@ -354,9 +354,14 @@ impl<'a> Run<'a> {
             None,
             FaultKind::Internal("a run ended without a reason".into()),
         ));
+        let program = self.program();
+        let at = at.unwrap_or_default();
+        let call = program.code.call_index(at);
+        let call = call.and_then(|index| program.code.call(index));
         crate::Fault {
-            program: self.program().name.clone(),
-            at: at.unwrap_or_default(),
+            program: program.name.clone(),
+            at,
+            call: call.map(|call| call.name),
             kind,
         }
     }

@@ -76,11 +76,11 @@ fn slot(fields: &str) -> Option<RawInsn> {
     let [opcode, _, dst, _, src, _, offset, _, imm] = words[..] else {
         return None;
     };
-    let mut slot = RawInsn::default();
-    slot.opcode = u8::from_str_radix(opcode, 16).ok()?;
-    slot.dst = dst.parse().ok()?;
-    slot.src = src.parse().ok()?;
-    slot.offset = offset.parse().ok()?;
-    slot.imm = i64::from_str_radix(imm.strip_prefix("0x")?, 16).ok()? as i32;
-    Some(slot)
+    Some(RawInsn {
+        opcode: u8::from_str_radix(opcode, 16).ok()?,
+        dst: dst.parse().ok()?,
+        src: src.parse().ok()?,
+        offset: offset.parse().ok()?,
+        imm: i64::from_str_radix(imm.strip_prefix("0x")?, 16).ok()? as i32,
+    })
 }

@@ -70,7 +70,6 @@ fn programs(host: &dyn Host, record: &mut Record) -> Outcome {
         exit",
         fd = array.raw()
     );
-    let text = text.replace("call second", "call second");
     for (kind, text) in [
         (ProgramType::SocketFilter, "r0 = 0\n exit"),
         (

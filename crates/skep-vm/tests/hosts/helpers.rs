@@ -74,11 +74,6 @@ impl Case {
         self
     }
 
-    pub(crate) fn functions(mut self, functions: impl Into<String>) -> Self {
-        self.functions = functions.into();
-        self
-    }
-
     /// Runs it, and gives its memory.
     pub(crate) fn run(&self, host: &dyn Host) -> Outcome<Vec<u8>> {
         self.run_as(host, ProgramType::Syscall)

@@ -482,8 +482,8 @@ fn bad_samples(host: &dyn Host, record: &mut Record) -> Outcome {
         (8 | BUSY | GIVEN_UP, 16),
         (9 | GIVEN_UP, 16),
         (0, 8),
-        (u32::MAX >> 2, u64::MAX & !7),
-        (8, u64::MAX & !7),
+        (u32::MAX >> 2, 8_u64.wrapping_neg()),
+        (8, 8_u64.wrapping_neg()),
         (8, 1 << 63),
     ] {
         let map = ring(&host, MapType::UserRingbuf, 4096)?;

@@ -82,11 +82,6 @@ pub(crate) fn load_on(
     }
 }
 
-/// Loads a program on the test's host.
-pub(crate) fn load(program_type: ProgramType, text: &str) -> Outcome<ProgramFd> {
-    load_on(host(), program_type, text, |_| {})
-}
-
 /// A map on the test's host.
 pub(crate) fn map(map_type: MapType, key: u32, value: u32, entries: u32) -> Outcome<MapFd> {
     Ok(host().map_create(&MapCreate::new(map_type, &name("map"), key, value, entries))?)

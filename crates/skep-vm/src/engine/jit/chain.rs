@@ -44,10 +44,10 @@ fn feeds_itself(instructions: &[(InsnIndex, Insn)], division: usize) -> bool {
         for (index, (at, insn)) in instructions.iter().enumerate() {
             let before = tainted.get(index).copied().unwrap_or_default();
             let mut after = flow(insn, before);
-            if index == division {
-                if let Insn::Alu { dst, .. } = insn {
-                    after |= bit(*dst);
-                }
+            if index == division
+                && let Insn::Alu { dst, .. } = insn
+            {
+                after |= bit(*dst);
             }
             let target = insn.target(*at).and_then(|target| {
                 let place = instructions.binary_search_by_key(&target, |(at, _)| *at);

@@ -83,10 +83,10 @@ pub(super) fn adjust_tail(run: &Run<'_>, [context, delta, ..]: Arguments) -> Out
     if refused {
         return Ok(errno(Errno::EINVAL));
     }
-    if delta > 0 {
-        if let Some(new) = run.packet_at(place.tail, by) {
-            new.fill(0);
-        }
+    if delta > 0
+        && let Some(new) = run.packet_at(place.tail, by)
+    {
+        new.fill(0);
     }
     place.tail = place.tail.wrapping_add_signed(delta);
     if fragments == 0 || place.tail < place.end {

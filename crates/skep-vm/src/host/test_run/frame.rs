@@ -42,7 +42,7 @@ pub(super) fn run(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Ans
         return Err(Errno::E2BIG.into());
     }
     let mut context = context_in::<{ XdpField::LEN }>(run)?;
-    let given = context.as_mut().map(|context| Given::of(context));
+    let given = context.as_mut().map(Given::of);
     let given = given.unwrap_or_default();
     let meta = given.meta as usize;
     let mut whole = run.data_in.len();

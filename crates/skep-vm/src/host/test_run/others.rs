@@ -142,7 +142,9 @@ pub(super) fn sk_lookup(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) 
                 _ => (4, [lookup::REMOTE_IP4, lookup::LOCAL_IP4]),
             };
             for at in places {
-                fields.part(at, size).map(|part| part.fill(0));
+                if let Some(part) = fields.part(at, size) {
+                    part.fill(0);
+                }
             }
             inner.grant(Ours {
                 start: fields.address(),

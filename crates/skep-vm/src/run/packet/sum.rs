@@ -36,7 +36,7 @@ pub(crate) fn partial(bytes: View<'_>, seed: u32) -> u32 {
 /// The sum of bytes that begin at an offset of others: behind an odd one, bytes change places.
 pub(crate) fn block(bytes: View<'_>, offset: u64) -> u32 {
     let sum = partial(bytes, 0);
-    if offset % 2 == 0 {
+    if offset.is_multiple_of(2) {
         sum
     } else {
         sum.rotate_right(8)

@@ -74,7 +74,7 @@ fn numbers(host: &dyn Host, record: &mut Record) -> Outcome {
             b"00000000000000000000000000000000000000000000000000000000000000001",
             10,
         ),
-        (b"1\02", 10),
+        (b"1\x002", 10),
         (b"\xa012", 10),
         (b"1_000", 10),
     ];
@@ -446,10 +446,8 @@ fn signals(host: &dyn Host, record: &mut Record) -> Outcome {
 }
 
 fn attachment(host: &dyn Host, record: &mut Record) -> Outcome {
-    for body in ["r1 = r9\n call 174"] {
-        let case = case("cookie", body);
-        let bytes = case.run_as(host, ProgramType::RawTracepoint)?;
-        record.fact("cookie", &bytes[..8]);
-    }
+    let case = case("cookie", "r1 = r9\n call 174");
+    let bytes = case.run_as(host, ProgramType::RawTracepoint)?;
+    record.fact("cookie", &bytes[..8]);
     Ok(())
 }

@@ -271,7 +271,7 @@ fn tunnels(host: &dyn Host, record: &mut Record, packet: &[u8]) -> Outcome {
         .map(|at| {
             format!(
                 "r1 = 0x{:x} ll\n*(u64 *)(r10 - {}) = r1\n",
-                0x1122_3344_5566_7788_u64 * (at + 1) >> 8,
+                (0x1122_3344_5566_7788_u64 * (at + 1)) >> 8,
                 48 - 8 * at
             )
         })

@@ -149,8 +149,8 @@ fn fields(host: &dyn Host, record: &mut Record) -> Outcome {
     ] {
         context[at..at + 4].copy_from_slice(&(word).to_ne_bytes());
     }
-    for at in 48..68 {
-        context[at] = at as u8;
+    for (at, byte) in context.iter_mut().enumerate().take(68).skip(48) {
+        *byte = at as u8;
     }
     for kind in [0x0800, 0x86dd, 0x0806, 0x8100] {
         let packet = random.frame(kind, 80);
