@@ -282,8 +282,10 @@ fn xdp(host: &dyn Host, record: &mut Record) -> Outcome {
     })
 }
 
-/// A cgroup and one below it.
-fn tree(host: &dyn Host) -> Outcome<(Option<(Folder, Cgroup)>, CgroupFd, CgroupFd)> {
+/// A cgroup and one below it; on a kernel, what removes them.
+type Tree = (Option<(Folder, Cgroup)>, CgroupFd, CgroupFd);
+
+fn tree(host: &dyn Host) -> Outcome<Tree> {
     match host.info().kind {
         HostKind::Kernel => {
             let above = Cgroup::new()?;
