@@ -116,7 +116,7 @@ fn text(slots: &[RawInsn]) -> String {
         .to_string()
 }
 
-/// Input: choices of [`generate`], and whether the program is damaged.
+/// Input: choices of [`generate()`], and whether the program is damaged.
 ///
 /// # Panics
 /// The engines differ.

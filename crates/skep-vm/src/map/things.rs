@@ -37,7 +37,7 @@ fn known_flags(map_type: MapType) -> MapCreateFlags {
 /// Makes the memory of such a map.
 ///
 /// # Errors
-/// As [`super::create`].
+/// As [`super::create()`].
 pub(super) fn create(shape: &Shape) -> Result<Box<dyn Kind>, Errno> {
     if shape.map_type == MapType::Arena {
         return Ok(Box::new(Arena::new(shape)?));
