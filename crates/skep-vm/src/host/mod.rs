@@ -375,5 +375,6 @@ impl Host for Vm {
     }
 }
 
-#[cfg(test)]
+// Mapped memory, which Miri does not have.
+#[cfg(all(test, not(miri)))]
 mod tests;

@@ -284,5 +284,6 @@ impl Kind for Arena {
     }
 }
 
-#[cfg(test)]
+// Mapped memory, which Miri does not have.
+#[cfg(all(test, not(miri)))]
 mod tests;

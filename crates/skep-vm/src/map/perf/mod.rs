@@ -99,5 +99,6 @@ impl Kind for PerfEventArray {
     }
 }
 
-#[cfg(test)]
+// Mapped memory, which Miri does not have.
+#[cfg(all(test, not(miri)))]
 mod tests;

@@ -329,5 +329,6 @@ impl Kind for Ring {
     }
 }
 
-#[cfg(test)]
+// Mapped memory, which Miri does not have.
+#[cfg(all(test, not(miri)))]
 mod tests;
