@@ -2,13 +2,17 @@
 //!
 //! tokio's poller reports a descriptor once each time it becomes readable. So readiness is given
 //! back before looking for records: what comes after the look is reported anew.
+//!
+//! What tokio watches is a poller of the host, since only that surely is a file of this process:
+//! a map of the virtual machine is none.
 
 use std::{
     fmt,
     os::fd::{AsRawFd, RawFd},
+    time::Duration,
 };
 
-use skep_host::Errno;
+use skep_host::{Descriptor, Errno, Poller};
 use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::{Error, PerfBatch, PerfBuffer, Polled, Readers, Record, Result, RingBatch, RingBuffer};
@@ -27,7 +31,7 @@ use crate::{Error, PerfBatch, PerfBuffer, Polled, Readers, Record, Result, RingB
 /// ```
 pub struct AsyncRingBuffer<T: ?Sized = [u8]> {
     // Given up before the ring, whose descriptor it watches.
-    readiness: Readiness,
+    watch: Watch,
     ring: RingBuffer<T>,
 }
 
@@ -40,10 +44,9 @@ impl<T: Record + ?Sized> AsyncRingBuffer<T> {
     /// # Panics
     /// Outside a tokio runtime, or in one without I/O.
     pub fn new(ring: RingBuffer<T>) -> Result<Self> {
-        Ok(Self {
-            readiness: Readiness::new(ring.descriptor().raw())?,
-            ring,
-        })
+        let host = ring.map().host().as_ref();
+        let watch = Watch::new(host, std::iter::once(ring.descriptor()))?;
+        Ok(Self { watch, ring })
     }
 
     /// The next records; none, if programs gave up all of a batch. Dropping the future loses
@@ -53,7 +56,7 @@ impl<T: Record + ?Sized> AsyncRingBuffer<T> {
     /// The ring is damaged, or the runtime shuts down.
     pub async fn next_batch(&mut self) -> Result<RingBatch<'_, T>> {
         while !self.ring.has_some()? {
-            self.readiness.wait().await?;
+            self.watch.wait().await?;
         }
         self.ring.batch()
     }
@@ -66,8 +69,8 @@ impl<T: Record + ?Sized> AsyncRingBuffer<T> {
 
 /// A [`PerfBuffer`] whose records a task awaits. Made inside a tokio runtime with I/O enabled.
 pub struct AsyncPerfBuffer<T = u8> {
-    /// One a CPU.
-    readiness: Vec<Readiness>,
+    // Given up before the buffer, whose descriptors it watches.
+    watch: Watch,
     perf: PerfBuffer<T>,
 }
 
@@ -80,11 +83,8 @@ impl<T> AsyncPerfBuffer<T> {
     /// # Panics
     /// Outside a tokio runtime, or in one without I/O.
     pub fn new(perf: PerfBuffer<T>) -> Result<Self> {
-        let readiness = perf
-            .descriptors()
-            .map(|event| Readiness::new(event.raw()))
-            .collect::<Result<_>>()?;
-        Ok(Self { readiness, perf })
+        let watch = Watch::new(perf.map().host().as_ref(), perf.descriptors())?;
+        Ok(Self { watch, perf })
     }
 
     /// The next records of some CPU. Dropping the future loses nothing.
@@ -93,18 +93,7 @@ impl<T> AsyncPerfBuffer<T> {
     /// The runtime shuts down.
     pub async fn next_batch(&mut self) -> Result<PerfBatch<'_, T>> {
         while !self.perf.has_some() {
-            let readiness = &self.readiness;
-            std::future::poll_fn(|context| {
-                // All are asked, so that any of them wakes this task.
-                let mut ready = std::task::Poll::Pending;
-                for one in readiness {
-                    if let std::task::Poll::Ready(result) = one.poll(context) {
-                        ready = std::task::Poll::Ready(result);
-                    }
-                }
-                ready
-            })
-            .await?;
+            self.watch.wait().await?;
         }
         Ok(self.perf.batch())
     }
@@ -131,13 +120,7 @@ impl<'h> AsyncReaders<'h> {
     /// # Panics
     /// Outside a tokio runtime, or in one without I/O.
     pub fn new(readers: Readers<'h>) -> Result<Self> {
-        let Some(raw) = readers.raw() else {
-            return Err(skep_host::Error::Unsupported {
-                host: "this host",
-                what: "poller that another event loop can watch".into(),
-            }
-            .into());
-        };
+        let raw = readers.raw().ok_or_else(not_watched)?;
         Ok(Self {
             readiness: Readiness::new(raw)?,
             readers,
@@ -150,13 +133,55 @@ impl<'h> AsyncReaders<'h> {
     /// A ring is damaged, or the runtime shuts down.
     pub async fn poll(&mut self) -> Result<Polled> {
         loop {
-            let polled = self.readers.poll(Some(std::time::Duration::ZERO))?;
+            let polled = self.readers.poll(Some(Duration::ZERO))?;
             if polled != Polled::default() {
                 return Ok(polled);
             }
             self.readiness.wait().await?;
         }
     }
+}
+
+/// Things of a host that the runtime watches by a poller. They are owned by the reader beside it.
+struct Watch {
+    // Given up before the poller, whose descriptor it watches.
+    readiness: Readiness,
+    poller: Box<dyn Poller>,
+    ready: Vec<u64>,
+}
+
+impl Watch {
+    fn new<'d>(
+        host: &dyn skep_host::Host,
+        things: impl Iterator<Item = &'d Descriptor>,
+    ) -> Result<Self> {
+        let mut poller = host.poller()?;
+        for (thing, token) in things.zip(0..) {
+            poller.add(thing, token)?;
+        }
+        let raw = poller.raw().ok_or_else(not_watched)?;
+        Ok(Self {
+            readiness: Readiness::new(raw)?,
+            poller,
+            ready: Vec::new(),
+        })
+    }
+
+    /// Waits until one became readable since the last time.
+    async fn wait(&mut self) -> Result<()> {
+        self.readiness.wait().await?;
+        // The reader looks by itself; this is for the poller, which else stays readable.
+        self.poller.wait(Some(Duration::ZERO), &mut self.ready)?;
+        Ok(())
+    }
+}
+
+fn not_watched() -> Error {
+    let unsupported = skep_host::Error::Unsupported {
+        host: "this host",
+        what: "poller that another event loop can watch".into(),
+    };
+    unsupported.into()
 }
 
 /// A descriptor that the runtime watches. It is owned by the reader beside it.
@@ -187,14 +212,6 @@ impl Readiness {
         let mut ready = self.0.readable().await.map_err(|error| failed(&error))?;
         ready.clear_ready();
         Ok(())
-    }
-
-    fn poll(&self, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<()>> {
-        self.0.poll_read_ready(context).map(|ready| {
-            ready
-                .map(|mut ready| ready.clear_ready())
-                .map_err(|error| failed(&error))
-        })
     }
 }
 
