@@ -18,7 +18,7 @@ use crate::{
     machine::{Object, object_name},
     map::{Arena, Claim, InsnArray},
     map::{Map, ProgArray},
-    program::{Code, Meta, Program, executable},
+    program::{Code, Meta, Program, executable_anyhow},
 };
 
 type Raw<T> = std::result::Result<T, Errno>;
@@ -130,7 +130,7 @@ fn loaded(
     meta.tables = tables;
     meta.references = std::mem::take(&mut resolver.references);
     let code = Arc::new(code);
-    let executable = executable(&code, vm.0.engine, mode)?;
+    let (executable, refused) = executable_anyhow(&code, vm.0.engine, mode)?;
     let functions = code.functions();
     let program = vm.0.registry.programs.make(|id| Program {
         id,
@@ -153,7 +153,10 @@ fn loaded(
             "tail calls go to programs of one type, attach type and flags",
         ));
     }
-    let log = format!("{} instructions in {functions} functions\n", slots.len());
+    let mut log = format!("{} instructions in {functions} functions\n", slots.len());
+    if let Some(errno) = refused {
+        log += &format!("not compiled ({errno}): the interpreter runs it\n");
+    }
     Ok((open(vm, program)?, log))
 }
 

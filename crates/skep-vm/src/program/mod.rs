@@ -35,7 +35,7 @@ pub(crate) struct Program {
     pub(crate) meta: Meta,
 }
 
-/// Makes a program ready.
+/// Makes a program ready by this engine, and by no other.
 ///
 /// # Errors
 /// `EOPNOTSUPP`: this build has no compiler; what the compiler says is in `Err` too.
@@ -53,5 +53,25 @@ pub(crate) fn executable(
         )?)),
         #[cfg(not(feature = "jit"))]
         Engine::Jit => Err(Errno::EOPNOTSUPP),
+    }
+}
+
+/// Makes a program ready by this engine or, where the compiler refuses the program or the system
+/// its machine code, by the interpreter, which takes all; then the error says why.
+///
+/// # Errors
+/// `EOPNOTSUPP`: this build has no compiler.
+pub(crate) fn executable_anyhow(
+    code: &Arc<Code>,
+    engine: Engine,
+    mode: Mode,
+) -> Result<(Box<dyn Executable>, Option<Errno>), Errno> {
+    match executable(code, engine, mode) {
+        Ok(executable) => Ok((executable, None)),
+        Err(refused) if engine == Engine::Jit && cfg!(feature = "jit") => {
+            let interpreter = executable(code, Engine::Interpreter, mode)?;
+            Ok((interpreter, Some(refused)))
+        }
+        Err(errno) => Err(errno),
     }
 }

@@ -113,6 +113,10 @@ impl Executable for Compiled {
     }
 }
 
+/// Operations of Cranelift that a function may have. So many take 0.7 s to compile, and twice as
+/// many take minutes.
+const MOST: usize = 70_000;
+
 /// Compiles all functions; answers their code and where each begins.
 fn compile(code: &Code, mode: Mode, isa: &dyn TargetIsa) -> Result<(Vec<u8>, Vec<usize>), Errno> {
     let mut context = Context::new();
@@ -123,6 +127,9 @@ fn compile(code: &Code, mode: Mode, isa: &dyn TargetIsa) -> Result<(Vec<u8>, Vec
     for index in 0..code.functions() {
         context.clear();
         function::build(&mut context.func, &mut builder, code, index, mode, isa)?;
+        if context.func.dfg.num_insts() > MOST {
+            return Err(Errno::EOPNOTSUPP);
+        }
         if context.compile(isa, &mut control).is_err() {
             return Err(Errno::EOPNOTSUPP);
         }
