@@ -193,6 +193,10 @@ pub(crate) fn trials() -> Vec<Test> {
             links::iterator_scopes,
         ),
         Test::new(
+            "commands::a_link_of_an_element_iterator_tells_its_map",
+            links::element_iterator_scope,
+        ),
+        Test::new(
             "commands::what_is_opened_closes_on_exec",
             links::close_on_exec,
         ),
