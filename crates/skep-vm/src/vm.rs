@@ -27,6 +27,9 @@ use crate::{
 /// A virtual machine for eBPF, in this process: a host beside the Linux kernel.
 ///
 /// Cloning is cheap; clones are the same machine.
+///
+/// A thread that runs programs needs a stack of a megabyte, since callbacks (`bpf_loop`) may be
+/// nested as deep as a run has frames, 16; 512 KiB have been enough for them in debug builds.
 #[derive(Clone)]
 pub struct Vm(pub(crate) Arc<Shared>);
 

@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use skep_abi::MapType;
 use skep_host::Errno;
 
 use super::{Arguments, Outcome, Table, errno, shim, status};
 use crate::{
-    map::{Map, Sockets},
+    map::{LOCK, Map, Sockets},
     memory::View,
     run::{Ours, Run, Stop},
 };
@@ -50,7 +51,12 @@ fn map_update_elem(run: &Run<'_>, [map, key, value, flags, _]: Arguments) -> Out
     if !map.shape.writable_by_programs() {
         return Ok(errno(Errno::EACCES));
     }
-    Ok(status(map.kind.update(run.cpu, key, value, flags)))
+    let done = map.kind.update(run.cpu, key, value, flags);
+    if flags & LOCK != 0 && done == Err(Errno::EBUSY) {
+        // The value's lock was waited for.
+        run.pay_for_waiting()?;
+    }
+    Ok(status(done))
 }
 
 /// `bpf_map_delete_elem(map, key)`
@@ -107,6 +113,10 @@ fn for_each_map_elem(run: &Run<'_>, [handle, callback, context, flags, _]: Argum
     let map = run.map(handle)?;
     if flags != 0 {
         return Ok(errno(Errno::EINVAL));
+    }
+    if !matches!(map.shape.map_type, MapType::Array | MapType::PercpuArray) {
+        // Of a table without elements all is gone through, and no callback pays for it.
+        run.pay(map.shape.max_entries / 16)?;
     }
     let key_size = map.shape.key_size as usize;
     // The callback sees a copy of the key, since the map's own may be no memory of the program.

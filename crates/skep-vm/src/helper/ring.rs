@@ -51,6 +51,9 @@ fn ringbuf_output(run: &Run<'_>, [map, data, size, flags, _]: Arguments) -> Outc
 
 /// A record that is the program's until it commits it.
 fn reserve(run: &Run<'_>, map: u64, ring: &Ring, size: u64) -> Option<u64> {
+    if run.held.records.is_full() {
+        return None;
+    }
     let record = ring.reserve(size)?;
     let start = record.address();
     run.held.records.add(start, map);
@@ -177,7 +180,7 @@ fn user_ringbuf_drain(run: &Run<'_>, [map, callback, context, flags, _]: Argumen
         len: 16,
         writable: false,
     });
-    let outcome = samples(&mut drain, |bytes| {
+    let outcome = samples(run, &mut drain, |bytes| {
         let len = bytes.len() as u64;
         let dynptr = Dynptr::new(DynptrKind::Local, bytes.address(), len as u32);
         dynptr.write_to(place.all());
@@ -196,6 +199,7 @@ fn user_ringbuf_drain(run: &Run<'_>, [map, callback, context, flags, _]: Argumen
 
 /// Shows samples until `each` answers something else than 0.
 fn samples(
+    run: &Run<'_>,
     drain: &mut crate::map::Drain<'_>,
     mut each: impl FnMut(crate::memory::View<'_>) -> Result<u64, Stop>,
 ) -> Outcome {
@@ -212,5 +216,7 @@ fn samples(
             }
         }
     }
+    // Nothing else pays for those that were passed over.
+    run.pay(drain.discarded())?;
     Ok(u64::from(drain.samples()))
 }

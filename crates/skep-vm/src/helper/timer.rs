@@ -1,6 +1,9 @@
 //! Helpers on timers.
 
-use std::sync::atomic::Ordering::Acquire;
+use std::{
+    sync::atomic::Ordering::Acquire,
+    time::{Duration, Instant},
+};
 
 use skep_host::Errno;
 
@@ -13,6 +16,9 @@ pub(super) static TABLE: Table = &[
     (171, shim!(timer_start)),
     (172, shim!(timer_cancel)),
 ];
+
+/// Waiting for a callback that took longer than this is paid for.
+const BRIEF: Duration = Duration::from_millis(1);
 
 /// The word of a timer, which holds its number.
 fn word<'r>(run: &'r Run<'_>, timer: u64) -> Result<View<'r>, FaultKind> {
@@ -86,6 +92,10 @@ fn timer_cancel(run: &Run<'_>, [timer, ..]: Arguments) -> Outcome {
         }
         .into());
     }
+    let begun = Instant::now();
     let cancelled = run.vm.timers.cancel(number(run, timer)?, timer);
+    if begun.elapsed() > BRIEF {
+        run.pay_for_waiting()?;
+    }
     Ok(cancelled.map_or_else(errno, u64::from))
 }

@@ -24,7 +24,11 @@ fn arena<'r>(run: &'r Run<'_>, map: u64) -> Result<Option<&'r Arena>, FaultKind>
 fn alloc_pages(run: &Run<'_>, [map, address, count, node, flags]: Arguments) -> Outcome {
     // `NUMA_NO_NODE`, or the only node.
     let known_node = matches!(node as u32 as i32, -1 | 0);
-    Ok(match arena(run, map)? {
+    let arena = arena(run, map)?;
+    if let Some(arena) = arena {
+        run.pay(arena.steps(count as u32))?;
+    }
+    Ok(match arena {
         Some(arena) if flags == 0 && known_node => arena.allocate(address, count as u32),
         _ => 0,
     })
@@ -33,6 +37,7 @@ fn alloc_pages(run: &Run<'_>, [map, address, count, node, flags]: Arguments) -> 
 /// `bpf_arena_free_pages(map, ptr, page_cnt)`
 fn free_pages(run: &Run<'_>, [map, address, count, ..]: Arguments) -> Outcome {
     if let (Some(arena), 1.., 1..) = (arena(run, map)?, address, count as u32) {
+        run.pay(arena.steps(count as u32))?;
         arena.free(address, count as u32);
         run.forget_regions();
     }
@@ -41,7 +46,11 @@ fn free_pages(run: &Run<'_>, [map, address, count, ..]: Arguments) -> Outcome {
 
 /// `bpf_arena_reserve_pages(map, ptr, page_cnt)`
 fn reserve_pages(run: &Run<'_>, [map, address, count, ..]: Arguments) -> Outcome {
-    Ok(match arena(run, map)? {
+    let arena = arena(run, map)?;
+    if let Some(arena) = arena {
+        run.pay(arena.steps(count as u32))?;
+    }
+    Ok(match arena {
         None => errno(Errno::EINVAL),
         Some(_) if count as u32 == 0 => 0,
         Some(arena) => status(arena.reserve(address, count as u32)),

@@ -5,6 +5,8 @@
 
 use std::{cell::Cell, sync::atomic::AtomicU32};
 
+use skep_host::Errno;
+
 use super::Table;
 use crate::{
     FaultKind,
@@ -68,7 +70,15 @@ fn save(run: &Run<'_>, flags: u64) -> Result<(), FaultKind> {
     let was_on = run.held.interrupts.borrow().is_empty();
     let before = if was_on { 0x200 } else { 0 };
     run.view(flags, 8, true)?.set_u64(0, before);
-    run.held.interrupts.borrow_mut().push(flags);
+    let mut sections = run.held.interrupts.borrow_mut();
+    if sections.len() >= crate::run::MOST_HELD {
+        let reason = "there are too many sections in one another";
+        return Err(FaultKind::Argument {
+            function: "bpf_local_irq_save",
+            reason,
+        });
+    }
+    sections.push(flags);
     Ok(())
 }
 
@@ -105,7 +115,7 @@ fn word<'r>(run: &'r Run<'_>, lock: u64) -> Result<&'r AtomicU32, FaultKind> {
 fn unlock(run: &Run<'_>, lock: u64) -> Result<(), FaultKind> {
     let word = word(run, lock)?;
     let mut held = run.held.resilient.borrow_mut();
-    if held.last() != Some(&lock) || !run.vm.locks.give(run.cpu, lock, word) {
+    if held.last() != Some(&lock) || !run.vm.locks.give(run.cpu, lock, Some(word)) {
         return Err(FaultKind::Argument {
             function: "bpf_res_spin_unlock",
             reason: "this is not the lock that was taken last",
@@ -118,8 +128,10 @@ fn unlock(run: &Run<'_>, lock: u64) -> Result<(), FaultKind> {
 /// `bpf_res_spin_lock(lock)`
 fn res_spin_lock(run: &Run<'_>, [lock, ..]: Arguments) -> Outcome {
     let taken = run.vm.locks.take(run.cpu, lock, word(run, lock)?);
-    if taken.is_ok() {
-        run.held.resilient.borrow_mut().push(lock);
+    match taken {
+        Ok(()) => run.held.resilient.borrow_mut().push(lock),
+        Err(Errno::ETIMEDOUT) => run.pay_for_waiting()?,
+        Err(_) => {}
     }
     Ok(status(taken))
 }
@@ -150,9 +162,8 @@ fn res_spin_unlock_irqrestore(run: &Run<'_>, [lock, flags, ..]: Arguments) -> Ou
 pub(crate) fn give_up(run: &Run<'_>) {
     let held = run.held.resilient.take();
     for lock in held.iter().rev() {
-        if let Ok(word) = word(run, *lock) {
-            run.vm.locks.give(run.cpu, *lock, word);
-        }
+        // What it was in may be the program's no more: then nobody else can wait for it.
+        run.vm.locks.give(run.cpu, *lock, word(run, *lock).ok());
     }
     run.held.rcu.set(0);
     run.held.preemption.set(0);

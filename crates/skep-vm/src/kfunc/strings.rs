@@ -73,15 +73,18 @@ impl<'r, 'a> Text<'r, 'a> {
         }
     }
 
-    fn at(&self, index: u64) -> Result<u8, Errno> {
+    fn at(&self, index: u64) -> Result<u8, Failure> {
+        if index % 64 == 63 {
+            self.run.pay(64)?;
+        }
         let address = self.start.wrapping_add(index);
         let view = self.run.probed(address, 1);
         let byte = view.and_then(|view| view.u8_at(0));
-        byte.ok_or(Errno::EFAULT)
+        byte.ok_or(Errno::EFAULT.into())
     }
 
     /// The string's bytes, as far as they are looked at.
-    fn bytes(&self) -> impl Iterator<Item = (u64, Result<u8, Errno>)> {
+    fn bytes(&self) -> impl Iterator<Item = (u64, Result<u8, Failure>)> {
         (0..LONGEST).map(|index| (index, self.at(index)))
     }
 }

@@ -96,7 +96,7 @@ impl Locks {
     }
 
     /// Gives back the lock that a CPU took last; whether it was this one.
-    pub(crate) fn give(&self, cpu: u32, lock: u64, word: &AtomicU32) -> bool {
+    pub(crate) fn give(&self, cpu: u32, lock: u64, word: Option<&AtomicU32>) -> bool {
         let Some(own) = self.0.get(cpu as usize) else {
             return false;
         };
@@ -106,7 +106,9 @@ impl Locks {
             return false;
         }
         own.count.store(count - 1, Release);
-        word.store(0, Release);
+        if let Some(word) = word {
+            word.store(0, Release);
+        }
         true
     }
 }

@@ -32,6 +32,9 @@ use crate::{
 /// Bytes that all objects of a machine may have together.
 const MEMORY: usize = 256 << 20;
 
+/// Bytes that an object takes beside its memory.
+const OVERHEAD: usize = 256;
+
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -160,12 +163,13 @@ impl Objects {
     ) -> Result<Arc<Object>, Errno> {
         let stride = (layout.size as usize).max(1).next_multiple_of(8);
         let len = stride.checked_mul(copies as usize).ok_or(Errno::ENOMEM)?;
-        if self.bytes.fetch_add(len, Relaxed).saturating_add(len) > MEMORY {
-            self.bytes.fetch_sub(len, Relaxed);
+        let taken = len.checked_add(OVERHEAD).ok_or(Errno::ENOMEM)?;
+        if self.bytes.fetch_add(taken, Relaxed).saturating_add(taken) > MEMORY {
+            self.bytes.fetch_sub(taken, Relaxed);
             return Err(Errno::ENOMEM);
         }
         let block = Block::new(len).inspect_err(|_| {
-            self.bytes.fetch_sub(len, Relaxed);
+            self.bytes.fetch_sub(taken, Relaxed);
         })?;
         let object = Arc::new(Object {
             kind,
@@ -253,7 +257,7 @@ impl Objects {
         let mut all = self.by_address.write().unwrap_or_else(|e| e.into_inner());
         for object in &gone {
             all.remove(&object.address());
-            self.bytes.fetch_sub(object.block.len(), Relaxed);
+            self.bytes.fetch_sub(object.block.len() + OVERHEAD, Relaxed);
         }
         self.count.store(all.len(), Release);
     }

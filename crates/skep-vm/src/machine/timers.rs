@@ -52,6 +52,8 @@ struct All {
 struct State {
     last: u64,
     timers: BTreeMap<u64, Timer>,
+    /// Their numbers by their places: one a place, whatever programs write there.
+    places: BTreeMap<u64, u64>,
     /// Numbers of timers by when they are due, and in the order in which they were started.
     due: BTreeMap<(u64, u64), u64>,
     started: u64,
@@ -100,7 +102,11 @@ impl State {
 
     fn forget(&mut self, number: u64) -> Option<Timer> {
         self.disarm(number);
-        self.timers.remove(&number)
+        let timer = self.timers.remove(&number)?;
+        if self.places.get(&timer.place) == Some(&number) {
+            self.places.remove(&timer.place);
+        }
+        Some(timer)
     }
 }
 
@@ -133,7 +139,12 @@ impl Timers {
             cpu: None,
             task: None,
         };
+        let before = state.places.insert(place, number);
+        // A program has written over the number of that one.
+        let lost = before.and_then(|before| state.forget(before));
         state.timers.insert(number, timer);
+        drop(state);
+        drop(lost);
         Ok(number)
     }
 

@@ -2,11 +2,21 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     sync::Arc,
 };
 
-use super::{Ours, Run};
-use crate::machine::Value;
+use super::Run;
+use crate::{machine::Value, map::Range};
+
+/// How much of one kind a run can hold: more than a verifier could keep track of.
+pub(crate) const MOST: usize = 1024;
+
+/// Bytes of values of local storages that are lent at once, though they may be deleted meanwhile.
+const LENT: usize = 64 << 20;
+
+/// Bytes that a value takes beside its own.
+const OVERHEAD: usize = 128;
 
 /// See above.
 #[derive(Debug, Default)]
@@ -14,7 +24,9 @@ pub(crate) struct Held {
     /// Records of ring buffers.
     pub(crate) records: Records,
     /// Values of local storages that the program was given; they stay for the run.
-    pub(crate) values: RefCell<Vec<Arc<Value>>>,
+    pub(crate) values: RefCell<BTreeMap<u64, Arc<Value>>>,
+    /// Bytes of those.
+    lent: Cell<usize>,
     /// The address of the `bpf_spin_lock` that is held; 0 for none.
     pub(crate) lock: Cell<u64>,
     /// The addresses of the resilient locks that are held, in the order in which they were taken.
@@ -46,20 +58,42 @@ impl Held {
     }
 }
 
+impl Held {
+    /// Ends the loan of values.
+    pub(super) fn forget_values(&mut self) {
+        self.values.get_mut().clear();
+        self.lent.set(0);
+    }
+}
+
 impl Run<'_> {
-    /// Lets the program use a value of a local storage until the run ends; answers its address.
+    /// Lets the program use a value of a local storage until the run ends; answers its address, or
+    /// 0 when too many are lent.
     pub(crate) fn lend(&self, value: Arc<Value>) -> u64 {
         let address = value.view().address();
         let mut values = self.held.values.borrow_mut();
-        if !values.iter().any(|lent| Arc::ptr_eq(lent, &value)) {
-            self.grant(Ours {
-                start: address,
-                len: value.view().len() as u64,
-                writable: true,
-            });
-            values.push(value);
+        if values.contains_key(&address) {
+            return address;
         }
+        let bytes = self.held.lent.get() + value.view().len() + OVERHEAD;
+        if bytes > LENT {
+            return 0;
+        }
+        self.held.lent.set(bytes);
+        values.insert(address, value);
         address
+    }
+
+    /// The value that was lent and has this address in it.
+    pub(super) fn lent_region(&self, address: u64) -> Option<Range> {
+        let values = self.held.values.borrow();
+        let (start, value) = values.range(..=address).next_back()?;
+        let len = value.view().len() as u64;
+        (address - start < len).then_some(Range {
+            start: *start,
+            len,
+            writable: true,
+        })
     }
 }
 
@@ -82,6 +116,11 @@ impl Records {
     /// Takes out any record, with the address of its map.
     pub(crate) fn pop(&self) -> Option<(u64, u64)> {
         self.0.borrow_mut().pop()
+    }
+
+    /// Whether no more can be held.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.borrow().len() >= MOST
     }
 
     fn is_empty(&self) -> bool {

@@ -38,7 +38,7 @@ pub(crate) use callback::Callback;
 pub(crate) use cpu::{Cpu, Cpus, Scratch};
 pub(crate) use current::Current;
 pub(crate) use dynptr::{Dynptr, DynptrKind, MAX as MAX_DYNPTR};
-pub(crate) use held::Held;
+pub(crate) use held::{Held, MOST as MOST_HELD};
 pub(crate) use objects::{Objects, first_bit};
 pub(crate) use packet::Packet;
 pub(crate) use peek::{is_user, may_be_user};
@@ -50,6 +50,12 @@ pub(crate) const FRAMES: u64 = 16;
 
 /// Instructions between two looks at the clock.
 const SLICE: i64 = 1 << 20;
+
+/// Bytes that a helper may be given for nothing, what it does with as many in the time of one
+/// instruction, and where they are too many (`BPF_MAX_VAR_SIZ`).
+const SHORT: u64 = 256;
+const BYTES: u64 = 16;
+const LONGEST: u64 = 1 << 29;
 
 /// What a run may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,6 +205,7 @@ impl<'a> Run<'a> {
         // What those kept alive may go now, so nothing may remember where it was.
         self.programs.get_mut().clear();
         self.inner.get_mut().clear();
+        self.held.forget_values();
         self.hot.caches.clear();
         self.tail_calls.set(0);
         let limit = self.limits.instructions;
@@ -412,7 +419,8 @@ impl<'a> Run<'a> {
     /// The region of an address: the run's own, of a map, of an object.
     fn region_of(&self, address: u64, write: bool) -> Option<crate::map::Range> {
         let own = self.regions.borrow().find(address, write);
-        own.or_else(|| self.map_region(address, write))
+        own.or_else(|| self.lent_region(address))
+            .or_else(|| self.map_region(address, write))
             .or_else(|| self.object_region(address))
     }
 
@@ -447,6 +455,14 @@ impl<'a> Run<'a> {
             *at = None;
         }
         Err(Stop::Status(Status::Fault))
+    }
+
+    /// Pays for having waited: at once the clock is looked at, and whether the machine stops.
+    ///
+    /// # Errors
+    /// As [`Run::pay`].
+    pub(crate) fn pay_for_waiting(&self) -> Result<(), Stop> {
+        self.pay(SLICE as u32)
     }
 
     /// Looks at what is left of the budget and the time, and begins a new slice.
@@ -574,6 +590,9 @@ impl<'a> Run<'a> {
             return Ok(View::of(&mut []));
         }
         let ours = !self.checked() || self.check(address, len, write) == Region::Ours;
+        if ours && len > SHORT {
+            self.pay_for(address, len, write)?;
+        }
         // SAFETY: checked just now, or by a verifier; what was granted stays for the run.
         let view = ours.then(|| unsafe { View::at_address(address, len as usize) });
         view.flatten().ok_or(FaultKind::Memory {
@@ -581,6 +600,24 @@ impl<'a> Run<'a> {
             size: len,
             write,
         })
+    }
+
+    /// Pays for what a helper does with many bytes.
+    #[cold]
+    #[inline(never)]
+    fn pay_for(&self, address: u64, size: u64, write: bool) -> Result<(), FaultKind> {
+        if !self.checked() {
+            return Ok(());
+        }
+        if size >= LONGEST {
+            return Err(FaultKind::Memory {
+                address,
+                size,
+                write,
+            });
+        }
+        self.pay((size / BYTES) as u32)
+            .map_err(|_| self.take_fault().kind)
     }
 
     /// The address of a map's value for the program, which may use it until it ends.
@@ -618,8 +655,10 @@ impl<'a> Run<'a> {
                 .call(self, function, arguments, frame - FRAME)
         };
         self.callbacks.set(self.callbacks.get() - 1);
-        self.hot.frame.set(frame);
+        // After a tail call the next program takes the place of the callback, not of its caller.
+        self.hot.frame.set(frame - FRAME);
         let answer = self.stopped(answer, InsnIndex(0), 1);
+        self.hot.frame.set(frame);
         match answer.status {
             Status::Done => Ok(answer.value),
             status => Err(Stop::Status(status)),

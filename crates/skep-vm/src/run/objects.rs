@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Region, Run};
+use super::{MOST_HELD, Region, Run};
 use crate::{
     FaultKind,
     machine::objects::{Object, ObjectKind},
@@ -66,9 +66,14 @@ impl Run<'_> {
         ours.then(|| self.view(address, len, false).ok()).flatten()
     }
 
-    /// Gives the program a reference, which it must give back; answers the object's address.
+    /// Gives the program a reference, which it must give back; answers the object's address, or 0,
+    /// with the reference gone, when it holds too many.
     pub(crate) fn hold(&self, object: Arc<Object>) -> u64 {
         self.ticket();
+        if self.objects.held.borrow().len() >= MOST_HELD {
+            self.vm.objects.release(&object);
+            return 0;
+        }
         let address = object.address();
         self.objects.held.borrow_mut().push(object);
         address

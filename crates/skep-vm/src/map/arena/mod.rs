@@ -110,6 +110,12 @@ impl Arena {
         (self.first + page * PAGE as u64) as usize
     }
 
+    /// What it costs to look for `count` pages and to mark them, in instructions.
+    pub(crate) fn steps(&self, count: u32) -> u32 {
+        let most = u32::try_from(self.most()).unwrap_or(u32::MAX);
+        most / 64 + count.min(most)
+    }
+
     /// Gives out `count` pages side by side: at `address`, or wherever they are free for 0.
     /// Answers their address, 0 when there are none.
     #[doc(alias = "bpf_arena_alloc_pages")]

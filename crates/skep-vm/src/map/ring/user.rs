@@ -149,6 +149,11 @@ impl<'a> Drain<'a> {
         self.ring.pages.consumer().store(sample.next, Release);
     }
 
+    /// How many were passed over.
+    pub(crate) fn discarded(&self) -> u32 {
+        self.discarded
+    }
+
     /// How many there were, without those that were discarded.
     pub(crate) fn samples(&self) -> u32 {
         self.seen - self.discarded

@@ -1,0 +1,202 @@
+//! Programs and users that mean harm: whatever they ask for, the machine goes on, and nothing is
+//! free of charge. Work that no instruction pays for is shown by a budget that it must not fit in.
+
+use std::{thread, time::Duration};
+
+use skep_abi::{MapType, ProgLoadFlags, ProgramType};
+use skep_host::{Host, MapCreate, MapFd, ProgramLoad, TestRun};
+use skep_isa::{Endian, assemble, encode_slots};
+use skep_vm::{Config, Engine, Vm};
+
+/// What a program of this text ends in: its value, or the fault's text.
+fn run(vm: &Vm, text: &str) -> Result<u32, String> {
+    let code = assemble(text).expect("a program");
+    let code = encode_slots(&code, Endian::NATIVE);
+    let mut request = ProgramLoad::new(ProgramType::Syscall, "hostile", &code);
+    request.flags = ProgLoadFlags::SLEEPABLE;
+    let program = vm.prog_load(&request).expect("a program that loads").fd;
+    // As little stack as threads of embedders may have.
+    let thread = thread::Builder::new().stack_size(STACK);
+    thread::scope(|scope| {
+        let run = || {
+            let mut run = TestRun::default();
+            match vm.prog_test_run(&program, &mut run) {
+                Ok(outcome) => Ok(outcome.return_value),
+                Err(error) => Err(format!("{error} {:?}", error.cause())),
+            }
+        };
+        let thread = thread.spawn_scoped(scope, run);
+        thread.expect("a thread").join().expect("an end")
+    })
+}
+
+/// What a run's thread must have: see `skep_vm::Vm`.
+const STACK: usize = 512 << 10;
+
+fn map(vm: &Vm, of: MapType, [key, value, entries]: [u32; 3]) -> (MapFd, i32) {
+    let create = MapCreate::new(of, "hostile", key, value, entries);
+    let map = vm.map_create(&create).expect("a map");
+    let number = map.raw();
+    (map, number)
+}
+
+/// A million instructions are not enough for the program that this makes of a new machine.
+fn too_much(make: impl Fn(&Vm) -> (Vec<MapFd>, String)) {
+    on_both(1_000_000, |vm| {
+        let (maps, text) = make(vm);
+        let outcome = run(vm, &text);
+        drop(maps);
+        let ended = matches!(&outcome, Err(text) if text.contains("are spent"));
+        assert!(ended, "{outcome:?}");
+    });
+}
+
+fn on_both(instructions: u64, test: impl Fn(&Vm)) {
+    for engine in [Engine::Interpreter, Engine::Jit] {
+        let mut config = Config::default();
+        config.engine = engine;
+        config.limits.instructions = instructions;
+        config.limits.time = Some(Duration::from_secs(20));
+        config.cpus = 2;
+        test(&Vm::with(config).expect("memory"));
+    }
+}
+
+#[test]
+fn long_values_are_paid_for() {
+    too_much(|vm| {
+        let (map, fd) = map(vm, MapType::Array, [4, 1 << 20, 1]);
+        let text = format!(
+            "r6 = 100
+             again:
+             *(u32 *)(r10 - 4) = 0
+             r1 = map[fd:{fd}]
+             r2 = r10
+             r2 += -4
+             r3 = map[fd:{fd}][0]+0
+             r4 = 0
+             call 2
+             r6 += -1
+             if r6 != 0 goto again
+             r0 = 0
+             exit"
+        );
+        (vec![map], text)
+    });
+}
+
+#[test]
+fn long_reads_are_paid_for() {
+    too_much(|vm| {
+        let (map, fd) = map(vm, MapType::Array, [4, 1 << 20, 1]);
+        let text = format!(
+            "r6 = 100
+             again:
+             r1 = map[fd:{fd}][0]+0
+             r2 = {}
+             r3 = r1
+             call 113
+             r6 += -1
+             if r6 != 0 goto again
+             r0 = 0
+             exit",
+            1 << 20
+        );
+        (vec![map], text)
+    });
+}
+
+#[test]
+fn empty_tables_are_paid_for() {
+    too_much(|vm| {
+        let (map, fd) = map(vm, MapType::Hash, [4, 8, 1 << 20]);
+        let text = format!(
+            "r6 = 100
+             again:
+             r1 = map[fd:{fd}]
+             r2 = subprog[nothing]
+             r3 = 0
+             r4 = 0
+             call 164
+             r6 += -1
+             if r6 != 0 goto again
+             r0 = 0
+             exit
+             nothing:
+             r0 = 0
+             exit"
+        );
+        (vec![map], text)
+    });
+}
+
+/// The deepest nest of callbacks that a run can have, each in a loop of as many rounds as there
+/// can be: the budget ends it, on a thread with little stack too.
+#[test]
+fn nested_loops_are_paid_for() {
+    too_much(|_| {
+        let call = "r2 = r0\n r1 = 8388608\n r3 = 0\n r4 = 0\n call 181\n r0 = 0\n exit\n";
+        let mut text = format!("r0 = subprog[f0]\n {call}");
+        for depth in 0..14 {
+            text.push_str(&format!("f{depth}: r0 = subprog[f{}]\n {call}", depth + 1));
+        }
+        text.push_str("f14: r0 = 0\n exit\n");
+        (Vec::new(), text)
+    });
+}
+
+#[test]
+fn deeper_nests_are_faults() {
+    on_both(1_000_000, |vm| {
+        let call = "r1 = 2\n r3 = 0\n r4 = 0\n call 181\n r0 = 0\n exit\n";
+        let text = format!("r2 = subprog[f]\n {call} f: r2 = subprog[f]\n {call}");
+        let outcome = run(vm, &text);
+        assert!(
+            matches!(&outcome, Err(text) if text.contains("deep")),
+            "{outcome:?}"
+        );
+    });
+}
+
+/// Records that are never given back are as many as a run can hold, and no more.
+#[test]
+fn held_records_are_few() {
+    on_both(10_000_000, |vm| {
+        let (_map, fd) = map(vm, MapType::Ringbuf, [0, 0, 1 << 20]);
+        let text = format!(
+            "r6 = 0
+             again:
+             r1 = map[fd:{fd}]
+             r2 = 8
+             r3 = 0
+             call 131
+             if r0 == 0 goto full
+             r6 += 1
+             if r6 < 100000 goto again
+             full:
+             if r6 > 2000 goto out
+             r0 = *(u64 *)(r10 + 8)
+             out:
+             r0 = r6
+             exit"
+        );
+        let outcome = run(vm, &text);
+        // Not a leak, but the load behind the loop.
+        assert!(
+            matches!(&outcome, Err(text) if text.contains("memory") || text.contains("bytes")),
+            "{outcome:?}"
+        );
+        // All were given back: the ring takes as many again.
+        let again = run(
+            vm,
+            &format!(
+                "r1 = map[fd:{fd}]\n r2 = {}\n r3 = 0\n call 131
+                 if r0 == 0 goto none
+                 r1 = r0\n r2 = 0\n call 133\n r0 = 1\n exit
+                 none: r0 = 0\n exit",
+                100
+            ),
+        );
+        assert_eq!(again, Ok(1));
+    });
+}
