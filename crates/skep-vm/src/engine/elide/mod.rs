@@ -21,7 +21,8 @@ use skep_isa::{
     Reg, Size, Width,
 };
 
-use self::value::{Value, assume, opposite};
+pub(super) use self::value::opposite;
+use self::value::{Value, assume};
 use super::{FRAME, Known};
 use crate::program::Code;
 

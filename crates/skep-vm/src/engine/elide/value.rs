@@ -462,7 +462,7 @@ fn differs(mut a: Bounds, b: Bounds) -> Option<Bounds> {
 }
 
 /// The comparison that holds when another does not; `None` for that of bits.
-pub(super) fn opposite(op: CompareOp) -> Option<CompareOp> {
+pub(in crate::engine) fn opposite(op: CompareOp) -> Option<CompareOp> {
     Some(match op {
         CompareOp::Eq => CompareOp::Ne,
         CompareOp::Ne => CompareOp::Eq,

@@ -1,6 +1,6 @@
 //! One function of a program: its blocks, jumps and frame.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cranelift_codegen::{
     ir::{
@@ -15,7 +15,11 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch, Variab
 use skep_host::Errno;
 use skep_isa::{CompareOp, Imm64, Insn, InsnIndex, Operand, Reg, Width};
 
-use super::{chain, liveness, shims};
+use super::{
+    chain,
+    counted::{self, Counted},
+    liveness, shims,
+};
 use crate::{
     engine::{
         Mode, Status,
@@ -81,6 +85,13 @@ pub(super) struct Translator<'a> {
     pub(super) passed: Option<StackSlot>,
     /// Where control meets, by the slot in the function.
     blocks: Vec<Option<Block>>,
+    /// Counted loops, which are there twice: in `blocks` and, for when the budget covers them, in
+    /// `covered`. They are entered by gates.
+    loops: Vec<Counted>,
+    covered: Vec<Option<Block>>,
+    gates: BTreeMap<u32, Block>,
+    /// The loop that is being translated, and whether it is the covered copy.
+    copy: Option<(std::ops::Range<u32>, bool)>,
     /// Where all faults leave.
     fault: Option<Block>,
 }
@@ -153,6 +164,14 @@ pub(super) fn build(
         given: parameters.get(7).copied(),
         passed: None,
         blocks: vec![None; code.function_len(function) as usize],
+        loops: if mode == Mode::Checked {
+            counted::loops(code.function_instructions(function))
+        } else {
+            Vec::new()
+        },
+        covered: Vec::new(),
+        gates: BTreeMap::new(),
+        copy: None,
         fault: None,
     };
     for (register, value) in (1..6).zip(&parameters[1..6]) {
@@ -174,8 +193,30 @@ impl Translator<'_> {
         let code = self.code;
         self.leaders();
         self.enter();
-        let mut rest = code.function_instructions(self.function);
-        let mut open = true;
+        let all = code.function_instructions(self.function);
+        let (mut open, mut done) = (true, 0);
+        for looped in std::mem::take(&mut self.loops) {
+            let before = all.get(done..looped.range.start).unwrap_or_default();
+            open = self.range(before, open)?;
+            if let (true, Some(block)) = (open, self.block(looped.slots.start)) {
+                self.b.ins().jump(block, &[]);
+            }
+            open = self.copies_of(&looped, all)?;
+            done = looped.range.end;
+        }
+        self.range(all.get(done..).unwrap_or_default(), open)?;
+        if let Some(fault) = self.fault {
+            self.b.set_cold_block(fault);
+            self.b.switch_to_block(fault);
+            let value = self.b.ins().iconst(I64, 0);
+            let status = self.b.ins().iconst(I64, Status::Fault as i64);
+            self.b.ins().return_(&[value, status]);
+        }
+        Ok(())
+    }
+
+    /// Translates instructions that follow one another; answers whether control passes on.
+    fn range(&mut self, mut rest: &[(InsnIndex, Insn)], mut open: bool) -> Result<bool, Errno> {
         while let Some(((at, insn), after)) = rest.split_first() {
             if let Some(block) = self.block(at.0) {
                 if open {
@@ -185,7 +226,12 @@ impl Translator<'_> {
                 self.copies = 0;
                 open = true;
             }
-            self.b.set_srcloc(SourceLoc::new(at.0 - self.start));
+            let place = match self.copy {
+                // The other copy is the one whose place in memory matters.
+                Some((_, false)) => SourceLoc::default(),
+                _ => SourceLoc::new(at.0 - self.start),
+            };
+            self.b.set_srcloc(place);
             rest = after;
             if !open {
                 continue;
@@ -198,14 +244,76 @@ impl Translator<'_> {
                 None => open = self.insn(*at, insn)?,
             }
         }
-        if let Some(fault) = self.fault {
-            self.b.set_cold_block(fault);
-            self.b.switch_to_block(fault);
-            let value = self.b.ins().iconst(I64, 0);
-            let status = self.b.ins().iconst(I64, Status::Fault as i64);
-            self.b.ins().return_(&[value, status]);
+        Ok(open)
+    }
+
+    /// Translates a counted loop: its gate, and both copies.
+    fn copies_of(&mut self, looped: &Counted, all: &[(InsnIndex, Insn)]) -> Result<bool, Errno> {
+        self.b.set_srcloc(SourceLoc::default());
+        self.gate(looped)?;
+        let body = all.get(looped.range.clone()).unwrap_or_default();
+        for covered in [true, false] {
+            self.copy = Some((looped.slots.clone(), covered));
+            let open = self.range(body, false)?;
+            self.copy = None;
+            if open {
+                let next = self.block(looped.slots.end).ok_or(Errno::EOPNOTSUPP)?;
+                self.b.ins().jump(next, &[]);
+            }
         }
+        Ok(false)
+    }
+
+    /// Enters a counted loop: the covered copy, if what is left of the budget covers all rounds.
+    fn gate(&mut self, looped: &Counted) -> Result<(), Errno> {
+        let entry = looped.entry;
+        let gate = self.block(entry).ok_or(Errno::EOPNOTSUPP)?;
+        self.b.switch_to_block(gate);
+        if looped.from_before {
+            self.b.seal_block(gate);
+        }
+        let place = (entry - self.start) as usize;
+        let block = |blocks: &[Option<Block>]| blocks.get(place).copied().flatten();
+        let (Some(covered), Some(other)) = (block(&self.covered), block(&self.blocks)) else {
+            return Err(Errno::EOPNOTSUPP);
+        };
+        let budget = self.b.use_var(self.budget);
+        let (counter, bound) = match looped.width {
+            Width::W64 => (self.get(looped.counter), self.operand(looped.bound)),
+            Width::W32 => (self.get32(looped.counter), self.operand32(looped.bound)),
+        };
+        let (from, to) = if looped.up { (counter, bound) } else { (bound, counter) };
+        if let (Some(from), Some(to)) = (self.constant(from), self.constant(to)) {
+            let rounds = to.wrapping_sub(from);
+            if !(1..=counted::MOST_ROUNDS).contains(&rounds) {
+                self.b.ins().jump(other, &[]);
+                return Ok(());
+            }
+            let cost = self.b.ins().iconst(I64, rounds * i64::from(looped.cost));
+            let short = self.b.ins().icmp(IntCC::SignedGreaterThan, cost, budget);
+            self.b.ins().brif(short, other, &[], covered, &[]);
+            return Ok(());
+        }
+        let distance = self.b.ins().isub(to, from);
+        let rounds = match looped.width {
+            Width::W64 => distance,
+            Width::W32 => self.b.ins().uextend(I64, distance),
+        };
+        // None is as many as there are numbers.
+        let less = self.b.ins().iadd_imm(rounds, -1);
+        let most = counted::MOST_ROUNDS;
+        let many = IntCC::UnsignedGreaterThanOrEqual;
+        let many = self.b.ins().icmp_imm(many, less, most);
+        let cost = self.b.ins().imul_imm(rounds, i64::from(looped.cost));
+        let short = self.b.ins().icmp(IntCC::SignedGreaterThan, cost, budget);
+        let short = self.b.ins().bor(many, short);
+        self.b.ins().brif(short, other, &[], covered, &[]);
         Ok(())
+    }
+
+    /// Whether what is translated, and this place, are in a loop that the budget covers.
+    fn is_covered(&self, place: u32) -> bool {
+        matches!(&self.copy, Some((slots, true)) if slots.contains(&place))
     }
 
     /// Makes blocks for all places that jumps of this function go to.
@@ -222,12 +330,28 @@ impl Translator<'_> {
             }
             places.extend(insn.target(*at).map(|target| target.0));
         }
+        for looped in &self.loops {
+            places.extend(looped.falls_out.then_some(looped.slots.end));
+            places.push(looped.entry);
+        }
         if indirect {
             places.extend(self.indirect_targets().map(|target| target.0));
         }
         for place in places {
             if let Some(block) = self.blocks.get_mut((place - self.start) as usize) {
                 block.get_or_insert_with(|| self.b.create_block());
+            }
+        }
+        self.covered = vec![None; if self.loops.is_empty() { 0 } else { self.blocks.len() }];
+        for looped in &self.loops {
+            self.gates.insert(looped.entry, self.b.create_block());
+            for place in looped.slots.clone() {
+                let place = (place - self.start) as usize;
+                if let (Some(Some(_)), Some(block)) =
+                    (self.blocks.get(place), self.covered.get_mut(place))
+                {
+                    *block = Some(self.b.create_block());
+                }
             }
         }
         if may_goto {
@@ -252,8 +376,19 @@ impl Translator<'_> {
         all.filter(move |target| (self.start..end).contains(&target.0))
     }
 
+    /// Where control meets at a place, as seen from what is being translated.
     fn block(&self, at: u32) -> Option<Block> {
-        *self.blocks.get((at - self.start) as usize)?
+        let blocks = match &self.copy {
+            Some((slots, covered)) if slots.contains(&at) => match covered {
+                true => &self.covered,
+                false => &self.blocks,
+            },
+            _ => match self.gates.get(&at) {
+                Some(gate) => return Some(*gate),
+                None => &self.blocks,
+            },
+        };
+        *blocks.get((at - self.start) as usize)?
     }
 
     /// Looks whether there is room for the frame, and pays for the function.
@@ -425,6 +560,10 @@ impl Translator<'_> {
         place: impl FnOnce(&mut Self) -> Value,
     ) {
         self.b.def_var(self.budget, left);
+        if self.is_covered(target) {
+            self.b.ins().jump(block, &[]);
+            return;
+        }
         let spent = self.b.ins().icmp_imm(IntCC::SignedLessThan, left, 0);
         // Laid out behind the jump back, so that this needs no second jump.
         let rare = self.b.create_block();
@@ -567,6 +706,20 @@ impl Translator<'_> {
 
     fn go_if(&mut self, condition: Value, at: InsnIndex, target: InsnIndex) -> Result<(), Errno> {
         let next = self.b.create_block();
+        if self.checked && target <= at && self.is_covered(target.0) {
+            // Paid on both ways, so that there is nothing but the branch on the way back.
+            let block = self.block(target.0).ok_or(Errno::EOPNOTSUPP)?;
+            let cost = i64::from(at.0 - target.0 + 1);
+            let budget = self.b.use_var(self.budget);
+            let paid = self.b.ins().iconst(I64, cost);
+            let left = self.b.ins().isub(budget, paid);
+            self.b.def_var(self.budget, left);
+            self.b.ins().brif(condition, block, &[], next, &[]);
+            self.begin(next);
+            let budget = self.b.ins().iadd_imm(left, cost);
+            self.b.def_var(self.budget, budget);
+            return Ok(());
+        }
         if self.checked && target <= at {
             // What is visited last is laid out first: the way back.
             let taken = self.b.create_block();

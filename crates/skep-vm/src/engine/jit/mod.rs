@@ -6,6 +6,7 @@ mod access;
 mod alu;
 mod call;
 mod chain;
+mod counted;
 mod division;
 mod function;
 mod liveness;
