@@ -71,9 +71,8 @@ pub(super) fn loops(instructions: &[(InsnIndex, Insn)]) -> Vec<Counted> {
     ranges.sort_by_key(|range| (range.len(), range.start));
     let mut found: Vec<Counted> = Vec::new();
     for range in ranges {
-        let apart = |other: &Counted| {
-            other.range.end <= range.start || range.end <= other.range.start
-        };
+        let apart =
+            |other: &Counted| other.range.end <= range.start || range.end <= other.range.start;
         if found.iter().all(apart) {
             found.extend(counted(instructions, &jumps, range));
         }
@@ -143,9 +142,16 @@ fn counted(
         if by == 0 || by.abs() > 64 || writers.count() != 1 || !always_by(&inner, body, step) {
             return None;
         }
-        let exit = body.iter().skip(step + 1).position(|(_, insn)| insn.is_jump())?;
+        let exit = body
+            .iter()
+            .skip(step + 1)
+            .position(|(_, insn)| insn.is_jump())?;
         let exit = step + 1 + exit;
-        if body.get(step..exit)?.iter().any(|(_, insn)| !insn.falls_through()) {
+        if body
+            .get(step..exit)?
+            .iter()
+            .any(|(_, insn)| !insn.falls_through())
+        {
             return None;
         }
         let (at, insn) = body.get(exit)?;
@@ -177,11 +183,7 @@ fn counted(
                 // It is left when both are equal, at the latest.
                 let when_equal = matches!(
                     leaves,
-                    CompareOp::Eq
-                        | CompareOp::Ge
-                        | CompareOp::Le
-                        | CompareOp::SGe
-                        | CompareOp::SLe
+                    CompareOp::Eq | CompareOp::Ge | CompareOp::Le | CompareOp::SGe | CompareOp::SLe
                 );
                 if changes || by.abs() != 1 || !when_equal {
                     return None;
@@ -249,9 +251,14 @@ fn always_by(inner: &[(usize, usize)], body: &[(InsnIndex, Insn)], step: usize) 
         let entered = |place: &usize| {
             let falls = place.checked_sub(1).is_some_and(|before| {
                 open.contains(&before)
-                    && body.get(before).is_some_and(|(_, insn)| insn.falls_through())
+                    && body
+                        .get(before)
+                        .is_some_and(|(_, insn)| insn.falls_through())
             });
-            falls || inner.iter().any(|(from, to)| to == place && open.contains(from))
+            falls
+                || inner
+                    .iter()
+                    .any(|(from, to)| to == place && open.contains(from))
         };
         let rest: Vec<_> = open.iter().copied().filter(entered).collect();
         if rest.len() == open.len() {

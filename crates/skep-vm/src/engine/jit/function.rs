@@ -282,7 +282,11 @@ impl Translator<'_> {
             Width::W64 => (self.get(looped.counter), self.operand(looped.bound)),
             Width::W32 => (self.get32(looped.counter), self.operand32(looped.bound)),
         };
-        let (from, to) = if looped.up { (counter, bound) } else { (bound, counter) };
+        let (from, to) = if looped.up {
+            (counter, bound)
+        } else {
+            (bound, counter)
+        };
         if let (Some(from), Some(to)) = (self.constant(from), self.constant(to)) {
             let rounds = to.wrapping_sub(from);
             if !(1..=counted::MOST_ROUNDS).contains(&rounds) {
@@ -342,7 +346,14 @@ impl Translator<'_> {
                 block.get_or_insert_with(|| self.b.create_block());
             }
         }
-        self.covered = vec![None; if self.loops.is_empty() { 0 } else { self.blocks.len() }];
+        self.covered = vec![
+            None;
+            if self.loops.is_empty() {
+                0
+            } else {
+                self.blocks.len()
+            }
+        ];
         for looped in &self.loops {
             self.gates.insert(looped.entry, self.b.create_block());
             for place in looped.slots.clone() {
