@@ -25,7 +25,10 @@ mod program;
 mod run;
 mod vm;
 
-pub use embed::{Call, Fired, Frame, HelperError, Hook, Packets, Parameter, Prototype, Verdict};
+pub use embed::{
+    Argument, Call, Fired, Frame, HelperError, Hook, Packets, Parameter, Prototype, StructOps,
+    StructOpsInstance, StructOpsType, Verdict,
+};
 pub use engine::{Engine, Mode};
 pub use fault::{Fault, FaultKind};
 pub use host::{DIFFERENCES, Difference};

@@ -113,6 +113,224 @@ fn programs_are_attached_and_listed() {
     );
 }
 
+mod struct_ops {
+    use std::sync::Arc;
+
+    use skep::{
+        Loaded,
+        vm::{Argument, FaultKind, StructOps, StructOpsType, Vm},
+    };
+    use skep_host::{Errno, LinkDetails};
+    use zerocopy::IntoBytes as _;
+
+    use super::*;
+
+    const SOURCE: &str = "crates/skep/tests/c/pricing.bpf.c";
+
+    fn pricing() -> StructOpsType {
+        StructOpsType::new("pricing")
+            .text("name", 16)
+            .integer("version", 4)
+            .function("price", 2)
+            .optional_function("sold", 1)
+    }
+
+    fn machine(definition: &StructOpsType) -> (Host, StructOps) {
+        let vm = Vm::new().expect("a machine");
+        let ops = vm.define_struct_ops(definition).expect("it is defined");
+        (Host::new(Arc::new(vm)), ops)
+    }
+
+    fn loaded(definition: &StructOpsType) -> Option<(Loaded, StructOps)> {
+        let (host, ops) = machine(definition);
+        let loaded = object(SOURCE)?.load(&host);
+        Some((loaded.expect("it loads"), ops))
+    }
+
+    /// Cents, and what the function returned.
+    fn price(ops: &StructOps, items: u64, customer: u64) -> Option<(u64, u64)> {
+        let mut order = [items, 0];
+        let mut arguments = [order.as_mut_bytes().into(), customer.into()];
+        let returned = ops.call("price", &mut arguments)?.expect("no fault");
+        Some((order[1], returned))
+    }
+
+    fn errno(error: &skep::Error) -> Option<Errno> {
+        match error {
+            skep::Error::Host(error) => error.errno(),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_link_registers_until_dropped() {
+        let Some((loaded, ops)) = loaded(&pricing()) else {
+            return;
+        };
+        assert_eq!(price(&ops, 3, 1), None);
+        let regular = loaded.struct_ops("usual").expect("it is there");
+        let mut link = regular.attach().expect("it is attached");
+        assert_eq!(price(&ops, 3, 1), Some((299, 3)));
+        let sold = ops.call("sold", &mut [5.into()]).expect("a program");
+        assert!(sold.is_ok(), "{sold:?}");
+        assert!(ops.call("name", &mut []).is_none());
+        assert!(ops.call("nothing", &mut []).is_none());
+
+        let instances = ops.instances();
+        let [instance] = &instances[..] else {
+            panic!("{instances:?}");
+        };
+        assert_eq!(instance.name(), "usual");
+        assert_eq!(instance.data("version"), Some(7_u32.as_bytes()));
+        assert_eq!(
+            instance.data("name").map(|name| &name[..6]),
+            Some(&b"usual\0"[..])
+        );
+        assert!(instance.has("sold") && instance.data("sold").is_none());
+        let info = link.info().expect("a link");
+        let map = instance.map_id();
+        assert_eq!(info[0].details, LinkDetails::StructOps { map });
+
+        let sale = loaded.struct_ops("sale").expect("it is there");
+        link.update_struct_ops(sale).expect("it is swapped");
+        assert_eq!(price(&ops, 3, 1), Some((0, 0)));
+        assert!(ops.call("sold", &mut [1.into()]).is_none());
+        // Who has the one before calls it still.
+        let mut order = [2_u64, 0];
+        let arguments = &mut [order.as_mut_bytes().into(), Argument::Number(0)];
+        let returned = instance.call("price", arguments);
+        assert_eq!((returned, order[1]), (Some(Ok(2)), 200));
+
+        drop(link);
+        assert_eq!(price(&ops, 3, 1), None);
+        let link = sale.attach().expect("it can be attached again");
+        link.detach().expect("it is detached");
+        assert!(ops.instances().is_empty());
+    }
+
+    #[test]
+    fn a_map_registers_once() {
+        let Some((loaded, ops)) = loaded(&pricing()) else {
+            return;
+        };
+        let unlinked = loaded.struct_ops("unlinked").expect("it is there");
+        let value = |unlinked: &skep::StructOps| {
+            let mut value = [0; 128];
+            let map = unlinked.map();
+            let found = map.host().map_lookup_elem(map.fd(), &[0; 4], &mut value, 0);
+            assert!(found.expect("it is read"));
+            let words: Vec<u32> = value
+                .chunks_exact(4)
+                .map(|word| u32::from_ne_bytes([word[0], word[1], word[2], word[3]]))
+                .collect();
+            words
+        };
+        assert_eq!(value(unlinked)[..2], [0, 0]);
+        let link = unlinked.attach().expect("it is registered");
+        let words = value(unlinked);
+        assert_eq!(words[..2], [1, 1], "a holder, in use");
+        let id = loaded.program("wrong").and_then(|program| program.info());
+        assert!(words.contains(&id.expect("info").id), "{words:?}");
+        let fault = ops
+            .call("price", &mut [])
+            .expect("a program")
+            .expect_err("a fault");
+        assert!(matches!(fault.kind, FaultKind::Memory { .. }), "{fault}");
+        let error = unlinked.attach().expect_err("it is registered already");
+        assert_eq!(errno(&error), Some(Errno::EBUSY), "{error}");
+        drop(link);
+        assert!(ops.instances().is_empty());
+        assert_eq!(value(unlinked)[1], 2, "to be freed");
+        let error = unlinked.attach().expect_err("it was registered once");
+        assert_eq!(errno(&error), Some(Errno::EBUSY), "{error}");
+    }
+
+    #[test]
+    fn one_at_a_time_or_many() {
+        let Some((first, ops)) = loaded(&pricing().single()) else {
+            return;
+        };
+        let regular = first.struct_ops("usual").expect("it is there");
+        let sale = first.struct_ops("sale").expect("it is there");
+        let link = regular.attach().expect("it is attached");
+        let error = sale.attach().expect_err("there is one");
+        assert_eq!(errno(&error), Some(Errno::EBUSY), "{error}");
+        drop(link);
+        let _link = sale.attach().expect("it is attached");
+
+        let Some((many, ops_of_many)) = loaded(&pricing()) else {
+            return;
+        };
+        let links = many.attach_all().expect("all are attached");
+        assert_eq!((links.len(), ops_of_many.instances().len()), (3, 3));
+        assert_eq!(ops.instances().len(), 1);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let Some(mut needs_more) = object(SOURCE) else {
+            return;
+        };
+        let (host, _) = machine(&pricing());
+        needs_more
+            .map("without_price")
+            .expect("it is there")
+            .autocreate(true);
+        let error = needs_more.load(&host).expect_err("no price");
+        assert_eq!(errno(&error), Some(Errno::EINVAL), "{error}");
+
+        let mut newer = object(SOURCE).expect("as before");
+        newer
+            .map("of_the_future")
+            .expect("it is there")
+            .autocreate(true);
+        let error = newer
+            .load(&host)
+            .expect_err("an unknown member")
+            .to_string();
+        assert!(error.contains("of_the_future"), "{error}");
+
+        // A machine without the struct, and one where a function is a number.
+        let error = object(SOURCE)
+            .expect("as before")
+            .load(&Host::vm().expect("a machine"));
+        let error = error.expect_err("no such struct").to_string();
+        assert!(error.contains("pricing"), "{error}");
+        let (host, _) = machine(
+            &StructOpsType::new("pricing")
+                .integer("price", 8)
+                .text("name", 16),
+        );
+        let error = object(SOURCE).expect("as before").load(&host);
+        let error = error.expect_err("no function").to_string();
+        assert!(error.contains("price"), "{error}");
+    }
+
+    #[test]
+    fn definitions_are_checked() {
+        let vm = Vm::new().expect("a machine");
+        let refused = |definition: &StructOpsType| vm.define_struct_ops(definition).err();
+        let new = StructOpsType::new;
+        let einval = Some(Errno::EINVAL);
+        assert_eq!(refused(&new("empty")), einval);
+        assert_eq!(refused(&new("no name").function("f", 0)), einval);
+        assert_eq!(
+            refused(&new("twice").function("f", 0).integer("f", 4)),
+            einval
+        );
+        assert_eq!(refused(&new("odd").integer("three", 3)), einval);
+        assert_eq!(refused(&new("long").function("f", 13)), einval);
+        assert_eq!(
+            refused(&new("task_struct").function("f", 0)),
+            Some(Errno::EEXIST)
+        );
+        assert_eq!(refused(&pricing()), None);
+        assert_eq!(refused(&pricing()), None);
+        assert_eq!(refused(&pricing().single()), Some(Errno::EEXIST));
+        assert!(vm.struct_ops("pricing").is_some() && vm.struct_ops("other").is_none());
+    }
+}
+
 #[cfg(feature = "tokio")]
 mod tasks {
     use std::{future::Future, sync::Arc, time::Duration};
@@ -164,11 +382,13 @@ mod tasks {
         let loaded = object.load(&host).expect("it loads");
         let program = Arc::clone(loaded.program("produce").expect("a program"));
         let map = loaded.map("events").expect("a ring");
-        let ring = RingBuffer::<[u8]>::new(Arc::clone(map)).expect("it opens");
+        let ring = RingBuffer::<[u8]>::new(map).expect("it opens");
         run(async {
             let mut ring = AsyncRingBuffer::new(ring).expect("it is watched");
-            let none = timeout(Duration::from_millis(20), ring.next_batch()).await;
-            assert!(none.is_err(), "records unasked");
+            let none = timeout(Duration::from_millis(20), ring.next_batch())
+                .await
+                .is_err();
+            assert!(none, "records unasked");
             for turn in 0..20 {
                 let writer = Arc::clone(&program);
                 let writer = std::thread::spawn(move || fill_ring(&writer, turn, 3));
@@ -192,12 +412,14 @@ mod tasks {
         let loaded = object.load(&host).expect("it loads");
         let program = loaded.program("produce").expect("a program");
         let map = loaded.map("events").expect("a perf event array");
-        let buffer = PerfBuffer::<u64>::new(Arc::clone(map), PerfOptions::default());
+        let buffer = PerfBuffer::<u64>::new(map, PerfOptions::default());
         let buffer = buffer.expect("it opens");
         run(async {
             let mut buffer = AsyncPerfBuffer::new(buffer).expect("it is watched");
-            let none = timeout(Duration::from_millis(20), buffer.next_batch()).await;
-            assert!(none.is_err(), "records unasked");
+            let none = timeout(Duration::from_millis(20), buffer.next_batch())
+                .await
+                .is_err();
+            assert!(none, "records unasked");
             for cpu in host.boundary().online_cpus().expect("CPUs") {
                 let args = [3_u64, u64::from(cpu)];
                 let ran = program.test_run(&mut TestRun {

@@ -1,13 +1,16 @@
-//! For whoever builds a machine into a program of their own: helpers and hooks of their own.
+//! For whoever builds a machine into a program of their own: helpers, hooks and structs of
+//! functions of their own.
 
 mod helpers;
 mod hook;
 mod packets;
 mod prototype;
+mod struct_ops;
 
 pub use helpers::{Call, HelperError};
 pub use hook::{Fired, Hook};
 pub use packets::{Frame, Packets, Verdict};
 pub use prototype::{Parameter, Prototype};
+pub use struct_ops::{Argument, StructOps, StructOpsInstance, StructOpsType};
 
 pub(crate) use helpers::{Custom, CustomHelpers};

@@ -18,7 +18,7 @@ const MOST: usize = 16 << 20;
 impl Vm {
     /// The machine's own types.
     pub(crate) fn own_btf(&self) -> Option<Arc<BtfObject>> {
-        self.0.registry.own.clone()
+        self.0.registry.own()
     }
 }
 
@@ -74,9 +74,12 @@ pub(super) fn info(vm: &Vm, fd: &BtfFd) -> Result<BtfInfo> {
 }
 
 /// The machine's own BTF; it has no modules.
-pub(super) fn bytes(module: Option<&str>) -> Result<BtfBytes> {
+pub(super) fn bytes(vm: &Vm, module: Option<&str>) -> Result<BtfBytes> {
     match module {
-        None => Ok(Box::new(types::BYTES)),
+        None => match vm.own_btf() {
+            Some(own) => Ok(Box::new(own.btf.bytes().to_vec())),
+            None => Ok(Box::new(types::BYTES)),
+        },
         Some(name) => {
             Err(
                 Error::system("read", format!("the BTF of module `{name}`"), Errno::ENOENT)

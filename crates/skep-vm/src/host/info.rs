@@ -90,7 +90,7 @@ pub(super) fn map_info(vm: &Vm, fd: &MapFd) -> Result<MapInfo> {
     let map = any_map(vm, fd)?;
     let types = map.types.as_ref();
     let kernel_value_type = types.map_or(0, |types| types.kernel_value);
-    let own = vm.0.registry.own.as_ref().map_or(0, |own| own.id);
+    let own = vm.own_btf().map_or(0, |own| own.id);
     Ok(MapInfo {
         id: map.id,
         name: map.name.clone(),

@@ -9,7 +9,8 @@ use crate::{
     Vm,
     machine::{BtfObject, Object, Rights, object_name},
     map::{
-        FieldKind, Fields, Keeper, Map, MapTypes, Shape, Used, check_types, create as make, settle,
+        FieldKind, Fields, Keeper, Kind, Map, MapTypes, Shape, StructOps, Used, check_types,
+        create as make, settle,
     },
     memory::View,
     vm::Shared,
@@ -53,6 +54,13 @@ fn created(vm: &Vm, request: &MapCreate<'_>) -> std::result::Result<MapFd, (Errn
     if rules.properties.contains(MapProperties::NEEDS_BTF) && !typed {
         return Err(said(Errno::EINVAL, "it needs the types of key and value"));
     }
+    let of_kernel = request.btf.filter(|btf| btf.kernel_value_type != 0);
+    let fits = of_kernel.is_none_or(|btf| {
+        request.map_type == MapType::StructOps && btf.key_type == 0 && btf.value_type == 0
+    });
+    if !fits {
+        return Err(bare(Errno::EINVAL));
+    }
     let types = request
         .btf
         .map(|btf| types(vm, btf))
@@ -63,7 +71,10 @@ fn created(vm: &Vm, request: &MapCreate<'_>) -> std::result::Result<MapFd, (Errn
     if let Some(types) = &types {
         shape.fields = fields(vm, &shape, types).map_err(bare)?;
     }
-    let kind = make(shape.clone()).map_err(bare)?;
+    let kind = match shape.map_type {
+        MapType::StructOps => struct_ops(vm, request, &shape)?,
+        _ => make(shape.clone()).map_err(bare)?,
+    };
     let charge = vm.0.memory.charge(&shape, &*kind);
     let charge = charge.map_err(|errno| said(errno, "the vm's limit of memory for maps"))?;
     let map = vm.0.registry.maps.make(|id| Map {
@@ -72,7 +83,36 @@ fn created(vm: &Vm, request: &MapCreate<'_>) -> std::result::Result<MapFd, (Errn
         exclusive: request.exclusive.copied(),
         ..Map::new(id, name, shape, kind)
     });
+    if let Some(ops) = map.of::<StructOps>() {
+        ops.is_in(&map);
+    }
     open(vm, map, rights).map_err(bare)
+}
+
+/// The operations of a map of programs, by the type of its value.
+fn struct_ops(
+    vm: &Vm,
+    request: &MapCreate<'_>,
+    shape: &Shape,
+) -> std::result::Result<Box<dyn Kind>, (Errno, Option<Cause>)> {
+    let bare = |errno| (errno, None);
+    StructOps::check(shape).map_err(bare)?;
+    let types = request.btf.filter(|btf| btf.kernel_value_type != 0);
+    let types = types.ok_or(bare(Errno::EINVAL))?;
+    let of_module = match types.kernel_btf {
+        Some(btf) => !btf_object(vm, btf).map_err(bare)?.kernel,
+        None => false,
+    };
+    if of_module {
+        return Err(bare(Errno::EINVAL));
+    }
+    let ops = vm.0.struct_ops.by_value(types.kernel_value_type);
+    let ops = ops.ok_or_else(|| {
+        let text = "its value's type is no struct that was defined: Vm::define_struct_ops";
+        (Errno::ENOTSUPP, Some(Cause::Said(text.to_owned())))
+    })?;
+    let kind = StructOps::new(ops, shape).map_err(bare)?;
+    Ok(Box::new(kind))
 }
 
 fn shape(vm: &Vm, request: &MapCreate<'_>) -> Raw<Shape> {

@@ -305,7 +305,7 @@ impl Host for Vm {
     }
 
     fn btf(&self, module: Option<&str>) -> Result<BtfBytes> {
-        btf::bytes(module)
+        btf::bytes(self, module)
     }
 
     fn btf_modules(&self) -> Result<Vec<String>> {

@@ -15,7 +15,7 @@ use skep_isa::{Disassembler, Endian, Insn, InsnIndex, NoSymbols, RawInsn, decode
 use super::{map, resolve::Resolver};
 use crate::{
     LoadError, Mode, Problem, Vm,
-    machine::{Object, object_name},
+    machine::{Object, object_name, struct_ops::MemberKind},
     map::{Arena, Claim, InsnArray},
     map::{Map, ProgArray},
     program::{Code, Meta, Program, executable_anyhow},
@@ -99,6 +99,9 @@ fn loaded(
     }
     let sleepable = request.flags.contains(ProgLoadFlags::SLEEPABLE);
     check_kind(request, sleepable)?;
+    if request.program_type == ProgramType::StructOps {
+        check_member(vm, request)?;
+    }
     let digest = digest(&slots);
     let mut resolver = Resolver {
         vm,
@@ -292,6 +295,32 @@ fn check_kind(request: &ProgramLoad<'_>, sleepable: bool) -> std::result::Result
             Errno::EINVAL,
             "the vm has no device to offload a program to",
         ));
+    }
+    Ok(())
+}
+
+/// Whether a `struct_ops` program is for a function of a struct that the embedder has defined.
+fn check_member(vm: &Vm, request: &ProgramLoad<'_>) -> std::result::Result<(), Refusal> {
+    let of_machine = match request.attach_target {
+        None => true,
+        Some(AttachTarget::Module(btf)) => map::btf_object(vm, btf)?.kernel,
+        Some(AttachTarget::Program(_)) => return Err(Errno::EINVAL.into()),
+    };
+    let ops = of_machine
+        .then(|| vm.0.struct_ops.by_data(request.attach_btf_id))
+        .flatten();
+    let ops = ops.ok_or_else(|| {
+        let text = format!(
+            "type {} is no struct of functions that was defined: Vm::define_struct_ops",
+            request.attach_btf_id
+        );
+        said(Errno::ENOTSUPP, text)
+    })?;
+    let index = request.attach_member.unwrap_or_default() as usize;
+    let kind = ops.members.get(index).map(|member| member.kind);
+    if !matches!(kind, Some(MemberKind::Function { .. })) {
+        let text = format!("member {index} of struct {} is no function", ops.name);
+        return Err(said(Errno::EINVAL, text));
     }
     Ok(())
 }

@@ -5,8 +5,11 @@ use std::sync::{Arc, Mutex};
 use skep_abi::LinkType;
 use skep_host::{Errno, LinkDetails, LinkInfo};
 
-use super::{hooks::Point, lock};
-use crate::{map::Map, program::Program};
+use super::{hooks::Point, lock, struct_ops::Registered};
+use crate::{
+    map::{Map, StructOps},
+    program::Program,
+};
 
 /// `ENOLINK`: the link was detached.
 pub(crate) const ENOLINK: Errno = Errno(67);
@@ -28,6 +31,8 @@ struct State {
     map: Option<Arc<Map>>,
     /// The hooks, and who it is there. None: it was detached, or there is no hook to speak of.
     points: Vec<(Arc<Point>, u64)>,
+    /// What keeps its map of programs registered.
+    registered: Option<Registered>,
     detached: bool,
 }
 
@@ -49,7 +54,23 @@ impl Link {
                 program,
                 map,
                 points,
+                registered: None,
                 detached: false,
+            }),
+        }
+    }
+
+    /// A link that keeps a map of programs registered.
+    pub(crate) fn of_struct_ops(id: u32, map: &Arc<Map>, registered: Registered) -> Self {
+        let details = LinkDetails::StructOps { map: map.id };
+        Self {
+            id,
+            link_type: LinkType::StructOps,
+            details,
+            state: Mutex::new(State {
+                map: Some(Arc::clone(map)),
+                registered: Some(registered),
+                ..State::default()
             }),
         }
     }
@@ -152,6 +173,9 @@ impl Link {
         if self.link_type != LinkType::StructOps {
             return Err(Errno::EINVAL);
         }
+        let successor = StructOps::successor(new)?;
+        // Dropped after the lock.
+        let (_old_map, _old);
         let mut state = lock(&self.state);
         let old = state
             .map
@@ -165,7 +189,11 @@ impl Link {
         if of_type(old) != of_type(new) {
             return Err(Errno::EINVAL);
         }
-        state.map = Some(Arc::clone(new));
+        _old_map = state.map.replace(Arc::clone(new));
+        _old = state
+            .registered
+            .as_mut()
+            .map(|registered| registered.replace(successor));
         Ok(())
     }
 
@@ -193,10 +221,10 @@ impl Link {
     }
 
     fn end(&self) {
-        let points = {
+        let (points, _registered) = {
             let mut state = lock(&self.state);
             state.detached = true;
-            std::mem::take(&mut state.points)
+            (std::mem::take(&mut state.points), state.registered.take())
         };
         for (point, owner) in points {
             // Gone already where the hook itself is.

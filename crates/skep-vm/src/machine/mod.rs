@@ -13,6 +13,7 @@ pub(crate) mod objects;
 pub(crate) mod order;
 mod registry;
 mod storage;
+pub(crate) mod struct_ops;
 mod task;
 mod timers;
 mod trace;

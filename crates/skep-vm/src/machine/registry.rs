@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use arc_swap::ArcSwapOption;
 use skep_abi::limits;
 use skep_btf::Btf;
 use skep_host::{Descriptor, DescriptorTable, Errno, StatsFd};
@@ -239,6 +240,11 @@ impl<T> Ids<T> {
         Ok(made)
     }
 
+    /// Puts another thing in the place of one.
+    fn replace(&self, id: u32, thing: &Arc<T>) {
+        lock(&self.0).live.insert(id, Arc::downgrade(thing));
+    }
+
     /// The thing with an id.
     pub(crate) fn by_id(&self, id: u32) -> Option<Arc<T>> {
         lock(&self.0).live.get(&id)?.upgrade()
@@ -266,8 +272,8 @@ pub(crate) struct Registry {
     pub(crate) programs: Ids<Program>,
     pub(crate) btf: Ids<BtfObject>,
     pub(crate) links: Ids<Link>,
-    /// The machine's own types: BTF number 1.
-    pub(crate) own: Option<Arc<BtfObject>>,
+    /// The machine's own types: BTF number 1. Types are added to it, and none is ever changed.
+    own: ArcSwapOption<BtfObject>,
     pub(crate) pins: Mutex<BTreeMap<PathBuf, Object>>,
     /// Run times are counted as long as somebody wants that.
     pub(crate) statistics: Arc<()>,
@@ -291,7 +297,7 @@ impl Default for Registry {
             programs: Ids::default(),
             btf,
             links: Ids::default(),
-            own,
+            own: ArcSwapOption::new(own),
             pins: Mutex::default(),
             statistics: Arc::default(),
         }
@@ -299,6 +305,33 @@ impl Default for Registry {
 }
 
 impl Registry {
+    /// The machine's own types.
+    pub(crate) fn own(&self) -> Option<Arc<BtfObject>> {
+        self.own.load_full()
+    }
+
+    /// Puts types in the place of the machine's own, which begin with those. Whoever calls this
+    /// sees to it that nobody else does at the same time.
+    ///
+    /// # Errors
+    /// What `add` says; `EINVAL` for what is no BTF.
+    pub(crate) fn extend_types<T>(
+        &self,
+        add: impl FnOnce(&Btf) -> Result<(Vec<u8>, T), Errno>,
+    ) -> Result<T, Errno> {
+        let own = self.own().ok_or(Errno::ENOENT)?;
+        let (bytes, answer) = add(&own.btf)?;
+        let extended = Arc::new(BtfObject {
+            id: own.id,
+            name: own.name.clone(),
+            kernel: true,
+            btf: Btf::parse(bytes).map_err(|_| Errno::EINVAL)?,
+        });
+        self.btf.replace(own.id, &extended);
+        self.own.store(Some(extended));
+        Ok(answer)
+    }
+
     /// Whether run times are counted.
     pub(crate) fn counts(&self) -> bool {
         Arc::strong_count(&self.statistics) > 1

@@ -28,6 +28,7 @@ mod special;
 mod spin;
 mod stack_trace;
 mod storage;
+mod struct_ops;
 mod table;
 mod targets;
 #[cfg(test)]
@@ -72,6 +73,7 @@ pub(crate) use sockets::Sockets;
 pub(crate) use special::special_fields;
 pub(crate) use stack_trace::{DEPTH as STACK_DEPTH, StackTraces, encode as encode_stack};
 pub(crate) use storage::LocalStorage;
+pub(crate) use struct_ops::StructOps;
 pub(crate) use targets::Targets;
 pub(crate) use types::check_types;
 

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use skep_abi::{AttachType, LinkType, MapCreateFlags, MapType, ProgramType};
+use skep_abi::{AttachType, LinkType, MapType, ProgramType};
 use skep_btf::{Kind, TypeId};
 use skep_host::{Errno, LinkDetails, LinkFd, LinkOptions};
 
@@ -11,7 +11,7 @@ use crate::{
     Vm,
     host::{attach, program, tree},
     machine::{Attached, HookKey, Link, Order},
-    map::Map,
+    map::{Map, StructOps},
     program::Program,
 };
 
@@ -189,15 +189,13 @@ pub(in crate::host) fn sockmap(
 
 /// A struct_ops map: the link is what registers it.
 pub(super) fn struct_ops(vm: &Vm, map: &Arc<Map>, flags: u32) -> Raw<LinkFd> {
-    let is_linked = map.shape.flags.contains(MapCreateFlags::LINK);
-    if map.shape.map_type != MapType::StructOps || !is_linked || flags != 0 {
+    if map.shape.map_type != MapType::StructOps || flags != 0 {
         return Err(Errno::EINVAL);
     }
-    let details = LinkDetails::StructOps { map: map.id };
-    let made = vm.0.registry.links.make(|id| {
-        let map = Some(Arc::clone(map));
-        Link::new(id, LinkType::StructOps, details, None, map, Vec::new())
-    });
+    let made = vm.0.registry.links.try_make(|id| {
+        let registered = StructOps::register(map)?;
+        Ok::<_, Errno>(Link::of_struct_ops(id, map, registered))
+    })?;
     open(vm, made)
 }
 
