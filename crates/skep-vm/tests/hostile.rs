@@ -200,3 +200,116 @@ fn held_records_are_few() {
         assert_eq!(again, Ok(1));
     });
 }
+
+/// User space replaces and drops programs and inner maps while four threads run through them.
+#[test]
+fn programs_and_maps_go_while_others_use_them() {
+    on_both(1_000_000, |vm| {
+        let (programs, array) = map(vm, MapType::ProgArray, [4, 4, 4]);
+        let inner = || map(vm, MapType::Hash, [4, 64, 64]).0;
+        let mut create = MapCreate::new(MapType::HashOfMaps, "outer", 4, 4, 4);
+        let shape = inner();
+        create.inner_map = Some(&shape);
+        let outer = vm.map_create(&create).expect("a map");
+        // Each goes through an inner map, adds to it, writes to a value that it found and to one
+        // that it deleted, and goes on in the next program.
+        let text = format!(
+            "r6 = r1
+             call 7
+             r0 &= 3
+             *(u32 *)(r10 - 4) = r0
+             r1 = map[fd:{}]
+             r2 = r10
+             r2 += -4
+             call 1
+             if r0 == 0 goto next
+             r7 = r0
+             *(u64 *)(r10 - 72) = 1
+             *(u64 *)(r10 - 64) = 1
+             *(u64 *)(r10 - 56) = 1
+             *(u64 *)(r10 - 48) = 1
+             *(u64 *)(r10 - 40) = 1
+             *(u64 *)(r10 - 32) = 1
+             *(u64 *)(r10 - 24) = 1
+             *(u64 *)(r10 - 16) = 1
+             r1 = r7
+             r2 = r10
+             r2 += -4
+             r3 = r10
+             r3 += -72
+             r4 = 0
+             call 2
+             r1 = r7
+             r2 = r10
+             r2 += -4
+             call 1
+             r8 = r0
+             r1 = r7
+             r2 = subprog[each]
+             r3 = r7
+             r4 = 0
+             call 164
+             r1 = r7
+             r2 = r10
+             r2 += -4
+             call 3
+             if r8 == 0 goto next
+             r1 = *(u64 *)(r8 + 56)
+             *(u64 *)(r8 + 56) = r1
+             next:
+             r1 = r6
+             r2 = map[fd:{array}]
+             call 7
+             r3 = r0
+             r3 &= 3
+             r1 = r6
+             call 12
+             r0 = 0
+             exit
+             each:
+             r1 = r4
+             *(u64 *)(r3 + 8) = r1
+             call 3
+             r0 = 0
+             exit",
+            outer.raw()
+        );
+        let load = || {
+            let code = encode_slots(&assemble(&text).expect("a program"), Endian::NATIVE);
+            let mut request = ProgramLoad::new(ProgramType::Syscall, "hostile", &code);
+            request.flags = ProgLoadFlags::SLEEPABLE;
+            vm.prog_load(&request).expect("a program that loads").fd
+        };
+        let first = load();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1500 {
+                        let outcome = vm.prog_test_run(&first, &mut TestRun::default());
+                        if let Err(error) = outcome {
+                            panic!("{error} {:?}", error.cause());
+                        }
+                    }
+                });
+            }
+            for seed in 0..2_u32 {
+                let (programs, outer, load) = (&programs, &outer, &load);
+                scope.spawn(move || {
+                    for round in 0..150 {
+                        let key = ((round + seed) % 4).to_ne_bytes();
+                        let program = load();
+                        let put = program.raw().to_ne_bytes();
+                        let _ = vm.map_update_elem(programs, &key, &put, 0);
+                        let map = inner();
+                        let put = map.raw().to_ne_bytes();
+                        let _ = vm.map_update_elem(outer, &key, &put, 0);
+                        if round % 3 == 0 {
+                            let _ = vm.map_delete_elem(programs, &key);
+                            let _ = vm.map_delete_elem(outer, &key);
+                        }
+                    }
+                });
+            }
+        });
+    });
+}

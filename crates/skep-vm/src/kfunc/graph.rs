@@ -95,9 +95,9 @@ fn list_push_back(run: &Run<'_>, [head, node, ..]: Arguments) -> Outcome {
 
 /// Gives the program what was taken out of a structure.
 fn hold(run: &Run<'_>, linked: Option<Linked>) -> u64 {
-    linked.map_or(0, |linked| {
-        run.hold(linked.object);
-        linked.node
+    linked.map_or(0, |linked| match run.hold(linked.object) {
+        0 => 0,
+        _ => linked.node,
     })
 }
 

@@ -165,3 +165,88 @@ fn no_arguments_make_a_function_panic() {
         drop(cpu);
     }
 }
+
+/// A run in checked mode, of a machine of its own with these limits, and memory to play with.
+fn with_run(instructions: u64, test: impl FnOnce(&Run<'_>, &Block)) {
+    let mut config = Config::default();
+    config.engine = Engine::Interpreter;
+    config.cpus = 1;
+    config.limits.instructions = instructions;
+    let vm = Vm::with(config).unwrap();
+    let code = encode_slots(&assemble("r0 = 0\n exit").unwrap(), Endian::NATIVE);
+    let request = ProgramLoad::new(ProgramType::SocketFilter, "none", &code);
+    let _fd = vm.prog_load(&request).unwrap().fd;
+    let program = vm.0.registry.programs.all().pop().unwrap();
+    let cpu = vm.0.cpus.take(None).unwrap();
+    let run = Run::new(&vm.0, &program, cpu.id(), cpu.scratch(), vm.0.limits);
+    let memory = Block::new(4096).unwrap();
+    run.grant(Ours {
+        start: memory.address(),
+        len: 4096,
+        writable: true,
+    });
+    test(&run, &memory);
+}
+
+fn call(run: &Run<'_>, name: &str, [a, b, c, d, e]: [u64; 5]) -> crate::engine::Answer {
+    let mut all = TABLES.iter().flat_map(|table| table.iter());
+    let (_, shim) = all.find(|(known, _)| *known == name).unwrap();
+    // SAFETY: the program is of checked mode, in which a function looks at its arguments.
+    unsafe { shim(run, a, b, c, d, e) }
+}
+
+/// A lock that nobody holds and nobody gives back can't be waited for again and again.
+#[test]
+fn waiting_is_paid_for() {
+    with_run(2_000_000, |run, memory| {
+        memory.all().set_u32(0, 77);
+        let lock = [memory.address(), 0, 0, 0, 0];
+        let faulted = (0..4).any(|_| call(run, "bpf_res_spin_lock", lock).status == Status::Fault);
+        assert!(faulted);
+        assert!(matches!(run.take_fault().kind, FaultKind::Budget { .. }));
+    });
+}
+
+/// A lock whose memory is gone does not keep those below it, nor their places on the CPU.
+#[test]
+fn locks_go_with_their_memory() {
+    with_run(1 << 30, |run, memory| {
+        for round in 0..40 {
+            let gone = Block::new(64).unwrap();
+            run.grant(Ours {
+                start: gone.address(),
+                len: 64,
+                writable: true,
+            });
+            for lock in [memory.address(), gone.address()] {
+                let answer = call(run, "bpf_res_spin_lock", [lock, 0, 0, 0, 0]);
+                assert_eq!((answer.status, answer.value), (Status::Done, 0), "{round}");
+            }
+            run.revoke(gone.address());
+            crate::helper::give_back(run);
+            assert_eq!(memory.all().u32_at(0), Some(0));
+        }
+    });
+}
+
+/// References that are never given back are as many as a run can hold.
+#[test]
+fn held_references_are_few() {
+    with_run(1 << 30, |run, _| {
+        let made = || call(run, "bpf_cpumask_create", [0; 5]).value;
+        let count = (0..5000).filter(|_| made() != 0).count();
+        assert_eq!(count, crate::run::MOST_HELD);
+    });
+}
+
+/// Strings are paid for by their length.
+#[test]
+fn strings_are_paid_for() {
+    with_run(2_000_000, |run, memory| {
+        memory.all().fill(b'a');
+        memory.all().set_u8(4095, 0);
+        let text = [memory.address(), 0, 0, 0, 0];
+        let faulted = (0..1000).any(|_| call(run, "bpf_strlen", text).status == Status::Fault);
+        assert!(faulted);
+    });
+}

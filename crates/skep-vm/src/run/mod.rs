@@ -616,8 +616,13 @@ impl<'a> Run<'a> {
                 write,
             });
         }
-        self.pay((size / BYTES) as u32)
-            .map_err(|_| self.take_fault().kind)
+        self.pay_fault(size / BYTES)
+    }
+
+    /// Pays as [`Run::pay`] does, and gives the fault to be set.
+    pub(crate) fn pay_fault(&self, cost: u64) -> Result<(), FaultKind> {
+        let paid = self.pay(u32::try_from(cost).unwrap_or(u32::MAX));
+        paid.map_err(|_| self.take_fault().kind)
     }
 
     /// The address of a map's value for the program, which may use it until it ends.

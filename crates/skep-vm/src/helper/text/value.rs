@@ -71,7 +71,9 @@ pub(crate) fn text(
         depth: 0,
         element: None,
     };
-    Ok(show.part(whole).map(|_| show.out))
+    let done = show.part(whole);
+    run.pay_fault(LARGEST.saturating_sub(show.steps))?;
+    Ok(done.map(|_| show.out))
 }
 
 /// A part of the value.
