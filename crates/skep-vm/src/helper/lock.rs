@@ -96,12 +96,16 @@ fn kptr_xchg(run: &Run<'_>, [place, pointer, ..]: Arguments) -> Outcome {
         0 => None,
         pointer => Some(run.take(pointer, NAME)?),
     };
+    if let Some(object) = &given {
+        object.put_in();
+    }
     // The reference is the field's now: whoever swaps it out has it.
     let before = word.swap(given.map_or(0, |object| object.address()), AcqRel);
     Ok(run
         .vm
         .objects
         .at(before)
+        .filter(|object| object.take_out())
         .map_or(0, |object| run.hold(object)))
 }
 

@@ -30,7 +30,10 @@ fn map_lookup_elem(run: &Run<'_>, [map, key, ..]: Arguments) -> Outcome {
     match map.kind.lookup(run.cpu, key) {
         Some(value) => Ok(run.given(map, value)),
         None => Ok(match map.kind.inner(key) {
-            Some(inner) => run.keep(inner),
+            Some(inner) => {
+                run.pay(run.kept())?;
+                run.keep(inner)
+            }
             None => socket(run, map, key),
         }),
     }

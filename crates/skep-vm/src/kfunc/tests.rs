@@ -250,3 +250,30 @@ fn strings_are_paid_for() {
         assert!(faulted);
     });
 }
+
+/// What a program writes where a pointer is kept gives it no reference of what is there.
+#[test]
+fn forged_pointers_hold_nothing() {
+    with_run(1 << 30, |run, memory| {
+        let task = run.task().address();
+        let xchg = |place, given| {
+            let shim = crate::helper::by_id(194).unwrap();
+            // SAFETY: as in `call`.
+            unsafe { shim(run, place, given, 0, 0, 0) }.value
+        };
+        let place = memory.address();
+        for _ in 0..3 {
+            memory.all().set_u64(0, task);
+            assert_eq!(xchg(place, 0), 0);
+        }
+        run.release_objects();
+        assert!(run.view(task, 8, false).is_ok(), "the task lives");
+        assert!(run.task().object().is_some_and(|task| task.acquire()));
+        // What was given is had again, once.
+        let mask = call(run, "bpf_cpumask_create", [0; 5]).value;
+        assert_eq!(xchg(place, mask), 0);
+        memory.all().set_u64(8, mask);
+        assert_eq!(xchg(place, 0), mask);
+        assert_eq!(xchg(place + 8, 0), 0);
+    });
+}

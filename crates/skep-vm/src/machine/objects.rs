@@ -66,6 +66,9 @@ pub(crate) struct Object {
     block: Block,
     stride: usize,
     refs: AtomicU32,
+    /// How many of the references are in pointers of values. A program may write any address
+    /// there, and would take away what it never had.
+    stored: AtomicU32,
     /// What maps keep for it: of tasks and cgroups.
     pub(crate) storage: Storage,
     /// Runs from this one on can't reach it; 0 while it lives.
@@ -97,6 +100,17 @@ impl Object {
     pub(crate) fn acquire(&self) -> bool {
         let more = |refs: u32| (refs != 0).then(|| refs.checked_add(1)).flatten();
         self.refs.fetch_update(AcqRel, Acquire, more).is_ok()
+    }
+
+    /// A reference of it goes into a pointer of a value.
+    pub(crate) fn put_in(&self) {
+        self.stored.fetch_add(1, AcqRel);
+    }
+
+    /// A reference of it is taken out of such a pointer; `false` if none ever came there.
+    pub(crate) fn take_out(&self) -> bool {
+        let fewer = |stored: u32| stored.checked_sub(1);
+        self.stored.fetch_update(AcqRel, Acquire, fewer).is_ok()
     }
 
     /// Whether programs may write it.
@@ -177,6 +191,7 @@ impl Objects {
             block,
             stride,
             refs: AtomicU32::new(1),
+            stored: AtomicU32::new(0),
             storage: Storage::default(),
             died: AtomicU64::new(0),
         });
@@ -305,7 +320,8 @@ impl Objects {
                 }
                 FieldKind::Pointer => {
                     if let Some(word) = value.long_word(offset) {
-                        out.extend(self.at(word.swap(0, AcqRel)));
+                        let object = self.at(word.swap(0, AcqRel));
+                        out.extend(object.filter(|object| object.take_out()));
                     }
                 }
                 _ => {}

@@ -489,7 +489,9 @@ impl<'a> Run<'a> {
                 Some(_) => {}
             }
         }
-        let slice = (SLICE as u64).min(beyond);
+        // Where many maps must be looked through for a region, each instruction may take long.
+        let slice = SLICE as u64 / (1 + self.inner.borrow().len() as u64 / 64);
+        let slice = slice.max(1000).min(beyond);
         self.beyond.set(beyond - slice);
         self.hot.budget.set(slice as i64);
         true
@@ -578,6 +580,11 @@ impl<'a> Run<'a> {
             inner.len() - 1
         });
         crate::program::MAPS + (INNER + index) as u64
+    }
+
+    /// How many inner maps are kept.
+    pub(crate) fn kept(&self) -> u32 {
+        self.inner.borrow().len() as u32
     }
 
     /// Memory that a program gave a helper: to be read, or with `write` to be written.
