@@ -13,10 +13,15 @@ fn seeds() -> std::ops::Range<u64> {
     first..first + read("SKEP_PROGRAMS").unwrap_or(1000)
 }
 
-fn machine() -> Vm {
+/// Instructions that programs may take; of every few, some have less than they need.
+const BUDGETS: [u64; 12] = [
+    50_000, 50_000, 50_000, 50_000, 50_000, 50_000, 70, 100, 150, 230, 400, 1000,
+];
+
+fn machine(instructions: u64) -> Vm {
     let mut config = Config::default();
     config.cpus = 1;
-    config.limits.instructions = 50_000;
+    config.limits.instructions = instructions;
     config.limits.time = None;
     Vm::with(config).expect("memory")
 }
@@ -73,7 +78,7 @@ impl Bench {
 
 #[test]
 fn random_programs() {
-    let vm = machine();
+    let vms = BUDGETS.map(machine);
     let (mut loaded, mut ended) = (0, 0);
     for seed in seeds() {
         let mut random = Random::new(seed);
@@ -82,6 +87,7 @@ fn random_programs() {
             eprintln!("seed {seed}\n{}", listing(&slots));
         }
         let before: Vec<u8> = (0..CONTEXT).map(|_| random.next() as u8).collect();
+        let vm = &vms[seed as usize % vms.len()];
         let mut bench = Bench {
             vm: vm.clone(),
             memory: before.clone(),
@@ -117,5 +123,5 @@ fn random_programs() {
         }
     }
     println!("{loaded} programs, {ended} without a fault");
-    assert!(ended * 3 > loaded, "most programs should run to their end");
+    assert!(ended * 5 > loaded, "many programs should run to their end");
 }

@@ -599,7 +599,8 @@ impl Maker<'_> {
         }
         self.reserved.push(counter);
         let bound = self.random.between(1, 20) as i32;
-        match self.random.below(40) {
+        match self.random.below(60) {
+            40.. => self.counted(counter, head, end),
             0 => {
                 self.items.push(Item::Label(head));
                 self.items
@@ -670,6 +671,135 @@ impl Maker<'_> {
         }
         self.items.push(Item::Label(end));
         self.reserved.pop();
+    }
+
+    /// A short loop that is left when a counter has reached, or passed, a bound: tested at its end
+    /// or in its middle, entered at its head or behind it, with ways out and back in between.
+    fn counted(&mut self, counter: Reg, head: usize, end: usize) {
+        let step = self.random.pick(&[1, 1, 1, -1, -1, 2, 3, -4]);
+        let (start, bound) = (self.number(), self.random.between(0, 40) as i32);
+        let start = match self.random.below(8) {
+            0 => start,
+            1 => bound,
+            _ => bound.wrapping_sub(step * self.random.between(-1, 30) as i32),
+        };
+        let width = self.width();
+        let whole = self.random.pick(&[width, Width::W64]);
+        self.push(Insn::Mov {
+            width: whole,
+            dst: counter,
+            src: Operand::Imm(start),
+        });
+        let limit = if self.random.chance(30) {
+            self.mov(Reg::R5, Operand::Imm(bound));
+            self.reserved.push(Reg::R5);
+            Operand::Reg(Reg::R5)
+        } else {
+            Operand::Imm(bound)
+        };
+        let middle = self.label();
+        if self.random.chance(20) {
+            let jump = if self.random.chance(50) {
+                Insn::Jump { offset: 0 }
+            } else {
+                self.condition()
+            };
+            self.items.push(Item::Jump(jump, middle));
+        }
+        self.items.push(Item::Label(head));
+        self.body(counter, end, head);
+        if self.random.chance(50) {
+            self.items.push(Item::Label(middle));
+            self.body(counter, end, head);
+            self.step(width, counter, step);
+        } else {
+            self.step(width, counter, step);
+            if self.random.chance(30) {
+                self.body(counter, end, head);
+            }
+            self.items.push(Item::Label(middle));
+        }
+        let ops: &[CompareOp] = match (self.random.chance(3), step > 0) {
+            (true, _) => &[CompareOp::Eq, CompareOp::Set, CompareOp::Gt, CompareOp::Lt],
+            (_, true) => &[
+                CompareOp::Ne,
+                CompareOp::Lt,
+                CompareOp::Le,
+                CompareOp::SLt,
+                CompareOp::SLe,
+            ],
+            (_, false) => &[
+                CompareOp::Ne,
+                CompareOp::Gt,
+                CompareOp::Ge,
+                CompareOp::SGt,
+                CompareOp::SGe,
+            ],
+        };
+        let op = self.random.pick(ops);
+        let jump = |op| Insn::JumpIf {
+            width,
+            op,
+            dst: counter,
+            src: limit,
+            offset: 0,
+        };
+        let leaves = match op {
+            CompareOp::Ne => CompareOp::Eq,
+            CompareOp::Lt => CompareOp::Ge,
+            CompareOp::Le => CompareOp::Gt,
+            CompareOp::SGt => CompareOp::SLe,
+            other => other,
+        };
+        if leaves != op && self.random.chance(40) {
+            self.items.push(Item::Jump(jump(leaves), end));
+            self.body(counter, end, head);
+            self.items.push(Item::Jump(Insn::Jump { offset: 0 }, head));
+        } else {
+            self.items.push(Item::Jump(jump(op), head));
+        }
+        if limit == Operand::Reg(Reg::R5) {
+            self.reserved.pop();
+        }
+    }
+
+    fn step(&mut self, width: Width, counter: Reg, step: i32) {
+        let (op, by) = match self.random.chance(30) {
+            true => (AluOp::Sub, -step),
+            false => (AluOp::Add, step),
+        };
+        self.push(Insn::Alu {
+            width,
+            op,
+            dst: counter,
+            src: Operand::Imm(by),
+        });
+    }
+
+    /// A little for a short loop to do; now and then it goes on, or ends, early.
+    fn body(&mut self, counter: Reg, end: usize, head: usize) {
+        match self.random.below(8) {
+            0..3 => self.arithmetic(),
+            3 | 4 => {
+                let (base, offset, size) = self.constant_place();
+                self.access(base, offset, size);
+            }
+            5 => {
+                let (dst, size) = (self.register(), self.size());
+                if dst != counter {
+                    self.mov(dst, Operand::Reg(Reg::R10));
+                    self.add(dst, Operand::Reg(counter));
+                    let offset = self.random.between(-512, -40) as i16;
+                    self.access(dst, offset, size);
+                }
+            }
+            6 => {
+                let way = if self.random.chance(80) { end } else { head };
+                let jump = self.condition();
+                self.items.push(Item::Jump(jump, way));
+            }
+            _ => {}
+        }
     }
 
     fn some_function(&mut self) -> usize {
