@@ -112,6 +112,7 @@ fn loaded(
         maps: Vec::new(),
         references: Vec::new(),
         customs: Vec::new(),
+        known: Vec::new(),
         errno: None,
     };
     let bound = bound(vm, request)?;
@@ -129,6 +130,7 @@ fn loaded(
     }
     let mut meta = meta(vm, request, gpl_compatible, &digest, bound)?;
     let code = code.with_arena(arena(&maps)?);
+    let code = code.with_known(std::mem::take(&mut resolver.known));
     let (code, tables) = with_tables(code, &maps)?;
     meta.tables = tables;
     meta.references = std::mem::take(&mut resolver.references);

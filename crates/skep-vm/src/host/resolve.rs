@@ -11,9 +11,10 @@ use skep_isa::{Imm64, InsnIndex};
 use crate::{
     LoadError, Vm,
     embed::Custom,
+    engine::Known,
     helper, kfunc,
     machine::{BtfObject, MOST_MAPS, Object},
-    map::Map,
+    map::{Array, Map},
     program::{Call, MAPS, Resolve},
 };
 
@@ -29,6 +30,9 @@ pub(super) struct Resolver<'a> {
     pub(super) references: Vec<usize>,
     /// And those of the embedder's helpers that it calls.
     pub(super) customs: Vec<Arc<Custom>>,
+    /// The values of maps whose addresses instructions hold. The program keeps the maps, and an
+    /// array's values stay where they are.
+    pub(super) known: Vec<Known>,
     /// What the kernel would answer for the fault that was found, where it is not `EINVAL`.
     pub(super) errno: Option<Errno>,
 }
@@ -80,12 +84,31 @@ impl Resolver<'_> {
     fn map_value(&mut self, at: InsnIndex, fd: i32, offset: u32) -> Result<u64, LoadError> {
         let (_, map) = self.map(at, fd)?;
         match map.kind.direct_value(offset) {
-            Ok(address) => Ok(address),
+            Ok(address) => {
+                self.know(&map, address);
+                Ok(address)
+            }
             Err(errno) => {
                 let what = format!("map `{}` has no value at offset {offset}", map.name);
                 self.refuse(at, errno, what)
             }
         }
+    }
+
+    /// What accesses to a map's value need not look up again. Pages of arenas come and go; and what
+    /// programs may only write they may not read, which no known memory says.
+    fn know(&mut self, map: &Map, address: u64) {
+        let range = match map.of::<Array>() {
+            Some(_) if map.shape.readable_by_programs() => map.kind.region(address),
+            _ => None,
+        };
+        let known = range.map(|range| Known {
+            start: range.start,
+            len: range.len,
+            writable: range.writable,
+        });
+        let news = known.filter(|known| !self.known.contains(known));
+        self.known.extend(news);
     }
 
     /// The types that a kernel function or variable is named in: the machine's own, or those of a

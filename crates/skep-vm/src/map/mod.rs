@@ -61,6 +61,7 @@ use crate::{
 };
 
 pub(crate) use arena::{Arena, GUARD as ARENA_GUARD, WINDOW as ARENA_WINDOW};
+pub(crate) use array::Array;
 pub(crate) use cgroups::CgroupArray;
 pub(crate) use create::{create, settle};
 pub(crate) use fields::{Field, FieldKind, Fields, Keeper};
