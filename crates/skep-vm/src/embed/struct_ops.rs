@@ -231,7 +231,7 @@ fn add_types(
         return Err(Errno::EEXIST);
     }
     let mut types = Builder::from_btf(own).map_err(|_| Errno::EINVAL)?;
-    let mut int = |types: &mut Builder, name: &str, size: u32, encoding| {
+    let int = |types: &mut Builder, name: &str, size: u32, encoding| {
         own.find(name, KindTag::Int)
             .unwrap_or_else(|| types.int(name, size, encoding))
     };

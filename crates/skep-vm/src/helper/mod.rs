@@ -120,6 +120,7 @@ pub(crate) type Table = &'static [(u32, Shim)];
 
 /// Which helpers the machine has: a table a file.
 static TABLES: &[Table] = &[
+    cgroup::TABLE,
     context::TABLE,
     control::TABLE,
     dynptr::TABLE,

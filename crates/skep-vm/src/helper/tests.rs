@@ -33,10 +33,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("bpf_skc_to_mptcp_sock", SOCKETS),
     ("bpf_tcp_send_ack", SOCKETS),
     ("bpf_skb_get_xfrm_state", "the machine has no IPsec"),
-    (
-        "bpf_get_local_storage",
-        "maps of cgroup storage are kept for old programs only",
-    ),
     ("bpf_msg_redirect_map", MESSAGES),
     ("bpf_msg_redirect_hash", MESSAGES),
     ("bpf_msg_apply_bytes", MESSAGES),

@@ -14,7 +14,7 @@ use crate::{
     engine::Known,
     helper, kfunc,
     machine::{BtfObject, MOST_MAPS, Object},
-    map::{Array, Map},
+    map::{Array, CgroupStorage, Map},
     program::{Call, MAPS, Resolve},
 };
 
@@ -48,6 +48,11 @@ impl Resolver<'_> {
         if let Some(known) = self.maps.iter().position(|known| Arc::ptr_eq(known, &map)) {
             return Ok(known);
         }
+        let storage = map.of::<CgroupStorage>().is_some();
+        let like = |known: &Arc<Map>| known.shape.map_type == map.shape.map_type;
+        if storage && self.maps.iter().any(like) {
+            return Err(Errno::EBUSY);
+        }
         if self.maps.len() >= MOST_MAPS {
             return Err(Errno::E2BIG);
         }
@@ -64,6 +69,10 @@ impl Resolver<'_> {
             Ok(place) => {
                 self.references.push(place);
                 Ok((place, map))
+            }
+            Err(Errno::EBUSY) => {
+                let what = "a program has one storage of cgroups of each type".to_owned();
+                self.refuse(at, Errno::EBUSY, what)
             }
             Err(errno) => self.refuse(at, errno, format!("more than {MOST_MAPS} maps")),
         }

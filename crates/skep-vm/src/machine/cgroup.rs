@@ -10,6 +10,7 @@ use skep_abi::{AttachFlags, AttachType};
 use skep_host::Errno;
 
 use super::{Attached, HookKey, Hooks, lock};
+use crate::map::CgroupEntries;
 
 /// A cgroup.
 #[derive(Debug)]
@@ -175,6 +176,7 @@ impl Hooks {
             id: cgroup.id,
             attach,
         };
+        let storages = CgroupEntries::new(&entry.program, cgroup.id, attach)?;
         self.point(key).change(|programs| {
             if !programs.list.is_empty() && programs.flags != mode.bits() {
                 return Err(Errno::EPERM);
@@ -208,7 +210,9 @@ impl Hooks {
             }
             programs.flags = mode.bits();
             Ok(())
-        })
+        })?;
+        storages.keep();
+        Ok(())
     }
 
     /// Takes a program without a link off a cgroup.

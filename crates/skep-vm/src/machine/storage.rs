@@ -75,6 +75,14 @@ impl Owned {
         }
     }
 
+    /// A value that no owner has yet.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub(crate) fn make(&self) -> Result<Arc<Value>, Errno> {
+        Value::new(&self.token).map(Arc::new)
+    }
+
     pub(crate) fn fields(&self) -> &Fields {
         &self.token.fields
     }

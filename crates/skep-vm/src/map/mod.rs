@@ -8,6 +8,7 @@
 mod arena;
 mod array;
 mod bloom;
+mod cgroup_storage;
 mod cgroups;
 mod create;
 mod fields;
@@ -62,6 +63,7 @@ use crate::{
 
 pub(crate) use arena::{Arena, GUARD as ARENA_GUARD, WINDOW as ARENA_WINDOW};
 pub(crate) use array::Array;
+pub(crate) use cgroup_storage::{CgroupStorage, Entry as CgroupEntry, Prepared as CgroupEntries};
 pub(crate) use cgroups::CgroupArray;
 pub(crate) use create::{create, settle};
 pub(crate) use fields::{Field, FieldKind, Fields, Keeper};

@@ -4,8 +4,8 @@ use skep_abi::{MapCreateFlags, MapType};
 use skep_host::Errno;
 
 use super::{
-    Arena, CgroupArray, InsnArray, Kind, LocalStorage, PerfEventArray, Ring, Shape, Sockets,
-    StackTraces, Targets, UserRing,
+    Arena, CgroupArray, CgroupStorage, InsnArray, Kind, LocalStorage, PerfEventArray, Ring, Shape,
+    Sockets, StackTraces, Targets, UserRing,
 };
 use crate::memory::PAGE;
 
@@ -41,6 +41,12 @@ fn known_flags(map_type: MapType) -> MapCreateFlags {
 pub(super) fn create(shape: &Shape) -> Result<Box<dyn Kind>, Errno> {
     if shape.map_type == MapType::Arena {
         return Ok(Box::new(Arena::new(shape)?));
+    }
+    if matches!(
+        shape.map_type,
+        MapType::CgroupStorage | MapType::PercpuCgroupStorage
+    ) {
+        return Ok(Box::new(CgroupStorage::new(shape)?));
     }
     /// Bytes of a stack: no key is longer.
     const STACK: u32 = skep_abi::limits::STACK_BYTES;

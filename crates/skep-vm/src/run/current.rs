@@ -8,7 +8,10 @@ use std::{
 use skep_host::Errno;
 
 use super::Run;
-use crate::machine::{Task, Tasks};
+use crate::{
+    machine::{Task, Tasks},
+    map::CgroupEntry,
+};
 
 /// See above. Whoever starts a run sets what is not as by default.
 #[derive(Debug, Default)]
@@ -30,6 +33,9 @@ pub(crate) struct Current {
     /// of the task's. Whoever fires the hook knows them.
     pub(crate) kernel_stack: RefCell<Vec<u64>>,
     pub(crate) user_stack: RefCell<Vec<u64>>,
+    /// What it has in storages of cgroups, by the number of the map: a run is for no cgroup, and
+    /// has values of its own.
+    pub(crate) storages: RefCell<Vec<(u32, Arc<CgroupEntry>)>>,
     /// What the function shall return instead of running (`bpf_override_return`).
     pub(crate) overridden: Cell<Option<u64>>,
 }

@@ -283,9 +283,9 @@ fn xdp(host: &dyn Host, record: &mut Record) -> Outcome {
 }
 
 /// A cgroup and one below it; on a kernel, what removes them.
-type Tree = (Option<(Folder, Cgroup)>, CgroupFd, CgroupFd);
+pub(crate) type Tree = (Option<(Folder, Cgroup)>, CgroupFd, CgroupFd);
 
-fn tree(host: &dyn Host) -> Outcome<Tree> {
+pub(crate) fn tree(host: &dyn Host) -> Outcome<Tree> {
     match host.info().kind {
         HostKind::Kernel => {
             let above = Cgroup::new()?;
@@ -305,7 +305,7 @@ fn tree(host: &dyn Host) -> Outcome<Tree> {
 }
 
 /// A directory that is removed again.
-struct Folder(std::path::PathBuf);
+pub(crate) struct Folder(std::path::PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {

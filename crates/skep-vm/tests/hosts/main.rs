@@ -5,6 +5,7 @@
 //! (`agree`): on the machine the same is done on the kernel too, and both records must be the
 //! same but for what `skep_vm::DIFFERENCES` lists.
 
+mod cgroup_storages;
 mod commands;
 mod helpers;
 mod iterators;
@@ -46,6 +47,7 @@ fn main() -> std::process::ExitCode {
         helpers::tests,
         packets::tests,
         types::tests,
+        cgroup_storages::tests,
     ] {
         tests.extend(group());
     }
