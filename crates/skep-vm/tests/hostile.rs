@@ -313,3 +313,117 @@ fn programs_and_maps_go_while_others_use_them() {
         });
     });
 }
+
+/// Maps that are larger than the machine's memory are refused before anything is allocated.
+#[test]
+fn maps_beyond_the_limit_take_nothing() {
+    let mut config = Config::default();
+    config.limits.memory = 1 << 20;
+    let vm = Vm::with(config).expect("memory");
+    for (of, key, value) in [
+        (MapType::ProgArray, 4, 4),
+        (MapType::PerfEventArray, 4, 4),
+        (MapType::CgroupArray, 4, 4),
+        (MapType::Array, 4, 1 << 20),
+        (MapType::Hash, 4, 8),
+        (MapType::LruHash, 4, 8),
+        (MapType::Queue, 0, 8),
+        (MapType::StackTrace, 4, 8),
+    ] {
+        let request = MapCreate::new(of, "large", key, value, u32::MAX >> 1);
+        assert!(vm.map_create(&request).is_err(), "{of:?}");
+    }
+}
+
+/// Memory that was lent is out of reach once it was given back, however often it was touched.
+#[test]
+fn what_was_given_back_is_out_of_reach() {
+    on_both(1_000_000, |vm| {
+        let (_ring, ring) = map(vm, MapType::Ringbuf, [0, 0, 4096]);
+        let (_hash, hash) = map(vm, MapType::Hash, [8, 8, 4]);
+        let touch = "r1 = *(u64 *)(r6 + 0)
+             *(u64 *)(r6 + 0) = r1
+             r1 = *(u64 *)(r6 + 0)
+             *(u64 *)(r6 + 0) = r1\n";
+        let reserve = format!(
+            "r1 = map[fd:{ring}]\n r2 = 16\n r3 = 0\n call 131
+             if r0 == 0 goto none
+             r6 = r0\n {touch}"
+        );
+        let end = "r0 = 0\n exit\n none: r0 = 1\n exit\n";
+        for give_back in ["132", "133"] {
+            let commit = format!("r1 = r6\n r2 = 0\n call {give_back}\n");
+            assert_eq!(run(vm, &format!("{reserve} {commit} {end}")), Ok(0));
+            for after in [
+                touch,
+                "r0 = *(u64 *)(r6 + 0)\n",
+                &commit,
+                "r1 = map[fd:RING]\n r2 = r6\n r3 = 8\n r4 = 0\n call 130\n",
+            ] {
+                let after = after.replace("RING", &ring.to_string());
+                let outcome = run(vm, &format!("{reserve} {commit} {after} {end}"));
+                assert!(outcome.is_err(), "{after}: {outcome:?}");
+            }
+            // The bytes before and behind it never were the program's.
+            for (sign, size) in [("-", 8), ("+", 16)] {
+                let outside = format!("r0 = *(u64 *)(r6 {sign} {size})\n");
+                let outcome = run(vm, &format!("{reserve} {outside} {commit} {end}"));
+                assert!(outcome.is_err(), "{sign}{size}: {outcome:?}");
+            }
+        }
+        // The key that a callback is shown is gone with the call.
+        let text = format!(
+            "*(u64 *)(r10 - 8) = 1
+             *(u64 *)(r10 - 16) = 0
+             r1 = map[fd:{hash}]\n r2 = r10\n r2 += -8\n r3 = r2\n r4 = 0\n call 2
+             r1 = map[fd:{hash}]\n r2 = subprog[leak]\n r3 = r10\n r3 += -16\n r4 = 0\n call 164
+             r6 = *(u64 *)(r10 - 16)
+             r0 = *(u64 *)(r6 + 0)
+             r0 = 0
+             exit
+             leak:
+             r1 = *(u64 *)(r2 + 0)
+             *(u64 *)(r4 + 0) = r2
+             r0 = 0
+             exit"
+        );
+        let outcome = run(vm, &text);
+        assert!(outcome.is_err(), "{outcome:?}");
+        // So is the frame of a function that has returned: another function's now, but memory.
+        let text = "r1 = r10\n call f\n r0 = *(u64 *)(r0 + 0)\n r0 = 0\n exit
+             f: *(u64 *)(r10 - 8) = 7\n r0 = r10\n r0 += -8\n exit";
+        assert_eq!(run(vm, text), Ok(0));
+    });
+}
+
+/// Addresses that wrap, or lie just outside of what the program has.
+#[test]
+fn addresses_at_the_edges_are_faults() {
+    on_both(1_000_000, |vm| {
+        for text in [
+            "r1 = r10\n r0 = *(u8 *)(r1 + 0)",
+            "r1 = r10\n r1 += 32767\n r0 = *(u64 *)(r1 - 32767)",
+            "r1 = r10\n r1 += -512\n r1 += -8192\n r0 = *(u64 *)(r1 - 1)",
+            "r1 = -1\n r0 = *(u64 *)(r1 + 0)",
+            "r1 = -8\n r0 = *(u64 *)(r1 + 7)",
+            "r1 = 0\n r0 = *(u64 *)(r1 - 8)",
+            "r1 = r10\n w1 = w1\n r0 = *(u64 *)(r1 - 8)",
+            "r1 = r10\n r1 += -4\n r0 = *(u64 *)(r1 + 0)",
+            "r1 = r10\n r2 = 1\n r2 <<= 63\n r1 += r2\n r0 = *(u64 *)(r1 - 8)",
+            "r1 = r10\n r2 = -1\n r2 >>= 1\n r1 += r2\n r0 = *(u64 *)(r1 - 8)",
+            "*(u64 *)(r10 - 8) = r10\n r1 = r10\n r1 += -6\n *(u16 *)(r1 + 0) = 77
+             r2 = *(u64 *)(r10 - 8)\n r0 = *(u64 *)(r2 - 16)",
+            "*(u64 *)(r10 - 8) = r10\n r1 = r10\n r1 += -8\n call f
+             r2 = *(u64 *)(r10 - 8)\n r0 = *(u64 *)(r2 - 16)\n exit
+             f: r2 = 4096\n *(u64 *)(r1 + 0) = r2\n r0 = 0",
+            "*(u64 *)(r10 - 8) = r10\n r1 = 2\n r2 = subprog[f]\n r3 = r10\n r3 += -8\n r4 = 0\n call 181
+             r2 = *(u64 *)(r10 - 8)\n r0 = *(u64 *)(r2 - 16)\n exit
+             f: r3 = 4096\n *(u64 *)(r2 + 0) = r3\n r0 = 0",
+            "*(u64 *)(r10 - 8) = r10\n r1 = r10\n r1 += -8\n r2 = 8\n r3 = r10\n r3 += -16\n *(u64 *)(r3 + 0) = 4096\n call 113
+             r2 = *(u64 *)(r10 - 8)\n r0 = *(u64 *)(r2 - 16)",
+        ] {
+            let outcome = run(vm, &format!("{text}\n exit"));
+            assert!(outcome.is_err(), "{text}: {outcome:?}");
+        }
+    });
+}

@@ -71,12 +71,14 @@ fn created(vm: &Vm, request: &MapCreate<'_>) -> std::result::Result<MapFd, (Errn
     if let Some(types) = &types {
         shape.fields = fields(vm, &shape, types).map_err(bare)?;
     }
+    let too_large = |errno| said(errno, "the vm's limit of memory for maps");
+    vm.0.memory.has_room(&shape).map_err(too_large)?;
     let kind = match shape.map_type {
         MapType::StructOps => struct_ops(vm, request, &shape)?,
         _ => make(shape.clone()).map_err(bare)?,
     };
     let charge = vm.0.memory.charge(&shape, &*kind);
-    let charge = charge.map_err(|errno| said(errno, "the vm's limit of memory for maps"))?;
+    let charge = charge.map_err(too_large)?;
     let map = vm.0.registry.maps.make(|id| Map {
         types,
         charge: Some(charge),

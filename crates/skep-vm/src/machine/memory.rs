@@ -35,15 +35,25 @@ impl MapMemory {
         kind: &dyn Kind,
     ) -> Result<Charge, Errno> {
         let bytes = kind.memory_used().max(full(shape));
-        let before = self.used.fetch_add(bytes, Relaxed);
-        let charge = Charge {
+        let more = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        let taken = self.used.fetch_update(Relaxed, Relaxed, more);
+        taken.map_err(|_| Errno::ENOMEM)?;
+        Ok(Charge {
             memory: Arc::clone(self),
             bytes,
-        };
-        if before.saturating_add(bytes) > self.limit {
+        })
+    }
+
+    /// Whether a map of this shape can be made at all, before anything is allocated for it.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub(crate) fn has_room(&self, shape: &Shape) -> Result<(), Errno> {
+        let all = self.used.load(Relaxed).saturating_add(full(shape));
+        if self.limit < u64::MAX && all > self.limit {
             return Err(Errno::ENOMEM);
         }
-        Ok(charge)
+        Ok(())
     }
 }
 
