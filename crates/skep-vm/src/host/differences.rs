@@ -76,4 +76,19 @@ differences! {
     "helpers of protocols": "set options, bind sockets, answer SYN cookies, push and pop messages, write routing headers" =>
         "are missing when a program is loaded",
         "sockets of the machine are looked up and chosen, and send nothing";
+    "struct_ops type": "is one of the kernel's own, or of a module's" => "is what Vm::define_struct_ops defined",
+        "the embedder is who calls it";
+    "struct_ops licence": "must be compatible with the GPL" => "may be any",
+        "the programs extend the embedder's program, not Linux";
+    "struct_ops registered again": "is what the subsystem says, EEXIST for a name" =>
+        "is possible, or EBUSY where there can only be one",
+        "the machine does not know what members mean";
+    "cgroup programs": "run for the sockets and devices of tasks in the cgroup" =>
+        "run in test runs, with storages of cgroups of their own",
+        "tasks of the machine open nothing";
+    "arena mapped again": "EBUSY without map_extra, but at the first one's address" =>
+        "is another view of the same memory",
+        "the arena's own address is the machine's choice, whoever maps it";
+    "perf record over 64 KiB": "is written with a length that is cut to 16 bits" => "E2BIG",
+        "readers could not find the next record";
 }

@@ -15,6 +15,7 @@ mod maps;
 mod packets;
 mod programs;
 mod rings;
+mod struct_ops;
 mod support;
 mod things;
 mod types;
@@ -48,6 +49,7 @@ fn main() -> std::process::ExitCode {
         packets::tests,
         types::tests,
         cgroup_storages::tests,
+        struct_ops::tests,
     ] {
         tests.extend(group());
     }
