@@ -7,6 +7,7 @@
 //! what others write: a load gives any number, except of a slot of the frame that was stored to
 //! whole and that nothing in between can have changed.
 
+mod state;
 mod value;
 
 #[cfg(test)]
@@ -14,15 +15,18 @@ mod tests;
 #[cfg(test)]
 pub(super) use tests::observe;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use skep_isa::{
-    AluOp, AtomicOp, ByteOrder, CallTarget, CompareOp, Endian, Imm64, Insn, InsnIndex, Operand,
-    Reg, Size, Width,
+    AluOp, AtomicOp, ByteOrder, CallTarget, Endian, Imm64, Insn, InsnIndex, Operand, Reg, Size,
+    Width,
 };
 
 pub(super) use self::value::opposite;
-use self::value::{Value, assume};
+use self::{
+    state::{State, access, load, suppose},
+    value::Value,
+};
 use super::{FRAME, Known};
 use crate::program::Code;
 
@@ -82,84 +86,6 @@ pub(super) fn analyze(code: &Code, function: u32) -> Facts {
         return Facts::default();
     }
     analysis.facts()
-}
-
-/// Registers and slots at a place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct State {
-    registers: [Value; 11],
-    /// Slots of 8 bytes, by their offset from R10.
-    slots: BTreeMap<i64, Value>,
-}
-
-impl State {
-    fn entry() -> Self {
-        let mut registers = [Value::ANY; 11];
-        for zero in [0, 6, 7, 8, 9] {
-            registers[zero] = Value::exact(0);
-        }
-        registers[10] = Value::Frame(0, 0);
-        Self {
-            registers,
-            slots: BTreeMap::new(),
-        }
-    }
-
-    fn get(&self, register: Reg) -> Value {
-        let number = usize::from(register.number());
-        self.registers.get(number).copied().unwrap_or(Value::ANY)
-    }
-
-    fn set(&mut self, register: Reg, value: Value) {
-        if let Some(place) = self.registers.get_mut(usize::from(register.number())) {
-            *place = value;
-        }
-    }
-
-    fn operand(&self, operand: Operand) -> Value {
-        match operand {
-            Operand::Reg(register) => self.get(register),
-            Operand::Imm(imm) => Value::exact(i64::from(imm).cast_unsigned()),
-        }
-    }
-
-    fn operand32(&self, operand: Operand) -> Value {
-        self.operand(operand).low32()
-    }
-
-    /// What holds here and there.
-    fn union(&self, other: &Self) -> Self {
-        let mut union = self.clone();
-        for (mine, theirs) in union.registers.iter_mut().zip(&other.registers) {
-            *mine = mine.union(*theirs);
-        }
-        union.slots.retain(|slot, mine| {
-            let theirs = other.slots.get(slot);
-            theirs.is_some_and(|theirs| {
-                *mine = mine.union(*theirs);
-                *mine != Value::ANY
-            })
-        });
-        union
-    }
-
-    fn widen(&mut self, before: &Self, steps: &[i64]) {
-        for (mine, old) in self.registers.iter_mut().zip(&before.registers) {
-            *mine = mine.widen(*old, steps);
-        }
-        self.slots.retain(|slot, mine| {
-            if let Some(old) = before.slots.get(slot) {
-                *mine = mine.widen(*old, steps);
-            }
-            *mine != Value::ANY
-        });
-    }
-
-    /// Something was stored to `size` bytes at an address between these offsets.
-    fn stored(&mut self, low: i64, high: i64, size: i64) {
-        self.slots
-            .retain(|slot, _| slot + 8 <= low || *slot >= high.saturating_add(size));
-    }
 }
 
 struct Analysis<'a> {
@@ -544,90 +470,4 @@ impl<'a> Analysis<'a> {
             Value::Number(_) => state.slots.clear(),
         }
     }
-}
-
-/// What a load gives.
-fn load(state: &State, insn: &Insn, size: Size) -> Value {
-    let kept = access(insn).and_then(|access| match state.get(access.base) {
-        Value::Frame(low, high) if low == high && size == Size::Dw => {
-            state.slots.get(&(low + i64::from(access.offset))).copied()
-        }
-        _ => None,
-    });
-    kept.unwrap_or(match size {
-        Size::B => Value::unsigned(0xff),
-        Size::H => Value::unsigned(0xffff),
-        Size::W => Value::unsigned(0xffff_ffff),
-        Size::Dw => Value::ANY,
-    })
-}
-
-/// The state when a comparison holds; `None` when it never does. No `op`: nothing is known.
-fn suppose(
-    state: &State,
-    width: Width,
-    op: Option<CompareOp>,
-    dst: Reg,
-    src: Operand,
-) -> Option<State> {
-    let mut state = state.clone();
-    let Some(op) = op else {
-        return Some(state);
-    };
-    let narrow = width == Width::W32;
-    let a = state.get(dst);
-    let b = if narrow && matches!(src, Operand::Imm(_)) {
-        state.operand32(src)
-    } else {
-        state.operand(src)
-    };
-    let (a, b) = assume(op, narrow, a, b)?;
-    if let Operand::Reg(src) = src {
-        state.set(src, b);
-    }
-    if src != Operand::Reg(dst) {
-        state.set(dst, a);
-    }
-    Some(state)
-}
-
-/// An access to memory.
-struct Access {
-    base: Reg,
-    offset: i16,
-    size: Size,
-    write: bool,
-}
-
-fn access(insn: &Insn) -> Option<Access> {
-    let (base, offset, size, write) = match *insn {
-        Insn::Load {
-            size, base, offset, ..
-        }
-        | Insn::LoadAcquire {
-            size, base, offset, ..
-        } => (base, offset, size, false),
-        Insn::LoadSigned {
-            size, base, offset, ..
-        } => (base, offset, size.size(), false),
-        Insn::Store {
-            size, base, offset, ..
-        }
-        | Insn::StoreRelease {
-            size, base, offset, ..
-        } => (base, offset, size, true),
-        Insn::Atomic {
-            width,
-            base,
-            offset,
-            ..
-        } => (base, offset, width.size(), true),
-        _ => return None,
-    };
-    Some(Access {
-        base,
-        offset,
-        size,
-        write,
-    })
 }

@@ -1,19 +1,19 @@
-//! One function of a program: its blocks, jumps and frame.
+//! One function of a program: its blocks, registers and frame.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cranelift_codegen::{
     ir::{
-        AbiParam, Block, Function, InstBuilder as _, InstructionData, MemFlags, Opcode, Signature,
-        SourceLoc, StackSlot, StackSlotData, StackSlotKind, UserFuncName, Value,
-        condcodes::{CondCode as _, IntCC},
-        types::{I8, I32, I64},
+        AbiParam, Block, Function, InstBuilder as _, MemFlags, Signature, SourceLoc, StackSlot,
+        UserFuncName, Value,
+        condcodes::IntCC,
+        types::{I32, I64},
     },
     isa::{CallConv, TargetIsa},
 };
-use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch, Variable};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use skep_host::Errno;
-use skep_isa::{CompareOp, Imm64, Insn, InsnIndex, Operand, Reg, Width};
+use skep_isa::{Imm64, Insn, InsnIndex, Operand, Reg};
 
 use super::{
     chain,
@@ -25,7 +25,7 @@ use crate::{
         Mode, Status,
         elide::{self, Facts},
     },
-    program::{Code, PLACES},
+    program::Code,
     run::{Hot, Run},
 };
 
@@ -36,7 +36,7 @@ pub(super) type StackArguments = [u64; 8];
 pub(super) static NO_ARGUMENTS: StackArguments = [0; 8];
 
 /// Rounds that a `may_goto` gives a frame.
-const MAY_GOTO: i64 = skep_abi::limits::LOOP_ROUNDS as i64;
+pub(super) const MAY_GOTO: i64 = skep_abi::limits::LOOP_ROUNDS as i64;
 
 /// The offset of a field that machine code uses.
 macro_rules! hot {
@@ -62,18 +62,18 @@ pub(super) struct Translator<'a> {
     pub(super) call_conv: CallConv,
     pub(super) facts: Facts,
     /// What registers are wanted, before each instruction.
-    wanted: Vec<liveness::Registers>,
+    pub(super) wanted: Vec<liveness::Registers>,
     /// Where they are kept over calls on ways that are hardly ever taken.
-    kept: Option<StackSlot>,
+    pub(super) kept: Option<StackSlot>,
     /// Divisions to be done by floating-point numbers.
     pub(super) by_doubles: BTreeSet<u32>,
-    function: u32,
-    start: u32,
+    pub(super) function: u32,
+    pub(super) start: u32,
     /// R0 to R9.
-    registers: [Variable; 10],
+    pub(super) registers: [Variable; 10],
     /// Instructions left, in checked mode.
-    budget: Variable,
-    may_goto: Variable,
+    pub(super) budget: Variable,
+    pub(super) may_goto: Variable,
     /// Registers that hold a copy of another, with a constant added or not: bits. What is
     /// computed from them is better folded into addresses than kept.
     copies: u16,
@@ -81,17 +81,17 @@ pub(super) struct Translator<'a> {
     /// R10.
     pub(super) frame: Value,
     /// Stack arguments: where those that it was given are, and those that it gives.
-    given: Option<Value>,
+    pub(super) given: Option<Value>,
     pub(super) passed: Option<StackSlot>,
     /// Where control meets, by the slot in the function.
-    blocks: Vec<Option<Block>>,
+    pub(super) blocks: Vec<Option<Block>>,
     /// Counted loops, which are there twice: in `blocks` and, for when the budget covers them, in
     /// `covered`. They are entered by gates.
-    loops: Vec<Counted>,
-    covered: Vec<Option<Block>>,
-    gates: BTreeMap<u32, Block>,
+    pub(super) loops: Vec<Counted>,
+    pub(super) covered: Vec<Option<Block>>,
+    pub(super) gates: BTreeMap<u32, Block>,
     /// The loop that is being translated, and whether it is the covered copy.
-    copy: Option<(std::ops::Range<u32>, bool)>,
+    pub(super) copy: Option<(std::ops::Range<u32>, bool)>,
     /// Where all faults leave.
     fault: Option<Block>,
 }
@@ -216,7 +216,11 @@ impl Translator<'_> {
     }
 
     /// Translates instructions that follow one another; answers whether control passes on.
-    fn range(&mut self, mut rest: &[(InsnIndex, Insn)], mut open: bool) -> Result<bool, Errno> {
+    pub(super) fn range(
+        &mut self,
+        mut rest: &[(InsnIndex, Insn)],
+        mut open: bool,
+    ) -> Result<bool, Errno> {
         while let Some(((at, insn), after)) = rest.split_first() {
             if let Some(block) = self.block(at.0) {
                 if open {
@@ -247,161 +251,6 @@ impl Translator<'_> {
         Ok(open)
     }
 
-    /// Translates a counted loop: its gate, and both copies.
-    fn copies_of(&mut self, looped: &Counted, all: &[(InsnIndex, Insn)]) -> Result<bool, Errno> {
-        self.b.set_srcloc(SourceLoc::default());
-        self.gate(looped)?;
-        let body = all.get(looped.range.clone()).unwrap_or_default();
-        for covered in [true, false] {
-            self.copy = Some((looped.slots.clone(), covered));
-            let open = self.range(body, false)?;
-            self.copy = None;
-            if open {
-                let next = self.block(looped.slots.end).ok_or(Errno::EOPNOTSUPP)?;
-                self.b.ins().jump(next, &[]);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Enters a counted loop: the covered copy, if what is left of the budget covers all rounds.
-    fn gate(&mut self, looped: &Counted) -> Result<(), Errno> {
-        let entry = looped.entry;
-        let gate = self.block(entry).ok_or(Errno::EOPNOTSUPP)?;
-        self.b.switch_to_block(gate);
-        if looped.from_before {
-            self.b.seal_block(gate);
-        }
-        let place = (entry - self.start) as usize;
-        let block = |blocks: &[Option<Block>]| blocks.get(place).copied().flatten();
-        let (Some(covered), Some(other)) = (block(&self.covered), block(&self.blocks)) else {
-            return Err(Errno::EOPNOTSUPP);
-        };
-        let budget = self.b.use_var(self.budget);
-        let (counter, bound) = match looped.width {
-            Width::W64 => (self.get(looped.counter), self.operand(looped.bound)),
-            Width::W32 => (self.get32(looped.counter), self.operand32(looped.bound)),
-        };
-        let (from, to) = if looped.up {
-            (counter, bound)
-        } else {
-            (bound, counter)
-        };
-        if let (Some(from), Some(to)) = (self.constant(from), self.constant(to)) {
-            let rounds = to.wrapping_sub(from);
-            if !(1..=counted::MOST_ROUNDS).contains(&rounds) {
-                self.b.ins().jump(other, &[]);
-                return Ok(());
-            }
-            let cost = self.b.ins().iconst(I64, rounds * i64::from(looped.cost));
-            let short = self.b.ins().icmp(IntCC::SignedGreaterThan, cost, budget);
-            self.b.ins().brif(short, other, &[], covered, &[]);
-            return Ok(());
-        }
-        let distance = self.b.ins().isub(to, from);
-        let rounds = match looped.width {
-            Width::W64 => distance,
-            Width::W32 => self.b.ins().uextend(I64, distance),
-        };
-        // None is as many as there are numbers.
-        let less = self.b.ins().iadd_imm(rounds, -1);
-        let most = counted::MOST_ROUNDS;
-        let many = IntCC::UnsignedGreaterThanOrEqual;
-        let many = self.b.ins().icmp_imm(many, less, most);
-        let cost = self.b.ins().imul_imm(rounds, i64::from(looped.cost));
-        let short = self.b.ins().icmp(IntCC::SignedGreaterThan, cost, budget);
-        let short = self.b.ins().bor(many, short);
-        self.b.ins().brif(short, other, &[], covered, &[]);
-        Ok(())
-    }
-
-    /// Whether what is translated, and this place, are in a loop that the budget covers.
-    fn is_covered(&self, place: u32) -> bool {
-        matches!(&self.copy, Some((slots, true)) if slots.contains(&place))
-    }
-
-    /// Makes blocks for all places that jumps of this function go to.
-    fn leaders(&mut self) {
-        let code = self.code;
-        let mut places = Vec::new();
-        let (mut stores_argument, mut indirect, mut may_goto) = (false, false, false);
-        for (at, insn) in code.function_instructions(self.function) {
-            match insn {
-                Insn::StoreStackArg { .. } => stores_argument = true,
-                Insn::JumpIndirect { .. } => indirect = true,
-                Insn::MayGoto { .. } => may_goto = true,
-                _ => {}
-            }
-            places.extend(insn.target(*at).map(|target| target.0));
-        }
-        for looped in &self.loops {
-            places.extend(looped.falls_out.then_some(looped.slots.end));
-            places.push(looped.entry);
-        }
-        if indirect {
-            places.extend(self.indirect_targets().map(|target| target.0));
-        }
-        for place in places {
-            if let Some(block) = self.blocks.get_mut((place - self.start) as usize) {
-                block.get_or_insert_with(|| self.b.create_block());
-            }
-        }
-        self.covered = vec![
-            None;
-            if self.loops.is_empty() {
-                0
-            } else {
-                self.blocks.len()
-            }
-        ];
-        for looped in &self.loops {
-            self.gates.insert(looped.entry, self.b.create_block());
-            for place in looped.slots.clone() {
-                let place = (place - self.start) as usize;
-                if let (Some(Some(_)), Some(block)) =
-                    (self.blocks.get(place), self.covered.get_mut(place))
-                {
-                    *block = Some(self.b.create_block());
-                }
-            }
-        }
-        if may_goto {
-            let rounds = self.b.ins().iconst(I32, MAY_GOTO);
-            self.b.def_var(self.may_goto, rounds);
-        }
-        if stores_argument {
-            let size = size_of::<StackArguments>() as u32;
-            let data = StackSlotData::new(StackSlotKind::ExplicitSlot, size, 3);
-            let slot = self.b.create_sized_stack_slot(data);
-            let zero = self.b.ins().iconst(I64, 0);
-            for place in 0..size as i32 / 8 {
-                self.b.ins().stack_store(zero, slot, place * 8);
-            }
-            self.passed = Some(slot);
-        }
-    }
-
-    fn indirect_targets(&self) -> impl Iterator<Item = InsnIndex> + use<'_> {
-        let end = self.start + self.code.function_len(self.function);
-        let all = self.code.targets().iter().copied();
-        all.filter(move |target| (self.start..end).contains(&target.0))
-    }
-
-    /// Where control meets at a place, as seen from what is being translated.
-    fn block(&self, at: u32) -> Option<Block> {
-        let blocks = match &self.copy {
-            Some((slots, covered)) if slots.contains(&at) => match covered {
-                true => &self.covered,
-                false => &self.blocks,
-            },
-            _ => match self.gates.get(&at) {
-                Some(gate) => return Some(*gate),
-                None => &self.blocks,
-            },
-        };
-        *blocks.get((at - self.start) as usize)?
-    }
-
     /// Looks whether there is room for the frame, and pays for the function.
     fn enter(&mut self) {
         if !self.checked {
@@ -430,42 +279,6 @@ impl Translator<'_> {
         let (start, next) = (self.start, self.b.create_block());
         self.spend(cost, start, start, next);
         self.begin(next);
-    }
-
-    /// The registers that are wanted before an instruction.
-    pub(super) fn wanted(&self, at: u32) -> liveness::Registers {
-        let all = self.code.function_instructions(self.function);
-        let place = all.binary_search_by_key(&at, |(at, _)| at.0);
-        let wanted = place.ok().and_then(|place| self.wanted.get(place));
-        wanted.copied().unwrap_or(0x3ff)
-    }
-
-    fn each(registers: liveness::Registers) -> impl Iterator<Item = (usize, i32)> {
-        let all = (0..10_usize).filter(move |register| registers & 1 << register != 0);
-        all.map(|register| (register, 8 * register as i32))
-    }
-
-    /// Puts registers aside before a call that is hardly ever made.
-    pub(super) fn keep(&mut self, registers: liveness::Registers) {
-        let slot = *self.kept.get_or_insert_with(|| {
-            let data = StackSlotData::new(StackSlotKind::ExplicitSlot, 80, 3);
-            self.b.create_sized_stack_slot(data)
-        });
-        for (register, offset) in Self::each(registers) {
-            let value = self.b.use_var(self.registers[register]);
-            self.b.ins().stack_store(value, slot, offset);
-        }
-    }
-
-    /// Takes them back.
-    pub(super) fn bring_back(&mut self, registers: liveness::Registers) {
-        let Some(slot) = self.kept else {
-            return;
-        };
-        for (register, offset) in Self::each(registers) {
-            let value = self.b.ins().stack_load(I64, slot, offset);
-            self.b.def_var(self.registers[register], value);
-        }
     }
 
     /// Where faults leave the function.
@@ -532,63 +345,6 @@ impl Translator<'_> {
         self.b
             .ins()
             .store(MemFlags::trusted(), value, self.run, offset);
-    }
-
-    // ── the budget ──────────────────────────────────────────────────────────────────────────
-
-    /// Takes the budget from the run, which others have used.
-    pub(super) fn load_budget(&mut self) {
-        if self.checked {
-            let budget = self.load_hot(hot!(budget));
-            self.b.def_var(self.budget, budget);
-        }
-    }
-
-    /// Gives the budget to the run, for others to use.
-    pub(super) fn store_budget(&mut self) {
-        if self.checked {
-            let budget = self.b.use_var(self.budget);
-            self.store_hot(budget, hot!(budget));
-        }
-    }
-
-    /// Pays at `at`, and goes to the block of `target`.
-    fn spend(&mut self, cost: u32, at: u32, target: u32, block: Block) {
-        let budget = self.b.use_var(self.budget);
-        let cost = self.b.ins().iconst(I64, i64::from(cost));
-        let left = self.b.ins().isub(budget, cost);
-        self.pay(left, target, block, |this| {
-            this.b.ins().iconst(I64, i64::from(at))
-        });
-    }
-
-    /// The same when it is known what is left.
-    fn pay(
-        &mut self,
-        left: Value,
-        target: u32,
-        block: Block,
-        place: impl FnOnce(&mut Self) -> Value,
-    ) {
-        self.b.def_var(self.budget, left);
-        if self.is_covered(target) {
-            self.b.ins().jump(block, &[]);
-            return;
-        }
-        let spent = self.b.ins().icmp_imm(IntCC::SignedLessThan, left, 0);
-        // Laid out behind the jump back, so that this needs no second jump.
-        let rare = self.b.create_block();
-        self.b.ins().brif(spent, rare, &[], block, &[]);
-        self.begin(rare);
-        self.store_budget();
-        let wanted = self.wanted(target);
-        self.keep(wanted);
-        let place = place(self);
-        let failed = self.shim(shims::refill as *const () as usize, &[place], 1)[0];
-        self.bring_back(wanted);
-        self.load_budget();
-        let fault = self.fault();
-        self.b.ins().brif(failed, fault, &[], block, &[]);
     }
 
     // ── instructions ────────────────────────────────────────────────────────────────────────
@@ -703,213 +459,6 @@ impl Translator<'_> {
             Operand::Reg(register) => self.get(register),
             Operand::Imm(imm) => self.b.ins().iconst(I64, i64::from(imm)),
         }
-    }
-
-    fn go(&mut self, at: InsnIndex, target: InsnIndex) -> Result<(), Errno> {
-        let block = self.block(target.0).ok_or(Errno::EOPNOTSUPP)?;
-        if self.checked && target <= at {
-            self.spend(at.0 - target.0 + 1, at.0, target.0, block);
-        } else {
-            self.b.ins().jump(block, &[]);
-        }
-        Ok(())
-    }
-
-    fn go_if(&mut self, condition: Value, at: InsnIndex, target: InsnIndex) -> Result<(), Errno> {
-        let next = self.b.create_block();
-        if self.checked && target <= at && self.is_covered(target.0) {
-            // Paid on both ways, so that there is nothing but the branch on the way back.
-            let block = self.block(target.0).ok_or(Errno::EOPNOTSUPP)?;
-            let cost = i64::from(at.0 - target.0 + 1);
-            let budget = self.b.use_var(self.budget);
-            let paid = self.b.ins().iconst(I64, cost);
-            let left = self.b.ins().isub(budget, paid);
-            self.b.def_var(self.budget, left);
-            self.b.ins().brif(condition, block, &[], next, &[]);
-            self.begin(next);
-            let budget = self.b.ins().iadd_imm(left, cost);
-            self.b.def_var(self.budget, budget);
-            return Ok(());
-        }
-        if self.checked && target <= at {
-            // What is visited last is laid out first: the way back.
-            let taken = self.b.create_block();
-            let opposite = self.opposite(condition);
-            self.b.ins().brif(opposite, next, &[], taken, &[]);
-            self.begin(taken);
-            self.go(at, target)?;
-        } else {
-            let taken = self.block(target.0).ok_or(Errno::EOPNOTSUPP)?;
-            self.b.ins().brif(condition, taken, &[], next, &[]);
-        }
-        self.begin(next);
-        Ok(())
-    }
-
-    /// Holds when `condition` does not.
-    fn opposite(&mut self, condition: Value) -> Value {
-        let inst = self.b.func.dfg.value_def(condition).inst();
-        match inst.map(|inst| self.b.func.dfg.insts[inst]) {
-            Some(InstructionData::IntCompare {
-                opcode: Opcode::Icmp,
-                cond,
-                args: [a, b],
-            }) => self.b.ins().icmp(cond.complement(), a, b),
-            _ => self.b.ins().icmp_imm(IntCC::Equal, condition, 0),
-        }
-    }
-
-    /// A jump over a single move, or over a move and a jump to the same place: the move is done
-    /// without a branch. Answers how many more instructions it was, and whether control passes on.
-    fn choice(
-        &mut self,
-        at: InsnIndex,
-        insn: &Insn,
-        after: &[(InsnIndex, Insn)],
-    ) -> Option<(usize, bool)> {
-        let Insn::JumpIf {
-            width,
-            op,
-            dst: left,
-            src: right,
-            ..
-        } = *insn
-        else {
-            return None;
-        };
-        let target = insn.target(at)?;
-        let [(second_at, second), third, ..] = after else {
-            return None;
-        };
-        let Insn::Mov {
-            width: move_width,
-            dst,
-            src,
-        } = *second
-        else {
-            return None;
-        };
-        let (third_at, third) = third;
-        let over = target == *third_at;
-        let also_jumps = matches!(third, Insn::Jump { .. } | Insn::JumpLong { .. })
-            && third.target(*third_at) == Some(target);
-        let inner = |at: &InsnIndex| self.block(at.0).is_none();
-        if !(over || also_jumps && inner(third_at)) || !inner(second_at) {
-            return None;
-        }
-        let target_block = self.block(target.0)?;
-        let condition = self.condition(width, op, left, right);
-        let before = self.get(dst);
-        self.mov(move_width, dst, src);
-        let moved = self.get(dst);
-        let value = self.select(condition, before, moved);
-        self.set(dst, value);
-        if over {
-            return Some((1, true));
-        }
-        if self.checked && target <= at {
-            // Each jump costs its own distance, and may be where the budget ends.
-            let cost = i64::from(third_at.0 - target.0 + 1);
-            let less = i64::from(third_at.0 - at.0);
-            let budget = self.b.use_var(self.budget);
-            let cost = self.b.ins().iconst(I64, cost);
-            let left = self.b.ins().isub(budget, cost);
-            let taken = match self.b.func.dfg.value_type(condition) {
-                I8 => self.b.ins().uextend(I64, condition),
-                _ => {
-                    let taken = self.b.ins().icmp_imm(IntCC::NotEqual, condition, 0);
-                    self.b.ins().uextend(I64, taken)
-                }
-            };
-            let less = match less {
-                2 => self.b.ins().ishl_imm(taken, 1),
-                _ => self.b.ins().imul_imm(taken, less),
-            };
-            let left = self.b.ins().iadd(left, less);
-            let places = [at.0, third_at.0];
-            self.pay(left, target.0, target_block, |this| {
-                let [first, second] =
-                    places.map(|place| this.b.ins().iconst(I64, i64::from(place)));
-                this.b.ins().select(condition, first, second)
-            });
-            return Some((2, false));
-        }
-        self.b.ins().jump(target_block, &[]);
-        Some((2, false))
-    }
-
-    /// One of two values, by a condition.
-    fn select(&mut self, condition: Value, yes: Value, no: Value) -> Value {
-        let ty = self.b.func.dfg.value_type(condition);
-        match (self.constant(yes), self.constant(no)) {
-            (Some(1), Some(0)) if ty == I8 => self.b.ins().uextend(I64, condition),
-            (Some(0), Some(1)) if ty == I8 => {
-                let opposite = self.opposite(condition);
-                self.b.ins().uextend(I64, opposite)
-            }
-            _ => self.b.ins().select(condition, yes, no),
-        }
-    }
-
-    /// The constant that a value is.
-    fn constant(&self, value: Value) -> Option<i64> {
-        let inst = self.b.func.dfg.value_def(value).inst()?;
-        match self.b.func.dfg.insts[inst] {
-            InstructionData::UnaryImm {
-                opcode: Opcode::Iconst,
-                imm,
-            } => Some(imm.bits()),
-            _ => None,
-        }
-    }
-
-    fn go_indirect(&mut self, at: InsnIndex, register: Reg) -> Result<(), Errno> {
-        let place = self.get(register);
-        let slot = self
-            .b
-            .ins()
-            .iadd_imm(place, PLACES.wrapping_neg().cast_signed());
-        let targets: Vec<_> = self.indirect_targets().collect();
-        let mut switch = Switch::new();
-        let mut ways = Vec::new();
-        for target in targets {
-            let way = self.b.create_block();
-            switch.set_entry(u128::from(target.0), way);
-            ways.push((way, target));
-        }
-        let nowhere = self.cold_block();
-        switch.emit(&mut self.b, slot, nowhere);
-        for (way, target) in ways {
-            self.b.switch_to_block(way);
-            self.go(at, target)?;
-        }
-        self.b.switch_to_block(nowhere);
-        let at = self.b.ins().iconst(I64, i64::from(at.0));
-        self.shim(shims::fail_jump as *const () as usize, &[place, at], 0);
-        let fault = self.fault();
-        self.b.ins().jump(fault, &[]);
-        Ok(())
-    }
-
-    fn condition(&mut self, width: Width, op: CompareOp, dst: Reg, src: Operand) -> Value {
-        let (a, b) = match width {
-            Width::W64 => (self.get(dst), self.operand(src)),
-            Width::W32 => (self.get32(dst), self.operand32(src)),
-        };
-        let code = match op {
-            CompareOp::Eq => IntCC::Equal,
-            CompareOp::Ne => IntCC::NotEqual,
-            CompareOp::Gt => IntCC::UnsignedGreaterThan,
-            CompareOp::Ge => IntCC::UnsignedGreaterThanOrEqual,
-            CompareOp::Lt => IntCC::UnsignedLessThan,
-            CompareOp::Le => IntCC::UnsignedLessThanOrEqual,
-            CompareOp::SGt => IntCC::SignedGreaterThan,
-            CompareOp::SGe => IntCC::SignedGreaterThanOrEqual,
-            CompareOp::SLt => IntCC::SignedLessThan,
-            CompareOp::SLe => IntCC::SignedLessThanOrEqual,
-            CompareOp::Set => return self.b.ins().band(a, b),
-        };
-        self.b.ins().icmp(code, a, b)
     }
 
     pub(super) fn operand32(&mut self, operand: Operand) -> Value {

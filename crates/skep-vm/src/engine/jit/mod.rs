@@ -4,11 +4,14 @@
 
 mod access;
 mod alu;
+mod blocks;
+mod budget;
 mod call;
 mod chain;
 mod counted;
 mod division;
 mod function;
+mod jump;
 mod liveness;
 mod memory;
 mod placement;

@@ -1,8 +1,8 @@
 //! The compiler for the machines that tests do not run on.
 
-use skep_isa::{InsnIndex, assemble};
+use skep_isa::{InsnIndex, Operand, Reg, assemble};
 
-use super::{compile, target};
+use super::{compile, counted, target};
 use crate::{
     LoadError, Mode, helper,
     program::{Call, Code, Resolve},
@@ -78,4 +78,70 @@ fn both_machines() {
         }
     }
     assert!(made > 0, "no backend");
+}
+
+/// The starts of a program's counted loops, with the rounds that they are left after.
+fn counted_loops(text: &str) -> Vec<(u32, Operand, u32)> {
+    let slots = assemble(text).expect("a program");
+    let code = Code::new(&slots, &mut Helpers).expect("a program that loads");
+    let loops = counted::loops(code.function_instructions(0));
+    let each = loops.into_iter();
+    each.map(|found| (found.slots.start, found.bound, found.cost))
+        .collect()
+}
+
+#[test]
+fn loops_are_counted() {
+    let imm = Operand::Imm;
+    for (text, expected) in [
+        (
+            "a: r1 += 1\n if r1 != 9 goto a\n exit",
+            vec![(0, imm(9), 2)],
+        ),
+        // Past 9, the next may be 10.
+        ("a: r1 += 2\n if r1 < 9 goto a\n exit", vec![(0, imm(9), 2)]),
+        (
+            "a: r1 += 1\n if r1 <= 9 goto a\n exit",
+            vec![(0, imm(10), 2)],
+        ),
+        (
+            "a: w1 -= 1\n if w1 s> 0 goto a\n exit",
+            vec![(0, imm(0), 2)],
+        ),
+        (
+            "a: r1 += 1\n if r1 != r2 goto a\n exit",
+            vec![(0, Operand::Reg(Reg::R2), 2)],
+        ),
+        // Two ways back, and one of them may be taken a round.
+        (
+            "a: r1 += 1\n if r1 == 9 goto b\n if r2 > 3 goto a\n r0 = 1\n goto a\nb: exit",
+            vec![(0, imm(9), 3 + 5)],
+        ),
+        // It may step over 9, in another width, or not come by.
+        ("a: r1 += 2\n if r1 != 9 goto a\n exit", vec![]),
+        ("a: r1 += 1\n if w1 != 9 goto a\n exit", vec![]),
+        (
+            "a: r1 += 1\n if r1 < r2 goto a\n exit",
+            vec![(0, Operand::Reg(Reg::R2), 2)],
+        ),
+        ("a: r1 += 1\n if r1 <= r2 goto a\n exit", vec![]),
+        (
+            "a: r1 -= 1\n if r1 s>= 0 goto a\n exit",
+            vec![(0, imm(-1), 2)],
+        ),
+        ("a: r1 += 1\n r2 += 1\n if r1 != r2 goto a\n exit", vec![]),
+        (
+            "a: if r2 > 5 goto a\n r1 += 1\n if r1 != 9 goto a\n exit",
+            vec![],
+        ),
+        ("a: r1 += 1\n r1 ^= 5\n if r1 != 9 goto a\n exit", vec![]),
+        ("a: r1 += 1\n call 5\n if r1 != 9 goto a\n exit", vec![]),
+        // Two entries.
+        (
+            "if r2 > 4 goto b\na: r3 = 0\nb: r1 += 1\n if r1 != 9 goto a\n exit",
+            vec![],
+        ),
+    ] {
+        assert_eq!(counted_loops(text), expected, "{text}");
+    }
 }
