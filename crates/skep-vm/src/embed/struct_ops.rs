@@ -454,7 +454,7 @@ fn call(
     for (word, argument) in words.iter_mut().zip(arguments) {
         *word = match argument {
             Argument::Number(number) => *number,
-            Argument::Memory(memory) if memory.is_empty() => 0,
+            Argument::Memory([]) => 0,
             Argument::Memory(memory) => {
                 let len = memory.len() as u64;
                 let start = View::of(memory).address();

@@ -217,11 +217,6 @@ impl OpsTypes {
     pub(crate) fn by_data(&self, id: u32) -> Option<Arc<OpsType>> {
         self.find(|ops| ops.data_type == id)
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        all.is_empty()
-    }
 }
 
 impl Drop for OpsTypes {
