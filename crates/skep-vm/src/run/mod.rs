@@ -61,7 +61,8 @@ const LONGEST: u64 = 1 << 29;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Instructions, counted from above: a jump backwards costs the distance, a call the length
-    /// of the function. Only in checked mode.
+    /// of the function, a helper that goes through many bytes or entries, or waits, what that
+    /// takes. Only in checked mode.
     pub instructions: u64,
     /// Time from its start. Only in checked mode; looked at every million instructions.
     pub time: Option<Duration>,
