@@ -11,6 +11,10 @@
     clippy::cast_sign_loss,
     reason = "registers"
 )]
+#![cfg_attr(
+    not(feature = "jit"),
+    allow(dead_code, unused_imports, reason = "what the compiler alone asks")
+)]
 
 mod embed;
 mod engine;

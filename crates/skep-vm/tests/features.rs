@@ -69,7 +69,7 @@ impl Machine {
         let attached = attached.expect("an attachment");
         let fired = self.hook.fire(&mut [argument, 0]);
         drop(attached);
-        let answer = match fired.outcomes() {
+        match fired.outcomes() {
             [Ok(value)] => format!("{value}"),
             [Err(fault)] => match &fault.kind {
                 FaultKind::Memory { size, write, .. } => {
@@ -78,8 +78,7 @@ impl Machine {
                 kind => format!("{}: {kind:?}", fault.at),
             },
             all => panic!("{all:?}"),
-        };
-        answer
+        }
     }
 
     fn run(&self, text: &str, argument: u64) -> String {

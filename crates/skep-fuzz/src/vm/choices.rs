@@ -86,7 +86,7 @@ impl<'a> Choices<'a> {
     /// A number below `bound`, which is not zero.
     pub fn below(&mut self, bound: usize) -> usize {
         match bound {
-            0..=256 => usize::from(self.byte()) * bound >> 8,
+            0..=256 => (usize::from(self.byte()) * bound) >> 8,
             _ => ((self.word() >> 32) as usize * bound) >> 32,
         }
     }

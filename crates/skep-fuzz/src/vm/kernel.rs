@@ -207,12 +207,12 @@ impl<'k> Judge<'k> {
 fn leave(vm: &Vm, left: u64) {
     let mut text = String::new();
     for frame in 0..8 {
-        let _ = write!(text, "f{frame}: r0 = {left} ll\n");
+        let _ = writeln!(text, "f{frame}: r0 = {left} ll");
         for slot in 1..=64 {
-            let _ = write!(text, "*(u64 *)(r10 - {}) = r0\n", slot * 8);
+            let _ = writeln!(text, "*(u64 *)(r10 - {}) = r0", slot * 8);
         }
         if frame < 7 {
-            let _ = write!(text, "call f{}\n", frame + 1);
+            let _ = writeln!(text, "call f{}", frame + 1);
         }
         text += "exit\n";
     }

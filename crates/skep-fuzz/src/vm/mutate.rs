@@ -35,12 +35,11 @@ pub fn mutate(choices: &mut Choices<'_>, case: &mut Case, kind: Damage) {
             .maps
             .iter()
             .any(|(slot, _)| other == *slot || other == slot + 1);
-        damage(
-            choices,
-            &mut body.slots,
-            at,
-            if is_map { at } else { other },
-        );
+        let other = if is_map { at } else { other };
+        match kind {
+            Damage::Any => damage(choices, &mut body.slots, at, other),
+            Damage::Numbers => nudge(choices, &mut body.slots[at]),
+        }
     }
 }
 
@@ -55,8 +54,10 @@ fn nudge(choices: &mut Choices<'_>, slot: &mut RawInsn) {
             slot.offset = slot.offset.wrapping_add(by);
         }
         _ => {
-            *slot = RawInsn::default();
-            slot.opcode = 0x05;
+            *slot = RawInsn {
+                opcode: 0x05,
+                ..RawInsn::default()
+            };
         }
     }
 }

@@ -79,9 +79,10 @@ pub fn program(input: &[u8]) {
 }
 
 fn raw_exit() -> RawInsn {
-    let mut exit = RawInsn::default();
-    exit.opcode = 0x95;
-    exit
+    RawInsn {
+        opcode: 0x95,
+        ..RawInsn::default()
+    }
 }
 
 fn check_bare(slots: &[RawInsn], input: &[u8]) {

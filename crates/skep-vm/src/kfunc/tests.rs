@@ -168,9 +168,11 @@ fn no_arguments_make_a_function_panic() {
 
 /// A run in checked mode, of a machine of its own with these limits, and memory to play with.
 fn with_run(instructions: u64, test: impl FnOnce(&Run<'_>, &Block)) {
-    let mut config = Config::default();
-    config.engine = Engine::Interpreter;
-    config.cpus = 1;
+    let mut config = Config {
+        engine: Engine::Interpreter,
+        cpus: 1,
+        ..Config::default()
+    };
     config.limits.instructions = instructions;
     let vm = Vm::with(config).unwrap();
     let code = encode_slots(&assemble("r0 = 0\n exit").unwrap(), Endian::NATIVE);

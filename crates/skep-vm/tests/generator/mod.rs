@@ -8,14 +8,14 @@ use skep_isa::{
 
 /// Numbers from a seed (splitmix64).
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,25 +23,25 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
 
-    pub fn between(&mut self, first: i64, last: i64) -> i64 {
+    pub(crate) fn between(&mut self, first: i64, last: i64) -> i64 {
         first + self.below((last - first + 1) as u64) as i64
     }
 
-    pub fn chance(&mut self, percent: u64) -> bool {
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
-    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize]
     }
 }
 
 /// Bytes of the context that programs are made for.
-pub const CONTEXT: i64 = 64;
+pub(crate) const CONTEXT: i64 = 64;
 
 /// An instruction whose jump goes to a label.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +65,7 @@ struct Maker<'a> {
 }
 
 /// A program of a few functions.
-pub fn program(random: &mut Random) -> Vec<RawInsn> {
+pub(crate) fn program(random: &mut Random) -> Vec<RawInsn> {
     let functions = 1 + random.below(4) as usize;
     let mut maker = Maker {
         random,
@@ -129,7 +129,7 @@ fn resolve(items: &[Item]) -> Vec<RawInsn> {
 }
 
 /// Changes a few fields: most such programs do not load, or fault.
-fn mutate(random: &mut Random, slots: &mut Vec<RawInsn>) {
+fn mutate(random: &mut Random, slots: &mut [RawInsn]) {
     for _ in 0..1 + random.below(3) {
         let at = random.below(slots.len() as u64) as usize;
         let mut bytes = slots[at].to_bytes(skep_isa::Endian::Little);

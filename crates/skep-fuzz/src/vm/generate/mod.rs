@@ -228,10 +228,10 @@ fn without_unused(mut body: Body, calls: &[(usize, usize)]) -> Body {
     let mut moved = vec![None; body.slots.len()];
     let mut slots = Vec::new();
     let mut functions = Vec::new();
-    for function in 0..count {
+    for (function, used) in used.iter().enumerate() {
         let end = body.functions.get(function + 1).copied();
         let range = body.functions[function]..end.unwrap_or(body.slots.len());
-        if used[function] {
+        if *used {
             functions.push(slots.len());
             for slot in range {
                 moved[slot] = Some(slots.len());

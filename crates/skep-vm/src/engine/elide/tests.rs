@@ -209,8 +209,10 @@ fn spilled_pointers() {
 
 #[test]
 fn random_programs() {
-    let mut config = Config::default();
-    config.cpus = 1;
+    let mut config = Config {
+        cpus: 1,
+        ..Config::default()
+    };
     config.limits.instructions = 20_000;
     config.limits.time = None;
     let vm = Vm::with(config).expect("memory");
