@@ -4,6 +4,8 @@
 //! A run belongs to one thread and one virtual CPU. Its fields are cells, since compiled code,
 //! helpers and callbacks see it at the same time.
 
+mod access;
+mod budget;
 mod callback;
 mod cpu;
 mod current;
@@ -29,7 +31,6 @@ use crate::{
     engine::{Answer, FRAME, Mode, Status},
     helper,
     map::Map,
-    memory::View,
     program::Program,
     vm::Shared,
 };
@@ -50,12 +51,6 @@ pub(crate) const FRAMES: u64 = 16;
 
 /// Instructions between two looks at the clock.
 const SLICE: i64 = 1 << 20;
-
-/// Bytes that a helper may be given for nothing, what it does with as many in the time of one
-/// instruction, and where they are too many (`BPF_MAX_VAR_SIZ`).
-const SHORT: u64 = 256;
-const BYTES: u64 = 16;
-const LONGEST: u64 = 1 << 29;
 
 /// What a run may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -374,130 +369,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether an access is the program's; in checked mode only.
-    #[inline]
-    pub(crate) fn check(&self, address: u64, size: u64, write: bool) -> Region {
-        if self.hot.caches.covers(address, size, write) {
-            return Region::Ours;
-        }
-        self.look_up(address, size, write)
-    }
-
-    /// The region of an access, when it is not the last one.
-    #[cold]
-    #[inline(never)]
-    fn look_up(&self, address: u64, size: u64, write: bool) -> Region {
-        match self.region_of(address, write) {
-            Some(range)
-                if (range.writable || !write)
-                    && address - range.start <= range.len
-                    && size <= range.len - (address - range.start) =>
-            {
-                self.hot.caches.remember(range, write);
-                Region::Ours
-            }
-            _ if self.in_arena(address, size) => Region::Void,
-            _ => Region::Nothing,
-        }
-    }
-
-    /// Whether an access is in the window of the program's arena, be there pages or not.
-    fn in_arena(&self, address: u64, size: u64) -> bool {
-        let Some(window) = self.program().code.arena() else {
-            return false;
-        };
-        let guard = crate::map::ARENA_GUARD;
-        let offset = address.wrapping_sub(window - guard);
-        let len = crate::map::ARENA_WINDOW + 2 * guard;
-        size <= len && offset <= len - size
-    }
-
-    /// Forgets which regions were touched last: some may be gone.
-    pub(crate) fn forget_regions(&self) {
-        self.hot.caches.clear();
-    }
-
-    /// The region of an address: the run's own, of a map, of an object.
-    fn region_of(&self, address: u64, write: bool) -> Option<crate::map::Range> {
-        let own = self.regions.borrow().find(address, write);
-        own.or_else(|| self.lent_region(address))
-            .or_else(|| self.map_region(address, write))
-            .or_else(|| self.object_region(address))
-    }
-
-    fn map_region(&self, address: u64, write: bool) -> Option<crate::map::Range> {
-        let region = |map: &Arc<Map>| match write || map.shape.readable_by_programs() {
-            true => map.kind.region(address),
-            false => None,
-        };
-        let maps = &self.program().maps;
-        let found = maps.iter().find_map(region);
-        found.or_else(|| self.inner.borrow().iter().find_map(region))
-    }
-
-    /// Pays for `cost` instructions; at the end of the budget the run fails at `at`.
-    #[inline]
-    pub(crate) fn spend(&self, cost: u32, at: InsnIndex) -> bool {
-        let left = self.hot.budget.get() - i64::from(cost);
-        self.hot.budget.set(left);
-        left >= 0 || self.refill(at)
-    }
-
-    /// Pays for the work of a helper that may be long; nothing in verified mode.
-    ///
-    /// # Errors
-    /// At the end of the budget, with the fault set.
-    pub(crate) fn pay(&self, cost: u32) -> Result<(), Stop> {
-        if !self.checked() || self.spend(cost, InsnIndex(0)) {
-            return Ok(());
-        }
-        if let Some((at, _)) = &mut *self.fault.borrow_mut() {
-            // The engine knows where the helper was called.
-            *at = None;
-        }
-        Err(Stop::Status(Status::Fault))
-    }
-
-    /// Pays for having waited: at once the clock is looked at, and whether the machine stops.
-    ///
-    /// # Errors
-    /// As [`Run::pay`].
-    pub(crate) fn pay_for_waiting(&self) -> Result<(), Stop> {
-        self.pay(SLICE as u32)
-    }
-
-    /// Looks at what is left of the budget and the time, and begins a new slice.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn refill(&self, at: InsnIndex) -> bool {
-        let debt = self.hot.budget.get().unsigned_abs();
-        let Some(beyond) = self.beyond.get().checked_sub(debt) else {
-            let limit = self.limits.instructions;
-            self.fail(at, FaultKind::Budget { limit });
-            return false;
-        };
-        if self.vm.interrupted() {
-            self.fail(at, FaultKind::Interrupted);
-            return false;
-        }
-        if let Some(limit) = self.limits.time {
-            match self.started.get() {
-                None => self.started.set(Some(Instant::now())),
-                Some(started) if started.elapsed() > limit => {
-                    self.fail(at, FaultKind::Time);
-                    return false;
-                }
-                Some(_) => {}
-            }
-        }
-        // Where many maps must be looked through for a region, each instruction may take long.
-        let slice = SLICE as u64 / (1 + self.inner.borrow().len() as u64 / 64);
-        let slice = slice.max(1000).min(beyond);
-        self.beyond.set(beyond - slice);
-        self.hot.budget.set(slice as i64);
-        true
-    }
-
     /// Whether the stack has room for a frame that ends here; in checked mode only.
     #[inline]
     pub(crate) fn enter_frame(&self, frame: u64, at: InsnIndex) -> bool {
@@ -547,104 +418,6 @@ impl<'a> Run<'a> {
     }
 
     // ── what helpers ask ────────────────────────────────────────────────────────────────────
-
-    /// A map by the address that the program has for it.
-    #[inline]
-    pub(crate) fn map(&self, handle: u64) -> Result<&Map, FaultKind> {
-        let index = handle.wrapping_sub(crate::program::MAPS) as usize;
-        match self.program().maps.get(index) {
-            Some(map) => Ok(map),
-            None => self.inner_map(index),
-        }
-    }
-
-    fn inner_map(&self, index: usize) -> Result<&Map, FaultKind> {
-        let inner = self.inner.borrow();
-        let found = index
-            .checked_sub(INNER)
-            .and_then(|index| inner.get(index))
-            .ok_or(FaultKind::Argument {
-                function: "map argument",
-                reason: "this is no map of the program",
-            })?;
-        let found: *const Map = &**found;
-        // SAFETY: `inner` keeps its maps until the run ends; nothing is taken out of it.
-        Ok(unsafe { &*found })
-    }
-
-    /// Keeps an inner map for the rest of the run, and gives the program's address for it.
-    pub(crate) fn keep(&self, map: Arc<Map>) -> u64 {
-        let mut inner = self.inner.borrow_mut();
-        let known = inner.iter().position(|kept| Arc::ptr_eq(kept, &map));
-        let index = known.unwrap_or_else(|| {
-            inner.push(map);
-            inner.len() - 1
-        });
-        crate::program::MAPS + (INNER + index) as u64
-    }
-
-    /// How many inner maps are kept.
-    pub(crate) fn kept(&self) -> u32 {
-        self.inner.borrow().len() as u32
-    }
-
-    /// Memory that a program gave a helper: to be read, or with `write` to be written.
-    ///
-    /// # Errors
-    /// It is not the program's.
-    #[inline]
-    pub(crate) fn view(&self, address: u64, len: u64, write: bool) -> Result<View<'_>, FaultKind> {
-        if len == 0 {
-            return Ok(View::of(&mut []));
-        }
-        let ours = !self.checked() || self.check(address, len, write) == Region::Ours;
-        if ours && len > SHORT {
-            self.pay_for(address, len, write)?;
-        }
-        // SAFETY: checked just now, or by a verifier; what was granted stays for the run.
-        let view = ours.then(|| unsafe { View::at_address(address, len as usize) });
-        view.flatten().ok_or(FaultKind::Memory {
-            address,
-            size: len,
-            write,
-        })
-    }
-
-    /// Pays for what a helper does with many bytes.
-    #[cold]
-    #[inline(never)]
-    fn pay_for(&self, address: u64, size: u64, write: bool) -> Result<(), FaultKind> {
-        if !self.checked() {
-            return Ok(());
-        }
-        if size >= LONGEST {
-            return Err(FaultKind::Memory {
-                address,
-                size,
-                write,
-            });
-        }
-        self.pay_fault(size / BYTES)
-    }
-
-    /// Pays as [`Run::pay`] does, and gives the fault to be set.
-    pub(crate) fn pay_fault(&self, cost: u64) -> Result<(), FaultKind> {
-        let paid = self.pay(u32::try_from(cost).unwrap_or(u32::MAX));
-        paid.map_err(|_| self.take_fault().kind)
-    }
-
-    /// The address of a map's value for the program, which may use it until it ends.
-    #[inline]
-    pub(crate) fn given(&self, map: &Map, value: View<'_>) -> u64 {
-        let address = value.address();
-        if self.checked() {
-            // Where programs may only read or only write, each access asks the map.
-            if map.shape.writable_by_programs() && map.shape.readable_by_programs() {
-                self.hot.caches.given(address, value.len() as u64);
-            }
-        }
-        address
-    }
 
     /// Calls a function of the program back.
     ///
@@ -708,9 +481,6 @@ impl Drop for Run<'_> {
         self.scratch.regions.replace(self.regions.take());
     }
 }
-
-/// The index of the first inner map, behind all that a program can name itself.
-const INNER: usize = 1 << 16;
 
 /// Why a helper does not go on.
 #[derive(Debug)]

@@ -1,0 +1,153 @@
+//! What of memory and maps a program may use: each access of its engine, and each address that it
+//! gives a helper.
+
+use std::sync::Arc;
+
+use super::{Region, Run, budget::SHORT};
+use crate::{
+    FaultKind,
+    map::{ARENA_GUARD, ARENA_WINDOW, Map, Range},
+    memory::View,
+    program::MAPS,
+};
+
+/// The index of the first inner map, behind all that a program can name itself.
+const INNER: usize = 1 << 16;
+
+impl Run<'_> {
+    /// Whether an access is the program's; in checked mode only.
+    #[inline]
+    pub(crate) fn check(&self, address: u64, size: u64, write: bool) -> Region {
+        if self.hot.caches.covers(address, size, write) {
+            return Region::Ours;
+        }
+        self.look_up(address, size, write)
+    }
+
+    /// The region of an access, when it is not the last one.
+    #[cold]
+    #[inline(never)]
+    fn look_up(&self, address: u64, size: u64, write: bool) -> Region {
+        match self.region_of(address, write) {
+            Some(range)
+                if (range.writable || !write)
+                    && address - range.start <= range.len
+                    && size <= range.len - (address - range.start) =>
+            {
+                self.hot.caches.remember(range, write);
+                Region::Ours
+            }
+            _ if self.in_arena(address, size) => Region::Void,
+            _ => Region::Nothing,
+        }
+    }
+
+    /// Whether an access is in the window of the program's arena, be there pages or not.
+    fn in_arena(&self, address: u64, size: u64) -> bool {
+        let Some(window) = self.program().code.arena() else {
+            return false;
+        };
+        let guard = ARENA_GUARD;
+        let offset = address.wrapping_sub(window - guard);
+        let len = ARENA_WINDOW + 2 * guard;
+        size <= len && offset <= len - size
+    }
+
+    /// Forgets which regions were touched last: some may be gone.
+    pub(crate) fn forget_regions(&self) {
+        self.hot.caches.clear();
+    }
+
+    /// The region of an address: the run's own, of a map, of an object.
+    pub(super) fn region_of(&self, address: u64, write: bool) -> Option<Range> {
+        let own = self.regions.borrow().find(address, write);
+        own.or_else(|| self.lent_region(address))
+            .or_else(|| self.map_region(address, write))
+            .or_else(|| self.object_region(address))
+    }
+
+    fn map_region(&self, address: u64, write: bool) -> Option<Range> {
+        let region = |map: &Arc<Map>| match write || map.shape.readable_by_programs() {
+            true => map.kind.region(address),
+            false => None,
+        };
+        let maps = &self.program().maps;
+        let found = maps.iter().find_map(region);
+        found.or_else(|| self.inner.borrow().iter().find_map(region))
+    }
+
+    /// A map by the address that the program has for it.
+    #[inline]
+    pub(crate) fn map(&self, handle: u64) -> Result<&Map, FaultKind> {
+        let index = handle.wrapping_sub(MAPS) as usize;
+        match self.program().maps.get(index) {
+            Some(map) => Ok(map),
+            None => self.inner_map(index),
+        }
+    }
+
+    fn inner_map(&self, index: usize) -> Result<&Map, FaultKind> {
+        let inner = self.inner.borrow();
+        let found = index
+            .checked_sub(INNER)
+            .and_then(|index| inner.get(index))
+            .ok_or(FaultKind::Argument {
+                function: "map argument",
+                reason: "this is no map of the program",
+            })?;
+        let found: *const Map = &**found;
+        // SAFETY: `inner` keeps its maps until the run ends; nothing is taken out of it.
+        Ok(unsafe { &*found })
+    }
+
+    /// Keeps an inner map for the rest of the run, and gives the program's address for it.
+    pub(crate) fn keep(&self, map: Arc<Map>) -> u64 {
+        let mut inner = self.inner.borrow_mut();
+        let known = inner.iter().position(|kept| Arc::ptr_eq(kept, &map));
+        let index = known.unwrap_or_else(|| {
+            inner.push(map);
+            inner.len() - 1
+        });
+        MAPS + (INNER + index) as u64
+    }
+
+    /// How many inner maps are kept.
+    pub(crate) fn kept(&self) -> u32 {
+        self.inner.borrow().len() as u32
+    }
+
+    /// Memory that a program gave a helper: to be read, or with `write` to be written.
+    ///
+    /// # Errors
+    /// It is not the program's.
+    #[inline]
+    pub(crate) fn view(&self, address: u64, len: u64, write: bool) -> Result<View<'_>, FaultKind> {
+        if len == 0 {
+            return Ok(View::of(&mut []));
+        }
+        let ours = !self.checked() || self.check(address, len, write) == Region::Ours;
+        if ours && len > SHORT {
+            self.pay_for(address, len, write)?;
+        }
+        // SAFETY: checked just now, or by a verifier; what was granted stays for the run.
+        let view = ours.then(|| unsafe { View::at_address(address, len as usize) });
+        view.flatten().ok_or(FaultKind::Memory {
+            address,
+            size: len,
+            write,
+        })
+    }
+
+    /// The address of a map's value for the program, which may use it until it ends.
+    #[inline]
+    pub(crate) fn given(&self, map: &Map, value: View<'_>) -> u64 {
+        let address = value.address();
+        if self.checked() {
+            // Where programs may only read or only write, each access asks the map.
+            if map.shape.writable_by_programs() && map.shape.readable_by_programs() {
+                self.hot.caches.given(address, value.len() as u64);
+            }
+        }
+        address
+    }
+}
