@@ -1,7 +1,31 @@
 //! eBPF in user space: a [`Vm`] is another kernel, in this process, without privileges.
 //!
 //! It runs what the Linux kernel runs, with its semantics, its maps and its helpers, behind the
-//! same boundary ([`skep_host::Host`]).
+//! same boundary ([`skep_host::Host`]), so that whatever is written against that runs on both. What
+//! it does otherwise on purpose stands in [`DIFFERENCES`].
+//!
+//! | to | use |
+//! |---|---|
+//! | load objects into it | `skep::Host::new(Arc::new(vm))`, then as on the kernel |
+//! | let plug-ins run where you say | [`Vm::define_hook`]: a tracepoint with a typed context |
+//! | give programs functions of yours | [`Vm::define_helper`], with a [`Prototype`] |
+//! | call programs as members of a struct | [`Vm::define_struct_ops`] |
+//! | run packets through a program | [`Vm::packets`] |
+//! | run instructions alone | [`Vm::bare`] |
+//! | move time yourself | [`Config::clock`] |
+//! | limit what programs take | [`Config::limits`] |
+//!
+//! # Modes
+//! In *checked* mode, in which everything runs that is loaded in safe code, each access must be
+//! inside memory that is the program's, jumps backwards and calls pay for instructions, and a
+//! program that does wrong ends with a [`Fault`] that names the instruction. In *verified* mode
+//! nothing is looked at: [`Vm::load_verified`] and [`Vm::bare_verified`] are `unsafe`, and ask for
+//! the word of a verifier.
+//!
+//! # Threads
+//! A machine has as many virtual CPUs as [`Config::cpus`] says, and runs that many programs at
+//! once; more threads wait. Programs share maps with all threads of the process, which read and
+//! write them by the boundary while programs run.
 
 // Registers are 64 bits wide and mean now a number, now an address, now a 32-bit value: that casts
 // cut and reinterpret is what programs ask for.
