@@ -91,6 +91,21 @@ fn vm_maps() {
     check("vm_maps", 1000);
 }
 
+/// A program that keeps the low byte of a value's address, read from a dynptr: the same address on
+/// both interpreters by chance is not the engines' doing.
+#[test]
+fn addresses_are_no_difference() {
+    let _turn = turn();
+    let target = TARGETS
+        .iter()
+        .find(|target| target.name == "vm_engines")
+        .unwrap();
+    let input = Mutator::new(9_120_430).input(&(target.seeds)());
+    for _ in 0..50 {
+        (target.run)(&input);
+    }
+}
+
 /// Seeds are well-formed: were they not, mutations would end at the first check.
 #[test]
 fn the_corpus_parses() {
