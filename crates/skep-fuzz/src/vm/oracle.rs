@@ -15,8 +15,8 @@ use super::{
 /// Instructions that a run may take: programs go round for as long as they may.
 const INSTRUCTIONS: u64 = 20_000;
 
-/// How often a program runs on another machine before what it did counts as the engine's doing.
-const ATTEMPTS: usize = 32;
+/// How many other machines a program runs on before what it did counts as the engine's doing.
+const ATTEMPTS: usize = 64;
 
 /// A machine that stops programs early.
 pub(super) fn machine(engine: Engine, cpus: u32) -> Vm {
@@ -164,13 +164,19 @@ pub fn compare(case: &Case) {
     }
     // What differs between two machines of one kind is made of addresses, clocks or chance; a
     // thread of its own has other memory, from other places. A program that keeps a few bits of an
-    // address finds the same ones there at times, so once is not enough.
-    let depends = (0..ATTEMPTS).any(|_| {
-        let second = std::thread::scope(|scope| {
-            let other = scope.spawn(|| plain(on(second)));
+    // address, or compares it, finds the same there at times, so once is not enough; a frame stays
+    // where it is for as long as its machine is there, so each time it is another machine.
+    let mut others = Vec::new();
+    let depends = (0..ATTEMPTS).any(|attempt| {
+        if attempt > 0 {
+            others.push(machine(Engine::Interpreter, 2));
+        }
+        let other = others.last().unwrap_or(second);
+        let again = std::thread::scope(|scope| {
+            let other = scope.spawn(|| plain(on(other)));
             other.join().expect("no panic")
         });
-        first != second
+        first != again
     });
     assert!(
         depends,
