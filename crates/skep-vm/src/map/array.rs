@@ -102,10 +102,6 @@ impl Kind for Array {
         Ok(())
     }
 
-    fn delete(&self, _key: View<'_>) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
-    }
-
     fn for_each(&self, cpu: u32, visit: Visit<'_>) -> Result<u32, Errno> {
         let mut seen = 0;
         for index in 0..self.shape.max_entries {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use skep_abi::MapCreateFlags;
 use skep_host::Errno;
 
-use super::{Kind, Range, Shape, table};
+use super::{Kind, Shape, table};
 use crate::memory::{Block, View};
 
 /// Hash functions unless the creator says otherwise.
@@ -81,20 +81,6 @@ impl Bloom {
 }
 
 impl Kind for Bloom {
-    fn lookup(&self, _cpu: u32, _key: View<'_>) -> Option<View<'_>> {
-        None
-    }
-
-    fn update(
-        &self,
-        _cpu: u32,
-        _key: View<'_>,
-        _value: View<'_>,
-        _flags: u64,
-    ) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
-    }
-
     fn delete(&self, _key: View<'_>) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }
@@ -105,10 +91,6 @@ impl Kind for Bloom {
 
     fn peek(&self, value: View<'_>) -> Result<(), Errno> {
         self.may_have(value)
-    }
-
-    fn region(&self, _address: u64) -> Option<Range> {
-        None
     }
 
     /// The value is what is asked for.

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use skep_abi::{AttachType, MapCreateFlags, MapType};
 use skep_host::Errno;
 
-use super::{EXIST, F_ALL_CPUS, F_CPU, FieldKind, Kind, LOCK, Map, Range, Shape};
+use super::{EXIST, F_ALL_CPUS, F_CPU, FieldKind, Kind, LOCK, Map, Shape};
 use crate::{
     machine::{Owned, Value},
     memory::View,
@@ -159,23 +159,11 @@ impl Prepared {
 }
 
 impl Kind for CgroupStorage {
-    fn lookup(&self, _cpu: u32, _key: View<'_>) -> Option<View<'_>> {
-        None
-    }
-
     fn update(&self, _: u32, _: View<'_>, _: View<'_>, _: u64) -> Result<(), Errno> {
         Err(Errno::EINVAL)
     }
 
-    fn delete(&self, _key: View<'_>) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
-    }
-
     /// Values are regions of the runs that were given them.
-    fn region(&self, _address: u64) -> Option<Range> {
-        None
-    }
-
     fn user_lookup(&self, key: &[u8], value: &mut [u8], flags: u64) -> Result<(), Errno> {
         let entry = self.by_key(key).ok_or(Errno::ENOENT)?;
         let fields = self.owned.fields();

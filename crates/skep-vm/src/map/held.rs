@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use skep_abi::{AttachType, MapCreateFlags, MapType, ProgLoadFlags, ProgramType};
 use skep_host::Errno;
 
-use super::{Batch, Kind, Map, Range, Shape, hash::Hash};
+use super::{Batch, Kind, Map, Shape, hash::Hash};
 use crate::{engine::Mode, memory::View, program::Program};
 
 /// A thing for each index.
@@ -133,28 +133,6 @@ impl ArrayOfMaps {
 }
 
 impl Kind for ArrayOfMaps {
-    fn lookup(&self, _cpu: u32, _key: View<'_>) -> Option<View<'_>> {
-        None
-    }
-
-    fn update(
-        &self,
-        _cpu: u32,
-        _key: View<'_>,
-        _value: View<'_>,
-        _flags: u64,
-    ) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
-    }
-
-    fn delete(&self, _key: View<'_>) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
-    }
-
-    fn region(&self, _address: u64) -> Option<Range> {
-        None
-    }
-
     fn inner(&self, key: View<'_>) -> Option<Arc<Map>> {
         self.maps.at(key.u32_at(0)?)
     }
@@ -204,28 +182,6 @@ impl HashOfMaps {
 }
 
 impl Kind for HashOfMaps {
-    fn lookup(&self, _cpu: u32, _key: View<'_>) -> Option<View<'_>> {
-        None
-    }
-
-    fn update(
-        &self,
-        _cpu: u32,
-        _key: View<'_>,
-        _value: View<'_>,
-        _flags: u64,
-    ) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
-    }
-
-    fn delete(&self, _key: View<'_>) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
-    }
-
-    fn region(&self, _address: u64) -> Option<Range> {
-        None
-    }
-
     fn inner(&self, key: View<'_>) -> Option<Arc<Map>> {
         self.hash.map(key)
     }
@@ -330,28 +286,6 @@ impl ProgArray {
 }
 
 impl Kind for ProgArray {
-    fn lookup(&self, _cpu: u32, _key: View<'_>) -> Option<View<'_>> {
-        None
-    }
-
-    fn update(
-        &self,
-        _cpu: u32,
-        _key: View<'_>,
-        _value: View<'_>,
-        _flags: u64,
-    ) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
-    }
-
-    fn delete(&self, _key: View<'_>) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
-    }
-
-    fn region(&self, _address: u64) -> Option<Range> {
-        None
-    }
-
     fn program(&self, index: u32) -> Option<Arc<Program>> {
         self.programs.at(index)
     }

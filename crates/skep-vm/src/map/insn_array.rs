@@ -115,10 +115,6 @@ impl Kind for InsnArray {
         Err(Errno::EINVAL)
     }
 
-    fn delete(&self, _key: View<'_>) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
-    }
-
     fn for_each(&self, _cpu: u32, visit: Visit<'_>) -> Result<u32, Errno> {
         let mut seen = 0;
         for index in 0..self.entries {

@@ -294,13 +294,25 @@ pub(crate) trait Kind: Any + Send + Sync + fmt::Debug {
     // ── programs ────────────────────────────────────────────────────────────────────────────
 
     /// The value of a key, on this CPU where each has one.
-    fn lookup(&self, cpu: u32, key: View<'_>) -> Option<View<'_>>;
+    fn lookup(&self, _cpu: u32, _key: View<'_>) -> Option<View<'_>> {
+        None
+    }
 
     /// Sets a value, on this CPU where each has one.
-    fn update(&self, cpu: u32, key: View<'_>, value: View<'_>, flags: u64) -> Result<(), Errno>;
+    fn update(
+        &self,
+        _cpu: u32,
+        _key: View<'_>,
+        _value: View<'_>,
+        _flags: u64,
+    ) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
 
     /// Deletes an entry.
-    fn delete(&self, key: View<'_>) -> Result<(), Errno>;
+    fn delete(&self, _key: View<'_>) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
 
     /// Puts a value into a queue, stack or bloom filter.
     fn push(&self, _value: View<'_>, _flags: u64) -> Result<(), Errno> {
@@ -329,7 +341,9 @@ pub(crate) trait Kind: Any + Send + Sync + fmt::Debug {
 
     /// The region of an address that lies in this map's memory. In checked mode every access that
     /// is not in the run's own memory asks this.
-    fn region(&self, address: u64) -> Option<Range>;
+    fn region(&self, _address: u64) -> Option<Range> {
+        None
+    }
 
     /// The map inside an entry of a map of maps.
     fn inner(&self, _key: View<'_>) -> Option<Arc<Map>> {

@@ -102,24 +102,6 @@ impl Queue {
 }
 
 impl Kind for Queue {
-    fn lookup(&self, _cpu: u32, _key: View<'_>) -> Option<View<'_>> {
-        None
-    }
-
-    fn update(
-        &self,
-        _cpu: u32,
-        _key: View<'_>,
-        _value: View<'_>,
-        _flags: u64,
-    ) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
-    }
-
-    fn delete(&self, _key: View<'_>) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
-    }
-
     fn push(&self, value: View<'_>, flags: u64) -> Result<(), Errno> {
         self.put(flags, |place| place.copy_from(value))
     }

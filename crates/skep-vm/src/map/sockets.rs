@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use skep_abi::MapType;
 use skep_host::Errno;
 
-use super::{EXIST, Kind, NOEXIST, Range, Shape};
+use super::{EXIST, Kind, NOEXIST, Shape};
 use crate::{
     machine::{lock, net::Socket},
     memory::View,
@@ -103,20 +103,12 @@ impl Sockets {
 
 impl Kind for Sockets {
     /// A socket's memory is no value: see [`Sockets::socket`].
-    fn lookup(&self, _cpu: u32, _key: View<'_>) -> Option<View<'_>> {
-        None
-    }
-
     fn update(&self, _: u32, _: View<'_>, _: View<'_>, _: u64) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }
 
     fn delete(&self, key: View<'_>) -> Result<(), Errno> {
         self.user_delete(&key.to_vec())
-    }
-
-    fn region(&self, _address: u64) -> Option<Range> {
-        None
     }
 
     fn user_lookup(&self, key: &[u8], value: &mut [u8], _flags: u64) -> Result<(), Errno> {

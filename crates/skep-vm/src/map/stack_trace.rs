@@ -11,7 +11,7 @@ use std::{
 use skep_abi::{MapCreateFlags, StackFlags};
 use skep_host::Errno;
 
-use super::{Kind, Range, Shape, slots::Slots};
+use super::{Kind, Shape, slots::Slots};
 use crate::memory::View;
 
 /// Most frames of a stack (`sysctl kernel.perf_event_max_stack`).
@@ -120,20 +120,12 @@ pub(crate) fn encode(addresses: &[u64], build_ids: bool) -> Vec<u8> {
 }
 
 impl Kind for StackTraces {
-    fn lookup(&self, _cpu: u32, _key: View<'_>) -> Option<View<'_>> {
-        None
-    }
-
     fn update(&self, _: u32, _: View<'_>, _: View<'_>, _: u64) -> Result<(), Errno> {
         Err(Errno::EINVAL)
     }
 
     fn delete(&self, key: View<'_>) -> Result<(), Errno> {
         self.remove(key.u32_at(0).ok_or(Errno::EINVAL)?)
-    }
-
-    fn region(&self, _address: u64) -> Option<Range> {
-        None
     }
 
     fn user_lookup(&self, key: &[u8], value: &mut [u8], _flags: u64) -> Result<(), Errno> {

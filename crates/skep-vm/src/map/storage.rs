@@ -14,7 +14,7 @@ use std::{
 use skep_abi::MapType;
 use skep_host::Errno;
 
-use super::{EXIST, Kind, NOEXIST, Range, Shape, check_update_flags};
+use super::{EXIST, Kind, NOEXIST, Shape, check_update_flags};
 use crate::{
     machine::{Object, Owned, Storage, Value},
     memory::View,
@@ -132,10 +132,6 @@ fn folder_of(fd: u32) -> Option<u64> {
 }
 
 impl Kind for LocalStorage {
-    fn lookup(&self, _cpu: u32, _key: View<'_>) -> Option<View<'_>> {
-        None
-    }
-
     fn update(&self, _: u32, _: View<'_>, _: View<'_>, _: u64) -> Result<(), Errno> {
         Err(Errno::ENOTSUPP)
     }
@@ -145,10 +141,6 @@ impl Kind for LocalStorage {
     }
 
     /// Values are regions of the runs that were given them.
-    fn region(&self, _address: u64) -> Option<Range> {
-        None
-    }
-
     fn user_lookup(&self, key: &[u8], value: &mut [u8], flags: u64) -> Result<(), Errno> {
         let found = self.with_owner(key, |storage| self.value(storage, None))?;
         self.owned.fields().read(found.view(), value, flags)

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use skep_abi::{MapCreateFlags, ProgramType};
 use skep_host::Errno;
 
-use super::{Kind, Map, Range, Shape};
+use super::{Kind, Map, Shape};
 use crate::{
     machine::{
         Attached, Files, lock,
@@ -178,20 +178,8 @@ impl StructOps {
 }
 
 impl Kind for StructOps {
-    fn lookup(&self, _cpu: u32, _key: View<'_>) -> Option<View<'_>> {
-        None
-    }
-
     fn update(&self, _: u32, _: View<'_>, _: View<'_>, _: u64) -> Result<(), Errno> {
         Err(Errno::EINVAL)
-    }
-
-    fn delete(&self, _key: View<'_>) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
-    }
-
-    fn region(&self, _address: u64) -> Option<Range> {
-        None
     }
 
     fn user_lookup(&self, key: &[u8], value: &mut [u8], _flags: u64) -> Result<(), Errno> {

@@ -200,10 +200,6 @@ impl Kind for Targets {
         Err(Errno::EINVAL)
     }
 
-    fn delete(&self, _key: View<'_>) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
-    }
-
     fn region(&self, address: u64) -> Option<Range> {
         let offset = usize::try_from(address.checked_sub(self.values.address())?).ok()?;
         let entry = self.values.view(offset / ENTRY * ENTRY, self.value_size)?;

@@ -205,10 +205,6 @@ impl Arena {
 }
 
 impl Kind for Arena {
-    fn lookup(&self, _cpu: u32, _key: View<'_>) -> Option<View<'_>> {
-        None
-    }
-
     fn update(&self, _: u32, _: View<'_>, _: View<'_>, _: u64) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use skep_host::Errno;
 
-use super::{Kind, Range, Shape, slots::Slots};
+use super::{Kind, Shape, slots::Slots};
 use crate::{
     machine::{Files, Object},
     memory::View,
@@ -46,20 +46,8 @@ impl PerfEventArray {
 }
 
 impl Kind for PerfEventArray {
-    fn lookup(&self, _cpu: u32, _key: View<'_>) -> Option<View<'_>> {
-        None
-    }
-
     fn update(&self, _: u32, _: View<'_>, _: View<'_>, _: u64) -> Result<(), Errno> {
         Err(Errno::EINVAL)
-    }
-
-    fn delete(&self, _key: View<'_>) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
-    }
-
-    fn region(&self, _address: u64) -> Option<Range> {
-        None
     }
 
     fn user_lookup(&self, _: &[u8], _: &mut [u8], _: u64) -> Result<(), Errno> {

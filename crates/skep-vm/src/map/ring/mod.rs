@@ -19,7 +19,7 @@ use skep_abi::{MapCreateFlags, MapType, RingbufFlags};
 use skep_host::{Access, Errno};
 
 use super::{
-    Kind, Range, Shape,
+    Kind, Shape,
     signal::{Signal, Waitable},
 };
 use crate::memory::{Mirror, PAGE, View};
@@ -308,10 +308,6 @@ impl Kind for Ring {
     no_elements!();
 
     /// A record is a region of the run that reserved it; nobody else may touch the data.
-    fn region(&self, _address: u64) -> Option<Range> {
-        None
-    }
-
     fn mappable(&self, offset: u64, len: usize, access: Access) -> Result<View<'_>, Errno> {
         let first_page_only = offset == 0 && (1..=PAGE).contains(&len);
         if access == Access::ReadWrite && !first_page_only {

@@ -14,7 +14,7 @@ use skep_host::{Access, Errno};
 use super::{BUSY, DISCARD, HEADER, Pages, no_elements, stride};
 use crate::{
     map::{
-        Kind, Range, Shape,
+        Kind, Shape,
         signal::{Signal, Waitable},
     },
     memory::{PAGE, View},
@@ -187,10 +187,6 @@ impl Kind for UserRing {
     no_elements!();
 
     /// A sample is a region of the run that drains it.
-    fn region(&self, _address: u64) -> Option<Range> {
-        None
-    }
-
     fn mappable(&self, offset: u64, len: usize, access: Access) -> Result<View<'_>, Errno> {
         if access == Access::ReadWrite && offset == 0 {
             return Err(Errno::EPERM);
