@@ -18,6 +18,8 @@ use crate::Result;
 pub struct Host {
     boundary: Arc<dyn Boundary>,
     btf: Arc<OnceLock<Arc<Btf>>>,
+    #[cfg(feature = "vm")]
+    vm: Option<skep_vm::Vm>,
 }
 
 impl Host {
@@ -59,7 +61,25 @@ impl Host {
     pub fn vm() -> Result<Self> {
         let made = skep_vm::Vm::new()
             .map_err(|errno| skep_host::Error::system("make", "a virtual machine", errno))?;
-        Ok(Self::new(Arc::new(made)))
+        Ok(Self::of_vm(made))
+    }
+
+    /// A virtual machine that the caller made, to its own measure; they share it.
+    #[cfg(feature = "vm")]
+    #[must_use]
+    pub fn of_vm(vm: skep_vm::Vm) -> Self {
+        Self {
+            vm: Some(vm.clone()),
+            ..Self::new(Arc::new(vm))
+        }
+    }
+
+    /// The virtual machine that it is, for what only that can do: trace a command, take packets,
+    /// move time.
+    #[cfg(feature = "vm")]
+    #[must_use]
+    pub fn as_vm(&self) -> Option<&skep_vm::Vm> {
+        self.vm.as_ref()
     }
 
     /// Any implementation of the boundary.
@@ -67,6 +87,8 @@ impl Host {
         Self {
             boundary,
             btf: Arc::new(OnceLock::new()),
+            #[cfg(feature = "vm")]
+            vm: None,
         }
     }
 

@@ -1,0 +1,136 @@
+//! What a run is over: a command, a process, the packets of a file, a recording. Each makes events
+//! happen in its own way; the loop of `skep run` only gives them their turns.
+
+use std::{
+    process::{ExitCode, ExitStatus},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use skep::{AttachOptions, Host, Link, Loaded, Object};
+
+use super::{RunArgs, choices, command::Started, losses::Losses};
+
+/// How a workload stands after its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It has more to do at once: the next turn follows when what programs sent is printed.
+    #[allow(dead_code, reason = "for workloads that this process does itself")]
+    More,
+    /// It goes on by itself, or waits; the next turn is when there are events or a signal, at
+    /// the latest after this time.
+    Wait(Duration),
+    /// Nothing happens any more.
+    Ended,
+}
+
+/// What makes events happen. The methods are called in the order in which they stand here.
+pub(crate) trait Workload {
+    /// The process that programs and hooks are limited to, if it is about one.
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+
+    /// Attaches the programs.
+    fn attach(&mut self, loaded: &Loaded, options: &AttachOptions) -> anyhow::Result<Vec<Link>> {
+        Ok(loaded.attach_all_with(options)?)
+    }
+
+    /// All is attached: it may begin.
+    fn begin(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Goes on for some milliseconds at most.
+    fn turn(&mut self) -> anyhow::Result<Turn>;
+
+    /// The run ends, while all is still attached: it stops, and says what it lost.
+    fn end(&mut self, _losses: &mut Losses) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// What the run ends with.
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::SUCCESS
+    }
+}
+
+/// How long the loop sleeps at most: a signal that comes between the check and the sleep is
+/// seen after this.
+pub(crate) const LONGEST_SLEEP: Duration = Duration::from_millis(200);
+
+/// Whatever happens on the machine: nothing has to be done for it.
+struct Machine {
+    pid: Option<u32>,
+}
+
+impl Workload for Machine {
+    fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
+    fn turn(&mut self) -> anyhow::Result<Turn> {
+        Ok(Turn::Wait(LONGEST_SLEEP))
+    }
+}
+
+/// What the flags ask for. The object is limited to it, where it can be.
+pub(crate) fn of(
+    args: &RunArgs,
+    _host: &Host,
+    object: &mut Object,
+) -> anyhow::Result<Box<dyn Workload>> {
+    if args.command.is_empty() {
+        return Ok(Box::new(Machine { pid: args.pid }));
+    }
+    let started = Started::stopped(&args.command, args.format)?;
+    limit(args, object, started.id())?;
+    Ok(Box::new(Command {
+        pid: args.pid.unwrap_or(started.id()),
+        started,
+        status: None,
+    }))
+}
+
+/// Limits the object to the command, and says so.
+fn limit(args: &RunArgs, object: &mut Object, id: u32) -> anyhow::Result<()> {
+    if args.pid.is_some() {
+        return Ok(());
+    }
+    match choices::limit_to(object, id)? {
+        Some(name) => eprintln!("only process {id} ({name})"),
+        None => eprintln!(
+            "all processes: this program has no target_pid to limit it to `{}`",
+            args.command[0].display()
+        ),
+    }
+    Ok(())
+}
+
+/// A command that runs while the kernel fires.
+struct Command {
+    pid: u32,
+    started: Started,
+    status: Option<ExitStatus>,
+}
+
+impl Workload for Command {
+    fn pid(&self) -> Option<u32> {
+        Some(self.pid)
+    }
+
+    fn begin(&mut self) -> anyhow::Result<()> {
+        self.started.wake()
+    }
+
+    fn turn(&mut self) -> anyhow::Result<Turn> {
+        self.status = self.started.ended().context("cannot wait for the command")?;
+        let Some(status) = self.status else {
+            return Ok(Turn::Wait(LONGEST_SLEEP));
+        };
+        if !status.success() {
+            eprintln!("the command ended with {status}");
+        }
+        Ok(Turn::Ended)
+    }
+}
