@@ -124,7 +124,10 @@ impl Workload for Command {
     }
 
     fn turn(&mut self) -> anyhow::Result<Turn> {
-        self.status = self.started.ended().context("cannot wait for the command")?;
+        self.status = self
+            .started
+            .ended()
+            .context("cannot wait for the command")?;
         let Some(status) = self.status else {
             return Ok(Turn::Wait(LONGEST_SLEEP));
         };
