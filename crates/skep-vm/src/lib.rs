@@ -14,6 +14,7 @@
 //! | run instructions alone | [`Vm::bare`] |
 //! | move time yourself | [`Config::clock`] |
 //! | limit what programs take | [`Config::limits`] |
+//! | know what of a program ran | [`Config::coverage`], [`Vm::coverage`] |
 //!
 //! # Modes
 //! In *checked* mode, in which everything runs that is loaded in safe code, each access must be
@@ -40,6 +41,7 @@
     allow(dead_code, unused_imports, reason = "what the compiler alone asks")
 )]
 
+mod coverage;
 mod embed;
 mod engine;
 mod fault;
@@ -53,6 +55,7 @@ mod program;
 mod run;
 mod vm;
 
+pub use coverage::{Coverage, Hits};
 pub use embed::{
     Argument, Call, Fired, Frame, HelperError, Hook, Packets, Parameter, Prototype, StructOps,
     StructOpsInstance, StructOpsType, Verdict,

@@ -8,14 +8,15 @@ use std::{
     },
 };
 
-use skep_abi::{Helper, ProgramType};
-use skep_host::Errno;
+use skep_abi::{Command, Helper, ProgramType};
+use skep_host::{Errno, Error, ProgramFd};
 use skep_isa::{Imm64, InsnIndex, RawInsn};
 
 use crate::{
-    Engine, Fault, Limits, LoadError, Mode,
+    Coverage, Engine, Fault, Limits, LoadError, Mode,
     embed::{Custom, CustomHelpers},
     helper,
+    host::program_of,
     machine::{
         Cgroups, Clock, Hooks, Locks, MapMemory, Net, Objects, Registry, Task, TaskInfo, Tasks,
         Timers, Trace, net::Network, struct_ops::OpsTypes,
@@ -45,6 +46,9 @@ pub struct Config {
     pub engine: Engine,
     /// Where programs and timers take the time from.
     pub clock: Clock,
+    /// Whether it is counted how often each instruction runs: see [`Vm::coverage`]. All programs
+    /// are interpreted then, whatever `engine` says.
+    pub coverage: bool,
 }
 
 impl Default for Config {
@@ -59,6 +63,7 @@ impl Default for Config {
                 Engine::Interpreter
             },
             clock: Clock::real(),
+            coverage: false,
         }
     }
 }
@@ -71,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) memory: Arc<MapMemory>,
     pub(crate) engine: Engine,
+    /// Whether programs' instructions are counted.
+    counts: bool,
     interrupted: AtomicBool,
     /// When it was made: what it calls its boot.
     pub(crate) made: std::time::Instant,
@@ -92,6 +99,12 @@ impl Shared {
     /// Whether runs shall stop.
     pub(crate) fn interrupted(&self) -> bool {
         self.interrupted.load(Relaxed)
+    }
+
+    /// Where a new program's instructions are counted, if they are.
+    pub(crate) fn coverage(&self, name: &str, code: &Code) -> Option<Arc<Coverage>> {
+        let made = || Arc::new(Coverage::new(name, code.slots(), self.cpus.count()));
+        self.counts.then(made)
     }
 }
 
@@ -129,6 +142,7 @@ impl Vm {
             limits: config.limits,
             memory: MapMemory::new(config.limits.memory),
             engine: config.engine,
+            counts: config.coverage,
             interrupted: AtomicBool::new(false),
             made: std::time::Instant::now(),
             cgroups: Cgroups::default(),
@@ -167,6 +181,18 @@ impl Vm {
     /// `ENOMEM`.
     pub fn set_network(&self, network: Network) -> Result<(), Errno> {
         self.0.net.set(network)
+    }
+
+    /// How often the instructions of a program ran, by their places as it was loaded: its own, and
+    /// those of its subprograms and callbacks, whoever ran them: a hook, a test run, a timer, a tail
+    /// call. `None` if the machine was not made to count ([`Config::coverage`]).
+    ///
+    /// # Errors
+    /// This is no descriptor of a program of this machine.
+    pub fn coverage(&self, program: &ProgramFd) -> skep_host::Result<Option<Arc<Coverage>>> {
+        let found = program_of(self, program);
+        let failed = |errno| Error::command(Command::ObjGetInfoByFd, "coverage", errno);
+        Ok(found.map_err(failed)?.coverage.clone())
     }
 
     /// Makes a program of instructions alone, without maps, to be run in checked mode.
@@ -211,7 +237,9 @@ impl Vm {
             customs: Vec::new(),
         };
         let code = Arc::new(Code::new(instructions, &mut resolver)?);
-        let executable = executable(&code, engine, mode).map_err(|errno| LoadError::Missing {
+        let coverage = self.0.coverage(name, &code);
+        let executable = executable(&code, engine, mode, coverage.as_ref());
+        let executable = executable.map_err(|errno| LoadError::Missing {
             at: InsnIndex(0),
             what: format!("{engine:?} engine for it: {errno}"),
         })?;
@@ -224,6 +252,7 @@ impl Vm {
             customs: resolver.customs,
             code,
             executable,
+            coverage,
             meta: Meta::default(),
         };
         Ok(BareProgram {
@@ -279,6 +308,12 @@ impl BareProgram {
     #[must_use]
     pub fn machine_code(&self) -> &[u8] {
         self.program.executable.machine_code()
+    }
+
+    /// How often its instructions ran; `None` if the machine was not made to count.
+    #[must_use]
+    pub fn coverage(&self) -> Option<&Arc<Coverage>> {
+        self.program.coverage.as_ref()
     }
 
     /// Runs it with R1 at `memory` and R2 its length, and gives R0.

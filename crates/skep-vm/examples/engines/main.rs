@@ -1,5 +1,6 @@
 //! How fast the engines are, beside the running kernel's own JIT: three programs, each engine in
-//! both modes, and how long compiling takes. As root, in a release build:
+//! both modes, the
+//! interpreter that counts coverage, and how long compiling takes. As root, in a release build:
 //! `cargo run --release -p skep-vm --example engines`.
 
 use std::time::{Duration, Instant};
@@ -8,13 +9,16 @@ use skep_abi::ProgramType;
 use skep_host::{Host as _, ProgramLoad, TestRun};
 use skep_isa::{Endian, RawInsn, assemble, encode_slots};
 use skep_linux::LinuxHost;
-use skep_vm::{BareProgram, Engine, Vm};
+use skep_vm::{BareProgram, Config, Engine, Vm};
 
 const PROGRAMS: [(&str, &str); 3] = [
     ("alu", include_str!("alu.asm")),
     ("prime", include_str!("prime.asm")),
     ("mem", include_str!("mem.asm")),
 ];
+
+/// With [`Config::coverage`].
+const COUNTED: &str = "interpreter, checked, counted";
 
 /// Rounds of which the best counts.
 const ROUNDS: usize = 15;
@@ -57,6 +61,9 @@ fn measure(program: &BareProgram, once: Duration) -> (f64, u32) {
 
 fn main() {
     let vm = Vm::new().expect("memory");
+    let mut counting = Config::default();
+    counting.coverage = true;
+    let counting = Vm::with(counting).expect("memory");
     println!(
         "{:8} {:30} {:>12} {:>9} {:>12}",
         "program", "engine", "ns a run", "ratio", "compile µs"
@@ -70,13 +77,15 @@ fn main() {
         } else {
             println!("{name:8} the kernel does not take it (not root?)");
         }
-        let mut jit = f64::NAN;
+        let (mut jit, mut interpreter) = (f64::NAN, f64::NAN);
         for (engine, verified, what) in [
             (Engine::Jit, true, "JIT, verified"),
             (Engine::Jit, false, "JIT, checked"),
             (Engine::Interpreter, true, "interpreter, verified"),
             (Engine::Interpreter, false, "interpreter, checked"),
+            (Engine::Interpreter, false, COUNTED),
         ] {
+            let vm = if what == COUNTED { &counting } else { &vm };
             let make = || {
                 let start = Instant::now();
                 let program = if verified {
@@ -96,13 +105,15 @@ fn main() {
             if let Some((_, expected)) = kernel {
                 assert_eq!(answer, expected, "{name}, {what}");
             }
-            if what == "JIT, verified" {
-                jit = time;
+            match what {
+                "JIT, verified" => jit = time,
+                "interpreter, checked" => interpreter = time,
+                _ => {}
             }
-            let beside = if what == "JIT, checked" {
-                format!("   {:.2} of verified", time / jit)
-            } else {
-                String::new()
+            let beside = match what {
+                "JIT, checked" => format!("   {:.2} of verified", time / jit),
+                COUNTED => format!("   {:.2} of not counted", time / interpreter),
+                _ => String::new(),
             };
             println!(
                 "{name:8} {what:30} {time:12.0} {:9.2} {:12.0}{beside}",

@@ -1,4 +1,5 @@
-//! The interpreter: a loop over operations, once for each mode.
+//! The interpreter: a loop over operations, once for each mode, and twice that for programs whose
+//! coverage is counted.
 
 use std::{
     fmt,
@@ -17,6 +18,7 @@ use super::{
 };
 use crate::{
     FaultKind,
+    coverage::{Counter, Coverage},
     program::Code as ProgramCode,
     run::{Region, Run},
 };
@@ -35,14 +37,17 @@ pub(crate) struct Interpreter {
     ops: Vec<Op>,
     code: Arc<ProgramCode>,
     mode: Mode,
+    /// Counts what runs, if that is wanted.
+    coverage: Option<Arc<Coverage>>,
 }
 
 impl Interpreter {
-    pub(crate) fn new(code: Arc<ProgramCode>, mode: Mode) -> Self {
+    pub(crate) fn new(code: Arc<ProgramCode>, mode: Mode, coverage: Option<Arc<Coverage>>) -> Self {
         Self {
             ops: lower(&code),
             code,
             mode,
+            coverage,
         }
     }
 }
@@ -59,16 +64,33 @@ impl Executable for Interpreter {
             let target = u64::from(function);
             return run.fail(InsnIndex(0), FaultKind::Jump { target });
         };
+        let coverage = self.coverage.as_deref();
+        let counters = coverage.and_then(|coverage| coverage.of_cpu(run.cpu));
+        // One an operation, or none are looked at.
+        let counters = counters.filter(|all| all.len() == self.ops.len());
         let machine = Machine {
             ops: &self.ops,
+            counters: counters.unwrap_or_default(),
             code: &self.code,
             run,
         };
-        // SAFETY: the caller's promise, which names the mode of this program.
+        let counted = counters.is_some();
+        // SAFETY: the caller's promise, which names the mode of this program; there are counters
+        // where they are counted in.
         unsafe {
-            match self.mode {
-                Mode::Checked => machine.execute::<true>(start, function, arguments, frame),
-                Mode::Verified => machine.execute::<false>(start, function, arguments, frame),
+            match (self.mode, counted) {
+                (Mode::Checked, false) => {
+                    machine.execute::<true, false>(start, function, arguments, frame)
+                }
+                (Mode::Verified, false) => {
+                    machine.execute::<false, false>(start, function, arguments, frame)
+                }
+                (Mode::Checked, true) => {
+                    machine.execute::<true, true>(start, function, arguments, frame)
+                }
+                (Mode::Verified, true) => {
+                    machine.execute::<false, true>(start, function, arguments, frame)
+                }
             }
         }
     }
@@ -76,6 +98,8 @@ impl Executable for Interpreter {
 
 struct Machine<'a, 'r> {
     ops: &'a [Op],
+    /// One an operation, where they are counted.
+    counters: &'a [Counter],
     code: &'a ProgramCode,
     run: &'a Run<'r>,
 }
@@ -144,8 +168,9 @@ impl State {
 
 impl Machine<'_, '_> {
     /// # Safety
-    /// `CHECKED`, or a verifier accepted the program; `frame` is the end of a frame.
-    unsafe fn execute<const CHECKED: bool>(
+    /// `CHECKED`, or a verifier accepted the program; `frame` is the end of a frame. If `COUNTED`,
+    /// there is a counter for each operation.
+    unsafe fn execute<const CHECKED: bool, const COUNTED: bool>(
         &self,
         start: InsnIndex,
         function: u32,
@@ -173,10 +198,10 @@ impl Machine<'_, '_> {
             // shown that jumps stay in their function and that no function's last instruction
             // falls through.
             let next = unsafe {
-                self.step::<CHECKED>(at, &mut state)
-                    .and_then(|at| self.step::<CHECKED>(at, &mut state))
-                    .and_then(|at| self.step::<CHECKED>(at, &mut state))
-                    .and_then(|at| self.step::<CHECKED>(at, &mut state))
+                self.step::<CHECKED, COUNTED>(at, &mut state)
+                    .and_then(|at| self.step::<CHECKED, COUNTED>(at, &mut state))
+                    .and_then(|at| self.step::<CHECKED, COUNTED>(at, &mut state))
+                    .and_then(|at| self.step::<CHECKED, COUNTED>(at, &mut state))
             };
             match next {
                 Ok(next) => at = next,
@@ -192,7 +217,11 @@ impl Machine<'_, '_> {
     /// As for `execute`; `at` is a slot of the program.
     #[inline(always)]
     #[expect(clippy::too_many_lines, reason = "one match over all operations")]
-    unsafe fn step<const CHECKED: bool>(&self, at: u32, state: &mut State) -> Result<u32, Answer> {
+    unsafe fn step<const CHECKED: bool, const COUNTED: bool>(
+        &self,
+        at: u32,
+        state: &mut State,
+    ) -> Result<u32, Answer> {
         let run = self.run;
         macro_rules! fail {
             ($kind:expr) => {
@@ -201,6 +230,10 @@ impl Machine<'_, '_> {
         }
         // SAFETY: the caller's promise.
         let op = unsafe { self.ops.get_unchecked(at as usize) };
+        if COUNTED {
+            // SAFETY: the caller's promise: `at` is an operation, and has a counter.
+            unsafe { self.counters.get_unchecked(at as usize) }.ran();
+        }
 
         // Each operation reads its registers' numbers itself, so that the way to the next one
         // stays short enough to be copied behind each.
@@ -242,17 +275,27 @@ impl Machine<'_, '_> {
                 return Ok(op.target);
             }};
         }
+        // The same for a conditional jump.
+        macro_rules! jump {
+            () => {{
+                if COUNTED {
+                    // SAFETY: as above.
+                    unsafe { self.counters.get_unchecked(at as usize) }.jumped();
+                }
+                go!();
+            }};
+        }
         macro_rules! when {
             ($a:ident, $b:ident, $int:ty, $test:expr, I) => {{
                 let ($a, $b) = (dst!() as $int, op.imm as $int);
                 if $test {
-                    go!();
+                    jump!();
                 }
             }};
             ($a:ident, $b:ident, $int:ty, $test:expr, R) => {{
                 let ($a, $b) = (dst!() as $int, src!() as $int);
                 if $test {
-                    go!();
+                    jump!();
                 }
             }};
         }
@@ -503,7 +546,7 @@ impl Machine<'_, '_> {
             Code::Jump => go!(),
             Code::MayGoto => {
                 if state.may_goto == 0 {
-                    go!();
+                    jump!();
                 }
                 state.may_goto -= 1;
             }

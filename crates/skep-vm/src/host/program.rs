@@ -135,7 +135,9 @@ fn loaded(
     meta.tables = tables;
     meta.references = std::mem::take(&mut resolver.references);
     let code = Arc::new(code);
-    let (executable, refused) = executable_anyhow(&code, vm.0.engine, mode)?;
+    let coverage = vm.0.coverage(&name, &code);
+    let engine = vm.0.engine;
+    let (executable, refused) = executable_anyhow(&code, engine, mode, coverage.as_ref())?;
     let functions = code.functions();
     let program = vm.0.registry.programs.make(|id| Program {
         id,
@@ -146,6 +148,7 @@ fn loaded(
         customs,
         code,
         executable,
+        coverage,
         meta,
     });
     let alike = |map: &Arc<Map>| {

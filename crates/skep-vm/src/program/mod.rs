@@ -9,6 +9,7 @@ use skep_abi::ProgramType;
 use skep_host::Errno;
 
 use crate::{
+    coverage::Coverage,
     embed::Custom,
     engine::{Engine, Executable, Interpreter, Mode},
     map::Map,
@@ -31,11 +32,13 @@ pub(crate) struct Program {
     pub(crate) customs: Vec<Arc<Custom>>,
     pub(crate) code: Arc<Code>,
     pub(crate) executable: Box<dyn Executable>,
+    /// What counts how often its instructions run, if that is wanted.
+    pub(crate) coverage: Option<Arc<Coverage>>,
     /// What does not matter to a run.
     pub(crate) meta: Meta,
 }
 
-/// Makes a program ready by this engine, and by no other.
+/// Makes a program ready by this engine, and by no other; but what is counted, by the interpreter.
 ///
 /// # Errors
 /// `EOPNOTSUPP`: this build has no compiler; what the compiler says is in `Err` too.
@@ -43,9 +46,12 @@ pub(crate) fn executable(
     code: &Arc<Code>,
     engine: Engine,
     mode: Mode,
+    coverage: Option<&Arc<Coverage>>,
 ) -> Result<Box<dyn Executable>, Errno> {
+    let interpreter = || Interpreter::new(Arc::clone(code), mode, coverage.cloned());
     match engine {
-        Engine::Interpreter => Ok(Box::new(Interpreter::new(Arc::clone(code), mode))),
+        _ if coverage.is_some() => Ok(Box::new(interpreter())),
+        Engine::Interpreter => Ok(Box::new(interpreter())),
         #[cfg(feature = "jit")]
         Engine::Jit => Ok(Box::new(crate::engine::Compiled::new(
             Arc::clone(code),
@@ -65,11 +71,12 @@ pub(crate) fn executable_anyhow(
     code: &Arc<Code>,
     engine: Engine,
     mode: Mode,
+    coverage: Option<&Arc<Coverage>>,
 ) -> Result<(Box<dyn Executable>, Option<Errno>), Errno> {
-    match executable(code, engine, mode) {
+    match executable(code, engine, mode, coverage) {
         Ok(executable) => Ok((executable, None)),
         Err(refused) if engine == Engine::Jit && cfg!(feature = "jit") => {
-            let interpreter = executable(code, Engine::Interpreter, mode)?;
+            let interpreter = executable(code, Engine::Interpreter, mode, coverage)?;
             Ok((interpreter, Some(refused)))
         }
         Err(errno) => Err(errno),
