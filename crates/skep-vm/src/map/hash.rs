@@ -78,7 +78,7 @@ impl Hash {
             false => Supply::Pool(Pool::new(&slab, shape.max_entries, shape.cpus)?),
         };
         Ok(Self {
-            table: Table::new(&shape, slab)?,
+            table: Table::new(&shape, slab, per_cpu)?,
             supply,
             per_cpu,
             maps: Box::default(),
@@ -154,6 +154,22 @@ impl Hash {
                 self.put_evicting(lru, key, source)
             }
         }
+    }
+
+    /// The value of this CPU, which runs the program that asks, of a key that is there; `false`:
+    /// it takes the bucket's lock.
+    fn put_in_place(&self, cpu: u32, key: View<'_>, source: Source<'_>) -> bool {
+        // What a value refers to is freed by one at a time.
+        if !self.per_cpu || !self.shape.fields.is_empty() {
+            return false;
+        }
+        let key = self.table.key(key);
+        self.table.write_in_place(cpu, key, |element| {
+            self.write(element, source, false);
+            if let Supply::Lru(lru) = &self.supply {
+                lru.used(element);
+            }
+        })
     }
 
     /// A value under its own lock, in place where the key is there.
@@ -447,6 +463,9 @@ impl Kind for Hash {
             flags,
             map: None,
         };
+        if flags & NOEXIST == 0 && self.put_in_place(cpu, key, source) {
+            return Ok(());
+        }
         self.put(key, source)
     }
 

@@ -10,7 +10,7 @@ use std::{
     ops::ControlFlow,
     sync::atomic::{
         AtomicU32,
-        Ordering::{Acquire, Relaxed, Release},
+        Ordering::{Acquire, Relaxed, Release, SeqCst},
         fence,
     },
 };
@@ -21,7 +21,7 @@ use skep_host::Errno;
 use super::{
     Shape,
     slab::{Element, Slab},
-    spin::Held,
+    spin::{Held, pause},
 };
 use crate::memory::{Block, View};
 
@@ -54,7 +54,15 @@ pub(super) struct Table {
     buckets: Block,
     mask: u32,
     seed: u64,
+    /// Of each CPU, where values of each CPU are written in place.
+    seats: Box<[Seat]>,
 }
+
+/// The bucket + 1 in which a CPU writes a value of its own, or 0. A seat is on a line of its own,
+/// so that CPUs who write to the same elements don't wait for each other's caches.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Seat(AtomicU32);
 
 /// A bucket that is held: its list changes only by this.
 pub(super) struct Bucket<'a> {
@@ -64,9 +72,11 @@ pub(super) struct Bucket<'a> {
 }
 
 impl Table {
+    /// A table of a slab; `per_cpu`: with values that CPUs write in place.
+    ///
     /// # Errors
     /// `ENOMEM`.
-    pub(super) fn new(shape: &Shape, slab: Slab) -> Result<Self, Errno> {
+    pub(super) fn new(shape: &Shape, slab: Slab, per_cpu: bool) -> Result<Self, Errno> {
         let buckets = shape
             .max_entries
             .checked_next_power_of_two()
@@ -80,6 +90,9 @@ impl Table {
             buckets: Block::aligned(buckets as usize * 8, 64)?,
             mask: buckets - 1,
             seed,
+            seats: (0..if per_cpu { shape.cpus } else { 0 })
+                .map(|_| Seat::default())
+                .collect(),
         })
     }
 
@@ -187,15 +200,56 @@ impl Table {
                 .all(|at| stored.u64_at(at) == Some(word(key.bytes, at)))
     }
 
-    /// Takes the lock of a hash's bucket.
+    /// Takes the lock of a hash's bucket, and waits for those who write in place.
     #[inline]
     pub(super) fn hold(&self, hash: u32) -> Option<Bucket<'_>> {
-        let (head, lock) = self.words(hash & self.mask)?;
+        let bucket = hash & self.mask;
+        let (head, lock) = self.words(bucket)?;
+        let held = Held::new(lock);
+        if !self.seats.is_empty() {
+            // With the one in `write_in_place`: either that CPU sees the lock, or we its seat.
+            fence(SeqCst);
+            for seat in &self.seats {
+                let mut round = 0;
+                while seat.0.load(Acquire) == bucket + 1 {
+                    pause(round);
+                    round = round.saturating_add(1);
+                }
+            }
+        }
         Some(Bucket {
             table: self,
             head,
-            _held: Held::new(lock),
+            _held: held,
         })
+    }
+
+    /// Lets a CPU write its own value of a key, beside other CPUs that do the same, and keeps
+    /// everybody else out of the bucket. `false`: the key is not there, or the bucket is held.
+    ///
+    /// To be called on the thread that has the CPU: a CPU has one seat.
+    #[inline]
+    pub(super) fn write_in_place(
+        &self,
+        cpu: u32,
+        key: Key<'_>,
+        write: impl FnOnce(Element<'_>),
+    ) -> bool {
+        let bucket = key.hash & self.mask;
+        let (Some(seat), Some((head, lock))) = (self.seats.get(cpu as usize), self.words(bucket))
+        else {
+            return false;
+        };
+        seat.0.store(bucket + 1, Relaxed);
+        fence(SeqCst);
+        let free = lock.load(Acquire) & 1 == 0;
+        let found = if free { self.walk(head, key) } else { None };
+        let is_there = found.is_some();
+        if let Some(element) = found {
+            write(element);
+        }
+        seat.0.store(0, Release);
+        is_there
     }
 
     /// Writes a key and its hash into an element that is in no list.

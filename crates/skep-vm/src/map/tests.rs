@@ -270,6 +270,58 @@ fn values_of_each_cpu() {
     assert_eq!((range.start, range.len), (place.address(), 16));
 }
 
+/// CPUs write their own values without the bucket's lock, while elements go from key to key.
+#[test]
+fn cpus_write_beside_each_other() {
+    let rounds: u64 = if cfg!(miri) { 60 } else { 30_000 };
+    for map_type in [MapType::PercpuHash, MapType::LruPercpuHash] {
+        let map = hash(map_type, 8, MapCreateFlags::empty());
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..2_u32)
+                .map(|cpu| {
+                    let map = &map;
+                    scope.spawn(move || {
+                        for round in 0..rounds {
+                            // Half of a value says whose it is.
+                            let number = round % 5;
+                            let mut key = number.to_ne_bytes();
+                            let mut bytes = [number.to_ne_bytes(), round.to_ne_bytes()].concat();
+                            let outcome =
+                                map.update(cpu, View::of(&mut key), View::of(&mut bytes), EXIST);
+                            assert!(matches!(outcome, Ok(()) | Err(Errno::ENOENT)));
+                        }
+                    })
+                })
+                .collect();
+            let (map, done) = (&map, &done);
+            scope.spawn(move || {
+                let mut round = 0_u64;
+                while !done.load(Relaxed) {
+                    round += 1;
+                    let key = (round % 5).to_ne_bytes();
+                    let same = [key, 0_u64.to_ne_bytes()].concat();
+                    let every = same.repeat(2);
+                    map.user_update(&key, &every, 0).expect("room");
+                    let mut all = [0; 32];
+                    map.user_lookup(&key, &mut all, 0).expect("nobody else deletes");
+                    for value in all.chunks(16) {
+                        assert_eq!(value[..8], key, "a value of another key");
+                    }
+                    map.user_delete(&key).expect("is there");
+                    if cfg!(miri) {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+            for writer in writers {
+                writer.join().expect("no panic");
+            }
+            done.store(true, Relaxed);
+        });
+    }
+}
+
 #[test]
 fn a_region_is_one_value() {
     for flags in [MapCreateFlags::empty(), MapCreateFlags::NO_PREALLOC] {
