@@ -304,7 +304,8 @@ fn cpus_write_beside_each_other() {
                     let every = same.repeat(2);
                     map.user_update(&key, &every, 0).expect("room");
                     let mut all = [0; 32];
-                    map.user_lookup(&key, &mut all, 0).expect("nobody else deletes");
+                    map.user_lookup(&key, &mut all, 0)
+                        .expect("nobody else deletes");
                     for value in all.chunks(16) {
                         assert_eq!(value[..8], key, "a value of another key");
                     }
