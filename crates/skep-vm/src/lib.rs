@@ -41,6 +41,7 @@
     allow(dead_code, unused_imports, reason = "what the compiler alone asks")
 )]
 
+pub mod capture;
 mod coverage;
 mod embed;
 mod engine;
