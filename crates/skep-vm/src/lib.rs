@@ -10,6 +10,7 @@
 //! | let plug-ins run where you say | [`Vm::define_hook`]: a tracepoint with a typed context |
 //! | give programs functions of yours | [`Vm::define_helper`], with a [`Prototype`] |
 //! | call programs as members of a struct | [`Vm::define_struct_ops`] |
+//! | run a loaded program once, on input of yours | [`Vm::fire_program`] |
 //! | run packets through a program | [`Vm::packets`] |
 //! | run instructions alone | [`Vm::bare`] |
 //! | move time yourself | [`Config::clock`] |
@@ -58,8 +59,8 @@ mod vm;
 
 pub use coverage::{Coverage, Hits};
 pub use embed::{
-    Argument, Call, Fired, Frame, HelperError, Hook, Packets, Parameter, Prototype, StructOps,
-    StructOpsInstance, StructOpsType, Verdict,
+    Argument, Call, Fired, Frame, HelperError, Hook, Input, Lent, Packets, Parameter, Prototype,
+    Ran, StructOps, StructOpsInstance, StructOpsType, Verdict,
 };
 pub use engine::{Engine, Mode};
 pub use fault::{Fault, FaultKind};

@@ -70,12 +70,6 @@ impl fmt::Debug for Packets<'_> {
     }
 }
 
-/// `XDP_REDIRECT` and `TC_ACT_REDIRECT`
-const XDP_REDIRECT: u32 = 4;
-const TC_REDIRECT: u32 = 7;
-/// `SK_PASS`, which also sends to a socket.
-const SK_PASS: u32 = 1;
-
 impl Vm {
     /// Lends a program on a virtual CPU of its own to `body`, to be run on packets. Programs of
     /// XDP and of all types that have a `struct __sk_buff` can be.
@@ -154,14 +148,9 @@ impl Packets<'_> {
             Fault::before(&self.run.program().name, what)
         })?;
         let value = self.run.start(context)? as u32;
-        let sends = match self.kind {
-            ProgramType::Xdp => value == XDP_REDIRECT,
-            ProgramType::SkSkb => value == SK_PASS,
-            _ => value == TC_REDIRECT,
-        };
         Ok(Verdict {
             value,
-            redirect: if sends { self.run.redirect() } else { None },
+            redirect: self.run.sends(value),
         })
     }
 

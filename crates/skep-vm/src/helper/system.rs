@@ -62,7 +62,10 @@ fn jiffies64(run: &Run<'_>, _: Arguments) -> Outcome {
 }
 
 /// `bpf_get_prandom_u32()`
-fn get_prandom_u32(_: &Run<'_>, _: Arguments) -> Outcome {
+fn get_prandom_u32(run: &Run<'_>, _: Arguments) -> Outcome {
+    if let Some(number) = run.draw() {
+        return Ok(u64::from(number));
+    }
     thread_local! {
         static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(0_u32));
     }

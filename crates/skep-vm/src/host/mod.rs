@@ -35,6 +35,7 @@ use crate::{Mode, Vm};
 
 pub use differences::{DIFFERENCES, Difference};
 pub(crate) use program::program as program_of;
+pub(crate) use test_run::{Answer, Around, Failure, dispatch, takes_packets};
 
 /// Who every machine is.
 static INFO: LazyLock<HostInfo> = LazyLock::new(|| HostInfo {

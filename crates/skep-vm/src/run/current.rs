@@ -36,6 +36,9 @@ pub(crate) struct Current {
     /// What it has in storages of cgroups, by the number of the map: a run is for no cgroup, and
     /// has values of its own.
     pub(crate) storages: RefCell<Vec<(u32, Arc<CgroupEntry>)>>,
+    /// What `bpf_get_prandom_u32` gives, over and over; chance if there is nothing.
+    random: RefCell<Vec<u32>>,
+    drawn: Cell<usize>,
     /// What the function shall return instead of running (`bpf_override_return`).
     pub(crate) overridden: Cell<Option<u64>>,
 }
@@ -49,6 +52,22 @@ impl Run<'_> {
     /// Gives the run its task, before it starts.
     pub(crate) fn set_task(&self, task: Arc<Task>) {
         let _ = self.current.task.set(task);
+    }
+
+    /// Says what random numbers the program gets, before it starts.
+    pub(crate) fn set_random(&self, numbers: &[u32]) {
+        if !numbers.is_empty() {
+            *self.current.random.borrow_mut() = numbers.to_vec();
+        }
+    }
+
+    /// The next random number, if it was said what they are.
+    pub(crate) fn draw(&self) -> Option<u32> {
+        let numbers = self.current.random.borrow();
+        let drawn = self.current.drawn.get();
+        let number = *numbers.get(drawn.checked_rem(numbers.len())?)?;
+        self.current.drawn.set(drawn.wrapping_add(1));
+        Some(number)
     }
 
     /// Addresses of where the program was called from, innermost first: the task's with `user`,

@@ -24,6 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use skep_abi::ProgramType;
 use skep_isa::InsnIndex;
 
 use crate::{
@@ -221,6 +222,11 @@ impl<'a> Run<'a> {
         // SAFETY: the first program is borrowed for longer than the run; those of tail calls are
         // kept in `programs`, of which nothing is removed while the run lives.
         unsafe { self.program.get().as_ref() }
+    }
+
+    /// The type of the program that the run began with.
+    pub(crate) fn first_type(&self) -> ProgramType {
+        self.first.program_type
     }
 
     /// The address of the context, for helpers that compare it with what they are given.

@@ -8,7 +8,7 @@ use std::{
 use skep_abi::TestRunFlags;
 use skep_host::{Errno, TestRun};
 
-use super::{Answer, context_in, finish, with_packet};
+use super::{Answer, Around, context_in, finish, with_packet};
 use crate::{
     Vm,
     machine::net::{INET, INET6, Socket, SocketInfo, UDP},
@@ -40,7 +40,12 @@ const SETTABLE: [(usize, usize); 10] = [
     (SkbField::HWTSTAMP, 8),
 ];
 
-pub(super) fn run(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Answer {
+pub(super) fn run(
+    vm: &Vm,
+    program: &Arc<Program>,
+    run: &mut TestRun<'_>,
+    around: &Around<'_>,
+) -> Answer {
     let summed = run.flags.contains(TestRunFlags::SKB_CHECKSUM_COMPLETE);
     let other = run.flags - TestRunFlags::SKB_CHECKSUM_COMPLETE;
     if !other.is_empty() || run.cpu != 0 || run.batch_size != 0 {
@@ -77,7 +82,7 @@ pub(super) fn run(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Ans
         Ok(context)
     };
     let (done, data, context, right) =
-        with_packet(vm, program, run.repeat, prepare, |inner, done| {
+        with_packet(vm, program, around, run.repeat, prepare, |inner, done| {
             let place = inner.packet.place.get();
             // Also of a packet whose sum does not count any more.
             let total = inner.packet.skb.get().total;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use skep_abi::{AttachType, TestRunFlags};
 use skep_host::{Errno, TestRun};
 
-use super::{Answer, Done, context_in, finish, with_packet};
+use super::{Answer, Around, Done, context_in, finish, with_packet};
 use crate::{
     Vm,
     memory::View,
@@ -27,7 +27,12 @@ const BATCH: u32 = 256;
 /// Bytes that the kernel keeps before each live frame.
 const LIVE_HEAD: usize = 112;
 
-pub(super) fn run(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Answer {
+pub(super) fn run(
+    vm: &Vm,
+    program: &Arc<Program>,
+    run: &mut TestRun<'_>,
+    around: &Around<'_>,
+) -> Answer {
     let kind = program.meta.expected_attach_type;
     if matches!(kind, Some(AttachType::XdpDevmap | AttachType::XdpCpumap))
         || !(run.flags - TestRunFlags::XDP_LIVE_FRAMES).is_empty()
@@ -79,6 +84,7 @@ pub(super) fn run(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Ans
     let (done, data, fragments, context) = with_packet(
         vm,
         program,
+        around,
         run.repeat,
         |inner| inner.receive_frame(&input),
         |inner, done| left(inner, done, context),

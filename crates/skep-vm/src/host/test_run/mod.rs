@@ -5,6 +5,7 @@ mod frame;
 mod others;
 
 use std::{
+    cell::{Cell, RefCell},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,7 +18,10 @@ use crate::{
     Fault, Vm,
     memory::Block,
     program::Program,
-    run::{Ours, Run},
+    run::{
+        Ours, Run,
+        packet::{Redirect, Sent},
+    },
 };
 
 /// Why a test run gives no answer.
@@ -48,7 +52,7 @@ const CONTEXT: usize = u16::MAX as usize;
 
 pub(super) fn test_run(vm: &Vm, fd: &ProgramFd, run: &mut TestRun<'_>) -> Result<TestRunOutcome> {
     let answer = match program(vm, fd) {
-        Ok(program) => dispatch(vm, program, run),
+        Ok(program) => dispatch(vm, program, run, &Around::default()),
         Err(errno) => Err(errno.into()),
     };
     answer.map_err(|failure| {
@@ -64,28 +68,67 @@ pub(super) fn test_run(vm: &Vm, fd: &ProgramFd, run: &mut TestRun<'_>) -> Result
     })
 }
 
-fn dispatch(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Answer {
+/// What is around a run beside its input, and what it leaves beside its output.
+#[derive(Default)]
+pub(crate) struct Around<'a> {
+    /// The CPU that it is on, if that matters.
+    pub(crate) cpu: Option<u32>,
+    /// Shows the run who it is for, and the like.
+    pub(crate) prepare: Option<&'a dyn Fn(&Run<'_>)>,
+    /// Where the last run sends its packet, if its value says that it is sent.
+    pub(crate) redirect: Cell<Option<Redirect>>,
+    /// The copies that runs have sent elsewhere.
+    pub(crate) sent: RefCell<Vec<Sent>>,
+    /// What the last run wants a call to return.
+    pub(crate) return_value: Cell<i32>,
+}
+
+/// Whether programs of a type are run on packets by the rules of this command.
+pub(crate) fn takes_packets(kind: ProgramType) -> bool {
+    matches!(
+        kind,
+        ProgramType::Xdp
+            | ProgramType::SchedCls
+            | ProgramType::SchedAct
+            | ProgramType::SocketFilter
+            | ProgramType::CgroupSkb
+            | ProgramType::LwtIn
+            | ProgramType::LwtOut
+            | ProgramType::LwtXmit
+            | ProgramType::FlowDissector
+            | ProgramType::SkLookup
+            | ProgramType::Netfilter
+    )
+}
+
+/// Runs a program by the rules of its type.
+pub(crate) fn dispatch(
+    vm: &Vm,
+    program: &Arc<Program>,
+    run: &mut TestRun<'_>,
+    around: &Around<'_>,
+) -> Answer {
     match program.program_type {
         ProgramType::Syscall => syscall(vm, program, run),
         ProgramType::RawTracepoint => raw_tracepoint(vm, program, run),
-        ProgramType::Xdp => frame::run(vm, program, run),
+        ProgramType::Xdp => frame::run(vm, program, run, around),
         ProgramType::SchedCls
         | ProgramType::SchedAct
         | ProgramType::SocketFilter
         | ProgramType::CgroupSkb
         | ProgramType::LwtIn
         | ProgramType::LwtOut
-        | ProgramType::LwtXmit => buffer::run(vm, program, run),
-        ProgramType::FlowDissector => others::flow_dissector(vm, program, run),
-        ProgramType::SkLookup => others::sk_lookup(vm, program, run),
-        ProgramType::Netfilter => others::netfilter(vm, program, run),
+        | ProgramType::LwtXmit => buffer::run(vm, program, run, around),
+        ProgramType::FlowDissector => others::flow_dissector(vm, program, run, around),
+        ProgramType::SkLookup => others::sk_lookup(vm, program, run, around),
+        ProgramType::Netfilter => others::netfilter(vm, program, run, around),
         ProgramType::Tracing => others::tracing(program, run),
         _ => Err(Errno::ENOTSUPP.into()),
     }
 }
 
 /// What a test run gives, or why not.
-type Answer<T = TestRunOutcome> = std::result::Result<T, Failure>;
+pub(crate) type Answer<T = TestRunOutcome> = std::result::Result<T, Failure>;
 
 /// The context that was given, as long as the type's, zeroes behind what was given; `None` if none
 /// was given and none is asked for.
@@ -148,12 +191,16 @@ fn finish(
 fn with_packet<T>(
     vm: &Vm,
     program: &Arc<Program>,
+    around: &Around<'_>,
     times: u32,
     prepare: impl FnOnce(&Run<'_>) -> std::result::Result<u64, Errno>,
     inspect: impl FnOnce(&Run<'_>, &Done) -> T,
 ) -> Answer<T> {
-    let cpu = vm.0.cpus.take(None)?;
+    let cpu = vm.0.cpus.take(around.cpu)?;
     let mut run = Run::new(&vm.0, program, cpu.id(), cpu.scratch(), vm.0.limits);
+    if let Some(prepare) = around.prepare {
+        prepare(&run);
+    }
     let context = prepare(&run)?;
     let times = times.max(1);
     let started = Instant::now();
@@ -166,6 +213,9 @@ fn with_packet<T>(
     if vm.0.registry.counts() {
         program.meta.counters.add(u64::from(times), taken);
     }
+    around.return_value.set(run.current.return_value.get());
+    around.redirect.set(run.sends(value as u32));
+    around.sent.replace(run.packet.clones.take());
     let done = Done {
         value,
         mean: taken / times,

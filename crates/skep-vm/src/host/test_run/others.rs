@@ -5,7 +5,7 @@ use std::sync::Arc;
 use skep_abi::AttachType;
 use skep_host::{Errno, TestRun};
 
-use super::{Answer, context_in, finish, with_packet};
+use super::{Answer, Around, context_in, finish, with_packet};
 use crate::{
     Vm,
     machine::net::{INET, INET6},
@@ -21,7 +21,12 @@ use crate::{
 const FLOW_FLAGS: usize = 48;
 
 /// `struct bpf_flow_keys` for a program that dissects a packet.
-pub(super) fn flow_dissector(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Answer {
+pub(super) fn flow_dissector(
+    vm: &Vm,
+    program: &Arc<Program>,
+    run: &mut TestRun<'_>,
+    around: &Around<'_>,
+) -> Answer {
     /// The longest packet: a page.
     const LONGEST: usize = 4096;
     if !run.flags.is_empty() || run.cpu != 0 || run.batch_size != 0 {
@@ -43,6 +48,7 @@ pub(super) fn flow_dissector(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<
     let (done, keys) = with_packet(
         vm,
         program,
+        around,
         run.repeat,
         |inner| {
             let block = inner.receive_plain(PacketKind::Flow, run.data_in)?;
@@ -104,7 +110,12 @@ mod lookup {
 }
 
 /// A program that chooses a socket.
-pub(super) fn sk_lookup(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Answer {
+pub(super) fn sk_lookup(
+    vm: &Vm,
+    program: &Arc<Program>,
+    run: &mut TestRun<'_>,
+    around: &Around<'_>,
+) -> Answer {
     let unused = !run.flags.is_empty() || run.cpu != 0 || run.batch_size != 0;
     if unused || !run.data_in.is_empty() || !run.data_out.is_empty() {
         return Err(Errno::EINVAL.into());
@@ -127,6 +138,7 @@ pub(super) fn sk_lookup(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) 
     let (done, cookie) = with_packet(
         vm,
         program,
+        around,
         run.repeat,
         |inner| {
             inner.receive_plain(PacketKind::Fields, &[])?;
@@ -173,7 +185,12 @@ const V4: u8 = 2;
 const V6: u8 = 10;
 
 /// A netfilter program, which has pointers to a hook's state and to the packet.
-pub(super) fn netfilter(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) -> Answer {
+pub(super) fn netfilter(
+    vm: &Vm,
+    program: &Arc<Program>,
+    run: &mut TestRun<'_>,
+    around: &Around<'_>,
+) -> Answer {
     const LONGEST: usize = 4096 - 64 - 320;
     const IPV4_LEN: usize = 20;
     const IPV6_LEN: usize = 40;
@@ -211,6 +228,7 @@ pub(super) fn netfilter(vm: &Vm, program: &Arc<Program>, run: &mut TestRun<'_>) 
     let done = with_packet(
         vm,
         program,
+        around,
         run.repeat,
         |inner| {
             let block = inner.receive_plain(PacketKind::Netfilter, &run.data_in[skipped..])?;

@@ -214,6 +214,12 @@ pub(crate) enum Direct {
     Write,
 }
 
+/// `XDP_REDIRECT` and `TC_ACT_REDIRECT`
+const XDP_REDIRECT: u32 = 4;
+const TC_REDIRECT: u32 = 7;
+/// `SK_PASS`, which also sends to a socket.
+const SK_PASS: u32 = 1;
+
 /// What programs of a type see of a packet that has an `sk_buff`: whether the link-layer header,
 /// and how.
 pub(crate) const fn shape(program_type: ProgramType) -> Option<(bool, Direct)> {
@@ -483,6 +489,16 @@ impl Run<'_> {
     /// Where the program sends the packet, if its verdict is to send it.
     pub(crate) fn redirect(&self) -> Option<Redirect> {
         self.packet.redirect.get()
+    }
+
+    /// Where the packet goes that a program of this run's type answered so.
+    pub(crate) fn sends(&self, value: u32) -> Option<Redirect> {
+        let sends = match self.first_type() {
+            ProgramType::Xdp => value == XDP_REDIRECT,
+            ProgramType::SkSkb => value == SK_PASS,
+            _ => value == TC_REDIRECT,
+        };
+        if sends { self.redirect() } else { None }
     }
 
     /// Says where the packet shall go.
