@@ -1,6 +1,10 @@
 //! Exit codes: whose fault it was. One function decides, by the error's type and cause.
 
-use std::{fmt, process::ExitCode};
+use std::{
+    fmt,
+    os::unix::process::ExitStatusExt as _,
+    process::{ExitCode, ExitStatus},
+};
 
 use skep::boundary::{Cause, Errno};
 
@@ -12,7 +16,11 @@ Exit codes:
   2  wrong usage
   3  the program is at fault: it does not compile, the object is malformed, a
      relocation finds nothing in this kernel, or the verifier refuses it
-  4  the machine is at fault: a tool, a privilege or a kernel feature is missing";
+  4  the machine is at fault: a tool, a privilege or a kernel feature is missing
+`skep run PROG -- CMD` ends as CMD does: with its exit status, or with 128+N if
+signal N ended it; 127 if there is no CMD, 126 if it can't be executed. A code
+of skep's own comes with a line `error: …` on stderr. Ended before CMD, by
+Ctrl-C or --duration, it ends with 0.";
 
 /// How the command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +34,10 @@ pub(crate) enum Exit {
     Program = 3,
     /// The machine is at fault.
     Machine = 4,
+    /// The command to run can't be executed, as shells say it.
+    NotExecutable = 126,
+    /// There is no such command, as shells say it.
+    NoCommand = 127,
 }
 
 impl From<Exit> for ExitCode {
@@ -46,6 +58,30 @@ impl fmt::Display for Usage {
     }
 }
 
+/// The command that was to be run can't be.
+#[derive(Debug)]
+pub(crate) struct NotRun {
+    /// What is said of it.
+    pub(crate) reason: String,
+    /// Whether there is such a file at all.
+    pub(crate) exists: bool,
+}
+
+impl std::error::Error for NotRun {}
+
+impl fmt::Display for NotRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+/// The exit code that hands on how a command ended, as shells do it.
+pub(crate) fn of_command(status: ExitStatus) -> ExitCode {
+    let signal = || status.signal().map_or(0, |signal| 128 + signal);
+    let code = status.code().unwrap_or_else(signal);
+    ExitCode::from(u8::try_from(code).unwrap_or(Exit::Failed as u8))
+}
+
 /// Whose fault an error is: the outermost one of the chain that says it.
 pub(crate) fn exit_code(error: &anyhow::Error) -> Exit {
     error.chain().find_map(of_error).unwrap_or(Exit::Failed)
@@ -53,6 +89,7 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> Exit {
 
 fn of_error(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     None.or_else(|| error.downcast_ref::<Usage>().map(|_| Exit::Usage))
+        .or_else(|| error.downcast_ref().map(of_not_run))
         .or_else(|| error.downcast_ref().map(of_skep))
         .or_else(|| error.downcast_ref().map(of_build))
         .or_else(|| error.downcast_ref().map(of_object))
@@ -62,6 +99,13 @@ fn of_error(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
                 .downcast_ref::<skep::btf::Error>()
                 .map(|_| Exit::Program)
         })
+}
+
+fn of_not_run(error: &NotRun) -> Exit {
+    match error.exists {
+        true => Exit::NotExecutable,
+        false => Exit::NoCommand,
+    }
 }
 
 fn of_skep(error: &skep::Error) -> Exit {
@@ -167,6 +211,21 @@ mod tests {
             known: vec![],
         };
         check(skep::Error::from(error), Exit::Usage);
+    }
+
+    #[test]
+    fn a_commands_end_is_handed_on() {
+        for (raw, code) in [(0, 0_u8), (3 << 8, 3), (255 << 8, 255), (9, 137), (15, 143)] {
+            let expect = format!("{:?}", ExitCode::from(code));
+            let got = format!("{:?}", of_command(ExitStatus::from_raw(raw)));
+            assert_eq!(got, expect, "{raw}");
+        }
+        let not_run = |exists| NotRun {
+            reason: "cannot run `x`".into(),
+            exists,
+        };
+        check(not_run(true), Exit::NotExecutable);
+        check(not_run(false), Exit::NoCommand);
     }
 
     #[test]

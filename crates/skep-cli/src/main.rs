@@ -13,6 +13,7 @@ mod disasm;
 mod doctor;
 mod exit;
 mod features;
+mod host;
 mod input;
 mod link;
 mod manual;

@@ -33,6 +33,7 @@ mod info;
 mod link;
 mod log;
 mod map;
+mod may;
 mod memory;
 mod mounts;
 mod perf;
@@ -50,3 +51,4 @@ pub use doctor::{
     Answer, Check, DoctorReport, KERNEL_OPTIONS, MORE_KERNEL_OPTIONS, Section, report,
 };
 pub use host::LinuxHost;
+pub use may::Wanted;

@@ -193,18 +193,11 @@ impl Object {
         }
         let chosen = |(index, program): (usize, &Program)| {
             let index = ProgramIndex::from_usize(index);
-            let asked = options
-                .programs
-                .get(&program.name)
-                .and_then(|asked| asked.autoload);
             let by_itself = || match held.get(&index) {
                 Some(created) => *created,
                 None => program.section.autoload(),
             };
-            let load = match &options.only {
-                Some(only) => only.contains(&program.name),
-                None => asked.unwrap_or_else(by_itself),
-            };
+            let load = options.asks_for(&program.name).unwrap_or_else(by_itself);
             load.then_some(index)
         };
         self.programs

@@ -105,6 +105,14 @@ impl LinkOptions {
         self.config.get(name).map(String::as_str)
     }
 
+    /// Whether a program was chosen or left out; `None` where its section decides.
+    pub fn asks_for(&self, program: &str) -> Option<bool> {
+        match &self.only {
+            Some(only) => Some(only.iter().any(|name| name == program)),
+            None => self.programs.get(program)?.autoload,
+        }
+    }
+
     /// Loads these programs and no others, whatever their sections say.
     pub fn only_programs<N: Into<String>>(
         &mut self,

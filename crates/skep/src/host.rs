@@ -7,9 +7,9 @@ use std::{
 };
 
 use skep_btf::{Btf, BtfData};
-use skep_host::{Host as Boundary, HostInfo};
+use skep_host::{Cause, Host as Boundary, HostInfo};
 
-use crate::Result;
+use crate::{Object, Result};
 
 /// What runs programs: the Linux kernel, or another implementation of [`skep_host::Host`].
 ///
@@ -20,15 +20,56 @@ pub struct Host {
     btf: Arc<OnceLock<Arc<Btf>>>,
     #[cfg(feature = "vm")]
     vm: Option<skep_vm::Vm>,
+    why_not_kernel: Option<Arc<Cause>>,
 }
 
 impl Host {
-    /// The host to use here: the kernel.
+    /// The host to use here: the kernel where this process may load programs into it
+    /// (`CAP_BPF`), else a new virtual machine; [`why_not_kernel`](Self::why_not_kernel) then says
+    /// what was in the way. [`auto_for`](Self::auto_for) also looks at what a program takes beyond.
+    ///
+    /// Whether the kernel may be used is found by trying, which takes some 20 µs. Without the crate's
+    /// feature `vm` there is nothing to choose, and nothing is tried.
     ///
     /// # Errors
     /// No host can be used here.
     pub fn auto() -> Result<Self> {
+        #[cfg(feature = "vm")]
+        if let Some(why) = kernel_refuses(std::iter::empty()) {
+            return Self::instead(why);
+        }
         Self::kernel()
+    }
+
+    /// The same for the programs that an object would load: those that trace also take
+    /// `CAP_PERFMON`, those of the network `CAP_NET_ADMIN`.
+    ///
+    /// # Errors
+    /// As [`auto`](Self::auto).
+    pub fn auto_for(object: &Object) -> Result<Self> {
+        #[cfg(feature = "vm")]
+        if let Some(why) = kernel_refuses(object.chosen_programs()) {
+            return Self::instead(why);
+        }
+        #[cfg(not(feature = "vm"))]
+        let _ = object;
+        Self::kernel()
+    }
+
+    /// A virtual machine, since the kernel can't be used.
+    #[cfg(feature = "vm")]
+    fn instead(why: Cause) -> Result<Self> {
+        Ok(Self {
+            why_not_kernel: Some(Arc::new(why)),
+            ..Self::vm()?
+        })
+    }
+
+    /// Why [`auto`](Self::auto) or [`auto_for`](Self::auto_for) took the virtual machine: what
+    /// keeps this process from the kernel. `None` for a host that was asked for by its name.
+    #[must_use]
+    pub fn why_not_kernel(&self) -> Option<&Cause> {
+        self.why_not_kernel.as_deref()
     }
 
     /// The running Linux kernel.
@@ -89,6 +130,7 @@ impl Host {
             btf: Arc::new(OnceLock::new()),
             #[cfg(feature = "vm")]
             vm: None,
+            why_not_kernel: None,
         }
     }
 
@@ -114,6 +156,25 @@ impl Host {
         let btf = Arc::new(Btf::parse_trusted(BtfData::from(bytes), None)?);
         Ok(Arc::clone(self.btf.get_or_init(|| btf)))
     }
+}
+
+/// What keeps this process from the kernel, for these programs.
+#[cfg(all(feature = "vm", target_os = "linux"))]
+fn kernel_refuses<'p>(programs: impl Iterator<Item = &'p skep_object::Program>) -> Option<Cause> {
+    let wanted = programs
+        .map(|program| skep_linux::Wanted::new(program.program_type(), program.attach_type()));
+    let wanted: Vec<_> = wanted.collect();
+    let kernel = skep_linux::LinuxHost::new().ok()?;
+    kernel.permits(&wanted).err()
+}
+
+/// There is none.
+#[cfg(all(feature = "vm", not(target_os = "linux")))]
+fn kernel_refuses<'p>(_: impl Iterator<Item = &'p skep_object::Program>) -> Option<Cause> {
+    Some(Cause::Process {
+        what: "this is not Linux".into(),
+        fix: "run it on Linux, or in a Linux virtual machine".into(),
+    })
 }
 
 impl fmt::Debug for Host {

@@ -148,6 +148,15 @@ impl Object {
         Ok(())
     }
 
+    /// The programs that a load would load, as far as that is known before.
+    pub fn chosen_programs(&self) -> impl Iterator<Item = &skep_object::Program> {
+        let chosen = |program: &&skep_object::Program| {
+            let asked = self.options.asks_for(&program.name);
+            asked.unwrap_or_else(|| program.section.autoload())
+        };
+        self.spec.programs().iter().filter(chosen)
+    }
+
     /// The choices for a map.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use crate::input::CompileArgs;
+use crate::{host::HostArgs, input::CompileArgs};
 
 /// How data goes to stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -41,6 +41,9 @@ pub(crate) struct RunArgs {
     /// Run this command, watch it if the program has a target_pid, and end with it
     #[arg(last = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
+
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
 
     /// Set a global variable: a number, true, an enumerator, text, or [1, 2, 3]
     #[arg(long = "set", value_name = "NAME=VALUE")]

@@ -9,21 +9,21 @@ use std::{
     ffi::OsString,
     io,
     os::unix::process::CommandExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitCode, ExitStatus, Stdio},
 };
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
+use rustix::{
+    fs::{Access, access},
+    process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid},
+};
 
 use super::Format;
-use crate::exit::Usage;
+use crate::exit::{Exit, NotRun};
 
 /// The sub-command that waits and then becomes the command.
 pub(crate) const HIDDEN: &str = "__stopped";
-
-/// How shells say that a command was not found.
-const NOT_RUN: u8 = 127;
 
 /// A command that was started and may still be stopped.
 #[derive(Debug)]
@@ -37,13 +37,6 @@ impl Started {
     /// Starts the command, stopped before its first instruction. What it prints goes where ours
     /// goes, but not between lines of JSON: there it goes to stderr.
     pub(crate) fn stopped(words: &[OsString], format: Format) -> anyhow::Result<Self> {
-        if !is_there(Path::new(&words[0])) {
-            return Err(Usage(format!(
-                "cannot run `{}`: there is no such program",
-                words[0].display()
-            ))
-            .into());
-        }
         let skep = env::current_exe().context("cannot find this program's own file")?;
         let child = Command::new(skep)
             .arg(HIDDEN)
@@ -98,25 +91,59 @@ impl Drop for Started {
     }
 }
 
-/// Bare names are looked for on `PATH`, as the shell does.
-fn is_there(program: &Path) -> bool {
-    if program.components().count() > 1 {
-        return program.exists();
+/// Looks whether there is such a command and it can be executed, before anything is done for it.
+///
+/// # Errors
+/// [`NotRun`].
+pub(crate) fn check(words: &[OsString]) -> Result<(), NotRun> {
+    let Some(program) = words.first().map(Path::new) else {
+        return Ok(());
+    };
+    let refused = |exists, why: &str| NotRun {
+        reason: format!("cannot run `{}`: {why}", program.display()),
+        exists,
+    };
+    // Bare names are looked for on `PATH`, as shells do.
+    let candidates: Vec<PathBuf> = match program.components().count() {
+        0 | 1 if !program.as_os_str().as_encoded_bytes().contains(&b'/') => {
+            let folders = env::var_os("PATH").unwrap_or_default();
+            let found = env::split_paths(&folders).map(|folder| folder.join(program));
+            found.filter(|file| file.exists()).collect()
+        }
+        _ => vec![program.into()],
+    };
+    let mut why = refused(false, "there is no such program");
+    for file in &candidates {
+        match executable(file) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => why = refused(true, &error.to_string()),
+        }
     }
-    let folders = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&folders).any(|folder| folder.join(program).is_file())
+    Err(why)
+}
+
+/// Whether a file can be executed, as far as can be seen without doing so.
+fn executable(file: &Path) -> io::Result<()> {
+    if file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    Ok(access(file, Access::EXEC_OK)?)
 }
 
 /// What the hidden sub-command does: stops, and becomes `words` when it is woken.
 pub(crate) fn become_command(mut words: impl Iterator<Item = OsString>) -> ExitCode {
     let Some(program) = words.next() else {
-        return ExitCode::from(NOT_RUN);
+        return Exit::NoCommand.into();
     };
     if let Err(error) = kill_process(getpid(), Signal::STOP) {
         eprintln!("error: cannot stop before the start of the command: {error}");
-        return ExitCode::from(NOT_RUN);
+        return Exit::NotExecutable.into();
     }
     let error = Command::new(&program).args(words).exec();
     eprintln!("error: cannot run `{}`: {error}", program.display());
-    ExitCode::from(NOT_RUN)
+    match error.kind() {
+        io::ErrorKind::NotFound => Exit::NoCommand.into(),
+        _ => Exit::NotExecutable.into(),
+    }
 }

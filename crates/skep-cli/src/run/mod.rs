@@ -25,7 +25,7 @@ mod workload;
 
 use std::{os::fd::AsRawFd as _, process::ExitCode, time::Instant};
 
-use skep::{AttachOptions, Host, LoadOptions, Loaded};
+use skep::{AttachOptions, LoadOptions, Loaded};
 
 pub(crate) use args::{Format, RunArgs};
 pub(crate) use command::{HIDDEN, become_command};
@@ -42,10 +42,10 @@ use workload::{Turn, Workload};
 /// Runs a program until it is told to stop.
 pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let stop = Stop::install()?;
-    let host = Host::auto()?;
-    eprintln!("host: {}", host.info());
+    command::check(&args.command)?;
     let mut object = input::open(&args.program, &args.compile, global)?;
     choices::apply(&mut object, &args)?;
+    let host = args.host.choose(&object, None)?;
     let mut workload = workload::of(&args, &host, &mut object)?;
 
     let loaded = object.load_with(&host, &load_options(global))?;

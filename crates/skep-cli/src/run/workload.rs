@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use skep::{AttachOptions, Host, Link, Loaded, Object};
 
 use super::{RunArgs, choices, command::Started, losses::Losses};
+use crate::exit;
 
 /// How a workload stands after its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,5 +136,9 @@ impl Workload for Command {
             eprintln!("the command ended with {status}");
         }
         Ok(Turn::Ended)
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        self.status.map_or(ExitCode::SUCCESS, exit::of_command)
     }
 }

@@ -22,6 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("control::a_user_is_chosen", user),
         Test::new("control::the_heaviest_rows_are_chosen", top),
         Test::new("control::programs_are_chosen", only),
+        Test::new("control::the_commands_status_is_the_runs", status),
         Test::new("control::a_command_that_is_none_starts_nothing", no_command),
     ]
 }
@@ -114,7 +115,7 @@ fn set() -> Outcome {
         file.text(),
         "/no/such/file",
     ];
-    let ran = run(&example("opensnoop"), &words)?.ended_with(0)?;
+    let ran = run(&example("opensnoop"), &words)?.ended_with(1)?;
     let ran = ran.with_row(&["cat", "-2", "/no/such/file"])?;
     ensure(!ran.stdout.contains(file.text()), || ran.to_string())
 }
@@ -212,9 +213,38 @@ fn only() -> Outcome {
 }
 
 fn no_command() -> Outcome {
-    for command in ["no-such-command", "/no/such/command"] {
-        let ran = run(&example("opensnoop"), &["--", command])?.ended_with(2)?;
-        ran.saying(&[command, "no such program"])?;
+    let folder = tempfile::tempdir()?;
+    let text = folder.path().join("text");
+    std::fs::write(&text, "not a program")?;
+    let text = text.to_str().unwrap_or_default();
+    for (command, code, why) in [
+        ("no-such-command", 127, "no such program"),
+        ("/no/such/command", 127, "no such program"),
+        (text, 126, "denied"),
+        ("/etc", 126, "directory"),
+    ] {
+        let ran = run(&example("opensnoop"), &["--", command])?.ended_with(code)?;
+        let ran = ran.saying(&[command, why])?;
+        // Before anything is done for it.
+        ensure(!ran.stderr.contains("host:"), || ran.to_string())?;
     }
+    Ok(())
+}
+
+fn status() -> Outcome {
+    for (script, code) in [
+        ("exit 0", 0),
+        ("exit 3", 3),
+        ("exit 255", 255),
+        ("kill -TERM $$", 143),
+        ("kill -KILL $$", 137),
+    ] {
+        let ran = run(&example("syscount"), &["--", "sh", "-c", script])?.ended_with(code)?;
+        let said = ran.stderr.contains("the command ended with");
+        ensure(said == (code != 0), || ran.to_string())?;
+    }
+    // Who ends the run before the command ends it gets no status of it.
+    let words = ["--duration", "50ms", "--", "sleep", "1"];
+    run(&example("syscount"), &words)?.ended_with(0)?;
     Ok(())
 }

@@ -111,9 +111,9 @@ fn opensnoop_json() -> Outcome {
             "/no/such/file",
         ],
     )?;
-    // The command fails, as one file is missing; that is said, and is no failure of ours.
+    // The command fails, as one file is missing; that is said, and handed on.
     let ran = ran
-        .ended_with(0)?
+        .ended_with(1)?
         .saying(&["the command ended with exit status: 1"])?;
     let events = ran.json()?;
     let of = |path: &str| {

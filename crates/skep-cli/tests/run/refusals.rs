@@ -153,6 +153,8 @@ fn no_capability() -> Outcome {
             "--",
             env!("CARGO_BIN_EXE_skep"),
             "run",
+            "--host",
+            "kernel",
         ])
         .arg(example("opensnoop"));
     let ran = Started::new(&mut command)?.finish()?.ended_with(MACHINE)?;
