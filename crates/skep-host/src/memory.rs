@@ -117,4 +117,8 @@ pub trait Poller: Send + Sync + fmt::Debug {
     /// The poller's own descriptor for use in another event loop, where the host has one:
     /// readable when something added is ready.
     fn raw(&self) -> Option<i32>;
+
+    /// The same, borrowed.
+    #[cfg(unix)]
+    fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>>;
 }

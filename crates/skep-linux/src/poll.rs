@@ -1,7 +1,7 @@
 //! Waiting for descriptors, by epoll.
 
 use std::{
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     time::Duration,
 };
 
@@ -88,6 +88,10 @@ impl Poller for Epoll {
 
     fn raw(&self) -> Option<i32> {
         Some(self.epoll.as_raw_fd())
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.epoll.as_fd())
     }
 }
 

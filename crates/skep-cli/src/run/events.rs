@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
 use skep::{
     Loaded, Object, PerfBuffer, PerfOptions, RingBuffer,
     abi::MapType,
@@ -9,7 +14,7 @@ use skep::{
     isa::{CallTarget, Insn},
 };
 
-use super::{Format, Output, cells::Context, printk::Printk, rows::EventRows};
+use super::{Format, Output, cells, printk::Printk, rows::EventRows, stop::Stop};
 
 /// `bpf_trace_printk` and `bpf_trace_vprintk`.
 const PRINTK: [u32; 2] = [6, 177];
@@ -105,15 +110,24 @@ impl Events {
         short.sum()
     }
 
-    /// Waits until there may be events, a signal came, or the time is up.
-    pub(crate) fn wait(&mut self, time: Duration) -> anyhow::Result<()> {
-        Ok(self.poller.wait(Some(time), &mut self.ready)?)
+    /// Waits until there may be events, the loop is woken, or the time is up.
+    pub(crate) fn wait(&mut self, time: Duration, stop: &Stop) -> anyhow::Result<()> {
+        let mut files = vec![PollFd::from_borrowed_fd(stop.woken(), PollFlags::IN)];
+        let poller = self.poller.descriptor();
+        files.extend(poller.map(|poller| PollFd::from_borrowed_fd(poller, PollFlags::IN)));
+        match poll(&mut files, Some(&Timespec::try_from(time)?)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error).context("cannot wait for events"),
+        }
+        stop.looks();
+        // What is ready is looked for in all sources; this only takes note of it.
+        Ok(self.poller.wait(Some(Duration::ZERO), &mut self.ready)?)
     }
 
     /// Prints what is there now, and answers how many events that were.
     pub(crate) fn drain(
         &mut self,
-        context: Context<'_>,
+        context: cells::Context<'_>,
         output: &mut Output,
     ) -> anyhow::Result<u64> {
         let before = self.count;

@@ -46,7 +46,7 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let mut object = input::open(&args.program, &args.compile, global)?;
     choices::apply(&mut object, &args)?;
     let host = args.host.choose(&object, None)?;
-    let mut workload = workload::of(&args, &host, &mut object)?;
+    let mut workload = workload::of(&args, &host, &mut object, &stop)?;
 
     let loaded = object.load_with(&host, &load_options(global))?;
     say_loaded(&loaded, global.verbose);
@@ -124,7 +124,7 @@ fn watch(
         if context.symbols().watching() {
             longest = longest.min(stacks::EVERY);
         }
-        events.wait(left.map_or(longest, |left| left.min(longest)))?;
+        events.wait(left.map_or(longest, |left| left.min(longest)), stop)?;
     }
     Ok(())
 }

@@ -1,33 +1,111 @@
-//! What ends a run from outside: signals.
+//! What ends the loop's sleep beside events: signals, and workloads that have news.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    io::{self, Read as _, Write as _},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    flag, low_level,
+};
 
-/// Signals that end the run, and the one that says the command has ended.
+/// Signals that end the run, and whoever else wakes its loop. Any thread may be the one that a
+/// signal meets: what wakes the loop is a byte in a pipe.
+#[derive(Debug)]
 pub(crate) struct Stop {
     asked: Arc<AtomicBool>,
+    woken: UnixStream,
+    waker: UnixStream,
 }
+
+/// Wakes the loop, from any thread.
+#[derive(Debug)]
+pub(crate) struct Waker(UnixStream);
 
 impl Stop {
     /// From now on signals ask for the end.
-    pub(crate) fn install() -> anyhow::Result<Self> {
+    pub(crate) fn install() -> io::Result<Self> {
         let asked = Arc::new(AtomicBool::new(false));
+        let (woken, waker) = UnixStream::pair()?;
+        woken.set_nonblocking(true)?;
+        waker.set_nonblocking(true)?;
         for signal in [SIGINT, SIGTERM] {
             // A second signal while we clean up ends at once, as users expect.
-            signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&asked))?;
-            signal_hook::flag::register(signal, Arc::clone(&asked))?;
+            flag::register_conditional_shutdown(signal, 130, Arc::clone(&asked))?;
+            flag::register(signal, Arc::clone(&asked))?;
+            low_level::pipe::register(signal, waker.try_clone()?)?;
         }
-        // Only to wake the loop.
-        signal_hook::flag::register(SIGCHLD, Arc::new(AtomicBool::new(false)))?;
-        Ok(Self { asked })
+        Ok(Self {
+            asked,
+            woken,
+            waker,
+        })
     }
 
     /// The user wants it to end.
     pub(crate) fn asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Has a signal wake the loop.
+    pub(crate) fn wake_by(&self, signal: i32) -> io::Result<()> {
+        low_level::pipe::register(signal, self.waker.try_clone()?)?;
+        Ok(())
+    }
+
+    /// What wakes the loop.
+    pub(crate) fn waker(&self) -> io::Result<Waker> {
+        Ok(Waker(self.waker.try_clone()?))
+    }
+
+    /// Readable once the loop was woken.
+    pub(crate) fn woken(&self) -> BorrowedFd<'_> {
+        self.woken.as_fd()
+    }
+
+    /// The loop looks: what woke it so far is done with.
+    pub(crate) fn looks(&self) {
+        let mut bytes = [0; 64];
+        while matches!((&self.woken).read(&mut bytes), Ok(read) if read == bytes.len()) {}
+    }
+}
+
+impl Waker {
+    /// Wakes it.
+    pub(crate) fn wake(&self) {
+        // A full pipe wakes as well.
+        let _ = (&self.0).write(&[0]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    use super::*;
+
+    #[test]
+    fn whoever_wakes_it_is_heard_once() {
+        let stop = Stop::install().unwrap();
+        let is_woken = || {
+            let mut files = [PollFd::from_borrowed_fd(stop.woken(), PollFlags::IN)];
+            poll(&mut files, Some(&Timespec::default())).unwrap() > 0
+        };
+        assert!(!is_woken());
+        let waker = stop.waker().unwrap();
+        std::thread::spawn(move || (0..200).for_each(|_| waker.wake()))
+            .join()
+            .unwrap();
+        assert!(is_woken());
+        stop.looks();
+        assert!(!is_woken() && !stop.asked());
     }
 }

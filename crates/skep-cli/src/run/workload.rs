@@ -7,9 +7,10 @@ use std::{
 };
 
 use anyhow::Context as _;
+use signal_hook::consts::SIGCHLD;
 use skep::{AttachOptions, Host, Link, Loaded, Object};
 
-use super::{RunArgs, choices, command::Started, losses::Losses};
+use super::{RunArgs, choices, command::Started, losses::Losses, stop::Stop};
 use crate::exit;
 
 /// How a workload stands after its turn.
@@ -56,8 +57,8 @@ pub(crate) trait Workload {
     }
 }
 
-/// How long the loop sleeps at most: a signal that comes between the check and the sleep is
-/// seen after this.
+/// How long the loop sleeps at most where nothing else says it: rows of programs that don't wake
+/// their reader come this late.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_millis(200);
 
 /// Whatever happens on the machine: nothing has to be done for it.
@@ -80,11 +81,13 @@ pub(crate) fn of(
     args: &RunArgs,
     _host: &Host,
     object: &mut Object,
+    stop: &Stop,
 ) -> anyhow::Result<Box<dyn Workload>> {
     if args.command.is_empty() {
         return Ok(Box::new(Machine { pid: args.pid }));
     }
     let started = Started::stopped(&args.command, args.format)?;
+    stop.wake_by(SIGCHLD)?;
     limit(args, object, started.id())?;
     Ok(Box::new(Command {
         pid: args.pid.unwrap_or(started.id()),

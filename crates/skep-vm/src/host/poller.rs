@@ -7,7 +7,7 @@
 use std::{
     collections::VecDeque,
     fmt,
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     sync::{Arc, Mutex, Weak},
     time::{Duration, Instant},
 };
@@ -223,5 +223,9 @@ impl Poller for VmPoller {
 
     fn raw(&self) -> Option<i32> {
         Some(self.woken.event.as_raw_fd())
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.woken.event.as_fd())
     }
 }
