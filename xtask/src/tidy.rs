@@ -18,7 +18,8 @@ const STRATA: &[(&str, u8)] = &[
     ("skep-linux", 5),
     ("skep-vm", 5),
     ("skep", 6),
-    ("skep-cli", 7),
+    ("skep-test", 7),
+    ("skep-cli", 8),
 ];
 
 /// Crates that only tests use: any crate may depend on them for development.

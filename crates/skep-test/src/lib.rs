@@ -1,0 +1,8 @@
+//! Unit tests for eBPF programs.
+#![forbid(unsafe_code)]
+
+mod source;
+mod value;
+
+pub use source::{FileError, Place};
+pub use value::Value;
