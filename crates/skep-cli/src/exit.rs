@@ -169,6 +169,7 @@ fn of_cause(cause: &Cause) -> Exit {
         | Cause::KernelTooOld { .. }
         | Cause::Memlock(_)
         | Cause::Process { .. }
+        | Cause::NotInUserSpace(_)
         | Cause::NotMounted(_) => Exit::Machine,
         // The program names what this kernel does not have, mostly by a slip of the fingers.
         Cause::NotFound { .. } => Exit::Program,

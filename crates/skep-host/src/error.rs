@@ -229,6 +229,12 @@ pub enum Cause {
         /// What to do.
         fix: String,
     },
+    /// The virtual machine has no such thing, since it is not there in user space.
+    #[error(
+        "the vm has no {0}: it sees system calls, processes, functions of user space, timers \
+         and packets, and nothing inside the kernel"
+    )]
+    NotInUserSpace(String),
     /// The kernel's own words on what it refused. Since 7.2.
     #[error("the kernel says: {0}")]
     Said(String),
@@ -283,6 +289,9 @@ impl Cause {
             Self::NotFound { near, .. } => format!("did you mean {}?", quoted(near)),
             Self::NotMounted(what) => mount_command(what),
             Self::InUse(_) => "detach the other one first, or choose another mode".into(),
+            Self::NotInUserSpace(_) => {
+                "run it on the kernel: `--host kernel`, as root (`Host::kernel` in Rust)".into()
+            }
             Self::Said(_) => "change what it names".into(),
             Self::Process { fix, .. } | Self::Other { fix, .. } => fix.clone(),
         }

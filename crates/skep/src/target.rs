@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use skep_btf::{Btf, BtfData};
-use skep_host::{Feature, Probe};
+use skep_host::{Cause, Errno, Feature, HostKind, Probe};
 use skep_object::{
     AttachKind, CoreKind, Error as LinkError, ExternKind, Image, LinkOptions, Object, Target,
 };
@@ -108,6 +108,7 @@ fn by_btf(program: &skep_object::Program) -> bool {
 /// What a host offers to an object, and what it refused to show. That is an error only if the
 /// object can't do without, which the link finds out.
 struct Offer {
+    kind: HostKind,
     target: Target,
     types: Option<Error>,
     config: Option<Error>,
@@ -117,6 +118,7 @@ struct Offer {
 impl Offer {
     fn new(host: &Host, needs: &Needs) -> Self {
         let mut offer = Self {
+            kind: host.info().kind,
             target: Target::new(host.info().version),
             types: None,
             config: None,
@@ -184,8 +186,30 @@ impl Offer {
                     _ => self.types,
                 }
             }
+            LinkError::AttachTarget { program, .. } if self.kind == HostKind::Vm => {
+                not_in_user_space(object, program)
+            }
             _ => None,
         };
         behind.unwrap_or_else(|| error.into())
     }
+}
+
+/// What to say of a program that is for a hook of kernels, on a host that has only those of user
+/// space.
+fn not_in_user_space(object: &Object, program: &str) -> Option<Error> {
+    let mut programs = object.programs().iter();
+    let section = &programs.find(|known| known.name == program)?.section;
+    let kind = match section.kind() {
+        AttachKind::TracepointBtf => "tracepoint",
+        AttachKind::Lsm | AttachKind::LsmCgroup => "LSM hook",
+        _ => "kernel function",
+    };
+    let what = format!("{kind} `{}`", section.target()?);
+    Some(Error::Host(skep_host::Error::Attach {
+        program: program.to_owned(),
+        point: section.to_string(),
+        errno: Errno::ENOENT,
+        cause: Some(Box::new(Cause::NotInUserSpace(what))),
+    }))
 }

@@ -54,6 +54,8 @@ fn cause(vm: &Vm, point: &AttachPoint<'_>, errno: Errno) -> Option<Cause> {
             near,
         })
     };
+    let kernel_function =
+        |name: &str| Some(Cause::NotInUserSpace(format!("kernel function `{name}`")));
     match (point, errno) {
         (AttachPoint::Tracepoint { category, name, .. }, Errno::ENOENT) => {
             Some(link::not_found(vm, &format!("{category}/{name}")))
@@ -61,8 +63,20 @@ fn cause(vm: &Vm, point: &AttachPoint<'_>, errno: Errno) -> Option<Cause> {
         (AttachPoint::RawTracepoint { name, .. }, Errno::ENOENT) => Some(link::not_found(vm, name)),
         (AttachPoint::Kprobe { function, .. }, Errno::ENOENT) => {
             let known = vm.0.hooks.functions();
-            let near = skep_abi::near_names(function, known.iter().map(String::as_str));
-            none("function of the vm", function, near)
+            match skep_abi::near_names(function, known.iter().map(String::as_str)) {
+                near if near.is_empty() => kernel_function(function),
+                near => none("function of the vm", function, near),
+            }
+        }
+        (
+            AttachPoint::KprobeMulti {
+                functions: KernelFunctions::Pattern(pattern),
+                ..
+            },
+            Errno::ENOENT,
+        ) => kernel_function(pattern),
+        (AttachPoint::PerfEvent { .. }, Errno::ENOENT) => {
+            Some(Cause::NotInUserSpace("such perf event".into()))
         }
         (
             AttachPoint::Uprobe { binary, .. } | AttachPoint::UprobeMulti { binary, .. },

@@ -330,10 +330,14 @@ pub(super) fn not_found(vm: &Vm, name: &str) -> Cause {
         true => known.as_str(),
         false => known.rsplit('/').next().unwrap_or_default(),
     });
+    let near = skep_abi::near_names(name, short);
+    if near.is_empty() {
+        return Cause::NotInUserSpace(format!("tracepoint `{name}`"));
+    }
     Cause::NotFound {
         kind: "tracepoint",
         name: name.to_owned(),
-        near: skep_abi::near_names(name, short),
+        near,
     }
 }
 
