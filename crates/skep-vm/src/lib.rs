@@ -12,6 +12,7 @@
 //! | call programs as members of a struct | [`Vm::define_struct_ops`] |
 //! | run a loaded program once, on input of yours | [`Vm::fire_program`] |
 //! | run packets through a program | [`Vm::packets`] |
+//! | see what a command does | [`Vm::command`]; a running process: [`Vm::follow`] |
 //! | run instructions alone | [`Vm::bare`] |
 //! | move time yourself | [`Config::clock`] |
 //! | limit what programs take | [`Config::limits`] |
@@ -55,6 +56,7 @@ mod map;
 mod memory;
 mod program;
 mod run;
+mod tracer;
 mod vm;
 
 pub use coverage::{Coverage, Hits};
@@ -72,4 +74,5 @@ pub use run::{
     Limits,
     packet::{Redirect, Sent},
 };
+pub use tracer::{Stdio, TraceCounts, TraceError, Traced};
 pub use vm::{BareProgram, Config, Vm};

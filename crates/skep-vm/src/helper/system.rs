@@ -105,7 +105,7 @@ fn get_current_comm(run: &Run<'_>, [to, size, ..]: Arguments) -> Outcome {
     let to = run.view(to, size, true)?;
     // As much as fits, with a NUL at the end, and zeros behind it.
     to.fill(0);
-    let comm = run.task().comm_text();
+    let comm = run.task().comm();
     let len = comm.len().min((size as usize).saturating_sub(1));
     to.write(comm.get(..len).unwrap_or_default());
     Ok(0)
@@ -150,8 +150,8 @@ fn get_current_cgroup_id(run: &Run<'_>, _: Arguments) -> Outcome {
 /// `bpf_get_current_ancestor_cgroup_id(ancestor_level)`
 fn get_current_ancestor_cgroup_id(run: &Run<'_>, [level, ..]: Arguments) -> Outcome {
     let level = usize::try_from(level as i32).unwrap_or(usize::MAX);
-    let found = run.task().info().cgroups.get(level);
-    Ok(found.copied().unwrap_or_default())
+    let info = run.task().info();
+    Ok(info.cgroups.get(level).copied().unwrap_or_default())
 }
 
 /// `bpf_current_task_under_cgroup(map, index)`
@@ -162,8 +162,8 @@ fn current_task_under_cgroup(run: &Run<'_>, [map, index, ..]: Arguments) -> Outc
         reason: "this is no array of cgroups",
     })?;
     let cgroup = array.cgroup(index as u32);
-    let own = &run.task().info().cgroups;
-    Ok(cgroup.map_or_else(errno, |cgroup| u64::from(run.is_under(own, &cgroup))))
+    let info = run.task().info();
+    Ok(cgroup.map_or_else(errno, |cgroup| u64::from(run.is_under(&info.cgroups, &cgroup))))
 }
 
 /// `bpf_send_signal(sig)`

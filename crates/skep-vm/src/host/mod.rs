@@ -34,6 +34,7 @@ use skep_host::{
 use crate::{Mode, Vm};
 
 pub use differences::{DIFFERENCES, Difference};
+pub(crate) use machine::address_of;
 pub(crate) use program::program as program_of;
 pub(crate) use test_run::{Answer, Around, Failure, dispatch, takes_packets};
 
@@ -183,7 +184,9 @@ impl Host for Vm {
     }
 
     fn link_create(&self, request: &LinkCreate<'_>) -> Result<LinkFd> {
-        link::create(self, request)
+        let link = link::create(self, request)?;
+        self.0.hooks.settle();
+        Ok(link)
     }
 
     fn link_update(
@@ -196,7 +199,9 @@ impl Host for Vm {
     }
 
     fn link_detach(&self, link: &LinkFd) -> Result<()> {
-        link::detach(self, link)
+        link::detach(self, link)?;
+        self.0.hooks.settle();
+        Ok(())
     }
 
     fn iter_create(&self, link: &LinkFd) -> Result<IterFd> {
@@ -302,7 +307,9 @@ impl Host for Vm {
         _program_type: ProgramType,
         point: &AttachPoint<'_>,
     ) -> Result<Attachment> {
-        attach::attach(self, name, program, point)
+        let attached = attach::attach(self, name, program, point)?;
+        self.0.hooks.settle();
+        Ok(attached)
     }
 
     fn btf(&self, module: Option<&str>) -> Result<BtfBytes> {

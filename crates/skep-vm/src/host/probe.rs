@@ -76,15 +76,13 @@ pub(super) fn probe(vm: &Vm, feature: &Feature) -> Probe {
 }
 
 fn hooked(vm: &Vm, hook: Hook) -> Probe {
-    let functions = matches!(
-        hook,
-        Hook::Kprobe | Hook::KprobeMulti | Hook::Fentry | Hook::Lsm
-    );
-    if functions && vm.0.hooks.functions().is_empty() {
+    // Every machine has the functions of system calls; those can only be probed.
+    if matches!(hook, Hook::Fentry | Hook::Lsm) && !vm.0.hooks.defines_functions() {
         return Probe::No {
             cause: Cause::Other {
-                what: "the vm has no functions to probe but those that its embedder defines".into(),
-                fix: "define one: `Vm::define_function`".into(),
+                what: "the vm has no functions for this hook but those that its embedder defines"
+                    .into(),
+                fix: "use tracepoint, raw_tp, tp_btf or ksyscall".into(),
             },
         };
     }

@@ -5,9 +5,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     path::PathBuf,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -16,7 +17,7 @@ use arc_swap::{ArcSwap, Guard};
 use skep_abi::AttachType;
 use skep_host::Errno;
 
-use super::lock;
+use super::{calls, lock};
 use crate::program::Program;
 
 type Raw<T> = Result<T, Errno>;
@@ -121,12 +122,36 @@ pub(crate) struct Point {
     change: Mutex<()>,
     /// Its revisions begin anew when its last program is gone.
     begins_anew: bool,
+    /// Who wants to know of changes.
+    watchers: Arc<Watchers>,
+}
+
+/// Who wants to know when something is attached or gone: whoever must do something for a hook to
+/// fire, such as a tracer.
+pub(crate) trait Watcher: fmt::Debug + Send + Sync {
+    /// Something changed. Called by who changed it, who may hold locks: it must not wait.
+    fn changed(&self);
+
+    /// Waits until what changed before is in effect. Called without locks.
+    fn settle(&self);
+}
+
+#[derive(Debug, Default)]
+struct Watchers(Mutex<Vec<Weak<dyn Watcher>>>);
+
+impl Watchers {
+    fn all(&self) -> Vec<Arc<dyn Watcher>> {
+        let mut known = lock(&self.0);
+        known.retain(|watcher| watcher.strong_count() > 0);
+        known.iter().filter_map(Weak::upgrade).collect()
+    }
 }
 
 impl Point {
-    fn new(begins_anew: bool) -> Self {
+    fn new(begins_anew: bool, watchers: Arc<Watchers>) -> Self {
         Self {
             begins_anew,
+            watchers,
             now: ArcSwap::from_pointee(Programs {
                 list: Vec::new(),
                 revision: 1,
@@ -162,6 +187,9 @@ impl Point {
         }
         // Programs that go are dropped by whoever is last to see the old list.
         self.now.store(Arc::new(programs));
+        for watcher in self.watchers.all() {
+            watcher.changed();
+        }
         Ok(answer)
     }
 
@@ -226,6 +254,7 @@ pub(crate) struct Hooks {
     /// What there is beside [`TRACEPOINTS`] and system calls.
     defined: Mutex<BTreeSet<(String, String)>>,
     functions: Mutex<BTreeSet<String>>,
+    watchers: Arc<Watchers>,
 }
 
 impl Default for Hooks {
@@ -236,6 +265,7 @@ impl Default for Hooks {
             points: Mutex::default(),
             defined: Mutex::new(own.collect()),
             functions: Mutex::default(),
+            watchers: Arc::default(),
         }
     }
 }
@@ -246,7 +276,29 @@ impl Hooks {
         let begins_anew = matches!(key, HookKey::Device { .. });
         let mut points = lock(&self.points);
         let point = points.entry(key);
-        Arc::clone(point.or_insert_with(|| Arc::new(Point::new(begins_anew))))
+        Arc::clone(point.or_insert_with(|| {
+            Arc::new(Point::new(begins_anew, Arc::clone(&self.watchers)))
+        }))
+    }
+
+    /// Lets somebody know of each change from now on, for as long as it is kept.
+    pub(crate) fn watch(&self, watcher: &Arc<dyn Watcher>) {
+        lock(&self.watchers.0).push(Arc::downgrade(watcher));
+    }
+
+    /// Waits until what was attached or taken off has its effect. Not to be called with locks.
+    pub(crate) fn settle(&self) {
+        for watcher in self.watchers.all() {
+            watcher.settle();
+        }
+    }
+
+    /// The hooks that have programs.
+    pub(crate) fn in_use(&self) -> Vec<(HookKey, Arc<Point>)> {
+        let points = lock(&self.points);
+        let used = points.iter().filter(|(_, point)| !point.is_empty());
+        used.map(|(key, point)| (key.clone(), Arc::clone(point)))
+            .collect()
     }
 
     /// A hook by its name, if anything was ever attached to it.
@@ -271,11 +323,7 @@ impl Hooks {
 
     /// Whether there is a tracepoint. Every system call has two.
     pub(crate) fn has_tracepoint(&self, category: &str, name: &str) -> bool {
-        let of_calls = category == "syscalls"
-            && ["sys_enter_", "sys_exit_"].iter().any(|prefix| {
-                name.strip_prefix(prefix)
-                    .is_some_and(|call| !call.is_empty())
-            });
+        let of_calls = category == "syscalls" && calls::of_tracepoint(name).is_some();
         of_calls || lock(&self.defined).contains(&(category.to_owned(), name.to_owned()))
     }
 
@@ -284,22 +332,29 @@ impl Hooks {
         lock(&self.defined).iter().any(|(_, known)| known == name)
     }
 
-    /// Whether the embedder defined a function.
+    /// Whether a function can be probed: one that the embedder defined, or of a system call.
     pub(crate) fn has_function(&self, name: &str) -> bool {
-        lock(&self.functions).contains(name)
+        lock(&self.functions).contains(name) || calls::of_function(name).is_some()
     }
 
-    /// The functions that the embedder defined, sorted.
+    /// Whether the embedder defined any function.
+    pub(crate) fn defines_functions(&self) -> bool {
+        !lock(&self.functions).is_empty()
+    }
+
+    /// The functions that can be probed, sorted.
     pub(crate) fn functions(&self) -> Vec<String> {
-        lock(&self.functions).iter().cloned().collect()
+        let mut all = lock(&self.functions).clone();
+        all.extend(calls::functions());
+        all.into_iter().collect()
     }
 
-    /// Tracepoints as `category/name`, sorted; those of system calls are not counted up.
+    /// Tracepoints as `category/name`, sorted.
     pub(crate) fn tracepoints(&self) -> Vec<String> {
-        let defined = lock(&self.defined);
-        defined
-            .iter()
-            .map(|(category, name)| format!("{category}/{name}"))
-            .collect()
+        let own = calls::tracepoints().map(|name| ("syscalls".to_owned(), name));
+        let mut all = lock(&self.defined).clone();
+        all.extend(own);
+        let names = all.iter().map(|(category, name)| format!("{category}/{name}"));
+        names.collect()
     }
 }

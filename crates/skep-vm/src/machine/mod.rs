@@ -1,5 +1,6 @@
 //! What a machine has beside CPUs: a file each.
 
+pub(crate) mod calls;
 pub(crate) mod cgroup;
 mod clock;
 pub(crate) mod fire;
@@ -14,7 +15,7 @@ pub(crate) mod order;
 mod registry;
 mod storage;
 pub(crate) mod struct_ops;
-mod task;
+pub(crate) mod task;
 mod timers;
 mod trace;
 pub(crate) mod tree;
@@ -23,7 +24,7 @@ pub(crate) mod types;
 pub(crate) use cgroup::{Cgroup, Cgroups};
 pub use clock::Clock;
 pub(crate) use clock::ClockKind;
-pub(crate) use hooks::{Attached, HookKey, Hooks, Point};
+pub(crate) use hooks::{Attached, HookKey, Hooks, Point, Watcher};
 pub(crate) use link::Link;
 pub(crate) use locks::Locks;
 pub(crate) use memory::{Charge, MapMemory};

@@ -4,15 +4,17 @@
 //! out by the machine's own BTF, in an object that every run may read.
 
 mod memory;
-mod own;
+pub(crate) mod own;
 
 use std::{
     cell::RefCell,
     collections::BTreeMap,
     fmt,
+    ops::Deref,
     sync::{Arc, PoisonError, RwLock, Weak},
 };
 
+use arc_swap::{ArcSwap, Guard};
 use skep_host::Errno;
 
 use super::objects::Object;
@@ -29,6 +31,15 @@ pub trait UserMemory: Send + Sync + fmt::Debug {
     /// # Errors
     /// `EFAULT`: some of it is not there.
     fn read(&self, address: u64, out: &mut [u8]) -> Result<(), Errno>;
+
+    /// Reads as much of `out` as there is before the first byte that is not there, and answers how
+    /// much that is. By default all or nothing.
+    ///
+    /// # Errors
+    /// `EFAULT`: not even the first byte is there.
+    fn read_some(&self, address: u64, out: &mut [u8]) -> Result<usize, Errno> {
+        self.read(address, out).map(|()| out.len())
+    }
 
     /// Writes all of `bytes`.
     ///
@@ -100,26 +111,48 @@ pub struct Namespaces {
 /// A task of a machine: made by [`Vm::task`](crate::Vm::task), gone with its last reference.
 pub struct Task {
     machine: Weak<Shared>,
-    info: TaskInfo,
-    comm: [u8; COMM],
+    now: ArcSwap<Now>,
     /// Its memory as programs see it; `None` where objects take too much already.
     object: Option<Arc<Object>>,
 }
 
+/// What a task is at a time.
+#[derive(Clone)]
+struct Now {
+    info: TaskInfo,
+    /// Its name as programs see it, which need not be text.
+    comm: [u8; COMM],
+}
+
+/// A name, cut to what a task keeps of it.
+fn cut(name: &[u8]) -> [u8; COMM] {
+    let mut comm = [0; COMM];
+    let len = name.len().min(COMM - 1);
+    comm[..len].copy_from_slice(&name[..len]);
+    comm
+}
+
+/// What is known of a task at the time of asking.
+struct AsOf(Guard<Arc<Now>>);
+
+impl Deref for AsOf {
+    type Target = TaskInfo;
+
+    fn deref(&self) -> &TaskInfo {
+        &self.0.info
+    }
+}
+
 impl Task {
     pub(crate) fn new(machine: &Weak<Shared>, info: TaskInfo) -> Arc<Self> {
-        let mut comm = [0; COMM];
-        let name = info.comm.as_bytes();
-        let len = name.len().min(COMM - 1);
-        comm[..len].copy_from_slice(&name[..len]);
+        let comm = cut(info.comm.as_bytes());
         let alive = machine.upgrade();
         let object = alive
             .as_ref()
             .and_then(|machine| memory::make(machine, &info, &comm));
         let task = Arc::new(Self {
             machine: Weak::clone(machine),
-            info,
-            comm,
+            now: ArcSwap::from_pointee(Now { info, comm }),
             object,
         });
         if let Some(machine) = &alive {
@@ -128,10 +161,42 @@ impl Task {
         task
     }
 
-    /// What its maker said of it.
+    /// What is known of it now. Keep it for no longer than it takes to read: it does not change.
     #[must_use]
-    pub fn info(&self) -> &TaskInfo {
-        &self.info
+    pub fn info(&self) -> impl Deref<Target = TaskInfo> + use<> {
+        AsOf(self.now.load())
+    }
+
+    /// Says what has become of it: programs see it from now on, at the same address. Its numbers
+    /// change only where a thread takes its process over.
+    pub fn change(&self, change: impl FnOnce(&mut TaskInfo)) {
+        let mut now = Now::clone(&self.now.load());
+        let before = now.info.comm.clone();
+        change(&mut now.info);
+        if now.info.comm != before {
+            now.comm = cut(now.info.comm.as_bytes());
+        }
+        self.set(now);
+    }
+
+    /// Gives it another name, of any bytes.
+    pub(crate) fn rename(&self, name: &[u8]) {
+        let mut now = Now::clone(&self.now.load());
+        now.comm = cut(name);
+        now.info.comm = String::from_utf8_lossy(name).into_owned();
+        self.set(now);
+    }
+
+    fn set(&self, now: Now) {
+        let machine = self.machine.upgrade();
+        if let (Some(machine), Some(object)) = (&machine, &self.object) {
+            memory::update(machine, object, &now.info, &now.comm);
+        }
+        let before = self.now.swap(Arc::new(now));
+        let (was, is) = (before.info.pid, self.info().pid);
+        if let (Some(machine), true) = (machine, was != is) {
+            machine.tasks.renumber(self, was, is);
+        }
     }
 
     /// The address of its `struct task_struct`; 0 if there was no memory for one.
@@ -157,10 +222,9 @@ impl Task {
         self.object.as_ref()
     }
 
-    /// Its name.
-    pub(crate) fn comm_text(&self) -> &[u8] {
-        let len = self.comm.iter().position(|byte| *byte == 0);
-        self.comm.get(..len.unwrap_or(COMM)).unwrap_or_default()
+    /// Its name, with zeros behind it.
+    pub(crate) fn comm(&self) -> [u8; COMM] {
+        self.now.load().comm
     }
 
     /// Reads its process's memory.
@@ -168,8 +232,19 @@ impl Task {
         if out.is_empty() {
             return Ok(());
         }
-        let memory = self.info.memory.as_ref().ok_or(Errno::EFAULT)?;
+        let now = self.now.load();
+        let memory = now.info.memory.as_ref().ok_or(Errno::EFAULT)?;
         memory.read(address, out)
+    }
+
+    /// Reads as much of its process's memory as there is from `address` on.
+    pub(crate) fn read_some(&self, address: u64, out: &mut [u8]) -> Result<usize, Errno> {
+        if out.is_empty() {
+            return Ok(0);
+        }
+        let now = self.now.load();
+        let memory = now.info.memory.as_ref().ok_or(Errno::EFAULT)?;
+        memory.read_some(address, out)
     }
 
     /// Writes its process's memory.
@@ -177,21 +252,23 @@ impl Task {
         if bytes.is_empty() {
             return Ok(());
         }
-        let memory = self.info.memory.as_ref().ok_or(Errno::EFAULT)?;
+        let now = self.now.load();
+        let memory = now.info.memory.as_ref().ok_or(Errno::EFAULT)?;
         memory.write(address, bytes)
     }
 
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: u32, thread: bool) -> Result<(), Errno> {
-        let process = self.info.memory.as_ref().ok_or(Errno::EPERM)?;
+        let now = self.now.load();
+        let process = now.info.memory.as_ref().ok_or(Errno::EPERM)?;
         process.signal(signal, thread)
     }
 }
 
 impl fmt::Debug for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = String::from_utf8_lossy(self.comm_text());
-        write!(f, "Task({} {name:?})", self.info.pid)
+        let info = self.info();
+        write!(f, "Task({} {:?})", info.pid, info.comm)
     }
 }
 
@@ -228,7 +305,7 @@ struct Known {
 impl Tasks {
     fn add(&self, task: &Arc<Task>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.by_pid.insert(task.info.pid, Arc::downgrade(task));
+        known.by_pid.insert(task.info().pid, Arc::downgrade(task));
         if task.object.is_some() {
             known
                 .by_address
@@ -238,13 +315,25 @@ impl Tasks {
 
     fn remove(&self, task: &Task) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let pid = task.info.pid;
+        let pid = task.info().pid;
         let is_it = |known: &Weak<Task>| std::ptr::eq(known.as_ptr(), task);
         if known.by_pid.get(&pid).is_some_and(is_it) {
             known.by_pid.remove(&pid);
         }
         if known.by_address.get(&task.address()).is_some_and(is_it) {
             known.by_address.remove(&task.address());
+        }
+    }
+
+    /// Gives a task another number, which may have been another's.
+    fn renumber(&self, task: &Task, was: u32, is: u32) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |known: &Weak<Task>| std::ptr::eq(known.as_ptr(), task);
+        if !known.by_pid.get(&was).is_some_and(is_it) {
+            return;
+        }
+        if let Some(own) = known.by_pid.remove(&was) {
+            known.by_pid.insert(is, own);
         }
     }
 

@@ -36,7 +36,7 @@ impl Trace {
         let micros = now.subsec_micros();
         let mut line = format!(
             "{:>16}-{:<7} [{:03}] ..... {:>5}.{micros:06}: bpf_trace_printk: ",
-            String::from_utf8_lossy(task.comm_text()),
+            task.info().comm,
             task.info().pid,
             run.cpu,
             now.as_secs(),

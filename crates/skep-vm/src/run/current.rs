@@ -89,21 +89,38 @@ impl Run<'_> {
     /// Reads a string of the current task's memory as [`Run::peek_text`] does.
     pub(crate) fn peek_user_text(&self, address: u64, out: &mut [u8]) -> Result<usize, Errno> {
         let task = self.task();
+        let read = match task.read_some(address, out) {
+            Ok(read) => read,
+            Err(_) => self.chunks(address, out)?,
+        };
+        let part = out.get_mut(..read).unwrap_or_default();
+        if let Some(end) = part.iter().position(|byte| *byte == 0) {
+            return Ok(end + 1);
+        }
+        if read < out.len() {
+            return Err(Errno::EFAULT);
+        }
+        if let Some(last) = out.last_mut() {
+            *last = 0;
+        }
+        Ok(read)
+    }
+
+    /// Reads up to a NUL, for memory that can only be read all or nothing: no chunk runs over the
+    /// end of a page, behind which there may be nothing.
+    fn chunks(&self, address: u64, out: &mut [u8]) -> Result<usize, Errno> {
+        let task = self.task();
         let mut done = 0;
         while done < out.len() {
             let at = address.wrapping_add(done as u64);
-            // No chunk runs over the end of a page, behind which there may be nothing.
             let to_end = 64 - at as usize % 64;
             let len = to_end.min(out.len() - done);
             let part = out.get_mut(done..done + len).unwrap_or_default();
             task.read_user(at, part)?;
-            if let Some(end) = part.iter().position(|byte| *byte == 0) {
-                return Ok(done + end + 1);
-            }
             done += len;
-        }
-        if let Some(last) = out.last_mut() {
-            *last = 0;
+            if part.contains(&0) {
+                break;
+            }
         }
         Ok(done)
     }

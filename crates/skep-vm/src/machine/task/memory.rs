@@ -1,6 +1,6 @@
 //! `struct task_struct` and what it points to, as the machine's BTF lays them out.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::{COMM, TaskInfo};
 use crate::{
@@ -69,26 +69,50 @@ pub(super) fn registers(memory: View<'_>) -> Option<View<'_>> {
     memory.part(memory.len().checked_sub(size)?, size)
 }
 
-/// A task's memory. The first structure is `struct task_struct`, the last `struct pt_regs`.
+/// Where the structures of a task's memory are.
+struct Places {
+    cred: usize,
+    css_set: usize,
+    nsproxy: usize,
+    namespaces: [usize; NAMESPACES.len()],
+    size: usize,
+}
+
+impl Places {
+    /// The first structure is `struct task_struct`, the last `struct pt_regs`.
+    fn known() -> &'static Self {
+        static KNOWN: OnceLock<Places> = OnceLock::new();
+        KNOWN.get_or_init(|| {
+            let mut plan = Plan::default();
+            plan.place("task_struct");
+            Self {
+                cred: plan.place("cred"),
+                css_set: plan.place("css_set"),
+                nsproxy: plan.place("nsproxy"),
+                namespaces: std::array::from_fn(|index| plan.place(NAMESPACES[index].1)),
+                size: plan.0 + size_of("pt_regs"),
+            }
+        })
+    }
+}
+
+/// A task's memory.
 pub(super) fn make(machine: &Shared, info: &TaskInfo, comm: &[u8; COMM]) -> Option<Arc<Object>> {
-    let mut plan = Plan::default();
-    plan.place("task_struct");
-    let cred = plan.place("cred");
-    let css_set = plan.place("css_set");
-    let nsproxy = plan.place("nsproxy");
-    let namespaces: Vec<_> = NAMESPACES
-        .iter()
-        .map(|(member, structure)| (*member, *structure, plan.place(structure)))
-        .collect();
-    let registers = plan.0;
     let layout = Layout {
-        size: (registers + size_of("pt_regs")) as u32,
+        size: Places::known().size as u32,
         fields: Fields::default(),
     };
     let objects = &machine.objects;
     let object = objects
         .allocate(ObjectKind::Task, Arc::new(layout), 1)
         .ok()?;
+    update(machine, &object, info, comm);
+    Some(object)
+}
+
+/// Writes what a task is into its memory.
+pub(super) fn update(machine: &Shared, object: &Object, info: &TaskInfo, comm: &[u8; COMM]) {
+    let places = Places::known();
     let memory = object.memory();
     let at = |structure, start| Writer {
         memory,
@@ -116,7 +140,7 @@ pub(super) fn make(machine: &Shared, info: &TaskInfo, comm: &[u8; COMM]) -> Opti
     task.long("group_leader", other(&info.leader));
     task.number("usage", 1);
 
-    let cred = at("cred", cred);
+    let cred = at("cred", places.cred);
     for uid in ["uid", "suid", "euid", "fsuid"] {
         cred.number(uid, info.uid);
     }
@@ -126,21 +150,21 @@ pub(super) fn make(machine: &Shared, info: &TaskInfo, comm: &[u8; COMM]) -> Opti
     task.long("cred", cred.address());
     task.long("real_cred", cred.address());
 
-    let css_set = at("css_set", css_set);
+    let css_set = at("css_set", places.css_set);
     if let Some(cgroup) = machine.tasks.cgroup(machine, &info.cgroups) {
         css_set.long("dfl_cgrp", cgroup.address());
     }
     css_set.number("refcount", 1);
     task.long("cgroups", css_set.address());
 
-    let nsproxy = at("nsproxy", nsproxy);
+    let nsproxy = at("nsproxy", places.nsproxy);
     nsproxy.number("count", 1);
     task.long("nsproxy", nsproxy.address());
     let ids = info.namespaces;
     let numbers = [
         ids.pid, ids.mnt, ids.net, ids.uts, ids.ipc, ids.cgroup, ids.time,
     ];
-    for ((member, structure, start), number) in namespaces.into_iter().zip(numbers) {
+    for (((member, structure), start), number) in NAMESPACES.iter().zip(places.namespaces).zip(numbers) {
         let namespace = at(structure, start);
         let inum = offset_of("ns_common", "inum").unwrap_or_default();
         if let Some(ns) = namespace.offset("ns") {
@@ -148,7 +172,6 @@ pub(super) fn make(machine: &Shared, info: &TaskInfo, comm: &[u8; COMM]) -> Opti
         }
         nsproxy.long(member, namespace.address());
     }
-    Some(object)
 }
 
 /// A cgroup's memory: `struct cgroup` with its ancestors, then its `struct kernfs_node`.

@@ -26,8 +26,8 @@ pub(super) fn make(machine: &Weak<Shared>) -> Arc<Task> {
         uid: process::getuid().as_raw(),
         gid: process::getgid().as_raw(),
         tgid,
-        cgroups: cgroups(),
-        namespaces: namespaces(),
+        cgroups: cgroups("self"),
+        namespaces: namespaces("self"),
         ..TaskInfo::default()
     };
     let parent = TaskInfo {
@@ -67,10 +67,10 @@ fn comm(pid: u32) -> String {
     name.unwrap_or_default().trim_end().to_owned()
 }
 
-/// The cgroups of this process from the root on; the root alone where they can't be seen.
-fn cgroups() -> Vec<u64> {
+/// The cgroups of a process from the root on; the root alone where they can't be seen.
+pub(crate) fn cgroups(process: &str) -> Vec<u64> {
     let mut numbers = vec![ROOT];
-    let text = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let text = fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap_or_default();
     let path = text.lines().find_map(|line| line.strip_prefix("0::"));
     let mut folder = CGROUPS.to_owned();
     let parts = path.unwrap_or_default().split('/');
@@ -85,9 +85,9 @@ fn cgroups() -> Vec<u64> {
     numbers
 }
 
-/// The namespaces of this process.
-fn namespaces() -> Namespaces {
-    let of = |name: &str| fs::metadata(format!("/proc/self/ns/{name}")).ok();
+/// The namespaces of a process.
+pub(crate) fn namespaces(process: &str) -> Namespaces {
+    let of = |name: &str| fs::metadata(format!("/proc/{process}/ns/{name}")).ok();
     let number = |name| of(name).map_or(0, |found| found.ino());
     Namespaces {
         device: of("pid").map_or(0, |found| found.dev()),

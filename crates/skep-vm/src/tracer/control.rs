@@ -1,0 +1,137 @@
+//! What a tracer's thread and those outside share.
+
+use std::{
+    process::ExitStatus,
+    sync::{
+        Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    thread::{self, ThreadId},
+};
+
+use super::{
+    TraceError,
+    fire::Tally,
+    launch::{Going, Held},
+    wake::Waker,
+};
+use crate::machine::{Watcher, lock};
+
+/// What a thread is asked for.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Let the held command go.
+    Go(Held),
+    /// End the held command: nothing is to be run.
+    Drop,
+    /// Let all tracees go, or where they can't be, go on without programs.
+    Leave,
+}
+
+/// What the thread says.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) requests: Vec<Request>,
+    /// Whether tracing began.
+    pub(super) begun: Option<Result<(), TraceError>>,
+    /// The command on its way, once it was let go.
+    pub(super) going: Option<Result<Going, TraceError>>,
+    /// Why the command could not be executed.
+    pub(super) failure: Option<i32>,
+    /// The status of the first process, once it ended.
+    pub(super) exit: Option<ExitStatus>,
+    /// How many tasks are traced.
+    pub(super) alive: usize,
+    /// The command was executed.
+    pub(super) executed: bool,
+    /// Programs are no longer run.
+    pub(super) left: bool,
+    /// The thread has nothing left to do.
+    pub(super) ended: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    pub(super) tally: Tally,
+    waker: OnceLock<(Waker, ThreadId)>,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// How often hooks changed, and up to which change the thread has followed.
+    hooks: AtomicU64,
+    followed: AtomicU64,
+}
+
+impl Control {
+    /// Makes the calling thread the one that is woken.
+    pub(super) fn is_here(&self, waker: Waker) {
+        let _ = self.waker.set((waker, thread::current().id()));
+    }
+
+    /// Whether the thread was woken; see [`Waker::woken`].
+    pub(super) fn woken(&self, interrupted: bool) -> bool {
+        let waker = self.waker.get();
+        waker.is_some_and(|(waker, _)| waker.woken(interrupted))
+    }
+
+    fn wake(&self) {
+        if let Some((waker, _)) = self.waker.get() {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Changes the state, and tells those who wait.
+    pub(super) fn set(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
+        self.changed.notify_all();
+    }
+
+    /// Asks the thread for something.
+    pub(super) fn ask(&self, request: Request) {
+        self.state().requests.push(request);
+        self.wake();
+    }
+
+    /// Waits until the state has what is asked for.
+    pub(super) fn wait<T>(&self, mut what: impl FnMut(&mut State) -> Option<T>) -> T {
+        let mut state = self.state();
+        loop {
+            if let Some(found) = what(&mut state) {
+                return found;
+            }
+            let next = self.changed.wait(state);
+            state = next.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The number of changes of the hooks.
+    pub(super) fn hooks(&self) -> u64 {
+        self.hooks.load(SeqCst)
+    }
+
+    /// The thread has followed up to this change.
+    pub(super) fn followed(&self, change: u64) {
+        self.set(|_| self.followed.store(change, SeqCst));
+    }
+}
+
+impl Watcher for Control {
+    fn changed(&self) {
+        self.hooks.fetch_add(1, SeqCst);
+        self.wake();
+    }
+
+    fn settle(&self) {
+        let own = thread::current().id();
+        if self.waker.get().is_none_or(|(_, thread)| *thread == own) {
+            return;
+        }
+        let change = self.hooks();
+        self.wait(|state| {
+            (state.ended || self.followed.load(SeqCst) >= change).then_some(())
+        });
+    }
+}

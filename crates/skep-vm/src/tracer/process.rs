@@ -1,0 +1,197 @@
+//! What `/proc` and other processes' memory tell of a tracee.
+
+use std::{fs, sync::Arc};
+
+use libc::pid_t;
+use skep_host::Errno;
+
+use super::system;
+use crate::{
+    machine::task::own::{cgroups, namespaces},
+    machine::{TaskInfo, UserMemory},
+};
+
+/// The memory of a traced thread's process.
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// The thread.
+    tid: pid_t,
+    /// Its process.
+    tgid: pid_t,
+}
+
+impl Memory {
+    pub(super) fn of(tid: pid_t, tgid: pid_t) -> Arc<dyn UserMemory> {
+        Arc::new(Self { tid, tgid })
+    }
+}
+
+impl UserMemory for Memory {
+    fn read(&self, address: u64, out: &mut [u8]) -> Result<(), Errno> {
+        match system::read_memory(self.tid, address, out) {
+            Ok(len) if len == out.len() => Ok(()),
+            // Gone or not readable is the same to a program.
+            _ => Err(Errno::EFAULT),
+        }
+    }
+
+    fn read_some(&self, address: u64, out: &mut [u8]) -> Result<usize, Errno> {
+        match system::read_memory(self.tid, address, out) {
+            Ok(0) | Err(_) => Err(Errno::EFAULT),
+            Ok(len) => Ok(len),
+        }
+    }
+
+    fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+        match system::write_memory(self.tid, address, bytes) {
+            Ok(len) if len == bytes.len() => Ok(()),
+            _ => Err(Errno::EFAULT),
+        }
+    }
+
+    fn signal(&self, signal: u32, thread: bool) -> Result<(), Errno> {
+        match thread {
+            true => system::kill_thread(self.tgid, self.tid, signal as i32),
+            false => system::kill(self.tgid, signal as i32),
+        }
+    }
+}
+
+/// What `/proc/PID/status` says of a task.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Status {
+    pub(super) tgid: u32,
+    pub(super) parent: u32,
+    pub(super) tracer: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+impl Status {
+    /// `None`: it is gone, or hidden.
+    pub(super) fn of(pid: pid_t) -> Option<Self> {
+        let text = fs::read(format!("/proc/{pid}/status")).ok()?;
+        Some(Self::parse(&String::from_utf8_lossy(&text)))
+    }
+
+    fn parse(text: &str) -> Self {
+        let mut status = Self::default();
+        for line in text.lines() {
+            let Some((name, values)) = line.split_once(':') else {
+                continue;
+            };
+            let first = values.split_whitespace().next();
+            let number = first.and_then(|first| first.parse().ok());
+            let place = match name {
+                "Tgid" => &mut status.tgid,
+                "PPid" => &mut status.parent,
+                "TracerPid" => &mut status.tracer,
+                "Uid" => &mut status.uid,
+                "Gid" => &mut status.gid,
+                _ => continue,
+            };
+            *place = number.unwrap_or_default();
+        }
+        status
+    }
+}
+
+/// The name of a task, of any bytes.
+pub(super) fn name(pid: pid_t) -> Option<Vec<u8>> {
+    let mut name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    if name.last() == Some(&b'\n') {
+        name.pop();
+    }
+    Some(name)
+}
+
+/// The threads of a process.
+pub(super) fn threads(pid: pid_t) -> Vec<pid_t> {
+    let folder = fs::read_dir(format!("/proc/{pid}/task"));
+    let names = folder.into_iter().flatten().flatten();
+    names
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// When a task began, in nanoseconds since the boot; 0 if that can't be read.
+fn start_time(pid: pid_t) -> u64 {
+    /// Fields behind the name, which is in parentheses and may hold anything.
+    const START: usize = 19;
+    let text = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let behind = text.rsplit_once(')').map_or("", |(_, behind)| behind);
+    let ticks = behind.split_whitespace().nth(START);
+    let ticks: u64 = ticks.and_then(|ticks| ticks.parse().ok()).unwrap_or(0);
+    // SAFETY: asks for a number.
+    let a_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    ticks.saturating_mul(1_000_000_000 / a_second.max(1) as u64)
+}
+
+/// The path by which a process's program was executed: what its `AT_EXECFN` points to.
+pub(super) fn executed_path(pid: pid_t) -> Vec<u8> {
+    const EXECFN: u64 = 31;
+    const LONGEST: usize = 4096;
+    let vector = fs::read(format!("/proc/{pid}/auxv")).unwrap_or_default();
+    let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_ne_bytes);
+    let mut pairs = vector.chunks_exact(16).map(|pair| pair.split_at(8));
+    let found = pairs.find(|(kind, _)| word(kind) == EXECFN);
+    let Some((_, address)) = found else {
+        return Vec::new();
+    };
+    let mut path = vec![0; LONGEST];
+    let read = system::read_memory(pid, word(address), &mut path).unwrap_or(0);
+    path.truncate(read);
+    let end = path.iter().position(|byte| *byte == 0);
+    path.truncate(end.unwrap_or(0));
+    path
+}
+
+/// All that there is to know of a task but its relations. `None`: it is gone.
+pub(super) fn describe(pid: pid_t) -> Option<(TaskInfo, Status)> {
+    let status = Status::of(pid)?;
+    let process = pid.to_string();
+    let info = TaskInfo {
+        pid: pid as u32,
+        tgid: status.tgid,
+        uid: status.uid,
+        gid: status.gid,
+        comm: String::from_utf8_lossy(&name(pid)?).into_owned(),
+        start_time: start_time(pid),
+        cgroups: cgroups(&process),
+        namespaces: namespaces(&process),
+        memory: Some(Memory::of(pid, status.tgid as pid_t)),
+        ..TaskInfo::default()
+    };
+    Some((info, status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_read_by_its_lines_names() {
+        let text = "Name:\tPPid: 7\nTgid:\t12\nPPid:\t3\nTracerPid:\t0\nUid:\t1\t2\t3\t4\nGid:\t9\n";
+        let status = Status::parse(text);
+        let expected = Status {
+            tgid: 12,
+            parent: 3,
+            tracer: 0,
+            uid: 1,
+            gid: 9,
+        };
+        assert_eq!(status, expected);
+        assert_eq!(Status::parse("garbage\n:\nUid:\n"), Status::default());
+    }
+
+    #[test]
+    fn this_thread_is_described() {
+        let own = std::process::id();
+        let (info, status) = describe(own as pid_t).unwrap();
+        assert_eq!((info.pid, info.tgid, status.tgid), (own, own, own));
+        assert!(info.start_time > 0);
+        assert!(threads(own as pid_t).contains(&(own as pid_t)));
+        assert!(describe(0).is_none());
+    }
+}

@@ -1,0 +1,385 @@
+//! The thread that traces: it answers requests, waits for stops, and lets go.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
+};
+
+use libc::{c_int, pid_t};
+use skep_host::Errno;
+
+use super::{
+    TraceError,
+    control::{Control, Request},
+    filter::Filter,
+    fire::{Firing, Tally},
+    launch::{Held, Said},
+    life, plan::Plan,
+    process,
+    system::{self, Waited},
+    wake::Waker,
+};
+use crate::{Vm, machine::Task, vm::Shared};
+
+/// A thread of a traced process.
+#[derive(Debug)]
+pub(super) struct Tracee {
+    pub(super) task: Arc<Task>,
+    pub(super) tgid: pid_t,
+    /// It stands until it is resumed.
+    pub(super) standing: bool,
+    /// It was resumed to the next start or end of a system call.
+    pub(super) stepping: bool,
+    /// The system call that it is in, where its start was seen, and the first argument.
+    pub(super) call: Option<(u32, u64)>,
+    /// It was seen to exit.
+    pub(super) exiting: bool,
+    /// It runs code that is not the command's yet.
+    pub(super) before: bool,
+}
+
+/// Numbers of tasks are as good as their hash.
+#[derive(Default)]
+pub(super) struct PidHasher(u64);
+
+impl Hasher for PidHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.wrapping_mul(31).wrapping_add((*byte).into());
+        }
+    }
+
+    fn write_i32(&mut self, pid: i32) {
+        // The map looks at the upper bits too.
+        self.0 = (pid as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+pub(super) type Tracees = HashMap<pid_t, Tracee, BuildHasherDefault<PidHasher>>;
+
+/// What the thread knows.
+#[derive(Debug)]
+pub(super) struct Tracer<'a> {
+    /// Until nobody looks any more.
+    pub(super) vm: Option<Vm>,
+    pub(super) control: &'a Control,
+    pub(super) tracees: Tracees,
+    /// New tasks that stand, whose birth was not told of yet.
+    pub(super) newborns: HashMap<pid_t, c_int>,
+    pub(super) plan: Plan,
+    /// The filter that is in force; empty if none is.
+    pub(super) filter: Filter,
+    filtered: bool,
+    /// Every call stops every tracee.
+    pub(super) stepping: bool,
+    /// The process that was to be traced.
+    pub(super) first: pid_t,
+    /// A command on its way to be executed.
+    pub(super) starting: Option<Starting>,
+    options: c_int,
+    /// Tracees are let go when they next stop.
+    pub(super) leaving: bool,
+    ended: bool,
+}
+
+/// A command between being let go and being executed.
+#[derive(Debug)]
+pub(super) struct Starting {
+    pub(super) said: Option<Said>,
+    /// What `exec` answered, so far.
+    pub(super) failure: Option<i32>,
+}
+
+/// Whether this process may set a filter without promising to gain no privileges.
+fn may_filter() -> bool {
+    use rustix::thread::{CapabilitySet, capabilities};
+    let sets = capabilities(None);
+    sets.is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
+}
+
+impl<'a> Tracer<'a> {
+    /// The thread's whole life.
+    pub(super) fn run(vm: Vm, control: &'a Control, pid: pid_t, command: bool) {
+        let mut tracer = Self {
+            plan: Plan::of(&vm.0.hooks),
+            vm: Some(vm),
+            control,
+            tracees: Tracees::default(),
+            newborns: HashMap::new(),
+            filter: Filter::default(),
+            filtered: false,
+            stepping: false,
+            first: pid,
+            starting: None,
+            options: system::OPTIONS,
+            leaving: false,
+            ended: false,
+        };
+        let begun = tracer.begin(command);
+        let failed = begun.is_err();
+        control.set(|state| {
+            state.begun = Some(begun);
+            state.ended |= failed;
+        });
+        if failed {
+            return;
+        }
+        tracer.attend();
+        control.set(|state| {
+            state.alive = 0;
+            state.left = true;
+            state.ended = true;
+        });
+    }
+
+    fn begin(&mut self, command: bool) -> Result<(), TraceError> {
+        let what = "make the signal that wakes the tracer";
+        let waker = Waker::new().map_err(|errno| TraceError::System { what, errno })?;
+        self.control.is_here(waker);
+        match command {
+            true => self.seize_command(),
+            false => self.seize_process(),
+        }
+    }
+
+    /// A held child of ours. If this process dies, so does it: with a filter or breakpoints in
+    /// it, it could not go on alone.
+    fn seize_command(&mut self) -> Result<(), TraceError> {
+        let pid = self.first;
+        self.options |= libc::PTRACE_O_EXITKILL;
+        self.seize(pid)
+            .map_err(|errno| TraceError::seizing(pid as u32, true, errno))?;
+        let mut added = self.add(pid)?;
+        added.before = true;
+        self.tracees.insert(pid, added);
+        self.alive();
+        Ok(())
+    }
+
+    /// A process that runs: its threads, until there are no new ones.
+    fn seize_process(&mut self) -> Result<(), TraceError> {
+        let pid = self.first;
+        let seizing = |errno| TraceError::seizing(pid as u32, false, errno);
+        if process::Status::of(pid).is_none_or(|status| status.tgid != pid as u32) {
+            return Err(TraceError::NoProcess { pid: pid as u32 });
+        }
+        self.seize(pid).map_err(seizing)?;
+        let leader = self.add(pid)?;
+        self.tracees.insert(pid, leader);
+        loop {
+            let mut new = false;
+            for thread in process::threads(pid) {
+                if self.tracees.contains_key(&thread) {
+                    continue;
+                }
+                match self.seize(thread) {
+                    Ok(()) => {
+                        new = true;
+                        if let Ok(added) = self.add(thread) {
+                            self.tracees.insert(thread, added);
+                        }
+                    }
+                    // It ended meanwhile, or an already traced one began it.
+                    Err(Errno::ESRCH | Errno::EPERM) => {}
+                    Err(errno) => return Err(seizing(errno)),
+                }
+            }
+            if !new {
+                break;
+            }
+        }
+        self.alive();
+        self.plan_anew();
+        Ok(())
+    }
+
+    fn seize(&self, pid: pid_t) -> Result<(), Errno> {
+        system::seize(pid, self.options)
+    }
+
+    /// A tracee that `/proc` describes.
+    fn add(&self, pid: pid_t) -> Result<Tracee, TraceError> {
+        let gone = TraceError::NoProcess { pid: pid as u32 };
+        let machine = self.machine().ok_or(TraceError::Begun)?;
+        let task = life::known_or_new(machine, pid).ok_or(gone)?;
+        Tally::add(&self.control.tally.tasks);
+        Ok(Tracee {
+            tgid: task.info().tgid as pid_t,
+            task,
+            standing: false,
+            stepping: false,
+            call: None,
+            exiting: false,
+            before: false,
+        })
+    }
+
+    /// The machine, while anybody looks.
+    pub(super) fn machine(&self) -> Option<&Shared> {
+        self.vm.as_ref().map(|vm| &*vm.0)
+    }
+
+    /// What fires points for a task.
+    pub(super) fn firing<'b>(&'b self, task: &'b Arc<Task>) -> Option<Firing<'b>> {
+        Some(Firing {
+            vm: self.machine()?,
+            tally: &self.control.tally,
+            task,
+        })
+    }
+
+    /// Tells how many are alive.
+    pub(super) fn alive(&self) {
+        let alive = self.tracees.len();
+        self.control.state().alive = alive;
+    }
+
+    /// Answers requests and stops until nothing is traced any more.
+    fn attend(&mut self) {
+        let mut interrupted = false;
+        while !self.ended {
+            if self.control.woken(interrupted) {
+                self.requests();
+                self.plan_anew();
+            }
+            interrupted = false;
+            match system::wait(true) {
+                Waited::Status(pid, status) => self.happened(pid, status),
+                Waited::Interrupted => interrupted = true,
+                Waited::Nobody => {
+                    self.control.tally.lose(self.tracees.len() as u64);
+                    return;
+                }
+            }
+            if self.tracees.is_empty() && self.newborns.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Follows what is attached now.
+    fn plan_anew(&mut self) {
+        let change = self.control.hooks();
+        if let Some(vm) = &self.vm {
+            self.plan = Plan::of(&vm.0.hooks);
+        }
+        let begun = self.starting.is_none() && !self.tracees.values().any(|one| one.before);
+        let stepping = begun && self.plan.exceeds(&self.filter);
+        if stepping && !self.stepping {
+            for (pid, tracee) in &self.tracees {
+                if !tracee.standing && !tracee.stepping {
+                    // It stops soon, and then goes on in steps.
+                    let _ = system::interrupt(*pid);
+                }
+            }
+        }
+        self.stepping = stepping;
+        self.control.followed(change);
+    }
+
+    fn requests(&mut self) {
+        let requests = std::mem::take(&mut self.control.state().requests);
+        for request in requests {
+            match request {
+                Request::Go(held) => self.go(held),
+                Request::Drop => {
+                    let _ = system::kill(self.first, libc::SIGKILL);
+                    self.vm = None;
+                    self.plan = Plan::default();
+                }
+                Request::Leave => self.leave(),
+            }
+        }
+    }
+
+    /// Lets the held command go on to be executed.
+    fn go(&mut self, held: Held) {
+        if let Some(vm) = &self.vm {
+            self.plan = Plan::of(&vm.0.hooks);
+        }
+        let filter = self.plan.filter();
+        let instructions = filter.as_ref().map(Filter::instructions);
+        let sent = held.go(
+            &instructions.unwrap_or_default(),
+            !may_filter(),
+        );
+        self.filter = filter.unwrap_or_default();
+        let going = match sent {
+            Ok((said, going)) => {
+                self.starting = Some(Starting {
+                    said: Some(said),
+                    failure: None,
+                });
+                Ok(going)
+            }
+            Err(error) => Err(TraceError::System {
+                what: "let the command go",
+                errno: Errno(error.raw_os_error().unwrap_or_default()),
+            }),
+        };
+        self.control.set(|state| state.going = Some(going));
+    }
+
+    /// The command's process has done what comes before the command.
+    pub(super) fn ready(&mut self, pid: pid_t) {
+        let said = self.starting.as_mut().and_then(|starting| starting.said.take());
+        self.filtered = !self.filter.calls.is_empty() && said.is_some_and(Said::filtered);
+        if !self.filtered {
+            self.filter = Filter::default();
+        }
+        if let Some(tracee) = self.tracees.get_mut(&pid) {
+            tracee.before = false;
+        }
+        self.stepping = self.plan.exceeds(&self.filter);
+    }
+
+    /// Nobody looks any more: lets all go, or where a filter needs a tracer, stays with them.
+    fn leave(&mut self) {
+        self.vm = None;
+        self.plan = Plan::default();
+        self.stepping = false;
+        if !self.filtered {
+            self.leaving = true;
+            let running = self.tracees.iter().filter(|(_, tracee)| !tracee.standing);
+            for (pid, _) in running {
+                let _ = system::interrupt(*pid);
+            }
+        }
+        let stays = self.filtered;
+        self.control.set(|state| state.left = stays);
+    }
+
+    /// Lets a tracee that stands go on, with a signal or 0.
+    pub(super) fn resume(&mut self, pid: pid_t, signal: c_int) {
+        let stepping = self.stepping;
+        self.resume_as(pid, stepping, signal);
+    }
+
+    /// The same, to the end of its system call.
+    pub(super) fn resume_to_exit(&mut self, pid: pid_t) {
+        self.resume_as(pid, true, 0);
+    }
+
+    fn resume_as(&mut self, pid: pid_t, stepping: bool, signal: c_int) {
+        let starting = self.starting.is_some() && pid == self.first;
+        let Some(tracee) = self.tracees.get_mut(&pid) else {
+            return;
+        };
+        tracee.standing = false;
+        // A thread that was killed while it stood is gone: its end is told of by the next wait.
+        if self.leaving {
+            if system::detach(pid, signal).is_ok() {
+                self.tracees.remove(&pid);
+                self.alive();
+            }
+            return;
+        }
+        tracee.stepping = stepping || starting;
+        let _ = system::resume(pid, tracee.stepping, signal);
+    }
+}

@@ -1,0 +1,5 @@
+//! Real commands under the tracer.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+
+mod calls;
+mod support;
