@@ -163,7 +163,9 @@ fn current_task_under_cgroup(run: &Run<'_>, [map, index, ..]: Arguments) -> Outc
     })?;
     let cgroup = array.cgroup(index as u32);
     let info = run.task().info();
-    Ok(cgroup.map_or_else(errno, |cgroup| u64::from(run.is_under(&info.cgroups, &cgroup))))
+    Ok(cgroup.map_or_else(errno, |cgroup| {
+        u64::from(run.is_under(&info.cgroups, &cgroup))
+    }))
 }
 
 /// `bpf_send_signal(sig)`

@@ -276,9 +276,9 @@ impl Hooks {
         let begins_anew = matches!(key, HookKey::Device { .. });
         let mut points = lock(&self.points);
         let point = points.entry(key);
-        Arc::clone(point.or_insert_with(|| {
-            Arc::new(Point::new(begins_anew, Arc::clone(&self.watchers)))
-        }))
+        Arc::clone(
+            point.or_insert_with(|| Arc::new(Point::new(begins_anew, Arc::clone(&self.watchers)))),
+        )
     }
 
     /// Lets somebody know of each change from now on, for as long as it is kept.
@@ -354,7 +354,9 @@ impl Hooks {
         let own = calls::tracepoints().map(|name| ("syscalls".to_owned(), name));
         let mut all = lock(&self.defined).clone();
         all.extend(own);
-        let names = all.iter().map(|(category, name)| format!("{category}/{name}"));
+        let names = all
+            .iter()
+            .map(|(category, name)| format!("{category}/{name}"));
         names.collect()
     }
 }

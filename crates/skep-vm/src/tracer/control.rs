@@ -130,8 +130,6 @@ impl Watcher for Control {
             return;
         }
         let change = self.hooks();
-        self.wait(|state| {
-            (state.ended || self.followed.load(SeqCst) >= change).then_some(())
-        });
+        self.wait(|state| (state.ended || self.followed.load(SeqCst) >= change).then_some(()));
     }
 }

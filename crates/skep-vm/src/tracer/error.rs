@@ -33,7 +33,9 @@ pub enum TraceError {
         pid: u32,
     },
     /// Something else traces it; a process can have one tracer.
-    #[error("process {pid} is traced by process {tracer} already\n  fix: end that debugger or tracer")]
+    #[error(
+        "process {pid} is traced by process {tracer} already\n  fix: end that debugger or tracer"
+    )]
     Traced {
         /// The process.
         pid: u32,

@@ -78,12 +78,10 @@ impl Filter {
             return all;
         }
         // Other machines' calls have other numbers: nobody has hooked them.
-        all.extend([load(MACHINE), insn(
-            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-            1,
-            0,
-            ARCH,
-        )]);
+        all.extend([
+            load(MACHINE),
+            insn(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, 0, ARCH),
+        ]);
         all.push(answer(ALLOW));
         all.push(load(NUMBER));
         #[cfg(target_arch = "x86_64")]

@@ -1,10 +1,8 @@
 //! Firing the programs of a point for a tracee, with the context that the kernel would give them.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use super::{
@@ -153,10 +151,7 @@ impl Firing<'_> {
         number: u32,
         arguments: &[u64; 6],
     ) {
-        self.raw(
-            all.raw.as_ref(),
-            &mut [self.registers(), u64::from(number)],
-        );
+        self.raw(all.raw.as_ref(), &mut [self.registers(), u64::from(number)]);
         let mut record = [0; 8];
         record[0] = self.entry();
         record[1] = number.into();

@@ -159,8 +159,7 @@ fn wait_in_child(ends: &Ends, program: &mut [u64]) -> io::Result<()> {
     }
     let mut head = [0_u32; 2];
     // SAFETY: numbers without padding, seen as bytes.
-    let head_bytes =
-        unsafe { std::slice::from_raw_parts_mut(head.as_mut_ptr().cast::<u8>(), 8) };
+    let head_bytes = unsafe { std::slice::from_raw_parts_mut(head.as_mut_ptr().cast::<u8>(), 8) };
     if !fill(ends.go.as_raw_fd(), head_bytes) {
         give_up(own);
     }
@@ -230,7 +229,12 @@ fn install(program: &mut [u64], restrict: bool) -> i32 {
         if restrict {
             libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         }
-        let flagged = libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, SPECULATE, &raw const all);
+        let flagged = libc::syscall(
+            libc::SYS_seccomp,
+            SET_MODE_FILTER,
+            SPECULATE,
+            &raw const all,
+        );
         match flagged {
             0 => 0,
             _ => libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, 0, &raw const all),

@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn a_status_is_read_by_its_lines_names() {
-        let text = "Name:\tPPid: 7\nTgid:\t12\nPPid:\t3\nTracerPid:\t0\nUid:\t1\t2\t3\t4\nGid:\t9\n";
+        let text =
+            "Name:\tPPid: 7\nTgid:\t12\nPPid:\t3\nTracerPid:\t0\nUid:\t1\t2\t3\t4\nGid:\t9\n";
         let status = Status::parse(text);
         let expected = Status {
             tgid: 12,

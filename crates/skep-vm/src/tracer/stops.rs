@@ -151,7 +151,9 @@ impl Tracer<'_> {
         match self.wants_exit(number, arguments[0]) {
             true => self.resume_to_exit(pid),
             false => {
-                if !self.stepping && let Some(tracee) = self.tracees.get_mut(&pid) {
+                if !self.stepping
+                    && let Some(tracee) = self.tracees.get_mut(&pid)
+                {
                     // Its end won't be seen.
                     tracee.call = None;
                 }
@@ -202,8 +204,8 @@ impl Tracer<'_> {
     fn registers(&self, pid: pid_t, number: u32) {
         let raw = self.plan.enter.raw.is_some() || self.plan.exit.raw.is_some();
         let points = self.plan.points(number);
-        let function = points
-            .is_some_and(|call| call.function.is_some() || call.function_return.is_some());
+        let function =
+            points.is_some_and(|call| call.function.is_some() || call.function_return.is_some());
         if (raw || function || self.plan.registers)
             && let Some(tracee) = self.tracees.get(&pid)
             && let Ok(registers) = system::registers(pid)

@@ -18,7 +18,11 @@ pub(super) const OPTIONS: c_int = libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_TRACESECCOMP;
 
 pub(super) fn last() -> Errno {
-    Errno(io::Error::last_os_error().raw_os_error().unwrap_or_default())
+    Errno(
+        io::Error::last_os_error()
+            .raw_os_error()
+            .unwrap_or_default(),
+    )
 }
 
 fn answer(value: c_long) -> Raw<c_long> {

@@ -15,7 +15,8 @@ use super::{
     filter::Filter,
     fire::{Firing, Tally},
     launch::{Held, Said},
-    life, plan::Plan,
+    life,
+    plan::Plan,
     process,
     system::{self, Waited},
     wake::Waker,
@@ -304,10 +305,7 @@ impl<'a> Tracer<'a> {
         }
         let filter = self.plan.filter();
         let instructions = filter.as_ref().map(Filter::instructions);
-        let sent = held.go(
-            &instructions.unwrap_or_default(),
-            !may_filter(),
-        );
+        let sent = held.go(&instructions.unwrap_or_default(), !may_filter());
         self.filter = filter.unwrap_or_default();
         let going = match sent {
             Ok((said, going)) => {
@@ -327,7 +325,10 @@ impl<'a> Tracer<'a> {
 
     /// The command's process has done what comes before the command.
     pub(super) fn ready(&mut self, pid: pid_t) {
-        let said = self.starting.as_mut().and_then(|starting| starting.said.take());
+        let said = self
+            .starting
+            .as_mut()
+            .and_then(|starting| starting.said.take());
         self.filtered = !self.filter.calls.is_empty() && said.is_some_and(Said::filtered);
         if !self.filtered {
             self.filter = Filter::default();

@@ -80,13 +80,19 @@ pub(crate) fn failed(error: TraceError) -> Stop {
 /// A shell command without output.
 pub(crate) fn shell(text: &str) -> Command {
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", text]).stdout(Stdio::null()).stdin(Stdio::null());
+    command
+        .args(["-c", text])
+        .stdout(Stdio::null())
+        .stdin(Stdio::null());
     command
 }
 
 /// A helper program, compiled now.
 pub(crate) fn helper(name: &str) -> Outcome<PathBuf> {
-    skep_testing::compile_native(&file(&format!("{name}.c")), Path::new(env!("CARGO_TARGET_TMPDIR")))
+    skep_testing::compile_native(
+        &file(&format!("{name}.c")),
+        Path::new(env!("CARGO_TARGET_TMPDIR")),
+    )
 }
 
 #[repr(C)]

@@ -164,7 +164,9 @@ pub(super) fn update(machine: &Shared, object: &Object, info: &TaskInfo, comm: &
     let numbers = [
         ids.pid, ids.mnt, ids.net, ids.uts, ids.ipc, ids.cgroup, ids.time,
     ];
-    for (((member, structure), start), number) in NAMESPACES.iter().zip(places.namespaces).zip(numbers) {
+    for (((member, structure), start), number) in
+        NAMESPACES.iter().zip(places.namespaces).zip(numbers)
+    {
         let namespace = at(structure, start);
         let inum = offset_of("ns_common", "inum").unwrap_or_default();
         if let Some(ns) = namespace.offset("ns") {
