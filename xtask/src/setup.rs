@@ -44,7 +44,7 @@ const IPROUTE: Tool = Tool {
 };
 
 /// Peers that some tests hold Skep against. Systems that don't package them run without.
-const PEERS: [Tool; 3] = [
+const PEERS: [Tool; 4] = [
     Tool {
         what: "libbpf's headers and library, which tests compare with",
         present: || Path::new("/usr/include/bpf/libbpf.h").exists(),
@@ -60,6 +60,20 @@ const PEERS: [Tool; 3] = [
         what: "bpftool, whose output tests compare with",
         present: || on_path("bpftool"),
         packages: ["bpftool", "bpftool", "bpf", "bpftool", "bpftool"],
+    },
+    Tool {
+        what: "systemtap's sys/sdt.h, whose probe points tests attach to",
+        present: || {
+            let arch = format!("/usr/include/{}-linux-gnu/sys/sdt.h", env::consts::ARCH);
+            Path::new("/usr/include/sys/sdt.h").exists() || Path::new(&arch).exists()
+        },
+        packages: [
+            "systemtap-sdt-dev",
+            "systemtap-sdt-devel",
+            "",
+            "",
+            "systemtap-sdt-devel",
+        ],
     },
     Tool {
         what: "a second, newer clang",

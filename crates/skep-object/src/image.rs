@@ -1,6 +1,8 @@
 //! An object made ready for one target: what a host creates and loads, in order, with nothing
 //! left to decide but file descriptors.
 
+use std::collections::BTreeMap;
+
 use skep_abi::{AttachType, KernelVersion, MapCreateFlags, MapType, ProgLoadFlags, ProgramType};
 use skep_btf::TypeId;
 use skep_isa::{Endian, InsnIndex, RawInsn};
@@ -23,6 +25,9 @@ pub struct Image {
     pub maps: Vec<ImageMap>,
     /// The programs to load, in order.
     pub programs: Vec<ImageProgram>,
+    /// What the configuration values are that the object asks for (`CONFIG_HZ`), spelled as in
+    /// `.config`; without those that the target does not have.
+    pub settings: BTreeMap<String, String>,
     /// What the target is too old for and was made less of.
     pub downgrades: Vec<Downgrade>,
     /// Whether the target's BTF has all that was looked for in it. If not, a link with the BTF of

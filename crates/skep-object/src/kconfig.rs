@@ -10,17 +10,18 @@ use crate::{
     CodePlace, Contents, Error, ExternIndex, ImageMap, LinkOptions, Object, Result, Target,
 };
 
-/// Writes the value of each extern of `.kconfig`: the user's, or else the target's. What the
-/// target does not have is zero if it is weak or no instruction asks for it.
+/// Writes the value of each extern of `.kconfig`: the user's, or else the target's, and answers
+/// them. What the target does not have is zero if it is weak or no instruction asks for it.
 pub(crate) fn fill(
     object: &Object,
     options: &LinkOptions,
     target: &Target,
     used: &BTreeMap<ExternIndex, CodePlace>,
     maps: &mut [ImageMap],
-) -> Result<()> {
+) -> Result<BTreeMap<String, String>> {
+    let mut settings = BTreeMap::new();
     let Some(layout) = &object.kconfig else {
-        return Ok(());
+        return Ok(settings);
     };
     let mut bytes = vec![0; usize::try_from(layout.size).unwrap_or(0)];
     for value in &layout.values {
@@ -54,12 +55,14 @@ pub(crate) fn fill(
                 }
                 _ => place.fill(0),
             }
+        } else if let Some(setting) = setting {
+            settings.insert(external.name.clone(), setting);
         }
     }
     if let Some(map) = maps.get_mut(layout.map.as_usize()) {
         map.contents = Contents::Data(bytes);
     }
-    Ok(())
+    Ok(settings)
 }
 
 /// The value of a setting: of the configuration, or of what loaders add to it.

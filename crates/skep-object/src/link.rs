@@ -88,13 +88,14 @@ impl Object {
             downgrade::program(&mut program, &mut lacking);
             programs.push(program);
         }
-        kconfig::fill(self, options, target, resolver.used(), &mut maps)?;
+        let settings = kconfig::fill(self, options, target, resolver.used(), &mut maps)?;
         Ok(Image {
             name: self.name.clone(),
             endian: self.endian,
             btf: btf_fixup::for_target(self, &mut lacking)?,
             maps,
             programs,
+            settings,
             downgrades: lacking.downgrades(),
             complete: all_types && resolver.has_found_all(),
         })

@@ -2,6 +2,7 @@
 //! system's C compiler.
 
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -62,18 +63,27 @@ fn built(source: &Path, build: Build) -> Outcome<Vec<u8>> {
 /// # Errors
 /// Skips for want of a C compiler; fails if the source does not compile.
 pub fn compile_native(source: &Path, folder: &Path) -> Outcome<PathBuf> {
-    let cc = find_tool("cc").or_else(|_| find_tool("gcc"))?;
     let stem = source.file_stem().unwrap_or_default();
     let program = folder.join(stem);
+    compile_native_as(&program, source, &[])?;
+    Ok(program)
+}
+
+/// The same with more arguments, into a file of that name.
+///
+/// # Errors
+/// As [`compile_native`].
+pub fn compile_native_as(made: &Path, source: &Path, arguments: &[&OsStr]) -> Outcome {
+    let cc = find_tool("cc").or_else(|_| find_tool("gcc"))?;
     let ran = Command::new(cc)
         // Without optimisation: with any, leaf functions may go without a frame.
         .args(["-g", "-O0", "-fno-omit-frame-pointer", "-o"])
-        .arg(&program)
+        .arg(made)
         .arg(source)
+        .args(arguments)
         .stdin(Stdio::null())
         .output()?;
     ensure(ran.status.success(), || {
         String::from_utf8_lossy(&ran.stderr).into_owned()
-    })?;
-    Ok(program)
+    })
 }

@@ -29,7 +29,7 @@ mod outcome;
 pub use bpffs::{Bpffs, mount_point};
 pub use capabilities::without_capabilities;
 pub use cgroup::Cgroup;
-pub use compile::{compile, compile_native, compile_with};
+pub use compile::{compile, compile_native, compile_native_as, compile_with};
 pub use harness::{On, Test, host, lacks, needs_kernel, needs_option, run, run_on, skip};
 pub use leaks::Snapshot;
 pub use libbpf::{Libbpf, ProgramView, View};

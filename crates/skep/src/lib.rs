@@ -99,6 +99,7 @@ mod ring;
 mod struct_ops;
 mod target;
 mod text;
+pub mod usdt;
 mod user_ring;
 mod value;
 mod waiting;

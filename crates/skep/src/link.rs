@@ -4,13 +4,16 @@ use std::{fmt, path::Path, sync::Arc};
 
 use skep_host::{Attachment, Host, IterFd, LinkInfo};
 
-use crate::{Error, Program, Result, StructOps};
+use crate::{Error, Program, Result, StructOps, usdt::Lease};
 
 /// Keeps a program attached, or a struct of programs. Dropping it detaches, unless it was pinned.
 pub struct Link {
     held: Held,
     place: String,
     attachments: Vec<Attachment>,
+    /// What programs on static probe points find their arguments by. It goes after the
+    /// attachments, so that nothing fires that finds another's.
+    lease: Option<Lease>,
 }
 
 /// What is attached.
@@ -25,6 +28,16 @@ impl Link {
             held: Held::Program(program),
             place,
             attachments,
+            lease: None,
+        }
+    }
+
+    /// The same, at static probe points of user space.
+    pub(crate) fn at_points(self, place: String, lease: Option<Lease>) -> Self {
+        Self {
+            place,
+            lease,
+            ..self
         }
     }
 
@@ -33,6 +46,7 @@ impl Link {
             place: "struct_ops".into(),
             held: Held::StructOps(struct_ops),
             attachments: vec![attachment],
+            lease: None,
         }
     }
 
@@ -102,7 +116,11 @@ impl Link {
         let link = attachment.link_fd().ok_or_else(|| {
             self.fault("this kernel attaches it without a link, so it can't be pinned")
         })?;
-        Ok(self.host().obj_pin(link.descriptor(), path.into())?)
+        self.host().obj_pin(link.descriptor(), path.into())?;
+        if let Some(lease) = &self.lease {
+            lease.keep();
+        }
+        Ok(())
     }
 
     /// Puts another program of the same type in place, without a gap.
@@ -112,6 +130,14 @@ impl Link {
     pub fn update(&mut self, program: &Arc<Program>) -> Result<()> {
         if let Held::StructOps(_) = self.held {
             return Err(self.fault("it holds a struct of programs: use `update_struct_ops`"));
+        }
+        if let Some(lease) = &self.lease {
+            let specs = program.usdt().and_then(|usdt| usdt.specs.as_ref());
+            if !specs.is_some_and(|specs| Arc::ptr_eq(specs, lease.specs())) {
+                return Err(
+                    self.fault("the other program finds its arguments by maps of another object")
+                );
+            }
         }
         let host = Arc::clone(self.host());
         for attachment in &mut self.attachments {

@@ -6,7 +6,7 @@ use skep_abi::ProgramType;
 use skep_host::{Host as Boundary, LoadedProgram, ProgramFd, ProgramInfo, TestRun, TestRunOutcome};
 use skep_object::{ImageProgram, SectionName};
 
-use crate::Result;
+use crate::{Result, usdt::Specs};
 
 /// A program that a host holds. It lives on while a link, a pin or an `Arc` of it does.
 pub struct Program {
@@ -16,6 +16,16 @@ pub struct Program {
     section: SectionName,
     target: Option<String>,
     log: String,
+    usdt: Option<Usdt>,
+}
+
+/// What attaching a program to static probe points of user space takes.
+#[derive(Debug)]
+pub(crate) struct Usdt {
+    /// It is loaded to be attached to many places by one link.
+    pub(crate) multi: bool,
+    /// The maps that tell it where arguments are; `None` if it asks for none.
+    pub(crate) specs: Option<Arc<Specs>>,
 }
 
 impl Program {
@@ -23,6 +33,7 @@ impl Program {
         host: Arc<dyn Boundary>,
         loaded: LoadedProgram,
         program: &ImageProgram,
+        usdt: Option<Usdt>,
     ) -> Self {
         Self {
             host,
@@ -31,6 +42,7 @@ impl Program {
             section: program.section.clone(),
             target: program.attach_target.clone(),
             log: loaded.log,
+            usdt,
         }
     }
 
@@ -62,6 +74,10 @@ impl Program {
     /// The host that holds it.
     pub fn host(&self) -> &Arc<dyn Boundary> {
         &self.host
+    }
+
+    pub(crate) fn usdt(&self) -> Option<&Usdt> {
+        self.usdt.as_ref()
     }
 
     /// What the verifier wrote, if it was asked to.

@@ -35,21 +35,27 @@ enum __bpf_usdt_arg_type {
 	BPF_USDT_ARG_SIB = 3,
 };
 
-/* What the loader writes: the layout is a contract with it. 16 bytes. */
+/*
+ * What the loader writes, by the names and places that it finds in the object's BTF.
+ * 16 bytes, laid out as libbpf's loader wants them too: the 32 bits after the first
+ * number were the type alone, before index registers came.
+ */
 struct __bpf_usdt_arg_spec {
 	/* The constant, or what is added to the address. */
 	__u64 val_off;
-	/* Together the 32 bits that older loaders fill with the type alone. */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	__u8 arg_type;
-	__u8 scale_bitshift;
-	__u16 idx_reg_off;
+	enum __bpf_usdt_arg_type arg_type : 8;
+	/* Where in struct pt_regs the index register is, and by how much it is shifted. */
+	__u16 idx_reg_off : 12;
+	__u16 scale_bitshift : 4;
+	__u8 __reserved : 8;
 #else
-	__u16 idx_reg_off;
-	__u8 scale_bitshift;
-	__u8 arg_type;
+	__u8 __reserved : 8;
+	__u16 idx_reg_off : 12;
+	__u16 scale_bitshift : 4;
+	enum __bpf_usdt_arg_type arg_type : 8;
 #endif
-	/* Where in struct pt_regs the (base) register is; idx_reg_off likewise. */
+	/* Where in struct pt_regs the (base) register is. */
 	short reg_off;
 	_Bool arg_signed;
 	/* 64 less the argument's bits. */
@@ -146,7 +152,8 @@ __weak __hidden int bpf_usdt_arg(struct pt_regs *ctx, __u64 n, long *value)
 {
 	struct __bpf_usdt_spec *spec = __skep_usdt_spec(ctx);
 	struct __bpf_usdt_arg_spec *arg;
-	unsigned long bits = 0, index = 0;
+	unsigned long bits = 0, index = 0, address;
+	unsigned int size;
 	int err;
 
 	*value = 0;
@@ -171,8 +178,14 @@ __weak __hidden int bpf_usdt_arg(struct pt_regs *ctx, __u64 n, long *value)
 			bits += index << arg->scale_bitshift;
 		}
 		if (arg->arg_type != BPF_USDT_ARG_REG) {
-			err = bpf_probe_read_user(&bits, sizeof(bits),
-						  (void *)(bits + arg->val_off));
+			/* No more than the argument: what is behind it may not be there. */
+			size = (unsigned int)(64 - arg->arg_bitshift) / 8;
+			barrier_var(size);
+			if (size > sizeof(bits))
+				return -__SKEP_EINVAL;
+			address = bits + arg->val_off;
+			bits = 0;
+			err = bpf_probe_read_user(&bits, size, (void *)address);
 			if (err)
 				return err;
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__

@@ -8,6 +8,7 @@ mod own;
 mod perf_event;
 mod tracing;
 mod uprobe;
+mod usdt;
 
 pub(crate) use own::Attachers;
 
@@ -27,7 +28,8 @@ pub struct AttachOptions {
     pub xdp_mode: XdpMode,
     /// The cgroup of cgroup programs; without it, the root of the cgroup v2 tree.
     pub cgroup: Option<PathBuf>,
-    /// The only process that uprobes fire in; also where their libraries are looked for.
+    /// The only process that uprobes and static probe points of user space fire in; also where
+    /// their libraries are looked for.
     pub pid: Option<u32>,
     /// Where perf events count; without it, on every running CPU.
     pub perf_scope: Option<PerfScope>,
@@ -37,7 +39,7 @@ pub struct AttachOptions {
     pub socket: Option<i32>,
     /// The hook of netfilter programs.
     pub netfilter: Option<NetfilterHook>,
-    /// What `bpf_get_attach_cookie` returns.
+    /// What `bpf_get_attach_cookie` returns; `bpf_usdt_cookie` at static probe points.
     pub cookie: Option<u64>,
 }
 
@@ -72,6 +74,7 @@ impl Program {
             AttachKind::UprobeMulti => uprobe::many(self, options, MultiMode::Entry),
             AttachKind::UretprobeMulti => uprobe::many(self, options, MultiMode::Return),
             AttachKind::UprobeSession => uprobe::many(self, options, MultiMode::Session),
+            AttachKind::Usdt => usdt::attach(self, options),
             AttachKind::Kprobe => kprobe::one(self, options, false),
             AttachKind::Kretprobe => kprobe::one(self, options, true),
             AttachKind::Ksyscall => kprobe::system_call(self, options, false),

@@ -79,8 +79,9 @@ fn load_with(
         pins: NewPins::new(boundary),
     };
     let maps = loader.create_maps()?;
+    let usdt = loader.usdt(&maps);
     let loaded = parallel::each(&image.programs, |program| {
-        loader.load_program(program, &maps)
+        loader.load_program(program, &maps, usdt.as_ref())
     })?;
     let mut programs: BTreeMap<String, Arc<Program>> = BTreeMap::new();
     for program in loaded {

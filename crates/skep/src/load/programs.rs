@@ -2,17 +2,62 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use skep_abi::MapType;
-use skep_host::{AttachTarget, MapCreate, MapFd, ProgramBtf, ProgramLoad};
+use skep_abi::{AttachType, KernelVersion, MapType};
+use skep_host::{AttachTarget, Feature, Hook, MapCreate, MapFd, ProgramBtf, ProgramLoad};
 use skep_object::{
-    Contents, Error as LinkError, ImageJumpTable, ImageProgram, MapReferenceKind, Slot, SlotValue,
+    AttachKind, Contents, Error as LinkError, ImageJumpTable, ImageProgram, MapReferenceKind, Slot,
+    SlotValue,
 };
 
 use super::{Loader, MadeMaps, instructions::Instructions, made_at};
-use crate::{Error, Program, Rejection, Result};
+use crate::{
+    Error, Program, Rejection, Result,
+    program::Usdt,
+    usdt::{self, Specs},
+};
+
+/// What a host and an object offer to programs on static probe points of user space.
+pub(super) struct UsdtOffer {
+    /// The host attaches to many places by one link.
+    multi: bool,
+    specs: Option<Arc<Specs>>,
+}
 
 impl Loader<'_> {
-    pub(super) fn load_program(&self, program: &ImageProgram, maps: &MadeMaps) -> Result<Program> {
+    /// How programs of this object are attached to static probe points of user space, if it has
+    /// such programs.
+    pub(super) fn usdt(&self, maps: &MadeMaps) -> Option<UsdtOffer> {
+        /// Before, a link for one process fired in its first thread only.
+        const PROCESSES: KernelVersion = KernelVersion::new(6, 10);
+        /// What the header asks to know how it is told which point fired.
+        const COOKIES: &str = "LINUX_HAS_BPF_COOKIE";
+        let mut programs = self.image.programs.iter();
+        if !programs.any(|program| program.section.kind() == AttachKind::Usdt) {
+            return None;
+        }
+        let of_name = |name| {
+            let mut made = maps.iter().flatten().map(|made| &made.map);
+            made.find(|map| map.name() == name).map(Arc::clone)
+        };
+        let by_address = self
+            .image
+            .settings
+            .get(COOKIES)
+            .is_some_and(|has| has == "n");
+        let addresses = of_name(usdt::ADDRESSES).filter(|_| by_address);
+        Some(UsdtOffer {
+            multi: self.host.info().version >= PROCESSES
+                && self.host.probe(&Feature::Hook(Hook::UprobeMulti)).is_yes(),
+            specs: of_name(usdt::SPECS).map(|specs| Arc::new(Specs::new(specs, addresses))),
+        })
+    }
+
+    pub(super) fn load_program(
+        &self,
+        program: &ImageProgram,
+        maps: &MadeMaps,
+        usdt: Option<&UsdtOffer>,
+    ) -> Result<Program> {
         let mut instructions = Instructions::of(program, &self.modules);
         for reference in &program.map_references {
             let made = made_at(maps, reference.map, &program.name)?;
@@ -32,12 +77,21 @@ impl Loader<'_> {
             tables.push(map);
         }
 
+        let usdt = usdt.filter(|_| program.section.kind() == AttachKind::Usdt);
+        // What the user says it is attached as counts.
+        let multi = usdt.is_some_and(|usdt| match program.attach_type {
+            Some(chosen) => chosen == AttachType::TraceUprobeMulti,
+            None => usdt.multi,
+        });
         let target = program.attach_btf.as_ref();
         let target_module = target
             .and_then(|target| target.module.as_deref())
             .and_then(|module| self.modules.get(module));
         let request = ProgramLoad {
-            expected_attach_type: program.attach_type,
+            expected_attach_type: match multi {
+                true => Some(AttachType::TraceUprobeMulti),
+                false => program.attach_type,
+            },
             attach_member: program.attach_member,
             license: &program.license,
             kernel_version: program.kernel_version.code(),
@@ -64,7 +118,18 @@ impl Loader<'_> {
             )
         };
         match self.host.prog_load(&request) {
-            Ok(loaded) => Ok(Program::new(Arc::clone(self.host), loaded, program)),
+            Ok(loaded) => {
+                // A program that does not look at the map asks for no argument.
+                let asks = program.map_references.iter().any(|reference| {
+                    let made = maps.get(reference.map.as_usize()).and_then(Option::as_ref);
+                    made.is_some_and(|made| made.map.name() == usdt::SPECS)
+                });
+                let usdt = usdt.map(|usdt| Usdt {
+                    multi,
+                    specs: usdt.specs.clone().filter(|_| asks),
+                });
+                Ok(Program::new(Arc::clone(self.host), loaded, program, usdt))
+            }
             Err(skep_host::Error::Verifier {
                 errno, log, cause, ..
             }) => {

@@ -18,6 +18,7 @@ mod struct_ops;
 mod support;
 mod tracing;
 mod uprobes;
+mod usdt;
 mod user_ring;
 
 fn main() -> std::process::ExitCode {
@@ -36,6 +37,7 @@ fn main() -> std::process::ExitCode {
         perf::tests,
         tracing::tests,
         uprobes::tests,
+        usdt::tests,
         network::tests,
         refusals::tests,
         privileges::tests,

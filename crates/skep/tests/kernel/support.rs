@@ -113,6 +113,7 @@ pub(crate) struct Probed {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
+    said: String,
 }
 
 impl Probed {
@@ -129,7 +130,12 @@ impl Probed {
 
     /// Starts it.
     pub(crate) fn start() -> Outcome<Self> {
-        let mut child = Command::new(Self::program()?)
+        Self::of(&Self::program()?)
+    }
+
+    /// Starts another program that waits in the same way.
+    pub(crate) fn of(program: &Path) -> Outcome<Self> {
+        let mut child = Command::new(program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -140,6 +146,7 @@ impl Probed {
             child,
             input,
             output: BufReader::new(output),
+            said: String::new(),
         };
         probed.answer()?;
         Ok(probed)
@@ -156,9 +163,14 @@ impl Probed {
         self.answer()
     }
 
+    /// The line that it answered last.
+    pub(crate) fn said(&self) -> &str {
+        self.said.trim_end()
+    }
+
     fn answer(&mut self) -> Outcome {
-        let mut line = String::new();
-        if self.output.read_line(&mut line)? == 0 {
+        self.said.clear();
+        if self.output.read_line(&mut self.said)? == 0 {
             return Err(Stop::fail("the probed program has ended"));
         }
         Ok(())

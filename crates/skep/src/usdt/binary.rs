@@ -1,0 +1,270 @@
+//! The points of a binary: its notes, with the places that they name found in the file.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
+use std::{
+    cell::OnceCell,
+    collections::{HashMap, hash_map::Entry},
+    fs,
+    path::Path,
+};
+
+use object::{
+    Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache, ReadRef, elf,
+    read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _},
+};
+
+use super::{
+    Argument, BadArgument, Machine,
+    argument::Around,
+    notes::{BASE_SECTION, KIND, Note, OWNER, SECTION},
+};
+use crate::{Error, Result};
+
+/// The points of a binary.
+///
+/// ```no_run
+/// let notes = skep::usdt::Notes::open("/usr/lib/x86_64-linux-gnu/libstdc++.so.6".as_ref())?;
+/// for point in &notes.points {
+///     println!("{}:{} at {:#x}", point.provider, point.name, point.address);
+/// }
+/// # Ok::<(), skep::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Notes {
+    /// The machine that the binary is for.
+    pub machine: Machine,
+    /// Processes have it at the addresses that it was linked for: it is neither a shared library
+    /// nor a position-independent program.
+    pub fixed: bool,
+    /// The points, in the order of their notes. Those of one name are places of one point.
+    pub points: Vec<Point>,
+}
+
+/// One place of a point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Point {
+    /// Whose it is, such as `libstdcxx`.
+    pub provider: String,
+    /// Its name, such as `throw`.
+    pub name: String,
+    /// Its address, as the file was linked.
+    pub address: u64,
+    /// Where its instruction is in the file; `None` if that is in no code of the file.
+    pub offset: Option<u64>,
+    /// The counter that says whether anybody watches, which the kernel keeps.
+    pub semaphore: Semaphore,
+    /// Its arguments, or the first one that can't be read.
+    pub arguments: Result<Vec<Argument>, BadArgument>,
+}
+
+/// A point's counter of those who watch, by which it saves itself the work to find its arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Semaphore {
+    /// The point has none.
+    None,
+    /// Where it is in the file.
+    At {
+        /// Bytes from the file's start.
+        offset: u64,
+    },
+    /// At an address that is in no data of the file.
+    Nowhere {
+        /// The address.
+        address: u64,
+    },
+}
+
+impl Notes {
+    /// Reads the points of a binary, of a 64-bit ELF file.
+    ///
+    /// # Errors
+    /// The file can't be read, is malformed, of another kind, or has no points.
+    pub fn open(binary: &Path) -> Result<Self> {
+        Self::open_like(binary, &|_, _| true)
+    }
+
+    /// The same, of those points that are wanted by provider and name.
+    pub(crate) fn open_like(binary: &Path, wanted: &dyn Fn(&str, &str) -> bool) -> Result<Self> {
+        let fault = |reason: String| Error::binary(&binary.display().to_string(), reason);
+        let file = fs::File::open(binary).map_err(|error| fault(error.to_string()))?;
+        read(&ReadCache::new(file), wanted).map_err(fault)
+    }
+
+    /// Reads the points of a binary that is in memory.
+    ///
+    /// # Errors
+    /// The bytes are malformed, of another kind of file, or have no points.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        read(bytes, &|_, _| true).map_err(|reason| Error::binary("the binary", reason))
+    }
+}
+
+fn read<'data, R: ReadRef<'data>>(
+    data: R,
+    wanted: &dyn Fn(&str, &str) -> bool,
+) -> Result<Notes, String> {
+    let elf = match object::File::parse(data).map_err(|error| error.to_string())? {
+        object::File::Elf64(elf) => elf,
+        _ => return Err("its static probe points are not read: it is no 64-bit ELF file".into()),
+    };
+    let endian = elf.endian();
+    let header = elf.elf_header();
+    let machine = match header.e_machine(endian) {
+        elf::EM_X86_64 => Machine::X86_64,
+        elf::EM_AARCH64 => Machine::Arm64,
+        other => {
+            return Err(format!(
+                "it is for a machine (ELF number {}) whose arguments of static probe points are not read",
+                other.0
+            ));
+        }
+    };
+    let file = File {
+        elf: &elf,
+        machine,
+        fixed: header.e_type(endian) == elf::ET_EXEC,
+        base: elf.section_by_name(BASE_SECTION).map(|base| base.address()),
+        symbols: OnceCell::new(),
+    };
+    let mut points = Vec::new();
+    let mut sections = 0_usize;
+    for section in elf.sections() {
+        if section.name_bytes() != Ok(SECTION.as_bytes()) {
+            continue;
+        }
+        sections = sections.saturating_add(1);
+        let fault = |error: object::Error| format!("section {SECTION}: {error}");
+        let notes = section.elf_section_header().notes(endian, data);
+        let Some(mut notes) = notes.map_err(fault)? else {
+            return Err(format!("section {SECTION} is none of notes"));
+        };
+        let mut count = 0_usize;
+        while let Some(note) = notes.next().map_err(fault)? {
+            count = count.saturating_add(1);
+            if note.name() != OWNER || note.n_type(endian).0 != KIND {
+                continue;
+            }
+            let note = Note::parse(note.desc(), file.big_endian())
+                .ok_or_else(|| format!("section {SECTION}: note {count} ends too early"))?;
+            points.extend(file.point(&note, wanted));
+        }
+    }
+    if sections == 0 {
+        return Err(format!(
+            "it has no static probe points (no section {SECTION}): it was built without them, or stripped of their notes"
+        ));
+    }
+    Ok(Notes {
+        machine,
+        fixed: file.fixed,
+        points,
+    })
+}
+
+/// A file, and what was found out of it.
+struct File<'data, 'file, R: ReadRef<'data>> {
+    elf: &'file ElfFile64<'data, object::Endianness, R>,
+    machine: Machine,
+    fixed: bool,
+    /// Where `.stapsdt.base` is now.
+    base: Option<u64>,
+    /// The addresses of symbols, none where several have one name.
+    symbols: OnceCell<HashMap<&'data [u8], Option<u64>>>,
+}
+
+impl<'data, R: ReadRef<'data>> File<'data, '_, R> {
+    fn big_endian(&self) -> bool {
+        self.elf.endian() == object::Endianness::Big
+    }
+
+    fn point(&self, note: &Note<'_>, wanted: &dyn Fn(&str, &str) -> bool) -> Option<Point> {
+        // Linkers leave a zero where the code was thrown away.
+        if note.location == 0 {
+            return None;
+        }
+        let provider = String::from_utf8_lossy(note.provider);
+        let name = String::from_utf8_lossy(note.name);
+        if !wanted(&provider, &name) {
+            return None;
+        }
+        let moved = match self.base {
+            Some(base) if note.base != 0 => base.wrapping_sub(note.base),
+            _ => 0,
+        };
+        let address = note.location.wrapping_add(moved);
+        let semaphore = match note.semaphore {
+            0 => Semaphore::None,
+            linked => {
+                let address = linked.wrapping_add(moved);
+                match self.offset_of(address, 2, elf::PF_W) {
+                    Some(offset) => Semaphore::At { offset },
+                    None => Semaphore::Nowhere { address },
+                }
+            }
+        };
+        let around = Around {
+            machine: self.machine,
+            site: address,
+            fixed: self.fixed,
+            symbol: &|name| self.symbol(name),
+        };
+        Some(Point {
+            offset: self.offset_of(address, 1, elf::PF_X),
+            address,
+            semaphore,
+            arguments: around.arguments(&String::from_utf8_lossy(note.arguments)),
+            provider: provider.into_owned(),
+            name: name.into_owned(),
+        })
+    }
+
+    /// Where in the file so many bytes at an address come from, if a segment of that kind has them.
+    fn offset_of(&self, address: u64, size: u64, kind: elf::ProgramFlags) -> Option<u64> {
+        let endian = self.elf.endian();
+        self.elf.elf_program_headers().iter().find_map(|segment| {
+            let fits =
+                segment.p_type(endian) == elf::PT_LOAD && segment.p_flags(endian).contains(kind);
+            let inside = address
+                .checked_sub(segment.p_vaddr(endian))
+                .filter(|_| fits)?;
+            let end = inside.checked_add(size)?;
+            let offset = segment.p_offset(endian).checked_add(inside)?;
+            (end <= segment.p_filesz(endian)).then_some(offset)
+        })
+    }
+
+    fn symbol(&self, name: &str) -> Result<u64, String> {
+        let symbols = self.symbols.get_or_init(|| {
+            let mut symbols = HashMap::new();
+            for symbol in self.elf.symbols().chain(self.elf.dynamic_symbols()) {
+                let Ok(name) = symbol.name_bytes() else {
+                    continue;
+                };
+                if !symbol.is_definition() || symbol.kind() == object::SymbolKind::Tls {
+                    continue;
+                }
+                match symbols.entry(name) {
+                    Entry::Vacant(entry) => {
+                        entry.insert(Some(symbol.address()));
+                    }
+                    // The same symbol stands in both tables.
+                    Entry::Occupied(mut entry) if *entry.get() != Some(symbol.address()) => {
+                        entry.insert(None);
+                    }
+                    Entry::Occupied(_) => {}
+                }
+            }
+            symbols
+        });
+        match symbols.get(name.as_bytes()) {
+            Some(Some(address)) => Ok(*address),
+            Some(None) => Err(format!("the file has several symbols `{name}`")),
+            None => Err(format!(
+                "the file has no symbol `{name}`: it is local to the assembler, or stripped"
+            )),
+        }
+    }
+}
