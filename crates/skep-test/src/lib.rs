@@ -1,6 +1,7 @@
 //! Unit tests for eBPF programs.
 #![forbid(unsafe_code)]
 
+pub mod coverage;
 mod source;
 mod value;
 
