@@ -77,7 +77,7 @@ impl Translator<'_> {
         match op {
             AluOp::Add => ins.iadd(a, b),
             AluOp::Sub => ins.isub(a, b),
-            AluOp::Mul => ins.imul(a, b),
+            AluOp::Mul => self.multiply(a, b, src),
             AluOp::Or => ins.bor(a, b),
             AluOp::And => ins.band(a, b),
             AluOp::Xor => ins.bxor(a, b),
@@ -89,6 +89,27 @@ impl Translator<'_> {
                 self.divide(at, ty, op, (a, b), src)
             }
         }
+    }
+
+    /// A product; with a constant beside a power of two by a shift and a sum, which take two
+    /// cycles at most where a multiplier takes three.
+    fn multiply(&mut self, a: Value, b: Value, src: Operand) -> Value {
+        let power = |value: Option<i32>| {
+            let value = value.filter(|value| *value > 1)?.cast_unsigned();
+            value.is_power_of_two().then(|| value.trailing_zeros())
+        };
+        let Operand::Imm(imm) = src else {
+            return self.b.ins().imul(a, b);
+        };
+        if let Some(shift) = power(imm.checked_sub(1)) {
+            let shifted = self.b.ins().ishl_imm(a, i64::from(shift));
+            return self.b.ins().iadd(shifted, a);
+        }
+        if let Some(shift) = power(imm.checked_add(1)) {
+            let shifted = self.b.ins().ishl_imm(a, i64::from(shift));
+            return self.b.ins().isub(shifted, a);
+        }
+        self.b.ins().imul(a, b)
     }
 
     pub(super) fn mov(&mut self, width: Width, dst: Reg, src: Operand) {
