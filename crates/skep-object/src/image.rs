@@ -93,6 +93,37 @@ pub struct ImageMap {
 }
 
 impl ImageMap {
+    /// An empty map of a tool's own, to be created beside those of the object.
+    pub fn new(
+        name: &str,
+        map_type: MapType,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            load_name: name.chars().take(15).collect(),
+            create: true,
+            map_type,
+            key_size,
+            value_size,
+            max_entries,
+            flags: MapCreateFlags::empty(),
+            map_extra: 0,
+            numa_node: None,
+            pinning: Pinning::None,
+            pin_path: None,
+            key_type: None,
+            value_type: None,
+            kernel_value_type: None,
+            exclusive: None,
+            inner: None,
+            contents: Contents::Empty,
+            frozen: false,
+        }
+    }
+
     /// Whether it holds the object's global variables.
     pub fn is_global_data(&self) -> bool {
         matches!(self.contents, Contents::Data(_) | Contents::Zeroes)

@@ -84,6 +84,7 @@ mod order;
 mod refer;
 mod references;
 mod resolve;
+mod rewrite;
 mod section;
 mod source;
 mod spec;
@@ -101,6 +102,7 @@ pub use image::{
 pub use linker::StaticLinker;
 pub use object::Object;
 pub use options::{LinkOptions, MapOptions, ParseOptions, ProgramOptions};
+pub use rewrite::{Rewrite, RewriteError, Snippet};
 pub use section::{AttachKind, SectionHandler, SectionHandlers, SectionName};
 pub use spec::{
     Contents, Extern, ExternIndex, ExternKind, Function, FunctionIndex, JumpTable, JumpTableIndex,
