@@ -54,6 +54,16 @@ impl Snippet {
         self.slots.is_empty()
     }
 
+    /// Appends another.
+    pub fn append(&mut self, other: Self) -> &mut Self {
+        let shift = self.slots.len();
+        self.slots.extend(other.slots);
+        let maps = other.maps.into_iter();
+        self.maps
+            .extend(maps.map(|(at, map, offset)| (at.saturating_add(shift), map, offset)));
+        self
+    }
+
     /// Lets the jump at slot `at` go to the end of what is there now.
     ///
     /// Nothing happens where there is no jump, or one that can't reach so far.
@@ -124,12 +134,12 @@ impl Rewrite {
     /// Runs once when the function that begins at `at` is entered; a jump to its first
     /// instruction does not run it.
     pub fn at_entry(&mut self, at: InsnIndex, snippet: Snippet) {
-        append(&mut self.edit(at).entry, snippet);
+        self.edit(at).entry.append(snippet);
     }
 
     /// Runs before the instruction, however it is reached.
     pub fn before(&mut self, at: InsnIndex, snippet: Snippet) {
-        append(&mut self.edit(at).before, snippet);
+        self.edit(at).before.append(snippet);
     }
 
     /// Runs in place of the instruction.
@@ -139,7 +149,7 @@ impl Rewrite {
 
     /// Runs after the instruction, where it goes on to the next one.
     pub fn after(&mut self, at: InsnIndex, snippet: Snippet) {
-        append(&mut self.edit(at).after, snippet);
+        self.edit(at).after.append(snippet);
     }
 
     /// The program with all edits made; records are read and written in the image's byte order.
@@ -186,14 +196,6 @@ impl Rewrite {
         places.move_all(self, &mut made, endian);
         Ok(made)
     }
-}
-
-fn append(to: &mut Snippet, snippet: Snippet) {
-    let shift = to.slots.len();
-    to.slots.extend(snippet.slots);
-    let maps = snippet.maps.into_iter();
-    to.maps
-        .extend(maps.map(|(at, map, offset)| (at.saturating_add(shift), map, offset)));
 }
 
 fn position(program: &ImageProgram) -> InsnIndex {

@@ -15,6 +15,8 @@ pub struct Loaded {
     host: Host,
     image: Image,
     maps: Vec<Arc<Map>>,
+    /// Maps that the image has and the object has not.
+    added: Vec<Arc<Map>>,
     /// For each map of the image, where it is in `maps`.
     places: Vec<Option<usize>>,
     programs: BTreeMap<String, Arc<Program>>,
@@ -28,10 +30,12 @@ impl Loaded {
     pub(crate) fn new(
         host: Host,
         image: Image,
-        by_index: Vec<Option<Arc<Map>>>,
+        mut by_index: Vec<Option<Arc<Map>>>,
+        of_object: usize,
         programs: BTreeMap<String, Arc<Program>>,
         struct_ops: Vec<Arc<StructOps>>,
     ) -> Self {
+        let added = by_index.split_off(of_object.min(by_index.len()));
         let mut maps = Vec::with_capacity(by_index.len());
         let mut places = Vec::with_capacity(by_index.len());
         for map in by_index {
@@ -42,6 +46,7 @@ impl Loaded {
             host,
             image,
             maps,
+            added: added.into_iter().flatten().collect(),
             places,
             programs,
             struct_ops,
@@ -113,6 +118,11 @@ impl Loaded {
     pub fn map_at(&self, index: MapIndex) -> Option<&Arc<Map>> {
         let place = self.places.get(index.as_usize()).copied().flatten();
         self.maps.get(place?)
+    }
+
+    /// A map that the image had beside those of the object.
+    pub fn added_map(&self, name: &str) -> Option<&Arc<Map>> {
+        self.added.iter().find(|map| map.name() == name)
     }
 
     /// All maps that were created, in the order of the object.

@@ -251,7 +251,20 @@ impl Object {
     /// # Errors
     /// As `load`.
     pub fn load_with(&self, host: &Host, options: &LoadOptions) -> Result<Loaded> {
-        let image = self.link(host)?;
+        self.load_image(host, options, self.link(host)?)
+    }
+
+    /// Loads an image that was [linked](Self::link) before, and perhaps changed since: maps behind
+    /// those of the object are created too, and [`Loaded::added_map`] has them.
+    ///
+    /// # Errors
+    /// The host refuses a map, or its verifier a program.
+    pub fn load_image(
+        &self,
+        host: &Host,
+        options: &LoadOptions,
+        image: skep_object::Image,
+    ) -> Result<Loaded> {
         let loaded = crate::load::load(&self.spec, image, host, options, &self.given)?;
         Ok(loaded
             .with_variables(&self.spec)

@@ -14,7 +14,10 @@ impl Loader<'_> {
     pub(super) fn create_maps(&mut self) -> Result<Vec<Option<Made>>> {
         self.modules.open_all(self.image)?;
         let mut maps = Vec::with_capacity(self.image.maps.len());
-        for (map, original) in self.image.maps.iter().zip(self.spec.maps()) {
+        // What a pass on the image added has no original.
+        let originals = self.spec.maps().iter().map(Some);
+        let originals = originals.chain(std::iter::repeat(None));
+        for (map, original) in self.image.maps.iter().zip(originals) {
             let made = map.create.then(|| self.obtain(original, map)).transpose()?;
             maps.push(made);
         }
@@ -27,7 +30,7 @@ impl Loader<'_> {
     }
 
     /// A map that was given, is pinned, or is created.
-    fn obtain(&mut self, original: &skep_object::Map, map: &ImageMap) -> Result<Made> {
+    fn obtain(&mut self, original: Option<&skep_object::Map>, map: &ImageMap) -> Result<Made> {
         let data_offset = match &map.contents {
             Contents::Arena(data) => arena::data_offset(self.host.as_ref(), map, data.len())?,
             _ => 0,
@@ -66,7 +69,7 @@ impl Loader<'_> {
     /// Pins a new map; or takes the one that another loader pinned there a moment ago.
     fn pin_or_take(
         &mut self,
-        original: &skep_object::Map,
+        original: Option<&skep_object::Map>,
         map: &ImageMap,
         made: Made,
         path: PathBuf,
@@ -100,8 +103,9 @@ impl Loader<'_> {
     }
 
     /// A map with the name and the types that the object has for it.
-    fn named(&self, original: &skep_object::Map, map: &ImageMap, fd: MapFd) -> Result<Map> {
-        let types = self.spec.btf().map(|btf| MapTypes {
+    fn named(&self, original: Option<&skep_object::Map>, map: &ImageMap, fd: MapFd) -> Result<Map> {
+        let types = self.spec.btf().zip(original);
+        let types = types.map(|(btf, original)| MapTypes {
             btf: Arc::clone(btf),
             key: original.key_type.unwrap_or_default(),
             value: original.value_type.unwrap_or_default(),

@@ -103,7 +103,15 @@ fn load_with(
     loader.pins.keep();
     drop(loader);
     let maps = maps.into_iter().map(|made| Some(made?.map)).collect();
-    Ok(Loaded::new(host.clone(), image, maps, programs, struct_ops))
+    let of_object = spec.maps().len();
+    Ok(Loaded::new(
+        host.clone(),
+        image,
+        maps,
+        of_object,
+        programs,
+        struct_ops,
+    ))
 }
 
 fn load_btf(image: &Image, host: &Arc<dyn Boundary>) -> Result<Option<BtfFd>> {

@@ -1,0 +1,104 @@
+//! Which registers are still needed after each instruction: those must survive what is put there.
+
+use std::collections::BTreeMap;
+
+use skep_isa::{CallTarget, Insn, InsnIndex, Operand, Reg};
+
+use super::Flow;
+
+/// Registers by number, as bits.
+pub(crate) type Registers = u16;
+
+/// Arguments: R1 to R5.
+const ARGUMENTS: Registers = 0b11_1110;
+
+/// For each instruction, what is needed after it.
+pub(crate) struct Liveness {
+    before: BTreeMap<InsnIndex, Registers>,
+    after: BTreeMap<InsnIndex, Registers>,
+}
+
+impl Liveness {
+    pub(crate) fn of(flow: &Flow) -> Self {
+        let mut made = Self {
+            before: BTreeMap::new(),
+            after: BTreeMap::new(),
+        };
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for (at, insn) in flow.insns.iter().rev() {
+                let mut after = 0;
+                let indirect = matches!(insn, Insn::JumpIndirect { .. });
+                if indirect {
+                    // Wherever it may go: everything that is needed anywhere.
+                    after = made.before.values().fold(0, |all, needed| all | needed);
+                }
+                let next = insn.next(*at).filter(|_| insn.falls_through());
+                for goes_to in [next, insn.target(*at)].into_iter().flatten() {
+                    after |= made.before.get(&goes_to).copied().unwrap_or_default();
+                }
+                let (reads, writes) = uses(insn);
+                let before = reads | (after & !writes);
+                made.after.insert(*at, after);
+                if made.before.insert(*at, before) != Some(before) {
+                    changed = true;
+                }
+            }
+        }
+        made
+    }
+
+    /// What is needed after an instruction.
+    pub(crate) fn after(&self, at: InsnIndex) -> Registers {
+        self.after.get(&at).copied().unwrap_or_default()
+    }
+
+    /// What is needed before an instruction.
+    pub(crate) fn before(&self, at: InsnIndex) -> Registers {
+        self.before.get(&at).copied().unwrap_or_default()
+    }
+}
+
+pub(crate) const fn bit(register: Reg) -> Registers {
+    1 << register.number()
+}
+
+fn operand(operand: Operand) -> Registers {
+    match operand {
+        Operand::Reg(reg) => bit(reg),
+        Operand::Imm(_) => 0,
+    }
+}
+
+/// What an instruction reads and writes.
+fn uses(insn: &Insn) -> (Registers, Registers) {
+    match *insn {
+        Insn::Mov { dst, src, .. } => (operand(src), bit(dst)),
+        Insn::Alu { dst, src, .. } => (bit(dst) | operand(src), bit(dst)),
+        Insn::MovSx { dst, src, .. } | Insn::AddrSpaceCast { dst, src, .. } => {
+            (bit(src), bit(dst))
+        }
+        Insn::Neg { dst, .. } | Insn::ByteSwap { dst, .. } => (bit(dst), bit(dst)),
+        Insn::LoadImm64 { dst, .. } | Insn::LoadStackArg { dst, .. } => (0, bit(dst)),
+        Insn::Load { dst, base, .. }
+        | Insn::LoadSigned { dst, base, .. }
+        | Insn::LoadAcquire { dst, base, .. } => (bit(base), bit(dst)),
+        Insn::Store { base, value, .. } => (bit(base) | operand(value), 0),
+        Insn::StoreStackArg { value, .. } => (operand(value), 0),
+        Insn::StoreRelease { base, src, .. } => (bit(base) | bit(src), 0),
+        Insn::Atomic { base, src, .. } => (bit(base) | bit(src) | bit(Reg::R0), 0),
+        Insn::LoadPacketAbs { .. } => (bit(Reg::R6), bit(Reg::R0) | ARGUMENTS),
+        Insn::LoadPacketInd { index, .. } => {
+            (bit(Reg::R6) | bit(index), bit(Reg::R0) | ARGUMENTS)
+        }
+        Insn::JumpIf { dst, src, .. } => (bit(dst) | operand(src), 0),
+        Insn::JumpIndirect { target } => (bit(target), 0),
+        Insn::Call(CallTarget::Register(target)) => {
+            (ARGUMENTS | bit(target), bit(Reg::R0) | ARGUMENTS)
+        }
+        Insn::Call(_) => (ARGUMENTS, bit(Reg::R0) | ARGUMENTS),
+        Insn::Exit => (bit(Reg::R0), 0),
+        Insn::Jump { .. } | Insn::JumpLong { .. } | Insn::MayGoto { .. } => (0, 0),
+    }
+}

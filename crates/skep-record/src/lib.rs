@@ -1,0 +1,24 @@
+//! Recordings: what BPF programs saw of the world, written down while they ran on any host, so that
+//! the same programs can see it again in a machine without that world.
+//!
+//! A program is deterministic but for its context, the answers of helpers that look at the world
+//! (who is current, what time it is, what is in memory of the kernel or of a process), what it
+//! reads through pointers into the kernel, and what others put into its maps. [`instrument`]
+//! changes a linked program so that it records the first three by itself, on whatever host runs
+//! it; its maps are its own in a replay, from the state in which they were when the recording
+//! began. What user space writes to them later is not seen, and shows as a difference.
+#![forbid(unsafe_code)]
+
+mod area;
+mod calls;
+mod context;
+mod error;
+mod flow;
+mod pass;
+mod plan;
+mod sites;
+
+pub use error::{Error, Result};
+pub use pass::record::{AREAS, COUNTS, Options, RING, instrument};
+pub use plan::{Kfunc, Kfuncs};
+pub use sites::{ProgramSites, Site, Sites};

@@ -1,0 +1,684 @@
+//! The pass that has programs write down what they see.
+//!
+//! At its entry a program claims an [area](crate::area) and copies its context there; after each
+//! place it appends an item; at its end it sends the area to a ring buffer, whole or not at all.
+//! All of it is branchless where it can be: a verifier then sees one way through the program
+//! where there was one before.
+//!
+//! What a program holds survives: registers that are needed later and that the added code would
+//! change are kept in slots below the frame, and after a call only R0 is.
+
+use skep_abi::MapType;
+use skep_isa::{AluOp, CompareOp, Insn, InsnIndex, Operand, Reg, Size};
+use skep_object::{Image, ImageMap, ImageProgram, MapIndex, Rewrite, Snippet};
+
+use super::Code;
+use crate::{
+    Error, Result,
+    area::{self, HEADER, ITEM, LEVELS},
+    calls::{Output, Size as Bytes},
+    context::{ContextKind, names_task, nests},
+    flow::{Registers, bit},
+    plan::{Kfuncs, Place, Plan, What},
+    sites::{ProgramSites, Sites},
+};
+
+/// The map with the areas.
+pub const AREAS: &str = "skep_areas";
+/// The ring that areas are sent to.
+pub const RING: &str = "skep_recorded";
+/// The map with the counts of lost events: one value of two words, by ring and by depth.
+pub const COUNTS: &str = "skep_not_recorded";
+
+/// Where lost events are counted: the ring was full.
+const FULL: i16 = 0;
+/// Too many runs were under way on one CPU.
+const DEEP: i16 = 8;
+
+/// Slots below a function's frame.
+const AREA_SLOT: u32 = 8;
+const FIRST_SLOT: u32 = 16;
+const SECOND_SLOT: u32 = 24;
+const THIRD_SLOT: u32 = 32;
+/// Bytes that they take.
+const SLOTS: u32 = 32;
+
+/// The most bytes of one item.
+const LONGEST_ITEM: u32 = 4096;
+/// Bytes of items that an area has room for, at least.
+const SMALLEST_AREA: u32 = 4096;
+/// Bytes of a network device's longest usual frame, to 16.
+const FRAME_LEN: u32 = 1536;
+/// `BPF_RB_NO_WAKEUP`: the reader looks by itself.
+const NO_WAKEUP: u32 = 1;
+
+mod helper {
+    pub(super) const KTIME_GET_NS: u32 = 5;
+    pub(super) const SMP_PROCESSOR_ID: u32 = 8;
+    pub(super) const CURRENT_PID_TGID: u32 = 14;
+    pub(super) const CURRENT_COMM: u32 = 16;
+    pub(super) const SKB_LOAD_BYTES: u32 = 26;
+    pub(super) const PROBE_READ_KERNEL: u32 = 113;
+    pub(super) const RINGBUF_OUTPUT: u32 = 130;
+}
+
+/// How programs are made to record.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Options {
+    /// CPUs that the host may have: areas are made for each.
+    pub cpus: u32,
+    /// Bytes of the ring that recorded events wait in; a power of two.
+    pub ring: u32,
+    /// How much of a packet is recorded.
+    pub packet: u32,
+}
+
+impl Options {
+    /// For a host with this many CPUs.
+    #[must_use]
+    pub const fn new(cpus: u32) -> Self {
+        Self {
+            cpus,
+            ring: 8 << 20,
+            packet: FRAME_LEN,
+        }
+    }
+}
+
+/// Changes the programs of an image so that they record what they see, and adds the maps for it.
+/// `words` says how many arguments the function or tracepoint has that a program is attached to.
+///
+/// # Errors
+/// A program can't be recorded: the error names it and says why.
+pub fn instrument(
+    image: &mut Image,
+    options: &Options,
+    kfuncs: &Kfuncs,
+    words: &dyn Fn(&ImageProgram) -> Option<u32>,
+) -> Result<Sites> {
+    let mut plans = Vec::new();
+    for program in &image.programs {
+        plans.push(Plan::of(program, kfuncs, words(program))?);
+    }
+    let shape = Shape::of(&plans, options);
+    let first = u32::try_from(image.maps.len()).unwrap_or(u32::MAX);
+    let maps = Maps {
+        areas: MapIndex(first),
+        ring: MapIndex(first.saturating_add(1)),
+        counts: MapIndex(first.saturating_add(2)),
+    };
+    let mut sites = Sites::default();
+    let mut programs = Vec::new();
+    for (index, (program, plan)) in (0..).zip(image.programs.iter().zip(&plans)) {
+        let recorder = Recorder {
+            program,
+            plan,
+            shape,
+            maps,
+            index,
+        };
+        let rewrite = recorder.rewrite()?;
+        let made = rewrite.apply(program, image.endian);
+        programs.push(made.map_err(|error| Error::rewrite(&program.name, error))?);
+        sites.programs.push(ProgramSites::of(program, plan, kfuncs));
+    }
+    image.programs = programs;
+    let count = u32::try_from(plans.len()).unwrap_or(u32::MAX);
+    let areas = shape.program().saturating_mul(count);
+    image.maps.extend([
+        ImageMap::new(AREAS, MapType::Array, 4, areas, 1),
+        ImageMap::new(RING, MapType::Ringbuf, 0, 0, options.ring),
+        ImageMap::new(COUNTS, MapType::Array, 4, 16, 1),
+    ]);
+    Ok(sites)
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Maps {
+    areas: MapIndex,
+    ring: MapIndex,
+    counts: MapIndex,
+}
+
+/// The sizes of areas.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    /// CPUs, to a power of two.
+    cpus: u32,
+    /// Bytes of items, a power of two.
+    items: u32,
+    /// The most bytes of one item.
+    longest: u32,
+    packet: u32,
+}
+
+impl Shape {
+    fn of(plans: &[Plan], options: &Options) -> Self {
+        let packet = options.packet.clamp(16, LONGEST_ITEM).next_multiple_of(16);
+        let mut longest = 64;
+        let mut together = 0_u32;
+        for plan in plans {
+            longest = longest.max(plan.context_len);
+            if plan.context.has_packet() {
+                longest = longest.max(packet);
+            }
+            let mut sum = longest;
+            for place in &plan.places {
+                sum = sum.saturating_add(ITEM);
+                if let What::World {
+                    output: Some(_),
+                    fixed,
+                    ..
+                } = place.what
+                {
+                    let len = fixed.unwrap_or(LONGEST_ITEM).min(LONGEST_ITEM);
+                    longest = longest.max(len);
+                    sum = sum.saturating_add(len.next_multiple_of(16));
+                }
+            }
+            together = together.max(sum);
+        }
+        let items = together.saturating_mul(2).max(SMALLEST_AREA);
+        Self {
+            cpus: options.cpus.max(1).next_power_of_two(),
+            items: items.next_power_of_two().min(1 << 16),
+            longest: longest.next_multiple_of(16),
+            packet,
+        }
+    }
+
+    /// Bytes of an area.
+    fn area(&self) -> u32 {
+        HEADER
+            .saturating_add(self.items)
+            .saturating_add(self.longest)
+            .saturating_add(ITEM)
+    }
+
+    /// Bytes of all areas of a program.
+    fn program(&self) -> u32 {
+        self.area()
+            .saturating_mul(self.cpus)
+            .saturating_mul(LEVELS)
+    }
+
+    fn mask(&self) -> i32 {
+        self.items.saturating_sub(ITEM).cast_signed()
+    }
+}
+
+/// An immediate of an instruction.
+fn imm(number: u32) -> Operand {
+    Operand::Imm(number.cast_signed())
+}
+
+/// Where items are, as an offset of an instruction. The place before the first is in the header.
+fn item(offset: u32) -> i16 {
+    let at = HEADER.saturating_sub(ITEM).saturating_add(offset);
+    i16::try_from(at).unwrap_or(i16::MAX)
+}
+
+struct Recorder<'a> {
+    program: &'a ImageProgram,
+    plan: &'a Plan,
+    shape: Shape,
+    maps: Maps,
+    index: u32,
+}
+
+impl Recorder<'_> {
+    fn rewrite(&self) -> Result<Rewrite> {
+        self.check_licence()?;
+        let mut rewrite = Rewrite::new();
+        for function in self.plan.functions_with_places() {
+            self.plan.room(self.program, function, SLOTS)?;
+            let entry = match function {
+                InsnIndex(0) => self.entry(),
+                _ => self.enter_function(function)?,
+            };
+            rewrite.at_entry(function, entry);
+        }
+        for place in &self.plan.places {
+            match place.what {
+                What::World { void: true, .. } => {}
+                What::World {
+                    output: Some(output),
+                    fixed,
+                    ..
+                } => {
+                    rewrite.before(place.insn, self.remember(place, output));
+                    rewrite.after(place.insn, self.append_bytes(place, output, fixed));
+                }
+                What::World { output: None, .. } | What::Checked { .. } => {
+                    let code = self.append(place, Reg::R0, [Reg::R1, Reg::R2], &[]);
+                    rewrite.after(place.insn, code);
+                }
+                What::Load | What::Field => {
+                    rewrite.after(place.insn, self.append_load(place));
+                }
+            }
+        }
+        for (at, insn) in &self.plan.flow.insns {
+            let main = self.plan.flow.function_of(*at) == InsnIndex(0);
+            if main && *insn == Insn::Exit && self.plan.flow.states.contains_key(at) {
+                rewrite.before(*at, self.end(*at));
+            }
+        }
+        Ok(rewrite)
+    }
+
+    /// Copies are made by a helper that asks for a licence.
+    fn check_licence(&self) -> Result<()> {
+        let copies = self.plan.context_len > 0
+            || self.plan.context == ContextKind::Frame
+            || self.plan.places.iter().any(|place| {
+                matches!(
+                    place.what,
+                    What::World {
+                        output: Some(_),
+                        ..
+                    }
+                )
+            });
+        if !copies || is_gpl_compatible(&self.program.license) {
+            return Ok(());
+        }
+        Err(Error::Program {
+            program: self.program.name.clone(),
+            section: self.program.section.to_string(),
+            reason: format!(
+                "its licence `{}` is not compatible with the GPL, which bpf_probe_read_kernel \
+                 asks of its callers",
+                self.program.license
+            ),
+        })
+    }
+
+    /// A slot of the function that an instruction is in.
+    fn slot(&self, at: InsnIndex, slot: u32) -> i16 {
+        let depth = self.plan.depth(self.plan.flow.function_of(at));
+        let offset = depth.saturating_add(slot);
+        i16::try_from(offset).map_or(i16::MIN, |offset| offset.saturating_neg())
+    }
+
+    /// `dst` is the program's area number `index`, which it is in now.
+    fn area(&self, code: &mut Code, dst: Reg, index: Reg) {
+        let base = self.index.saturating_mul(self.shape.program());
+        code.alu_number(AluOp::Mul, index, self.shape.area().cast_signed())
+            .map_value(dst, self.maps.areas, base)
+            .alu(AluOp::Add, dst, index);
+    }
+
+    fn level_shift(&self) -> i32 {
+        self.shape.cpus.trailing_zeros().cast_signed()
+    }
+
+    /// Claims an area and begins it.
+    fn entry(&self) -> Snippet {
+        let mut code = Code::new();
+        let kind = self.program.program_type;
+        let (context, cpu, level, area) = (Reg::R6, Reg::R7, Reg::R8, Reg::R9);
+        code.copy(context, Reg::R1)
+            .call(helper::SMP_PROCESSOR_ID)
+            .alu_number(AluOp::And, Reg::R0, self.shape.cpus.cast_signed().wrapping_sub(1))
+            .copy(cpu, Reg::R0)
+            .copy(Reg::R1, cpu);
+        self.area(&mut code, area, Reg::R1);
+        // Level 1 if a run is under way here, level 2 if that is claimed as well.
+        code.load(Size::W, Reg::R3, area, area::CURRENT)
+            .set(level, 1)
+            .exchange(area, area::BUSY, level)
+            .alu_number(AluOp::And, level, 1)
+            .copy(Reg::R1, level)
+            .alu_number(AluOp::Lsh, Reg::R1, self.level_shift())
+            .alu(AluOp::Add, Reg::R1, cpu);
+        self.area(&mut code, area, Reg::R1);
+        code.set(Reg::R2, 1)
+            .exchange(area, area::CLAIM, Reg::R2)
+            .alu_number(AluOp::And, Reg::R2, 1)
+            .alu(AluOp::Add, level, Reg::R2)
+            .copy(Reg::R1, level)
+            .alu_number(AluOp::Lsh, Reg::R1, self.level_shift())
+            .alu(AluOp::Add, Reg::R1, cpu);
+        self.area(&mut code, area, Reg::R1);
+        code.alu_number(AluOp::Xor, Reg::R2, 1)
+            .store(Size::Dw, Reg::FP, self.slot(InsnIndex(0), AREA_SLOT), area)
+            .store(Size::W, area, area::OWN, Reg::R2)
+            .store(Size::W, area, area::LEVEL, level)
+            .store(Size::W, area, area::CPU, cpu)
+            .store(Size::W, area, area::PREVIOUS, Reg::R3)
+            .store_number(Size::W, area, area::CUT, 0)
+            .store_number(Size::W, area, area::PROGRAM, self.index);
+        if self.plan.functions_with_places().len() > 1 {
+            // Other functions find the area by the level that is noted in the first one.
+            code.copy(Reg::R1, cpu);
+            self.area(&mut code, Reg::R2, Reg::R1);
+            code.store(Size::W, Reg::R2, area::CURRENT, level);
+        }
+        code.call(helper::KTIME_GET_NS)
+            .store(Size::Dw, area, area::TIME, Reg::R0);
+        if names_task(kind) {
+            code.call(helper::CURRENT_PID_TGID)
+                .store(Size::Dw, area, area::TASK, Reg::R0)
+                .copy(Reg::R1, area)
+                .alu_number(AluOp::Add, Reg::R1, area::COMM.into())
+                .set(Reg::R2, 16)
+                .call(helper::CURRENT_COMM);
+        }
+        self.copy_context(&mut code, context, area);
+        code.copy(Reg::R1, context);
+        code.done()
+    }
+
+    /// The first item: the context's bytes, or the packet's.
+    fn copy_context(&self, code: &mut Code, context: Reg, area: Reg) {
+        let first = item(ITEM);
+        let bytes = i32::from(item(ITEM.saturating_mul(2)));
+        match self.plan.context {
+            ContextKind::Bytes(_) | ContextKind::Words if self.plan.context_len > 0 => {
+                let len = self.plan.context_len;
+                code.store_number(Size::W, area, first, area::CONTEXT_SITE)
+                    .store_number(Size::W, area, first.saturating_add(4), len)
+                    .store_number(Size::Dw, area, first.saturating_add(8), 0)
+                    .store_number(
+                        Size::W,
+                        area,
+                        area::USED,
+                        ITEM.saturating_add(len.next_multiple_of(16)),
+                    )
+                    .copy(Reg::R1, area)
+                    .alu_number(AluOp::Add, Reg::R1, bytes)
+                    .set(Reg::R2, len)
+                    .copy(Reg::R3, context)
+                    .call(helper::PROBE_READ_KERNEL);
+            }
+            ContextKind::Frame | ContextKind::Buffer => {
+                let frame = self.plan.context == ContextKind::Frame;
+                if frame {
+                    code.load(Size::W, Reg::R3, context, 0)
+                        .load(Size::W, Reg::R2, context, 4)
+                        .alu(AluOp::Sub, Reg::R2, Reg::R3);
+                } else {
+                    // __sk_buff.len
+                    code.load(Size::W, Reg::R2, context, 0);
+                }
+                let fits = {
+                    code.store(Size::Dw, area, first.saturating_add(8), Reg::R2);
+                    let fits = code.jump_if(Reg::R2, CompareOp::Le, imm(self.shape.packet));
+                    code.set(Reg::R2, self.shape.packet);
+                    fits
+                };
+                code.land(fits)
+                    .store_number(Size::W, area, first, area::PACKET_SITE)
+                    .store(Size::W, area, first.saturating_add(4), Reg::R2)
+                    .copy(Reg::R1, Reg::R2)
+                    .alu_number(AluOp::Add, Reg::R1, 15)
+                    .alu_number(AluOp::And, Reg::R1, -16)
+                    .alu_number(AluOp::Add, Reg::R1, ITEM.cast_signed())
+                    .store(Size::W, area, area::USED, Reg::R1);
+                if frame {
+                    code.copy(Reg::R1, area)
+                        .alu_number(AluOp::Add, Reg::R1, bytes)
+                        .call(helper::PROBE_READ_KERNEL);
+                } else {
+                    let empty = code.jump_if(Reg::R2, CompareOp::Eq, imm(0));
+                    code.copy(Reg::R4, Reg::R2)
+                        .copy(Reg::R3, area)
+                        .alu_number(AluOp::Add, Reg::R3, bytes)
+                        .set(Reg::R2, 0)
+                        .copy(Reg::R1, context)
+                        .call(helper::SKB_LOAD_BYTES)
+                        .land(empty);
+                }
+            }
+            _ => {
+                code.store_number(Size::W, area, area::USED, 0);
+            }
+        }
+    }
+
+    /// Finds the run's area in a function that is called.
+    fn enter_function(&self, function: InsnIndex) -> Result<Snippet> {
+        if !nests(self.program) {
+            return Err(Error::Program {
+                program: self.program.name.clone(),
+                section: self.program.section.to_string(),
+                reason: "a function that it calls looks at the world, and runs of such programs \
+                         can overlap; let the function be inlined (__always_inline)"
+                    .into(),
+            });
+        }
+        let kept = self.plan.kept_before(function);
+        let slot = self.slot(function, FIRST_SLOT);
+        let saved = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
+        let saved = saved.into_iter().filter(|reg| kept & bit(*reg) != 0);
+        let places = [Reg::R6, Reg::R7, Reg::R8, Reg::R9];
+        let (mut code, mut back) = (Code::new(), Code::new());
+        for (index, register) in saved.enumerate() {
+            match places.get(index) {
+                Some(place) => {
+                    code.copy(*place, register);
+                    back.copy(register, *place);
+                }
+                None => {
+                    code.store(Size::Dw, Reg::FP, slot, register);
+                    back.load(Size::Dw, register, Reg::FP, slot);
+                }
+            }
+        }
+        code.call(helper::SMP_PROCESSOR_ID)
+            .alu_number(AluOp::And, Reg::R0, self.shape.cpus.cast_signed().wrapping_sub(1))
+            .copy(Reg::R1, Reg::R0);
+        self.area(&mut code, Reg::R2, Reg::R1);
+        code.load(Size::W, Reg::R1, Reg::R2, area::CURRENT)
+            .alu_number(AluOp::And, Reg::R1, (LEVELS.wrapping_sub(1)).cast_signed())
+            .alu_number(AluOp::Lsh, Reg::R1, self.level_shift())
+            .alu(AluOp::Add, Reg::R1, Reg::R0);
+        self.area(&mut code, Reg::R2, Reg::R1);
+        let area = self.slot(function, AREA_SLOT);
+        code.store(Size::Dw, Reg::FP, area, Reg::R2);
+        let mut snippet = code.done();
+        snippet.append(back.done());
+        Ok(snippet)
+    }
+
+    /// Appends an item with the value of a register, by two registers that may change; those of
+    /// `kept` are put back.
+    fn append(
+        &self,
+        place: &Place,
+        value: Reg,
+        [area, used]: [Reg; 2],
+        kept: &[(Reg, u32)],
+    ) -> Snippet {
+        let mut code = Code::new();
+        for (register, slot) in kept {
+            let slot = self.slot(place.insn, *slot);
+            code.store(Size::Dw, Reg::FP, slot, *register);
+        }
+        code.load(Size::Dw, area, Reg::FP, self.slot(place.insn, AREA_SLOT))
+            .load(Size::W, used, area, area::USED)
+            .alu_number(AluOp::Add, used, ITEM.cast_signed())
+            .store(Size::W, area, area::USED, used)
+            .alu_number(AluOp::And, used, self.shape.mask())
+            .alu(AluOp::Add, area, used)
+            .store_number(Size::Dw, area, item(0), place.insn.0)
+            .store(Size::Dw, area, item(8), value);
+        for (register, slot) in kept {
+            let slot = self.slot(place.insn, *slot);
+            code.load(Size::Dw, *register, Reg::FP, slot);
+        }
+        code.done()
+    }
+
+    /// The same after a load, between whatever else is in the registers.
+    fn append_load(&self, place: &Place) -> Snippet {
+        let kept = self.plan.kept_after(place.insn);
+        let Some(value) = loaded(self.plan.flow.insns.get(&place.insn)) else {
+            return Snippet::new();
+        };
+        let (chosen, saved) = scratch(kept, bit(value));
+        self.append(place, value, chosen, &saved)
+    }
+
+    /// Before a call: where it will write, and how much.
+    fn remember(&self, place: &Place, output: Output) -> Snippet {
+        let mut code = Code::new();
+        let buffer = self.slot(place.insn, SECOND_SLOT);
+        code.store(Size::Dw, Reg::FP, buffer, output.buffer);
+        if let Bytes::Register(size) = output.size {
+            let slot = self.slot(place.insn, THIRD_SLOT);
+            code.store(Size::Dw, Reg::FP, slot, size);
+        }
+        code.done()
+    }
+
+    /// After it: an item with R0 and what was written.
+    fn append_bytes(&self, place: &Place, output: Output, fixed: Option<u32>) -> Snippet {
+        let mut code = Code::new();
+        let (area, len, text, used) = (Reg::R1, Reg::R2, Reg::R3, Reg::R4);
+        let slot = |slot| self.slot(place.insn, slot);
+        let longest = self.shape.longest;
+        code.store(Size::Dw, Reg::FP, slot(FIRST_SLOT), Reg::R0)
+            .load(Size::Dw, area, Reg::FP, slot(AREA_SLOT));
+        match fixed {
+            Some(fixed) => code.set(len, fixed.min(longest)),
+            None => code.load(Size::Dw, len, Reg::FP, slot(THIRD_SLOT)),
+        };
+        if fixed.is_none() {
+            // The kernel looks at 32 bits.
+            code.alu_number(AluOp::Lsh, len, 32)
+                .alu_number(AluOp::Rsh, len, 32);
+        }
+        if output.text {
+            let failed = code.jump_if(Reg::R0, CompareOp::SLe, Operand::Imm(0));
+            code.copy(text, Reg::R0)
+                .alu_number(AluOp::Add, text, 7)
+                .alu_number(AluOp::And, text, -8);
+            let whole = code.jump_if(text, CompareOp::Ge, Operand::Reg(len));
+            code.copy(len, text).land(whole).land(failed);
+        }
+        if fixed.is_none_or(|fixed| fixed > longest) || output.text {
+            let fits = code.jump_if(len, CompareOp::Le, imm(longest));
+            code.set(len, longest)
+                .store_number(Size::W, area, area::CUT, area::CUT_ITEM)
+                .land(fits);
+        }
+        if fixed.is_some_and(|fixed| fixed > longest) {
+            code.store_number(Size::W, area, area::CUT, area::CUT_ITEM);
+        }
+        code.load(Size::W, used, area, area::USED)
+            .alu_number(AluOp::Add, used, ITEM.cast_signed())
+            .copy(text, len)
+            .alu_number(AluOp::Add, text, 15)
+            .alu_number(AluOp::And, text, -16)
+            .alu(AluOp::Add, text, used)
+            .store(Size::W, area, area::USED, text)
+            .alu_number(AluOp::And, used, self.shape.mask())
+            .alu(AluOp::Add, area, used)
+            .store_number(Size::W, area, item(0), place.insn.0)
+            .store(Size::W, area, item(4), len)
+            .store(Size::Dw, area, item(8), Reg::R0)
+            .alu_number(AluOp::Add, area, item(ITEM).into())
+            .load(Size::Dw, Reg::R3, Reg::FP, slot(SECOND_SLOT))
+            .call(helper::PROBE_READ_KERNEL)
+            .load(Size::Dw, Reg::R0, Reg::FP, slot(FIRST_SLOT));
+        code.done()
+    }
+
+    /// Before an exit: the area goes out, and is free again.
+    fn end(&self, at: InsnIndex) -> Snippet {
+        let mut code = Code::new();
+        let answers = self.plan.kept_before(at) & bit(Reg::R0) != 0;
+        let (result, area) = (Reg::R6, Reg::R7);
+        match answers {
+            true => code.copy(result, Reg::R0),
+            false => code.set(result, 0),
+        };
+        code.load(Size::Dw, area, Reg::FP, self.slot(at, AREA_SLOT))
+            .store(Size::Dw, area, area::RESULT, result);
+        if self.plan.functions_with_places().len() > 1 {
+            code.load(Size::W, Reg::R1, area, area::CPU).alu_number(
+                AluOp::And,
+                Reg::R1,
+                self.shape.cpus.cast_signed().wrapping_sub(1),
+            );
+            self.area(&mut code, Reg::R2, Reg::R1);
+            code.load(Size::W, Reg::R3, area, area::PREVIOUS)
+                .store(Size::W, Reg::R2, area::CURRENT, Reg::R3);
+        }
+        code.load(Size::W, Reg::R1, area, area::OWN);
+        let foreign = code.jump_if(Reg::R1, CompareOp::Eq, imm(0));
+        code.load(Size::W, Reg::R3, area, area::USED);
+        let fits = code.jump_if(Reg::R3, CompareOp::Le, imm(self.shape.items));
+        code.set(Reg::R3, 0)
+            .store_number(Size::W, area, area::CUT, area::CUT_AREA)
+            .land(fits)
+            .alu_number(AluOp::Add, Reg::R3, HEADER.cast_signed())
+            .copy(Reg::R2, area)
+            .map(Reg::R1, self.maps.ring)
+            .set(Reg::R4, NO_WAKEUP)
+            .call(helper::RINGBUF_OUTPUT)
+            .store_number(Size::Dw, area, area::CLAIM, 0)
+            .load(Size::W, Reg::R1, area, area::LEVEL);
+        let nested = code.jump_if(Reg::R1, CompareOp::Ne, imm(0));
+        code.store_number(Size::Dw, area, area::BUSY, 0).land(nested);
+        let sent = code.jump_if(Reg::R0, CompareOp::Eq, imm(0));
+        code.set(Reg::R2, 1)
+            .map_value(Reg::R1, self.maps.counts, 0)
+            .add_atomic(Reg::R1, FULL, Reg::R2);
+        let lost = code.jump();
+        code.land(foreign)
+            .set(Reg::R2, 1)
+            .map_value(Reg::R1, self.maps.counts, 0)
+            .add_atomic(Reg::R1, DEEP, Reg::R2)
+            .land(lost)
+            .land(sent)
+            .copy(Reg::R0, result);
+        code.done()
+    }
+}
+
+/// The register that a load fills.
+pub(crate) fn loaded(insn: Option<&Insn>) -> Option<Reg> {
+    match insn? {
+        Insn::Load { dst, .. } | Insn::LoadSigned { dst, .. } | Insn::LoadAcquire { dst, .. } => {
+            Some(*dst)
+        }
+        _ => None,
+    }
+}
+
+/// Two registers to work with: free ones if there are, else some that are kept in slots.
+fn scratch(kept: Registers, not: Registers) -> ([Reg; 2], Vec<(Reg, u32)>) {
+    let general = Reg::ALL
+        .into_iter()
+        .filter(|reg| *reg != Reg::FP && not & bit(*reg) == 0);
+    let (held, mut free): (Vec<_>, Vec<_>) = general.partition(|reg| kept & bit(*reg) != 0);
+    let mut saved = Vec::new();
+    let mut slots = [FIRST_SLOT, SECOND_SLOT].into_iter();
+    let mut held = held.into_iter();
+    while free.len() < 2 {
+        let (Some(register), Some(slot)) = (held.next(), slots.next()) else {
+            break;
+        };
+        saved.push((register, slot));
+        free.push(register);
+    }
+    let pick = |index: usize| free.get(index).copied().unwrap_or(Reg::R0);
+    ([pick(0), pick(1)], saved)
+}
+
+/// Licences that the kernel takes for compatible with the GPL.
+fn is_gpl_compatible(license: &str) -> bool {
+    matches!(
+        license,
+        "GPL"
+            | "GPL v2"
+            | "GPL and additional rights"
+            | "Dual BSD/GPL"
+            | "Dual MIT/GPL"
+            | "Dual MPL/GPL"
+    )
+}

@@ -1,0 +1,1 @@
+//! The pass that has programs see what was written down.
