@@ -56,20 +56,45 @@ pub(crate) fn of_helper(id: u32) -> Call {
         "map_lookup_elem" | "map_lookup_percpu_elem" | "ringbuf_reserve" | "dynptr_data" => {
             checked(true)
         }
-        "map_update_elem" | "map_delete_elem" | "map_push_elem" | "map_pop_elem"
-        | "map_peek_elem" | "ringbuf_output" | "ringbuf_reserve_dynptr" => checked(false),
-        "ringbuf_submit" | "ringbuf_discard" | "ringbuf_submit_dynptr"
-        | "ringbuf_discard_dynptr" | "perf_event_output" | "trace_printk" | "trace_vprintk"
-        | "snprintf" | "strtol" | "strtoul" | "strncmp" | "csum_diff" | "spin_lock"
-        | "spin_unlock" | "for_each_map_elem" | "loop" | "dynptr_from_mem" | "dynptr_read"
+        "map_update_elem"
+        | "map_delete_elem"
+        | "map_push_elem"
+        | "map_pop_elem"
+        | "map_peek_elem"
+        | "ringbuf_output"
+        | "ringbuf_reserve_dynptr" => checked(false),
+        "ringbuf_submit"
+        | "ringbuf_discard"
+        | "ringbuf_submit_dynptr"
+        | "ringbuf_discard_dynptr"
+        | "perf_event_output"
+        | "trace_printk"
+        | "trace_vprintk"
+        | "snprintf"
+        | "strtol"
+        | "strtoul"
+        | "strncmp"
+        | "csum_diff"
+        | "spin_lock"
+        | "spin_unlock"
+        | "for_each_map_elem"
+        | "loop"
+        | "dynptr_from_mem"
+        | "dynptr_read"
         | "dynptr_write" => Call::Own,
         "tail_call" => Call::Refused("the program that it goes to would not be replayed"),
         "timer_init" | "timer_set_callback" | "timer_start" | "timer_cancel" => {
             Call::Refused(TIMERS)
         }
-        "sk_storage_get" | "sk_storage_delete" | "task_storage_get" | "task_storage_delete"
-        | "inode_storage_get" | "inode_storage_delete" | "cgrp_storage_get"
-        | "cgrp_storage_delete" | "get_local_storage" => Call::Refused(STORAGE),
+        "sk_storage_get"
+        | "sk_storage_delete"
+        | "task_storage_get"
+        | "task_storage_delete"
+        | "inode_storage_get"
+        | "inode_storage_delete"
+        | "cgrp_storage_get"
+        | "cgrp_storage_delete"
+        | "get_local_storage" => Call::Refused(STORAGE),
         "kptr_xchg" | "sock_map_update" | "sock_hash_update" => Call::Refused(KERNEL_OBJECTS),
         "seq_printf" | "seq_write" | "seq_printf_btf" => Call::Refused(FILES),
         "user_ringbuf_drain" | "find_vma" => {

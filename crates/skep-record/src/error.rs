@@ -12,7 +12,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// Programs of this kind can't be recorded.
-    #[error("program `{program}` ({section}) can't be recorded: {reason}{}", LEAVE_OUT)]
+    #[error(
+        "program `{program}` ({section}) can't be recorded: {reason}{}",
+        LEAVE_OUT
+    )]
     Program {
         /// The program.
         program: String,

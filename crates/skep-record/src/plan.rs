@@ -83,8 +83,11 @@ impl Plan {
             let (at, insn) = item.map_err(|error| Error::decode(&program.name, error))?;
             insns.insert(at, insn);
         }
-        let mut functions: BTreeSet<_> =
-            program.functions.iter().map(|function| function.start).collect();
+        let mut functions: BTreeSet<_> = program
+            .functions
+            .iter()
+            .map(|function| function.start)
+            .collect();
         functions.insert(InsnIndex(0));
         functions.extend(insns.iter().filter_map(|(at, insn)| insn.subprogram(*at)));
         let flow = Flow::of(insns, functions, &context, &|_| Value::World);
@@ -108,12 +111,14 @@ impl Plan {
             if program.poisoned_at(*at).is_some() {
                 continue;
             }
-            let what = plan.what(insn, state, kfuncs).map_err(|(name, reason)| Error::Call {
-                program: program.name.clone(),
-                function: name,
-                place: place(program, *at),
-                reason: reason.into(),
-            })?;
+            let what = plan
+                .what(insn, state, kfuncs)
+                .map_err(|(name, reason)| Error::Call {
+                    program: program.name.clone(),
+                    function: name,
+                    place: place(program, *at),
+                    reason: reason.into(),
+                })?;
             plan.places
                 .extend(what.map(|what| Place { insn: *at, what }));
         }

@@ -85,7 +85,10 @@ pub(crate) fn describe(plan: &Plan, at: InsnIndex, what: What, kfuncs: &Kfuncs) 
         _ => return "?".into(),
     };
     let state = plan.flow.states.get(&at);
-    match (what, state.map(|state| state.at(base).moved(Some(offset.into())))) {
+    match (
+        what,
+        state.map(|state| state.at(base).moved(Some(offset.into()))),
+    ) {
         (What::Field, Some(Value::Context { offset, .. })) => {
             format!("context's {bytes} bytes at {offset}")
         }

@@ -26,6 +26,9 @@ pub enum Error {
     /// The verifier refused a program.
     #[error(transparent)]
     Rejected(#[from] Box<Rejection>),
+    /// A program can't be recorded, or a file is no recording.
+    #[error(transparent)]
+    Recording(#[from] skep_record::Error),
     /// There is no program, map or variable of that name.
     #[error("there is no {kind} `{name}`{}", among(.known))]
     Unknown {

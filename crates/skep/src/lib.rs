@@ -94,6 +94,7 @@ mod perf;
 mod program;
 mod readers;
 mod record;
+pub mod recording;
 mod rejection;
 mod ring;
 mod struct_ops;

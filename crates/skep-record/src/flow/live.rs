@@ -76,9 +76,7 @@ fn uses(insn: &Insn) -> (Registers, Registers) {
     match *insn {
         Insn::Mov { dst, src, .. } => (operand(src), bit(dst)),
         Insn::Alu { dst, src, .. } => (bit(dst) | operand(src), bit(dst)),
-        Insn::MovSx { dst, src, .. } | Insn::AddrSpaceCast { dst, src, .. } => {
-            (bit(src), bit(dst))
-        }
+        Insn::MovSx { dst, src, .. } | Insn::AddrSpaceCast { dst, src, .. } => (bit(src), bit(dst)),
         Insn::Neg { dst, .. } | Insn::ByteSwap { dst, .. } => (bit(dst), bit(dst)),
         Insn::LoadImm64 { dst, .. } | Insn::LoadStackArg { dst, .. } => (0, bit(dst)),
         Insn::Load { dst, base, .. }
@@ -89,9 +87,7 @@ fn uses(insn: &Insn) -> (Registers, Registers) {
         Insn::StoreRelease { base, src, .. } => (bit(base) | bit(src), 0),
         Insn::Atomic { base, src, .. } => (bit(base) | bit(src) | bit(Reg::R0), 0),
         Insn::LoadPacketAbs { .. } => (bit(Reg::R6), bit(Reg::R0) | ARGUMENTS),
-        Insn::LoadPacketInd { index, .. } => {
-            (bit(Reg::R6) | bit(index), bit(Reg::R0) | ARGUMENTS)
-        }
+        Insn::LoadPacketInd { index, .. } => (bit(Reg::R6) | bit(index), bit(Reg::R0) | ARGUMENTS),
         Insn::JumpIf { dst, src, .. } => (bit(dst) | operand(src), 0),
         Insn::JumpIndirect { target } => (bit(target), 0),
         Insn::Call(CallTarget::Register(target)) => {

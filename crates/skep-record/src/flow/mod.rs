@@ -240,12 +240,7 @@ fn transfer(insn: &Insn, state: &mut State, context: &ContextKind, kfuncs: Kfunc
             offset,
             src,
         } => {
-            state.store(
-                state.at(base),
-                offset,
-                width.size().bytes(),
-                Value::World,
-            );
+            state.store(state.at(base), offset, width.size().bytes(), Value::World);
             match op {
                 AtomicOp::CmpXchg => state.set(Reg::R0, Value::World),
                 op if op.fetches() => state.set(src, Value::World),

@@ -1,8 +1,6 @@
 //! Writing instructions: an assembler for passes, in calls.
 
-use skep_isa::{
-    AluOp, AtomicOp, CallTarget, CompareOp, Imm64, Insn, Operand, Reg, Size, Width,
-};
+use skep_isa::{AluOp, AtomicOp, CallTarget, CompareOp, Insn, Operand, Reg, Size, Width};
 use skep_object::{MapIndex, Snippet};
 
 /// A list of instructions that grows.
@@ -75,13 +73,6 @@ impl Code {
             width: Width::W64,
             dst,
             src: Operand::Imm(number.cast_signed()),
-        })
-    }
-
-    pub(crate) fn set_wide(&mut self, dst: Reg, value: u64) -> &mut Self {
-        self.insn(Insn::LoadImm64 {
-            dst,
-            value: Imm64::Value(value),
         })
     }
 

@@ -198,9 +198,7 @@ impl Shape {
 
     /// Bytes of all areas of a program.
     fn program(&self) -> u32 {
-        self.area()
-            .saturating_mul(self.cpus)
-            .saturating_mul(LEVELS)
+        self.area().saturating_mul(self.cpus).saturating_mul(LEVELS)
     }
 
     fn mask(&self) -> i32 {
@@ -321,7 +319,11 @@ impl Recorder<'_> {
         let (context, cpu, level, area) = (Reg::R6, Reg::R7, Reg::R8, Reg::R9);
         code.copy(context, Reg::R1)
             .call(helper::SMP_PROCESSOR_ID)
-            .alu_number(AluOp::And, Reg::R0, self.shape.cpus.cast_signed().wrapping_sub(1))
+            .alu_number(
+                AluOp::And,
+                Reg::R0,
+                self.shape.cpus.cast_signed().wrapping_sub(1),
+            )
             .copy(cpu, Reg::R0)
             .copy(Reg::R1, cpu);
         self.area(&mut code, area, Reg::R1);
@@ -468,7 +470,11 @@ impl Recorder<'_> {
             }
         }
         code.call(helper::SMP_PROCESSOR_ID)
-            .alu_number(AluOp::And, Reg::R0, self.shape.cpus.cast_signed().wrapping_sub(1))
+            .alu_number(
+                AluOp::And,
+                Reg::R0,
+                self.shape.cpus.cast_signed().wrapping_sub(1),
+            )
             .copy(Reg::R1, Reg::R0);
         self.area(&mut code, Reg::R2, Reg::R1);
         code.load(Size::W, Reg::R1, Reg::R2, area::CURRENT)
@@ -605,8 +611,12 @@ impl Recorder<'_> {
                 self.shape.cpus.cast_signed().wrapping_sub(1),
             );
             self.area(&mut code, Reg::R2, Reg::R1);
-            code.load(Size::W, Reg::R3, area, area::PREVIOUS)
-                .store(Size::W, Reg::R2, area::CURRENT, Reg::R3);
+            code.load(Size::W, Reg::R3, area, area::PREVIOUS).store(
+                Size::W,
+                Reg::R2,
+                area::CURRENT,
+                Reg::R3,
+            );
         }
         code.load(Size::W, Reg::R1, area, area::OWN);
         let foreign = code.jump_if(Reg::R1, CompareOp::Eq, imm(0));
@@ -623,7 +633,8 @@ impl Recorder<'_> {
             .store_number(Size::Dw, area, area::CLAIM, 0)
             .load(Size::W, Reg::R1, area, area::LEVEL);
         let nested = code.jump_if(Reg::R1, CompareOp::Ne, imm(0));
-        code.store_number(Size::Dw, area, area::BUSY, 0).land(nested);
+        code.store_number(Size::Dw, area, area::BUSY, 0)
+            .land(nested);
         let sent = code.jump_if(Reg::R0, CompareOp::Eq, imm(0));
         code.set(Reg::R2, 1)
             .map_value(Reg::R1, self.maps.counts, 0)

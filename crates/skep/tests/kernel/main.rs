@@ -11,6 +11,7 @@ mod perf;
 mod privileges;
 mod program_types;
 mod readers;
+mod recording;
 mod refusals;
 mod rings;
 mod special_maps;
@@ -33,6 +34,7 @@ fn main() -> std::process::ExitCode {
         map_kinds::tests,
         rings::tests,
         readers::tests,
+        recording::tests,
         user_ring::tests,
         perf::tests,
         tracing::tests,
