@@ -31,14 +31,24 @@ impl HostArgs {
     /// The host for an object, said on stderr with the reason. `vm_only` names what the command
     /// line asks for that only the virtual machine has.
     pub(crate) fn choose(&self, object: &Object, vm_only: Option<&str>) -> anyhow::Result<Host> {
+        self.choose_with(object, vm_only, Host::vm)
+    }
+
+    /// The same with a virtual machine to the command's measure, if it is one.
+    pub(crate) fn choose_with(
+        &self,
+        object: &Object,
+        vm_only: Option<&str>,
+        vm: impl FnOnce() -> skep::Result<Host>,
+    ) -> anyhow::Result<Host> {
         if let (HostName::Kernel, Some(what)) = (self.host, vm_only) {
             let text = format!("--host kernel: {what} is for the virtual machine");
             return Err(Usage(text).into());
         }
         let host = match self.host {
             HostName::Kernel => Host::kernel()?,
-            HostName::Vm => Host::vm()?,
-            HostName::Auto if vm_only.is_some() => Host::vm()?,
+            HostName::Vm => vm()?,
+            HostName::Auto if vm_only.is_some() => vm()?,
             HostName::Auto => Host::auto_for(object)?,
         };
         let because = match host.why_not_kernel() {

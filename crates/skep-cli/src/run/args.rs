@@ -104,6 +104,13 @@ pub(crate) struct RunArgs {
     #[arg(long = "config", value_name = "CONFIG_X=VALUE")]
     pub(crate) config: Vec<String>,
 
+    /// Write to FILE which lines of the source ran, as an lcov tracefile, and say which did not
+    ///
+    /// In the virtual machine, which counts every instruction; programs are interpreted then. The
+    /// source's lines come from the object's BTF. With -v the whole source is shown, with counts.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) coverage: Option<PathBuf>,
+
     /// Print at most this many rows of a map as a table; 0 prints all
     #[arg(long, value_name = "N", default_value = "20")]
     pub(crate) top: usize,

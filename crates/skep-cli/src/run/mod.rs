@@ -9,6 +9,7 @@ mod attach;
 mod cells;
 mod choices;
 mod command;
+mod coverage;
 mod events;
 mod histogram;
 mod json;
@@ -45,7 +46,7 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     command::check(&args.command)?;
     let mut object = input::open(&args.program, &args.compile, global)?;
     choices::apply(&mut object, &args)?;
-    let host = args.host.choose(&object, None)?;
+    let host = coverage::host(&args, &object)?;
     let mut workload = workload::of(&args, &host, &mut object, &stop)?;
 
     let loaded = object.load_with(&host, &load_options(global))?;
@@ -91,6 +92,7 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     maps::print(&object, &loaded, &args, context, &mut output)?;
     output.flush()?;
     losses.summary(&events);
+    coverage::finish(&args, &object, &loaded, global.verbose)?;
     Ok(workload.exit_code())
 }
 
