@@ -6,7 +6,10 @@ use std::{
     process::{ExitCode, ExitStatus},
 };
 
-use skep::boundary::{Cause, Errno};
+use skep::{
+    boundary::{Cause, Errno},
+    vm::TraceError,
+};
 
 /// What the help and the man page say of exit codes.
 pub(crate) const TABLE: &str = "\
@@ -90,6 +93,7 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> Exit {
 fn of_error(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     None.or_else(|| error.downcast_ref::<Usage>().map(|_| Exit::Usage))
         .or_else(|| error.downcast_ref().map(of_not_run))
+        .or_else(|| error.downcast_ref().map(of_trace))
         .or_else(|| error.downcast_ref().map(of_skep))
         .or_else(|| error.downcast_ref().map(of_build))
         .or_else(|| error.downcast_ref().map(of_object))
@@ -105,6 +109,13 @@ fn of_not_run(error: &NotRun) -> Exit {
     match error.exists {
         true => Exit::NotExecutable,
         false => Exit::NoCommand,
+    }
+}
+
+fn of_trace(error: &TraceError) -> Exit {
+    match error {
+        TraceError::NoProcess { .. } => Exit::Usage,
+        _ => Exit::Machine,
     }
 }
 

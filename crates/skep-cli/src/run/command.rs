@@ -19,8 +19,16 @@ use rustix::{
     process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid},
 };
 
-use super::Format;
-use crate::exit::{Exit, NotRun};
+use signal_hook::consts::SIGCHLD;
+use skep::Object;
+
+use super::{
+    Format, RunArgs,
+    losses::Losses,
+    stop::Stop,
+    workload::{self, LONGEST_SLEEP, Turn, Workload},
+};
+use crate::exit::{self, Exit, NotRun};
 
 /// The sub-command that waits and then becomes the command.
 pub(crate) const HIDDEN: &str = "__stopped";
@@ -88,6 +96,64 @@ impl Drop for Started {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
+    }
+}
+
+/// A command that runs while the kernel fires.
+struct Watched {
+    pid: u32,
+    started: Started,
+    status: Option<ExitStatus>,
+}
+
+/// Starts the command, to be watched by the kernel.
+pub(super) fn of(
+    args: &RunArgs,
+    object: &mut Object,
+    stop: &Stop,
+) -> anyhow::Result<Box<dyn Workload>> {
+    let started = Started::stopped(&args.command, args.format)?;
+    stop.wake_by(SIGCHLD)?;
+    workload::limit(args, object, started.id(), "all processes")?;
+    Ok(Box::new(Watched {
+        pid: args.pid.unwrap_or(started.id()),
+        started,
+        status: None,
+    }))
+}
+
+impl Workload for Watched {
+    fn pid(&self) -> Option<u32> {
+        Some(self.pid)
+    }
+
+    fn begin(&mut self) -> anyhow::Result<()> {
+        self.started.wake()
+    }
+
+    fn turn(&mut self) -> anyhow::Result<Turn> {
+        let ended = self.started.ended();
+        self.status = ended.context("cannot wait for the command")?;
+        Ok(match self.status {
+            Some(_) => Turn::Ended,
+            None => Turn::Wait(LONGEST_SLEEP),
+        })
+    }
+
+    fn end(&mut self, _losses: &mut Losses) -> anyhow::Result<()> {
+        say_end(self.status);
+        Ok(())
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        self.status.map_or(ExitCode::SUCCESS, exit::of_command)
+    }
+}
+
+/// Says how the command ended, where it is not well.
+pub(super) fn say_end(status: Option<ExitStatus>) {
+    if let Some(status) = status.filter(|status| !status.success()) {
+        eprintln!("the command ended with {status}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Nothing silent: what was lost on the way, counted by whoever lost it, and shown.
 
-use skep::{Link, Loaded, Object};
+use skep::{Link, Loaded, Object, vm::TraceCounts};
 
 use super::events::Events;
 
@@ -16,6 +16,12 @@ pub(crate) struct Losses {
     missed: u64,
     /// Runs left out, by programs' counters when the run began.
     recursion: u64,
+    /// Runs that ended with a fault.
+    faults: u64,
+    /// The first of them.
+    first_faults: Vec<String>,
+    /// What a workload says of itself, one line each.
+    said: Vec<String>,
 }
 
 impl Losses {
@@ -49,8 +55,35 @@ impl Losses {
         Ok(())
     }
 
-    /// The last line of a run, on stderr.
-    pub(crate) fn summary(&self, events: &Events) {
+    /// Adds runs that ended with a fault, and the first of them in words.
+    pub(crate) fn faults(&mut self, count: u64, first: impl IntoIterator<Item = String>) {
+        self.faults = self.faults.saturating_add(count);
+        self.first_faults.extend(first);
+    }
+
+    /// Adds a line that a workload says of what it lost.
+    pub(crate) fn say(&mut self, line: String) {
+        self.said.push(line);
+    }
+
+    /// Adds what a tracer could not show to programs.
+    pub(crate) fn traced(&mut self, counts: TraceCounts) {
+        self.faults(counts.faults, counts.first_faults);
+        if counts.foreign_calls > 0 {
+            self.say(format!(
+                "{} system calls were not seen: made by the tables of another machine (32-bit \
+                 programs)",
+                counts.foreign_calls
+            ));
+        }
+        if counts.lost_tasks > 0 {
+            let lost = counts.lost_tasks;
+            self.say(format!("{lost} threads could not be traced to their end"));
+        }
+    }
+
+    /// The last lines of a run, on stderr; all faults that are known with `verbose`.
+    pub(crate) fn summary(&self, events: &Events, verbose: bool) {
         let lost = self.program.saturating_add(events.lost());
         if events.any() || lost > 0 {
             let count = events.count();
@@ -65,7 +98,7 @@ impl Losses {
             );
         }
         if self.missed > 0 {
-            eprintln!("{} probes missed: the kernel left them out", self.missed);
+            eprintln!("{} probes missed: the host left them out", self.missed);
         }
         if self.recursion > 0 {
             eprintln!(
@@ -73,11 +106,33 @@ impl Losses {
                 self.recursion
             );
         }
+        self.say_faults(verbose);
+        for line in &self.said {
+            eprintln!("{line}");
+        }
         if events.short() > 0 {
             eprintln!(
                 "{} records were shorter than their type and are not shown",
                 events.short()
             );
+        }
+    }
+
+    fn say_faults(&self, verbose: bool) {
+        if self.faults == 0 {
+            return;
+        }
+        let shown = match verbose {
+            true => self.first_faults.len(),
+            false => 1,
+        };
+        let more = match self.first_faults.len() > shown {
+            true => "; -v shows more",
+            false => "",
+        };
+        eprintln!("{} runs ended with a fault{more}", self.faults);
+        for fault in self.first_faults.iter().take(shown) {
+            eprintln!("fault: {fault}");
         }
     }
 }

@@ -22,6 +22,7 @@ mod rows;
 mod stacks;
 mod stop;
 mod table;
+mod traced;
 mod workload;
 
 use std::{os::fd::AsRawFd as _, process::ExitCode, time::Instant};
@@ -91,8 +92,9 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     losses.end(&object, &loaded)?;
     maps::print(&object, &loaded, &args, context, &mut output)?;
     output.flush()?;
-    losses.summary(&events);
+    losses.summary(&events, global.verbose > 0);
     coverage::finish(&args, &object, &loaded, global.verbose)?;
+    workload.leave();
     Ok(workload.exit_code())
 }
 

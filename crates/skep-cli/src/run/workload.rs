@@ -1,17 +1,11 @@
 //! What a run is over: a command, a process, the packets of a file, a recording. Each makes events
 //! happen in its own way; the loop of `skep run` only gives them their turns.
 
-use std::{
-    process::{ExitCode, ExitStatus},
-    time::Duration,
-};
+use std::{process::ExitCode, time::Duration};
 
-use anyhow::Context as _;
-use signal_hook::consts::SIGCHLD;
 use skep::{AttachOptions, Host, Link, Loaded, Object};
 
-use super::{RunArgs, choices, command::Started, losses::Losses, stop::Stop};
-use crate::exit;
+use super::{RunArgs, choices, command, losses::Losses, stop::Stop, traced};
 
 /// How a workload stands after its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +45,9 @@ pub(crate) trait Workload {
         Ok(())
     }
 
+    /// All is printed and nothing is attached any more: it is let go.
+    fn leave(&mut self) {}
+
     /// What the run ends with.
     fn exit_code(&self) -> ExitCode {
         ExitCode::SUCCESS
@@ -79,69 +76,31 @@ impl Workload for Machine {
 /// What the flags ask for. The object is limited to it, where it can be.
 pub(crate) fn of(
     args: &RunArgs,
-    _host: &Host,
+    host: &Host,
     object: &mut Object,
     stop: &Stop,
 ) -> anyhow::Result<Box<dyn Workload>> {
-    if args.command.is_empty() {
-        return Ok(Box::new(Machine { pid: args.pid }));
+    match (host.as_vm(), args.command.is_empty()) {
+        (Some(vm), _) => traced::of(args, host, vm, object, stop),
+        (None, true) => Ok(Box::new(Machine { pid: args.pid })),
+        (None, false) => command::of(args, object, stop),
     }
-    let started = Started::stopped(&args.command, args.format)?;
-    stop.wake_by(SIGCHLD)?;
-    limit(args, object, started.id())?;
-    Ok(Box::new(Command {
-        pid: args.pid.unwrap_or(started.id()),
-        started,
-        status: None,
-    }))
 }
 
-/// Limits the object to the command, and says so.
-fn limit(args: &RunArgs, object: &mut Object, id: u32) -> anyhow::Result<()> {
+/// Limits the object to the command, and says so; `others` is what it sees where it can't be
+/// limited.
+pub(super) fn limit(
+    args: &RunArgs,
+    object: &mut Object,
+    id: u32,
+    others: &str,
+) -> anyhow::Result<()> {
     if args.pid.is_some() {
         return Ok(());
     }
     match choices::limit_to(object, id)? {
         Some(name) => eprintln!("only process {id} ({name})"),
-        None => eprintln!(
-            "all processes: this program has no target_pid to limit it to `{}`",
-            args.command[0].display()
-        ),
+        None => eprintln!("{others}: this program has no target_pid to limit it to one process"),
     }
     Ok(())
-}
-
-/// A command that runs while the kernel fires.
-struct Command {
-    pid: u32,
-    started: Started,
-    status: Option<ExitStatus>,
-}
-
-impl Workload for Command {
-    fn pid(&self) -> Option<u32> {
-        Some(self.pid)
-    }
-
-    fn begin(&mut self) -> anyhow::Result<()> {
-        self.started.wake()
-    }
-
-    fn turn(&mut self) -> anyhow::Result<Turn> {
-        self.status = self
-            .started
-            .ended()
-            .context("cannot wait for the command")?;
-        let Some(status) = self.status else {
-            return Ok(Turn::Wait(LONGEST_SLEEP));
-        };
-        if !status.success() {
-            eprintln!("the command ended with {status}");
-        }
-        Ok(Turn::Ended)
-    }
-
-    fn exit_code(&self) -> ExitCode {
-        self.status.map_or(ExitCode::SUCCESS, exit::of_command)
-    }
 }

@@ -1,6 +1,7 @@
 //! What a tracer's thread and those outside share.
 
 use std::{
+    fmt,
     process::ExitStatus,
     sync::{
         Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -48,6 +49,29 @@ pub(super) struct State {
     pub(super) left: bool,
     /// The thread has nothing left to do.
     pub(super) ended: bool,
+    /// The command is under a filter, so that it can't go on without a tracer.
+    pub(super) bound: bool,
+    /// Whom to tell of the end.
+    pub(super) on_end: Option<OnEnd>,
+}
+
+/// Tells of the end of the first process.
+pub(super) struct OnEnd(pub(super) Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for OnEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnEnd")
+    }
+}
+
+impl State {
+    /// Whom to tell, once there is something to be told.
+    pub(super) fn told(&mut self) -> Option<OnEnd> {
+        match self.exit.is_some() || self.ended {
+            true => self.on_end.take(),
+            false => None,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -85,8 +109,14 @@ impl Control {
 
     /// Changes the state, and tells those who wait.
     pub(super) fn set(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state());
+        let mut state = self.state();
+        change(&mut state);
+        let told = state.told();
+        drop(state);
         self.changed.notify_all();
+        if let Some(OnEnd(tell)) = told {
+            tell();
+        }
     }
 
     /// Asks the thread for something.

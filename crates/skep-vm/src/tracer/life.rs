@@ -319,6 +319,7 @@ impl Tracer<'_> {
         self.exits(pid);
         let known = self.tracees.remove(&pid).is_some();
         self.newborns.remove(&pid);
+        self.alive();
         if known && pid == self.first {
             let starting = self.starting.take().is_some();
             self.control.set(|state| {
@@ -329,7 +330,6 @@ impl Tracer<'_> {
                 }
             });
         }
-        self.alive();
         if !self.newborns.is_empty() {
             self.adopt_orphans();
         }

@@ -333,6 +333,7 @@ impl<'a> Tracer<'a> {
         if !self.filtered {
             self.filter = Filter::default();
         }
+        self.control.state().bound = self.filtered;
         if let Some(tracee) = self.tracees.get_mut(&pid) {
             tracee.before = false;
         }

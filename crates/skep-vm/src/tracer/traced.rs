@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     TraceCounts, TraceError,
-    control::{Control, Request},
+    control::{Control, OnEnd, Request},
     launch::{self, Held},
     system,
     thread::Tracer,
@@ -201,6 +201,25 @@ impl Traced {
         if self.held.is_none() {
             self.control.wait(|state| state.ended.then_some(()));
         }
+    }
+
+    /// Has the end of the process told of, from the tracer's thread, or at once if it has ended:
+    /// for event loops. What is told must not wait for the tracer.
+    pub fn on_end(&self, tell: impl FnOnce() + Send + 'static) {
+        let told = {
+            let mut state = self.control.state();
+            state.on_end = Some(OnEnd(Box::new(tell)));
+            state.told()
+        };
+        if let Some(OnEnd(tell)) = told {
+            tell();
+        }
+    }
+
+    /// Whether a command that was let go can't go on without this process: it is under a filter.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.control.state().bound
     }
 
     /// How many tasks are traced now.
