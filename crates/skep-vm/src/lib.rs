@@ -13,6 +13,7 @@
 //! | run a loaded program once, on input of yours | [`Vm::fire_program`] |
 //! | run packets through a program | [`Vm::packets`] |
 //! | see what a command does | [`Vm::command`]; a running process: [`Vm::follow`] |
+//! | run packets, or a capture, through what is attached | [`Vm::feed`], [`feed`] |
 //! | run instructions alone | [`Vm::bare`] |
 //! | move time yourself | [`Config::clock`] |
 //! | limit what programs take | [`Config::limits`] |
@@ -62,7 +63,7 @@ mod vm;
 pub use coverage::{Coverage, Hits};
 pub use embed::{
     Argument, Call, Fired, Frame, HelperError, Hook, Input, Lent, Packets, Parameter, Prototype,
-    Ran, StructOps, StructOpsInstance, StructOpsType, Verdict,
+    Ran, StructOps, StructOpsInstance, StructOpsType, Verdict, feed,
 };
 pub use engine::{Engine, Mode};
 pub use fault::{Fault, FaultKind};

@@ -2,6 +2,8 @@
 
 use std::{fmt, io};
 
+use super::LinkType;
+
 /// Why a capture can't be read, or not further.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem} at byte {offset}")]
@@ -13,7 +15,7 @@ pub struct CaptureError {
 }
 
 impl CaptureError {
-    pub(super) fn new(offset: u64, problem: Problem) -> Self {
+    pub(crate) fn new(offset: u64, problem: Problem) -> Self {
         Self { offset, problem }
     }
 }
@@ -47,6 +49,8 @@ pub enum Problem {
         /// What it should be.
         expected: &'static str,
     },
+    /// Packets of a kind of link that no Ethernet frames can be made of.
+    Link(LinkType),
 }
 
 impl fmt::Display for Problem {
@@ -78,6 +82,10 @@ impl fmt::Display for Problem {
                 value,
                 expected,
             } => write!(f, "{what} is {value}: {expected} expected"),
+            Self::Link(link) => write!(
+                f,
+                "packets of {link}: Ethernet, raw IP, loopback or Linux SLL expected,"
+            ),
         }
     }
 }

@@ -53,7 +53,8 @@ impl LinkType {
     #[must_use]
     pub fn is_supported(self) -> bool {
         let mut known = Self::KNOWN.iter();
-        known.any(|(number, _, supported)| *number == self.0 && *supported)
+        self == Self::ETHERNET
+            || known.any(|(number, _, supported)| *number == self.0 && *supported)
     }
 
     /// Makes an Ethernet frame of a packet. What is no Ethernet frame gets a header: to the

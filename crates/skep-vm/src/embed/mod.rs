@@ -1,6 +1,7 @@
 //! For whoever builds a machine into a program of their own: helpers, hooks and structs of
 //! functions of their own.
 
+pub mod feed;
 mod helpers;
 mod hook;
 mod once;

@@ -1,7 +1,7 @@
 //! Packets through a program, one after the other, as fast as it goes: a run is prepared once, and
 //! a packet costs its copy and the program.
 
-use std::{fmt, time::Instant};
+use std::{fmt, sync::Arc, time::Instant};
 
 use skep_abi::{Command, ProgramType};
 use skep_host::{Cause, Errno, Error, ProgramFd, Result};
@@ -10,10 +10,12 @@ use crate::{
     Fault, Vm,
     host::program_of,
     memory::View,
+    program::Program,
     run::{
-        Run,
+        Cpu, Run,
         packet::{Redirect, Sent, SkbField, XdpInput, shape},
     },
+    vm::Shared,
 };
 
 /// A packet for a program: what a device received.
@@ -30,6 +32,8 @@ pub struct Frame<'a> {
     pub mark: u32,
     /// When it came, in nanoseconds (`skb->tstamp`).
     pub timestamp: u64,
+    /// How many bytes it had on the wire (`skb->wire_len`), where that is more than there are.
+    pub original_len: u32,
 }
 
 impl<'a> Frame<'a> {
@@ -42,6 +46,7 @@ impl<'a> Frame<'a> {
             queue: 0,
             mark: 0,
             timestamp: 0,
+            original_len: 0,
         }
     }
 }
@@ -119,13 +124,8 @@ impl Vm {
             )))));
         }
         let cpu = self.0.cpus.take(None).map_err(failed)?;
-        let run = Run::new(&self.0, program, cpu.id(), cpu.scratch(), self.0.limits);
         let started = Instant::now();
-        let mut packets = Packets {
-            run,
-            kind,
-            count: 0,
-        };
+        let mut packets = Packets::of(&self.0, program, &cpu);
         let answer = body(&mut packets);
         let count = packets.count;
         if self.0.registry.counts() {
@@ -135,49 +135,50 @@ impl Vm {
     }
 }
 
-impl Packets<'_> {
+impl<'r> Packets<'r> {
+    /// A program, ready to be run on a CPU.
+    pub(super) fn of(vm: &'r Shared, program: &'r Arc<Program>, cpu: &'r Cpu<'_>) -> Self {
+        Self {
+            run: Run::new(vm, program, cpu.id(), cpu.scratch(), vm.limits),
+            kind: program.program_type,
+            count: 0,
+        }
+    }
+
+    /// Its run, with the packet as the program left it.
+    pub(super) fn inner(&self) -> &Run<'r> {
+        &self.run
+    }
+
     /// Runs the program on a packet.
     ///
     /// # Errors
     /// What stopped it. The next packet finds nothing of that.
     pub fn run(&mut self, frame: &Frame<'_>) -> std::result::Result<Verdict, Fault> {
+        self.run_on(|run, kind| {
+            let context = receive(run, kind, frame);
+            context.map_err(|errno| format!("no packet of {} bytes: {errno}", frame.bytes.len()))
+        })
+    }
+
+    /// Runs it on a packet that `receive` gives the run.
+    ///
+    /// # Errors
+    /// What stopped it; or why there is no packet.
+    #[inline]
+    pub(super) fn run_on(
+        &mut self,
+        receive: impl FnOnce(&Run<'_>, ProgramType) -> std::result::Result<u64, String>,
+    ) -> std::result::Result<Verdict, Fault> {
         self.run.rewind();
         self.count += 1;
-        let context = self.receive(frame).map_err(|errno| {
-            let what = format!("no packet of {} bytes: {errno}", frame.bytes.len());
-            Fault::before(&self.run.program().name, what)
-        })?;
+        let context = receive(&self.run, self.kind)
+            .map_err(|what| Fault::before(&self.run.program().name, what))?;
         let value = self.run.start(context)? as u32;
         Ok(Verdict {
             value,
             redirect: self.run.sends(value),
         })
-    }
-
-    fn receive(&self, frame: &Frame<'_>) -> std::result::Result<u64, Errno> {
-        let Some((l2, direct)) = shape(self.kind) else {
-            return self.run.receive_frame(&XdpInput {
-                bytes: frame.bytes,
-                meta: 0,
-                linear: frame.bytes.len(),
-                ifindex: frame.ifindex,
-                queue: frame.queue,
-            });
-        };
-        let net = self.run.vm.net.now();
-        let mac = net
-            .device(frame.ifindex)
-            .map_or([0; 6], |device| device.mac);
-        let len = frame.bytes.len();
-        let context = self.run.receive_skb(frame.bytes, len, l2, direct, mac)?;
-        let fields = self.run.fields();
-        fields.set_u32(SkbField::IFINDEX, frame.ifindex);
-        fields.set_u32(SkbField::INGRESS_IFINDEX, frame.ifindex);
-        fields.set_u32(SkbField::QUEUE_MAPPING, frame.queue);
-        fields.set_u32(SkbField::MARK, frame.mark);
-        fields.set_u64(SkbField::TSTAMP, frame.timestamp);
-        fields.set_u32(SkbField::WIRE_LEN, len as u32);
-        Ok(context)
     }
 
     /// Bytes of the packet that the last run left.
@@ -209,4 +210,36 @@ impl Packets<'_> {
     pub fn take_sent(&mut self) -> Vec<Sent> {
         self.run.packet.clones.take()
     }
+}
+
+/// Gives a run a packet that a device has received.
+fn receive(run: &Run<'_>, kind: ProgramType, frame: &Frame<'_>) -> std::result::Result<u64, Errno> {
+    let Some((l2, direct)) = shape(kind) else {
+        return run.receive_frame(&XdpInput {
+            bytes: frame.bytes,
+            meta: 0,
+            linear: frame.bytes.len(),
+            ifindex: frame.ifindex,
+            queue: frame.queue,
+        });
+    };
+    let net = run.vm.net.now();
+    let mac = net
+        .device(frame.ifindex)
+        .map_or([0; 6], |device| device.mac);
+    let context = run.receive_skb(frame.bytes, frame.bytes.len(), l2, direct, mac)?;
+    describe(run, frame);
+    Ok(context)
+}
+
+/// Writes into an `sk_buff`'s context what is known of the packet beside its bytes.
+pub(super) fn describe(run: &Run<'_>, frame: &Frame<'_>) {
+    let fields = run.fields();
+    fields.set_u32(SkbField::IFINDEX, frame.ifindex);
+    fields.set_u32(SkbField::INGRESS_IFINDEX, frame.ifindex);
+    fields.set_u32(SkbField::QUEUE_MAPPING, frame.queue);
+    fields.set_u32(SkbField::MARK, frame.mark);
+    fields.set_u64(SkbField::TSTAMP, frame.timestamp);
+    let len = frame.original_len.max(frame.bytes.len() as u32);
+    fields.set_u32(SkbField::WIRE_LEN, len);
 }

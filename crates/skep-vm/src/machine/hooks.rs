@@ -311,6 +311,17 @@ impl Hooks {
         Some(self.known(key)?.now.load_full())
     }
 
+    /// The filters of all sockets now.
+    pub(crate) fn of_sockets(&self) -> Vec<Attached> {
+        let points = lock(&self.points);
+        let sockets = points
+            .iter()
+            .filter(|(key, _)| matches!(key, HookKey::Socket { .. }));
+        sockets
+            .flat_map(|(_, point)| point.now.load().list.clone())
+            .collect()
+    }
+
     /// Adds a tracepoint, also as a raw one.
     pub(crate) fn define(&self, category: &str, name: &str) {
         lock(&self.defined).insert((category.to_owned(), name.to_owned()));

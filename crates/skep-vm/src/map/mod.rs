@@ -77,7 +77,7 @@ pub(crate) use special::special_fields;
 pub(crate) use stack_trace::{DEPTH as STACK_DEPTH, StackTraces, encode as encode_stack};
 pub(crate) use storage::LocalStorage;
 pub(crate) use struct_ops::StructOps;
-pub(crate) use targets::Targets;
+pub(crate) use targets::{Target, Targets};
 pub(crate) use types::check_types;
 
 /// What a map was created with.

@@ -38,6 +38,15 @@ pub(crate) struct Targets {
     machine: Weak<Shared>,
 }
 
+/// An entry.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// The device's index, or the length of the CPU's queue.
+    pub(crate) to: u32,
+    /// What runs on packets there.
+    pub(crate) program: Option<Arc<Program>>,
+}
+
 impl Targets {
     /// # Errors
     /// `E2BIG`, `ENOMEM`.
@@ -80,6 +89,28 @@ impl Targets {
         let entry = self.entry(self.place(key)?)?;
         let set = entry.u32_at(0) != Some(0);
         set.then(|| entry.part(0, self.value_size)).flatten()
+    }
+
+    /// It is of CPUs, not of devices.
+    pub(crate) fn is_cpus(&self) -> bool {
+        self.map_type == MapType::Cpumap
+    }
+
+    /// What packets that are sent to a key come to.
+    pub(crate) fn target(&self, key: u32) -> Option<Target> {
+        let place = self.place(key)?;
+        let to = self.entry(place)?.u32_at(0).filter(|to| *to != 0)?;
+        let program = self.programs.get(place);
+        Some(Target { to, program })
+    }
+
+    /// All that there is, in the order of the map.
+    pub(crate) fn targets(&self) -> Vec<Target> {
+        let keys: Vec<u32> = match self.hashes() {
+            true => self.keys.load().keys().copied().collect(),
+            false => (0..self.entries).collect(),
+        };
+        keys.iter().filter_map(|key| self.target(*key)).collect()
     }
 
     /// The program of a descriptor, if it is one for such maps.

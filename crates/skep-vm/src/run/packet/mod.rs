@@ -9,6 +9,7 @@ mod layout;
 mod load;
 pub(crate) mod skb;
 pub(crate) mod sum;
+mod travel;
 
 use std::{
     cell::{Cell, RefCell},
@@ -26,6 +27,7 @@ use crate::{
 
 pub(crate) use layout::{SkbField, XdpField};
 pub(crate) use skb::{Header, Skb, Sum, ether};
+pub(crate) use travel::Travelling;
 
 /// The context's place in the block, and the most bytes that one has.
 const CONTEXT: usize = 0;
@@ -295,14 +297,18 @@ impl Run<'_> {
         fields.set_u32(XdpField::RX_QUEUE_INDEX, input.queue);
         fields.set_u32(XdpField::EGRESS_IFINDEX, 0);
         if old.kind == PacketKind::Nothing {
-            self.grant(Ours {
-                start: fields.address(),
-                len: XdpField::LEN as u64,
-                writable: false,
-            });
+            self.grant_xdp_context();
         }
         self.moved();
         Ok(fields.address())
+    }
+
+    fn grant_xdp_context(&self) {
+        self.grant(Ours {
+            start: self.fields().address(),
+            len: XdpField::LEN as u64,
+            writable: false,
+        });
     }
 
     /// Gives the run a packet with a link-layer header and the context of an `__sk_buff`; answers
