@@ -69,7 +69,7 @@ pub use engine::{Engine, Mode};
 pub use fault::{Fault, FaultKind};
 pub use host::{DIFFERENCES, Difference};
 pub use machine::net::{Device, Neighbour, Network, Route, RouteKind, SocketInfo};
-pub use machine::{Clock, Namespaces, Task, TaskInfo, UserMemory};
+pub use machine::{AddressSpace, Clock, Namespaces, Task, TaskInfo, UserMemory};
 pub use program::{LoadError, Problem};
 pub use run::{
     Limits,

@@ -36,6 +36,6 @@ pub(crate) use registry::{
 };
 pub(crate) use storage::{Owned, Storage, Value};
 pub(crate) use task::Tasks;
-pub use task::{Namespaces, Task, TaskInfo, UserMemory};
+pub use task::{AddressSpace, Namespaces, Task, TaskInfo, UserMemory};
 pub(crate) use timers::Timers;
 pub(crate) use trace::Trace;

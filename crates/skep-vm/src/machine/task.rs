@@ -11,6 +11,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     ops::Deref,
+    ops::Range,
     sync::{Arc, PoisonError, RwLock, Weak},
 };
 
@@ -82,8 +83,29 @@ pub struct TaskInfo {
     pub parent: Option<Arc<Task>>,
     /// The first thread of its process; itself if there is none other.
     pub leader: Option<Arc<Task>>,
+    /// Where the parts of its process's memory are; `None` where that is not known, or it has no
+    /// memory.
+    pub address_space: Option<AddressSpace>,
     /// Its memory.
     pub memory: Option<Arc<dyn UserMemory>>,
+}
+
+/// Where the parts of a process's memory begin and end, as `struct mm_struct` has them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AddressSpace {
+    /// The program's code.
+    pub code: Range<u64>,
+    /// Its initialised data.
+    pub data: Range<u64>,
+    /// Where the heap begins.
+    pub heap: u64,
+    /// Where the stack begins, at its upper end.
+    pub stack: u64,
+    /// The arguments, one behind the other, each with a NUL.
+    pub arguments: Range<u64>,
+    /// The environment, as the arguments.
+    pub environment: Range<u64>,
 }
 
 /// The numbers of a task's namespaces, as `stat` shows them of `/proc/PID/ns/*`; 0 where unknown.

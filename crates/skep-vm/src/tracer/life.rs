@@ -220,6 +220,7 @@ impl Tracer<'_> {
         let task = Arc::clone(&tracee.task);
         refresh_name(&task, pid);
         refresh_credentials(&task, pid);
+        task.change(|info| info.address_space = Some(process::address_space(pid)));
         if !self.plan.exec.any() {
             return;
         }

@@ -1,6 +1,6 @@
 //! What `/proc` and other processes' memory tell of a tracee.
 
-use std::{fs, sync::Arc};
+use std::{fs, ops::Range, sync::Arc};
 
 use libc::pid_t;
 use skep_host::Errno;
@@ -8,7 +8,7 @@ use skep_host::Errno;
 use super::system;
 use crate::{
     machine::task::own::{cgroups, namespaces},
-    machine::{TaskInfo, UserMemory},
+    machine::{AddressSpace, TaskInfo, UserMemory},
 };
 
 /// The memory of a traced thread's process.
@@ -114,18 +114,53 @@ pub(super) fn threads(pid: pid_t) -> Vec<pid_t> {
         .collect()
 }
 
+/// Numbers of `/proc/PID/stat` behind the name, which is in parentheses and may hold anything.
+struct Numbers(Vec<u64>);
+
+impl Numbers {
+    fn of(pid: pid_t) -> Self {
+        let text = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let behind = text.rsplit_once(')').map_or("", |(_, behind)| behind);
+        let numbers = behind.split_whitespace().map(|word| word.parse());
+        Self(numbers.map(Result::unwrap_or_default).collect())
+    }
+
+    /// A field by its number in `proc(5)`; 0 where it can't be read.
+    fn field(&self, number: usize) -> u64 {
+        /// That of the first behind the name.
+        const FIRST: usize = 3;
+        let index = number.checked_sub(FIRST);
+        index
+            .and_then(|index| self.0.get(index))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    fn range(&self, first: usize) -> Range<u64> {
+        self.field(first)..self.field(first + 1)
+    }
+}
+
 /// When a task began, in nanoseconds since the boot; 0 if that can't be read.
 fn start_time(pid: pid_t) -> u64 {
-    /// Fields behind the name, which is in parentheses and may hold anything.
-    const START: usize = 19;
-    let text = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let behind = text.rsplit_once(')').map_or("", |(_, behind)| behind);
-    let ticks = behind.split_whitespace().nth(START);
-    let ticks: u64 = ticks.and_then(|ticks| ticks.parse().ok()).unwrap_or(0);
+    let ticks = Numbers::of(pid).field(22);
     // SAFETY: asks for a number.
     let a_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
     ticks.saturating_mul(1_000_000_000 / a_second.max(1) as u64)
+}
+
+/// Where the parts of a process's memory are; all 0 for who has none, and where it is hidden.
+pub(super) fn address_space(pid: pid_t) -> AddressSpace {
+    let numbers = Numbers::of(pid);
+    AddressSpace {
+        code: numbers.range(26),
+        stack: numbers.field(28),
+        data: numbers.range(45),
+        heap: numbers.field(47),
+        arguments: numbers.range(48),
+        environment: numbers.range(50),
+    }
 }
 
 /// The path by which a process's program was executed: what its `AT_EXECFN` points to.
@@ -160,6 +195,7 @@ pub(super) fn describe(pid: pid_t) -> Option<(TaskInfo, Status)> {
         start_time: start_time(pid),
         cgroups: cgroups(&process),
         namespaces: namespaces(&process),
+        address_space: Some(address_space(pid)),
         memory: Some(Memory::of(pid, status.tgid as pid_t)),
         ..TaskInfo::default()
     };

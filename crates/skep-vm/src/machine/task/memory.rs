@@ -74,6 +74,7 @@ struct Places {
     cred: usize,
     css_set: usize,
     nsproxy: usize,
+    mm: usize,
     namespaces: [usize; NAMESPACES.len()],
     size: usize,
 }
@@ -89,6 +90,7 @@ impl Places {
                 cred: plan.place("cred"),
                 css_set: plan.place("css_set"),
                 nsproxy: plan.place("nsproxy"),
+                mm: plan.place("mm_struct"),
                 namespaces: std::array::from_fn(|index| plan.place(NAMESPACES[index].1)),
                 size: plan.0 + size_of("pt_regs"),
             }
@@ -156,6 +158,22 @@ pub(super) fn update(machine: &Shared, object: &Object, info: &TaskInfo, comm: &
     }
     css_set.number("refcount", 1);
     task.long("cgroups", css_set.address());
+
+    if let Some(space) = &info.address_space {
+        let mm = at("mm_struct", places.mm);
+        for (start, end, range) in [
+            ("start_code", "end_code", &space.code),
+            ("start_data", "end_data", &space.data),
+            ("arg_start", "arg_end", &space.arguments),
+            ("env_start", "env_end", &space.environment),
+        ] {
+            mm.long(start, range.start);
+            mm.long(end, range.end);
+        }
+        mm.long("start_brk", space.heap);
+        mm.long("start_stack", space.stack);
+        task.long("mm", mm.address());
+    }
 
     let nsproxy = at("nsproxy", places.nsproxy);
     nsproxy.number("count", 1);
