@@ -23,3 +23,10 @@ for half in 1 2; do
 	build clang-19 bpfel half-$half-19 halves.c -g -DHALF=$half
 	build clang-19 bpfeb half-$half-19-be halves.c -g -DHALF=$half
 done
+
+# Static probe points of programs.
+clang-14 -target x86_64-linux-gnu -c points.S -o points.o
+ld -z noseparate-code -z max-page-size=0x10 --build-id=none -o points-x86-64.obj points.o
+clang-14 -target aarch64-linux-gnu -c points.S -o points-arm64.obj
+clang-14 -target aarch64_be-linux-gnu -c points.S -o points-arm64-be.obj
+rm points.o

@@ -22,6 +22,13 @@ pub const HALVES: &[&[u8]] = &[
     include_bytes!("../corpus/half-2-19-be.obj"),
 ];
 
+/// Programs with static probe points.
+pub const POINTS: &[&[u8]] = &[
+    include_bytes!("../corpus/points-x86-64.obj"),
+    include_bytes!("../corpus/points-arm64.obj"),
+    include_bytes!("../corpus/points-arm64-be.obj"),
+];
+
 /// The object that a byte chooses.
 pub(crate) fn object(choice: u8) -> &'static [u8] {
     OBJECTS[usize::from(choice) % OBJECTS.len()]

@@ -70,6 +70,11 @@ pub const TARGETS: &[Target] = &[
         seeds: oracle::text::configs,
     },
     Target {
+        name: "usdt_notes",
+        run: oracle::points::notes,
+        seeds: oracle::points::binaries,
+    },
+    Target {
         name: "vm_program",
         run: vm::oracle::program,
         seeds: vm::oracle::programs,

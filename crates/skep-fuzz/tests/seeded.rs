@@ -72,6 +72,11 @@ fn config() {
 }
 
 #[test]
+fn usdt_notes() {
+    check("usdt_notes", 2000);
+}
+
+#[test]
 fn vm_program() {
     check("vm_program", 600);
 }
@@ -113,6 +118,12 @@ fn addresses_are_no_difference() {
 fn the_corpus_parses() {
     for bytes in skep_fuzz::corpus::OBJECTS {
         skep_object::Object::parse(bytes).unwrap();
+    }
+    for bytes in skep_fuzz::corpus::POINTS {
+        let notes = skep::usdt::Notes::parse(bytes).unwrap();
+        let read = |point: &&skep::usdt::Point| point.arguments.is_ok();
+        let wrong = notes.points.len() - notes.points.iter().filter(read).count();
+        assert_eq!(wrong, 1, "{:?}", notes.points);
     }
     for pair in skep_fuzz::corpus::HALVES.as_chunks::<2>().0 {
         let mut linker = skep_object::StaticLinker::new();
