@@ -3,7 +3,8 @@
  * the instructions of each program with the numbers that differ from run to run (descriptors) as 0.
  * libbpf relocates all programs before it loads the first, so that they are printed also if the
  * kernel refuses one. With "btf" before the file: loads BTF as it is, to see whether the kernel
- * takes it.
+ * takes it. With "usdt": attaches one program to a static probe point of a binary, and prints what
+ * programs are told of its arguments.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -30,6 +31,46 @@ static int load_btf(const char *path)
 	return 1;
 }
 
+/* usdt OBJECT PROGRAM BINARY PROVIDER NAME */
+static int usdt(char **arguments)
+{
+	struct bpf_object *object = bpf_object__open_file(arguments[2], NULL);
+	struct bpf_program *program, *wanted = NULL;
+	struct bpf_map *specs;
+	unsigned char value[4096];
+	unsigned int key, i, size;
+
+	if (!object)
+		return 1;
+	bpf_object__for_each_program(program, object) {
+		int chosen = !strcmp(bpf_program__name(program), arguments[3]);
+
+		bpf_program__set_autoload(program, chosen);
+		wanted = chosen ? program : wanted;
+	}
+	if (!wanted || bpf_object__load(object))
+		return 1;
+	if (!bpf_program__attach_usdt(wanted, -1, arguments[4], arguments[5], arguments[6], NULL))
+		return 1;
+	specs = bpf_object__find_map_by_name(object, "__bpf_usdt_specs");
+	size = specs ? bpf_map__value_size(specs) : 0;
+	if (!size || size > sizeof(value))
+		return 1;
+	for (key = 0; key < bpf_map__max_entries(specs); key++) {
+		int any = 0;
+
+		if (bpf_map__lookup_elem(specs, &key, sizeof(key), value, size, 0))
+			return 1;
+		for (i = 0; i < size; i++)
+			any |= value[i];
+		for (i = 0; any && i < size; i++)
+			printf("%02x", value[i]);
+		if (any)
+			puts("");
+	}
+	return 0;
+}
+
 int main(int count, char **arguments)
 {
 	struct bpf_object *object;
@@ -38,9 +79,11 @@ int main(int count, char **arguments)
 
 	if (count == 3 && !strcmp(arguments[1], "btf"))
 		return load_btf(arguments[2]);
+	libbpf_set_print(quiet);
+	if (count == 7 && !strcmp(arguments[1], "usdt"))
+		return usdt(arguments);
 	if (count != 2)
 		return 2;
-	libbpf_set_print(quiet);
 	object = bpf_object__open_file(arguments[1], NULL);
 	if (!object)
 		return 1;

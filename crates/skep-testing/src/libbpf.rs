@@ -52,6 +52,34 @@ impl Libbpf {
         Ok(View::read(&String::from_utf8_lossy(&run.stdout), words))
     }
 
+    /// Loads an object, attaches a program to a static probe point of a binary, and answers what
+    /// is in the map of arguments then: the entries that are not empty, as hexadecimal digits.
+    ///
+    /// # Errors
+    /// libbpf can't do it.
+    pub fn usdt(
+        &self,
+        object: &Path,
+        program: &str,
+        binary: &Path,
+        provider: &str,
+        name: &str,
+    ) -> Outcome<Vec<String>> {
+        let run = Command::new(&self.driver)
+            .arg("usdt")
+            .arg(object)
+            .arg(program)
+            .arg(binary)
+            .args([provider, name])
+            .output()?;
+        if !run.status.success() {
+            let words = String::from_utf8_lossy(&run.stderr);
+            return Err(Stop::fail(format!("libbpf: {provider}:{name}: {words}")));
+        }
+        let lines = String::from_utf8_lossy(&run.stdout);
+        Ok(lines.lines().map(str::to_owned).collect())
+    }
+
     /// Loads BTF as it is; `Err` holds the kernel's log.
     ///
     /// # Errors

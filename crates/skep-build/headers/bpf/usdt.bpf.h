@@ -36,26 +36,23 @@ enum __bpf_usdt_arg_type {
 };
 
 /*
- * What the loader writes, by the names and places that it finds in the object's BTF.
- * 16 bytes, laid out as libbpf's loader wants them too: the 32 bits after the first
- * number were the type alone, before index registers came.
+ * What the loader writes, by the names and places that it finds in the object's BTF:
+ * 16 bytes. Older loaders know them too: the 32 bits after the first number were the
+ * type alone, before index registers came.
  */
 struct __bpf_usdt_arg_spec {
 	/* The constant, or what is added to the address. */
 	__u64 val_off;
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	enum __bpf_usdt_arg_type arg_type : 8;
-	/* Where in struct pt_regs the index register is, and by how much it is shifted. */
-	__u16 idx_reg_off : 12;
-	__u16 scale_bitshift : 4;
-	__u8 __reserved : 8;
+	__u8 arg_type;
+	__u8 scale_bitshift;
+	__u16 idx_reg_off;
 #else
-	__u8 __reserved : 8;
-	__u16 idx_reg_off : 12;
-	__u16 scale_bitshift : 4;
-	enum __bpf_usdt_arg_type arg_type : 8;
+	__u16 idx_reg_off;
+	__u8 scale_bitshift;
+	__u8 arg_type;
 #endif
-	/* Where in struct pt_regs the (base) register is. */
+	/* Where in struct pt_regs the (base) register is; idx_reg_off likewise. */
 	short reg_off;
 	_Bool arg_signed;
 	/* 64 less the argument's bits. */

@@ -205,3 +205,6 @@ fn field(btf: &Btf, composite: &Composite<'_>, name: &str) -> Result<Field, Stri
         _ => Err(format!("its `{name}` has {bits} bits")),
     }
 }
+
+#[cfg(test)]
+mod tests;

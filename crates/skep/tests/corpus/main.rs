@@ -5,6 +5,8 @@
 //! Where we differ on purpose, the difference is listed here with its reason, and the test fails
 //! when it is gone.
 
+mod usdt;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Test::new("variables", variables),
         Test::new("core", core),
         Test::new("maps", maps),
+        Test::new("usdt", usdt::usdt),
     ];
     skep_testing::run("corpus", || &*HOST.0, tests)
 }
