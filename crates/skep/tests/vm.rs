@@ -54,6 +54,7 @@ fn examples_load() {
         "examples/profile.bpf.c",
         "examples/syscount.bpf.c",
         "examples/tasks.bpf.c",
+        "examples/usdt_imports.bpf.c",
         "examples/xdp_count.bpf.c",
     ] {
         check_loads(source);

@@ -86,7 +86,8 @@ pub(crate) fn print(
 ) -> anyhow::Result<()> {
     for map in loaded.maps() {
         let tags = Tags::of(object, map.name());
-        if tags.hidden {
+        // Those of `bpf/usdt.bpf.h` are between a program and its loader.
+        if tags.hidden || map.name().starts_with("__bpf_usdt_") {
             continue;
         }
         let Some(types) = types_of(map) else { continue };

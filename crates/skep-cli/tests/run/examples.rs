@@ -3,10 +3,11 @@
 use std::{
     fs,
     net::UdpSocket,
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
-use skep_testing::{Cgroup, Outcome, Test, ensure, in_netns, needs_kernel};
+use skep_testing::{Cgroup, Outcome, Stop, Test, ensure, in_netns, needs_kernel};
 
 use crate::support::{Ran, Started, Unique, example, run, worker};
 
@@ -24,6 +25,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("examples::runqlat_draws_a_histogram", runqlat),
         Test::new("examples::profile_names_the_busy_function", profile),
         Test::new("examples::malloc_sizes_are_a_histogram", malloc_sizes),
+        Test::new("examples::usdt_imports_sees_modules", usdt_imports),
         Test::new("examples::tasks_lists_this_process", tasks),
         Test::new("examples::xdp_count_counts_packets", xdp_count),
         Test::new("examples::cgroup_egress_meters_destinations", cgroup_egress),
@@ -40,6 +42,7 @@ fn complete() -> Outcome {
         "runqlat",
         "syscount",
         "tasks",
+        "usdt_imports",
         "xdp_count",
     ];
     let folder = example("x");
@@ -222,6 +225,43 @@ fn malloc_sizes() -> Outcome {
     ensure(count == 700, || format!("{rows:?}"))?;
     let ran = run(&example("malloc_sizes"), &["--", worker, "malloc", "700"])?.ended_with(0)?;
     is_histogram(&ran, "malloc sizes, bytes")
+}
+
+fn usdt_imports() -> Outcome {
+    // One of those on the path may be without points.
+    let has_points = |python: &PathBuf| {
+        skep::usdt::Notes::open(python).is_ok_and(|notes| {
+            notes
+                .points
+                .iter()
+                .any(|point| point.name.starts_with("import"))
+        })
+    };
+    let Some(python) = skep::find_binary("python3", None).ok().filter(has_points) else {
+        return Err(Stop::lacks("a python3 with static probe points"));
+    };
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("skep_inner.py"), "")?;
+    fs::write(folder.path().join("skep_outer.py"), "import skep_inner")?;
+    let python = python.to_str().unwrap_or_default();
+    let path = format!("import sys; sys.path.insert(0, {:?})", folder.path());
+    let code =
+        format!("{path}\nimport skep_outer\ntry: import skep_none\nexcept ImportError: pass");
+    let ran = run(
+        &example("usdt_imports"),
+        &["--format", "json", "--", python, "-S", "-c", &code],
+    )?;
+    let rows = ran.ended_with(0)?.json()?;
+    let imported = |name: &str, depth: u64, found: bool| {
+        let row = rows.iter().find(|row| row["name"] == name);
+        ensure(
+            row.is_some_and(|row| row["depth"] == depth && row["found"] == found),
+            || format!("{name}: {row:?} of {} rows", rows.len()),
+        )
+    };
+    imported("skep_inner", 1, true)?;
+    imported("skep_outer", 0, true)?;
+    imported("skep_none", 0, false)
 }
 
 fn tasks() -> Outcome {
