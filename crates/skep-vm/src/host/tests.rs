@@ -197,6 +197,8 @@ fn probes_agree_with_what_can_be_done() {
         Feature::ProgramType(ProgramType::Xdp),
         Feature::Helper(lookup, ProgramType::Xdp),
         Feature::Hook(Hook::Tracepoint),
+        // Those of system calls.
+        Feature::Hook(Hook::Kprobe),
         Feature::Loader(LoaderFeature::GlobalData),
         Feature::KernelOption("CONFIG_BPF"),
     ];
@@ -206,7 +208,7 @@ fn probes_agree_with_what_can_be_done() {
     let no = [
         Feature::ProgramType(ProgramType::LircMode2),
         Feature::Hook(Hook::PerfHardware),
-        Feature::Hook(Hook::Kprobe),
+        Feature::Hook(Hook::Fentry),
         Feature::Loader(LoaderFeature::Tokens),
         Feature::KernelOption("CONFIG_BPF_LIRC_MODE2"),
     ];
@@ -215,7 +217,7 @@ fn probes_agree_with_what_can_be_done() {
         assert!(answer.is_known() && !answer.is_yes(), "{feature}");
     }
     vm.define_function("do_something");
-    assert!(vm.probe(&Feature::Hook(Hook::Kprobe)).is_yes());
+    assert!(vm.probe(&Feature::Hook(Hook::Fentry)).is_yes());
 }
 
 #[test]
