@@ -113,13 +113,19 @@ fn main() -> Result<()> {
         ];
         // The first round only fills caches.
         if round > 0 {
-            times.iter_mut().zip(all).for_each(|(times, one)| times.push(one));
+            times
+                .iter_mut()
+                .zip(all)
+                .for_each(|(times, one)| times.push(one));
         }
     }
     let [alone, all_calls, filtered, own] = times.map(|mut times| median(&mut times));
     let added = |time: f64| time - alone;
     println!("ls -R {folder}: {events} openat, {rounds} rounds, median\n");
-    println!("{:28} {:>10} {:>10} {:>14}", "", "ms", "added", "µs an openat");
+    println!(
+        "{:28} {:>10} {:>10} {:>14}",
+        "", "ms", "added", "µs an openat"
+    );
     let row = |name: &str, time: f64| {
         let each = added(time) * 1e3 / events.max(1) as f64;
         println!("{name:28} {time:10.1} {:10.1} {each:14.2}", added(time));
