@@ -75,5 +75,5 @@ pub use run::{
     Limits,
     packet::{Redirect, Sent},
 };
-pub use tracer::{Stdio, TraceCounts, TraceError, Traced};
+pub use tracer::{Refused, Stdio, TraceCounts, TraceError, Traced};
 pub use vm::{BareProgram, Config, Vm};

@@ -45,6 +45,8 @@ pub(crate) enum HookKey {
         binary: PathBuf,
         offset: u64,
         at_return: bool,
+        /// Where the binary counts those who watch the place; 0: nowhere.
+        semaphore: u64,
     },
     /// A perf event by its type and configuration.
     PerfEvent { kind: u32, config: u64 },

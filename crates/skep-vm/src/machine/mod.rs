@@ -24,7 +24,7 @@ pub(crate) mod types;
 pub(crate) use cgroup::{Cgroup, Cgroups};
 pub use clock::Clock;
 pub(crate) use clock::ClockKind;
-pub(crate) use hooks::{Attached, HookKey, Hooks, Point, Watcher};
+pub(crate) use hooks::{Attached, HookKey, Hooks, Point, Programs, Watcher};
 pub(crate) use link::Link;
 pub(crate) use locks::Locks;
 pub(crate) use memory::{Charge, MapMemory};

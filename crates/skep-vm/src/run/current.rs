@@ -10,7 +10,7 @@ use skep_host::Errno;
 use super::Run;
 use crate::{
     machine::{Task, Tasks},
-    map::CgroupEntry,
+    map::{CgroupEntry, STACK_DEPTH},
 };
 
 /// See above. Whoever starts a run sets what is not as by default.
@@ -33,6 +33,8 @@ pub(crate) struct Current {
     /// of the task's. Whoever fires the hook knows them.
     pub(crate) kernel_stack: RefCell<Vec<u64>>,
     pub(crate) user_stack: RefCell<Vec<u64>>,
+    /// Whether the task is at the start of a function, which has not made its frame yet.
+    pub(crate) user_entry: Cell<bool>,
     /// What it has in storages of cgroups, by the number of the map: a run is for no cgroup, and
     /// has values of its own.
     pub(crate) storages: RefCell<Vec<(u32, Arc<CgroupEntry>)>>,
@@ -74,11 +76,49 @@ impl Run<'_> {
     /// else the machine's, of which the program's own is the first.
     pub(crate) fn stack(&self, user: bool) -> Vec<u64> {
         if user {
-            return self.current.user_stack.borrow().clone();
+            let given = self.current.user_stack.borrow();
+            return match given.is_empty() {
+                true => self.frames_of_task(),
+                false => given.clone(),
+            };
         }
         let behind = self.current.kernel_stack.borrow();
         let own = crate::program::FUNCTIONS;
         std::iter::once(own).chain(behind.iter().copied()).collect()
+    }
+
+    /// The task's stack by its registers and its frame pointers, as the kernel walks over it.
+    fn frames_of_task(&self) -> Vec<u64> {
+        /// Words of `struct pt_regs`.
+        const BP: usize = 4;
+        const IP: usize = 16;
+        const SP: usize = 19;
+        let task = self.task();
+        let registers = task.registers();
+        let register = |word: usize| registers.and_then(|view| view.u64_at(8 * word));
+        let (Some(ip @ 1..), Some(sp), Some(mut frame)) =
+            (register(IP), register(SP), register(BP))
+        else {
+            return Vec::new();
+        };
+        let mut stack = vec![ip];
+        let mut word = [0; 8];
+        if self.current.user_entry.get() && task.read_user(sp, &mut word).is_ok() {
+            stack.push(u64::from_ne_bytes(word));
+        }
+        let mut pair = [0u8; 16];
+        while stack.len() < STACK_DEPTH
+            && super::is_user(frame)
+            && task.read_user(frame, &mut pair).is_ok()
+        {
+            let [next, back] = [0, 8].map(|at| {
+                let half = pair.get(at..at + 8).and_then(|half| half.try_into().ok());
+                half.map_or(0, u64::from_ne_bytes)
+            });
+            stack.push(back);
+            frame = next;
+        }
+        stack
     }
 
     /// Reads the current task's memory, all or nothing.

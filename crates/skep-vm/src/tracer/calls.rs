@@ -12,6 +12,7 @@ pub(super) const ARCH: u32 = 0xc000_00b7;
 /// Numbers from here on are no calls of this machine's own kind (x32).
 pub(super) const MOST: usize = 1024;
 
+pub(super) const MMAP: u32 = Sysno::mmap as u32;
 pub(super) const PRCTL: u32 = Sysno::prctl as u32;
 pub(super) const EXECVE: u32 = Sysno::execve as u32;
 pub(super) const EXECVEAT: u32 = Sysno::execveat as u32;

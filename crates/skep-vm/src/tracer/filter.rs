@@ -6,15 +6,16 @@
 
 use std::collections::BTreeSet;
 
-use super::calls::{ARCH, PRCTL, PROT_EXEC_CALLS};
+use super::calls::{ARCH, MMAP, PRCTL, PROT_EXEC_CALLS};
 
 /// What the filter's verdicts carry, so that they are told from those of a tracee's own filter.
 pub(super) const MARK: u32 = 0x5ce9;
 
 /// `PR_SET_NAME`
 const SET_NAME: u32 = 15;
-/// `PROT_EXEC`
-const EXEC: u32 = 4;
+const EXEC: u32 = libc::PROT_EXEC as u32;
+const WRITE: u32 = libc::PROT_WRITE as u32;
+const ANONYMOUS: u32 = libc::MAP_ANONYMOUS as u32;
 
 /// Calls of another kind on x86-64 have this bit (x32).
 #[cfg(target_arch = "x86_64")]
@@ -70,6 +71,11 @@ const fn is(value: u32, skip: u8) -> Insn {
     insn(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, skip, value)
 }
 
+/// Leaves out `yes` instructions where the accumulator has one of these bits, else `no`.
+const fn has(bits: u32, yes: u8, no: u8) -> Insn {
+    insn(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, yes, no, bits)
+}
+
 impl Filter {
     /// The filter's instructions; empty if nothing is to be traced.
     pub(super) fn instructions(&self) -> Vec<Insn> {
@@ -107,15 +113,26 @@ impl Filter {
             ]);
         }
         for call in PROT_EXEC_CALLS {
-            if self.code && !self.calls.contains(call) {
+            if !self.code || self.calls.contains(call) {
+                continue;
+            }
+            let of_files = *call == MMAP;
+            all.extend([
+                is(*call, if of_files { 8 } else { 4 }),
+                load(argument(2)),
+                has(EXEC, 0, 1),
+                answer(TRACE),
+            ]);
+            if of_files {
+                // A file's data that can be written may have counters of those who probe it.
                 all.extend([
-                    is(*call, 4),
-                    load(argument(2)),
-                    insn(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 0, 1, EXEC),
+                    has(WRITE, 0, 3),
+                    load(argument(3)),
+                    has(ANONYMOUS, 1, 0),
                     answer(TRACE),
-                    answer(ALLOW),
                 ]);
             }
+            all.push(answer(ALLOW));
         }
         all.push(answer(ALLOW));
         all

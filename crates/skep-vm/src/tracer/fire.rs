@@ -6,11 +6,12 @@ use std::sync::{
 };
 
 use super::{
-    TraceCounts,
+    Refused, TraceCounts,
     plan::{CallPoints, Points},
 };
 use crate::{
-    machine::{Point, Task, fire::fire, lock},
+    Fault,
+    machine::{Attached, Point, Programs, Task, fire::fire, lock},
     memory::View,
     run::{Ours, Run},
     vm::Shared,
@@ -37,6 +38,7 @@ pub(super) struct Tally {
     pub(super) tasks: AtomicU64,
     pub(super) lost: AtomicU64,
     texts: Mutex<Vec<String>>,
+    refused: Mutex<Vec<Refused>>,
 }
 
 impl Tally {
@@ -58,6 +60,11 @@ impl Tally {
         }
     }
 
+    /// Places that have no breakpoint, all that are known.
+    pub(super) fn refuse(&self, refused: Vec<Refused>) {
+        *lock(&self.refused) = refused;
+    }
+
     pub(super) fn counts(&self) -> TraceCounts {
         TraceCounts {
             events: self.events.load(Relaxed),
@@ -65,6 +72,7 @@ impl Tally {
             missed: self.missed.load(Relaxed),
             faults: self.faults.load(Relaxed),
             first_faults: lock(&self.texts).clone(),
+            refused: lock(&self.refused).clone(),
             foreign_calls: self.foreign.load(Relaxed),
             tasks: self.tasks.load(Relaxed),
             lost_tasks: self.lost.load(Relaxed),
@@ -83,7 +91,20 @@ impl Firing<'_> {
     /// Runs the programs of a point, each on `context`, which it may read. `prepare` sets what
     /// else it is to know.
     pub(super) fn fire(&self, point: &Point, context: &mut [u64], prepare: impl Fn(&Run<'_>)) {
-        let programs = point.programs();
+        let prepare = |_: usize, _: &Attached, run: &Run<'_>| prepare(run);
+        self.fire_list(&point.programs(), context, |_| true, prepare, |_, _, _| ());
+    }
+
+    /// Runs those of these programs that `choose` takes. What each run answers is told to `done`,
+    /// with the program's place in the list.
+    pub(super) fn fire_list(
+        &self,
+        programs: &Programs,
+        context: &mut [u64],
+        choose: impl Fn(&Attached) -> bool,
+        prepare: impl Fn(usize, &Attached, &Run<'_>),
+        mut done: impl FnMut(usize, &Attached, &Result<u64, Fault>),
+    ) {
         if programs.list.is_empty() {
             return;
         }
@@ -101,19 +122,42 @@ impl Firing<'_> {
                 len,
                 writable: false,
             });
-            prepare(run);
         };
-        let tgid = self.task.info().tgid;
-        for entry in &programs.list {
-            match fire(self.vm, &cpu, entry, [start, 0], ready) {
-                Some(Ok(_)) => Tally::add(&self.tally.runs),
-                Some(Err(fault)) => {
-                    Tally::add(&self.tally.runs);
-                    self.tally.fault(&fault);
-                }
-                None if entry.pid.is_some_and(|pid| pid != tgid) => {}
-                None => Tally::add(&self.tally.missed),
+        for (index, entry) in programs.list.iter().enumerate() {
+            if !self.is_for(entry) || !choose(entry) {
+                continue;
             }
+            let ready = |run: &Run<'_>| {
+                ready(run);
+                prepare(index, entry, run);
+            };
+            let Some(outcome) = fire(self.vm, &cpu, entry, [start, 0], ready) else {
+                Tally::add(&self.tally.missed);
+                continue;
+            };
+            Tally::add(&self.tally.runs);
+            if let Err(fault) = &outcome {
+                self.tally.fault(fault);
+            }
+            done(index, entry, &outcome);
+        }
+    }
+
+    /// Whether a program is for this task.
+    pub(super) fn is_for(&self, entry: &Attached) -> bool {
+        entry.pid.is_none_or(|pid| pid == self.task.info().tgid)
+    }
+
+    /// Counts a run that each program of a point will miss.
+    pub(super) fn miss(&self, point: &Point) {
+        for entry in point
+            .programs()
+            .list
+            .iter()
+            .filter(|entry| self.is_for(entry))
+        {
+            entry.program.meta.counters.misses.fetch_add(1, Relaxed);
+            Tally::add(&self.tally.missed);
         }
     }
 

@@ -56,7 +56,11 @@ impl Tracer<'_> {
             false => status.tgid,
         });
         let lives = |one: &Tracee| one.tgid == parent as pid_t;
-        if self.tracees.values().any(lives) {
+        // Killed before it ran: so is its maker, who will not tell of it.
+        if status >> 16 == libc::PTRACE_EVENT_EXIT {
+            self.newborns.remove(&pid);
+            self.adopt(pid);
+        } else if self.tracees.values().any(lives) {
             self.newborns.insert(pid, status);
         } else {
             self.adopt(pid);
@@ -78,6 +82,7 @@ impl Tracer<'_> {
             .and_then(|machine| known_or_new(machine, pid));
         let task = task.unwrap_or_else(|| self.nobody(pid));
         let parent = task.info().parent.clone();
+        self.breakpoints.add_orphan(pid);
         self.born(pid, task, parent.as_ref(), None);
         self.let_newborn_go(pid);
     }
@@ -123,6 +128,8 @@ impl Tracer<'_> {
             call,
             exiting: false,
             before: false,
+            maps: None,
+            may_call: false,
         };
         self.tracees.insert(pid, tracee);
         self.alive();
@@ -132,6 +139,10 @@ impl Tracer<'_> {
     fn let_newborn_go(&mut self, pid: pid_t) {
         if let Some(tracee) = self.tracees.get_mut(&pid) {
             tracee.standing = true;
+            tracee.may_call = true;
+        }
+        if self.breakpoints.wants_call(pid) {
+            self.sync_breakpoints(pid);
         }
         self.resume_in_call(pid);
     }
@@ -159,6 +170,8 @@ impl Tracer<'_> {
                 known_or_new(machine, child).unwrap_or_else(|| self.nobody(child))
             }
         };
+        self.breakpoints
+            .add_child(parent, child, shares_memory(parent, child, flags));
         let own = number.filter(|number| self.plan.wants_exit(*number));
         self.born(child, task, Some(&maker), call.or(own.map(|own| (own, 0))));
         if waiting {
@@ -192,6 +205,7 @@ impl Tracer<'_> {
         if former != pid
             && let Some(mut own) = self.tracees.remove(&former)
         {
+            self.breakpoints.remove(former);
             // A thread has taken the place of its process's first.
             if let Some(leader) = self.tracees.get(&pid)
                 && !leader.exiting
@@ -319,6 +333,7 @@ impl Tracer<'_> {
         // Killed before it could tell that it ends.
         self.exits(pid);
         let known = self.tracees.remove(&pid).is_some();
+        self.breakpoints.remove(pid);
         self.newborns.remove(&pid);
         self.alive();
         if known && pid == self.first {
@@ -335,6 +350,14 @@ impl Tracer<'_> {
             self.adopt_orphans();
         }
     }
+}
+
+/// Whether a task that another made has the same memory: by how it was made, where the system does
+/// not say.
+fn shares_memory(parent: pid_t, child: pid_t, flags: Option<u64>) -> bool {
+    /// `CLONE_VM`
+    const MEMORY: u64 = 0x100;
+    system::share_memory(parent, child).unwrap_or_else(|| flags.unwrap_or(0) & MEMORY != 0)
 }
 
 /// The task that a task makes, which is as its maker is, but for what `flags` say.

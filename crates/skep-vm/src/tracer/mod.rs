@@ -13,9 +13,11 @@
 //! | `thread.rs` | the thread: requests, waiting, and letting go |
 //! | `stops.rs` | what a stop means |
 //! | `life.rs` | tasks that begin, change and end |
+//! | `breakpoints/` | uprobes: instructions of binaries |
 //! | `fire.rs` | running programs on a stop |
 //! | `process.rs` | `/proc` and memory |
 
+mod breakpoints;
 mod calls;
 mod control;
 mod error;
@@ -31,6 +33,7 @@ mod thread;
 mod traced;
 mod wake;
 
+pub use breakpoints::Refused;
 pub use error::TraceError;
 pub use traced::{Stdio, Traced};
 
@@ -42,12 +45,15 @@ pub struct TraceCounts {
     pub events: u64,
     /// Runs of programs.
     pub runs: u64,
-    /// Runs that were left out, since the program ran already on this thread.
+    /// Runs that were left out: the program ran already on this thread, or a return could not be
+    /// seen.
     pub missed: u64,
     /// Runs that ended with a fault: the task went on as if the program had returned.
     pub faults: u64,
     /// The first faults.
     pub first_faults: Vec<String>,
+    /// Places of binaries that have no breakpoint, and why: programs miss what happens there.
+    pub refused: Vec<Refused>,
     /// System calls by the tables of other machines (32-bit programs), which fire nothing. Only
     /// those at which the task was stopped are known.
     pub foreign_calls: u64,

@@ -1,9 +1,12 @@
 //! What a stop of a tracee means.
 
+use std::sync::Arc;
+
 use libc::{c_int, pid_t};
 
 use super::{
-    calls::{ARCH, CREDENTIALS, MOST, NAMESPACES, PRCTL},
+    breakpoints::Trap,
+    calls::{ARCH, CREDENTIALS, MMAP, MOST, NAMESPACES, PRCTL, PROT_EXEC_CALLS},
     filter::MARK,
     fire::{REGISTERS, Tally},
     plan::is_exec,
@@ -30,6 +33,7 @@ impl Tracer<'_> {
             return self.newborn(pid, status);
         };
         tracee.standing = true;
+        tracee.may_call = false;
         let signal = libc::WSTOPSIG(status);
         match event_of(status) {
             0 if signal == libc::SIGTRAP | 0x80 => self.at_call(pid, false),
@@ -41,10 +45,13 @@ impl Tracer<'_> {
             }
             libc::PTRACE_EVENT_EXEC => {
                 self.executed(pid);
+                self.breakpoints.executed(pid);
+                self.sync_breakpoints(pid);
                 self.resume_in_call(pid);
             }
             libc::PTRACE_EVENT_EXIT => {
                 self.exits(pid);
+                self.breakpoints.remove(pid);
                 self.resume(pid, 0);
             }
             libc::PTRACE_EVENT_STOP => self.halted(pid, signal),
@@ -58,9 +65,17 @@ impl Tracer<'_> {
             signal,
             libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU
         );
+        if !by_signal {
+            self.may_call(pid);
+            if self.breakpoints.wants_call(pid) {
+                self.sync_breakpoints(pid);
+            }
+        }
         if !by_signal || self.leaving {
             return self.resume_in_call(pid);
         }
+        // Breakpoints that wait for a thread to stand wait for that too, but nobody waits for them.
+        self.follow_owed_anyway();
         // It must not run before SIGCONT comes, which listening waits for.
         if let Some(tracee) = self.tracees.get_mut(&pid) {
             tracee.standing = false;
@@ -76,22 +91,62 @@ impl Tracer<'_> {
             self.ready(pid);
             return self.resume(pid, 0);
         }
+        self.may_call(pid);
+        if self.breakpoints.are_needed() {
+            if signal == libc::SIGTRAP && !before {
+                match self.trapped(pid) {
+                    Trap::Ours => return self.resume(pid, 0),
+                    // The next wait tells.
+                    Trap::Gone => return,
+                    Trap::Theirs => {}
+                }
+            }
+            if self.breakpoints.wants_call(pid) {
+                self.sync_breakpoints(pid);
+            }
+            self.breakpoints.before_signal(pid, signal);
+        }
         self.resume(pid, signal);
+    }
+
+    /// It stands where it could receive a signal.
+    fn may_call(&mut self, pid: pid_t) {
+        if let Some(tracee) = self.tracees.get_mut(&pid) {
+            tracee.may_call = true;
+        }
+    }
+
+    /// It stands at a `SIGTRAP`, which may be a breakpoint's.
+    fn trapped(&mut self, pid: pid_t) -> Trap {
+        let Some(tracee) = self.tracees.get(&pid) else {
+            return Trap::Theirs;
+        };
+        let task = Arc::clone(&tracee.task);
+        let mut breakpoints = std::mem::take(&mut self.breakpoints);
+        let trap = breakpoints.trap(pid, self.firing(&task).as_ref());
+        self.breakpoints = breakpoints;
+        trap
     }
 
     /// Goes on inside of a system call whose end may be wanted.
     pub(super) fn resume_in_call(&mut self, pid: pid_t) {
         let call = self.tracees.get(&pid).and_then(|tracee| tracee.call);
         match call {
-            Some((number, argument)) if self.wants_exit(number, argument) => {
+            Some((number, argument)) if self.wants_exit(pid, number, argument) => {
                 self.resume_to_exit(pid);
             }
+            _ if self.breakpoints.wants_call(pid) => self.resume_to_exit(pid),
             _ => self.resume(pid, 0),
         }
     }
 
-    fn wants_exit(&self, number: u32, argument: u64) -> bool {
-        self.plan.wants_exit(number) || changes_task(number, argument)
+    fn wants_exit(&self, pid: pid_t, number: u32, argument: u64) -> bool {
+        self.plan.wants_exit(number)
+            || changes_task(number, argument)
+            || self
+                .tracees
+                .get(&pid)
+                .is_some_and(|tracee| tracee.maps.is_some())
     }
 
     /// At the start or the end of a system call.
@@ -139,6 +194,8 @@ impl Tracer<'_> {
             return self.resume(pid, 0);
         }
         tracee.call = Some((number, arguments[0]));
+        let maps = self.plan.code && maps_code(number, arguments);
+        tracee.maps = maps.then_some(arguments[1]);
         if starting && !is_exec(number) {
             return self.not_executed(pid);
         }
@@ -148,7 +205,7 @@ impl Tracer<'_> {
             let points = self.plan.points(number);
             firing.enter(&self.plan.enter, points, number, arguments);
         }
-        match self.wants_exit(number, arguments[0]) {
+        match self.wants_exit(pid, number, arguments[0]) {
             true => self.resume_to_exit(pid),
             false => {
                 if !self.stepping
@@ -171,13 +228,18 @@ impl Tracer<'_> {
             return self.resume(pid, 0);
         }
         let known = tracee.call.take();
+        tracee.may_call = true;
+        let maps = tracee.maps.take();
         let call = known.or_else(|| {
-            // It was in the call already when tracing began.
+            // It was in the call already when tracing began, or only its end was wanted.
             let number = system::registers(pid).ok()?.orig_rax;
             let number = u32::try_from(number).ok()?;
             ((number as usize) < MOST).then_some((number, 0))
         });
         let Some((number, argument)) = call else {
+            if self.breakpoints.wants_call(pid) {
+                self.sync_breakpoints(pid);
+            }
             return self.resume(pid, 0);
         };
         if starting && let Some(starting) = &mut self.starting {
@@ -192,6 +254,16 @@ impl Tracer<'_> {
             self.changed(pid, number);
         }
         self.registers(pid, number);
+        if let Some(len) = maps.filter(|_| !(-4095..0).contains(&value)) {
+            let start = match number {
+                MMAP => value as u64,
+                _ => argument,
+            };
+            self.breakpoints.mapped(pid, start, len, number == MMAP);
+            self.sync_breakpoints(pid);
+        } else if self.breakpoints.wants_call(pid) {
+            self.sync_breakpoints(pid);
+        }
         let tracee = &self.tracees[&pid];
         if let Some(firing) = self.firing(&tracee.task) {
             let points = self.plan.points(number);
@@ -233,6 +305,14 @@ fn changes_task(number: u32, argument: u64) -> bool {
         PRCTL => argument as u32 as u64 == SET_NAME,
         _ => CREDENTIALS.contains(&number) || NAMESPACES.contains(&number),
     }
+}
+
+/// Whether a call may map code, or a file's data that can be changed.
+fn maps_code(number: u32, arguments: &[u64; 6]) -> bool {
+    let [_, _, protection, flags, ..] = *arguments;
+    let is = |bits: i32| protection & bits as u64 != 0;
+    let of_file = number == MMAP && flags & libc::MAP_ANONYMOUS as u64 == 0;
+    PROT_EXEC_CALLS.contains(&number) && (is(libc::PROT_EXEC) || (of_file && is(libc::PROT_WRITE)))
 }
 
 /// Registers as programs see them: `struct pt_regs` is the beginning of what ptrace gives.

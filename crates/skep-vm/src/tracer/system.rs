@@ -216,6 +216,15 @@ pub(super) fn wait(block: bool) -> Waited {
     }
 }
 
+/// Whether two processes have the same memory; `None` where the system does not say.
+pub(super) fn share_memory(one: pid_t, other: pid_t) -> Option<bool> {
+    /// `KCMP_VM`
+    const MEMORY: c_long = 1;
+    // SAFETY: no memory is touched.
+    let compared = unsafe { libc::syscall(libc::SYS_kcmp, one, other, MEMORY, 0, 0) };
+    (compared >= 0).then_some(compared == 0)
+}
+
 /// Sends a signal to a process.
 pub(super) fn kill(pid: pid_t, signal: c_int) -> Raw<()> {
     // SAFETY: no memory is touched.

@@ -11,6 +11,7 @@ use skep_host::Errno;
 
 use super::{
     TraceError,
+    breakpoints::Breakpoints,
     control::{Control, Request},
     filter::Filter,
     fire::{Firing, Tally},
@@ -38,6 +39,10 @@ pub(super) struct Tracee {
     pub(super) exiting: bool,
     /// It runs code that is not the command's yet.
     pub(super) before: bool,
+    /// The system call that it is in maps code, or counters of probes: this many bytes.
+    pub(super) maps: Option<u64>,
+    /// It stands where it could receive a signal, and so can be made to call the system.
+    pub(super) may_call: bool,
 }
 
 /// Numbers of tasks are as good as their hash.
@@ -73,6 +78,9 @@ pub(super) struct Tracer<'a> {
     /// New tasks that stand, whose birth was not told of yet.
     pub(super) newborns: HashMap<pid_t, c_int>,
     pub(super) plan: Plan,
+    pub(super) breakpoints: Breakpoints,
+    /// A change of what is hooked that is in effect once all breakpoints are.
+    owed: Option<u64>,
     /// The filter that is in force; empty if none is.
     pub(super) filter: Filter,
     filtered: bool,
@@ -112,6 +120,8 @@ impl<'a> Tracer<'a> {
             control,
             tracees: Tracees::default(),
             newborns: HashMap::new(),
+            breakpoints: Breakpoints::new(),
+            owed: None,
             filter: Filter::default(),
             filtered: false,
             stepping: false,
@@ -172,6 +182,7 @@ impl<'a> Tracer<'a> {
         self.seize(pid).map_err(seizing)?;
         let leader = self.add(pid)?;
         self.tracees.insert(pid, leader);
+        self.breakpoints.add(pid);
         loop {
             let mut new = false;
             for thread in process::threads(pid) {
@@ -183,6 +194,7 @@ impl<'a> Tracer<'a> {
                         new = true;
                         if let Ok(added) = self.add(thread) {
                             self.tracees.insert(thread, added);
+                            self.breakpoints.add_child(pid, thread, true);
                         }
                     }
                     // It ended meanwhile, or an already traced one began it.
@@ -217,6 +229,8 @@ impl<'a> Tracer<'a> {
             call: None,
             exiting: false,
             before: false,
+            maps: None,
+            may_call: false,
         })
     }
 
@@ -250,7 +264,13 @@ impl<'a> Tracer<'a> {
             }
             interrupted = false;
             match system::wait(true) {
-                Waited::Status(pid, status) => self.happened(pid, status),
+                Waited::Status(pid, status) => {
+                    self.happened(pid, status);
+                    // What was waited for while a thread took steps.
+                    while let Some((pid, status)) = self.breakpoints.status() {
+                        self.happened(pid, status);
+                    }
+                }
                 Waited::Interrupted => interrupted = true,
                 Waited::Nobody => {
                     self.control.tally.lose(self.tracees.len() as u64);
@@ -280,7 +300,65 @@ impl<'a> Tracer<'a> {
             }
         }
         self.stepping = stepping;
-        self.control.followed(change);
+        if self.breakpoints_anew() {
+            self.control.followed(change);
+        } else {
+            self.owed = Some(change);
+        }
+    }
+
+    /// Brings the breakpoints of all tracees up to date. `false`: some need a thread that stands;
+    /// one is on its way to.
+    fn breakpoints_anew(&mut self) -> bool {
+        let Some(vm) = &self.vm else {
+            return true;
+        };
+        if !self.breakpoints.plan(&vm.0.hooks) {
+            return self.owed.is_none();
+        }
+        let mut done = true;
+        for threads in self.breakpoints.spaces() {
+            let mut threads = threads.into_iter();
+            let Some(pid) = threads.find(|pid| self.breakpoints.sync(*pid, false)) else {
+                continue;
+            };
+            if self.breakpoints.wants_call(pid) {
+                done &= system::interrupt(pid).is_err();
+            }
+        }
+        self.report_breakpoints();
+        done
+    }
+
+    /// Brings those of a tracee's address space up to date. What could not be done before is done
+    /// where it stands so that it can be.
+    pub(super) fn sync_breakpoints(&mut self, pid: pid_t) {
+        let may_call = self.tracees.get(&pid).is_some_and(|tracee| tracee.may_call);
+        self.breakpoints.sync(pid, may_call);
+        self.report_breakpoints();
+        self.follow_owed();
+    }
+
+    /// Tells that changes are in effect, if that waited for breakpoints.
+    pub(super) fn follow_owed(&mut self) {
+        if !self.breakpoints.any_wants_call()
+            && let Some(change) = self.owed.take()
+        {
+            self.control.followed(change);
+        }
+    }
+
+    /// The same, also where some wait for a process that is stopped.
+    pub(super) fn follow_owed_anyway(&mut self) {
+        if let Some(change) = self.owed.take() {
+            self.control.followed(change);
+        }
+    }
+
+    fn report_breakpoints(&mut self) {
+        if let Some(refused) = self.breakpoints.new_refusals() {
+            self.control.tally.refuse(refused);
+        }
     }
 
     fn requests(&mut self) {
@@ -302,6 +380,7 @@ impl<'a> Tracer<'a> {
     fn go(&mut self, held: Held) {
         if let Some(vm) = &self.vm {
             self.plan = Plan::of(&vm.0.hooks);
+            self.breakpoints.plan(&vm.0.hooks);
         }
         let filter = self.plan.filter();
         let instructions = filter.as_ref().map(Filter::instructions);
@@ -338,6 +417,7 @@ impl<'a> Tracer<'a> {
             tracee.before = false;
         }
         self.stepping = self.plan.exceeds(&self.filter);
+        self.breakpoints.gives_filter(self.filtered);
     }
 
     /// Nobody looks any more: lets all go, or where a filter needs a tracer, stays with them.
@@ -345,6 +425,8 @@ impl<'a> Tracer<'a> {
         self.vm = None;
         self.plan = Plan::default();
         self.stepping = false;
+        self.breakpoints.end();
+        self.owed = None;
         if !self.filtered {
             self.leaving = true;
             let running = self.tracees.iter().filter(|(_, tracee)| !tracee.standing);
@@ -375,7 +457,10 @@ impl<'a> Tracer<'a> {
         tracee.standing = false;
         // A thread that was killed while it stood is gone: its end is told of by the next wait.
         if self.leaving {
+            let may_call = tracee.may_call;
+            self.breakpoints.leave(pid, may_call);
             if system::detach(pid, signal).is_ok() {
+                self.breakpoints.remove(pid);
                 self.tracees.remove(&pid);
                 self.alive();
             }

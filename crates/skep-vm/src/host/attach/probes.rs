@@ -52,6 +52,7 @@ pub(super) fn uprobe(
         binary: path,
         offset: place.offset,
         at_return,
+        semaphore: place.semaphore,
     };
     new.on_all(vec![(key, place.cookie, pid)])
 }
@@ -78,6 +79,7 @@ pub(in crate::host) fn uprobes(
                 binary: path.clone(),
                 offset: place.offset,
                 at_return,
+                semaphore: place.semaphore,
             };
             keys.push((key, place.cookie, pid));
         }
