@@ -1,0 +1,216 @@
+//! Probes that come and go while the program runs.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::Stdio,
+    time::Duration,
+};
+
+use skep_host::AttachPoint;
+use skep_testing::{Outcome, Stop, ensure, eventually};
+use skep_vm::Traced;
+
+use crate::support::{Linked, Probes, command, failed, probed, run};
+
+const BOTH: &[(&str, &str)] = &[("at_entry", "probed"), ("at_return", "probed")];
+
+/// A program that calls the function as often as it is told to.
+struct Told {
+    traced: Traced,
+    stdin: std::process::ChildStdin,
+    stdout: BufReader<std::process::ChildStdout>,
+}
+
+impl Told {
+    fn start(probes: &Probes, binary: &std::path::Path) -> Outcome<(Self, String)> {
+        let mut waits = command(binary, &["waits"]);
+        waits.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut traced = probes.command(waits)?;
+        traced.resume().map_err(failed)?;
+        let stdio = traced.stdio();
+        let mut told = Self {
+            traced,
+            stdin: stdio.stdin.unwrap(),
+            stdout: BufReader::new(stdio.stdout.unwrap()),
+        };
+        let ready = told.line()?;
+        Ok((told, ready))
+    }
+
+    fn line(&mut self) -> Outcome<String> {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line)?;
+        Ok(line.trim().to_owned())
+    }
+
+    fn call(&mut self, times: u32) -> Outcome<String> {
+        writeln!(self.stdin, "{times}")?;
+        self.line()
+    }
+
+    fn end(self) -> Outcome {
+        let Self {
+            traced,
+            stdin,
+            mut stdout,
+        } = self;
+        drop(stdin);
+        let mut rest = String::new();
+        stdout.read_line(&mut rest)?;
+        let status = traced.wait().map_err(failed)?;
+        ensure(rest.trim() == "end" && status.code() == Some(5), || {
+            format!("{rest} {status:?}")
+        })
+    }
+}
+
+#[test]
+fn probes_come_and_go_while_the_program_runs() {
+    run(|| {
+        let binary = probed(Linked::Pie)?;
+        let mut probes = Probes::vm(&binary.path, BOTH)?;
+        probes.links.clear();
+        let (mut program, _) = Told::start(&probes, &binary.path)?;
+        let before = program.call(5)?;
+        ensure(probes.number("entries")? == 0, || {
+            "no probe is attached yet".into()
+        })?;
+        for round in 1..4 {
+            probes.attach(None)?;
+            let with = program.call(5)?;
+            ensure(with.ends_with("cc"), || with.clone())?;
+            let seen = (probes.number("entries")?, probes.number("returns")?);
+            ensure(seen == (5 * round, 5 * round), || {
+                format!("{round}: {seen:?}")
+            })?;
+            probes.links.clear();
+            let after = program.call(5)?;
+            ensure(after == before, || format!("{before}, after {after}"))?;
+            let seen = (probes.number("entries")?, probes.number("returns")?);
+            ensure(seen == (5 * round, 5 * round), || {
+                format!("{round}: {seen:?}")
+            })?;
+        }
+        program.end()
+    });
+}
+
+#[test]
+fn a_probe_of_one_process_fires_in_no_other() {
+    run(|| {
+        let binary = probed(Linked::Pie)?;
+        let mut probes = Probes::vm(&binary.path, BOTH)?;
+        probes.links.clear();
+        let (mut one, _) = Told::start(&probes, &binary.path)?;
+        let (mut other, _) = Told::start(&probes, &binary.path)?;
+        probes.attach(Some(one.traced.id()))?;
+        one.call(3)?;
+        other.call(4)?;
+        let seen = (probes.number("entries")?, probes.number("returns")?);
+        ensure(seen == (3, 3), || format!("{seen:?}"))?;
+        one.end()?;
+        other.end()
+    });
+}
+
+#[test]
+fn semaphores_are_up_while_somebody_watches() {
+    run(|| {
+        let binary = probed(Linked::Pie)?;
+        let mut probes = Probes::vm(&binary.path, &[("at_entry", "probed")])?;
+        probes.links.clear();
+        let point = AttachPoint::Uprobe {
+            at_return: false,
+            binary: binary.path.clone(),
+            offset: skep::symbol_offset(&binary.path, "probed")?,
+            pid: None,
+            semaphore: skep::symbol_offset(&binary.path, "watchers")?,
+            cookie: None,
+        };
+        let program = probes.loaded.program("at_entry")?;
+        // Before the program begins,
+        let link = program.attach_to(&point)?;
+        let (mut told, ready) = Told::start(&probes, &binary.path)?;
+        ensure(ready == "ready 1", || ready.clone())?;
+        let up = told.call(2)?;
+        ensure(up.starts_with("done 1"), || up)?;
+        drop(link);
+        let down = told.call(2)?;
+        ensure(down.starts_with("done 0"), || down)?;
+        // and while it runs.
+        let link = program.attach_to(&point)?;
+        let again = told.call(2)?;
+        ensure(again.starts_with("done 1"), || again)?;
+        drop(link);
+        ensure(probes.number("entries")? == 4, || "hits".into())?;
+        told.end()
+    });
+}
+
+#[test]
+fn a_process_that_is_followed_is_let_go_whole() {
+    run(|| {
+        let binary = probed(Linked::Pie)?;
+        for round in 0..5u64 {
+            let programs = [
+                ("many", "kind_call"),
+                ("at_entry", "recursive"),
+                ("at_return", "recursive"),
+                ("second", "probed"),
+                ("second_return", "probed"),
+            ];
+            let probes = Probes::vm(&binary.path, &programs)?;
+            let mut busy = command(&binary.path, &["busy", "8"]);
+            let mut child = busy.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+            let mut stdout = BufReader::new(child.stdout.take().unwrap());
+            let mut line = String::new();
+            stdout.read_line(&mut line)?;
+            let vm = probes.vm.clone().unwrap();
+            let traced = vm.follow(child.id()).map_err(failed)?;
+            eventually("hits", || Ok(probes.number("seconds")? > 2_000_000))?;
+            std::thread::sleep(Duration::from_millis(10 * round));
+            let counts = traced.counts();
+            drop(traced);
+            ensure(counts.refused.is_empty() && counts.faults == 0, || {
+                format!("{counts:?}")
+            })?;
+            let seen = probes.number("entries")?;
+            // It goes on without us, as it was.
+            std::thread::sleep(Duration::from_millis(30));
+            ensure(probes.number("entries")? == seen, || {
+                "it is still traced".into()
+            })?;
+            writeln!(child.stdin.as_mut().unwrap(), "stop")?;
+            line.clear();
+            stdout.read_line(&mut line)?;
+            let status = child.wait()?;
+            ensure(line == "busy 0\n" && status.code() == Some(5), || {
+                format!("{line} {status:?}")
+            })?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    run(|| {
+        let binary = probed(Linked::Pie)?;
+        let probes = Probes::vm(&binary.path, &[("at_entry", "probed")])?;
+        let program = probes.loaded.program("at_entry")?;
+        let point = AttachPoint::Uprobe {
+            at_return: false,
+            binary: "/no/such/file".into(),
+            offset: 0,
+            pid: None,
+            semaphore: 0,
+            cookie: None,
+        };
+        match program.attach_to(&point) {
+            Ok(_) => Err(Stop::fail("attached to nothing")),
+            Err(error) => ensure(error.to_string().contains("/no/such/file"), || {
+                error.to_string()
+            }),
+        }
+    });
+}
