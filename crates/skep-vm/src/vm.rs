@@ -92,7 +92,7 @@ pub(crate) struct Shared {
     pub(crate) struct_ops: OpsTypes,
     pub(crate) tasks: Tasks,
     pub(crate) timers: Timers,
-    pub(crate) trace: Trace,
+    pub(crate) trace: Arc<Trace>,
 }
 
 impl Shared {
@@ -156,7 +156,7 @@ impl Vm {
             struct_ops: OpsTypes::default(),
             tasks: Tasks::default(),
             timers: Timers::default(),
-            trace: Trace::default(),
+            trace: Arc::default(),
         });
         clock.watch(Arc::downgrade(&machine));
         Ok(Self(machine))

@@ -69,7 +69,9 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     attach::say_attached(&links, global.verbose);
     let mut losses = Losses::begin(&loaded);
 
-    workload.begin()?;
+    if !stop.asked() {
+        workload.begin()?;
+    }
     attach::print_iterators(&links)?;
     attach::run_once(&loaded, &mut output)?;
     if links.iter().any(|link| !is_iterator(link)) || events.any() {

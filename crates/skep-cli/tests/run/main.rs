@@ -2,6 +2,7 @@
 
 mod control;
 mod examples;
+mod hosts;
 mod linked;
 mod output;
 mod refusals;
@@ -12,6 +13,7 @@ fn main() -> std::process::ExitCode {
     for group in [
         examples::tests,
         control::tests,
+        hosts::tests,
         linked::tests,
         output::tests,
         refusals::tests,

@@ -1,4 +1,4 @@
-//! How events are told apart, printed and counted.
+//! How events are told apart, printed and counted, alike on both hosts.
 
 use skep_testing::{Outcome, Test, ensure};
 
@@ -17,10 +17,13 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// `events.bpf.c` with these macros and flags, over a worker that calls so often.
-fn events(defines: &[&str], flags: &[&str], calls: &str) -> Outcome<Ran> {
+/// The hosts that each test is for.
+const HOSTS: [&str; 2] = ["kernel", "vm"];
+
+/// `events.bpf.c` on a host, with these macros and flags, over a worker that calls so often.
+fn events(host: &str, defines: &[&str], flags: &[&str], calls: &str) -> Outcome<Ran> {
     let worker = worker()?;
-    let mut words: Vec<&str> = Vec::new();
+    let mut words: Vec<&str> = vec!["--host", host];
     for define in defines {
         words.extend(["-D", define]);
     }
@@ -39,87 +42,113 @@ fn typed(ran: Ran) -> Outcome {
 }
 
 fn by_value() -> Outcome {
-    typed(events(&["BY_VALUE"], &[], "3")?)
+    for host in HOSTS {
+        typed(events(host, &["BY_VALUE"], &[], "3")?)?;
+    }
+    Ok(())
 }
 
 fn by_tag() -> Outcome {
-    typed(events(&["BY_TAG"], &[], "3")?)
+    for host in HOSTS {
+        typed(events(host, &["BY_TAG"], &[], "3")?)?;
+    }
+    Ok(())
 }
 
 fn by_name() -> Outcome {
-    let ran = events(&["BY_NAME"], &["--format", "json"], "3")?;
-    let rows = ran.json()?;
-    let right = rows.len() == 3
-        && rows[2]["record"]["color"] == "green"
-        && rows[2]["record"]["comm"] == "worker"
-        && rows[2]["record"]["number"] == 2;
-    ensure(right, || ran.to_string())
+    for host in HOSTS {
+        let ran = events(host, &["BY_NAME"], &["--format", "json"], "3")?;
+        let rows = ran.json()?;
+        let right = rows.len() == 3
+            && rows[2]["record"]["color"] == "green"
+            && rows[2]["record"]["comm"] == "worker"
+            && rows[2]["record"]["number"] == 2;
+        ensure(right, || ran.to_string())?;
+    }
+    Ok(())
 }
 
 fn by_nothing() -> Outcome {
-    let ran = events(&[], &[], "2")?.saying(&["`events`", "__type(value, struct event)"])?;
-    // `worker`, in hexadecimal.
-    ran.printing(&["776f726b6572"])?;
-    let ran = events(&[], &["--format", "json"], "2")?;
-    let rows = ran.json()?;
-    let right = rows.len() == 2
-        && rows.iter().all(|row| row["map"] == "events")
-        && rows[1]["bytes"]
-            .as_str()
-            .is_some_and(|bytes| bytes.len() == 64);
-    ensure(right, || ran.to_string())
+    for host in HOSTS {
+        let ran =
+            events(host, &[], &[], "2")?.saying(&["`events`", "__type(value, struct event)"])?;
+        // `worker`, in hexadecimal.
+        ran.printing(&["776f726b6572"])?;
+        let ran = events(host, &[], &["--format", "json"], "2")?;
+        let rows = ran.json()?;
+        let right = rows.len() == 2
+            && rows.iter().all(|row| row["map"] == "events")
+            && rows[1]["bytes"]
+                .as_str()
+                .is_some_and(|bytes| bytes.len() == 64);
+        ensure(right, || ran.to_string())?;
+    }
+    Ok(())
 }
 
 fn perf() -> Outcome {
-    typed(events(&["PERF", "BY_TAG"], &[], "3")?)
+    for host in HOSTS {
+        typed(events(host, &["PERF", "BY_TAG"], &[], "3")?)?;
+    }
+    Ok(())
 }
 
 fn full_ring() -> Outcome {
-    let flags = ["--map-size", "events=4096", "--set", "each=512"];
-    let ran = events(&["BY_VALUE"], &flags, "20")?.saying(&["--map-size"])?;
-    let (printed, lost) = ran.counts()?;
-    ensure(
-        printed + lost == 20 * 512 && lost > 0 && printed > 0,
-        || format!("{printed} and {lost}"),
-    )?;
-    ensure(ran.stdout.lines().count() as u64 == printed + 1, || {
-        "rows".into()
-    })
+    for host in HOSTS {
+        let flags = ["--map-size", "events=4096", "--set", "each=512"];
+        let ran = events(host, &["BY_VALUE"], &flags, "20")?.saying(&["--map-size"])?;
+        let (printed, lost) = ran.counts()?;
+        ensure(
+            printed + lost == 20 * 512 && lost > 0 && printed > 0,
+            || format!("{printed} and {lost}"),
+        )?;
+        ensure(ran.stdout.lines().count() as u64 == printed + 1, || {
+            "rows".into()
+        })?;
+    }
+    Ok(())
 }
 
 fn full_perf() -> Outcome {
-    // 512 records of 48 bytes a call, 60 calls: six times a CPU's buffer.
-    let ran = events(&["PERF", "BY_TAG"], &["--set", "each=512"], "60")?;
-    let (printed, lost) = ran.counts()?;
-    ensure(printed > 0 && printed + lost <= 60 * 512, || {
-        format!("{printed} and {lost}")
-    })?;
-    // What is lost after the last record that fits, the kernel never says.
-    ensure(ran.stdout.lines().count() as u64 == printed + 1, || {
-        "rows".into()
-    })
+    for host in HOSTS {
+        // 512 records of 48 bytes a call, 60 calls: six times a CPU's buffer.
+        let ran = events(host, &["PERF", "BY_TAG"], &["--set", "each=512"], "60")?;
+        let (printed, lost) = ran.counts()?;
+        ensure(printed > 0 && printed + lost <= 60 * 512, || {
+            format!("{printed} and {lost}")
+        })?;
+        // What is lost after the last record that fits, the kernel never says.
+        ensure(ran.stdout.lines().count() as u64 == printed + 1, || {
+            "rows".into()
+        })?;
+    }
+    Ok(())
 }
 
 fn printk() -> Outcome {
-    // The kernel does not always know the name of a thread that has ended.
-    let is_name = |name: &str| matches!(name, "worker" | "<...>");
-    let ran = events(&[], &["--only", "says_so"], "2")?.printing(&[": getppid number 17"])?;
-    let named = ran.stdout.lines().all(|line| {
-        let name = line
-            .split(' ')
-            .next()
-            .and_then(|task| task.rsplit_once('-'));
-        name.is_some_and(|(name, tid)| is_name(name) && tid.parse::<u32>().is_ok())
-    });
-    ensure(named, || ran.to_string())?;
-    let ran = events(&[], &["--only", "says_so", "--format", "json"], "2")?;
-    let rows = ran.json()?;
-    let right = rows.len() == 2
-        && rows.iter().all(|row| {
-            row["printk"] == "getppid number 17"
-                && row["comm"].as_str().is_some_and(is_name)
-                && row["tid"].is_u64()
-                && row["time"].is_f64()
+    for host in HOSTS {
+        // The kernel does not always know the name of a thread that has ended.
+        let is_name = |name: &str| matches!(name, "worker" | "<...>");
+        let ran =
+            events(host, &[], &["--only", "says_so"], "2")?.printing(&[": getppid number 17"])?;
+        let named = ran.stdout.lines().all(|line| {
+            let name = line
+                .split(' ')
+                .next()
+                .and_then(|task| task.rsplit_once('-'));
+            name.is_some_and(|(name, tid)| is_name(name) && tid.parse::<u32>().is_ok())
         });
-    ensure(right, || ran.to_string())
+        ensure(named, || ran.to_string())?;
+        let ran = events(host, &[], &["--only", "says_so", "--format", "json"], "2")?;
+        let rows = ran.json()?;
+        let right = rows.len() == 2
+            && rows.iter().all(|row| {
+                row["printk"] == "getppid number 17"
+                    && row["comm"].as_str().is_some_and(is_name)
+                    && row["tid"].is_u64()
+                    && row["time"].is_f64()
+            });
+        ensure(right, || ran.to_string())?;
+    }
+    Ok(())
 }

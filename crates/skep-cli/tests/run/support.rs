@@ -152,6 +152,7 @@ pub(crate) fn prepare(command: &mut Command) {
         "SKEP_CLANG",
         "CLANG",
         "COLUMNS",
+        "LD_LIBRARY_PATH",
     ] {
         command.env_remove(name);
     }

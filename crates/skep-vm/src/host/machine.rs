@@ -6,7 +6,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use skep_host::{Descriptor, Errno, Error, Result};
 
 use super::iter::Iter;
-use crate::{Vm, kfunc, machine::Object};
+use crate::{
+    Vm, kfunc,
+    machine::{Object, Trace},
+    map::{Signal, Waitable},
+};
 
 /// The machine's options, as a kernel's `.config` spells them: it is a kernel with all that
 /// programs need, for 64 bits, and nothing that only hardware has.
@@ -63,10 +67,23 @@ pub(super) fn symbol_addresses(vm: &Vm, names: &[&str]) -> BTreeMap<String, Vec<
 
 /// The stream of `bpf_trace_printk`.
 #[derive(Debug)]
-pub(crate) struct TracePipe;
+pub(crate) struct TracePipe(Arc<Trace>);
+
+impl Waitable for TracePipe {
+    fn signal(&self) -> &Signal {
+        self.0.signal()
+    }
+
+    fn readable(&self) -> bool {
+        self.0.readable()
+    }
+}
 
 pub(super) fn trace_pipe(vm: &Vm) -> Result<Descriptor> {
-    let open = vm.0.registry.files.open(Object::Other(Arc::new(TracePipe)));
+    let open =
+        vm.0.registry
+            .files
+            .open(Object::Other(Arc::new(TracePipe(Arc::clone(&vm.0.trace)))));
     open.map_err(|errno| Error::system("open", "the trace pipe", errno))
 }
 

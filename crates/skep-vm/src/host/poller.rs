@@ -18,6 +18,7 @@ use rustix::{
 };
 use skep_host::{Descriptor, Errno, Error, Poller, Result};
 
+use super::machine::TracePipe;
 use crate::{
     machine::{Files, Object, lock},
     map::{Listener, PerfEvent, Waitable},
@@ -131,10 +132,15 @@ impl VmPoller {
     fn thing(&self, descriptor: &Descriptor) -> std::result::Result<Arc<dyn Waitable>, Errno> {
         match self.files.object(descriptor)? {
             Object::Map(map, _) => Ok(Arc::clone(map) as _),
-            Object::Other(other) => match Arc::clone(other).downcast::<PerfEvent>() {
-                Ok(event) => Ok(event as _),
-                Err(_) => Err(Errno::EPERM),
-            },
+            Object::Other(other) => {
+                let event = Arc::clone(other).downcast::<PerfEvent>();
+                let pipe = Arc::clone(other).downcast::<TracePipe>();
+                match (event, pipe) {
+                    (Ok(event), _) => Ok(event as _),
+                    (_, Ok(pipe)) => Ok(pipe as _),
+                    _ => Err(Errno::EPERM),
+                }
+            }
             _ => Err(Errno::EPERM),
         }
     }

@@ -2,10 +2,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::run::Run;
+use crate::{
+    map::{Signal, Waitable},
+    run::Run,
+};
 
 /// Bytes that wait for a reader; older lines make room for newer ones.
 const ROOM: usize = 1 << 20;
@@ -14,7 +17,7 @@ const ROOM: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     lines: Mutex<Lines>,
-    written: Condvar,
+    written: Signal,
 }
 
 #[derive(Debug, Default)]
@@ -22,6 +25,17 @@ struct Lines {
     waiting: VecDeque<Vec<u8>>,
     bytes: usize,
     lost: u64,
+}
+
+impl Waitable for Trace {
+    fn signal(&self) -> &Signal {
+        &self.written
+    }
+
+    fn readable(&self) -> bool {
+        let lines = self.lock();
+        !lines.waiting.is_empty() || lines.lost > 0
+    }
 }
 
 impl Trace {
@@ -57,7 +71,7 @@ impl Trace {
             lines.lost += 1;
         }
         drop(lines);
-        self.written.notify_all();
+        self.written.wake();
     }
 
     /// Takes what waits, whole lines as far as they fit, the first one cut if it does not; 0 when

@@ -228,13 +228,13 @@ impl Tracer<'_> {
         let Some(tracee) = self.tracees.get(&pid) else {
             return;
         };
-        if pid == self.first && self.starting.take().is_some() {
-            self.control.set(|state| state.executed = true);
-        }
         let task = Arc::clone(&tracee.task);
         refresh_name(&task, pid);
         refresh_credentials(&task, pid);
         task.change(|info| info.address_space = Some(process::address_space(pid)));
+        if pid == self.first && self.starting.take().is_some() {
+            self.control.set(|state| state.executed = true);
+        }
         if !self.plan.exec.any() {
             return;
         }
