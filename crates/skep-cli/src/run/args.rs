@@ -4,6 +4,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
+use super::packets::PacketArgs;
 use crate::{host::HostArgs, input::CompileArgs};
 
 /// How data goes to stdout.
@@ -44,6 +45,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) host: HostArgs,
+
+    #[command(flatten)]
+    pub(crate) packets: PacketArgs,
 
     /// Set a global variable: a number, true, an enumerator, text, or [1, 2, 3]
     #[arg(long = "set", value_name = "NAME=VALUE")]

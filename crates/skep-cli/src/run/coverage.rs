@@ -10,16 +10,23 @@ use skep_test::coverage::Tally;
 
 use super::RunArgs;
 
-/// The host of a run: for coverage, a machine that counts.
+/// The host of a run: for coverage and packets, a machine that is made for them.
 pub(super) fn host(args: &RunArgs, object: &Object) -> anyhow::Result<Host> {
-    if args.coverage.is_none() {
+    let coverage = args.coverage.as_ref().map(|_| "--coverage");
+    let packets = args.packets.asked();
+    let asked = packets.or(coverage);
+    if asked.is_none() {
         return args.host.choose(object, None);
     }
-    args.host.choose_with(object, Some("--coverage"), || {
+    args.host.choose_with(object, asked, || {
         let mut config = Config::default();
-        config.coverage = true;
+        config.coverage = coverage.is_some();
+        args.packets.configure(&mut config);
         let made = Vm::with(config);
         let made = made.map_err(|errno| Error::system("make", "a virtual machine", errno))?;
+        if packets.is_some() {
+            super::packets::prepare(args, &made)?;
+        }
         Ok(Host::of_vm(made))
     })
 }

@@ -17,6 +17,7 @@ mod losses;
 mod map_table;
 mod maps;
 mod output;
+mod packets;
 mod printk;
 mod rows;
 mod stacks;
@@ -58,7 +59,10 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let mut stacks = stacks::Stacks::new(&loaded);
     maps::watch_stacks(&loaded, &mut stacks);
     let context = Context::begin(&stacks);
-    let socket = attach::packet_socket(&loaded)?;
+    let socket = match host.as_vm() {
+        Some(_) => None,
+        None => attach::packet_socket(&loaded)?,
+    };
     let options = AttachOptions {
         socket: socket.as_ref().map(|socket| socket.as_raw_fd()),
         ..attach::options(&args, &object, workload.pid())
@@ -92,12 +96,16 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     // Nothing comes any more, and one turn is not all that a large ring may hold.
     while events.drain(context, &mut output)? > 0 {}
     losses.end(&object, &loaded)?;
+    workload.results(&mut output)?;
     maps::print(&object, &loaded, &args, context, &mut output)?;
     output.flush()?;
     losses.summary(&events, global.verbose > 0);
     coverage::finish(&args, &object, &loaded, global.verbose)?;
     workload.leave();
-    Ok(workload.exit_code())
+    match workload.failure() {
+        Some(error) => Err(error),
+        None => Ok(workload.exit_code()),
+    }
 }
 
 /// Prints events until something ends the run.

@@ -5,13 +5,12 @@ use std::{process::ExitCode, time::Duration};
 
 use skep::{AttachOptions, Host, Link, Loaded, Object};
 
-use super::{RunArgs, choices, command, losses::Losses, stop::Stop, traced};
+use super::{Output, RunArgs, choices, command, losses::Losses, packets, stop::Stop, traced};
 
 /// How a workload stands after its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// It has more to do at once: the next turn follows when what programs sent is printed.
-    #[allow(dead_code, reason = "for workloads that this process does itself")]
     More,
     /// It goes on by itself, or waits; the next turn is when there are events or a signal, at
     /// the latest after this time.
@@ -45,10 +44,20 @@ pub(crate) trait Workload {
         Ok(())
     }
 
+    /// What programs sent is printed: now it prints what came of it by itself.
+    fn results(&mut self, _output: &mut Output) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     /// All is printed and nothing is attached any more: it is let go.
     fn leave(&mut self) {}
 
-    /// What the run ends with.
+    /// Why it ended too early.
+    fn failure(&mut self) -> Option<anyhow::Error> {
+        None
+    }
+
+    /// What the run ends with, if not with a failure.
     fn exit_code(&self) -> ExitCode {
         ExitCode::SUCCESS
     }
@@ -81,6 +90,7 @@ pub(crate) fn of(
     stop: &Stop,
 ) -> anyhow::Result<Box<dyn Workload>> {
     match (host.as_vm(), args.command.is_empty()) {
+        (Some(vm), _) if args.packets.asked().is_some() => packets::of(args, vm, object),
         (Some(vm), _) => traced::of(args, host, vm, object, stop),
         (None, true) => Ok(Box::new(Machine { pid: args.pid })),
         (None, false) => command::of(args, object, stop),
