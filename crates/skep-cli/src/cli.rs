@@ -5,7 +5,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand};
 
 use crate::{
     btf::BtfArgs, build::BuildArgs, disasm::DisasmArgs, doctor::DoctorArgs, exit,
-    features::FeaturesArgs, link::LinkArgs, manual, run::RunArgs,
+    features::FeaturesArgs, link::LinkArgs, manual, run::RunArgs, test::TestArgs,
 };
 
 /// Compiles, loads, attaches and watches eBPF programs.
@@ -67,6 +67,7 @@ impl Global {
 pub(crate) enum Command {
     // By far the largest.
     Run(Box<RunArgs>),
+    Test(TestArgs),
     Build(BuildArgs),
     Link(LinkArgs),
     Doctor(DoctorArgs),

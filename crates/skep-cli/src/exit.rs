@@ -95,6 +95,7 @@ fn of_error(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         .or_else(|| error.downcast_ref().map(of_not_run))
         .or_else(|| error.downcast_ref().map(of_trace))
         .or_else(|| error.downcast_ref().map(of_skep))
+        .or_else(|| error.downcast_ref().and_then(of_test))
         .or_else(|| error.downcast_ref().map(of_build))
         .or_else(|| error.downcast_ref().map(of_object))
         .or_else(|| error.downcast_ref().map(of_host))
@@ -129,6 +130,15 @@ fn of_skep(error: &skep::Error) -> Exit {
         Error::Btf(_) | Error::Map { .. } => Exit::Program,
         Error::Binary { .. } | Error::NoHost { .. } => Exit::Machine,
         _ => Exit::Failed,
+    }
+}
+
+/// Of a test file that can't be opened; what is wrong with its program, that says itself.
+fn of_test(error: &skep_test::Error) -> Option<Exit> {
+    use skep_test::Error;
+    match error {
+        Error::File(_) => Some(Exit::Usage),
+        _ => None,
     }
 }
 

@@ -20,6 +20,7 @@ mod manual;
 mod output;
 mod report;
 mod run;
+mod test;
 mod text;
 
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ fn carry_out(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(*args, global),
         Command::Build(args) => build::build(&args, global),
+        Command::Test(args) => test::test(&args, global),
         Command::Link(args) => link::link(&args, global),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Features(args) => features::features(&args),

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use skep::{
     Host, Loaded, Object,
     abi::{MapType, ProgramType},
-    vm::{Clock, Config, Coverage, Engine, Fault, Task, Vm},
+    vm::{Clock, Config, Engine, Fault, Task, Vm},
 };
 
 use super::{
@@ -104,7 +104,7 @@ impl Session {
             },
             TestHost::Vm => {
                 let machine = Machine::new(setup, wishes)?;
-                (Host::new(Arc::new(machine.vm.clone())), Some(machine))
+                (Host::of_vm(machine.vm.clone()), Some(machine))
             }
         };
         let mut object = Object::from_spec(prepared.spec.clone());
@@ -285,19 +285,6 @@ impl Session {
             }
             None => fault.to_string(),
         }
-    }
-
-    /// The counts of a machine that was made to count, by the program's name.
-    pub(crate) fn coverage(&self) -> Vec<(String, Arc<Coverage>)> {
-        let Some(machine) = &self.machine else {
-            return Vec::new();
-        };
-        let programs = self.loaded.programs();
-        let counted = programs.filter_map(|program| {
-            let coverage = machine.vm.coverage(program.fd()).ok().flatten()?;
-            Some((program.name().to_owned(), coverage))
-        });
-        counted.collect()
     }
 }
 

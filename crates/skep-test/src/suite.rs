@@ -1,0 +1,273 @@
+//! A file of tests, opened: its program is compiled, its tests are known, and can be run.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use skep::Object;
+use skep_build::Build;
+
+use crate::{
+    Error, Report, RunOptions,
+    definition::{Definition, is_default},
+    run::Prepared,
+    runner,
+    source::{FileError, Parsed, Source},
+    value::{Value, parse},
+};
+
+/// The end of a test file's name.
+const ENDING: &str = ".test.toml";
+
+/// What only a file as a whole says.
+const FILE: [&str; 4] = ["source", "include", "define", "test"];
+
+/// The tests of a file.
+///
+/// ```no_run
+/// use skep_test::{RunOptions, Suite};
+///
+/// let suite = Suite::open("fw.test.toml")?;
+/// let report = suite.run(&RunOptions::default());
+/// print!("{report}");
+/// assert!(report.passed());
+/// # Ok::<(), skep_test::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Suite {
+    path: PathBuf,
+    object_path: PathBuf,
+    warnings: String,
+    prepared: Arc<Prepared>,
+    tests: Vec<Definition>,
+}
+
+impl Suite {
+    /// Opens a test file: reads it, and compiles or opens the program that it is about. That is
+    /// what `source` names, or else the C source or object beside the file that has its name:
+    /// `fw.bpf.c`, `fw.c`, `fw.bpf.o` or `fw.o` of `fw.test.toml`.
+    ///
+    /// # Errors
+    /// The file can't be read, says what can't be, or its program does not compile.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let read = fs::read_to_string(path);
+        let text = read.map_err(|source| Error::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(path, &text)
+    }
+
+    /// The same of a text that is there already; `path` is where it would stand.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn parse(path: impl AsRef<Path>, text: &str) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let source = Arc::new(Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        });
+        let file = parse(&source)?;
+        let tests = definitions(&file)?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let program = program_path(&file, path, &folder)?;
+        let (object, object_path, warnings) = object(&program, &file, &folder)?;
+        let prepared = Prepared::new(object.spec().clone(), &folder);
+        Ok(Self {
+            path: path.to_owned(),
+            object_path,
+            warnings,
+            prepared: Arc::new(prepared),
+            tests,
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The object that its tests load: of a C source, in the compiler's cache.
+    #[must_use]
+    pub fn object_path(&self) -> &Path {
+        &self.object_path
+    }
+
+    /// What the compiler had to say.
+    #[must_use]
+    pub fn warnings(&self) -> &str {
+        &self.warnings
+    }
+
+    /// The names of its tests, in their order.
+    pub fn tests(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.tests.iter().map(|test| test.name.as_str())
+    }
+
+    /// Runs its tests, several at once where each has a machine of its own. No failure is an
+    /// error: the report has them.
+    #[must_use]
+    pub fn run(&self, options: &RunOptions) -> Report {
+        runner::run(&self.path, &self.prepared, &self.tests, options)
+    }
+}
+
+/// The tests of a file, with what it says for all of them.
+fn definitions(file: &Value) -> Parsed<Vec<Definition>> {
+    let entries = file.entries("a table")?;
+    for entry in entries {
+        let name = entry.name.as_str();
+        if !FILE.contains(&name) && !is_default(name) {
+            let known = FILE
+                .iter()
+                .copied()
+                .chain(["program", "maps", "globals", "task", "kconfig"]);
+            return Err(FileError::unknown(
+                entry.place.clone(),
+                "part of a test file",
+                name,
+                known,
+            ));
+        }
+    }
+    let defaults = file.without(&FILE);
+    let Some(tests) = file.get("test") else {
+        let error = file.error("this file has no tests");
+        return Err(error.help("each begins with [[test]]"));
+    };
+    let mut all: Vec<Definition> = Vec::new();
+    for test in tests.array("an array of tables: each test begins with [[test]]")? {
+        test.entries("a table")?;
+        for definition in Definition::parse(&defaults.overlaid(test))? {
+            if all.iter().any(|known| known.name == definition.name) {
+                let what = format!("a test named {:?} is there already", definition.name);
+                return Err(FileError::new(definition.place, what));
+            }
+            all.push(definition);
+        }
+    }
+    Ok(all)
+}
+
+/// What the tests are about: named, or beside the file.
+fn program_path(file: &Value, path: &Path, folder: &Path) -> Parsed<PathBuf> {
+    if let Some(source) = file.get("source") {
+        let named = folder.join(source.text("a file's name")?);
+        return match named.is_file() {
+            true => Ok(named),
+            false => Err(source.error(format!("there is no file {}", named.display()))),
+        };
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.strip_suffix(ENDING);
+    let stem = stem.or(name.strip_suffix(".toml")).unwrap_or(&name);
+    let endings = [".bpf.c", ".c", ".bpf.o", ".o"];
+    let beside = endings.map(|ending| folder.join(format!("{stem}{ending}")));
+    beside
+        .into_iter()
+        .find(|path| path.is_file())
+        .ok_or_else(|| {
+            let what = format!("there is no {stem}.bpf.c and no {stem}.bpf.o beside this file");
+            let error = file.error(what);
+            error.help("name the program: source = \"….bpf.c\"")
+        })
+}
+
+/// Compiles a source, or opens an object.
+fn object(program: &Path, file: &Value, folder: &Path) -> Result<(Object, PathBuf, String), Error> {
+    let words = |name: &str| -> Parsed<Vec<String>> {
+        match file.get(name) {
+            Some(words) => {
+                let words = words.array("an array of texts")?.iter();
+                words
+                    .map(|word| word.text("a text").map(str::to_owned))
+                    .collect()
+            }
+            None => Ok(Vec::new()),
+        }
+    };
+    let (include, define) = (words("include")?, words("define")?);
+    let is_source = program.extension().is_some_and(|ending| ending == "c");
+    let (path, warnings) = match is_source {
+        true => {
+            let mut build = Build::new(program);
+            for name in include {
+                build = build.include(folder.join(name));
+            }
+            for name in define {
+                build = build.define(name);
+            }
+            let built = build.cached().map_err(|source| Error::Build {
+                path: program.to_owned(),
+                source: Box::new(source),
+            })?;
+            (built.object, built.warnings)
+        }
+        false => (program.to_owned(), String::new()),
+    };
+    let failed = |source: skep::Error| Error::Object {
+        path: path.clone(),
+        source: Box::new(source),
+    };
+    let bytes = fs::read(&path).map_err(|source| Error::Read {
+        path: path.clone(),
+        source,
+    })?;
+    // Maps of global data are named after the program, not after the compiler's cache.
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.split('.').next().unwrap_or_default();
+    let object = Object::parse(stem, &bytes).map_err(failed)?;
+    Ok((object, path, warnings))
+}
+
+/// The test files below some files and folders: those that are files themselves, and of folders all
+/// whose names end with `.test.toml`, sorted; hidden folders and those of builds (`target`) are
+/// left out.
+///
+/// # Errors
+/// A folder can't be read.
+pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for path in paths {
+        match path.is_dir() {
+            true => walk(path, &mut found)?,
+            false => found.push(path.clone()),
+        }
+    }
+    found.dedup();
+    Ok(found)
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
+    let failed = |source| Error::Read {
+        path: folder.to_owned(),
+        source,
+    };
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        entries.push(entry.map_err(failed)?);
+    }
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        // What a link leads to is found where it is.
+        let kind = entry.file_type().map_err(failed)?;
+        if kind.is_dir() && !name.starts_with('.') && name != "target" {
+            walk(&entry.path(), found)?;
+        } else if kind.is_file() && name.ends_with(ENDING) {
+            // Below the current folder, names are as short as they are typed.
+            let path = entry.path();
+            found.push(path.strip_prefix(".").map_or(path.clone(), Path::to_owned));
+        }
+    }
+    Ok(())
+}
