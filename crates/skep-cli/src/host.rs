@@ -19,6 +19,17 @@ pub(crate) enum HostName {
     Vm,
 }
 
+impl HostName {
+    /// The host, whatever is to be done on it.
+    pub(crate) fn open(self) -> skep::Result<Host> {
+        match self {
+            Self::Auto => Host::auto(),
+            Self::Kernel => Host::kernel(),
+            Self::Vm => Host::vm(),
+        }
+    }
+}
+
 /// The flag.
 #[derive(Debug, Args)]
 pub(crate) struct HostArgs {

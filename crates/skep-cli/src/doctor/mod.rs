@@ -1,9 +1,10 @@
 //! `skep doctor`: what of BPF works on this machine, what does not, and what to do about it.
 //!
-//! The kernel's part is [`skep::linux::report`]; here the compiler is added, a verdict drawn
-//! ([`verdict`]) and the whole printed.
+//! The kernel's part is [`skep::linux::report`]; here the compiler and the virtual machine ([`vm`])
+//! are added, a verdict drawn ([`verdict`]) and the whole printed.
 
 mod verdict;
+mod vm;
 
 use std::{
     io::{self, Write as _},
@@ -29,8 +30,9 @@ use verdict::Verdict;
 /// Say what works on this machine, what does not, and the fix
 ///
 /// Tries every hook, program type and map type harmlessly, and looks at capabilities, lockdown,
-/// sysctls, kernel options, mounts and the compiler. An answer is yes, no or unknown: what this
-/// process may not ask is not called missing. Exits with 0 if `skep run` works here, else with 4.
+/// sysctls, kernel options, mounts and the compiler; and at what the virtual machine can do, which
+/// `skep run` uses where the kernel can't be. An answer is yes, no or unknown: what this process
+/// may not ask is not called missing. Exits with 0 if `skep run` works here, on either, else with 4.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
     /// How to print
@@ -48,6 +50,7 @@ pub(crate) fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
             checks: vec![clang()],
         },
     );
+    report.sections.insert(3, vm::section());
     let verdict = Verdict::of(&report);
     let mut out = Output::new();
     match args.format {
@@ -74,6 +77,7 @@ pub(crate) fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
                 "skep": env!("CARGO_PKG_VERSION"),
                 "kernel": report.release,
                 "runs": verdict.runs(),
+                "hosts": { "kernel": verdict.runs_on_kernel(), "vm": verdict.runs_on_vm() },
                 "summary": verdict.to_string(),
                 "sections": sections,
             });

@@ -1,22 +1,48 @@
-//! Whether `skep run` works here: the one line that a report comes down to.
+//! Whether `skep run` works here, and on which host: the one line that a report comes down to.
 
 use std::fmt;
 
 use skep::linux::{Answer, Check, DoctorReport};
+
+use super::vm;
 
 /// What of a report decides whether programs can be run.
 #[derive(Debug)]
 pub(super) struct Verdict {
     /// Hooks that work, of all that there are.
     hooks: (usize, usize),
-    /// Why programs can't be run; empty if they can.
-    missing: Vec<Missing>,
+    /// Why programs can't be run anywhere.
+    anywhere: Vec<Missing>,
+    /// Why they can't be run on the kernel.
+    kernel: Vec<Missing>,
+    /// Why they can't be run on the virtual machine.
+    vm: Vec<Missing>,
 }
 
 #[derive(Debug)]
 struct Missing {
     why: String,
     fix: String,
+}
+
+/// Notes a check that is not as it should be. Many fail for one reason, or for a part of it:
+/// `CAP_BPF`, `CAP_BPF` and another.
+fn lacks(missing: &mut Vec<Missing>, check: Option<&Check>) {
+    let Some(check) = check.filter(|check| check.answer != Answer::Yes) else {
+        return;
+    };
+    let why = if check.detail.is_empty() {
+        &check.name
+    } else {
+        &check.detail
+    };
+    if !missing.iter().any(|missing| missing.why.contains(why)) {
+        missing.retain(|missing| !why.contains(&missing.why));
+        missing.push(Missing {
+            why: why.clone(),
+            fix: check.fix.clone(),
+        });
+    }
 }
 
 impl Verdict {
@@ -28,64 +54,73 @@ impl Verdict {
         };
         let works = |check: &&Check| check.answer == Answer::Yes;
         let named = |name: &str| report.checks().find(|check| check.name == name);
-        let hooks = (
-            of_kind("hook ").filter(works).count(),
-            of_kind("hook ").count(),
-        );
-
-        let mut missing: Vec<Missing> = Vec::new();
-        let mut lacks = |check: Option<&Check>| {
-            let Some(check) = check.filter(|check| check.answer != Answer::Yes) else {
-                return;
-            };
-            let why = if check.detail.is_empty() {
-                &check.name
-            } else {
-                &check.detail
-            };
-            // Many checks fail for one reason, or for a part of it: CAP_BPF, CAP_BPF and another.
-            if !missing.iter().any(|missing| missing.why.contains(why)) {
-                missing.retain(|missing| !why.contains(&missing.why));
-                missing.push(Missing {
-                    why: why.clone(),
-                    fix: check.fix.clone(),
-                });
-            }
-        };
+        let (mut anywhere, mut kernel, mut vm) = (Vec::new(), Vec::new(), Vec::new());
         for kind in ["program ", "hook "] {
             if !of_kind(kind).any(|check| check.answer == Answer::Yes) {
-                lacks(of_kind(kind).next());
+                lacks(&mut kernel, of_kind(kind).next());
             }
         }
         // All global variables are in arrays.
-        for name in ["map array", "BTF", "clang"] {
-            lacks(named(name));
+        for name in ["map array", "BTF"] {
+            lacks(&mut kernel, named(name));
         }
-        Self { hooks, missing }
+        lacks(&mut vm, named(vm::TRACING));
+        lacks(&mut anywhere, named("clang"));
+        Self {
+            hooks: (
+                of_kind("hook ").filter(works).count(),
+                of_kind("hook ").count(),
+            ),
+            anywhere,
+            kernel,
+            vm,
+        }
     }
 
     /// Whether programs can be compiled, loaded and attached.
     pub(super) fn runs(&self) -> bool {
-        self.missing.is_empty()
+        self.runs_on_kernel() || self.runs_on_vm()
+    }
+
+    /// Whether they can be on the kernel.
+    pub(super) fn runs_on_kernel(&self) -> bool {
+        self.anywhere.is_empty() && self.kernel.is_empty()
+    }
+
+    /// Whether they can be on the virtual machine.
+    pub(super) fn runs_on_vm(&self) -> bool {
+        self.anywhere.is_empty() && self.vm.is_empty()
     }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.missing.is_empty() {
+        if self.runs_on_kernel() {
             let (working, all) = self.hooks;
             return write!(f, "`skep run` works here, with {working} of {all} hooks.");
         }
-        write!(f, "`skep run` does not work here:")?;
-        for (position, Missing { why, fix }) in self.missing.iter().enumerate() {
-            let separator = if position == 0 { "" } else { ";" };
-            write!(f, "{separator} {why}")?;
-            if !fix.is_empty() {
-                write!(f, " (fix: {fix})")?;
-            }
+        if self.runs_on_vm() {
+            write!(
+                f,
+                "`skep run` works here on the virtual machine: over a command, a process or \
+                 packets. Not on the kernel:"
+            )?;
+            return list(f, self.kernel.iter());
         }
-        write!(f, ".")
+        write!(f, "`skep run` does not work here:")?;
+        list(f, self.anywhere.iter().chain(&self.kernel).chain(&self.vm))
     }
+}
+
+fn list<'m>(f: &mut fmt::Formatter<'_>, missing: impl Iterator<Item = &'m Missing>) -> fmt::Result {
+    for (position, Missing { why, fix }) in missing.enumerate() {
+        let separator = if position == 0 { "" } else { ";" };
+        write!(f, "{separator} {why}")?;
+        if !fix.is_empty() {
+            write!(f, " (fix: {fix})")?;
+        }
+    }
+    write!(f, ".")
 }
 
 #[cfg(test)]
@@ -115,9 +150,9 @@ mod tests {
     }
 
     fn good() -> Vec<Check> {
-        ["program xdp", "hook xdp", "map array", "BTF", "clang"]
-            .map(|name| check(name, Answer::Yes, "", ""))
-            .into()
+        let names = ["program xdp", "hook xdp", "map array", "BTF", "clang"];
+        let names = names.into_iter().chain([vm::TRACING]);
+        names.map(|name| check(name, Answer::Yes, "", "")).collect()
     }
 
     #[test]
@@ -152,12 +187,22 @@ mod tests {
             lacks("hook xdp", "CAP_BPF and CAP_NET_ADMIN"),
             lacks("map array", "CAP_BPF"),
         ];
-        let verdict = verdict(checks);
-        assert!(!verdict.runs());
+        let alone = verdict(checks.clone());
+        assert!(alone.runs() && alone.runs_on_vm() && !alone.runs_on_kernel());
         assert_eq!(
-            verdict.to_string(),
-            "`skep run` does not work here: this process lacks CAP_BPF and CAP_NET_ADMIN \
+            alone.to_string(),
+            "`skep run` works here on the virtual machine: over a command, a process or \
+             packets. Not on the kernel: this process lacks CAP_BPF and CAP_NET_ADMIN \
              (fix: use root)."
+        );
+        let mut checks = checks;
+        checks.push(check(vm::TRACING, Answer::No, "no ptrace", ""));
+        let neither = verdict(checks);
+        assert!(!neither.runs());
+        assert_eq!(
+            neither.to_string(),
+            "`skep run` does not work here: this process lacks CAP_BPF and CAP_NET_ADMIN \
+             (fix: use root); no ptrace."
         );
     }
 

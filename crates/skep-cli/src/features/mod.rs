@@ -17,6 +17,7 @@ use skep::{
 
 use crate::{
     exit::{Exit, Usage},
+    host::HostName,
     output::{Format, Output},
 };
 use report::{Kind, Report, Rows, Selection};
@@ -42,13 +43,17 @@ pub(crate) struct FeaturesArgs {
     #[arg(short, long, value_name = "TYPE")]
     program: Option<String>,
 
+    /// Whose features
+    #[arg(long, value_enum, value_name = "HOST", default_value = "kernel")]
+    host: HostName,
+
     /// How to print
     #[arg(short, long, value_enum, default_value = "text")]
     format: Format,
 }
 
 pub(crate) fn features(args: &FeaturesArgs) -> anyhow::Result<ExitCode> {
-    let host = Host::kernel()?;
+    let host = args.host.open()?;
     let selection = selection(args, &host)?;
     let report = Report::of(&host, &selection);
     let mut out = Output::new();

@@ -239,3 +239,12 @@ fn root_of_a_user_namespace_is_told_that_it_does_not_count() {
         assert!(why.contains("in a user namespace only"), "{why}");
     }
 }
+
+#[test]
+fn the_vm_has_features_of_its_own() {
+    let folder = folder();
+    let ran = run(folder.path(), ["features", "--host", "vm", "bpf_loop"]).ended_with(0);
+    assert!(ran.stdout.contains(" on vm "), "{}", ran.stdout);
+    let ran = run(folder.path(), ["features", "--host", "vm", "fentry"]).ended_with(1);
+    assert!(ran.stdout.contains("the vm has no"), "{}", ran.stdout);
+}
