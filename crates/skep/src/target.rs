@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use skep_btf::{Btf, BtfData};
+use skep_btf::{Btf, BtfData, KindTag};
 use skep_host::{Cause, Errno, Feature, HostKind, Probe};
 use skep_object::{
     AttachKind, CoreKind, Error as LinkError, ExternKind, Image, LinkOptions, Object, Target,
@@ -143,7 +143,11 @@ impl Offer {
             }
         }
         let mut symbols: Vec<&str> = needs.symbols.iter().map(String::as_str).collect();
-        if needs.wrappers && offer.target.kernel_btf.is_none() {
+        let typed = |name: &&str| {
+            let types = offer.target.kernel_btf.as_ref();
+            types.is_some_and(|types| types.find(name, KindTag::Function).is_some())
+        };
+        if needs.wrappers && !Target::SYSCALL_WRAPPERS.iter().any(|name| typed(&name)) {
             symbols.extend(Target::SYSCALL_WRAPPERS);
         }
         if !symbols.is_empty() {

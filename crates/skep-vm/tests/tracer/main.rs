@@ -2,4 +2,6 @@
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod calls;
+mod faults;
+mod life;
 mod support;

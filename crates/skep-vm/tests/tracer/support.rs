@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use skep::{Link, Loaded, Object, RingBuffer};
@@ -28,6 +28,13 @@ pub(crate) struct Machine {
     pub(crate) loaded: Loaded,
 }
 
+/// Where another place for what tests make stands.
+pub(crate) const FOLDER: &str = "SKEP_TRACER_FOLDER";
+
+fn folder() -> String {
+    std::env::var(FOLDER).unwrap_or_else(|_| env!("CARGO_TARGET_TMPDIR").to_owned())
+}
+
 fn file(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tracer/c");
     folder.join(name)
@@ -36,7 +43,7 @@ fn file(name: &str) -> PathBuf {
 impl Machine {
     /// With the programs of `NAME.bpf.c`.
     pub(crate) fn new(name: &str) -> Outcome<Self> {
-        let bytes = compile(&file(&format!("{name}.bpf.c")), env!("CARGO_TARGET_TMPDIR"))?;
+        let bytes = compile(&file(&format!("{name}.bpf.c")), &folder())?;
         let object = Object::parse(name, &bytes)?;
         let vm = Vm::new().map_err(|errno| Stop::fail(errno.to_string()))?;
         let loaded = object.load(&skep::Host::new(Arc::new(vm.clone())))?;
@@ -77,6 +84,46 @@ pub(crate) fn failed(error: TraceError) -> Stop {
     Stop::fail(error.to_string())
 }
 
+/// What a program of `life` tells.
+#[repr(C)]
+#[derive(Debug, Clone, zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
+pub(crate) struct Life {
+    pub(crate) kind: u32,
+    pub(crate) pid: u32,
+    pub(crate) tid: u32,
+    pub(crate) other: u32,
+    pub(crate) uid: u32,
+    pub(crate) flag: u32,
+    pub(crate) comm: [u8; 16],
+    pub(crate) text: [u8; 64],
+}
+
+/// The kinds of [`Life`].
+pub(crate) mod kind {
+    pub(crate) const EXEC: u32 = 1;
+    pub(crate) const FORK: u32 = 2;
+    pub(crate) const EXIT: u32 = 3;
+    /// Added for the typed form of each.
+    pub(crate) const TYPED: u32 = 3;
+}
+
+/// Programs of `life` that are run at every system call.
+pub(crate) const ALL_CALLS: &[&str] = &[
+    "on_raw_enter",
+    "on_raw_exit",
+    "on_btf_enter",
+    "on_btf_exit",
+    "on_all_enter",
+];
+
+/// Attaches the programs of `life`: those at every call only if that is asked for.
+pub(crate) fn attach(machine: &Machine, all_calls: bool) -> Outcome<Vec<Link>> {
+    let programs = machine.loaded.programs();
+    let wanted = programs.filter(|program| all_calls || !ALL_CALLS.contains(&program.name()));
+    let links: Result<Vec<_>, _> = wanted.map(|program| program.attach()).collect();
+    Ok(links?)
+}
+
 /// A shell command without output.
 pub(crate) fn shell(text: &str) -> Command {
     let mut command = Command::new("/bin/sh");
@@ -87,11 +134,24 @@ pub(crate) fn shell(text: &str) -> Command {
     command
 }
 
+/// `tasks.c`, compiled once, in a mode of its.
+pub(crate) fn tasks(mode: &str, count: u32) -> Outcome<Command> {
+    static PATH: OnceLock<Outcome<PathBuf>> = OnceLock::new();
+    let path = match PATH.get_or_init(|| helper("tasks")) {
+        Ok(path) => path,
+        Err(Stop::Skip(lacking)) => return Err(Stop::lacks(format!("{lacking:?}"))),
+        Err(Stop::Fail(why)) => return Err(Stop::fail(why.clone())),
+    };
+    let mut command = Command::new(path);
+    command.arg(mode).arg(count.to_string()).stdin(Stdio::null());
+    Ok(command)
+}
+
 /// A helper program, compiled now.
-pub(crate) fn helper(name: &str) -> Outcome<PathBuf> {
+fn helper(name: &str) -> Outcome<PathBuf> {
     skep_testing::compile_native(
         &file(&format!("{name}.c")),
-        Path::new(env!("CARGO_TARGET_TMPDIR")),
+        Path::new(&folder()),
     )
 }
 
@@ -114,7 +174,18 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 impl Machine {
     /// The events of `opens`.
     pub(crate) fn opens(&self) -> Outcome<Vec<Open>> {
-        let mut ring = RingBuffer::<Open>::new(self.loaded.map("events")?)?;
+        self.events()
+    }
+
+    /// The events of `life`.
+    pub(crate) fn lives(&self) -> Outcome<Vec<Life>> {
+        self.events()
+    }
+
+    fn events<T: zerocopy::FromBytes + zerocopy::Immutable + zerocopy::KnownLayout + Clone>(
+        &self,
+    ) -> Outcome<Vec<T>> {
+        let mut ring = RingBuffer::<T>::new(self.loaded.map("events")?)?;
         let mut all = Vec::new();
         loop {
             let batch = ring.batch()?;
