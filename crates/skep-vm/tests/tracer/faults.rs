@@ -132,7 +132,9 @@ fn the_command_is_killed() {
         let status = traced.wait().map_err(failed)?;
         ensure(status.signal() == Some(9), || format!("{status:?}"))?;
         ensure(traced.signal(9).is_err(), || "it has ended".into())?;
-        ensure(machine.global("exits")? == 1, || "its exit is an event".into())
+        ensure(machine.global("exits")? == 1, || {
+            "its exit is an event".into()
+        })
     });
 }
 

@@ -15,24 +15,33 @@ fn a_call_is_seen_in_every_form() {
     const COUNT: u64 = 20;
     run(|| {
         for (forms, counters) in [
-            (
-                false,
-                &["tp_enter", "task_regs", "probe"][..],
-            ),
+            (false, &["tp_enter", "task_regs", "probe"][..]),
             (
                 true,
-                &["tp_enter", "task_regs", "probe", "raw_enter", "raw_exit", "btf_enter",
-                  "btf_exit", "all_enter"][..],
+                &[
+                    "tp_enter",
+                    "task_regs",
+                    "probe",
+                    "raw_enter",
+                    "raw_exit",
+                    "btf_enter",
+                    "btf_exit",
+                    "all_enter",
+                ][..],
             ),
         ] {
             let machine = Machine::new("life")?;
             let _links = attach(&machine, forms)?;
             let traced = machine.trace(tasks("calls", COUNT as u32)?)?;
             let counts = traced.counts();
-            ensure(traced.wait().map_err(failed)?.success(), || format!("{counts:?}"))?;
+            ensure(traced.wait().map_err(failed)?.success(), || {
+                format!("{counts:?}")
+            })?;
             for name in counters {
                 let seen = machine.global(name)?;
-                ensure(seen == COUNT, || format!("{name}: {seen} of {COUNT}; {counts:?}"))?;
+                ensure(seen == COUNT, || {
+                    format!("{name}: {seen} of {COUNT}; {counts:?}")
+                })?;
             }
             // And the one by which the program knows what to expect.
             for name in ["tp_exit", "probe_return"] {
@@ -141,7 +150,9 @@ fn names_users_and_groups_are_those_of_the_time() {
             return Ok(());
         }
         let traced = machine.trace(tasks("another_user", 2)?)?;
-        ensure(traced.wait().map_err(failed)?.success(), || "it failed".into())?;
+        ensure(traced.wait().map_err(failed)?.success(), || {
+            "it failed".into()
+        })?;
         let lives = machine.lives()?;
         let users: Vec<_> = of(&lives, kind::FORK).iter().map(|life| life.uid).collect();
         ensure(users == [65534, 65534], || format!("{users:?}"))
@@ -160,13 +171,19 @@ fn a_process_that_runs_is_followed_and_let_go() {
         let traced = machine.vm.follow(child.id()).map_err(failed)?;
         skep_testing::eventually("calls are seen", || Ok(machine.global("tp_exit")? > 20))?;
         let status = fs::read_to_string(format!("/proc/{}/status", child.id()))?;
-        ensure(!status.contains("TracerPid:\t0\n"), || "it is not traced".into())?;
+        ensure(!status.contains("TracerPid:\t0\n"), || {
+            "it is not traced".into()
+        })?;
         // Another tracer is told who has it.
         let error = machine.vm.follow(child.id()).map(drop).unwrap_err();
-        ensure(error.to_string().contains("is traced by process"), || error.to_string())?;
+        ensure(error.to_string().contains("is traced by process"), || {
+            error.to_string()
+        })?;
         drop(traced);
         let status = fs::read_to_string(format!("/proc/{}/status", child.id()))?;
-        ensure(status.contains("TracerPid:\t0\n"), || "it is still traced".into())?;
+        ensure(status.contains("TracerPid:\t0\n"), || {
+            "it is still traced".into()
+        })?;
         drop(open);
         let status = child.wait()?;
         ensure(status.success(), || format!("{status:?}"))
@@ -197,9 +214,10 @@ fn a_process_that_is_not_there_is_not_followed() {
     run(|| {
         let machine = Machine::new("life")?;
         let error = machine.vm.follow(0x3fff_ffff).map(drop).unwrap_err();
-        ensure(error.to_string() == "there is no process 1073741823", || {
-            error.to_string()
-        })
+        ensure(
+            error.to_string() == "there is no process 1073741823",
+            || error.to_string(),
+        )
     });
 }
 
@@ -217,9 +235,19 @@ fn an_ordinary_user_can_trace() {
         again.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
         again.args(["--inh-caps", "-all", "--bounding-set", "-all"]);
         again.arg(std::env::current_exe()?);
-        again.args(["--exact", "life::tasks_begin_execute_and_end", "faults::forks"]);
-        again.args(["faults::a_seccomp_policy_of_its_own", "calls::openat_of_a_command_is_seen_with_its_path_and_result"]);
-        again.env(AGAIN, "1").env(FOLDER, &folder.0).process_group(0);
+        again.args([
+            "--exact",
+            "life::tasks_begin_execute_and_end",
+            "faults::forks",
+        ]);
+        again.args([
+            "faults::a_seccomp_policy_of_its_own",
+            "calls::openat_of_a_command_is_seen_with_its_path_and_result",
+        ]);
+        again
+            .env(AGAIN, "1")
+            .env(FOLDER, &folder.0)
+            .process_group(0);
         let output = again.output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let all = text.contains("test result: ok. 4 passed");

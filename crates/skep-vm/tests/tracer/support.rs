@@ -143,16 +143,16 @@ pub(crate) fn tasks(mode: &str, count: u32) -> Outcome<Command> {
         Err(Stop::Fail(why)) => return Err(Stop::fail(why.clone())),
     };
     let mut command = Command::new(path);
-    command.arg(mode).arg(count.to_string()).stdin(Stdio::null());
+    command
+        .arg(mode)
+        .arg(count.to_string())
+        .stdin(Stdio::null());
     Ok(command)
 }
 
 /// A helper program, compiled now.
 fn helper(name: &str) -> Outcome<PathBuf> {
-    skep_testing::compile_native(
-        &file(&format!("{name}.c")),
-        Path::new(&folder()),
-    )
+    skep_testing::compile_native(&file(&format!("{name}.c")), Path::new(&folder()))
 }
 
 #[repr(C)]
