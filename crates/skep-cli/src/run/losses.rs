@@ -76,6 +76,18 @@ impl Losses {
                 counts.foreign_calls
             ));
         }
+        /// Places that are named; the others are counted.
+        const NAMED: usize = 3;
+        for refused in counts.refused.iter().take(NAMED) {
+            let (binary, offset) = (refused.binary.display(), refused.offset);
+            self.say(format!(
+                "{binary} is not probed at {offset:#x}: {}",
+                refused.reason
+            ));
+        }
+        if let Some(more @ 1..) = counts.refused.len().checked_sub(NAMED) {
+            self.say(format!("{more} more places are not probed"));
+        }
         if counts.lost_tasks > 0 {
             let lost = counts.lost_tasks;
             self.say(format!("{lost} threads could not be traced to their end"));

@@ -68,8 +68,7 @@ impl Told {
 fn probes_come_and_go_while_the_program_runs() {
     run(|| {
         let binary = probed(Linked::Pie)?;
-        let mut probes = Probes::vm(&binary.path, BOTH)?;
-        probes.links.clear();
+        let mut probes = Probes::idle(&binary.path, BOTH)?;
         let (mut program, _) = Told::start(&probes, &binary.path)?;
         let before = program.call(5)?;
         ensure(probes.number("entries")? == 0, || {
@@ -99,8 +98,7 @@ fn probes_come_and_go_while_the_program_runs() {
 fn a_probe_of_one_process_fires_in_no_other() {
     run(|| {
         let binary = probed(Linked::Pie)?;
-        let mut probes = Probes::vm(&binary.path, BOTH)?;
-        probes.links.clear();
+        let mut probes = Probes::idle(&binary.path, BOTH)?;
         let (mut one, _) = Told::start(&probes, &binary.path)?;
         let (mut other, _) = Told::start(&probes, &binary.path)?;
         probes.attach(Some(one.traced.id()))?;
@@ -117,8 +115,7 @@ fn a_probe_of_one_process_fires_in_no_other() {
 fn semaphores_are_up_while_somebody_watches() {
     run(|| {
         let binary = probed(Linked::Pie)?;
-        let mut probes = Probes::vm(&binary.path, &[("at_entry", "probed")])?;
-        probes.links.clear();
+        let probes = Probes::idle(&binary.path, &[("at_entry", "probed")])?;
         let point = AttachPoint::Uprobe {
             at_return: false,
             binary: binary.path.clone(),
@@ -196,7 +193,7 @@ fn a_process_that_is_followed_is_let_go_whole() {
 fn a_file_that_is_not_there_is_named() {
     run(|| {
         let binary = probed(Linked::Pie)?;
-        let probes = Probes::vm(&binary.path, &[("at_entry", "probed")])?;
+        let probes = Probes::idle(&binary.path, &[("at_entry", "probed")])?;
         let program = probes.loaded.program("at_entry")?;
         let point = AttachPoint::Uprobe {
             at_return: false,

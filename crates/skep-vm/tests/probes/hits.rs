@@ -267,3 +267,65 @@ fn libraries_of_the_system_are_probed() {
         ensure(seen == (1, 1, printed), || format!("{seen:?} {counts:?}"))
     });
 }
+
+#[test]
+fn all_functions_of_the_c_library_can_be_probed() {
+    run(|| {
+        let libc = std::fs::canonicalize(skep::find_binary("libc.so.6", None)?)?;
+        let mut list = std::process::Command::new("/bin/sh");
+        list.args([
+            "-c",
+            "ls -l / | sort | wc -l; echo $((3 * 4)); date -u -d @0",
+        ]);
+        let alone = list.output()?;
+        let probes = Probes::vm(&libc, &[("many", "*"), ("many_returns", "*")])?;
+        let (output, counts) = probes.trace(list)?;
+        ensure(
+            output.stdout == alone.stdout && output.status == alone.status,
+            || format!("{output:?} {counts:?}"),
+        )?;
+        let seen = (probes.number("entries")?, probes.number("returns")?);
+        ensure(seen.0 > 1000, || format!("{seen:?} {counts:?}"))
+    });
+}
+
+/// The part of a binary's file that is mapped to be executed.
+fn code_of(binary: &std::path::Path) -> Outcome<std::ops::Range<u64>> {
+    let bytes = std::fs::read(binary)?;
+    let long = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let (at, count) = (long(32) as usize, usize::from(bytes[56]));
+    let headers = (0..count).map(|index| at + 56 * index);
+    // `PT_LOAD`, and `PF_X` among its flags.
+    let mut code = headers.filter(|at| bytes[*at] == 1 && bytes[at + 4] & 1 != 0);
+    let found = code.next().unwrap();
+    Ok(long(found + 8)..long(found + 8) + long(found + 32))
+}
+
+#[test]
+fn a_program_runs_with_a_probe_on_each_of_its_instructions() {
+    run(|| {
+        let binary = std::fs::canonicalize("/bin/cat")?;
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let mut list = command(&binary, &["-A", "-n", file]);
+        let alone = list.output()?;
+        let probes = Probes::idle(&binary, &[("many", "+0")])?;
+        let place = |offset| skep_host::UprobePlace {
+            offset,
+            ..skep_host::UprobePlace::default()
+        };
+        let point = skep_host::AttachPoint::UprobeMulti {
+            mode: skep_host::MultiMode::Entry,
+            binary: binary.clone(),
+            places: code_of(&binary)?.map(place).collect(),
+            pid: None,
+        };
+        let _link = probes.loaded.program("many")?.attach_to(&point)?;
+        let (output, counts) = probes.trace(list)?;
+        ensure(
+            output.stdout == alone.stdout && output.status == alone.status,
+            || format!("{output:?} {counts:?}"),
+        )?;
+        let entries = probes.number("entries")?;
+        ensure(entries > 10_000, || format!("{entries}"))
+    });
+}

@@ -103,10 +103,16 @@ pub(crate) struct Probes {
 impl Probes {
     /// In a machine.
     pub(crate) fn vm(binary: &Path, programs: &[(&str, &str)]) -> Outcome<Self> {
+        let mut probes = Self::idle(binary, programs)?;
+        probes.attach(None)?;
+        Ok(probes)
+    }
+
+    /// In a machine, not attached yet.
+    pub(crate) fn idle(binary: &Path, programs: &[(&str, &str)]) -> Outcome<Self> {
         let vm = Vm::new().map_err(|errno| Stop::fail(errno.to_string()))?;
         let mut probes = Self::load(&Host::new(Arc::new(vm.clone())), binary, programs)?;
         probes.vm = Some(vm);
-        probes.attach(None)?;
         Ok(probes)
     }
 
