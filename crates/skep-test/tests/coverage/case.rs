@@ -28,7 +28,8 @@ pub(crate) struct Case {
     /// Lines of the first source that the compiler moves behind a condition.
     pub(crate) moved: Vec<(usize, u32)>,
     texts: Vec<String>,
-    object: Object,
+    pub(crate) object: Object,
+    bytes: Vec<u8>,
 }
 
 pub(crate) fn folder() -> PathBuf {
@@ -84,14 +85,25 @@ impl Case {
             moved,
             texts,
             object,
+            bytes,
         })
+    }
+
+    /// The same object under another name.
+    pub(crate) fn renamed(mut self, name: &str) -> Outcome<Self> {
+        self.object = Object::parse(name, &self.bytes)?;
+        Ok(self)
+    }
+
+    /// The text of a source.
+    pub(crate) fn text(&self, source: usize) -> &str {
+        self.texts.get(source).map_or("", String::as_str)
     }
 
     /// Whether a line is a brace alone. Of the last one of a function, clang says that it ran if
     /// its end was reached and not by a `return`; here it is where the function is left.
     pub(crate) fn is_brace(&self, source: usize, line: u32) -> bool {
-        let text = self.texts.get(source).map_or("", String::as_str);
-        let line = text.lines().nth(line as usize - 1);
+        let line = self.text(source).lines().nth(line as usize - 1);
         line.is_some_and(|line| line.trim() == "}")
     }
 

@@ -4,4 +4,6 @@
 
 mod case;
 mod golden;
+mod lcov;
 mod native;
+mod sums;
