@@ -3,6 +3,7 @@
 
 mod btf;
 mod build;
+mod coverage;
 mod disasm;
 mod doctor;
 mod errors;

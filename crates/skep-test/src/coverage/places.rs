@@ -55,23 +55,33 @@ impl Test {
         }
     }
 
-    /// What is asked, in words: `0`, `above 5`.
-    pub(super) fn text(self, constant: Option<i32>) -> Option<String> {
-        let constant = constant?;
+    /// What the answer is when a value is compared with this constant: that it is `0`, `other than
+    /// 0`, `above 5`, `at most 5`.
+    pub(super) fn answer(self, constant: i32, yes: bool) -> String {
         // Constants are extended by their sign, whatever is compared.
         let unsigned = match self.wide {
             true => i64::from(constant).cast_unsigned(),
             false => u64::from(constant.cast_unsigned()),
         };
-        Some(match self.question {
-            Question::Equal if (-4096..4096).contains(&constant) => constant.to_string(),
-            Question::Equal => format!("{unsigned:#x}"),
-            Question::Above => format!("above {unsigned}"),
-            Question::AtLeast => format!("at least {unsigned}"),
-            Question::SignedAbove => format!("above {constant}"),
-            Question::SignedAtLeast => format!("at least {constant}"),
-            Question::Bits => format!("with bits of {unsigned:#x}"),
-        })
+        match (self.question, constant, yes) {
+            (Question::Equal, -4096..4096, true) => constant.to_string(),
+            (Question::Equal, -4096..4096, false) => format!("other than {constant}"),
+            (Question::Equal, _, true) => format!("{unsigned:#x}"),
+            (Question::Equal, _, false) => format!("other than {unsigned:#x}"),
+            (Question::Above, _, true) => format!("above {unsigned}"),
+            (Question::Above, _, false) => format!("at most {unsigned}"),
+            (Question::AtLeast, _, true) => format!("at least {unsigned}"),
+            (Question::AtLeast, _, false) => format!("below {unsigned}"),
+            // How compilers ask for what is negative.
+            (Question::SignedAbove, -1, true) => "at least 0".to_owned(),
+            (Question::SignedAbove, -1, false) => "below 0".to_owned(),
+            (Question::SignedAbove, _, true) => format!("above {constant}"),
+            (Question::SignedAbove, _, false) => format!("at most {constant}"),
+            (Question::SignedAtLeast, _, true) => format!("at least {constant}"),
+            (Question::SignedAtLeast, _, false) => format!("below {constant}"),
+            (Question::Bits, _, true) => format!("with bits of {unsigned:#x}"),
+            (Question::Bits, _, false) => format!("without bits of {unsigned:#x}"),
+        }
     }
 }
 
@@ -263,13 +273,34 @@ impl<'f> Body<'f> {
         None
     }
 
+    /// The first place of another line than `own` from here on, up to where control parts or meets;
+    /// if there is none, the place here.
+    fn near(&self, from: usize, own: Option<Place>) -> Option<Place> {
+        let is_other = |place: &Place| own.is_none_or(|own| own.line != place.line);
+        let mut index = from;
+        loop {
+            let place = *self.places.get(index)?;
+            if place.is_some_and(|place| is_other(&place)) {
+                return place;
+            }
+            let (_, insn) = self.insns.get(index)?;
+            let next = self.insns.get(index + 1);
+            let meets = next.is_none_or(|(next, _)| self.targets.contains(next));
+            if meets || insn.is_jump() || !insn.falls_through() {
+                return self.places[from];
+            }
+            index += 1;
+        }
+    }
+
     fn steps(&self) -> Vec<Step> {
         let all = self.insns.iter().enumerate();
         all.map(|(index, (at, _))| Step {
             at: *at,
             place: self.places[index],
             jump: self.conditional(index).map(|(test, opposite, ends)| {
-                let [jumps, falls] = ends.map(|end| end.and_then(|end| self.places[end]));
+                let [jumps, falls] =
+                    ends.map(|end| end.and_then(|end| self.near(end, self.places[index])));
                 Jump {
                     test,
                     opposite,

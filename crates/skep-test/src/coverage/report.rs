@@ -47,8 +47,6 @@ pub struct Branch {
     pub line: u32,
     /// The column, from 1; 0 where it is not known.
     pub column: u32,
-    /// What the compiled jump asks, of a value and a constant: `0` (whether it is), `above 5`.
-    pub asks: Option<String>,
     /// Its two ways: if what the jump asks is so, and if it is not.
     pub ways: [Way; 2],
 }
@@ -61,9 +59,12 @@ impl Branch {
 }
 
 /// One way that a conditional jump goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Way {
+    /// When it is taken, where a value is compared with a constant, the same for all copies: if it
+    /// is `0`, `other than 0`, `above 5`, `at most 5`.
+    pub when: Option<String>,
     /// The line that it leads to: another one of the same file, the same for all copies.
     pub to: Option<u32>,
     /// How often it was taken.
@@ -114,6 +115,14 @@ struct Copies {
     taken: [u64; 2],
     /// What they compare with.
     constants: BTreeSet<Option<i32>>,
+}
+
+impl Copies {
+    /// What they all compare with, if that is one constant.
+    fn constant(&self) -> Option<i32> {
+        let first = self.constants.first().copied().flatten();
+        first.filter(|_| self.constants.len() == 1)
+    }
 }
 
 /// A file while it is summed.
@@ -247,11 +256,10 @@ impl File {
         let branches = jumps.map(|((line, column, test), copies)| Branch {
             line: *line,
             column: *column,
-            asks: match copies.constants.first() {
-                Some(constant) if copies.constants.len() == 1 => test.text(*constant),
-                _ => None,
-            },
             ways: [0, 1].map(|way: usize| Way {
+                when: copies
+                    .constant()
+                    .map(|constant| test.answer(constant, way == 0)),
                 to: here(&copies.to[way], *line),
                 taken: copies.taken[way],
             }),

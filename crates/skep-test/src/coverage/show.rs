@@ -147,27 +147,32 @@ impl FileReport {
     /// What is said of a way that was not taken: where it leads, if that is clear and control never
     /// came there; else when it would have been taken.
     fn missed(&self, branch: &Branch, way: usize) -> Option<String> {
-        let to = branch.ways[way].to;
-        if branch.ways[way].taken > 0 {
+        let this = &branch.ways[way];
+        if this.taken > 0 {
             return None;
         }
-        let asks = branch.asks.as_deref();
-        let word = ["was never", "was always"][way];
+        let when = this
+            .when
+            .as_ref()
+            .map(|when| match when.strip_prefix("other than ") {
+                Some(value) => format!("was always {value}"),
+                None => format!("was never {when}"),
+            });
         if !branch.ran() {
             // One note is enough; and of a jump whose copy ran, none.
             let another = (way == 0).then(|| self.another_ran(branch))?;
-            return match (self.is_switch(branch), asks) {
-                (true, Some(asks)) => Some(format!("{word} {asks}")),
+            return match when {
+                Some(when) if self.is_switch(branch) => Some(when),
                 _ if another => None,
                 _ => Some("was never asked".to_owned()),
             };
         }
-        let missed = to.filter(|line| self.lines.get(line) == Some(&0));
-        Some(match (missed, asks, to) {
+        let missed = this.to.filter(|line| self.lines.get(line) == Some(&0));
+        Some(match (missed, when, this.to) {
             (Some(line), _, _) => format!("never went to line {line}"),
-            (None, Some(asks), _) => format!("{word} {asks}"),
+            (None, Some(when), _) => when,
             (None, None, Some(line)) => format!("never went to line {line}"),
-            (None, None, None) => format!("{word} so"),
+            (None, None, None) => "one of two ways was never taken".to_owned(),
         })
     }
 
