@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use std::sync::Arc;
+
 use skep_abi::{AttachType, KernelVersion, MapCreateFlags, MapType, ProgLoadFlags, ProgramType};
-use skep_btf::TypeId;
+use skep_btf::{Btf, StringOffset, TypeId};
 use skep_isa::{Endian, InsnIndex, RawInsn};
 
 use crate::{
-    Contents, Downgrade, MapIndex, Pinning, ProgramIndex, SectionName, source::SourceTable,
+    Contents, Downgrade, LineRecord, MapIndex, Pinning, ProgramIndex, SectionName,
+    source::SourceTable,
 };
 
 /// An object linked for a target.
@@ -36,6 +39,20 @@ pub struct Image {
 }
 
 impl Image {
+    /// An image without maps and programs, for tools that read them from elsewhere.
+    pub fn new(name: &str, endian: Endian) -> Self {
+        Self {
+            name: name.to_owned(),
+            endian,
+            btf: None,
+            maps: Vec::new(),
+            programs: Vec::new(),
+            settings: BTreeMap::new(),
+            downgrades: Vec::new(),
+            complete: true,
+        }
+    }
+
     /// The program with this name.
     pub fn program(&self, name: &str) -> Option<&ImageProgram> {
         self.programs.iter().find(|program| program.name == name)
@@ -182,6 +199,66 @@ pub struct ImageProgram {
 }
 
 impl ImageProgram {
+    /// A program without instructions, for tools that read them from elsewhere.
+    pub fn new(
+        index: ProgramIndex,
+        name: &str,
+        section: SectionName,
+        program_type: ProgramType,
+    ) -> Self {
+        Self {
+            index,
+            name: name.to_owned(),
+            load_name: name.chars().take(15).collect(),
+            section,
+            program_type,
+            attach_type: None,
+            attach_target: None,
+            attach_btf: None,
+            attach_member: None,
+            flags: ProgLoadFlags::empty(),
+            autoattach: true,
+            license: String::new(),
+            kernel_version: KernelVersion::new(0, 0),
+            instructions: Vec::new(),
+            map_references: Vec::new(),
+            module_references: Vec::new(),
+            jump_tables: Vec::new(),
+            functions: Vec::new(),
+            func_info: InfoRecords::default(),
+            line_info: InfoRecords::default(),
+            poisoned: Vec::new(),
+            source: SourceTable::default(),
+        }
+    }
+
+    /// Finds lines of source again by the program's line records, whose texts are in this BTF:
+    /// the image's.
+    pub fn restore_source(&mut self, btf: &Arc<Btf>, endian: Endian) {
+        let size = usize::try_from(self.line_info.record_size).unwrap_or(usize::MAX);
+        let records = self.line_info.bytes.chunks_exact(size.max(1));
+        let lines = records.filter_map(|record| {
+            let word = |at: usize| {
+                let bytes = record.get(at..)?.first_chunk()?;
+                Some(endian.u32(*bytes))
+            };
+            Some(LineRecord {
+                insn: InsnIndex(word(0)?),
+                file: StringOffset(word(4)?),
+                text: StringOffset(word(8)?),
+                line_and_column: word(12)?,
+            })
+        });
+        let functions = self.functions.iter();
+        self.source = SourceTable {
+            btf: Some(Arc::clone(btf)),
+            functions: functions
+                .map(|function| (function.start, function.name.clone()))
+                .collect(),
+            lines: lines.collect(),
+        };
+    }
+
     /// Its instructions as bytes in the image's byte order.
     pub fn instruction_bytes(&self, endian: Endian) -> Vec<u8> {
         skep_isa::encode_slots(&self.instructions, endian)

@@ -13,12 +13,19 @@ mod area;
 mod calls;
 mod context;
 mod error;
+mod event;
 mod flow;
+mod format;
 mod pass;
 mod plan;
 mod sites;
 
 pub use error::{Error, Result};
-pub use pass::record::{AREAS, COUNTS, Options, RING, instrument};
+pub use event::{Cut, Event, Item};
+pub use format::{Header, Lost, MapState, Name, Recording, Writer};
+pub use pass::{
+    record::{AREAS, COUNTS, Options, RING, instrument},
+    replay::{BYTES, CHECK, VALUE, replayed},
+};
 pub use plan::{Kfunc, Kfuncs};
 pub use sites::{ProgramSites, Site, Sites};

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use skep_abi::Helper;
-use skep_isa::{CallTarget, Insn, InsnIndex, Reg, decode_program};
+use skep_isa::{CallTarget, Imm64, Insn, InsnIndex, Reg, decode_program};
 use skep_object::ImageProgram;
 
 use crate::{
@@ -159,6 +159,11 @@ impl Plan {
             Insn::Load { base, .. }
             | Insn::LoadSigned { base, .. }
             | Insn::LoadAcquire { base, .. } => return Ok(self.load(insn, *base, state)),
+            // Where a variable of the kernel is.
+            Insn::LoadImm64 {
+                value: Imm64::BtfId { .. },
+                ..
+            } => return Ok(Some(What::Load)),
             _ => return Ok(None),
         };
         match call {
@@ -277,7 +282,10 @@ impl Plan {
 fn written(insn: Option<&Insn>) -> Registers {
     match insn {
         Some(
-            Insn::Load { dst, .. } | Insn::LoadSigned { dst, .. } | Insn::LoadAcquire { dst, .. },
+            Insn::Load { dst, .. }
+            | Insn::LoadSigned { dst, .. }
+            | Insn::LoadAcquire { dst, .. }
+            | Insn::LoadImm64 { dst, .. },
         ) => bit(*dst),
         Some(Insn::Call(_)) => bit(Reg::R0),
         _ => 0,

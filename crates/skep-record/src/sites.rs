@@ -16,6 +16,8 @@ use crate::{
 pub struct Sites {
     /// By the number of the program.
     pub programs: Vec<ProgramSites>,
+    /// The functions of the kernel that they call, by the numbers that they have in its types.
+    pub kfuncs: Kfuncs,
 }
 
 /// The places of a program.
@@ -25,6 +27,8 @@ pub struct ProgramSites {
     pub name: String,
     /// Its section.
     pub section: String,
+    /// How many words its context has, where the function it was attached to said so.
+    pub words: Option<u32>,
     /// By their instruction.
     pub sites: Vec<Site>,
 }
@@ -42,7 +46,12 @@ pub struct Site {
 }
 
 impl ProgramSites {
-    pub(crate) fn of(program: &ImageProgram, plan: &Plan, kfuncs: &Kfuncs) -> Self {
+    pub(crate) fn of(
+        program: &ImageProgram,
+        plan: &Plan,
+        kfuncs: &Kfuncs,
+        words: Option<u32>,
+    ) -> Self {
         let sites = plan.places.iter().map(|found| Site {
             insn: found.insn.0,
             what: describe(plan, found.insn, found.what, kfuncs),
@@ -51,6 +60,7 @@ impl ProgramSites {
         Self {
             name: program.name.clone(),
             section: program.section.to_string(),
+            words,
             sites: sites.collect(),
         }
     }
@@ -82,7 +92,7 @@ pub(crate) fn describe(plan: &Plan, at: InsnIndex, what: What, kfuncs: &Kfuncs) 
         Some(Insn::LoadAcquire {
             base, offset, size, ..
         }) => ("acquiring load", *base, *offset, size.bytes()),
-        _ => return "?".into(),
+        _ => return "address of a variable".into(),
     };
     let state = plan.flow.states.get(&at);
     match (

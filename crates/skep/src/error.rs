@@ -29,6 +29,9 @@ pub enum Error {
     /// A program can't be recorded, or a file is no recording.
     #[error(transparent)]
     Recording(#[from] skep_record::Error),
+    /// A recording can't be written.
+    #[error("cannot write the recording: {0}")]
+    Unwritten(std::io::Error),
     /// There is no program, map or variable of that name.
     #[error("there is no {kind} `{name}`{}", among(.known))]
     Unknown {

@@ -108,7 +108,10 @@ pub fn instrument(
         ring: MapIndex(first.saturating_add(1)),
         counts: MapIndex(first.saturating_add(2)),
     };
-    let mut sites = Sites::default();
+    let mut sites = Sites {
+        kfuncs: kfuncs.clone(),
+        ..Sites::default()
+    };
     let mut programs = Vec::new();
     for (index, (program, plan)) in (0..).zip(image.programs.iter().zip(&plans)) {
         let recorder = Recorder {
@@ -121,7 +124,9 @@ pub fn instrument(
         let rewrite = recorder.rewrite()?;
         let made = rewrite.apply(program, image.endian);
         programs.push(made.map_err(|error| Error::rewrite(&program.name, error))?);
-        sites.programs.push(ProgramSites::of(program, plan, kfuncs));
+        sites
+            .programs
+            .push(ProgramSites::of(program, plan, kfuncs, words(program)));
     }
     image.programs = programs;
     let count = u32::try_from(plans.len()).unwrap_or(u32::MAX);
@@ -654,9 +659,10 @@ impl Recorder<'_> {
 /// The register that a load fills.
 pub(crate) fn loaded(insn: Option<&Insn>) -> Option<Reg> {
     match insn? {
-        Insn::Load { dst, .. } | Insn::LoadSigned { dst, .. } | Insn::LoadAcquire { dst, .. } => {
-            Some(*dst)
-        }
+        Insn::Load { dst, .. }
+        | Insn::LoadSigned { dst, .. }
+        | Insn::LoadAcquire { dst, .. }
+        | Insn::LoadImm64 { dst, .. } => Some(*dst),
         _ => None,
     }
 }

@@ -1,20 +1,17 @@
 //! Recording what programs see, on any host, and replaying it in the virtual machine.
+//!
+//! [`Instrumented`] is an image whose programs write down what they see; a [`Recorder`] puts that
+//! into a file while they run. `Replay` (feature `vm`) runs the same programs on it again.
 
+mod recorder;
+#[cfg(feature = "vm")]
+mod replay;
 mod types;
 
-pub use skep_record::{Error as RecordError, Options as RecordOptions, Sites};
-
-use skep_object::Image;
-
-use crate::{Host, Result};
-
-/// Changes the programs of an image, linked for this host, so that they record what they see.
-///
-/// # Errors
-/// A program can't be recorded: the error names it and says why.
-pub fn instrument(image: &mut Image, host: &Host, options: &RecordOptions) -> Result<Sites> {
-    let types = types::Types::of(image, host)?;
-    let kfuncs = types.kfuncs(image);
-    let words = |program: &skep_object::ImageProgram| types.words(program);
-    Ok(skep_record::instrument(image, options, &kfuncs, &words)?)
-}
+pub use recorder::{Instrumented, Recorder};
+#[cfg(feature = "vm")]
+pub use replay::{Difference, Replay};
+pub use skep_record::{
+    Cut, Error as RecordError, Event, Header, Item, Lost, MapState, Name, Options as RecordOptions,
+    ProgramSites, Recording, Site, Sites,
+};
