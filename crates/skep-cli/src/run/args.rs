@@ -1,6 +1,10 @@
 //! The flags of `skep run`. Their comments are what `-h`, `--help` and the man page say.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 
@@ -37,7 +41,8 @@ pub(crate) enum Xdp {
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// A C source, which is compiled first, or a BPF object
-    pub(crate) program: PathBuf,
+    #[arg(required_unless_present = "replay")]
+    program: Option<PathBuf>,
 
     /// Run this command, watch it if the program has a target_pid, and end with it
     #[arg(last = true, value_name = "CMD")]
@@ -119,8 +124,36 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", default_value = "20")]
     pub(crate) top: usize,
 
+    /// Write what each program sees to FILE, to be replayed
+    ///
+    /// That is its context, what helpers and memory of the kernel or of processes answer, and
+    /// how maps were at first. Takes Linux 5.12 or the virtual machine.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, conflicts_with = "replay")]
+    pub(crate) record: Option<PathBuf>,
+
+    /// Run what was recorded in FILE again, in the virtual machine
+    ///
+    /// By the recorded programs, which see again what they saw; or by PROGRAM, another version of
+    /// them. What comes out otherwise is said, with its place.
+    #[arg(
+        long, value_name = "FILE", value_hint = clap::ValueHint::FilePath,
+        conflicts_with_all = ["command", "host", "pid", "tid", "uid", "duration", "coverage"],
+    )]
+    pub(crate) replay: Option<PathBuf>,
+
+    /// Only print what was recorded, one event a line
+    #[arg(long, requires = "replay")]
+    pub(crate) list: bool,
+
     #[command(flatten)]
     pub(crate) compile: CompileArgs,
+}
+
+impl RunArgs {
+    /// The program; nothing for a replay of the recorded one.
+    pub(crate) fn program(&self) -> &Path {
+        self.program.as_deref().unwrap_or(Path::new(""))
+    }
 }
 
 /// Reads `10s`, `1.5s`, `500ms`, `2m`, `1h`; a bare number is seconds.

@@ -88,6 +88,11 @@ impl<'s> Context<'s> {
         let began = seconds
             .saturating_mul(1_000_000_000)
             .saturating_add(nanoseconds);
+        Self::began_at(began, symbols)
+    }
+
+    /// Of a run that began at this time of the monotonic clock, in nanoseconds.
+    pub(crate) fn began_at(began: u64, symbols: &'s Stacks) -> Self {
         Self {
             began,
             symbols,
@@ -98,6 +103,11 @@ impl<'s> Context<'s> {
     /// The same for a value that speaks of this process.
     pub(crate) fn of(self, pid: Option<u32>) -> Self {
         Self { pid, ..self }
+    }
+
+    /// When the run began, in nanoseconds of the monotonic clock.
+    pub(crate) fn began(self) -> u64 {
+        self.began
     }
 
     /// The names of addresses and stacks.

@@ -19,6 +19,8 @@ mod maps;
 mod output;
 mod packets;
 mod printk;
+mod recording;
+mod replay;
 mod rows;
 mod stacks;
 mod stop;
@@ -44,14 +46,21 @@ use workload::{Turn, Workload};
 
 /// Runs a program until it is told to stop.
 pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &args.replay {
+        return replay::run(path, &args, global);
+    }
     let stop = Stop::install()?;
     command::check(&args.command)?;
-    let mut object = input::open(&args.program, &args.compile, global)?;
+    let mut object = input::open(args.program(), &args.compile, global)?;
     choices::apply(&mut object, &args)?;
     let host = coverage::host(&args, &object)?;
     let mut workload = workload::of(&args, &host, &mut object, &stop)?;
 
-    let loaded = object.load_with(&host, &load_options(global))?;
+    let mut recording = recording::prepare(&args, &object, &host, global)?;
+    let loaded = match &recording {
+        Some(recording) => recording.load(&object, &host, &load_options(global))?,
+        None => object.load_with(&host, &load_options(global))?,
+    };
     say_loaded(&loaded, global.verbose);
 
     let mut output = Output::new(args.format);
@@ -59,6 +68,9 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let mut stacks = stacks::Stacks::new(&loaded);
     maps::watch_stacks(&loaded, &mut stacks);
     let context = Context::begin(&stacks);
+    if let Some(recording) = &mut recording {
+        recording.begin(&loaded, context)?;
+    }
     let socket = match host.as_vm() {
         Some(_) => None,
         None => attach::packet_socket(&loaded)?,
@@ -85,6 +97,7 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
             end,
             workload.as_mut(),
             &mut events,
+            recording.as_mut(),
             context,
             &mut output,
         )?;
@@ -99,6 +112,9 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     workload.results(&mut output)?;
     maps::print(&object, &loaded, &args, context, &mut output)?;
     output.flush()?;
+    if let Some(recording) = &mut recording {
+        recording.end(context)?;
+    }
     losses.summary(&events, global.verbose > 0);
     coverage::finish(&args, &object, &loaded, global.verbose)?;
     workload.leave();
@@ -114,11 +130,15 @@ fn watch(
     end: Option<Instant>,
     workload: &mut dyn Workload,
     events: &mut Events,
+    mut recording: Option<&mut recording::Recording>,
     context: Context<'_>,
     output: &mut Output,
 ) -> anyhow::Result<()> {
     while !stop.asked() {
         let printed = events.drain(context, output)?;
+        if let Some(recording) = &mut recording {
+            recording.drain()?;
+        }
         context.symbols().remember();
         let longest = match workload.turn()? {
             Turn::Ended => break,
@@ -137,6 +157,9 @@ fn watch(
         output.flush()?;
         if context.symbols().watching() {
             longest = longest.min(stacks::EVERY);
+        }
+        if recording.is_some() {
+            longest = longest.min(recording::EVERY);
         }
         events.wait(left.map_or(longest, |left| left.min(longest)), stop)?;
     }

@@ -5,7 +5,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,7 +16,7 @@ use blazesym::symbolize::{
     Input, Symbolized, Symbolizer,
     source::{Elf, Kernel, Source},
 };
-use skep::{Loaded, Map, abi::MapType, boundary::Errno};
+use skep::{Loaded, Map, abi::MapType, boundary::Errno, recording::Name};
 
 /// How often mappings of new processes are looked for: a process that lives shorter has no names.
 pub(crate) const EVERY: Duration = Duration::from_millis(20);
@@ -44,6 +44,10 @@ pub(crate) struct Stacks {
     mappings: RefCell<HashMap<u32, Vec<Mapping>>>,
     watched: Vec<Watched>,
     looked: Cell<Option<Instant>>,
+    /// Names that were given, by process (0: the kernel's) and address: for recordings.
+    given: RefCell<BTreeMap<(u32, u64), String>>,
+    /// Of a replay: there is nothing to look at beside what was given.
+    replayed: bool,
 }
 
 impl Stacks {
@@ -60,7 +64,52 @@ impl Stacks {
             mappings: RefCell::default(),
             watched: Vec::new(),
             looked: Cell::new(None),
+            given: RefCell::default(),
+            replayed: false,
         }
+    }
+
+    /// For a recording: with the map that has its stacks, and the names that were given then.
+    pub(crate) fn recorded(traces: Option<Arc<Map>>, names: &[Name]) -> Self {
+        let given = names.iter().map(|name| {
+            let line = name.lines.first().cloned().unwrap_or_default();
+            ((name.process, name.address), line)
+        });
+        Self {
+            traces,
+            symbolizer: Symbolizer::new(),
+            mappings: RefCell::default(),
+            watched: Vec::new(),
+            looked: Cell::new(None),
+            given: RefCell::new(given.collect()),
+            replayed: true,
+        }
+    }
+
+    /// The names that were given so far.
+    pub(crate) fn given(&self) -> Vec<Name> {
+        let given = self.given.borrow();
+        let names = given.iter().map(|((process, address), line)| Name {
+            process: *process,
+            address: *address,
+            lines: vec![line.clone()],
+        });
+        names.collect()
+    }
+
+    /// Gives the name that was given before, or keeps a new one.
+    fn keep(&self, process: u32, address: u64, find: impl FnOnce() -> String) -> String {
+        if let Some(known) = self.given.borrow().get(&(process, address)) {
+            return known.clone();
+        }
+        let found = match self.replayed {
+            true => format!("{address:#x}"),
+            false => find(),
+        };
+        self.given
+            .borrow_mut()
+            .insert((process, address), found.clone());
+        found
     }
 
     /// Notes the mappings of processes whose ids lie at `pid_at` in the keys of `map`.
@@ -139,6 +188,22 @@ impl Stacks {
 
     /// Names of kernel addresses.
     pub(crate) fn kernel(&self, addresses: &[u64]) -> Vec<String> {
+        let known = |address: &u64| self.given.borrow().contains_key(&(0, *address));
+        let found = match self.replayed || addresses.iter().all(known) {
+            true => Vec::new(),
+            false => self.kernel_symbols(addresses),
+        };
+        let mut found = found.into_iter();
+        let named = addresses.iter().map(|address| {
+            let symbol = found.next();
+            self.keep(0, *address, || {
+                symbol.unwrap_or_else(|| format!("{address:#x}"))
+            })
+        });
+        named.collect()
+    }
+
+    fn kernel_symbols(&self, addresses: &[u64]) -> Vec<String> {
         let source = Source::Kernel(Kernel::default());
         match self
             .symbolizer
@@ -158,6 +223,10 @@ impl Stacks {
 
     /// The name of an address of a process.
     pub(crate) fn user(&self, pid: u32, address: u64) -> String {
+        self.keep(pid, address, || self.user_symbol(pid, address))
+    }
+
+    fn user_symbol(&self, pid: u32, address: u64) -> String {
         let Some(mapping) = self.mapping(pid, address) else {
             return format!("{address:#x}");
         };
@@ -263,6 +332,8 @@ mod tests {
             mappings: RefCell::default(),
             watched: Vec::new(),
             looked: Cell::new(None),
+            given: RefCell::default(),
+            replayed: false,
         };
         let address = std::process::exit as fn(i32) -> ! as usize as u64;
         let name = stacks.user(std::process::id(), address);

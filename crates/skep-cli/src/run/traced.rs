@@ -77,7 +77,7 @@ fn fired(kind: AttachKind) -> Fired {
 /// Whether the programs have something to run for with nothing traced. What the machine has no
 /// such hook for is no matter of that: attaching it says more.
 fn runs_without(args: &RunArgs, host: &Host, object: &Object) -> anyhow::Result<()> {
-    let program = args.program.display();
+    let program = args.program().display();
     let known = host.boundary().tracepoints()?;
     if object
         .chosen_programs()
