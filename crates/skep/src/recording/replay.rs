@@ -22,6 +22,8 @@ use answers::{Answers, Matching};
 
 /// The length of an Ethernet header.
 const ETHERNET: usize = 14;
+/// The longest packet that the machine's rules of test runs take in one piece.
+const LONGEST: usize = 3400;
 /// Tasks that are kept for events of the same thread.
 const TASKS: usize = 1024;
 
@@ -360,8 +362,8 @@ fn define(vm: &Vm, answers: &Arc<Mutex<Answers>>) -> Result<()> {
     .map_err(failed)
 }
 
-/// The packet of an event, from its link-layer header on, as long as it was: what was not recorded
-/// is zero.
+/// The packet of an event, from its link-layer header on, as long as it was if it was no longer than
+/// [`LONGEST`]: what was not recorded is zero.
 fn packet(event: &Event<'_>, program_type: ProgramType) -> Vec<u8> {
     let Some((bytes, len)) = event.packet() else {
         return Vec::new();
@@ -378,7 +380,9 @@ fn packet(event: &Event<'_>, program_type: ProgramType) -> Vec<u8> {
     }
     packet.extend_from_slice(bytes);
     let whole = usize::try_from(len).unwrap_or(usize::MAX);
-    let missing = whole.saturating_sub(bytes.len()).min(1 << 16);
-    packet.resize(packet.len() + missing, 0);
+    let whole = packet.len() - bytes.len() + whole;
+    if whole <= LONGEST {
+        packet.resize(whole, 0);
+    }
     packet
 }

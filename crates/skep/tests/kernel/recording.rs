@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use skep::{
     LoadOptions, Object,
-    recording::{RecordOptions, instrument},
+    recording::{Instrumented, RecordOptions},
 };
 use skep_testing::{Outcome, Stop, Test, ensure};
 
@@ -34,13 +34,16 @@ fn load_each(source: &Path) -> Outcome<(Vec<String>, usize)> {
         if object.load(host()).is_err() {
             continue;
         }
-        let mut image = object.link(host())?;
         let cpus = host().boundary().possible_cpus()? as u32;
-        if let Err(error) = instrument(&mut image, host(), &RecordOptions::new(cpus)) {
-            refused.push(error.to_string());
-            continue;
-        }
-        match object.load_image(host(), &LoadOptions::default(), image) {
+        let made = Instrumented::new(object.link(host())?, host(), &RecordOptions::new(cpus));
+        let made = match made {
+            Ok(made) => made,
+            Err(error) => {
+                refused.push(error.to_string());
+                continue;
+            }
+        };
+        match object.load_image(host(), &LoadOptions::default(), made.image().clone()) {
             Ok(_) => loaded += 1,
             Err(error) => {
                 return Err(Stop::fail(format!("{name}: {program}: {error:?}")));
