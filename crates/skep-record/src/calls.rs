@@ -32,6 +32,8 @@ pub(crate) struct Output {
     pub(crate) size: Size,
     /// It writes as much as it answers, and all of it if it fails.
     pub(crate) text: bool,
+    /// The address that it reads from, which is recorded too: it says what was read.
+    pub(crate) from: Option<Reg>,
 }
 
 /// How long it is.
@@ -108,6 +110,11 @@ pub(crate) fn of_helper(id: u32) -> Call {
     }
 }
 
+/// Helpers that read memory of the kernel or of a process: `(to, size, from, …)`.
+pub(crate) fn reads_memory(name: &str) -> bool {
+    name.starts_with("probe_read") || name.starts_with("copy_from_user")
+}
+
 fn world(helper: &Helper, name: &str) -> Call {
     let parameters = helper.parameters();
     let registers = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
@@ -130,6 +137,7 @@ fn world(helper: &Helper, name: &str) -> Call {
                     buffer: register,
                     size,
                     text: name.ends_with("_str"),
+                    from: reads_memory(name).then_some(Reg::R3),
                 });
             }
             _ => return Call::Refused("what it writes has no size that is known"),

@@ -22,7 +22,7 @@ mod sites;
 
 pub use error::{Error, Result};
 pub use event::{Cut, Event, Item};
-pub use format::{Header, Lost, MapState, Name, Recording, Writer};
+pub use format::{Contents, Header, Lost, MapState, Name, Recording, Writer};
 pub use pass::{
     record::{AREAS, COUNTS, Options, RING, instrument},
     replay::{BYTES, CHECK, VALUE, replayed},

@@ -45,6 +45,14 @@ pub struct Site {
     pub place: String,
 }
 
+impl Site {
+    /// Whether the bytes of its items begin with the address that they were read from.
+    pub fn has_address(&self) -> bool {
+        let name = self.what.strip_prefix("bpf_");
+        name.is_some_and(crate::calls::reads_memory)
+    }
+}
+
 impl ProgramSites {
     pub(crate) fn of(
         program: &ImageProgram,

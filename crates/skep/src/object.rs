@@ -271,6 +271,14 @@ impl Object {
             .attached_by(self.attachers.clone()))
     }
 
+    /// Relocates the object for a machine that is not here, of which all that counts is known.
+    ///
+    /// # Errors
+    /// As [`link`](Self::link).
+    pub fn link_for(&self, target: &skep_object::Target) -> Result<skep_object::Image> {
+        Ok(self.spec.link(&self.options, target)?)
+    }
+
     /// Relocates the object for `host` without loading it.
     ///
     /// # Errors

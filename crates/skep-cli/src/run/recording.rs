@@ -43,7 +43,6 @@ pub(crate) fn prepare(
         return Ok(None);
     };
     let cpus = u32::try_from(host.boundary().possible_cpus()?).unwrap_or(u32::MAX);
-    let image = object.link(host)?;
     Ok(Some(Recording {
         path: path.clone(),
         program: args.program().to_owned(),
@@ -51,7 +50,7 @@ pub(crate) fn prepare(
         host: host.info().to_string(),
         version: host.info().version.code(),
         cpus,
-        instrumented: Instrumented::new(image, host, &RecordOptions::new(cpus))?,
+        instrumented: Instrumented::new(object, host, &RecordOptions::new(cpus))?,
         recorder: None,
     }))
 }

@@ -14,7 +14,7 @@ use skep::{
 use super::{
     Output, RunArgs, cells::Context, events::Events, losses::Losses, maps, stacks::Stacks,
 };
-use crate::{cli::Global, exit::Exit};
+use crate::{cli::Global, exit::Exit, input};
 
 /// How many differences are said one by one.
 const SAID: usize = 10;
@@ -31,7 +31,14 @@ pub(crate) fn run(path: &Path, args: &RunArgs, global: &Global) -> anyhow::Resul
     if args.list {
         return list(&recording, args);
     }
-    let mut replay = Replay::new(Arc::clone(&recording))?;
+    let mut replay = match args.program() {
+        own if own == Path::new("") => Replay::new(Arc::clone(&recording))?,
+        another => {
+            let mut object = input::open(another, &args.compile, global)?;
+            choices::apply(&mut object, args)?;
+            Replay::by(Arc::clone(&recording), object)?
+        }
+    };
     let mut output = Output::new(args.format);
     let mut events = Events::open(replay.object(), replay.loaded(), &mut output)?;
     let stacks = Stacks::recorded(replay.stacks().cloned(), recording.names());

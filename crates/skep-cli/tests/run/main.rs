@@ -5,6 +5,7 @@ mod examples;
 mod hosts;
 mod linked;
 mod output;
+mod recording;
 mod refusals;
 mod support;
 
@@ -16,6 +17,7 @@ fn main() -> std::process::ExitCode {
         hosts::tests,
         linked::tests,
         output::tests,
+        recording::tests,
         refusals::tests,
     ] {
         tests.extend(group());

@@ -20,6 +20,11 @@ const DEPTH: u32 = 4;
 pub(crate) fn write(image: &Image, to: &mut Writer) {
     to.text(&image.name);
     to.option(image.btf.as_deref(), |to, btf| to.bytes(btf));
+    to.count(image.settings.len());
+    for (name, value) in &image.settings {
+        to.text(name);
+        to.text(value);
+    }
     to.count(image.maps.len());
     for map in &image.maps {
         write_map(map, to);
@@ -41,6 +46,8 @@ pub(crate) fn read(from: &mut Reader<'_>) -> Result<Image> {
         },
         None => None,
     };
+    let settings = from.list(|from| Ok((from.text()?, from.text()?)))?;
+    image.settings = settings.into_iter().collect();
     image.maps = from.list(|from| read_map(from, 0))?;
     image.programs = from.list(|from| read_program(from, btf.as_ref()))?;
     Ok(image)

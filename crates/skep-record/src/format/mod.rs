@@ -18,6 +18,7 @@
 //! | 8 | a map's entries: when the recording ended |
 //! | 9 | names of addresses: for stacks |
 //! | 10 | the end |
+//! | 11 | types of the host, as BTF: for another version of the object |
 //!
 //! Numbers are little-endian, but in events, which are as the machine wrote them: machines of
 //! another byte order refuse the file.
@@ -28,7 +29,7 @@ mod read;
 mod write;
 
 pub use read::Recording;
-pub use write::Writer;
+pub use write::{Contents, Writer};
 
 /// How a file begins.
 pub(crate) const MAGIC: &[u8; 8] = b"SKEPREC\n";
@@ -48,6 +49,7 @@ pub(crate) mod kind {
     pub(crate) const AFTER: u32 = 8;
     pub(crate) const NAMES: u32 = 9;
     pub(crate) const END: u32 = 10;
+    pub(crate) const TYPES: u32 = 11;
 }
 
 /// Who recorded what where.

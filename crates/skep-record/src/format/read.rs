@@ -14,6 +14,7 @@ pub struct Recording {
     bytes: Vec<u8>,
     header: Header,
     object: Range<usize>,
+    types: Option<Range<usize>>,
     image: Image,
     sites: Sites,
     before: Vec<MapState>,
@@ -40,6 +41,7 @@ impl Recording {
     pub fn parse(bytes: Vec<u8>) -> Result<Self> {
         let mut at = check_head(&bytes)?;
         let (mut header, mut object, mut linked, mut sites) = (None, None, None, None);
+        let mut types = None;
         let (mut before, mut after, mut names) = (Vec::new(), Vec::new(), Vec::new());
         let (mut events, mut lost, mut whole) = (Vec::new(), Vec::new(), false);
         while let Some(block) = next_block(&bytes, &mut at) {
@@ -48,6 +50,7 @@ impl Recording {
             match block.kind {
                 kind::HEADER => header = Some(read_header(&mut from)?),
                 kind::OBJECT => object = Some(block.at),
+                kind::TYPES => types = Some(block.at),
                 kind::IMAGE => linked = Some(image::read(&mut from)?),
                 kind::SITES => sites = Some(read_sites(&mut from)?),
                 kind::BEFORE => before.push(read_state(&mut from)?),
@@ -85,6 +88,7 @@ impl Recording {
             object: object.ok_or_else(|| missing("the object"))?,
             image: linked.ok_or_else(|| missing("the linked object"))?,
             sites: sites.ok_or_else(|| missing("the recorded places"))?,
+            types,
             before,
             after,
             names,
@@ -103,6 +107,12 @@ impl Recording {
     /// The object, an ELF file.
     pub fn object(&self) -> &[u8] {
         self.bytes.get(self.object.clone()).unwrap_or_default()
+    }
+
+    /// Types of the host that it was recorded on, as BTF: what another version of the object may
+    /// need.
+    pub fn types(&self) -> Option<&[u8]> {
+        self.bytes.get(self.types.clone()?)
     }
 
     /// The object linked for the host that it was recorded on.

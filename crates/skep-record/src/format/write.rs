@@ -7,6 +7,23 @@ use skep_object::Image;
 use super::{Header, Lost, MAGIC, MapState, Name, ORDER, VERSION, codec, image, kind};
 use crate::{Sites, event};
 
+/// What a recording begins with.
+#[derive(Debug, Clone, Copy)]
+pub struct Contents<'a> {
+    /// Who recorded what where.
+    pub header: &'a Header,
+    /// The object, an ELF file.
+    pub object: &'a [u8],
+    /// The object linked for this host, before it was changed.
+    pub image: &'a Image,
+    /// The host's types that another version of the object may need, as BTF.
+    pub types: Option<&'a [u8]>,
+    /// Where something is recorded.
+    pub sites: &'a Sites,
+    /// How the maps are now.
+    pub maps: &'a [MapState],
+}
+
 /// Writes a recording to a file.
 #[derive(Debug)]
 pub struct Writer<W> {
@@ -21,14 +38,8 @@ impl<W: io::Write> Writer<W> {
     ///
     /// # Errors
     /// The file can't be written.
-    pub fn begin(
-        mut to: W,
-        header: &Header,
-        object: &[u8],
-        linked: &Image,
-        sites: &Sites,
-        maps: &[MapState],
-    ) -> io::Result<Self> {
+    pub fn begin(mut to: W, what: &Contents<'_>) -> io::Result<Self> {
+        let header = what.header;
         to.write_all(MAGIC)?;
         to.write_all(&VERSION.to_le_bytes())?;
         to.write_all(&ORDER.to_ne_bytes())?;
@@ -47,10 +58,13 @@ impl<W: io::Write> Writer<W> {
             to.u64(header.began);
             to.u64(header.zero);
         })?;
-        writer.block(kind::OBJECT, &[object])?;
-        writer.made(kind::IMAGE, |to| image::write(linked, to))?;
-        writer.made(kind::SITES, |to| write_sites(sites, to))?;
-        for map in maps {
+        writer.block(kind::OBJECT, &[what.object])?;
+        writer.made(kind::IMAGE, |to| image::write(what.image, to))?;
+        writer.made(kind::SITES, |to| write_sites(what.sites, to))?;
+        if let Some(types) = what.types {
+            writer.block(kind::TYPES, &[types])?;
+        }
+        for map in what.maps {
             writer.state(kind::BEFORE, map)?;
         }
         Ok(writer)

@@ -40,8 +40,11 @@ const AREA_SLOT: u32 = 8;
 const FIRST_SLOT: u32 = 16;
 const SECOND_SLOT: u32 = 24;
 const THIRD_SLOT: u32 = 32;
+const FOURTH_SLOT: u32 = 40;
 /// Bytes that they take.
-const SLOTS: u32 = 32;
+const SLOTS: u32 = 40;
+/// Bytes of the address before what was read from it.
+const ADDRESS: u32 = 8;
 
 /// The most bytes of one item.
 const LONGEST_ITEM: u32 = 4096;
@@ -179,7 +182,7 @@ impl Shape {
                 {
                     let len = fixed.unwrap_or(LONGEST_ITEM).min(LONGEST_ITEM);
                     longest = longest.max(len);
-                    sum = sum.saturating_add(len.next_multiple_of(16));
+                    sum = sum.saturating_add(len.saturating_add(ADDRESS).next_multiple_of(16));
                 }
             }
             together = together.max(sum);
@@ -198,7 +201,7 @@ impl Shape {
         HEADER
             .saturating_add(self.items)
             .saturating_add(self.longest)
-            .saturating_add(ITEM)
+            .saturating_add(ITEM.saturating_mul(2))
     }
 
     /// Bytes of all areas of a program.
@@ -542,6 +545,10 @@ impl Recorder<'_> {
             let slot = self.slot(place.insn, THIRD_SLOT);
             code.store(Size::Dw, Reg::FP, slot, size);
         }
+        if let Some(from) = output.from {
+            let slot = self.slot(place.insn, FOURTH_SLOT);
+            code.store(Size::Dw, Reg::FP, slot, from);
+        }
         code.done()
     }
 
@@ -579,19 +586,27 @@ impl Recorder<'_> {
         if fixed.is_some_and(|fixed| fixed > longest) {
             code.store_number(Size::W, area, area::CUT, area::CUT_ITEM);
         }
+        let before = output.from.map_or(0, |_| ADDRESS);
         code.load(Size::W, used, area, area::USED)
             .alu_number(AluOp::Add, used, ITEM.cast_signed())
             .copy(text, len)
-            .alu_number(AluOp::Add, text, 15)
+            .alu_number(AluOp::Add, text, before.saturating_add(15).cast_signed())
             .alu_number(AluOp::And, text, -16)
             .alu(AluOp::Add, text, used)
             .store(Size::W, area, area::USED, text)
             .alu_number(AluOp::And, used, self.shape.mask())
             .alu(AluOp::Add, area, used)
+            .copy(text, len)
+            .alu_number(AluOp::Add, text, before.cast_signed())
             .store_number(Size::W, area, item(0), place.insn.0)
-            .store(Size::W, area, item(4), len)
-            .store(Size::Dw, area, item(8), Reg::R0)
-            .alu_number(AluOp::Add, area, item(ITEM).into())
+            .store(Size::W, area, item(4), text)
+            .store(Size::Dw, area, item(8), Reg::R0);
+        if output.from.is_some() {
+            code.load(Size::Dw, text, Reg::FP, slot(FOURTH_SLOT))
+                .store(Size::Dw, area, item(ITEM), text);
+        }
+        let data = item(ITEM.saturating_add(before));
+        code.alu_number(AluOp::Add, area, data.into())
             .load(Size::Dw, Reg::R3, Reg::FP, slot(SECOND_SLOT))
             .call(helper::PROBE_READ_KERNEL)
             .load(Size::Dw, Reg::R0, Reg::FP, slot(FIRST_SLOT));

@@ -19,7 +19,8 @@ use crate::{
 
 /// `u64 value(u32 site)`: what was seen there. Numbers that no kernel has.
 pub const VALUE: u32 = 5_200_001;
-/// `u64 bytes(u32 site, void *to, u32 size)`: the same, with what was written.
+/// `u64 bytes(u32 site, void *to, u32 size, u64 from)`: the same, with what was written, behind the
+/// address that it was read from, where there is one.
 pub const BYTES: u32 = 5_200_002;
 /// `u64 check(u32 site, u64 answer)`: gives the answer back, if it may be what it was; else, if it
 /// was nothing, nothing.
@@ -214,6 +215,9 @@ fn value(place: &Place) -> Snippet {
 fn bytes(place: &Place, output: Output) -> Snippet {
     let mut code = Code::new();
     code.copy(Reg::R0, output.buffer);
+    if let Some(from) = output.from {
+        code.copy(Reg::R4, from);
+    }
     match output.size {
         Bytes::Register(Reg::R3) => {}
         Bytes::Register(size) => {
@@ -222,6 +226,9 @@ fn bytes(place: &Place, output: Output) -> Snippet {
         Bytes::Fixed(size) => {
             code.set(Reg::R3, size);
         }
+    }
+    if output.from.is_none() {
+        code.set(Reg::R4, 0);
     }
     code.copy(Reg::R2, Reg::R0)
         .set(Reg::R1, place.insn.0)

@@ -5,10 +5,10 @@ use std::{io, sync::Arc};
 use sha2::{Digest as _, Sha256};
 use skep_abi::MapType;
 use skep_object::Image;
-use skep_record::{COUNTS, Header, Lost, MapState, Name, Options, RING, Sites, Writer};
+use skep_record::{COUNTS, Contents, Header, Lost, MapState, Name, Options, RING, Sites, Writer};
 
 use super::types::Types;
-use crate::{Error, Host, Loaded, Map, Result, RingBuffer};
+use crate::{Error, Host, Loaded, Map, Object, Result, RingBuffer};
 
 /// An image linked for a host, and the same with programs that record.
 #[derive(Debug)]
@@ -16,22 +16,25 @@ pub struct Instrumented {
     original: Image,
     changed: Image,
     sites: Sites,
+    types: Option<Vec<u8>>,
 }
 
 impl Instrumented {
-    /// Changes the programs of an image that was linked for this host.
+    /// Links an object for this host, and changes its programs.
     ///
     /// Recording takes Linux 5.12 or the virtual machine.
     ///
     /// # Errors
-    /// A program can't be recorded: the error names it and says why.
-    pub fn new(image: Image, host: &Host, options: &Options) -> Result<Self> {
+    /// It can't be linked, or a program can't be recorded: the error names it and says why.
+    pub fn new(object: &Object, host: &Host, options: &Options) -> Result<Self> {
+        let image = object.link(host)?;
         let types = Types::of(&image, host)?;
         let kfuncs = types.kfuncs(&image);
         let mut changed = image.clone();
         let words = |program: &skep_object::ImageProgram| types.words(program);
         let sites = skep_record::instrument(&mut changed, options, &kfuncs, &words)?;
         Ok(Self {
+            types: types.needed(object.spec(), &image)?,
             original: image,
             changed,
             sites,
@@ -90,14 +93,15 @@ impl<W: io::Write> Recorder<W> {
             }
             before.extend(state(number, map)?);
         }
-        let writer = Writer::begin(
-            to,
-            &header,
+        let what = Contents {
+            header: &header,
             object,
-            &instrumented.original,
-            &instrumented.sites,
-            &before,
-        );
+            image: &instrumented.original,
+            types: instrumented.types.as_deref(),
+            sites: &instrumented.sites,
+            maps: &before,
+        };
+        let writer = Writer::begin(to, &what);
         Ok(Self {
             ring: RingBuffer::new(added(RING)?)?,
             counts: added(COUNTS)?,

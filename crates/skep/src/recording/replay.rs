@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
-use skep_abi::{MapType, ProgramType};
+use skep_abi::{KernelVersion, MapType, ProgramType};
+use skep_btf::Btf;
 use skep_isa::InsnIndex;
-use skep_object::{Contents, Image, MapIndex};
+use skep_object::{Contents, Image, MapIndex, Target};
 use skep_record::{Event, MapState, Recording, Sites};
 use skep_vm::{Clock, Config, Input, Prototype, Task, TaskInfo, Vm};
 
@@ -18,7 +19,7 @@ use crate::{Error, Host, LoadOptions, Loaded, Object, Result, Update};
 
 mod answers;
 
-use answers::{Answers, Matching};
+use answers::{Answers, Asked, Matching};
 
 /// The length of an Ethernet header.
 const ETHERNET: usize = 14;
@@ -77,12 +78,24 @@ impl Replay {
         Self::with(recording, object, image, Matching::Places)
     }
 
-    /// The same by another version of the program, linked for the host of the recording: what it
-    /// asks for is looked for in an event by what it is, in order, wherever it is asked.
+    /// The same by another version of the object, which is linked for the host of the recording:
+    /// what it asks for is looked for in an event by what it is (for reads of memory: by the
+    /// address, too), wherever it is asked. Global variables of the same name and size begin as
+    /// they did.
     ///
     /// # Errors
-    /// As [`new`](Self::new), of this object.
-    pub fn by(recording: Arc<Recording>, object: Object, image: Image) -> Result<Self> {
+    /// As [`new`](Self::new), of this object; or it needs what the recording does not have.
+    pub fn by(recording: Arc<Recording>, object: Object) -> Result<Self> {
+        let version = KernelVersion::from_code(recording.header().version);
+        let mut target = Target::new(version);
+        if let Some(types) = recording.types() {
+            target = target.with_kernel_btf(Arc::new(Btf::parse(types.to_vec())?));
+        }
+        target.config = recording.image().settings.clone();
+        let mut image = object.link_for(&target)?;
+        let name = object_name(&recording.header().program);
+        let recorded = Object::parse(&name, recording.object())?;
+        put_variables(&recording, &recorded, &object, &mut image);
         Self::with(recording, object, image, Matching::Kinds)
     }
 
@@ -107,7 +120,9 @@ impl Replay {
                 map.flags = skep_abi::MapCreateFlags::empty();
             }
         }
-        put_globals(&mut image, recording.before());
+        if matching == Matching::Places {
+            put_globals(&mut image, recording.before());
+        }
         let words = |program: &skep_object::ImageProgram| {
             let mut known = recording.sites().programs.iter();
             known
@@ -320,6 +335,36 @@ fn put_globals(image: &mut Image, before: &[MapState]) {
     }
 }
 
+/// The same for another version, by their names.
+fn put_variables(recording: &Recording, recorded: &Object, object: &Object, image: &mut Image) {
+    for variable in object.spec().variables() {
+        let mut all = recorded.spec().variables().iter();
+        let Some(was) = all.find(|was| was.name == variable.name && was.size == variable.size)
+        else {
+            continue;
+        };
+        let number = was.map.0;
+        let state = recording.before().iter().find(|state| state.map == number);
+        let value = state.and_then(|state| state.entries.first());
+        let (start, size) = (was.offset as usize, was.size as usize);
+        let Some(bytes) = value.and_then(|(_, value)| value.get(start..start + size)) else {
+            continue;
+        };
+        let Some(map) = image.maps.get_mut(variable.map.as_usize()) else {
+            continue;
+        };
+        if map.contents == Contents::Zeroes {
+            map.contents = Contents::Data(vec![0; map.value_size as usize]);
+        }
+        let start = variable.offset as usize;
+        if let Contents::Data(data) = &mut map.contents
+            && let Some(place) = data.get_mut(start..start + size)
+        {
+            place.copy_from_slice(bytes);
+        }
+    }
+}
+
 /// For each program of a recording, the one that takes its events.
 fn matched(recorded: &Sites, here: &Sites) -> Vec<Option<String>> {
     let find = |wanted: &skep_record::ProgramSites| {
@@ -344,9 +389,15 @@ fn define(vm: &Vm, answers: &Arc<Mutex<Answers>>) -> Result<()> {
     vm.define_helper(
         Prototype::new(skep_record::BYTES, "what was recorded")
             .number()
-            .bytes_mut(),
+            .bytes_mut()
+            .number(),
         move |call| {
-            lock(&shared).bytes(call.number(0), call.len(1), |bytes| {
+            let asked = Asked {
+                site: call.number(0),
+                size: call.len(1),
+                from: call.number(2),
+            };
+            lock(&shared).bytes(&asked, |bytes| {
                 call.write(1, bytes);
             })
         },

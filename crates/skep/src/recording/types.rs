@@ -1,8 +1,11 @@
 //! What the host's types say of the functions that programs call and are attached to.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use skep_btf::{Btf, Kind, KindTag, TypeId};
+use skep_btf::{Btf, Kind, KindTag, Minimizer, Need, TypeId, essential_name};
 use skep_isa::{CallTarget, Insn, decode_program};
 use skep_object::{AttachKind, Image, ImageProgram};
 use skep_record::{Kfunc, Kfuncs};
@@ -46,6 +49,45 @@ impl Types {
         }
     }
 
+    /// The types that another version of the object may need: whole, those that it looks into,
+    /// and what its programs are attached to and call. `None`: it needs none.
+    pub(super) fn needed(&self, object: &skep_object::Object, image: &Image) -> Result<Option<Vec<u8>>> {
+        let (Some(kernel), Some(own)) = (&self.kernel, object.btf()) else {
+            return Ok(None);
+        };
+        let mut names = BTreeSet::new();
+        for function in object.functions() {
+            for asked in &function.core_relocations {
+                if let Ok(root) = own.skip_modifiers(asked.type_id) {
+                    names.insert(essential_name(root.name()).to_owned());
+                }
+            }
+        }
+        let mut wanted = BTreeSet::new();
+        for name in names.iter().filter(|name| !name.is_empty()) {
+            wanted.extend(kernel.candidates(name));
+        }
+        for program in &image.programs {
+            let attached = program.attach_btf.as_ref();
+            let attached = attached.filter(|attach| attach.module.is_none());
+            wanted.extend(attached.map(|attach| attach.type_id));
+            wanted.extend(trace_type(kernel, program));
+            for (_, insn) in decode_program(&program.instructions).flatten() {
+                if let Insn::Call(CallTarget::Kfunc { btf_id, .. }) = insn {
+                    wanted.insert(TypeId(btf_id));
+                }
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        let mut minimizer = Minimizer::new(kernel);
+        for id in wanted {
+            minimizer.keep(id, Need::Whole)?;
+        }
+        Ok(Some(minimizer.build()?))
+    }
+
     /// The functions of the kernel that the programs call.
     pub(super) fn kfuncs(&self, image: &Image) -> Kfuncs {
         let mut found = Kfuncs::new();
@@ -70,10 +112,8 @@ impl Types {
         let (btf, function) = match &program.attach_btf {
             Some(attach) => (self.btf(attach.module.as_deref())?, attach.type_id),
             None => {
-                // `typedef void (*btf_trace_NAME)(void *, …)`
                 let btf = self.btf(None)?;
-                let name = format!("btf_trace_{}", program.attach_target.as_deref()?);
-                (btf, btf.find(&name, KindTag::Typedef)?)
+                (btf, trace_type(btf, program)?)
             }
         };
         let (parameters, _) = prototype(btf, function)?;
@@ -88,6 +128,12 @@ impl Types {
             _ => parameters,
         })
     }
+}
+
+/// The type of the function that a tracepoint calls: `typedef void (*btf_trace_NAME)(void *, …)`.
+fn trace_type(btf: &Btf, program: &ImageProgram) -> Option<TypeId> {
+    let name = format!("btf_trace_{}", program.attach_target.as_deref()?);
+    btf.find(&name, KindTag::Typedef)
 }
 
 fn kfunc(btf: &Btf, id: TypeId) -> Option<Kfunc> {

@@ -35,7 +35,7 @@ fn load_each(source: &Path) -> Outcome<(Vec<String>, usize)> {
             continue;
         }
         let cpus = host().boundary().possible_cpus()? as u32;
-        let made = Instrumented::new(object.link(host())?, host(), &RecordOptions::new(cpus));
+        let made = Instrumented::new(&object, host(), &RecordOptions::new(cpus));
         let made = match made {
             Ok(made) => made,
             Err(error) => {

@@ -31,9 +31,19 @@ pub(super) struct Answers {
     kinds: HashMap<(bool, usize, u32), String>,
 }
 
+/// A call that asks for bytes.
+pub(super) struct Asked {
+    pub(super) site: u64,
+    pub(super) size: usize,
+    /// Where it would read them, if it reads memory.
+    pub(super) from: u64,
+}
+
 struct Item {
     site: u32,
     value: u64,
+    /// Where its bytes were read.
+    from: Option<u64>,
     start: usize,
     len: usize,
     used: bool,
@@ -65,17 +75,27 @@ impl Answers {
         self.running = programs
             .position(|program| program.name == name)
             .unwrap_or_default();
-        let Some(event) = self.recording.event(number) else {
+        let recording = Arc::clone(&self.recording);
+        let Some(event) = recording.event(number) else {
             return;
         };
+        let places = recording.sites().programs.get(program);
         for item in event.seen() {
             let start = self.bytes.len();
-            self.bytes.extend_from_slice(item.bytes);
+            let site = places.and_then(|places| places.at(item.site));
+            let (from, bytes) = match site.is_some_and(Site::has_address) {
+                true => item.bytes.split_first_chunk().map_or((None, item.bytes), |(from, rest)| {
+                    (Some(u64::from_ne_bytes(*from)), rest)
+                }),
+                false => (None, item.bytes),
+            };
+            self.bytes.extend_from_slice(bytes);
             self.items.push(Item {
                 site: item.site,
                 value: item.value,
+                from,
                 start,
-                len: item.bytes.len(),
+                len: bytes.len(),
                 used: false,
             });
         }
@@ -83,18 +103,18 @@ impl Answers {
 
     /// `u64 value(u32 site)`
     pub(super) fn value(&mut self, site: u64) -> Result<u64, String> {
-        let item = self.take(site)?;
+        let item = self.take(site, None)?;
         Ok(self.items[item].value)
     }
 
-    /// `u64 bytes(u32 site, void *to, u32 size)`
+    /// `u64 bytes(u32 site, void *to, u32 size, u64 from)`
     pub(super) fn bytes(
         &mut self,
-        site: u64,
-        size: usize,
+        asked: &Asked,
         write: impl FnOnce(&[u8]),
     ) -> Result<u64, String> {
-        let item = self.take(site)?;
+        let size = asked.size;
+        let item = self.take(asked.site, Some(asked.from))?;
         let Item {
             value, start, len, ..
         } = self.items[item];
@@ -112,8 +132,8 @@ impl Answers {
         let reserve = what == "bpf_ringbuf_reserve";
         let pointer = reserve || what.contains("_lookup_") || what == "bpf_dynptr_data";
         let item = match self.matching {
-            Matching::Places => self.take(site)?,
-            Matching::Kinds => match self.find(site) {
+            Matching::Places => self.take(site, None)?,
+            Matching::Kinds => match self.find(site, None) {
                 Some(item) => item,
                 // It is the program's own: a version that asks more often is free to.
                 None => return Ok(answer),
@@ -161,9 +181,9 @@ impl Answers {
     }
 
     /// The next item, if it is for this place.
-    fn take(&mut self, site: u64) -> Result<usize, String> {
+    fn take(&mut self, site: u64, from: Option<u64>) -> Result<usize, String> {
         if self.matching == Matching::Kinds {
-            return match self.find(site) {
+            return match self.find(site, from) {
                 Some(item) => Ok(item),
                 None => {
                     let place = self.describe_here(site);
@@ -194,12 +214,19 @@ impl Answers {
         }
     }
 
-    /// The first item of the same kind that was not taken.
-    fn find(&mut self, site: u64) -> Option<usize> {
+    /// The first item of the same kind, and of the same address where it has one, that was not
+    /// taken.
+    fn find(&mut self, site: u64, from: Option<u64>) -> Option<usize> {
         let wanted = self.kind(false, u32::try_from(site).ok()?);
         for index in 0..self.items.len() {
-            let Item { site, used, .. } = self.items[index];
-            if !used && self.kind(true, site) == wanted {
+            let Item {
+                site,
+                used,
+                from: was,
+                ..
+            } = self.items[index];
+            let same = was.is_none() || was == from;
+            if !used && same && self.kind(true, site) == wanted {
                 self.items[index].used = true;
                 return Some(index);
             }
