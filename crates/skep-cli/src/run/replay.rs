@@ -12,7 +12,7 @@ use skep::{
 };
 
 use super::{
-    Output, RunArgs, cells::Context, events::Events, losses::Losses, maps, stacks::Stacks,
+    Output, RunArgs, cells::Context, choices, events::Events, losses::Losses, maps, stacks::Stacks,
 };
 use crate::{cli::Global, exit::Exit, input};
 

@@ -56,10 +56,7 @@ fn record(program: &Path, arguments: &[&str]) -> Outcome<Recorded> {
 fn replay(file: &Path, arguments: &[&str]) -> Outcome<Ran> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
     prepare(&mut command);
-    command
-        .args(["run", "--replay"])
-        .arg(file)
-        .args(arguments);
+    command.args(["run", "--replay"]).arg(file).args(arguments);
     Started::new(&mut command)?.finish()
 }
 
@@ -120,11 +117,7 @@ fn profile() -> Outcome {
     needs_kernel(5, 12)?;
     let worker = worker()?;
     let worker = worker.to_str().unwrap_or_default();
-    let arguments = [
-        &KERNEL[..],
-        &["-F", "499", "--", worker, "spin", "300"],
-    ]
-    .concat();
+    let arguments = [&KERNEL[..], &["-F", "499", "--", worker, "spin", "300"]].concat();
     let recorded = same(&example("profile"), &arguments, 5, true)?;
     // With the names of what is not there any more.
     recorded.ran.printing(&["skep_busy_inner"])?;

@@ -602,8 +602,12 @@ impl Recorder<'_> {
             .store(Size::W, area, item(4), text)
             .store(Size::Dw, area, item(8), Reg::R0);
         if output.from.is_some() {
-            code.load(Size::Dw, text, Reg::FP, slot(FOURTH_SLOT))
-                .store(Size::Dw, area, item(ITEM), text);
+            code.load(Size::Dw, text, Reg::FP, slot(FOURTH_SLOT)).store(
+                Size::Dw,
+                area,
+                item(ITEM),
+                text,
+            );
         }
         let data = item(ITEM.saturating_add(before));
         code.alu_number(AluOp::Add, area, data.into())

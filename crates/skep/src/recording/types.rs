@@ -51,7 +51,11 @@ impl Types {
 
     /// The types that another version of the object may need: whole, those that it looks into,
     /// and what its programs are attached to and call. `None`: it needs none.
-    pub(super) fn needed(&self, object: &skep_object::Object, image: &Image) -> Result<Option<Vec<u8>>> {
+    pub(super) fn needed(
+        &self,
+        object: &skep_object::Object,
+        image: &Image,
+    ) -> Result<Option<Vec<u8>>> {
         let (Some(kernel), Some(own)) = (&self.kernel, object.btf()) else {
             return Ok(None);
         };

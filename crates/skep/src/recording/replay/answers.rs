@@ -84,9 +84,12 @@ impl Answers {
             let start = self.bytes.len();
             let site = places.and_then(|places| places.at(item.site));
             let (from, bytes) = match site.is_some_and(Site::has_address) {
-                true => item.bytes.split_first_chunk().map_or((None, item.bytes), |(from, rest)| {
-                    (Some(u64::from_ne_bytes(*from)), rest)
-                }),
+                true => item
+                    .bytes
+                    .split_first_chunk()
+                    .map_or((None, item.bytes), |(from, rest)| {
+                        (Some(u64::from_ne_bytes(*from)), rest)
+                    }),
                 false => (None, item.bytes),
             };
             self.bytes.extend_from_slice(bytes);
