@@ -19,7 +19,7 @@ use crate::{
     host::program_of,
     machine::{
         Cgroups, Clock, Hooks, Locks, MapMemory, Net, Objects, Registry, Task, TaskInfo, Tasks,
-        Timers, Trace, net::Network, struct_ops::OpsTypes,
+        Ticks, Timers, Trace, net::Network, struct_ops::OpsTypes,
     },
     program::{Call, Code, Meta, Program, Resolve, executable},
     run::{Cpus, Ours, Run},
@@ -91,6 +91,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) struct_ops: OpsTypes,
     pub(crate) tasks: Tasks,
+    pub(crate) ticks: Ticks,
     pub(crate) timers: Timers,
     pub(crate) trace: Arc<Trace>,
 }
@@ -155,6 +156,7 @@ impl Vm {
             registry: Registry::default(),
             struct_ops: OpsTypes::default(),
             tasks: Tasks::default(),
+            ticks: Ticks::default(),
             timers: Timers::default(),
             trace: Arc::default(),
         });

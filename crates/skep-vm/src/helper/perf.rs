@@ -9,6 +9,7 @@ pub(super) static TABLE: Table = &[
     (22, shim!(perf_event_read)),
     (25, shim!(perf_event_output)),
     (55, shim!(perf_event_read_value)),
+    (56, shim!(perf_prog_read_value)),
     (111, shim!(skb_output)),
     (121, shim!(xdp_output)),
 ];
@@ -114,6 +115,24 @@ fn perf_event_read_value(run: &Run<'_>, [map, flags, to, size, _]: Arguments) ->
         Err(failed) => {
             to.fill(0);
             Ok(errno(failed))
+        }
+    }
+}
+
+/// `bpf_perf_prog_read_value(ctx, buf, buf_size)`: of the event that fires the program.
+fn perf_prog_read_value(run: &Run<'_>, [_, to, size, ..]: Arguments) -> Outcome {
+    let to = run.view(to, u64::from(size as u32), true)?;
+    match run.current.event.get() {
+        Some(counted) if to.len() == VALUE => {
+            // Timers count time, and are never switched off.
+            for word in 0..3 {
+                to.set_u64(word * 8, counted);
+            }
+            Ok(0)
+        }
+        _ => {
+            to.fill(0);
+            Ok(errno(Errno::EINVAL))
         }
     }
 }

@@ -27,6 +27,9 @@ use probes::{kprobe, uprobe};
 /// `BPF_F_KPROBE_MULTI_RETURN` and `BPF_F_UPROBE_MULTI_RETURN`
 const RETURN: u32 = 1;
 
+/// The shortest period of timers that sample, in nanoseconds: each tick looks at every task.
+const SHORTEST: u64 = 100_000;
+
 pub(super) fn attach(
     vm: &Vm,
     name: &str,
@@ -75,6 +78,17 @@ fn cause(vm: &Vm, point: &AttachPoint<'_>, errno: Errno) -> Option<Cause> {
             },
             Errno::ENOENT,
         ) => kernel_function(pattern),
+        (AttachPoint::PerfEvent { .. }, Errno::EOPNOTSUPP) => Some(Cause::Other {
+            what: "the vm counts no page faults, context switches and the like: it has the timers \
+                   cpu-clock (0) and task-clock (1)"
+                .into(),
+            fix: "sample by one of these, or use the kernel (`--host kernel`)".into(),
+        }),
+        (AttachPoint::PerfEvent { .. }, Errno::EINVAL) => Some(Cause::Other {
+            what: "the vm samples on one of its CPUs or in a process, by periods of 100 µs or more"
+                .into(),
+            fix: "choose a lower frequency, or a CPU that the vm has".into(),
+        }),
         (AttachPoint::PerfEvent { .. }, Errno::ENOENT) => {
             Some(Cause::NotInUserSpace("such perf event".into()))
         }
@@ -306,6 +320,10 @@ fn perf_event(
 ) -> Raw<LinkFd> {
     /// `PERF_TYPE_SOFTWARE`
     const SOFTWARE: u32 = 1;
+    /// `PERF_COUNT_SW_CPU_CLOCK`, `PERF_COUNT_SW_TASK_CLOCK`
+    const CPU_CLOCK: u64 = 0;
+    const TASK_CLOCK: u64 = 1;
+    const SECOND: u64 = 1_000_000_000;
     if program.program_type != ProgramType::PerfEvent {
         return Err(Errno::EINVAL);
     }
@@ -314,23 +332,38 @@ fn perf_event(
         PerfScope::Cpu(_) => None,
         PerfScope::Process(pid) => Some(pid),
     };
-    let (kind, config) = match event {
-        PerfEvent::CpuClock { .. } => (SOFTWARE, 0),
-        PerfEvent::Software { config, .. } => (SOFTWARE, config),
+    let (config, period) = match event {
+        PerfEvent::CpuClock { frequency } => (0, SECOND.checked_div(frequency)),
+        PerfEvent::Software {
+            config: config @ (CPU_CLOCK | TASK_CLOCK),
+            period,
+        } => (config, Some(period)),
+        PerfEvent::Software { .. } => return Err(Errno::EOPNOTSUPP),
         // As a kernel without counters of the hardware.
         _ => return Err(Errno::ENOENT),
+    };
+    let period = period.filter(|period| *period >= SHORTEST);
+    let period = period.ok_or(Errno::EINVAL)?;
+    let cpu = match scope {
+        PerfScope::Cpu(cpu) => Some(cpu),
+        PerfScope::Process(_) => None,
     };
     let new = New {
         vm,
         program,
         link_type: LinkType::PerfEvent,
         details: LinkDetails::PerfEvent {
-            kind,
+            kind: SOFTWARE,
             config,
             cookie,
         },
     };
-    new.on_all(vec![(HookKey::PerfEvent { kind, config }, cookie, pid)])
+    let key = HookKey::PerfEvent {
+        config,
+        period,
+        cpu,
+    };
+    new.on_all(vec![(key, cookie, pid)])
 }
 
 fn on_device(

@@ -93,7 +93,8 @@ impl Clock {
     }
 
     /// Moves a manual clock on. The timers that are due on the way fire one after the other on
-    /// this thread, each at its own time, before this returns. Real clocks go their own way.
+    /// this thread, each at its own time, before this returns; and timers that sample traced
+    /// processes have stopped all that run. Real clocks go their own way.
     ///
     /// To be called from outside of programs.
     pub fn advance(&self, by: Duration) {
@@ -111,6 +112,7 @@ impl Clock {
             manual.now.fetch_max(due, SeqCst);
             let now = manual.now.load(SeqCst);
             machine.timers.fire_next(&machine, now);
+            machine.ticks.tick(now);
         }
         manual.now.store(end, SeqCst);
     }
@@ -164,7 +166,8 @@ impl Manual {
         let machines = machines.unwrap_or_else(PoisonError::into_inner);
         let due = machines.iter().filter_map(|machine| {
             let machine = machine.upgrade()?;
-            let due = machine.timers.next_due()?;
+            let due = [machine.timers.next_due(), machine.ticks.next_due()];
+            let due = due.into_iter().flatten().min()?;
             (due <= end).then_some((due, machine))
         });
         due.min_by_key(|(due, _)| *due)

@@ -48,8 +48,13 @@ pub(crate) enum HookKey {
         /// Where the binary counts those who watch the place; 0: nowhere.
         semaphore: u64,
     },
-    /// A perf event by its type and configuration.
-    PerfEvent { kind: u32, config: u64 },
+    /// A timer that samples who runs: which software event it is, its period in nanoseconds, and
+    /// whether it is for one CPU.
+    PerfEvent {
+        config: u64,
+        period: u64,
+        cpu: Option<u32>,
+    },
     /// Packets that a device receives.
     Xdp { ifindex: u32 },
     /// Packets at the traffic-control hook or at an end of a netkit pair.

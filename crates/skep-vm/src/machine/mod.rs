@@ -16,6 +16,7 @@ mod registry;
 mod storage;
 pub(crate) mod struct_ops;
 pub(crate) mod task;
+mod ticks;
 mod timers;
 mod trace;
 pub(crate) mod tree;
@@ -37,5 +38,6 @@ pub(crate) use registry::{
 pub(crate) use storage::{Owned, Storage, Value};
 pub(crate) use task::Tasks;
 pub use task::{AddressSpace, Namespaces, Task, TaskInfo, UserMemory};
+pub(crate) use ticks::{Ticking, Ticks};
 pub(crate) use timers::Timers;
 pub(crate) use trace::Trace;

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use skep_abi::ProgramType;
 use skep_host::Errno;
 
 use super::Run;
@@ -41,6 +42,8 @@ pub(crate) struct Current {
     /// What `bpf_get_prandom_u32` gives, over and over; chance if there is nothing.
     random: RefCell<Vec<u32>>,
     drawn: Cell<usize>,
+    /// For programs that an event fires: how far it has counted (`bpf_perf_prog_read_value`).
+    pub(crate) event: Cell<Option<u64>>,
     /// What the function shall return instead of running (`bpf_override_return`).
     pub(crate) overridden: Cell<Option<u64>>,
 }
@@ -83,6 +86,10 @@ impl Run<'_> {
             };
         }
         let behind = self.current.kernel_stack.borrow();
+        if self.program().program_type == ProgramType::PerfEvent {
+            // It samples the task, which is in no code of the machine's.
+            return behind.clone();
+        }
         let own = crate::program::FUNCTIONS;
         std::iter::once(own).chain(behind.iter().copied()).collect()
     }

@@ -1,6 +1,7 @@
 //! What a tracer's thread and those outside share.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     process::ExitStatus,
     sync::{
@@ -8,6 +9,7 @@ use std::{
         atomic::{AtomicU64, Ordering::SeqCst},
     },
     thread::{self, ThreadId},
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -16,7 +18,11 @@ use super::{
     launch::{Going, Held},
     wake::Waker,
 };
-use crate::machine::{Watcher, lock};
+use crate::machine::{Ticking, Watcher, lock};
+
+/// How long a tick of a manual clock waits for those whom it stops: one may be in the midst of what
+/// can't be interrupted.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a thread is asked for.
 #[derive(Debug)]
@@ -25,6 +31,8 @@ pub(super) enum Request {
     Go(Held),
     /// End the held command: nothing is to be run.
     Drop,
+    /// Take samples: a manual clock has a tick of these periods; answered by this number.
+    Sample(Vec<u64>, u64),
     /// Let all tracees go, or where they can't be, go on without programs.
     Leave,
 }
@@ -51,6 +59,8 @@ pub(super) struct State {
     pub(super) ended: bool,
     /// The command is under a filter, so that it can't go on without a tracer.
     pub(super) bound: bool,
+    /// The tick of a manual clock that is worked off.
+    pub(super) sampled: u64,
     /// Whom to tell of the end.
     pub(super) on_end: Option<OnEnd>,
 }
@@ -83,6 +93,9 @@ pub(super) struct Control {
     /// How often hooks changed, and up to which change the thread has followed.
     hooks: AtomicU64,
     followed: AtomicU64,
+    /// When ticks of a manual clock are due next, by their periods.
+    ticks: Mutex<BTreeMap<u64, u64>>,
+    ticket: AtomicU64,
 }
 
 impl Control {
@@ -137,6 +150,24 @@ impl Control {
         }
     }
 
+    /// The same, but not for longer than this.
+    fn wait_for(&self, time: Duration, mut what: impl FnMut(&mut State) -> bool) {
+        let end = Instant::now() + time;
+        let mut state = self.state();
+        while !what(&mut state) {
+            let Some(rest) = end.checked_duration_since(Instant::now()) else {
+                return;
+            };
+            let next = self.changed.wait_timeout(state, rest);
+            state = next.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Says when ticks are due next.
+    pub(super) fn tick_at(&self, due: BTreeMap<u64, u64>) {
+        *lock(&self.ticks) = due;
+    }
+
     /// The number of changes of the hooks.
     pub(super) fn hooks(&self) -> u64 {
         self.hooks.load(SeqCst)
@@ -161,5 +192,30 @@ impl Watcher for Control {
         }
         let change = self.hooks();
         self.wait(|state| (state.ended || self.followed.load(SeqCst) >= change).then_some(()));
+    }
+}
+
+/// By a manual clock: who moves it waits until the samples are there.
+impl Ticking for Control {
+    fn next_due(&self) -> Option<u64> {
+        lock(&self.ticks).values().min().copied()
+    }
+
+    fn tick(&self, now: u64) {
+        let mut due = Vec::new();
+        for (period, next) in lock(&self.ticks).iter_mut() {
+            if *next <= now {
+                *next += period;
+                due.push(*period);
+            }
+        }
+        let own = thread::current().id();
+        let elsewhere = self.waker.get().is_some_and(|(_, thread)| *thread != own);
+        if due.is_empty() || !elsewhere {
+            return;
+        }
+        let ticket = self.ticket.fetch_add(1, SeqCst) + 1;
+        self.ask(Request::Sample(due, ticket));
+        self.wait_for(PATIENCE, |state| state.ended || state.sampled >= ticket);
     }
 }

@@ -35,6 +35,7 @@ pub(super) struct Tally {
     pub(super) missed: AtomicU64,
     pub(super) faults: AtomicU64,
     pub(super) foreign: AtomicU64,
+    pub(super) ticks: AtomicU64,
     pub(super) tasks: AtomicU64,
     pub(super) lost: AtomicU64,
     texts: Mutex<Vec<String>>,
@@ -74,6 +75,7 @@ impl Tally {
             first_faults: lock(&self.texts).clone(),
             refused: lock(&self.refused).clone(),
             foreign_calls: self.foreign.load(Relaxed),
+            missed_ticks: self.ticks.load(Relaxed),
             tasks: self.tasks.load(Relaxed),
             lost_tasks: self.lost.load(Relaxed),
         }

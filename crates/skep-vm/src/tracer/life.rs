@@ -8,6 +8,7 @@ use super::{
     calls::{NAMESPACES, PRCTL},
     fire::{Record, Tally},
     process::{self, Memory, Status},
+    sampling::Sampled,
     system,
     thread::{Tracee, Tracer},
 };
@@ -130,6 +131,7 @@ impl Tracer<'_> {
             before: false,
             maps: None,
             may_call: false,
+            sampling: Sampled::default(),
         };
         self.tracees.insert(pid, tracee);
         self.alive();

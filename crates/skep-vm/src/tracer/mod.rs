@@ -15,6 +15,7 @@
 //! | `life.rs` | tasks that begin, change and end |
 //! | `breakpoints/` | uprobes: instructions of binaries |
 //! | `fire.rs` | running programs on a stop |
+//! | `sampling.rs` | timers that look where tasks are |
 //! | `process.rs` | `/proc` and memory |
 
 mod breakpoints;
@@ -27,6 +28,7 @@ mod launch;
 mod life;
 mod plan;
 mod process;
+mod sampling;
 mod stops;
 mod system;
 mod thread;
@@ -57,6 +59,9 @@ pub struct TraceCounts {
     /// System calls by the tables of other machines (32-bit programs), which fire nothing. Only
     /// those at which the task was stopped are known.
     pub foreign_calls: u64,
+    /// Samples that timers could not take: a task was never seen running when it was looked at, or
+    /// was in a system call whose end a program waits for.
+    pub missed_ticks: u64,
     /// Tasks that were traced.
     pub tasks: u64,
     /// Tasks that could not be followed to their end.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     calls::{CREDENTIALS, EXECVE, EXECVEAT, MOST, NAMESPACES},
     filter::Filter,
+    sampling::Samples,
 };
 use crate::{
     host::address_of,
@@ -49,6 +50,8 @@ pub(super) struct Plan {
     pub(super) task_exit: Points,
     /// Whether instructions of binaries are hooked, so that mapping code matters.
     pub(super) code: bool,
+    /// Timers, and whom they sample for.
+    pub(super) samples: Samples,
     /// Whether a program may ask for the registers of a task, whatever its context is.
     pub(super) registers: bool,
 }
@@ -102,6 +105,12 @@ impl Plan {
                     false => call.function = found,
                     true => call.function_return = found,
                 }
+            }
+            HookKey::PerfEvent { period, cpu, .. } => {
+                self.samples
+                    .entry(period)
+                    .or_default()
+                    .extend(found.map(|point| (cpu, point)));
             }
             HookKey::Uprobe { .. } => self.code = true,
             _ => {}

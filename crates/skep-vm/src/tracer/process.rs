@@ -57,6 +57,40 @@ impl UserMemory for Memory {
     }
 }
 
+/// How long a thread had a CPU, in nanoseconds, as of the kernel's last look (some milliseconds
+/// ago). `None`: the kernel does not tell, or it is gone.
+pub(super) fn time_on_cpu(tgid: pid_t, tid: pid_t) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{tgid}/task/{tid}/schedstat")).ok()?;
+    text.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// The CPU that a thread runs on, if it runs or could.
+pub(super) fn running_on(tgid: pid_t, tid: pid_t) -> Option<u32> {
+    /// Fields from the state on to that of the CPU.
+    const CPU: usize = 36;
+    let text = fs::read(format!("/proc/{tgid}/task/{tid}/stat")).ok()?;
+    // The name before it may have anything in it.
+    let end = text.iter().rposition(|byte| *byte == b')')?;
+    let text = std::str::from_utf8(text.get(end + 1..)?).ok()?;
+    let mut fields = text.split_ascii_whitespace();
+    let state = fields.next()?;
+    let cpu = fields.nth(CPU - 1)?.parse().ok()?;
+    (state == "R").then_some(cpu)
+}
+
+/// Whether a signal waits that a thread does not block.
+pub(super) fn has_signal(tid: pid_t) -> bool {
+    let Ok(text) = fs::read_to_string(format!("/proc/{tid}/status")) else {
+        return false;
+    };
+    let set = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+            .unwrap_or(0)
+    };
+    (set("SigPnd:") | set("ShdPnd:")) & !set("SigBlk:") != 0
+}
+
 /// What `/proc/PID/status` says of a task.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Status {

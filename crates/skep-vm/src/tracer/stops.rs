@@ -35,6 +35,11 @@ impl Tracer<'_> {
         tracee.standing = true;
         tracee.may_call = false;
         let signal = libc::WSTOPSIG(status);
+        let tells = event_of(status) != 0 && event_of(status) != libc::PTRACE_EVENT_SECCOMP;
+        if tells && self.plan.registers {
+            // Programs at the life of tasks may ask where they are.
+            self.fetch_registers(pid);
+        }
         match event_of(status) {
             0 if signal == libc::SIGTRAP | 0x80 => self.at_call(pid, false),
             0 => self.signalled(pid, signal),
@@ -61,6 +66,7 @@ impl Tracer<'_> {
 
     /// Its process is stopped by a signal, or it was interrupted.
     fn halted(&mut self, pid: pid_t, signal: c_int) {
+        self.sample(pid);
         let by_signal = matches!(
             signal,
             libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU
@@ -278,8 +284,13 @@ impl Tracer<'_> {
         let points = self.plan.points(number);
         let function =
             points.is_some_and(|call| call.function.is_some() || call.function_return.is_some());
-        if (raw || function || self.plan.registers)
-            && let Some(tracee) = self.tracees.get(&pid)
+        if raw || function || self.plan.registers {
+            self.fetch_registers(pid);
+        }
+    }
+
+    fn fetch_registers(&self, pid: pid_t) {
+        if let Some(tracee) = self.tracees.get(&pid)
             && let Ok(registers) = system::registers(pid)
         {
             let mut words = pt_regs(&registers);

@@ -19,10 +19,15 @@ use super::{
     life,
     plan::Plan,
     process,
+    sampling::{Sampled, Sampler},
     system::{self, Waited},
     wake::Waker,
 };
-use crate::{Vm, machine::Task, vm::Shared};
+use crate::{
+    Vm,
+    machine::{ClockKind, Task},
+    vm::Shared,
+};
 
 /// A thread of a traced process.
 #[derive(Debug)]
@@ -43,6 +48,7 @@ pub(super) struct Tracee {
     pub(super) maps: Option<u64>,
     /// It stands where it could receive a signal, and so can be made to call the system.
     pub(super) may_call: bool,
+    pub(super) sampling: Sampled,
 }
 
 /// Numbers of tasks are as good as their hash.
@@ -81,6 +87,7 @@ pub(super) struct Tracer<'a> {
     pub(super) breakpoints: Breakpoints,
     /// A change of what is hooked that is in effect once all breakpoints are.
     owed: Option<u64>,
+    pub(super) sampler: Sampler,
     /// The filter that is in force; empty if none is.
     pub(super) filter: Filter,
     filtered: bool,
@@ -94,6 +101,8 @@ pub(super) struct Tracer<'a> {
     /// Tracees are let go when they next stop.
     pub(super) leaving: bool,
     ended: bool,
+    /// The tick of a manual clock that is being worked off; 0 if none is.
+    ticket: u64,
 }
 
 /// A command between being let go and being executed.
@@ -122,6 +131,7 @@ impl<'a> Tracer<'a> {
             newborns: HashMap::new(),
             breakpoints: Breakpoints::new(),
             owed: None,
+            sampler: Sampler::default(),
             filter: Filter::default(),
             filtered: false,
             stepping: false,
@@ -130,6 +140,7 @@ impl<'a> Tracer<'a> {
             options: system::OPTIONS,
             leaving: false,
             ended: false,
+            ticket: 0,
         };
         let begun = tracer.begin(command);
         let failed = begun.is_err();
@@ -231,6 +242,7 @@ impl<'a> Tracer<'a> {
             before: false,
             maps: None,
             may_call: false,
+            sampling: Sampled::default(),
         })
     }
 
@@ -262,6 +274,7 @@ impl<'a> Tracer<'a> {
                 self.requests();
                 self.plan_anew();
             }
+            self.tick();
             interrupted = false;
             match system::wait(true) {
                 Waited::Status(pid, status) => {
@@ -270,6 +283,7 @@ impl<'a> Tracer<'a> {
                     while let Some((pid, status)) = self.breakpoints.status() {
                         self.happened(pid, status);
                     }
+                    self.sampled();
                 }
                 Waited::Interrupted => interrupted = true,
                 Waited::Nobody => {
@@ -289,6 +303,7 @@ impl<'a> Tracer<'a> {
         if let Some(vm) = &self.vm {
             self.plan = Plan::of(&vm.0.hooks);
         }
+        self.follow_samples();
         let begun = self.starting.is_none() && !self.tracees.values().any(|one| one.before);
         let stepping = begun && self.plan.exceeds(&self.filter);
         if stepping && !self.stepping {
@@ -361,6 +376,25 @@ impl<'a> Tracer<'a> {
         }
     }
 
+    fn follow_samples(&mut self) {
+        if let Some(machine) = self.vm.as_ref().map(|vm| &*vm.0) {
+            let (now, manual) = (
+                machine.clock.read(ClockKind::Monotonic),
+                machine.clock.is_manual(),
+            );
+            self.sampler.follow(&self.plan.samples, now, manual);
+            self.control.tick_at(self.sampler.due());
+        }
+    }
+
+    /// A tick of a manual clock is done when all whom it stops have given their samples.
+    fn sampled(&mut self) {
+        if self.ticket > 0 && !self.is_sampling() {
+            let ticket = std::mem::take(&mut self.ticket);
+            self.control.set(|state| state.sampled = ticket);
+        }
+    }
+
     fn requests(&mut self) {
         let requests = std::mem::take(&mut self.control.state().requests);
         for request in requests {
@@ -372,6 +406,11 @@ impl<'a> Tracer<'a> {
                     self.plan = Plan::default();
                 }
                 Request::Leave => self.leave(),
+                Request::Sample(due, ticket) => {
+                    self.tick_by_hand(&due);
+                    self.ticket = ticket;
+                    self.sampled();
+                }
             }
         }
     }

@@ -14,7 +14,10 @@ use super::{
     system,
     thread::Tracer,
 };
-use crate::{Vm, machine::Watcher};
+use crate::{
+    Vm,
+    machine::{Ticking, Watcher},
+};
 
 impl Vm {
     /// Forks a process for a command, and holds it before its first instruction: programs that
@@ -105,6 +108,10 @@ impl Traced {
         let control = Arc::new(Control::default());
         let watcher: Arc<dyn Watcher> = Arc::clone(&control) as _;
         vm.0.hooks.watch(&watcher);
+        if vm.0.clock.is_manual() {
+            let ticking: Arc<dyn Ticking> = Arc::clone(&control) as _;
+            vm.0.ticks.add(Arc::downgrade(&ticking));
+        }
         let (machine, own) = (vm.clone(), Arc::clone(&control));
         let thread = std::thread::Builder::new()
             .name("skep-tracer".into())

@@ -71,7 +71,7 @@ unsafe impl Sync for Timer {}
 
 impl Timer {
     /// One for the calling thread, which must let the signal through.
-    fn new() -> Result<Self, Errno> {
+    pub(super) fn new() -> Result<Self, Errno> {
         let signal = signal()?;
         // SAFETY: an empty set and an empty event are valid, and are filled here.
         let (mut set, mut event): (libc::sigset_t, libc::sigevent) = unsafe { mem::zeroed() };
@@ -95,7 +95,7 @@ impl Timer {
     }
 
     /// Lets it go off now and every `interval`; with `None` stops it.
-    fn set(&self, interval: Option<Duration>) {
+    pub(super) fn set(&self, interval: Option<Duration>) {
         let of = |time: Duration| libc::timespec {
             tv_sec: time.as_secs() as libc::time_t,
             tv_nsec: time.subsec_nanos().into(),
