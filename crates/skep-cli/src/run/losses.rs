@@ -88,6 +88,13 @@ impl Losses {
         if let Some(more @ 1..) = counts.refused.len().checked_sub(NAMED) {
             self.say(format!("{more} more places are not probed"));
         }
+        if counts.missed_ticks > 0 {
+            self.say(format!(
+                "{} samples missed: a thread did not run when it was looked at, or was in a system \
+                 call whose end a program waits for",
+                counts.missed_ticks
+            ));
+        }
         if counts.lost_tasks > 0 {
             let lost = counts.lost_tasks;
             self.say(format!("{lost} threads could not be traced to their end"));

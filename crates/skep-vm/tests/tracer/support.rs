@@ -1,9 +1,10 @@
 //! Machines with programs, commands under a tracer, and what the programs tell of them.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use skep::{Link, Loaded, Object, RingBuffer};
@@ -43,9 +44,16 @@ fn file(name: &str) -> PathBuf {
 impl Machine {
     /// With the programs of `NAME.bpf.c`.
     pub(crate) fn new(name: &str) -> Outcome<Self> {
+        Self::on(
+            Vm::new().map_err(|errno| Stop::fail(errno.to_string()))?,
+            name,
+        )
+    }
+
+    /// The same on a machine of the test's.
+    pub(crate) fn on(vm: Vm, name: &str) -> Outcome<Self> {
         let bytes = compile(&file(&format!("{name}.bpf.c")), &folder())?;
         let object = Object::parse(name, &bytes)?;
-        let vm = Vm::new().map_err(|errno| Stop::fail(errno.to_string()))?;
         let loaded = object.load(&skep::Host::new(Arc::new(vm.clone())))?;
         Ok(Self { vm, object, loaded })
     }
@@ -134,15 +142,9 @@ pub(crate) fn shell(text: &str) -> Command {
     command
 }
 
-/// `tasks.c`, compiled once, in a mode of its.
+/// `tasks.c` in a mode of its.
 pub(crate) fn tasks(mode: &str, count: u32) -> Outcome<Command> {
-    static PATH: OnceLock<Outcome<PathBuf>> = OnceLock::new();
-    let path = match PATH.get_or_init(|| helper("tasks")) {
-        Ok(path) => path,
-        Err(Stop::Skip(lacking)) => return Err(Stop::lacks(format!("{lacking:?}"))),
-        Err(Stop::Fail(why)) => return Err(Stop::fail(why.clone())),
-    };
-    let mut command = Command::new(path);
+    let mut command = Command::new(helper("tasks")?);
     command
         .arg(mode)
         .arg(count.to_string())
@@ -150,9 +152,17 @@ pub(crate) fn tasks(mode: &str, count: u32) -> Outcome<Command> {
     Ok(command)
 }
 
-/// A helper program, compiled now.
-fn helper(name: &str) -> Outcome<PathBuf> {
-    skep_testing::compile_native(&file(&format!("{name}.c")), Path::new(&folder()))
+/// A helper program, compiled once: one that runs can't be written over.
+pub(crate) fn helper(name: &str) -> Outcome<PathBuf> {
+    static MADE: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = made.get(name) {
+        return Ok(path.clone());
+    }
+    let folder = folder();
+    let path = skep_testing::compile_native(&file(&format!("{name}.c")), Path::new(&folder))?;
+    made.insert(name.to_owned(), path.clone());
+    Ok(path)
 }
 
 #[repr(C)]
