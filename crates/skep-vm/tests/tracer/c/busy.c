@@ -78,7 +78,6 @@ static int all_wait(void)
 		pthread_join(threads[i], NULL);
 	ended = 1;
 	pthread_join(busy, NULL);
-	printf("%d\n", cut);
 	return cut ? 9 : 0;
 }
 
