@@ -31,8 +31,10 @@ use cli::{Cli, Command, Global};
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
-    if words.next().is_some_and(|word| word == run::HIDDEN) {
-        return run::become_command(words);
+    match words.next() {
+        Some(word) if word == run::HIDDEN => return run::become_command(words),
+        Some(word) if word == run::NETWORKED => return run::become_networked(words),
+        _ => {}
     }
     let Cli { global, command } = Cli::parse();
     global.set_color();

@@ -57,6 +57,7 @@ mod map;
 mod memory;
 mod program;
 mod run;
+pub mod tap;
 mod tracer;
 mod vm;
 

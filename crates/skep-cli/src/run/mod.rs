@@ -35,6 +35,7 @@ use skep::{AttachOptions, LoadOptions, Loaded};
 pub(crate) use args::{Format, RunArgs};
 pub(crate) use command::{HIDDEN, become_command};
 pub(crate) use output::Output;
+pub(crate) use packets::{NETWORKED, become_networked};
 
 use crate::{cli::Global, input};
 use attach::is_iterator;

@@ -90,7 +90,7 @@ pub(crate) fn of(
     stop: &Stop,
 ) -> anyhow::Result<Box<dyn Workload>> {
     match (host.as_vm(), args.command.is_empty()) {
-        (Some(vm), _) if args.packets.asked().is_some() => packets::of(args, vm, object),
+        (Some(vm), _) if args.packets.asked().is_some() => packets::of(args, vm, object, stop),
         (Some(vm), _) => traced::of(args, host, vm, object, stop),
         (None, true) => Ok(Box::new(Machine { pid: args.pid })),
         (None, false) => command::of(args, object, stop),

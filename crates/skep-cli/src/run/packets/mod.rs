@@ -2,6 +2,7 @@
 //! (`--tap`). The virtual machine has one device for them, to which all programs are attached.
 
 mod pcap;
+mod tap;
 mod verdicts;
 
 use std::path::PathBuf;
@@ -14,8 +15,9 @@ use skep::{
     vm::{Clock, Config, Device, Network, Vm, feed::FeedOptions},
 };
 
-use super::{RunArgs, workload::Workload};
+use super::{RunArgs, stop::Stop, workload::Workload};
 use crate::exit::Usage;
+pub(crate) use tap::{NETWORKED, become_networked};
 
 /// Where packets come from and go to.
 #[derive(Debug, Args)]
@@ -38,12 +40,38 @@ pub(crate) struct PacketArgs {
     /// that keeps most. The name says the format (.pcap, .pcapng), or else it is the input's.
     #[arg(long, value_name = "FILE", requires = "pcap", value_hint = clap::ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
+
+    /// Run CMD in a network of its own, whose packets the programs get, in the virtual machine
+    ///
+    /// As --pcap, but the packets are those that CMD sends by the device NAME, its only one beside
+    /// lo; what programs send there (XDP_TX, redirects) it receives. It takes no privileges, where
+    /// users may make user namespaces and open /dev/net/tun: CMD is root in a namespace of its
+    /// own. It ends with the run, and its exit status is the run's. The device speaks IPv4 alone.
+    #[arg(
+        long,
+        value_name = "NAME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "tap0",
+        conflicts_with = "pcap"
+    )]
+    pub(crate) tap: Option<String>,
+
+    /// The address of --tap's device, and the bits of its network
+    #[arg(
+        long,
+        value_name = "ADDRESS/BITS",
+        default_value = "10.7.0.1/24",
+        requires = "tap"
+    )]
+    pub(crate) tap_address: tap::Address,
 }
 
 impl PacketArgs {
     /// The flag that says where packets come from.
     pub(crate) fn asked(&self) -> Option<&'static str> {
-        self.pcap.as_ref().map(|_| "--pcap")
+        let pcap = self.pcap.as_ref().map(|_| "--pcap");
+        pcap.or(self.tap.as_ref().map(|_| "--tap"))
     }
 
     /// The machine that it takes.
@@ -90,7 +118,12 @@ fn feed_options(args: &RunArgs) -> FeedOptions {
 }
 
 /// The run over packets.
-pub(crate) fn of(args: &RunArgs, vm: &Vm, object: &Object) -> anyhow::Result<Box<dyn Workload>> {
+pub(crate) fn of(
+    args: &RunArgs,
+    vm: &Vm,
+    object: &Object,
+    stop: &Stop,
+) -> anyhow::Result<Box<dyn Workload>> {
     let asked = args.packets.asked().unwrap_or_default();
     let beside = [
         (args.pid.is_some(), "-p"),
@@ -115,7 +148,10 @@ pub(crate) fn of(args: &RunArgs, vm: &Vm, object: &Object) -> anyhow::Result<Box
         ))
         .into());
     }
-    pcap::of(args, vm)
+    match args.packets.pcap {
+        Some(_) => pcap::of(args, vm),
+        None => tap::of(args, vm, stop),
+    }
 }
 
 fn has_packets(program_type: ProgramType) -> bool {
