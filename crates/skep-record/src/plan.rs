@@ -65,6 +65,8 @@ pub(crate) struct Plan {
     /// Bytes of the context that are copied.
     pub(crate) context_len: u32,
     pub(crate) places: Vec<Place>,
+    /// Whether the program reads its packet by its address.
+    pub(crate) reads_packet: bool,
     pub(crate) flow: Flow,
     live: Liveness,
     /// For each function: how deep its frame is, in whole slots.
@@ -96,6 +98,7 @@ impl Plan {
             context,
             context_len: 0,
             places: Vec::new(),
+            reads_packet: false,
             live,
             depths: BTreeMap::new(),
             flow,
@@ -107,6 +110,8 @@ impl Plan {
             };
             if let Some((offset, bytes)) = context_read(insn, state) {
                 looked_at = looked_at.max(offset.saturating_add(bytes));
+                let offset = i32::try_from(offset).unwrap_or(i32::MAX);
+                plan.reads_packet |= context.is_packet_pointer(offset);
             }
             if program.poisoned_at(*at).is_some() {
                 continue;

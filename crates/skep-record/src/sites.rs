@@ -29,6 +29,8 @@ pub struct ProgramSites {
     pub section: String,
     /// How many words its context has, where the function it was attached to said so.
     pub words: Option<u32>,
+    /// Whether it reads its packet by its address.
+    pub reads_packet: bool,
     /// By their instruction.
     pub sites: Vec<Site>,
 }
@@ -69,6 +71,7 @@ impl ProgramSites {
             name: program.name.clone(),
             section: program.section.to_string(),
             words,
+            reads_packet: plan.reads_packet,
             sites: sites.collect(),
         }
     }

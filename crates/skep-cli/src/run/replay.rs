@@ -25,7 +25,8 @@ const ROOM: u32 = 16 << 10;
 pub(crate) fn run(path: &Path, args: &RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let shown = path.display();
     let bytes = fs::read(path).with_context(|| format!("cannot read {shown}"))?;
-    let recording = Recording::parse(bytes).with_context(|| format!("cannot replay {shown}"))?;
+    let recording = Recording::parse(bytes).map_err(skep::Error::from);
+    let recording = recording.with_context(|| format!("cannot replay {shown}"))?;
     let recording = Arc::new(recording);
     say_what(&recording);
     if args.list {

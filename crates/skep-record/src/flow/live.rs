@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use skep_abi::{ArgKind, Helper};
 use skep_isa::{CallTarget, Insn, InsnIndex, Operand, Reg};
 
 use super::Flow;
@@ -38,7 +39,12 @@ impl Liveness {
                 for goes_to in [next, insn.target(*at)].into_iter().flatten() {
                     after |= made.before.get(&goes_to).copied().unwrap_or_default();
                 }
-                let (reads, writes) = uses(insn);
+                let (mut reads, writes) = uses(insn);
+                if insn.is_call_to_subprogram() {
+                    // As many arguments as the function looks at.
+                    let entry = insn.subprogram(*at).and_then(|at| made.before.get(&at));
+                    reads = entry.copied().unwrap_or_default() & ARGUMENTS;
+                }
                 let before = reads | (after & !writes);
                 made.after.insert(*at, after);
                 if made.before.insert(*at, before) != Some(before) {
@@ -92,6 +98,17 @@ fn uses(insn: &Insn) -> (Registers, Registers) {
         Insn::JumpIndirect { target } => (bit(target), 0),
         Insn::Call(CallTarget::Register(target)) => {
             (ARGUMENTS | bit(target), bit(Reg::R0) | ARGUMENTS)
+        }
+        Insn::Call(CallTarget::Helper(id)) => {
+            let parameters = Helper::by_id(id).map_or(&[][..], Helper::parameters);
+            let variadic = parameters
+                .iter()
+                .any(|parameter| parameter.kind == ArgKind::Variadic);
+            let read = match parameters.len() {
+                0..5 if !variadic => ARGUMENTS & ((2 << parameters.len()) - 1),
+                _ => ARGUMENTS,
+            };
+            (read, bit(Reg::R0) | ARGUMENTS)
         }
         Insn::Call(_) => (ARGUMENTS, bit(Reg::R0) | ARGUMENTS),
         Insn::Exit => (bit(Reg::R0), 0),

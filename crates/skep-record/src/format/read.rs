@@ -241,6 +241,7 @@ fn read_sites(from: &mut Reader<'_>) -> Result<Sites> {
             name: from.text()?,
             section: from.text()?,
             words: from.option(Reader::u32)?,
+            reads_packet: from.bool()?,
             sites: from.list(|from| {
                 Ok(Site {
                     insn: from.u32()?,

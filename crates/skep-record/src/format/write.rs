@@ -179,6 +179,7 @@ fn write_sites(sites: &Sites, to: &mut codec::Writer) {
         to.text(&program.name);
         to.text(&program.section);
         to.option(program.words, codec::Writer::u32);
+        to.bool(program.reads_packet);
         to.count(program.sites.len());
         for site in &program.sites {
             to.u32(site.insn);

@@ -50,8 +50,8 @@ const ADDRESS: u32 = 8;
 const LONGEST_ITEM: u32 = 4096;
 /// Bytes of items that an area has room for, at least.
 const SMALLEST_AREA: u32 = 4096;
-/// Bytes of a network device's longest usual frame, to 16.
-const FRAME_LEN: u32 = 1536;
+/// How much of a packet is recorded: what a machine takes in one piece.
+const PACKET: u32 = 3392;
 /// `BPF_RB_NO_WAKEUP`: the reader looks by itself.
 const NO_WAKEUP: u32 = 1;
 
@@ -84,7 +84,7 @@ impl Options {
         Self {
             cpus,
             ring: 8 << 20,
-            packet: FRAME_LEN,
+            packet: PACKET,
         }
     }
 }

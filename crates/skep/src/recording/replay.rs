@@ -213,6 +213,15 @@ impl Replay {
                 _ => "it is not whole: it passed more places than are recorded of one run".into(),
             });
         }
+        if let Some((bytes, len)) = event.packet()
+            && len > bytes.len() as u64
+            && lock(&self.answers).reads_packet(&name)
+        {
+            return differs(format!(
+                "its packet was {len} bytes long, of which {} were recorded",
+                bytes.len()
+            ));
+        }
         let program = Arc::clone(self.loaded.program(&name)?);
         let passed = event.time().saturating_sub(self.now());
         self.clock.advance(Duration::from_nanos(passed));

@@ -65,6 +65,12 @@ impl Answers {
         }
     }
 
+    /// Whether a program looks into its packet by itself.
+    pub(super) fn reads_packet(&self, name: &str) -> bool {
+        let mut programs = self.here.programs.iter();
+        programs.any(|program| program.name == name && program.reads_packet)
+    }
+
     /// Begins an event of this program.
     pub(super) fn begin(&mut self, number: usize, program: usize, name: &str) {
         self.items.clear();
