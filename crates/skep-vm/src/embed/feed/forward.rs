@@ -258,7 +258,7 @@ impl Feed<'_> {
     #[cold]
     pub(super) fn send_copies(&mut self, frame: &Frame<'_>) {
         let mut done = 0;
-        while let Some(Sent { to, bytes }) = self.copies.pop() {
+        while let Some(Sent { to, bytes, mark }) = self.copies.pop() {
             done += 1;
             self.hops = 0;
             let Redirect::Device { ifindex, ingress } = to else {
@@ -275,6 +275,7 @@ impl Feed<'_> {
             let copy = Frame {
                 bytes: &bytes,
                 ifindex,
+                mark,
                 ..*frame
             };
             match ingress {

@@ -129,6 +129,7 @@ pub(super) fn clone_redirect(run: &Run<'_>, [context, ifindex, flags, ..]: Argum
             ingress: flags & INGRESS != 0,
         },
         bytes: bytes.map(View::to_vec).unwrap_or_default(),
+        mark: run.fields().u32_at(SkbField::MARK).unwrap_or_default(),
     });
     Ok(0)
 }

@@ -138,6 +138,8 @@ pub struct Sent {
     pub to: Redirect,
     /// Its bytes.
     pub bytes: Vec<u8>,
+    /// Its mark (`skb->mark`).
+    pub mark: u32,
 }
 
 /// What is known of a tunnel (`struct bpf_tunnel_key`).
