@@ -203,7 +203,8 @@ impl Tracer<'_> {
 
     /// A tracee's process has begun another program.
     pub(super) fn executed(&mut self, pid: pid_t) {
-        let former = system::message(pid, libc::PTRACE_EVENT_EXEC).map_or(pid, |former| former as pid_t);
+        let former =
+            system::message(pid, libc::PTRACE_EVENT_EXEC).map_or(pid, |former| former as pid_t);
         if former != pid
             && let Some(mut own) = self.tracees.remove(&former)
         {

@@ -66,7 +66,8 @@ fn opens_of_strace(text: &str) -> impl Iterator<Item = (String, bool)> {
 
 #[test]
 fn strace_sees_the_same() {
-    const COMMAND: &str = "ls -R /etc | sort | head -3; cat /no/file; (exec grep -rn root /etc/passwd)";
+    const COMMAND: &str =
+        "ls -R /etc | sort | head -3; cat /no/file; (exec grep -rn root /etc/passwd)";
     run(|| {
         let strace = find_tool("strace")?;
         let file = std::env::temp_dir().join(format!("skep-strace-{}", std::process::id()));
@@ -90,9 +91,11 @@ fn strace_sees_the_same() {
         ensure(machine.global("lost")? == 0, || "events were lost".into())?;
         ensure(ours == theirs && ours.len() > 10, || {
             let beside = |one: &Opened, than: &Opened| {
-                let differs = |(key, count): &(&(String, bool), &u32)| than.get(*key) != Some(*count);
+                let differs =
+                    |(key, count): &(&(String, bool), &u32)| than.get(*key) != Some(*count);
                 let all = one.iter().filter(differs);
-                all.map(|(key, count)| format!("{key:?} {count}")).collect::<Vec<_>>()
+                all.map(|(key, count)| format!("{key:?} {count}"))
+                    .collect::<Vec<_>>()
             };
             let (here, there) = (beside(&ours, &theirs), beside(&theirs, &ours));
             format!("ours: {here:?}\nstrace's: {there:?}\n{:?}", traced.counts())
