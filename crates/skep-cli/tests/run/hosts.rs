@@ -19,6 +19,9 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("hosts::opensnoop_prints_the_same", opensnoop),
         Test::new("hosts::execsnoop_prints_the_same", execsnoop),
         Test::new("hosts::syscount_counts_the_same", syscount),
+        Test::new("hosts::malloc_sizes_are_the_same", malloc_sizes),
+        Test::new("hosts::profile_names_the_same_functions", profile),
+        Test::new("hosts::packets_are_counted_alike", packets),
         Test::new("hosts::an_ordinary_user_sees_it_too", ordinary_user),
         Test::new("hosts::the_vm_lists_what_it_traces", tasks),
         Test::new("hosts::what_the_vm_lacks_is_told", lacking),
@@ -106,6 +109,82 @@ fn syscount() -> Outcome {
     };
     let (kernel, vm) = (count("kernel")?, count("vm")?);
     ensure(kernel == vm, || format!("kernel: {kernel}, vm: {vm}"))
+}
+
+fn malloc_sizes() -> Outcome {
+    let worker = worker()?;
+    let command = [worker.to_str().unwrap_or_default(), "malloc", "700"];
+    // 3,000 bytes are in the slot from 2^11 on. In others the kernel counts what skep asks for
+    // between being woken and becoming the command.
+    let of_worker = |host| {
+        let ran = over(host, "malloc_sizes", &command)?.ended_with(0)?;
+        let rows = ran.json()?;
+        Ok::<_, Stop>((rows[0]["histogram"][11].clone(), rows[0]["unit"].clone()))
+    };
+    let (kernel, vm) = (of_worker("kernel")?, of_worker("vm")?);
+    ensure(kernel == vm && vm.0 == 700, || {
+        format!("kernel: {kernel:?}, vm: {vm:?}")
+    })
+}
+
+fn profile() -> Outcome {
+    let worker = worker()?;
+    for host in ["kernel", "vm"] {
+        let words = ["--host", host, "-F", "499", "--"];
+        let command = [worker.to_str().unwrap_or_default(), "spin", "400"];
+        let ran = run(&example("profile"), &[&words[..], &command].concat())?.ended_with(0)?;
+        let place = |name: &str| ran.stdout.lines().position(|line| line.contains(name));
+        let places = ["skep_busy_inner", "skep_busy_outer", "main"].map(place);
+        ensure(places.is_sorted() && places[0].is_some(), || {
+            format!("{host}: {ran}")
+        })?;
+    }
+    Ok(())
+}
+
+/// A capture of what `send_seven` of the examples' tests sends: UDP to port 4242, 72 bytes each.
+fn capture() -> Vec<u8> {
+    const PAYLOAD: u16 = 72;
+    let mut frame = vec![0; 12];
+    frame.extend([0x08, 0x00]);
+    frame.extend([0x45, 0]);
+    frame.extend((20 + 8 + PAYLOAD).to_be_bytes());
+    frame.extend([0, 1, 0, 0, 64, 17, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1]);
+    for number in [40_000, 4242, 8 + PAYLOAD, 0] {
+        frame.extend(u16::to_be_bytes(number));
+    }
+    frame.resize(frame.len() + usize::from(PAYLOAD), b'x');
+    let mut file = Vec::new();
+    // The magic, version 2.4, no zone, whole packets, Ethernet.
+    for word in [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65_535, 1] {
+        file.extend(u32::to_le_bytes(word));
+    }
+    for second in 0..7 {
+        let len = frame.len() as u32;
+        for word in [second, 0, len, len] {
+            file.extend(u32::to_le_bytes(word));
+        }
+        file.extend(&frame);
+    }
+    file
+}
+
+/// The rows are those of `examples::xdp_count` and `examples::cgroup_egress`, on the kernel.
+fn packets() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("seven.pcap");
+    fs::write(&file, capture())?;
+    for (name, row) in [
+        ("xdp_count", &["udp", "7", "798", "B"][..]),
+        (
+            "cgroup_egress",
+            &["127.0.0.1", "4242", "17", "7", "700", "B"],
+        ),
+    ] {
+        let words = ["--pcap", file.to_str().unwrap_or_default()];
+        run(&example(name), &words)?.ended_with(0)?.with_row(row)?;
+    }
+    Ok(())
 }
 
 /// `skep` where everybody may execute it, and the examples beside it.
