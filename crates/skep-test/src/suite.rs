@@ -196,7 +196,8 @@ fn object(program: &Path, file: &Value, folder: &Path) -> Result<(Object, PathBu
     };
     let (include, define) = (words("include")?, words("define")?);
     let is_source = program.extension().is_some_and(|ending| ending == "c");
-    let (path, warnings) = match is_source {
+    // What was built stays until it is read: where nothing can be kept, it goes with this.
+    let built = match is_source {
         true => {
             let mut build = Build::new(program);
             for name in include {
@@ -209,10 +210,13 @@ fn object(program: &Path, file: &Value, folder: &Path) -> Result<(Object, PathBu
                 path: program.to_owned(),
                 source: Box::new(source),
             })?;
-            (built.object, built.warnings)
+            Some(built)
         }
-        false => (program.to_owned(), String::new()),
+        false => None,
     };
+    let path = built
+        .as_ref()
+        .map_or_else(|| program.to_owned(), |built| built.object.clone());
     let failed = |source: skep::Error| Error::Object {
         path: path.clone(),
         source: Box::new(source),
@@ -225,6 +229,7 @@ fn object(program: &Path, file: &Value, folder: &Path) -> Result<(Object, PathBu
     let name = program.file_name().unwrap_or_default().to_string_lossy();
     let stem = name.split('.').next().unwrap_or_default();
     let object = Object::parse(stem, &bytes).map_err(failed)?;
+    let warnings = built.map_or_else(String::new, |built| built.warnings.clone());
     Ok((object, path, warnings))
 }
 

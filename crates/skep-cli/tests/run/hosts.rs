@@ -23,6 +23,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("hosts::profile_names_the_same_functions", profile),
         Test::new("hosts::packets_are_counted_alike", packets),
         Test::new("hosts::an_ordinary_user_sees_it_too", ordinary_user),
+        Test::new("hosts::an_ordinary_user_can_test", ordinary_tests),
         Test::new("hosts::the_vm_lists_what_it_traces", tasks),
         Test::new("hosts::what_the_vm_lacks_is_told", lacking),
         Test::new("hosts::the_vm_needs_to_be_told_what", nothing_to_see),
@@ -214,7 +215,6 @@ fn as_nobody(skep: &Path, arguments: &[&str]) -> Outcome<Ran> {
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .args(["--bounding-set=-all", "--inh-caps=-all", "--"])
         .arg(skep)
-        .arg("run")
         .args(arguments)
         .current_dir("/")
         .env("HOME", "/nonexistent")
@@ -230,7 +230,7 @@ fn ordinary_user() -> Outcome {
     for name in ["opensnoop.bpf.c", "opensnoop.o"] {
         let program = folder.path().join(name);
         let program = program.to_str().unwrap_or_default();
-        let words = [program, "--format", "json", "--", "ls", "/etc"];
+        let words = ["run", program, "--format", "json", "--", "ls", "/etc"];
         let ran = as_nobody(&skep, &words)?.ended_with(0)?;
         let ran = ran.saying(&["host: vm (no CAP_BPF and CAP_PERFMON here; `skep doctor`"])?;
         let vm = rows(&ran, &fields)?;
@@ -240,10 +240,27 @@ fn ordinary_user() -> Outcome {
     }
     // Who asks for the kernel by name is told why not.
     let program = folder.path().join("opensnoop.o");
-    let words = [program.to_str().unwrap_or_default(), "--host", "kernel"];
+    let program = program.to_str().unwrap_or_default();
+    let words = ["run", program, "--host", "kernel"];
     let ran = as_nobody(&skep, &words)?.ended_with(4)?;
     ran.saying(&["cause:", "CAP_BPF", "fix:"])?;
     Ok(())
+}
+
+/// What is compiled for tests can't be kept anywhere.
+fn ordinary_tests() -> Outcome {
+    let (folder, skep) = for_everyone()?;
+    let path = folder.path().join("opensnoop.test.toml");
+    fs::write(
+        &path,
+        "[[test]]\nname = \"no event of itself\"\nprogram = \"enter_openat\"\n\
+         expect.return = 0\nexpect.events.events = []\n",
+    )?;
+    let words = ["test", path.to_str().unwrap_or_default()];
+    let ran = as_nobody(&skep, &words)?.ended_with(0)?;
+    ensure(ran.stdout.contains("1 passed, 0 failed"), || {
+        ran.to_string()
+    })
 }
 
 fn tasks() -> Outcome {
