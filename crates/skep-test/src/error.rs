@@ -38,4 +38,10 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The host does not load the object.
+    #[error("not loaded: {0}")]
+    Refused(String),
+    /// The test asks for what its host can't do.
+    #[error("can't run here: {0}")]
+    Unsupported(String),
 }

@@ -1,6 +1,7 @@
 //! Unit tests for eBPF programs.
 #![forbid(unsafe_code)]
 
+mod api;
 pub mod coverage;
 mod definition;
 mod error;
@@ -14,6 +15,7 @@ mod suite;
 mod typed;
 mod value;
 
+pub use api::{Ran, Test, assert_passes};
 pub use error::Error;
 pub use failure::Mismatch;
 pub use report::{
