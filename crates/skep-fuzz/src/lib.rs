@@ -70,6 +70,11 @@ pub const TARGETS: &[Target] = &[
         seeds: oracle::text::configs,
     },
     Target {
+        name: "test_files",
+        run: oracle::tests::files,
+        seeds: oracle::tests::seeds,
+    },
+    Target {
         name: "usdt_notes",
         run: oracle::points::notes,
         seeds: oracle::points::binaries,

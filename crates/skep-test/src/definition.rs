@@ -58,7 +58,7 @@ pub(crate) struct Step {
 pub(crate) struct Expect(pub(crate) Option<Value>);
 
 /// What can be expected.
-const EXPECTATIONS: [&str; 12] = [
+const EXPECTATIONS: [&str; 13] = [
     "return",
     "packet",
     "context",
@@ -71,6 +71,7 @@ const EXPECTATIONS: [&str; 12] = [
     "redirect",
     "retval",
     "override",
+    "output",
 ];
 
 /// What a step can say.

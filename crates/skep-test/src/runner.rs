@@ -247,7 +247,7 @@ fn carry_out(
 fn not_on_the_kernel(prepared: &Prepared, test: &Definition, programs: &[&str]) -> Option<String> {
     let program = |name: &&str| prepared.spec.program(name);
     for of in programs.iter().filter_map(program) {
-        if !kernel_runs(of.program_type()) {
+        if !kernel_runs(of.program_type(), of.attach_type()) {
             return Some(format!(
                 "the kernel runs no programs of type {} by hand",
                 of.program_type()

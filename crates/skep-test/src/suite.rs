@@ -12,6 +12,7 @@ use skep_build::Build;
 use crate::{
     Error, Report, RunOptions,
     definition::{Definition, is_default},
+    packet,
     run::Prepared,
     runner,
     source::{FileError, Parsed, Source},
@@ -87,6 +88,31 @@ impl Suite {
             prepared: Arc::new(prepared),
             tests,
         })
+    }
+
+    /// The names of a text's tests, if the text is right as far as that can be said without the
+    /// program: for who edits one. `path` is where it stands.
+    ///
+    /// # Errors
+    /// The text says what can't be.
+    pub fn check(path: impl AsRef<Path>, text: &str) -> Result<Vec<String>, FileError> {
+        let path = path.as_ref();
+        let source = Arc::new(Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        });
+        let tests = definitions(&parse(&source)?)?;
+        let folder = path.parent().unwrap_or(path);
+        for step in tests.iter().flat_map(|test| &test.steps) {
+            if let Some(value) = &step.packet {
+                let given = packet::packet(value, folder)?;
+                // What is expected of a packet needs no program either.
+                if let Some(expected) = step.expect.of("packet") {
+                    packet::compare(expected, &given, &given, folder, &mut Vec::new())?;
+                }
+            }
+        }
+        Ok(tests.into_iter().map(|test| test.name).collect())
     }
 
     /// The file.

@@ -71,6 +71,12 @@ fn layouts_that_programs_rely_on() {
         ("bpf_spin_lock", 4),
         ("trace_event_raw_sys_enter", 64),
         ("bpf_rb_node", 32),
+        ("ethhdr", 14),
+        ("iphdr", 20),
+        ("ipv6hdr", 40),
+        ("tcphdr", 20),
+        ("udphdr", 8),
+        ("icmphdr", 8),
     ] {
         let id = btf.find(name, KindTag::Struct).expect(name);
         assert_eq!(btf.size_of(id).expect(name), size, "{name}");
@@ -81,6 +87,45 @@ fn layouts_that_programs_rely_on() {
     };
     for field in ["pid", "tgid", "comm", "real_parent", "start_time"] {
         assert!(task.members().any(|m| m.name() == field), "{field}");
+    }
+}
+
+/// Contexts are as the uapi header has them.
+#[test]
+fn contexts_are_laid_out_as_in_the_header() {
+    let btf = vm();
+    for name in [
+        "xdp_md",
+        "__sk_buff",
+        "bpf_sk_lookup",
+        "bpf_sock_addr",
+        "bpf_sock_ops",
+        "bpf_sockopt",
+        "bpf_sysctl",
+        "bpf_cgroup_dev_ctx",
+        "sk_msg_md",
+        "sk_reuseport_md",
+    ] {
+        let layout = skep_abi::StructLayout::by_name(name).expect(name);
+        let id = btf.find(name, KindTag::Struct).expect(name);
+        assert_eq!(
+            btf.size_of(id).expect(name),
+            u64::from(layout.size),
+            "{name}"
+        );
+        let Kind::Struct(found) = btf.type_by_id(id).expect(name).kind() else {
+            unreachable!("it was found as a structure");
+        };
+        for member in found.members().filter(|member| !member.name().is_empty()) {
+            let field = layout.field(member.name());
+            let field = field.unwrap_or_else(|| panic!("{name} has no {}", member.name()));
+            assert_eq!(
+                member.bit_offset,
+                field.offset * 8,
+                "{name}.{}",
+                member.name()
+            );
+        }
     }
 }
 

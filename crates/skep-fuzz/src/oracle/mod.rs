@@ -5,6 +5,7 @@ pub(crate) mod instructions;
 pub(crate) mod linker;
 pub(crate) mod object;
 pub(crate) mod points;
+pub(crate) mod tests;
 pub(crate) mod text;
 
 /// More than anyone reads: an error quotes names, not the input.

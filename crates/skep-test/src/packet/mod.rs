@@ -54,6 +54,10 @@ fn of_file(value: &Value, folder: &Path) -> Parsed<Vec<u8>> {
         FileError::new(name.place.clone(), format!("{}: {error}", path.display()))
     };
     let file = File::open(&path).map_err(|error| failed(&error))?;
+    // A device or a pipe may have no end.
+    if !file.metadata().is_ok_and(|data| data.is_file()) {
+        return Err(failed(&"this is no file"));
+    }
     let mut capture = Capture::new(file).map_err(|error| failed(&error))?;
     let mut count = 0_usize;
     while let Some(found) = capture.next().map_err(|error| failed(&error))? {

@@ -120,6 +120,10 @@ impl Session {
             }
             "context" => {
                 let fired = ran()?;
+                // A fault is told of by itself.
+                if fired.result.is_err() {
+                    return Ok(());
+                }
                 let named = step.and_then(|step| step.program.as_ref());
                 let name = named.map(|(name, _)| name.as_str());
                 let of = self.prepared.program(name, entry.place.as_ref())?;
@@ -163,6 +167,12 @@ impl Session {
                 Ok(())
             }
             "printk" => self.events.check_lines(&self.loaded, value, since, out),
+            "output" => {
+                let Some(output) = &ran()?.output else {
+                    return Err(value.error("only iterators have an output"));
+                };
+                check_output(value, output, out)
+            }
             "retval" => number(value, i128::from(ran()?.retval), "retval", out),
             "override" => {
                 let got = ran()?.overridden;
@@ -258,6 +268,28 @@ pub(crate) fn said(expected: &Value, got: &str, path: &str) -> Parsed<Option<Mis
         got: format!("{got:?}"),
         place: expected.place.clone(),
     }))
+}
+
+/// The text of an iterator: whole, by a comparison, or an array with one for each line.
+fn check_output(expected: &Value, got: &str, out: &mut Vec<Mismatch>) -> Parsed<()> {
+    let Kind::Array(wanted) = &expected.kind else {
+        out.extend(text_mismatch(expected, got, "output")?);
+        return Ok(());
+    };
+    let lines: Vec<_> = got.lines().collect();
+    for index in 0..wanted.len().max(lines.len()) {
+        let path = format!("output[{index}]");
+        match (wanted.get(index), lines.get(index)) {
+            (Some(wanted), Some(line)) => out.extend(text_mismatch(wanted, line, &path)?),
+            (wanted, line) => out.push(Mismatch {
+                path,
+                expected: wanted.map_or_else(|| "no line".into(), ToString::to_string),
+                got: line.map_or_else(|| "no line".into(), |line| format!("{line:?}")),
+                place: wanted.unwrap_or(expected).place.clone(),
+            }),
+        }
+    }
+    Ok(())
 }
 
 fn number(expected: &Value, got: i128, path: &str, out: &mut Vec<Mismatch>) -> Parsed<()> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use skep::{
     Program,
-    abi::{ProgramType, TestRunFlags},
+    abi::{AttachType, ProgramType, TestRunFlags},
     boundary::TestRun,
     vm::{Fault, Input, Lent, Redirect, Task, Vm},
 };
@@ -27,6 +27,26 @@ pub(crate) struct Fired {
     pub(crate) redirect: Option<Option<Redirect>>,
     pub(crate) retval: i32,
     pub(crate) overridden: Option<u64>,
+    /// What an iterator wrote.
+    pub(crate) output: Option<String>,
+}
+
+impl Fired {
+    /// A run that gave text alone.
+    pub(crate) fn of_text(kind: ProgramType, output: String) -> Self {
+        Self {
+            kind,
+            result: Ok(0),
+            context: Vec::new(),
+            lent: Vec::new(),
+            given: Vec::new(),
+            packet: Vec::new(),
+            redirect: None,
+            retval: 0,
+            overridden: None,
+            output: Some(output),
+        }
+    }
 }
 
 /// Bytes of the longest packet that a run can leave: a page and all fragments.
@@ -52,7 +72,10 @@ pub(crate) fn has_packet(kind: ProgramType) -> bool {
 }
 
 /// Whether the kernel runs programs of a type by hand.
-pub(crate) fn kernel_runs(kind: ProgramType) -> bool {
+pub(crate) fn kernel_runs(kind: ProgramType, attach: Option<AttachType>) -> bool {
+    if attach == Some(AttachType::TraceIter) {
+        return true;
+    }
     let packets =
         has_packet(kind) && !matches!(kind, ProgramType::SkSkb | ProgramType::LwtSeg6local);
     let others = matches!(
@@ -113,6 +136,7 @@ pub(crate) fn on_vm(
         redirect: Some(ran.redirect),
         retval: ran.return_value,
         overridden: ran.overridden,
+        output: None,
     })
 }
 
@@ -165,5 +189,6 @@ pub(crate) fn on_kernel(
         redirect: None,
         retval: 0,
         overridden: None,
+        output: None,
     })
 }

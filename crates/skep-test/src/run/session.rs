@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use skep::{
     Host, Loaded, Object,
-    abi::{MapType, ProgramType},
+    abi::{AttachType, MapType, ProgramType},
     vm::{Clock, Config, Engine, Fault, Task, Vm},
 };
 
@@ -24,7 +24,7 @@ use super::{
 use crate::{
     definition::{Definition, Setup, Step},
     packet,
-    source::{FileError, Parsed},
+    source::{FileError, Parsed, Place},
     typed::{Encoder, NoPointers, Type},
     value::{Kind, Value},
 };
@@ -203,6 +203,9 @@ impl Session {
             .program(&of.name)
             .map_err(|error| FileError::new(place.cloned(), chain(&error)))?;
         let kind = of.program_type();
+        if of.attach_type() == Some(AttachType::TraceIter) {
+            return iterate(program, place);
+        }
         let packet = match &step.packet {
             Some(_) if !has_packet(kind) => {
                 let what = format!("programs of type {kind} have no packets");
@@ -251,7 +254,7 @@ impl Session {
                 fire::on_vm(&machine.vm, program, step, &context, &packet, task)
                     .map_err(|error| failed(&error))
             }
-            _ if !kernel_runs(kind) => Err(Stop::Skip(format!(
+            _ if !kernel_runs(kind, of.attach_type()) => Err(Stop::Skip(format!(
                 "the kernel runs no programs of type {kind} by hand"
             ))),
             _ if !context.lent.is_empty() => Err(Stop::Skip(
@@ -303,6 +306,20 @@ impl Machine {
         let vm = Vm::with(config);
         let vm = vm.map_err(|errno| Stop::Refused(format!("no virtual machine: {errno}")))?;
         Ok(Self { vm, clock })
+    }
+}
+
+/// Runs an iterator over everything; its text is what it gives.
+fn iterate(program: &Arc<skep::Program>, place: Option<&Place>) -> Result<Fired, Stop> {
+    let mut output = String::new();
+    let text = program.attach().and_then(|link| {
+        let mut iteration = link.iterate()?;
+        Ok(std::io::Read::read_to_string(&mut iteration, &mut output))
+    });
+    match text {
+        Ok(Ok(_)) => Ok(Fired::of_text(program.program_type(), output)),
+        Ok(Err(error)) => Err(FileError::new(place.cloned(), chain(&error)).into()),
+        Err(error) => Err(FileError::new(place.cloned(), chain(&error)).into()),
     }
 }
 
@@ -380,7 +397,7 @@ fn choose(
 pub(crate) fn variable<'p>(
     prepared: &'p Prepared,
     name: &str,
-    place: Option<&crate::source::Place>,
+    place: Option<&Place>,
 ) -> Parsed<(&'p skep::spec::Variable, Type)> {
     let Some(found) = prepared.spec.variable(name) else {
         let known = prepared

@@ -1,8 +1,10 @@
 //! What a test expects beside what there is: each field that differs, with both.
 
 use super::{
-    Encoder, Meaning, Number, Shape, Type, fields, raw_bytes, read_bits,
-    show::{show, text},
+    Encoder, Meaning, Number, Shape, Type,
+    encode::as_bytes,
+    fields, raw_bytes, read_bits,
+    show::{show, show_address, text},
 };
 use crate::{
     failure::Mismatch,
@@ -143,10 +145,16 @@ fn whole(
 ) -> Parsed<()> {
     let wanted = encoder.encode(of, expected)?;
     if wanted != got {
+        // What is expected as an address is one.
+        let text = expected
+            .as_text()
+            .filter(|text| as_bytes(text, wanted.len()).is_some());
         out.push(Mismatch {
             path: path.to_owned(),
-            expected: show(of, &wanted),
-            got: show(of, got),
+            expected: text.map_or_else(|| show(of, &wanted), str::to_owned),
+            got: text
+                .and_then(|_| show_address(got))
+                .unwrap_or_else(|| show(of, got)),
             place: expected.place.clone(),
         });
     }

@@ -314,7 +314,7 @@ fn put(number: Number, value: i128, out: &mut [u8]) {
 }
 
 /// The bytes of an address that is as long as the type.
-fn as_bytes(text: &str, size: usize) -> Option<Vec<u8>> {
+pub(super) fn as_bytes(text: &str, size: usize) -> Option<Vec<u8>> {
     match size {
         4 | 16 => address(text).filter(|bytes| bytes.len() == size),
         6 => mac(text).map(Vec::from),

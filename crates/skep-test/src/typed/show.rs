@@ -132,6 +132,18 @@ fn scalar(number: Number, bytes: &[u8], out: &mut String) {
     };
 }
 
+/// Bytes as the address that they are by their count.
+pub(super) fn show_address(bytes: &[u8]) -> Option<String> {
+    if let Ok(bytes) = <[u8; 4]>::try_from(bytes) {
+        return Some(Ipv4Addr::from(bytes).to_string());
+    }
+    if let Ok(bytes) = <[u8; 16]>::try_from(bytes) {
+        return Some(Ipv6Addr::from(bytes).to_string());
+    }
+    let parts: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    (bytes.len() == 6).then(|| parts.join(":"))
+}
+
 /// Text up to its NUL.
 pub(super) fn text(bytes: &[u8], out: &mut String) {
     let end = bytes.iter().position(|byte| *byte == 0);

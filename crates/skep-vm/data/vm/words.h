@@ -10,6 +10,7 @@ typedef unsigned long long __u64;
 typedef long long __s64;
 typedef __u16 __be16;
 typedef __u32 __be32;
+typedef __u16 __sum16;
 
 typedef __u8 u8;
 typedef __u16 u16;
