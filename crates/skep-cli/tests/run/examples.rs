@@ -227,19 +227,20 @@ fn malloc_sizes() -> Outcome {
     is_histogram(&ran, "malloc sizes, bytes")
 }
 
-fn usdt_imports() -> Outcome {
-    // One of those on the path may be without points.
+/// A Python that was built with its static probe points: the first one on the path need not be.
+pub(crate) fn python_with_points() -> Outcome<PathBuf> {
     let has_points = |python: &PathBuf| {
         skep::usdt::Notes::open(python).is_ok_and(|notes| {
-            notes
-                .points
-                .iter()
-                .any(|point| point.name.starts_with("import"))
+            let mut points = notes.points.iter();
+            points.any(|point| point.name.starts_with("import"))
         })
     };
-    let Some(python) = skep::find_binary("python3", None).ok().filter(has_points) else {
-        return Err(Stop::lacks("a python3 with static probe points"));
-    };
+    let found = skep::find_binary("python3", None).ok().filter(has_points);
+    found.ok_or_else(|| Stop::lacks("a python3 with static probe points"))
+}
+
+fn usdt_imports() -> Outcome {
+    let python = python_with_points()?;
     let folder = tempfile::tempdir()?;
     fs::write(folder.path().join("skep_inner.py"), "")?;
     fs::write(folder.path().join("skep_outer.py"), "import skep_inner")?;

@@ -34,20 +34,20 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// The rows of a run with `--format json`, one array of these fields each.
-fn rows(ran: &Ran, fields: &[&str]) -> Outcome<Vec<Value>> {
+pub(crate) fn rows(ran: &Ran, fields: &[&str]) -> Outcome<Vec<Value>> {
     let pick = |row: Value| fields.iter().map(|name| row[name].clone()).collect();
     Ok(ran.json()?.into_iter().map(pick).collect())
 }
 
 /// Runs an example on a host over a command, in JSON.
-fn over(host: &str, name: &str, command: &[&str]) -> Outcome<Ran> {
+pub(crate) fn over(host: &str, name: &str, command: &[&str]) -> Outcome<Ran> {
     let mut words = vec!["--host", host, "--format", "json", "--"];
     words.extend(command);
     run(&example(name), &words)?.saying(&[&format!("host: {host}")])
 }
 
 /// Both hosts' rows of an example, which must be the same; those of the kernel that `keep` keeps.
-fn same(
+pub(crate) fn same(
     name: &str,
     fields: &[&str],
     command: &[&str],

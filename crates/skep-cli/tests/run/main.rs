@@ -8,6 +8,7 @@ mod output;
 mod recording;
 mod refusals;
 mod support;
+mod timers;
 
 fn main() -> std::process::ExitCode {
     let mut tests = Vec::new();
@@ -15,6 +16,7 @@ fn main() -> std::process::ExitCode {
         examples::tests,
         control::tests,
         hosts::tests,
+        timers::tests,
         linked::tests,
         output::tests,
         recording::tests,

@@ -27,9 +27,10 @@ use crate::{
     memory::View,
 };
 
-/// Samples that a task may be owed, if it is never seen running when it is looked at. More are
-/// given up, and counted.
+/// Samples that a task may be owed, if it is never seen running when it is looked at, and for how
+/// long: the kernel accounts a task's time some milliseconds late. More are given up, and counted.
 const OWED: u64 = 8;
+const LATE: u64 = 20_000_000;
 
 /// After this a stop that was asked for does not come any more.
 const LOST: Duration = Duration::from_secs(1);
@@ -262,11 +263,15 @@ impl Tracee {
         for period in samples.keys() {
             let credit = own.credit.entry(*period).or_default();
             *credit = credit.saturating_add(passed);
-            let over = (*credit / period).saturating_sub(OWED);
+            let over = (*credit / period).saturating_sub(OWED.max(LATE / period));
             if over > 0 {
                 *credit -= over * period;
                 tally.ticks.fetch_add(over, Relaxed);
             }
+        }
+        if passed == 0 {
+            // It waits for a CPU, at the place where it lost the last one.
+            return Vec::new();
         }
         let credit = |period: &&u64| {
             own.credit
