@@ -45,7 +45,7 @@ impl Tracer<'_> {
             0 => self.signalled(pid, signal),
             libc::PTRACE_EVENT_SECCOMP => self.at_call(pid, true),
             libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
-                self.forked(pid, event_of(status));
+                self.forked(pid);
                 self.resume(pid, 0);
             }
             libc::PTRACE_EVENT_EXEC => {
@@ -71,8 +71,11 @@ impl Tracer<'_> {
             signal,
             libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU
         );
-        if !by_signal {
+        if !by_signal || self.leaving {
+            // A process that is let go stops again if it was stopped.
             self.may_call(pid);
+        }
+        if !by_signal {
             if self.breakpoints.wants_call(pid) {
                 self.sync_breakpoints(pid);
             }

@@ -497,6 +497,12 @@ impl<'a> Tracer<'a> {
         // A thread that was killed while it stood is gone: its end is told of by the next wait.
         if self.leaving {
             let may_call = tracee.may_call;
+            if !may_call && self.breakpoints.needs_call_to_leave(pid) {
+                // It stops once more, where it can be made to unmap what is ours.
+                let _ = system::interrupt(pid);
+                let _ = system::resume(pid, false, signal);
+                return;
+            }
             self.breakpoints.leave(pid, may_call);
             if system::detach(pid, signal).is_ok() {
                 self.breakpoints.remove(pid);

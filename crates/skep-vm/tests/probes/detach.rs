@@ -2,7 +2,8 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    process::Stdio,
+    path::Path,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -22,8 +23,11 @@ struct Told {
 }
 
 impl Told {
-    fn start(probes: &Probes, binary: &std::path::Path) -> Outcome<(Self, String)> {
-        let mut waits = command(binary, &["waits"]);
+    fn start(probes: &Probes, binary: &Path) -> Outcome<(Self, String)> {
+        Self::run(probes, command(binary, &["waits"]))
+    }
+
+    fn run(probes: &Probes, mut waits: Command) -> Outcome<(Self, String)> {
         waits.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut traced = probes.command(waits)?;
         traced.resume().map_err(failed)?;
@@ -149,16 +153,8 @@ fn a_process_that_is_followed_is_let_go_whole() {
     run(|| {
         let binary = probed(Linked::Pie)?;
         for round in 0..5u64 {
-            let programs = [
-                ("many", "kind_call"),
-                ("at_entry", "recursive"),
-                ("at_return", "recursive"),
-                ("second", "probed"),
-                ("second_return", "probed"),
-            ];
-            let probes = Probes::vm(&binary.path, &programs)?;
-            let mut busy = command(&binary.path, &["busy", "8"]);
-            let mut child = busy.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+            let probes = Probes::vm(&binary.path, BUSY)?;
+            let mut child = busy(&binary.path).spawn()?;
             let mut stdout = BufReader::new(child.stdout.take().unwrap());
             let mut line = String::new();
             stdout.read_line(&mut line)?;
@@ -209,5 +205,134 @@ fn a_file_that_is_not_there_is_named() {
                 error.to_string()
             }),
         }
+    });
+}
+
+#[test]
+fn a_program_in_a_sandbox_is_not_made_to_leave_it() {
+    run(|| {
+        let binary = probed(Linked::Pie)?;
+        let mut probes = Probes::idle(&binary.path, BOTH)?;
+        let sandboxed = command(&binary.path, &["waits", "0", "sandboxed"]);
+        let (mut program, _) = Told::run(&probes, sandboxed)?;
+        let before = program.call(2)?;
+        probes.attach(None)?;
+        let after = program.call(2)?;
+        ensure(after == before, || format!("{before}, then {after}"))?;
+        let counts = program.traced.counts();
+        let why = counts.refused.first().map(|refused| refused.reason.clone());
+        ensure(
+            why.as_ref()
+                .is_some_and(|why| why.contains("seccomp filter of its own")),
+            || format!("{counts:?}"),
+        )?;
+        ensure(probes.number("entries")? == 0, || "it was probed".into())?;
+        program.end()
+    });
+}
+
+/// Functions that are executed all the time by `busy`.
+const BUSY: &[(&str, &str)] = &[
+    ("many", "kind_call"),
+    ("at_entry", "recursive"),
+    ("at_return", "recursive"),
+    ("second", "probed"),
+    ("second_return", "probed"),
+];
+
+fn busy(binary: &Path) -> Command {
+    let mut busy = command(binary, &["busy", "8"]);
+    busy.stdin(Stdio::piped()).stdout(Stdio::piped());
+    busy
+}
+
+#[test]
+fn threads_do_not_mind_probes_that_come_and_go() {
+    run(|| {
+        let binary = probed(Linked::Pie)?;
+        let mut probes = Probes::idle(&binary.path, BUSY)?;
+        let (program, ready) = Told::run(&probes, busy(&binary.path))?;
+        ensure(ready == "ready", || ready.clone())?;
+        for round in 0..40 {
+            probes.attach(None)?;
+            std::thread::sleep(Duration::from_millis(round % 7));
+            probes.links.clear();
+        }
+        let seen = (probes.number("entries")?, probes.number("seconds")?);
+        let Told {
+            traced,
+            mut stdin,
+            mut stdout,
+        } = program;
+        let counts = traced.counts();
+        writeln!(stdin, "stop")?;
+        let mut line = String::new();
+        stdout.read_line(&mut line)?;
+        let status = traced.wait().map_err(failed)?;
+        ensure(line.starts_with("busy") && status.code() == Some(5), || {
+            format!("{line} {status:?} {counts:?}")
+        })?;
+        ensure(seen.0 > 0 && seen.1 > 0, || format!("{seen:?} {counts:?}"))
+    });
+}
+
+#[test]
+fn a_command_goes_on_after_nobody_looks_any_more() {
+    run(|| {
+        let binary = probed(Linked::Pie)?;
+        let probes = Probes::vm(&binary.path, BUSY)?;
+        let (program, _) = Told::run(&probes, busy(&binary.path))?;
+        eventually("hits", || Ok(probes.number("seconds")? > 1_000_000))?;
+        let Told {
+            traced,
+            mut stdin,
+            mut stdout,
+        } = program;
+        drop(traced);
+        let seen = probes.number("entries")?;
+        std::thread::sleep(Duration::from_millis(30));
+        ensure(probes.number("entries")? == seen, || {
+            "it is still probed".into()
+        })?;
+        writeln!(stdin, "stop")?;
+        let mut line = String::new();
+        stdout.read_line(&mut line)?;
+        ensure(line.starts_with("busy"), || line)
+    });
+}
+
+#[test]
+fn a_process_that_is_stopped_stays_so_until_it_is_continued() {
+    run(|| {
+        let binary = probed(Linked::Pie)?;
+        let probes = Probes::vm(&binary.path, BUSY)?;
+        let (program, _) = Told::run(&probes, busy(&binary.path))?;
+        let Told {
+            traced,
+            mut stdin,
+            mut stdout,
+        } = program;
+        let hits = || probes.number("seconds");
+        for _ in 0..5 {
+            let before = hits()?;
+            eventually("hits", || Ok(hits()? > before))?;
+            traced.signal(libc::SIGSTOP).map_err(failed)?;
+            // All threads have stopped once no hit comes any more.
+            eventually("a stop", || {
+                let before = hits()?;
+                std::thread::sleep(Duration::from_millis(20));
+                Ok(hits()? == before)
+            })?;
+            traced.signal(libc::SIGCONT).map_err(failed)?;
+        }
+        let before = hits()?;
+        eventually("hits", || Ok(hits()? > before))?;
+        writeln!(stdin, "stop")?;
+        let mut line = String::new();
+        stdout.read_line(&mut line)?;
+        let status = traced.wait().map_err(failed)?;
+        ensure(line.starts_with("busy") && status.code() == Some(5), || {
+            format!("{line} {status:?}")
+        })
     });
 }

@@ -128,3 +128,23 @@ fn other_programs_are_left_alone() {
         )
     });
 }
+
+#[test]
+fn a_program_in_a_sandbox_is_probed_where_it_was_before() {
+    counted(&["calls", "40", "sandboxed"], 40);
+}
+
+#[test]
+fn a_thread_that_executes_another_program_takes_the_others_along() {
+    run(|| {
+        let binary = probed(Linked::Pie)?;
+        let (numbers, _) = in_machine(&binary.path, &["threadexec"], BOTH, COUNTERS)?;
+        let [(_, entries), (_, returns)] = numbers[..] else {
+            unreachable!()
+        };
+        // Two threads were in it when they ended.
+        ensure(entries > 6 && entries - returns <= 2, || {
+            format!("{numbers:?}")
+        })
+    });
+}

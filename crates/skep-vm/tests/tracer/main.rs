@@ -4,6 +4,5 @@
 mod calls;
 mod faults;
 mod life;
-mod programs;
 mod sampling;
 mod support;

@@ -386,6 +386,19 @@ impl Breakpoints {
         let _ = self.left(tid, may_call);
     }
 
+    /// Whether a thread is the last of an address space with slots: it has to unmap them.
+    pub(super) fn needs_call_to_leave(&self, tid: pid_t) -> bool {
+        let Some(id) = self.threads.get(&tid) else {
+            return false;
+        };
+        let slots = |space: &Space| space.has_to_unmap();
+        self.spaces.get(id).is_some_and(slots) && self.is_last_of(*id)
+    }
+
+    fn is_last_of(&self, id: u32) -> bool {
+        self.threads.values().filter(|space| **space == id).count() == 1
+    }
+
     fn left(&mut self, tid: pid_t, may_call: bool) -> Result<(), Stepped> {
         let Some(id) = self.threads.get(&tid).copied() else {
             return Ok(());
@@ -401,7 +414,7 @@ impl Breakpoints {
             registers = system::registers(tid)?;
         }
         self.out_of_slot(tid, registers, None)?;
-        let last = self.threads.values().filter(|space| **space == id).count() == 1;
+        let last = self.is_last_of(id);
         if let (true, true, Some(space)) = (last, may_call, self.spaces.get_mut(&id)) {
             space.unmap(tid, &mut self.statuses);
         }

@@ -32,7 +32,7 @@ pub(super) enum Step {
     /// There, and nothing is left to do.
     Skip(u64),
     /// In this slot.
-    Slot(u64, Slot),
+    Slot(u64, Arc<Slot>),
 }
 
 /// A breakpoint.
@@ -161,6 +161,11 @@ impl Space {
         Ok(())
     }
 
+    /// Whether there are slots that have to go with the last thread that is traced.
+    pub(super) fn has_to_unmap(&self) -> bool {
+        !self.areas.is_empty() && !self.keeps_areas
+    }
+
     /// What is in this range may be another mapping than before, of the same file at the same place
     /// even, without what was written there.
     pub(super) fn mapped(&mut self, tid: pid_t, range: Range<u64>, fresh: bool) {
@@ -183,7 +188,7 @@ impl Space {
     /// Unmaps the slots by the last thread of a process, which stands where it can make a call and
     /// is in none of them.
     pub(super) fn unmap(&mut self, tid: pid_t, statuses: &mut Statuses) {
-        if self.areas.is_empty() || self.keeps_areas {
+        if !self.has_to_unmap() {
             return;
         }
         let (Ok(mappings), Ok(memory)) = (maps::of_process(tid), memory(tid)) else {
@@ -389,7 +394,7 @@ impl Space {
         match written {
             Ok(code) => {
                 self.keeps_areas |= code.is_system_call;
-                Ok(Step::Slot(at, code))
+                Ok(Step::Slot(at, Arc::new(code)))
             }
             Err(reason) => {
                 self.areas.give_back(at);

@@ -11,6 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -408,8 +412,46 @@ static void busy(long n)
 	printf("busy %d\n", odd);
 }
 
+// Lets nobody map memory any more, on pain of death.
+static void sandbox(void)
+{
+	struct sock_filter rules[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { 4, rules };
+	// What they need is there before.
+	static char out[4096], in[4096];
+	setvbuf(stdout, out, _IOFBF, sizeof(out));
+	setvbuf(stdin, in, _IOFBF, sizeof(in));
+	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+static void *executes(void *self)
+{
+	usleep(20000);
+	execl(self, self, "calls", "6", NULL);
+	return NULL;
+}
+
+// A thread that is not the first executes another program, while others are in probed functions.
+static void threadexec(char *self)
+{
+	pthread_t one, two;
+	int stop = 0;
+	CHECK(pthread_create(&one, NULL, spins, &stop) == 0);
+	CHECK(pthread_create(&two, NULL, executes, self) == 0);
+	spins(&stop);
+}
+
 int main(int argc, char **argv)
 {
+	if (argc > 3 && !strcmp(argv[3], "sandboxed"))
+		sandbox();
+
 	const char *what = argc > 1 ? argv[1] : "";
 	long n = argc > 2 ? atol(argv[2]) : 10;
 
@@ -430,6 +472,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(what, "library")) library(argv[3], n);
 	else if (!strcmp(what, "waits")) waits(n);
 	else if (!strcmp(what, "busy")) busy(n);
+	else if (!strcmp(what, "threadexec")) threadexec(argv[0]);
 	else if (!strcmp(what, "exits")) exit(probed(n, 0));
 	else return 64;
 	return 5;
