@@ -8,7 +8,7 @@
 //!  8 u64 time, ns        16 u64 result          4 u32 bytes that follow
 //! 24 u32 CPU             28 u32 what was cut    8 u64 value
 //! 32 u64 tgid, pid       40 comm, 16 bytes
-//! 56 what the recording itself needs
+//! 56 u64 order           64 what the recording itself needs
 //! ```
 
 /// Offsets in the header.
@@ -20,18 +20,21 @@ pub(crate) const CPU: i16 = 24;
 pub(crate) const CUT: i16 = 28;
 pub(crate) const TASK: i16 = 32;
 pub(crate) const COMM: i16 = 40;
+/// The number, of one count for all, that the run got when it sent its first record, or else at its
+/// end: by it runs that overlapped are put in order.
+pub(crate) const ORDER: i16 = 56;
 /// The area is this run's alone.
-pub(crate) const OWN: i16 = 56;
+pub(crate) const OWN: i16 = 64;
 /// The level of this area.
-pub(crate) const LEVEL: i16 = 60;
+pub(crate) const LEVEL: i16 = 68;
 /// Whether a run has it; 8 bytes.
-pub(crate) const CLAIM: i16 = 64;
+pub(crate) const CLAIM: i16 = 72;
 /// Whether a run is under way on this CPU, in the first area only; 8 bytes.
-pub(crate) const BUSY: i16 = 72;
+pub(crate) const BUSY: i16 = 80;
 /// The level of the run that is under way, in the first area only.
-pub(crate) const CURRENT: i16 = 80;
+pub(crate) const CURRENT: i16 = 88;
 /// The level of the run that this one interrupts.
-pub(crate) const PREVIOUS: i16 = 84;
+pub(crate) const PREVIOUS: i16 = 92;
 /// Items begin here. The 16 bytes before are where a full area wraps to.
 pub(crate) const HEADER: u32 = 112;
 /// The head of an item.

@@ -91,6 +91,12 @@ impl<'a> Event<'a> {
         self.long(area::RESULT)
     }
 
+    /// Its place among all events: programs that send records have it from their first one on,
+    /// others at their end.
+    pub fn order(&self) -> u64 {
+        self.long(area::ORDER)
+    }
+
     /// The CPU that it ran on.
     pub fn cpu(&self) -> u32 {
         self.word(area::CPU)

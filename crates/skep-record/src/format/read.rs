@@ -79,6 +79,11 @@ impl Recording {
                 other => return from.fault(format!("a block of kind {other} is not known")),
             }
         }
+        let order = |at: &Range<usize>| {
+            let event = bytes.get(at.clone()).map(Event::parse);
+            event.and_then(Result::ok).map_or(0, |event| event.order())
+        };
+        events.sort_by_cached_key(order);
         let missing = |what: &str| Error::File {
             at: at as u64,
             problem: format!("it ends before {what}"),
@@ -156,7 +161,7 @@ impl Recording {
         Event::parse(bytes).ok()
     }
 
-    /// All events, in the order in which they ended.
+    /// All events, in order: those that overlapped, as they sent their records.
     pub fn events(&self) -> impl ExactSizeIterator<Item = Option<Event<'_>>> {
         (0..self.events.len()).map(|number| self.event(number))
     }

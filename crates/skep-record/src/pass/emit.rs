@@ -115,6 +115,17 @@ impl Code {
         })
     }
 
+    /// The same; `src` becomes what was there before.
+    pub(crate) fn fetch_add(&mut self, base: Reg, offset: i16, src: Reg) -> &mut Self {
+        self.insn(Insn::Atomic {
+            width: Width::W64,
+            op: AtomicOp::Add { fetch: true },
+            base,
+            offset,
+            src,
+        })
+    }
+
     pub(crate) fn call(&mut self, helper: u32) -> &mut Self {
         self.insn(Insn::Call(CallTarget::Helper(helper)))
     }

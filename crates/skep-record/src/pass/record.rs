@@ -8,8 +8,8 @@
 //! What a program holds survives: registers that are needed later and that the added code would
 //! change are kept in slots below the frame, and after a call only R0 is.
 
-use skep_abi::MapType;
-use skep_isa::{AluOp, CompareOp, Insn, InsnIndex, Operand, Reg, Size};
+use skep_abi::{Helper, MapType};
+use skep_isa::{AluOp, CallTarget, CompareOp, Insn, InsnIndex, Operand, Reg, Size};
 use skep_object::{Image, ImageMap, ImageProgram, MapIndex, Rewrite, Snippet};
 
 use super::Code;
@@ -27,13 +27,16 @@ use crate::{
 pub const AREAS: &str = "skep_areas";
 /// The ring that areas are sent to.
 pub const RING: &str = "skep_recorded";
-/// The map with the counts of lost events: one value of two words, by ring and by depth.
+/// The map with the counts: of events lost by a full ring, of those lost by depth, and the one that
+/// gives events their order.
 pub const COUNTS: &str = "skep_not_recorded";
 
 /// Where lost events are counted: the ring was full.
 const FULL: i16 = 0;
 /// Too many runs were under way on one CPU.
 const DEEP: i16 = 8;
+/// Where events are counted for their order.
+const TURN: i16 = 16;
 
 /// Slots below a function's frame.
 const AREA_SLOT: u32 = 8;
@@ -137,7 +140,7 @@ pub fn instrument(
     image.maps.extend([
         ImageMap::new(AREAS, MapType::Array, 4, areas, 1),
         ImageMap::new(RING, MapType::Ringbuf, 0, 0, options.ring),
-        ImageMap::new(COUNTS, MapType::Array, 4, 16, 1),
+        ImageMap::new(COUNTS, MapType::Array, 4, 24, 1),
     ]);
     Ok(sites)
 }
@@ -257,6 +260,9 @@ impl Recorder<'_> {
                     rewrite.after(place.insn, self.append_bytes(place, output, fixed));
                 }
                 What::World { output: None, .. } | What::Checked { .. } => {
+                    if let Some(parameters) = self.sends(place) {
+                        rewrite.before(place.insn, self.take_turn(place, parameters));
+                    }
                     let code = self.append(place, Reg::R0, [Reg::R1, Reg::R2], &[]);
                     rewrite.after(place.insn, code);
                 }
@@ -359,6 +365,7 @@ impl Recorder<'_> {
             .store(Size::W, area, area::CPU, cpu)
             .store(Size::W, area, area::PREVIOUS, Reg::R3)
             .store_number(Size::W, area, area::CUT, 0)
+            .store_number(Size::Dw, area, area::ORDER, 0)
             .store_number(Size::W, area, area::PROGRAM, self.index);
         if self.plan.functions_with_places().len() > 1 {
             // Other functions find the area by the level that is noted in the first one.
@@ -526,6 +533,45 @@ impl Recorder<'_> {
         code.done()
     }
 
+    /// How many arguments a call has that sends a record, or begins one.
+    fn sends(&self, place: &Place) -> Option<usize> {
+        let Some(Insn::Call(CallTarget::Helper(id))) = self.plan.flow.insns.get(&place.insn) else {
+            return None;
+        };
+        let helper = Helper::by_id(*id)?;
+        matches!(
+            helper.short_name(),
+            "ringbuf_reserve" | "ringbuf_output" | "perf_event_output"
+        )
+        .then(|| helper.parameters().len())
+    }
+
+    /// Before a record is sent: the run gets its place among all.
+    fn take_turn(&self, place: &Place, parameters: usize) -> Snippet {
+        let mut code = Code::new();
+        let free = parameters < 5;
+        let turn = if free { Reg::R5 } else { Reg::R1 };
+        let slot = self.slot(place.insn, FIRST_SLOT);
+        if !free {
+            code.store(Size::Dw, Reg::FP, slot, turn);
+        }
+        self.turn(&mut code, turn);
+        code.load(Size::Dw, Reg::R0, Reg::FP, self.slot(place.insn, AREA_SLOT))
+            .store(Size::Dw, Reg::R0, area::ORDER, turn);
+        if !free {
+            code.load(Size::Dw, turn, Reg::FP, slot);
+        }
+        code.done()
+    }
+
+    /// `turn` becomes the next number, from 1; R0 changes.
+    fn turn(&self, code: &mut Code, turn: Reg) {
+        code.map_value(Reg::R0, self.maps.counts, 0)
+            .set(turn, 1)
+            .fetch_add(Reg::R0, TURN, turn)
+            .alu_number(AluOp::Add, turn, 1);
+    }
+
     /// The same after a load, between whatever else is in the registers.
     fn append_load(&self, place: &Place) -> Snippet {
         let kept = self.plan.kept_after(place.insn);
@@ -644,7 +690,12 @@ impl Recorder<'_> {
         }
         code.load(Size::W, Reg::R1, area, area::OWN);
         let foreign = code.jump_if(Reg::R1, CompareOp::Eq, imm(0));
-        code.load(Size::W, Reg::R3, area, area::USED);
+        code.load(Size::Dw, Reg::R1, area, area::ORDER);
+        let ordered = code.jump_if(Reg::R1, CompareOp::Ne, imm(0));
+        self.turn(&mut code, Reg::R1);
+        code.store(Size::Dw, area, area::ORDER, Reg::R1)
+            .land(ordered)
+            .load(Size::W, Reg::R3, area, area::USED);
         let fits = code.jump_if(Reg::R3, CompareOp::Le, imm(self.shape.items));
         code.set(Reg::R3, 0)
             .store_number(Size::W, area, area::CUT, area::CUT_AREA)
