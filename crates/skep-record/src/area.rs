@@ -20,7 +20,7 @@ pub(crate) const CPU: i16 = 24;
 pub(crate) const CUT: i16 = 28;
 pub(crate) const TASK: i16 = 32;
 pub(crate) const COMM: i16 = 40;
-/// The number, of one count for all, that the run got when it sent its first record, or else at its
+/// The number, of one count for all, that the run got when it sent its last record, or else at its
 /// end: by it runs that overlapped are put in order.
 pub(crate) const ORDER: i16 = 56;
 /// The area is this run's alone.

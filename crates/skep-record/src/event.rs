@@ -91,7 +91,7 @@ impl<'a> Event<'a> {
         self.long(area::RESULT)
     }
 
-    /// Its place among all events: programs that send records have it from their first one on,
+    /// Its place among all events: programs that send records have it from the last of them,
     /// others at their end.
     pub fn order(&self) -> u64 {
         self.long(area::ORDER)
