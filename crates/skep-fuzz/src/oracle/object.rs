@@ -6,6 +6,7 @@ use std::sync::Arc;
 use skep_btf::{Btf, Minimizer};
 use skep_isa::InsnIndex;
 use skep_object::{CoreKind, Image, ImageProgram, LinkOptions, Object, Target};
+use skep_test::coverage::Tally;
 
 use crate::{corpus, elf, kernel};
 
@@ -24,6 +25,7 @@ pub(crate) fn object(input: &[u8]) {
         Err(error) => return super::readable(&error),
     };
     read(&object);
+    covered(&object);
     link(&object, &kernel::bare(object.endian()));
     link(&object, kernel::of(object.endian()));
     if let Some(own) = object.btf() {
@@ -32,6 +34,25 @@ pub(crate) fn object(input: &[u8]) {
         target.pointer_size = 8;
         link(&object, &target);
     }
+}
+
+/// What an object says of its lines can be reported, and nothing in it makes more rows of a
+/// tracefile than there are.
+fn covered(object: &Object) {
+    let mut tally = Tally::default();
+    tally.know(object);
+    let report = tally.report();
+    assert_eq!(
+        report.uncovered().is_empty(),
+        report.files.iter().all(|file| file.lines.is_empty())
+    );
+    let _ = (report.annotated(), report.to_string());
+    let trace = report.lcov();
+    let rows = trace.lines().filter(|row| row.starts_with("DA:"));
+    let lines = report.files.iter().map(|file| file.lines.len());
+    assert_eq!(rows.count(), lines.sum::<usize>());
+    let ends = trace.lines().filter(|row| *row == "end_of_record");
+    assert_eq!(ends.count(), report.files.len());
 }
 
 /// A byte that chooses the object, and its `.BTF.ext`.

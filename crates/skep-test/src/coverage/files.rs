@@ -1,6 +1,9 @@
 //! Files of source: which are the user's, and how their paths are written.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+};
 
 /// Whether a file belongs to a library and not to the program under test:
 ///
@@ -55,7 +58,26 @@ pub(super) fn plain(path: &str) -> PathBuf {
 pub(super) fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     let below = path.strip_prefix(&here).unwrap_or(path);
-    below.display().to_string()
+    clean(&below.display().to_string())
+}
+
+/// A text from an object, without what would be more than a text in a terminal or a tracefile.
+pub(super) fn clean(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
+/// Sources are not larger than this, in bytes.
+const LARGEST: u64 = 16 << 20;
+
+/// The text of a source; empty if it can't be read. The path is what an object says, so it may be
+/// that of anything.
+pub(super) fn read(path: &Path) -> String {
+    let is_source = |meta: fs::Metadata| meta.is_file() && meta.len() <= LARGEST;
+    let bytes = match fs::metadata(path).map(is_source) {
+        Ok(true) => fs::read(path).unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

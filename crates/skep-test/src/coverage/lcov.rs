@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{FileReport, Report};
+use super::{FileReport, Report, files};
 
 impl Report {
     /// The report as an lcov tracefile, with functions, branches and lines.
@@ -22,12 +22,26 @@ impl Report {
 fn write(text: &mut String, file: &FileReport) -> std::fmt::Result {
     writeln!(text, "TN:")?;
     // Relative paths are looked for from where the tool runs, others everywhere.
-    writeln!(text, "SF:{}", file.path.display())?;
+    writeln!(
+        text,
+        "SF:{}",
+        files::clean(&file.path.display().to_string())
+    )?;
     for function in &file.functions {
-        writeln!(text, "FN:{},{}", function.line, function.name)?;
+        writeln!(
+            text,
+            "FN:{},{}",
+            function.line,
+            files::clean(&function.name)
+        )?;
     }
     for function in &file.functions {
-        writeln!(text, "FNDA:{},{}", function.calls, function.name)?;
+        writeln!(
+            text,
+            "FNDA:{},{}",
+            function.calls,
+            files::clean(&function.name)
+        )?;
     }
     let (called, functions) = file.functions_called();
     writeln!(text, "FNF:{functions}\nFNH:{called}")?;

@@ -106,6 +106,11 @@ pub(super) struct Step {
     pub(super) jump: Option<Jump>,
 }
 
+/// Copies that a piece of code is compared with, and instructions that are looked at for a line:
+/// real code needs a few, and hostile code gets no more.
+const COPIES: usize = 16;
+const NEAR: usize = 64;
+
 /// The instructions of a function with their places.
 pub(super) fn steps(function: &Function) -> Vec<Step> {
     let mut body = Body::new(function);
@@ -182,7 +187,7 @@ impl<'f> Body<'f> {
             }
         }
         for (key, end) in unknown {
-            let copies = known.get(&key).into_iter().flatten();
+            let copies = known.get(&key).into_iter().flatten().take(COPIES);
             let mut alike = copies.filter(|(_, copy)| self.is_copy(end, *copy));
             let place = alike.next().map(|(place, _)| *place);
             if alike.any(|(other, _)| Some(*other) != place) || place.is_none() {
@@ -277,8 +282,7 @@ impl<'f> Body<'f> {
     /// if there is none, the place here.
     fn near(&self, from: usize, own: Option<Place>) -> Option<Place> {
         let is_other = |place: &Place| own.is_none_or(|own| own.line != place.line);
-        let mut index = from;
-        loop {
+        for index in from..from + NEAR {
             let place = *self.places.get(index)?;
             if place.is_some_and(|place| is_other(&place)) {
                 return place;
@@ -287,10 +291,10 @@ impl<'f> Body<'f> {
             let next = self.insns.get(index + 1);
             let meets = next.is_none_or(|(next, _)| self.targets.contains(next));
             if meets || insn.is_jump() || !insn.falls_through() {
-                return self.places[from];
+                break;
             }
-            index += 1;
         }
+        self.places[from]
     }
 
     fn steps(&self) -> Vec<Step> {

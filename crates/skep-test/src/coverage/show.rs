@@ -99,8 +99,7 @@ impl FileReport {
 
     fn annotated(&self) -> String {
         let notes = self.notes();
-        let source = std::fs::read(&self.path).unwrap_or_default();
-        let source = String::from_utf8_lossy(&source);
+        let source = files::read(&self.path);
         let mut texts: BTreeMap<u32, &str> = (1..).zip(source.lines()).collect();
         for (line, text) in &self.texts {
             texts.entry(*line).or_insert(text);
@@ -135,7 +134,7 @@ impl FileReport {
                     let text = self.texts.get(&branch.line).map_or("", String::as_str);
                     let note = format!("{}^ {missed}", before(text, branch));
                     let all = notes.entry(branch.line).or_default();
-                    if !all.contains(&note) {
+                    if all.last() != Some(&note) {
                         all.push(note);
                     }
                 }
@@ -184,15 +183,18 @@ impl FileReport {
 
     /// Whether another branch at the same place ran.
     fn another_ran(&self, branch: &Branch) -> bool {
-        let place = (branch.line, branch.column);
-        let mut all = self.branches.iter();
-        all.any(|other| other.ran() && (other.line, other.column) == place)
+        let place = |branch: &Branch| (branch.line, branch.column);
+        let here = place(branch);
+        let start = self.branches.partition_point(|other| place(other) < here);
+        let all = self.branches.iter().skip(start);
+        all.take_while(|other| place(other) == here)
+            .any(Branch::ran)
     }
 }
 
-/// Tabs as they are shown.
+/// Tabs as they are shown; other control characters are not for terminals.
 fn expand(text: &str) -> String {
-    text.replace('\t', "    ")
+    files::clean(&text.replace('\t', "    "))
 }
 
 /// The blanks that a line begins with.
