@@ -44,7 +44,7 @@ const IPROUTE: Tool = Tool {
 };
 
 /// Peers that some tests hold Skep against. Systems that don't package them run without.
-const PEERS: [Tool; 4] = [
+const PEERS: [Tool; 6] = [
     Tool {
         what: "libbpf's headers and library, which tests compare with",
         present: || Path::new("/usr/include/bpf/libbpf.h").exists(),
@@ -76,6 +76,22 @@ const PEERS: [Tool; 4] = [
         ],
     },
     Tool {
+        what: "lcov, which reads the tracefiles of coverage",
+        present: || on_path("lcov"),
+        packages: ["lcov", "lcov", "", "", "lcov"],
+    },
+    Tool {
+        what: "clang's own coverage, which tests compare ours with",
+        present: || on_path("llvm-profdata") && has_profile_runtime(),
+        packages: [
+            "llvm libclang-rt-dev",
+            "llvm compiler-rt",
+            "llvm compiler-rt",
+            "llvm compiler-rt",
+            "llvm clang",
+        ],
+    },
+    Tool {
         what: "a second, newer clang",
         present: || on_path("clang-19"),
         packages: ["clang-19", "", "", "clang19", "clang19"],
@@ -101,6 +117,21 @@ pub(crate) fn for_tests() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether clang has what programs that count their coverage are linked with.
+fn has_profile_runtime() -> bool {
+    let said = Command::new("clang").arg("--print-resource-dir").output();
+    let Ok(said) = said else { return false };
+    let folder = String::from_utf8_lossy(&said.stdout).trim().to_owned();
+    let arch = env::consts::ARCH;
+    let names = [
+        format!("lib/linux/libclang_rt.profile-{arch}.a"),
+        format!("lib/{arch}-unknown-linux-gnu/libclang_rt.profile.a"),
+        format!("lib/{arch}-redhat-linux-gnu/libclang_rt.profile.a"),
+    ];
+    let mut places = names.iter().map(|name| Path::new(&folder).join(name));
+    places.any(|place| place.is_file())
 }
 
 fn install(tools: &[Tool]) -> Result<()> {

@@ -12,6 +12,7 @@ use skep::{
     spec::StaticLinker,
     vm::{Config, Vm},
 };
+use skep_build::{Cache, Clang};
 use skep_test::coverage::{Report, Tally};
 use skep_testing::{Outcome, Stop};
 
@@ -30,6 +31,18 @@ pub(crate) struct Case {
     texts: Vec<String>,
     pub(crate) object: Object,
     bytes: Vec<u8>,
+}
+
+/// The version of clang that the goldens are of.
+pub(crate) const CLANG: u32 = 14;
+
+/// The version of clang that is here.
+pub(crate) fn clang() -> Outcome<u32> {
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("skep-cache");
+    match Clang::find(&Cache::at(cache)?) {
+        Ok(clang) => Ok(clang.version().major),
+        Err(error) => Err(Stop::lacks(format!("what compiles: {error}"))),
+    }
 }
 
 pub(crate) fn folder() -> PathBuf {

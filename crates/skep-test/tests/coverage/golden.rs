@@ -2,15 +2,18 @@
 
 use std::{fs, path::Path};
 
-use skep_testing::{Outcome, ensure};
+use skep_testing::{Outcome, Stop, ensure};
 
-use crate::case::{ALL, Case, folder, run};
+use crate::case::{self, ALL, Case, folder, run};
 
 #[test]
 fn cases() {
-    for name in ALL {
-        run(name, || golden(name));
-    }
+    run("goldens", || {
+        if case::clang()? != case::CLANG {
+            return Err(Stop::lacks(format!("clang {}", case::CLANG)));
+        }
+        ALL.iter().try_for_each(|name| golden(name))
+    });
 }
 
 fn golden(name: &str) -> Outcome {

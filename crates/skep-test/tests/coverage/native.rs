@@ -9,7 +9,7 @@ use std::{
 
 use skep_testing::{Outcome, Stop, ensure, find_tool};
 
-use crate::case::{ALL, Case, run};
+use crate::case::{self, ALL, Case, run};
 
 /// How often each line ran, by source and line.
 type Lines = BTreeMap<(usize, u32), u64>;
@@ -53,7 +53,13 @@ fn compare(name: &str) -> Outcome {
         }
     }
     println!("{name}: {agreed} agreed");
-    ensure(wrong.is_empty(), || wrong.join("\n"))?;
+    // What optimisers move differs from one to the next: of others than the one whose moves the
+    // cases name, a line in fifty may.
+    let spared = match case::clang()? {
+        case::CLANG => 0,
+        _ => agreed / 50,
+    };
+    ensure(wrong.len() <= spared, || wrong.join("\n"))?;
     ensure(agreed > 0, || "nothing was compared".into())
 }
 

@@ -48,7 +48,11 @@ fn without_a_run_just_its_lines_are_missed() {
             let rest = covered(&case, &runs)?;
             let missed: BTreeSet<u32> = all.difference(&rest).copied().collect();
             let expected = lines_with(&case, texts);
-            ensure(rest.is_subset(&all) && missed == expected, || {
+            // Whether these have instructions is the compiler's choice.
+            let also = lines_with(&case, &["return 1;", "result = 2;", "break;", "count(3);"]);
+            let others: BTreeSet<u32> = missed.difference(&expected).copied().collect();
+            let just = missed.is_superset(&expected) && others.is_subset(&also);
+            ensure(rest.is_subset(&all) && just, || {
                 format!("{name} without run {left_out}: {missed:?}, not {expected:?}")
             })?;
         }
