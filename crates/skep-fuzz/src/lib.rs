@@ -80,6 +80,11 @@ pub const TARGETS: &[Target] = &[
         seeds: oracle::points::binaries,
     },
     Target {
+        name: "capture",
+        run: oracle::capture::capture,
+        seeds: oracle::capture::captures,
+    },
+    Target {
         name: "vm_program",
         run: vm::oracle::program,
         seeds: vm::oracle::programs,

@@ -77,6 +77,11 @@ fn usdt_notes() {
 }
 
 #[test]
+fn capture() {
+    check("capture", 1500);
+}
+
+#[test]
 fn vm_program() {
     check("vm_program", 600);
 }

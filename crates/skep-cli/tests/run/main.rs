@@ -5,6 +5,7 @@ mod examples;
 mod hosts;
 mod linked;
 mod output;
+mod packets;
 mod recording;
 mod refusals;
 mod support;
@@ -19,6 +20,7 @@ fn main() -> std::process::ExitCode {
         timers::tests,
         linked::tests,
         output::tests,
+        packets::tests,
         recording::tests,
         refusals::tests,
     ] {

@@ -1,6 +1,7 @@
 //! What must hold for any bytes, one module a parser.
 
 pub(crate) mod btf;
+pub(crate) mod capture;
 pub(crate) mod instructions;
 pub(crate) mod linker;
 pub(crate) mod object;

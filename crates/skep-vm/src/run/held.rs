@@ -60,6 +60,11 @@ impl Held {
 
 impl Held {
     /// Ends the loan of values.
+    /// Values of local storages are lent.
+    pub(super) fn has_values(&mut self) -> bool {
+        !self.values.get_mut().is_empty()
+    }
+
     pub(super) fn forget_values(&mut self) {
         self.values.get_mut().clear();
         self.lent.set(0);

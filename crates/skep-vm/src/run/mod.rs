@@ -199,11 +199,17 @@ impl<'a> Run<'a> {
     #[inline]
     pub(crate) fn rewind(&mut self) {
         self.program.set(NonNull::from(&**self.first));
-        // What those kept alive may go now, so nothing may remember where it was.
-        self.programs.get_mut().clear();
-        self.inner.get_mut().clear();
-        self.held.forget_values();
-        self.hot.caches.clear();
+        let (programs, inner) = (self.programs.get_mut(), self.inner.get_mut());
+        let arena = self.first.code.arena().is_some();
+        let things = self.held.has_values() || self.objects.any() || arena;
+        if things || !programs.is_empty() || !inner.is_empty() {
+            // What those kept alive may go now, so nothing may remember where it was. What else
+            // was touched stays: the run's own memory, and that of the program's maps.
+            programs.clear();
+            inner.clear();
+            self.held.forget_values();
+            self.hot.caches.clear();
+        }
         self.tail_calls.set(0);
         let limit = self.limits.instructions;
         let slice = SLICE.min(i64::try_from(limit).unwrap_or(i64::MAX));

@@ -27,6 +27,13 @@ pub(crate) struct Objects {
     bits: RefCell<Vec<Box<[u64]>>>,
 }
 
+impl Objects {
+    /// The run has reached some.
+    pub(super) fn any(&self) -> bool {
+        self.ticket.get() != 0
+    }
+}
+
 impl Run<'_> {
     fn ticket(&self) -> u64 {
         if self.objects.ticket.get() == 0 {
@@ -113,6 +120,9 @@ impl Run<'_> {
 
     /// Gives back what the program still holds; whether that was anything.
     pub(crate) fn release_objects(&self) -> bool {
+        if self.objects.held.borrow().is_empty() {
+            return false;
+        }
         let held = self.objects.held.take();
         for object in &held {
             self.vm.objects.release(object);

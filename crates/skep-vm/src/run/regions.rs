@@ -43,12 +43,15 @@ impl Regions {
         }
     }
 
-    /// Puts `region` in the place of the newest that begins at `start`, or behind all.
-    pub(crate) fn replace(&mut self, start: u64, region: Ours) {
+    /// Puts `region` in the place of the newest that begins at `start`, or behind all; whether
+    /// that changed anything.
+    pub(crate) fn replace(&mut self, start: u64, region: Ours) -> bool {
         match self.0.iter_mut().rfind(|known| known.start == start) {
+            Some(known) if *known == region => return false,
             Some(known) => *known = region,
             None => self.0.push(region),
         }
+        true
     }
 
     /// The region that has `address`; to `write`, the first that may be written.

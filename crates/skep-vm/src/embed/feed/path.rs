@@ -151,6 +151,7 @@ impl Feed<'_> {
     /// A device receives a packet.
     #[inline]
     pub(super) fn arrive(&mut self, frame: &Frame<'_>, line: usize) -> Outcome {
+        let wanted = self.options.keep_outputs || !self.is_quiet(line);
         let device = &mut self.lines[line];
         let mut left = None;
         if let Some(stage) = &mut device.xdp {
@@ -168,6 +169,7 @@ impl Feed<'_> {
                 return Outcome::Faulted;
             };
             match verdict.value {
+                xdp::PASS if !wanted => return Outcome::Passed,
                 xdp::PASS => left = Some(stage.packets.inner().packet_left()),
                 xdp::TX => {
                     let left = stage.packets.inner().packet_left();
@@ -190,6 +192,14 @@ impl Feed<'_> {
         self.stack(frame, line, left)
     }
 
+    /// No program waits behind XDP.
+    #[inline]
+    fn is_quiet(&self, line: usize) -> bool {
+        self.sockets.is_empty()
+            && self.lines[line].ingress.is_empty()
+            && self.cgroup_ingress.is_empty()
+    }
+
     /// What XDP has let pass, or a frame that there was no XDP program for, goes up the stack.
     pub(super) fn stack(
         &mut self,
@@ -197,10 +207,7 @@ impl Feed<'_> {
         line: usize,
         left: Option<Travelling>,
     ) -> Outcome {
-        let quiet = self.sockets.is_empty()
-            && self.lines[line].ingress.is_empty()
-            && self.cgroup_ingress.is_empty();
-        if quiet {
+        if self.is_quiet(line) {
             match left {
                 Some(left) => self.output(&left, None, frame),
                 None => self.output_bytes(frame),

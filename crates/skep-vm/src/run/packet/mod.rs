@@ -435,10 +435,12 @@ impl Run<'_> {
                 len: place.end.saturating_sub(place.meta),
                 writable: place.writable,
             };
-            self.regions.borrow_mut().replace(place.granted, region);
-            self.hot.caches.clear();
-            place.granted = place.meta;
-            self.packet.place.set(place);
+            // A packet that lies where the one before it did is known already.
+            if self.regions.borrow_mut().replace(place.granted, region) {
+                self.hot.caches.clear();
+                place.granted = place.meta;
+                self.packet.place.set(place);
+            }
         }
     }
 
