@@ -2,7 +2,7 @@
 
 use skep::{Link, Loaded, Object, vm::TraceCounts};
 
-use super::events::Events;
+use super::{events::Events, faults::Faults};
 
 /// The global that `SKEP_LOST()` of `skep.h` counts in.
 const COUNTER: &str = "skep_lost";
@@ -17,9 +17,7 @@ pub(crate) struct Losses {
     /// Runs left out, by programs' counters when the run began.
     recursion: u64,
     /// Runs that ended with a fault.
-    faults: u64,
-    /// The first of them.
-    first_faults: Vec<String>,
+    faults: Faults,
     /// What a workload says of itself, one line each.
     said: Vec<String>,
 }
@@ -42,6 +40,7 @@ impl Losses {
     /// Reads the final counts.
     pub(crate) fn end(&mut self, object: &Object, loaded: &Loaded) -> anyhow::Result<()> {
         self.recursion = recursion(loaded).saturating_sub(self.recursion);
+        self.faults.place(loaded);
         let counters = object
             .spec()
             .variables()
@@ -57,8 +56,7 @@ impl Losses {
 
     /// Adds runs that ended with a fault, and the first of them in words.
     pub(crate) fn faults(&mut self, count: u64, first: impl IntoIterator<Item = String>) {
-        self.faults = self.faults.saturating_add(count);
-        self.first_faults.extend(first);
+        self.faults.add(count, first);
     }
 
     /// Adds a line that a workload says of what it lost.
@@ -125,7 +123,7 @@ impl Losses {
                 self.recursion
             );
         }
-        self.say_faults(verbose);
+        self.faults.say(verbose);
         for line in &self.said {
             eprintln!("{line}");
         }
@@ -134,24 +132,6 @@ impl Losses {
                 "{} records were shorter than their type and are not shown",
                 events.short()
             );
-        }
-    }
-
-    fn say_faults(&self, verbose: bool) {
-        if self.faults == 0 {
-            return;
-        }
-        let shown = match verbose {
-            true => self.first_faults.len(),
-            false => 1,
-        };
-        let more = match self.first_faults.len() > shown {
-            true => "; -v shows more",
-            false => "",
-        };
-        eprintln!("{} runs ended with a fault{more}", self.faults);
-        for fault in self.first_faults.iter().take(shown) {
-            eprintln!("fault: {fault}");
         }
     }
 }

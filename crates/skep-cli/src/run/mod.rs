@@ -11,6 +11,7 @@ mod choices;
 mod command;
 mod coverage;
 mod events;
+mod faults;
 mod histogram;
 mod json;
 mod losses;
@@ -86,6 +87,9 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     attach::say_attached(&links, global.verbose);
     let mut losses = Losses::begin(&loaded);
 
+    if let Some(note) = stacks.noter() {
+        workload.on_exits(note);
+    }
     if !stop.asked() {
         workload.begin()?;
     }
@@ -195,9 +199,13 @@ fn say_loaded(loaded: &Loaded, verbose: u8) {
         eprintln!("map {}: {kind}, {} entries", map.name(), map.max_entries());
     }
     for program in loaded.programs() {
-        let instructions = program.info().map_or(0, |info| info.verified_instructions);
+        let verified = match program.info().map_or(0, |info| info.verified_instructions) {
+            // The virtual machine looks at them while they run.
+            0 => String::new(),
+            instructions => format!(", {instructions} instructions verified"),
+        };
         eprintln!(
-            "program {}: {}, {instructions} instructions verified",
+            "program {}: {}{verified}",
             program.name(),
             program.section()
         );

@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -30,6 +30,9 @@ struct Mapping {
     file: PathBuf,
 }
 
+/// The mappings of processes as they were when these ended.
+type Ended = Arc<Mutex<HashMap<u32, Vec<Mapping>>>>;
+
 /// The keys of a map that hold a user stack, and where their process id lies.
 #[derive(Debug)]
 struct Watched {
@@ -42,6 +45,7 @@ pub(crate) struct Stacks {
     traces: Option<Arc<Map>>,
     symbolizer: Symbolizer,
     mappings: RefCell<HashMap<u32, Vec<Mapping>>>,
+    ended: Ended,
     watched: Vec<Watched>,
     looked: Cell<Option<Instant>>,
     /// Names that were given, by process (0: the kernel's) and address: for recordings.
@@ -62,6 +66,7 @@ impl Stacks {
             traces,
             symbolizer: Symbolizer::new(),
             mappings: RefCell::default(),
+            ended: Ended::default(),
             watched: Vec::new(),
             looked: Cell::new(None),
             given: RefCell::default(),
@@ -79,6 +84,7 @@ impl Stacks {
             traces,
             symbolizer: Symbolizer::new(),
             mappings: RefCell::default(),
+            ended: Ended::default(),
             watched: Vec::new(),
             looked: Cell::new(None),
             given: RefCell::new(given.collect()),
@@ -120,6 +126,18 @@ impl Stacks {
     /// Some map has user stacks.
     pub(crate) fn watching(&self) -> bool {
         !self.watched.is_empty()
+    }
+
+    /// What notes the mappings of a process, from any thread: to be called when one is about to
+    /// end. `None` if no map has user stacks.
+    pub(crate) fn noter(&self) -> Option<Box<dyn Fn(u32) + Send + Sync>> {
+        let ended = self.watching().then(|| Arc::clone(&self.ended))?;
+        Some(Box::new(move |pid| {
+            if let Some(mappings) = read_mappings(pid) {
+                let mut ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+                ended.insert(pid, mappings);
+            }
+        }))
     }
 
     /// Notes the mappings of processes that have appeared in the watched maps. Called often;
@@ -255,6 +273,11 @@ impl Stacks {
         if let Some(found) = self.mappings.borrow().get(&pid).and_then(find) {
             return Some(found);
         }
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = ended.get(&pid).and_then(find) {
+            return Some(found);
+        }
+        drop(ended);
         // New, or grown since it was noted.
         let fresh = read_mappings(pid)?;
         let found = find(&fresh);
@@ -330,6 +353,7 @@ mod tests {
             traces: None,
             symbolizer: Symbolizer::new(),
             mappings: RefCell::default(),
+            ended: Ended::default(),
             watched: Vec::new(),
             looked: Cell::new(None),
             given: RefCell::default(),

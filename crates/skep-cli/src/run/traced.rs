@@ -153,8 +153,16 @@ struct Process {
 }
 
 impl Workload for Process {
+    /// What a command starts is part of it, and nothing else is traced.
     fn pid(&self) -> Option<u32> {
-        self.traced.as_ref().map(Traced::id)
+        let followed = self.traced.as_ref().filter(|_| self.follows);
+        followed.map(Traced::id)
+    }
+
+    fn on_exits(&mut self, tell: Box<dyn Fn(u32) + Send + Sync>) {
+        if let Some(traced) = &self.traced {
+            traced.on_exits(tell);
+        }
     }
 
     fn begin(&mut self) -> anyhow::Result<()> {

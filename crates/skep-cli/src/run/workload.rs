@@ -31,6 +31,9 @@ pub(crate) trait Workload {
         Ok(loaded.attach_all_with(options)?)
     }
 
+    /// Wants to be told of each process that is about to end, by its number.
+    fn on_exits(&mut self, _tell: Box<dyn Fn(u32) + Send + Sync>) {}
+
     /// All is attached: it may begin.
     fn begin(&mut self) -> anyhow::Result<()> {
         Ok(())

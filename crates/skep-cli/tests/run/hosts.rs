@@ -21,6 +21,8 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("hosts::syscount_counts_the_same", syscount),
         Test::new("hosts::malloc_sizes_are_the_same", malloc_sizes),
         Test::new("hosts::profile_names_the_same_functions", profile),
+        Test::new("hosts::processes_that_ended_have_names", ended),
+        Test::new("hosts::faults_are_told_with_their_lines", faults),
         Test::new("hosts::packets_are_counted_alike", packets),
         Test::new("hosts::an_ordinary_user_sees_it_too", ordinary_user),
         Test::new("hosts::an_ordinary_user_can_test", ordinary_tests),
@@ -140,6 +142,38 @@ fn profile() -> Outcome {
             format!("{host}: {ran}")
         })?;
     }
+    Ok(())
+}
+
+fn ended() -> Outcome {
+    let worker = worker()?;
+    // Each lives shorter than it takes for anybody to look.
+    let script = format!(
+        "for n in 1 2 3 4 5 6 7 8 9 10; do {} spin 15; done",
+        worker.display()
+    );
+    let words = [
+        "--host", "vm", "-F", "999", "--top", "0", "--", "sh", "-c", &script,
+    ];
+    let ran = run(&source("stacks.bpf.c"), &words)?.ended_with(0)?;
+    let named = ran.stdout.matches("skep_busy_inner").count();
+    let unnamed = ran.stdout.lines().any(|line| line.trim().starts_with("0x"));
+    ensure(named >= 5 && !unnamed, || ran.to_string())
+}
+
+fn faults() -> Outcome {
+    let words = ["--host", "vm", "--", "cat", "/dev/null"];
+    let ran = run(&source("faults.bpf.c"), &words)?.ended_with(0)?;
+    let parts = [
+        "runs ended with a fault",
+        "program `reads_anywhere`",
+        "0x1234",
+        "faults.bpf.c:",
+        "return *(volatile int *)0x1234;",
+        "the vm lacks",
+        "favourite_colour",
+    ];
+    ran.saying(&parts)?;
     Ok(())
 }
 

@@ -65,6 +65,15 @@ pub(super) struct State {
     pub(super) on_end: Option<OnEnd>,
 }
 
+/// Tells of each process that is about to end.
+pub(super) struct OnExits(pub(super) Box<dyn Fn(u32) + Send + Sync>);
+
+impl fmt::Debug for OnExits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnExits")
+    }
+}
+
 /// Tells of the end of the first process.
 pub(super) struct OnEnd(pub(super) Box<dyn FnOnce() + Send>);
 
@@ -88,6 +97,7 @@ impl State {
 pub(super) struct Control {
     pub(super) tally: Tally,
     waker: OnceLock<(Waker, ThreadId)>,
+    pub(super) on_exits: OnceLock<OnExits>,
     state: Mutex<State>,
     changed: Condvar,
     /// How often hooks changed, and up to which change the thread has followed.

@@ -6,6 +6,7 @@ use libc::{c_int, pid_t};
 
 use super::{
     calls::{NAMESPACES, PRCTL},
+    control::OnExits,
     fire::{Record, Tally},
     process::{self, Memory, Status},
     sampling::Sampled,
@@ -310,14 +311,17 @@ impl Tracer<'_> {
         }
         tracee.exiting = true;
         let (task, tgid) = (Arc::clone(&tracee.task), tracee.tgid);
+        let lives = |one: &Tracee| one.tgid == tgid && !one.exiting;
+        let last = !self.tracees.values().any(lives);
+        if let (true, Some(OnExits(tell))) = (last, self.control.on_exits.get()) {
+            tell(tgid as u32);
+        }
         if !self.plan.task_exit.any() {
             return;
         }
         let Some(firing) = self.firing(&task) else {
             return;
         };
-        let lives = |one: &Tracee| one.tgid == tgid && !one.exiting;
-        let last = !self.tracees.values().any(lives);
         let mut arguments = [task.address(), last.into()];
         firing.raw(self.plan.task_exit.raw.as_ref(), &mut arguments);
         if let Some(point) = &self.plan.task_exit.formatted {

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     TraceCounts, TraceError,
-    control::{Control, OnEnd, Request},
+    control::{Control, OnEnd, OnExits, Request},
     launch::{self, Held},
     system,
     thread::Tracer,
@@ -221,6 +221,14 @@ impl Traced {
         if let Some(OnEnd(tell)) = told {
             tell();
         }
+    }
+
+    /// Has each process told of, by its number, while it is about to end and its memory is still
+    /// mapped: for who names addresses later. It is told from the tracer's thread, and the process
+    /// waits meanwhile. One that is killed, and one whose memory another program has taken over
+    /// (`exec`), is not told of. Only the first call counts.
+    pub fn on_exits(&self, tell: impl Fn(u32) + Send + Sync + 'static) {
+        let _ = self.control.on_exits.set(OnExits(Box::new(tell)));
     }
 
     /// Whether a command that was let go can't go on without this process: it is under a filter.
