@@ -48,6 +48,9 @@ pub(crate) struct Step {
     pub(crate) cpu: Option<u32>,
     pub(crate) cookie: u64,
     pub(crate) retval: i32,
+    /// Where it was called from, innermost first, in the kernel and in the task.
+    pub(crate) kernel_stack: Vec<u64>,
+    pub(crate) user_stack: Vec<u64>,
     /// How much time passes after the run, in nanoseconds.
     pub(crate) advance: Option<u64>,
     pub(crate) expect: Expect,
@@ -75,9 +78,22 @@ const EXPECTATIONS: [&str; 13] = [
 ];
 
 /// What a step can say.
-const STEP: [&str; 13] = [
-    "program", "context", "packet", "maps", "task", "random", "repeat", "cpu", "cookie", "retval",
-    "advance", "expect", "name",
+const STEP: [&str; 15] = [
+    "kernel_stack",
+    "user_stack",
+    "program",
+    "context",
+    "packet",
+    "maps",
+    "task",
+    "random",
+    "repeat",
+    "cpu",
+    "cookie",
+    "retval",
+    "advance",
+    "expect",
+    "name",
 ];
 
 /// What a test can say beside that.
@@ -228,6 +244,13 @@ impl Step {
             }
             Some(one) => vec![one.number("a random number of 32 bits")?],
         };
+        let stack = |name: &str| -> Parsed<Vec<u64>> {
+            let Some(given) = value.get(name) else {
+                return Ok(Vec::new());
+            };
+            let places = given.array("an array of addresses")?.iter();
+            places.map(|place| place.number("an address")).collect()
+        };
         let repeat = match number("repeat") {
             None => 1,
             Some(repeat) => match repeat.number::<u32>("how often it is run")? {
@@ -267,6 +290,8 @@ impl Step {
             },
             cookie: number("cookie").map_or(Ok(0), |cookie| cookie.number("a cookie"))?,
             retval: number("retval").map_or(Ok(0), |retval| retval.number("a return value"))?,
+            kernel_stack: stack("kernel_stack")?,
+            user_stack: stack("user_stack")?,
             advance: value.get("advance").map(time).transpose()?,
             expect: Expect::parse(value.get("expect"))?,
         })

@@ -34,10 +34,11 @@
 //! | `packet` | layers `eth`, `vlan`, `arp`, `ip`, `ip6`, `tcp`, `udp`, `icmp`, `icmp6`, `payload`, `length`; hexadecimal text; or `{ file = "x.pcap", index = 0 }` |
 //! | `maps.NAME` | entries before: `[{ key = …, value = … }]`; `values = […]` by CPU; names of maps and programs where those are the values; `"10.0.0.0/8"` as key of a trie |
 //! | `globals.NAME`, `kconfig.NAME` | variables, and values of the kernel's configuration |
-//! | `task` | `pid`, `tgid`, `uid`, `gid`, `comm`, `start_time`, `parent`, and `memory = [{ address = …, string = "…" }]` |
+//! | `task` | `pid`, `tgid`, `uid`, `gid`, `comm`, `start_time`, `parent`, `args` (its command's words), and `memory = [{ address = …, string = "…" }]` |
 //! | `time`, `advance` | when the clock begins (1 s), and how much time passes after the run: timers fire |
 //! | `random` | what `bpf_get_prandom_u32` gives, over and over |
 //! | `repeat`, `cpu`, `cpus`, `cookie`, `retval` | how often; where, of how many (2); what `bpf_get_attach_cookie` and `bpf_get_retval` give |
+//! | `user_stack`, `kernel_stack` | addresses that stack traces show, innermost first |
 //! | `hosts` | `["vm"]`: it is for that alone |
 //! | `run` | steps, each a table of these: `[[test.run]]`. Maps and variables last from one to the next. One with `advance` and no program, context or packet of its own only lets time pass |
 //! | `cases` | tables that are laid over the test: one test each |

@@ -264,6 +264,9 @@ fn not_on_the_kernel(prepared: &Prepared, test: &Definition, programs: &[&str]) 
     if steps().any(|step| !step.random.is_empty()) {
         return Some("the kernel's random numbers are its own".into());
     }
+    if steps().any(|step| !step.kernel_stack.is_empty() || !step.user_stack.is_empty()) {
+        return Some("the kernel's stacks are its own".into());
+    }
     if steps().any(|step| step.cookie != 0 || step.retval != 0) {
         return Some("the kernel's test run takes no cookie and no return value".into());
     }

@@ -34,6 +34,7 @@ fn help_fits_80_columns_and_is_complete() {
     for name in [
         "build",
         "link",
+        "test",
         "doctor",
         "disasm",
         "btf",

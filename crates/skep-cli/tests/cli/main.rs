@@ -10,6 +10,7 @@ mod errors;
 mod features;
 mod help;
 mod link;
+mod test;
 
 use std::{
     ffi::OsStr,

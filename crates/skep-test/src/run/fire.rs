@@ -105,6 +105,7 @@ pub(crate) fn on_vm(
     input.cookie = step.cookie;
     input.return_value = step.retval;
     input.random = &step.random;
+    (input.kernel_stack, input.user_stack) = (&step.kernel_stack, &step.user_stack);
     input.returned = matches!(
         program.section().name(),
         "fexit" | "fexit.s" | "fmod_ret" | "fmod_ret.s"

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skep::vm::{Task, TaskInfo, Vm};
+use skep::vm::{AddressSpace, Task, TaskInfo, Vm};
 
 use super::memory::UserSpace;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What a task can be said to be.
-pub(crate) const FIELDS: [&str; 8] = [
+pub(crate) const FIELDS: [&str; 9] = [
     "pid",
     "tgid",
     "uid",
@@ -21,6 +21,7 @@ pub(crate) const FIELDS: [&str; 8] = [
     "start_time",
     "parent",
     "memory",
+    "args",
 ];
 
 /// A task of this number and name, if nothing is said.
@@ -38,6 +39,17 @@ pub(crate) fn task(vm: &Vm, value: Option<&Value>, memory: &Arc<UserSpace>) -> P
     info.memory = Some(Arc::clone(memory) as _);
     if let Some(value) = value {
         describe(&mut info, value)?;
+        if let Some(args) = value.get("args") {
+            let mut bytes = Vec::new();
+            for arg in args.array("an array of a command's words")? {
+                bytes.extend_from_slice(arg.text("a word")?.as_bytes());
+                bytes.push(0);
+            }
+            let start = memory.put(&bytes);
+            let mut space = AddressSpace::default();
+            space.arguments = start..start.saturating_add(bytes.len() as u64);
+            info.address_space = Some(space);
+        }
         if let Some(parent) = value.get("parent") {
             parent.only(
                 "field of a task's parent",
