@@ -40,8 +40,12 @@
     reason = "registers"
 )]
 #![cfg_attr(
-    not(feature = "jit"),
-    allow(dead_code, unused_imports, reason = "what the compiler alone asks")
+    not(all(feature = "jit", target_arch = "x86_64")),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "what the compiler or the tracer alone asks"
+    )
 )]
 
 pub mod capture;

@@ -147,7 +147,7 @@ impl Offer {
             let types = offer.target.kernel_btf.as_ref();
             types.is_some_and(|types| types.find(name, KindTag::Function).is_some())
         };
-        if needs.wrappers && !Target::SYSCALL_WRAPPERS.iter().any(|name| typed(&name)) {
+        if needs.wrappers && !Target::SYSCALL_WRAPPERS.iter().any(typed) {
             symbols.extend(Target::SYSCALL_WRAPPERS);
         }
         if !symbols.is_empty() {

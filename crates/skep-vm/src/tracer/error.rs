@@ -58,6 +58,7 @@ pub enum TraceError {
     },
 }
 
+#[cfg(target_arch = "x86_64")]
 impl TraceError {
     /// Why this process could not be seized.
     pub(super) fn seizing(pid: u32, own_child: bool, errno: Errno) -> Self {

@@ -50,30 +50,36 @@ fn relative(machine: &Shared, pid: u32) -> Option<Arc<Task>> {
 }
 
 impl Tracer<'_> {
-    /// A task that nobody told of stands: its parent's event is still to come, or got lost with
-    /// its parent.
+    /// A task that nobody told of stands: its maker's event is still to come, or got lost with
+    /// its maker.
     pub(super) fn newborn(&mut self, pid: pid_t, status: c_int) {
+        // Killed before it ran: so is its maker, who will not tell of it.
+        if status >> 16 == libc::PTRACE_EVENT_EXIT {
+            self.newborns.remove(&pid);
+            self.adopt(pid);
+        } else {
+            self.newborns.insert(pid, status);
+        }
+    }
+
+    /// Takes a newborn if nobody will tell of it.
+    fn maybe_adopt(&mut self, pid: pid_t) {
         let parent = Status::of(pid).map_or(0, |status| match status.tgid == pid as u32 {
             true => status.parent,
             false => status.tgid,
         });
         let lives = |one: &Tracee| one.tgid == parent as pid_t;
-        // Killed before it ran: so is its maker, who will not tell of it.
-        if status >> 16 == libc::PTRACE_EVENT_EXIT {
+        if !self.tracees.values().any(lives) {
             self.newborns.remove(&pid);
-            self.adopt(pid);
-        } else if self.tracees.values().any(lives) {
-            self.newborns.insert(pid, status);
-        } else {
             self.adopt(pid);
         }
     }
 
-    /// Takes newborns whose parents are gone.
-    fn adopt_orphans(&mut self) {
-        let all: Vec<_> = std::mem::take(&mut self.newborns).into_iter().collect();
-        for (pid, status) in all {
-            self.newborn(pid, status);
+    /// Takes newborns whose makers are gone.
+    pub(super) fn adopt_orphans(&mut self) {
+        let all: Vec<_> = self.newborns.keys().copied().collect();
+        for pid in all {
+            self.maybe_adopt(pid);
         }
     }
 
@@ -393,7 +399,11 @@ fn made(machine: &Shared, maker: &Arc<Task>, child: pid_t, flags: u64) -> Arc<Ta
         }
     }
     let task = Task::new(&machine.me, info);
-    task.rename(text(&maker.comm()));
+    let name = maker.comm();
+    if task.comm() != name {
+        // One that is no text.
+        task.rename(text(&name));
+    }
     task
 }
 

@@ -17,27 +17,53 @@
 //! | `fire.rs` | running programs on a stop |
 //! | `sampling.rs` | timers that look where tasks are |
 //! | `process.rs` | `/proc` and memory |
+//! | `elsewhere.rs` | what stands for all that on other processors than x86-64 |
 
+#[cfg(target_arch = "x86_64")]
 mod breakpoints;
+#[cfg(target_arch = "x86_64")]
 mod calls;
+#[cfg(target_arch = "x86_64")]
 mod control;
+#[cfg(not(target_arch = "x86_64"))]
+mod elsewhere;
 mod error;
+#[cfg(target_arch = "x86_64")]
 mod filter;
+#[cfg(target_arch = "x86_64")]
 mod fire;
+#[cfg(target_arch = "x86_64")]
 mod launch;
+#[cfg(target_arch = "x86_64")]
 mod life;
+#[cfg(target_arch = "x86_64")]
 mod plan;
+#[cfg(target_arch = "x86_64")]
 mod process;
+#[cfg(target_arch = "x86_64")]
 mod sampling;
+#[cfg(target_arch = "x86_64")]
 mod stops;
+#[cfg(target_arch = "x86_64")]
 mod system;
+#[cfg(target_arch = "x86_64")]
 mod thread;
+#[cfg(target_arch = "x86_64")]
 mod traced;
+#[cfg(target_arch = "x86_64")]
 mod wake;
 
-pub use breakpoints::Refused;
+use std::{
+    path::PathBuf,
+    process::{ChildStderr, ChildStdin, ChildStdout},
+    sync::Arc,
+};
+
+#[cfg(not(target_arch = "x86_64"))]
+pub use elsewhere::Traced;
 pub use error::TraceError;
-pub use traced::{Stdio, Traced};
+#[cfg(target_arch = "x86_64")]
+pub use traced::Traced;
 
 /// What a tracer saw, and what it could not show to programs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,4 +92,28 @@ pub struct TraceCounts {
     pub tasks: u64,
     /// Tasks that could not be followed to their end.
     pub lost_tasks: u64,
+}
+
+/// A place of a binary that has no breakpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refused {
+    /// The binary.
+    pub binary: Arc<PathBuf>,
+    /// Where in the file.
+    pub offset: u64,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// The ends of a command's pipes, where it was made with [`std::process::Stdio::piped`].
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Stdio {
+    /// What it reads.
+    pub stdin: Option<ChildStdin>,
+    /// What it writes.
+    pub stdout: Option<ChildStdout>,
+    /// Where it writes errors.
+    pub stderr: Option<ChildStderr>,
 }

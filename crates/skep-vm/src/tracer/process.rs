@@ -1,6 +1,6 @@
 //! What `/proc` and other processes' memory tell of a tracee.
 
-use std::{fs, ops::Range, sync::Arc};
+use std::{fs, io::Read, ops::Range, sync::Arc};
 
 use libc::pid_t;
 use skep_host::Errno;
@@ -86,7 +86,7 @@ impl Scheduled {
 pub(super) fn running_on(tgid: pid_t, tid: pid_t) -> Option<u32> {
     /// Fields from the state on to that of the CPU.
     const CPU: usize = 36;
-    let text = fs::read(format!("/proc/{tgid}/task/{tid}/stat")).ok()?;
+    let text = contents(format!("/proc/{tgid}/task/{tid}/stat"))?;
     // The name before it may have anything in it.
     let end = text.iter().rposition(|byte| *byte == b')')?;
     let text = std::str::from_utf8(text.get(end + 1..)?).ok()?;
@@ -109,6 +109,25 @@ pub(super) fn has_signal(tid: pid_t) -> bool {
     (set("SigPnd:") | set("ShdPnd:")) & !set("SigBlk:") != 0
 }
 
+/// All of a file of `/proc`, which has no length: mostly it comes with the first read.
+fn contents(path: String) -> Option<Vec<u8>> {
+    const USUAL: usize = 4096;
+    let mut file = fs::File::open(path).ok()?;
+    let mut all = vec![0; USUAL];
+    let mut len = 0;
+    loop {
+        match file.read(all.get_mut(len..)?).ok()? {
+            0 => break,
+            read => len += read,
+        }
+        if len == all.len() {
+            all.resize(2 * len, 0);
+        }
+    }
+    all.truncate(len);
+    Some(all)
+}
+
 /// What `/proc/PID/status` says of a task.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Status {
@@ -122,7 +141,7 @@ pub(super) struct Status {
 impl Status {
     /// `None`: it is gone, or hidden.
     pub(super) fn of(pid: pid_t) -> Option<Self> {
-        let text = fs::read(format!("/proc/{pid}/status")).ok()?;
+        let text = contents(format!("/proc/{pid}/status"))?;
         Some(Self::parse(&String::from_utf8_lossy(&text)))
     }
 
@@ -150,7 +169,7 @@ impl Status {
 
 /// The name of a task, of any bytes.
 pub(super) fn name(pid: pid_t) -> Option<Vec<u8>> {
-    let mut name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    let mut name = contents(format!("/proc/{pid}/comm"))?;
     if name.last() == Some(&b'\n') {
         name.pop();
     }
@@ -171,7 +190,7 @@ struct Numbers(Vec<u64>);
 
 impl Numbers {
     fn of(pid: pid_t) -> Self {
-        let text = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let text = contents(format!("/proc/{pid}/stat")).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let behind = text.rsplit_once(')').map_or("", |(_, behind)| behind);
         let numbers = behind.split_whitespace().map(|word| word.parse());
@@ -219,7 +238,7 @@ pub(super) fn address_space(pid: pid_t) -> AddressSpace {
 pub(super) fn executed_path(pid: pid_t) -> Vec<u8> {
     const EXECFN: u64 = 31;
     const LONGEST: usize = 4096;
-    let vector = fs::read(format!("/proc/{pid}/auxv")).unwrap_or_default();
+    let vector = contents(format!("/proc/{pid}/auxv")).unwrap_or_default();
     let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_ne_bytes);
     let mut pairs = vector.chunks_exact(16).map(|pair| pair.split_at(8));
     let found = pairs.find(|(kind, _)| word(kind) == EXECFN);

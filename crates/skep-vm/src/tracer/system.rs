@@ -1,7 +1,11 @@
 //! The system calls of tracing, each with its errno. `nix` has most of them, but no
 //! `PTRACE_LISTEN`, and its wait statuses have no real-time signals.
 
-use std::{io, mem, ptr};
+use std::{
+    io, mem,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    ptr,
+};
 
 use libc::{c_int, c_long, c_uint, c_void, pid_t};
 use skep_host::Errno;
@@ -199,7 +203,9 @@ pub(super) enum Waited {
     Status(pid_t, c_int),
     /// A signal came.
     Interrupted,
-    /// There is nothing to wait for.
+    /// Nothing happened yet.
+    Nothing,
+    /// There is nobody to wait for.
     Nobody,
 }
 
@@ -209,7 +215,7 @@ pub(super) fn wait(block: bool) -> Waited {
     let flags = libc::__WALL | libc::__WNOTHREAD | if block { 0 } else { libc::WNOHANG };
     // SAFETY: writes one number at `status`.
     match unsafe { libc::waitpid(-1, &mut status, flags) } {
-        0 => Waited::Interrupted,
+        0 => Waited::Nothing,
         pid if pid > 0 => Waited::Status(pid, status),
         _ if last() == Errno::EINTR => Waited::Interrupted,
         _ => Waited::Nobody,
@@ -229,6 +235,23 @@ pub(super) fn share_memory(one: pid_t, other: pid_t) -> Option<bool> {
 pub(super) fn kill(pid: pid_t, signal: c_int) -> Raw<()> {
     // SAFETY: no memory is touched.
     answer(unsafe { libc::kill(pid, signal) }.into()).map(drop)
+}
+
+/// A descriptor of a process, by which it can be told from a later one with its number.
+pub(super) fn handle(pid: pid_t) -> Raw<OwnedFd> {
+    // SAFETY: no memory is touched.
+    let fd = answer(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    // SAFETY: a new descriptor, which nobody else has.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// Sends a signal to the process of a descriptor.
+pub(super) fn signal_by(handle: &OwnedFd, signal: c_int) -> Raw<()> {
+    let no_info = ptr::null::<c_void>();
+    let fd = handle.as_raw_fd();
+    // SAFETY: without a `siginfo_t` no memory is touched.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, no_info, 0) };
+    answer(sent).map(drop)
 }
 
 /// Sends a signal to a thread.

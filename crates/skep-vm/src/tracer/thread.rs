@@ -269,6 +269,7 @@ impl<'a> Tracer<'a> {
     /// Answers requests and stops until nothing is traced any more.
     fn attend(&mut self) {
         let mut interrupted = false;
+        let mut asked = false;
         while !self.ended {
             if self.control.woken(interrupted) {
                 self.requests();
@@ -276,8 +277,11 @@ impl<'a> Tracer<'a> {
             }
             self.tick();
             interrupted = false;
-            match system::wait(true) {
+            // Those who made newborns tell of them soon, if they live.
+            let block = asked || self.newborns.is_empty();
+            match system::wait(block) {
                 Waited::Status(pid, status) => {
+                    asked = false;
                     self.happened(pid, status);
                     // What was waited for while a thread took steps.
                     while let Some((pid, status)) = self.breakpoints.status() {
@@ -286,6 +290,10 @@ impl<'a> Tracer<'a> {
                     self.sampled();
                 }
                 Waited::Interrupted => interrupted = true,
+                Waited::Nothing => {
+                    self.adopt_orphans();
+                    asked = true;
+                }
                 Waited::Nobody => {
                     self.control.tally.lose(self.tracees.len() as u64);
                     return;

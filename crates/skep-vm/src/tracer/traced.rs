@@ -2,13 +2,16 @@
 
 use std::{
     fmt, io,
-    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus},
+    os::fd::OwnedFd,
+    process::{Child, Command, ExitStatus},
     sync::Arc,
     thread::JoinHandle,
 };
 
+use skep_host::Errno;
+
 use super::{
-    TraceCounts, TraceError,
+    Stdio, TraceCounts, TraceError,
     control::{Control, OnEnd, OnExits, Request},
     launch::{self, Held},
     system,
@@ -81,20 +84,11 @@ pub struct Traced {
     control: Arc<Control>,
     thread: Option<JoinHandle<()>>,
     id: u32,
+    /// The process itself, whatever its number is given to later.
+    handle: OwnedFd,
     program: String,
     held: Option<Held>,
     child: Option<Child>,
-}
-
-/// The ends of a command's pipes, where it was made with [`std::process::Stdio::piped`].
-#[derive(Debug, Default)]
-pub struct Stdio {
-    /// What it reads.
-    pub stdin: Option<ChildStdin>,
-    /// What it writes.
-    pub stdout: Option<ChildStdout>,
-    /// Where it writes errors.
-    pub stderr: Option<ChildStderr>,
 }
 
 impl fmt::Debug for Traced {
@@ -105,6 +99,13 @@ impl fmt::Debug for Traced {
 
 impl Traced {
     fn start(vm: &Vm, pid: u32, command: bool) -> Result<Self, TraceError> {
+        let handle = system::handle(pid as i32).map_err(|errno| match errno {
+            Errno::ESRCH | Errno::EINVAL => TraceError::NoProcess { pid },
+            errno => TraceError::System {
+                what: "open a process",
+                errno,
+            },
+        })?;
         let control = Arc::new(Control::default());
         let watcher: Arc<dyn Watcher> = Arc::clone(&control) as _;
         vm.0.hooks.watch(&watcher);
@@ -118,13 +119,14 @@ impl Traced {
             .spawn(move || Tracer::run(machine, &own, pid as i32, command))
             .map_err(|error| TraceError::System {
                 what: "start the tracer's thread",
-                errno: skep_host::Errno(error.raw_os_error().unwrap_or_default()),
+                errno: Errno(error.raw_os_error().unwrap_or_default()),
             })?;
         control.wait(|state| state.begun.take())?;
         Ok(Self {
             control,
             thread: Some(thread),
             id: pid,
+            handle,
             program: String::new(),
             held: None,
             child: None,
@@ -199,7 +201,7 @@ impl Traced {
         });
         found.ok_or(TraceError::System {
             what: "wait for the process",
-            errno: skep_host::Errno(libc::ECHILD),
+            errno: Errno(libc::ECHILD),
         })
     }
 
@@ -252,15 +254,16 @@ impl Traced {
     /// Sends a signal to the process.
     ///
     /// # Errors
-    /// [`TraceError::NoProcess`]: it has ended.
+    /// [`TraceError::NoProcess`]: it has ended. There is no such signal.
     pub fn signal(&self, signal: i32) -> Result<(), TraceError> {
-        // Held: its number is not given to another before it was seen to end.
-        let state = self.control.state();
-        let gone = TraceError::NoProcess { pid: self.id };
-        if state.exit.is_some() || state.ended {
-            return Err(gone);
-        }
-        system::kill(self.id as i32, signal).map_err(|_| gone)
+        let sent = system::signal_by(&self.handle, signal);
+        sent.map_err(|errno| match errno {
+            Errno::ESRCH => TraceError::NoProcess { pid: self.id },
+            errno => TraceError::System {
+                what: "send a signal",
+                errno,
+            },
+        })
     }
 }
 

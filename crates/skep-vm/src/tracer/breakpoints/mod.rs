@@ -39,10 +39,8 @@ use self::{
     starts::Starts,
     thread::{Quiet, Statuses, Stepped},
 };
-use super::{fire::Firing, system};
+use super::{Refused, fire::Firing, system};
 use crate::machine::Hooks;
-
-pub use refused::Refused;
 
 /// `SI_KERNEL`: what `int3` says of itself.
 const SI_KERNEL: c_int = 0x80;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use skep_host::Errno;
 use thiserror::Error;
 
-use super::{places::Place, relocate::Refusal};
+use super::{super::Refused, places::Place, relocate::Refusal};
 
 /// Why there is no breakpoint at an address.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -37,18 +37,6 @@ pub(super) enum Reason {
     /// What the system answered.
     #[error("the process can't be changed: {0}")]
     System(Errno),
-}
-
-/// A place that has no breakpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Refused {
-    /// The binary.
-    pub binary: Arc<PathBuf>,
-    /// Where in the file.
-    pub offset: u64,
-    /// Why, in words.
-    pub reason: String,
 }
 
 /// What became of hits and places.
