@@ -287,9 +287,8 @@ impl<V: Into<Value>> From<Vec<V>> for Value {
 /// Parses a whole file into one table.
 pub(crate) fn parse(source: &Arc<Source>) -> Parsed<Value> {
     let table = DeTable::parse(&source.text).map_err(|error| {
-        // Where it names no place, the file is one.
-        let place = Place::new(source, &error.span().unwrap_or_default());
-        FileError::new(Some(place), error.message().trim_end())
+        let place = error.span().map(|span| Place::new(source, &span));
+        FileError::new(place, error.message().trim_end())
     })?;
     let span = table.span();
     table_of(source, span, table.into_inner())

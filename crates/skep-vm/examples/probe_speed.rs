@@ -143,8 +143,9 @@ fn main() -> Result<()> {
 }
 
 fn measure(bytes: &[u8], binary: &Path, count: u64, rounds: u64) -> Result<()> {
-    type Run = fn(&[u8], &Path, &[(&str, &str)], u64) -> Result<Duration>;
-    let runs: [(&str, Run, &[(&str, &str)]); 4] = [
+    type Programs<'a> = &'a [(&'a str, &'a str)];
+    type Run = fn(&[u8], &Path, Programs<'_>, u64) -> Result<Duration>;
+    let runs: [(&str, Run, Programs<'_>); 4] = [
         ("kernel, entry", on_kernel, ENTRY),
         ("vm, entry", in_machine, ENTRY),
         ("kernel, entry and return", on_kernel, BOTH),

@@ -170,15 +170,9 @@ impl FileReport {
         Some(match (missed, when, this.to) {
             (Some(line), _, _) => format!("never went to line {line}"),
             (None, Some(when), _) => when,
-            (None, None, Some(line)) if self.is_end(line) => "never went to the end".to_owned(),
             (None, None, Some(line)) => format!("never went to line {line}"),
             (None, None, None) => "one of two ways was never taken".to_owned(),
         })
-    }
-
-    /// Whether a line is the end of a function.
-    fn is_end(&self, line: u32) -> bool {
-        self.texts.get(&line).is_some_and(|text| text == "}")
     }
 
     /// Whether a branch is for a case of a `switch`.

@@ -96,6 +96,12 @@ fn cause(vm: &Vm, point: &AttachPoint<'_>, errno: Errno) -> Option<Cause> {
             AttachPoint::Uprobe { binary, .. } | AttachPoint::UprobeMulti { binary, .. },
             Errno::ENOENT,
         ) => none("file", &binary.to_string_lossy(), Vec::new()),
+        (AttachPoint::Uprobe { .. } | AttachPoint::UprobeMulti { .. }, Errno::EOPNOTSUPP) => {
+            Some(Cause::Other {
+                what: "the vm probes binaries on x86-64 only".into(),
+                fix: "use the kernel (`--host kernel`)".into(),
+            })
+        }
         (AttachPoint::Xdp { .. }, Errno::EBUSY) => {
             Some(Cause::InUse("another XDP program is on the device".into()))
         }

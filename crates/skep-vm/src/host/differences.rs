@@ -68,6 +68,9 @@ differences! {
         "the machine's instructions are not the processor's";
     "raw uprobe": "breaks in every process that maps the file" => "breaks in processes that the embedder traces",
         "without privileges only those can be";
+    "uretprobe": "takes a return's place on the stack, 64 of them at most, and of a function that was jumped out of at the same place" =>
+        "breaks where functions return to, and leaves stacks alone",
+        "exceptions and whoever walks over stacks pass through probed functions; a function that is met again at the same place of the stack returns once";
     "sent live frames": "of XDP test runs go out of devices and into the kernel" =>
         "are verdicts, counted and dropped",
         "no device of the machine sends; Vm::packets tells where each would go";

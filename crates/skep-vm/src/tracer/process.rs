@@ -57,29 +57,11 @@ impl UserMemory for Memory {
     }
 }
 
-/// What the kernel's scheduler says of a thread, as of its last look (some milliseconds ago).
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Scheduled {
-    /// Nanoseconds that it had a CPU.
-    pub(super) ran: u64,
-    /// Nanoseconds that it waited for one.
-    pub(super) waited: u64,
-    /// How often it got one.
-    pub(super) arrivals: u64,
-}
-
-impl Scheduled {
-    /// `None`: the kernel does not tell, or the thread is gone.
-    pub(super) fn of(tgid: pid_t, tid: pid_t) -> Option<Self> {
-        let text = fs::read_to_string(format!("/proc/{tgid}/task/{tid}/schedstat")).ok()?;
-        let mut numbers = text.split_ascii_whitespace().map(str::parse);
-        let mut next = || numbers.next()?.ok();
-        Some(Self {
-            ran: next()?,
-            waited: next()?,
-            arrivals: next()?,
-        })
-    }
+/// How long a thread had a CPU, in nanoseconds, as of the kernel's last look (some milliseconds
+/// ago). `None`: the kernel does not tell, or it is gone.
+pub(super) fn time_on_cpu(tgid: pid_t, tid: pid_t) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{tgid}/task/{tid}/schedstat")).ok()?;
+    text.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// The CPU that a thread runs on, if it runs or could.

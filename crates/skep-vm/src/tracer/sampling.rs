@@ -5,9 +5,6 @@
 //! disturbed. A task gets a sample for each period of time that it had a CPU, as a kernel's
 //! per-CPU clocks do it on the average; with a manual clock, which real processes know nothing of,
 //! one a tick.
-//!
-//! The tracer is a task like others. Where no CPU is free it comes to look when another makes room,
-//! and places where tasks are made to (system calls, some) are seen more often than they should be.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +16,7 @@ use libc::pid_t;
 
 use super::{
     fire::{REGISTERS, Tally},
-    process::{self, Scheduled},
+    process,
     stops::pt_regs,
     system,
     thread::{Tracee, Tracer},
@@ -34,9 +31,6 @@ use crate::{
 /// long: the kernel accounts a task's time some milliseconds late. More are given up, and counted.
 const OWED: u64 = 8;
 const LATE: u64 = 20_000_000;
-
-/// Nanoseconds for which a task has to make room for the tracer, at most.
-const BRIEF: u64 = 300_000;
 
 /// After this a stop that was asked for does not come any more.
 const LOST: Duration = Duration::from_secs(1);
@@ -62,8 +56,8 @@ struct Rate {
 /// What the sampler knows of a tracee.
 #[derive(Debug, Default)]
 pub(super) struct Sampled {
-    /// How it was when it was last looked at.
-    looked_at: Option<Scheduled>,
+    /// How long it had a CPU when it was last looked at.
+    ran: Option<u64>,
     /// The time that it is owed samples for, by period.
     credit: BTreeMap<u64, u64>,
     /// Periods that it is being stopped for, and the CPU that it ran on.
@@ -170,7 +164,7 @@ impl Tracer<'_> {
             if tracee.standing || tracee.before || tracee.exiting || tracee.sampling.is_due() {
                 continue;
             }
-            let now = (!manual).then(|| Scheduled::of(tracee.tgid, *pid));
+            let now = (!manual).then(|| process::time_on_cpu(tracee.tgid, *pid));
             let owed = tracee.owed(due, &self.plan.samples, now, tally);
             if owed.is_empty() {
                 continue;
@@ -211,13 +205,6 @@ impl Tracer<'_> {
         let due = std::mem::take(&mut tracee.sampling.due);
         if due.is_empty() {
             return;
-        }
-        if tracee.was_waiting(pid) {
-            // It lost its CPU where it is, and did not run there: the sample is still owed.
-            for period in due {
-                *tracee.sampling.credit.entry(period).or_default() += period;
-            }
-            return repeat(pid);
         }
         let cpu = tracee.sampling.cpu;
         let Ok(registers) = system::registers(pid) else {
@@ -260,7 +247,7 @@ impl Tracee {
         &mut self,
         due: &[u64],
         samples: &Samples,
-        now: Option<Option<Scheduled>>,
+        now: Option<Option<u64>>,
         tally: &Tally,
     ) -> Vec<u64> {
         let Some(now) = now else {
@@ -271,8 +258,7 @@ impl Tracee {
             return due.to_vec();
         };
         let own = &mut self.sampling;
-        let before = own.looked_at.replace(now).unwrap_or(now);
-        let passed = now.ran.saturating_sub(before.ran);
+        let passed = now.saturating_sub(own.ran.replace(now).unwrap_or(now));
         own.credit.retain(|period, _| samples.contains_key(period));
         for period in samples.keys() {
             let credit = own.credit.entry(*period).or_default();
@@ -295,15 +281,6 @@ impl Tracee {
         due.iter().filter(credit).copied().collect()
     }
 
-    /// Whether it waited for a CPU when it was looked at, and got one only to stop. It may have had to
-    /// make room for the tracer: then it did run.
-    fn was_waiting(&self, pid: pid_t) -> bool {
-        let (before, now) = (self.sampling.looked_at, Scheduled::of(self.tgid, pid));
-        before.zip(now).is_some_and(|(before, now)| {
-            now.arrivals > before.arrivals && now.waited.saturating_sub(before.waited) > BRIEF
-        })
-    }
-
     /// Whether anybody wants a sample of it, where it runs.
     fn is_wanted(&self, period: u64, samples: &Samples) -> bool {
         let tgid = self.tgid as u32;
@@ -314,12 +291,6 @@ impl Tracee {
             cpu.is_none_or(|cpu| cpu == self.sampling.cpu)
                 && list.any(|entry| entry.pid.is_none_or(|pid| pid == tgid))
         })
-    }
-}
-
-fn repeat(pid: pid_t) {
-    if let Ok(registers) = system::registers(pid) {
-        repeat_interrupted(pid, registers);
     }
 }
 

@@ -75,10 +75,8 @@ impl Tracer<'_> {
             // A process that is let go stops again if it was stopped.
             self.may_call(pid);
         }
-        if !by_signal {
-            if self.breakpoints.wants_call(pid) {
-                self.sync_breakpoints(pid);
-            }
+        if !by_signal && self.breakpoints.wants_call(pid) {
+            self.sync_breakpoints(pid);
         }
         if !by_signal || self.leaving {
             return self.resume_in_call(pid);

@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
+use rustix::thread::{CapabilitiesSecureBits, set_capabilities_secure_bits};
 use skep_host::AttachPoint;
-use skep_testing::{Outcome, Stop, ensure, eventually};
+use skep_testing::{Outcome, Stop, ensure, eventually, without_capabilities};
 use skep_vm::Traced;
 
 use crate::support::{Linked, Probes, command, failed, probed, run};
@@ -334,5 +335,61 @@ fn a_process_that_is_stopped_stays_so_until_it_is_continued() {
         ensure(line.starts_with("busy") && status.code() == Some(5), || {
             format!("{line} {status:?}")
         })
+    });
+}
+
+#[test]
+fn a_process_that_hides_its_memory_is_let_go_whole() {
+    run(|| {
+        let binary = probed(Linked::Pie)?;
+        let hides = || {
+            let probes = Probes::vm(&binary.path, BOTH)?;
+            let mut waits = command(&binary.path, &["waits"]);
+            waits.stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = waits.spawn()?;
+            let mut stdin = child.stdin.take().unwrap();
+            let mut stdout = BufReader::new(child.stdout.take().unwrap());
+            let mut tell = |line: &str| -> Outcome<String> {
+                writeln!(stdin, "{line}")?;
+                let mut answer = String::new();
+                stdout.read_line(&mut answer)?;
+                Ok(answer)
+            };
+            let ready = tell("3")?;
+            ensure(ready.starts_with("ready"), || ready)?;
+            let before = tell("")?;
+            let traced = probes
+                .vm
+                .as_ref()
+                .unwrap()
+                .follow(child.id())
+                .map_err(failed)?;
+            let hidden = tell("hide")?;
+            ensure(hidden.starts_with("done"), || hidden.clone())?;
+            let hit = tell("2")?;
+            ensure(hit.starts_with("done"), || hit)?;
+            // Answers are one behind.
+            let _ = tell("0")?;
+            let entries = probes.number("entries")?;
+            drop(traced);
+            let (_, after) = (tell("4")?, tell("4")?);
+            ensure(after == before, || format!("{before}, then {after}"))?;
+            let _ = tell("0")?;
+            drop(stdin);
+            let status = child.wait()?;
+            ensure(status.code() == Some(5), || format!("{status:?}"))?;
+            ensure(entries == 2 && probes.number("entries")? == entries, || {
+                format!("{entries}")
+            })
+        };
+        // Neither has the child any, though it is root's.
+        let alone = || {
+            let bits = CapabilitiesSecureBits::NO_ROOT;
+            set_capabilities_secure_bits(bits)
+                .map_err(|_| Stop::lacks("capabilities to give up"))?;
+            without_capabilities(hides)
+        };
+        std::thread::scope(|scope| scope.spawn(alone).join())
+            .unwrap_or_else(|panicked| std::panic::resume_unwind(panicked))
     });
 }

@@ -79,6 +79,11 @@ fn traps_of_the_program_are_its_own() {
 }
 
 #[test]
+fn signals_that_are_kept_back_stay_so() {
+    counted(&["masks", "20"], 20);
+}
+
+#[test]
 fn a_library_that_comes_and_goes_is_probed_each_time() {
     run(|| {
         let (binary, library) = (probed(Linked::Pie)?, library()?);

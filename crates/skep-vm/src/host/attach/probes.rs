@@ -20,7 +20,13 @@ use crate::{
 };
 
 /// A binary's own name, whatever way leads to it.
-fn binary_at(binary: &Path) -> Raw<PathBuf> {
+///
+/// # Errors
+/// `ENOENT`: there is none. `EOPNOTSUPP`: instructions of this machine can't be probed.
+fn probed(binary: &Path) -> Raw<PathBuf> {
+    if !cfg!(target_arch = "x86_64") {
+        return Err(Errno::EOPNOTSUPP);
+    }
     std::fs::canonicalize(binary).map_err(|_| Errno::ENOENT)
 }
 
@@ -35,7 +41,7 @@ pub(super) fn uprobe(
     if program.program_type != ProgramType::Kprobe {
         return Err(Errno::EINVAL);
     }
-    let path = binary_at(binary)?;
+    let path = probed(binary)?;
     let new = New {
         vm,
         program,
@@ -69,7 +75,7 @@ pub(in crate::host) fn uprobes(
     if places.is_empty() || flags & !RETURN != 0 {
         return Err(Errno::EINVAL);
     }
-    let path = binary_at(&binary)?;
+    let path = probed(&binary)?;
     let session = program::loaded_as(program) == Some(AttachType::TraceUprobeSession);
     let at_return = flags & RETURN != 0;
     let mut keys = Vec::new();

@@ -1,7 +1,5 @@
 //! Where a process has its slots: mappings of the tracer's own, near the code.
 
-use std::fs::File;
-
 use libc::pid_t;
 use skep_host::Errno;
 
@@ -84,20 +82,20 @@ impl Areas {
         }
     }
 
-    /// Maps more of them near a mapping, by a thread that stands where it can make a call.
+    /// Maps more of them near a mapping, by a thread that stands where it can make a call at
+    /// `instruction`.
     ///
     /// # Errors
-    /// `ENOMEM`: there is no place; `ENOSYS`: no way to make a call; what `mmap` answers.
+    /// `ENOMEM`: there is no place; what `mmap` answers.
     pub(super) fn grow(
         &mut self,
         tid: pid_t,
-        memory: &File,
+        instruction: u64,
         mappings: &[Mapping],
         near: &Mapping,
         statuses: &mut Statuses,
     ) -> Result<(), Errno> {
         let place = maps::free_near(mappings, near.start, near.end, SIZE).ok_or(Errno::ENOMEM)?;
-        let instruction = inject::instruction(memory, mappings).ok_or(Errno::ENOSYS)?;
         let start = inject::map(tid, instruction, place, SIZE, statuses)?;
         self.list.push(Area {
             start,
@@ -114,11 +112,9 @@ impl Areas {
     pub(super) fn unmap(
         &mut self,
         tid: pid_t,
-        memory: &File,
-        mappings: &[Mapping],
+        instruction: u64,
         statuses: &mut Statuses,
     ) -> Result<(), Errno> {
-        let instruction = inject::instruction(memory, mappings).ok_or(Errno::ENOSYS)?;
         while let Some(area) = self.list.last() {
             inject::unmap(tid, instruction, area.start, SIZE, statuses)?;
             self.list.pop();

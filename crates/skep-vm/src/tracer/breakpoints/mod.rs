@@ -9,6 +9,10 @@
 //! Otherwise than the kernel's probes, these leave return addresses alone, so exceptions pass
 //! through probed functions, and count a function that is called at the same place of the stack
 //! again, without having returned, once at its return.
+//!
+//! Two things can't be hidden from a tracee: it finds `0xcc` where it reads its own code, and where
+//! it blocks or ignores `SIGTRAP` in particular, the kernel resets that when it meets a breakpoint
+//! (where it blocks all signals, as the C library does at times, that is put right).
 
 mod areas;
 #[cfg(target_arch = "x86_64")]
@@ -238,8 +242,8 @@ impl Breakpoints {
         self.spaces.get(self.threads.get(&tid)?)
     }
 
-    /// A thread stands at a `SIGTRAP` that is about to be delivered.
-    /// Without `firing` nobody looks any more.
+    /// A thread stands at a `SIGTRAP` that is about to be delivered. Without `firing` nobody looks
+    /// any more.
     pub(super) fn trap(&mut self, tid: pid_t, firing: Option<&Firing<'_>>) -> Trap {
         match self.trapped(tid, firing) {
             Ok(trap) => trap,
@@ -270,6 +274,7 @@ impl Breakpoints {
             return Ok(Trap::Theirs);
         }
         registers.rip = address;
+        thread::keep_trap_back(tid)?;
         if !point.inserted {
             // It was taken out after the thread had met it.
             thread::set_ip(tid, address)?;
@@ -384,13 +389,28 @@ impl Breakpoints {
         let _ = self.left(tid, may_call);
     }
 
-    /// Whether a thread is the last of an address space with slots: it has to unmap them.
+    /// Whether a thread has to make calls before it is let go: it is the last of an address space
+    /// with slots, or the first of one that hides its memory.
     pub(super) fn needs_call_to_leave(&self, tid: pid_t) -> bool {
         let Some(id) = self.threads.get(&tid) else {
             return false;
         };
-        let slots = |space: &Space| space.has_to_unmap();
-        self.spaces.get(id).is_some_and(slots) && self.is_last_of(*id)
+        self.spaces.get(id).is_some_and(|space| {
+            space.has_inserted() || (space.has_to_unmap() && self.is_last_of(*id))
+        })
+    }
+
+    /// Takes out what [`Breakpoints::end`] could not, since the process does not let its memory be
+    /// read and written.
+    fn take_out_hidden(&mut self, tid: pid_t, id: u32) -> Result<(), Errno> {
+        if let Some(space) = self.spaces.get(&id) {
+            space.show_memory(tid, true, &mut self.statuses)?;
+        }
+        self.sync(tid, false);
+        match self.spaces.get(&id) {
+            Some(space) => space.show_memory(tid, false, &mut self.statuses),
+            None => Ok(()),
+        }
     }
 
     fn is_last_of(&self, id: u32) -> bool {
@@ -401,7 +421,14 @@ impl Breakpoints {
         let Some(id) = self.threads.get(&tid).copied() else {
             return Ok(());
         };
-        let Some(space) = self.spaces.get(&id).filter(|space| !space.is_empty()) else {
+        if self.spaces.get(&id).is_none_or(Space::is_empty) {
+            return Ok(());
+        }
+        let hidden = |space: &Space| space.has_inserted();
+        if may_call && self.spaces.get(&id).is_some_and(hidden) {
+            self.take_out_hidden(tid, id)?;
+        }
+        let Some(space) = self.spaces.get(&id) else {
             return Ok(());
         };
         let mut registers = system::registers(tid)?;

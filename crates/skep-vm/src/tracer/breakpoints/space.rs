@@ -14,6 +14,7 @@ use skep_host::Errno;
 
 use super::{
     areas::Areas,
+    inject,
     maps::{self, FileId, Mapping},
     places::{Place, Places},
     refused::Reason,
@@ -84,6 +85,8 @@ pub(super) struct Space {
     pub(super) bad_sites: BTreeMap<u64, Reason>,
     /// Slots have run out; the next thread that stands where it can map more shall do so.
     pub(super) wants_call: bool,
+    /// Where the process has an instruction `syscall`.
+    instruction: Option<u64>,
     /// A slot has an instruction `syscall`: threads may come back to it from signal handlers.
     keeps_areas: bool,
 }
@@ -122,6 +125,9 @@ impl Space {
         let mappings = maps::of_process(access.tid).map_err(|error| errno(&error))?;
         let memory = memory(access.tid).map_err(|error| errno(&error))?;
         self.forget(&mappings);
+        if self.instruction.is_none() && !places.is_empty() {
+            self.instruction = inject::instruction(&memory, &mappings);
+        }
         self.bad_sites.clear();
         self.wants_call = false;
 
@@ -185,17 +191,38 @@ impl Space {
         }
     }
 
+    /// Whether there are breakpoints in memory.
+    pub(super) fn has_inserted(&self) -> bool {
+        self.points.values().any(|point| point.inserted)
+    }
+
+    /// Lets a process that hides its memory (`PR_SET_DUMPABLE`) show it for a while, by a thread
+    /// that stands where it can make a call.
+    ///
+    /// # Errors
+    /// As [`inject::call`]; `ENOSYS`: there is no way to make one.
+    pub(super) fn show_memory(
+        &self,
+        tid: pid_t,
+        show: bool,
+        statuses: &mut Statuses,
+    ) -> Result<(), Errno> {
+        let instruction = self.instruction.ok_or(Errno::ENOSYS)?;
+        let arguments = [libc::PR_SET_DUMPABLE as u64, show.into(), 0, 0, 0, 0];
+        inject::call(tid, instruction, libc::SYS_prctl, arguments, statuses).map(drop)
+    }
+
     /// Unmaps the slots by the last thread of a process, which stands where it can make a call and
     /// is in none of them.
     pub(super) fn unmap(&mut self, tid: pid_t, statuses: &mut Statuses) {
         if !self.has_to_unmap() {
             return;
         }
-        let (Ok(mappings), Ok(memory)) = (maps::of_process(tid), memory(tid)) else {
+        let Some(instruction) = self.instruction else {
             return;
         };
         // If it can't be, it stays: unused, and harmless.
-        let _ = self.areas.unmap(tid, &memory, &mappings, statuses);
+        let _ = self.areas.unmap(tid, instruction, statuses);
     }
 
     /// Whether a process has all breakpoints of this in its memory.
@@ -377,8 +404,13 @@ impl Space {
                 // Areas that were mapped since are not in the list yet.
                 let now = maps::of_process(access.tid);
                 let now = now.as_deref().unwrap_or(mappings);
+                let instruction = self
+                    .instruction
+                    .or_else(|| inject::instruction(memory, now));
+                self.instruction = instruction;
+                let instruction = instruction.ok_or(Reason::System(Errno::ENOSYS))?;
                 self.areas
-                    .grow(access.tid, memory, now, mapping, access.statuses)
+                    .grow(access.tid, instruction, now, mapping, access.statuses)
                     .map_err(Reason::System)?;
                 self.areas
                     .take(address)

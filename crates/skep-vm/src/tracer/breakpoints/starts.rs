@@ -261,6 +261,50 @@ mod tests {
         assert!(middles > 20, "{middles}");
     }
 
+    /// Bytes changed at random: whatever a file says, there is an answer.
+    #[test]
+    fn broken_files_break_nothing() {
+        let directory = std::env::temp_dir().join(format!("skep-broken-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("file");
+        // A small one with all that is looked at: its end does not matter.
+        let own = std::fs::read(std::fs::canonicalize("/bin/true").unwrap()).unwrap();
+        let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+        let mut random = |below: usize| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            (seed % below as u64) as usize
+        };
+        let mut parsed = 0;
+        for round in 0..600 {
+            let mut bytes = own.clone();
+            for _ in 0..1 + round % 8 {
+                // Mostly in what is parsed: the headers, and the tables behind the code.
+                let at = match random(3) {
+                    0 => random(64 + 56 * 13),
+                    1 => random(bytes.len()),
+                    _ => bytes.len() / 2 + random(bytes.len() / 4),
+                };
+                bytes[at] = random(256) as u8;
+            }
+            if round % 5 == 0 {
+                bytes.truncate(random(own.len()));
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            let known = Binary::open(&path, FileId::of(&path).unwrap());
+            if let Known::Functions(binary) = known {
+                parsed += 1;
+                for _ in 0..64 {
+                    let _ = binary.middle_of(random(own.len() + 4096) as u64);
+                }
+                let _ = binary.middle_of(u64::MAX);
+            }
+        }
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert!(parsed > 100, "{parsed}");
+    }
+
     #[test]
     fn other_files_say_nothing() {
         let directory = std::env::temp_dir().join(format!("skep-starts-{}", std::process::id()));

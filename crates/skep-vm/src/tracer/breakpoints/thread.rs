@@ -77,6 +77,18 @@ fn set_mask(tid: pid_t, mask: u64) -> Raw<()> {
     unsafe { with_memory(libc::PTRACE_SETSIGMASK, tid, size_of::<u64>(), &mut copy) }
 }
 
+/// Gives `SIGTRAP` back to those that a thread keeps back, where it keeps back all: a breakpoint
+/// takes it out, since a signal that an instruction raises can't be kept back.
+pub(super) fn keep_trap_back(tid: pid_t) -> Raw<()> {
+    const KILL_AND_STOP: u64 = bit(libc::SIGKILL) | bit(libc::SIGSTOP);
+    const OTHERS: u64 = 0x7fff_ffff & !KILL_AND_STOP & !bit(libc::SIGTRAP);
+    let now = mask(tid)?;
+    match now & OTHERS == OTHERS {
+        true => set_mask(tid, now | bit(libc::SIGTRAP)),
+        false => Ok(()),
+    }
+}
+
 /// Where a thread goes on.
 pub(super) fn set_ip(tid: pid_t, ip: u64) -> Raw<()> {
     let at = mem::offset_of!(libc::user, regs) + mem::offset_of!(user_regs_struct, rip);

@@ -293,6 +293,20 @@ static void traps(long n)
 	printf("traps %ld\n", n);
 }
 
+// With all signals blocked, as the C library does it at times.
+static void masks(long n)
+{
+	sigset_t all, now;
+	sigfillset(&all);
+	CHECK(pthread_sigmask(SIG_BLOCK, &all, NULL) == 0);
+	for (long i = 0; i < n; i++) {
+		CHECK(probed(i, 8) == i * 3 + 8);
+		CHECK(pthread_sigmask(SIG_BLOCK, NULL, &now) == 0);
+		CHECK(sigismember(&now, SIGTRAP) && sigismember(&now, SIGINT));
+	}
+	printf("masks %ld\n", n);
+}
+
 static void jumps(long n)
 {
 	volatile long out = 0, in = 0;
@@ -364,6 +378,9 @@ static void waits(long n)
 	printf("ready %d\n", watchers);
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
+		// Nobody without capabilities may read or write its memory then.
+		if (!strcmp(line, "hide\n"))
+			CHECK(prctl(PR_SET_DUMPABLE, 0) == 0);
 		for (long i = 0; i < atol(line); i++)
 			CHECK(probed(i, 9) == i * 3 + 9);
 		unsigned char first;
@@ -465,6 +482,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(what, "signals")) signals(n);
 	else if (!strcmp(what, "faults")) faults(n);
 	else if (!strcmp(what, "traps")) traps(n);
+	else if (!strcmp(what, "masks")) masks(n);
 	else if (!strcmp(what, "jumps")) jumps(n);
 	else if (!strcmp(what, "unwinds")) unwinds(n);
 	else if (!strcmp(what, "recursive")) printf("recursive %ld\n", recursive(n));
