@@ -4,8 +4,11 @@
 use std::thread;
 
 use skep_abi::{MapType, ProgLoadFlags, ProgramType};
+use skep_btf::{Btf, KindTag};
 use skep_host::{Host as _, MapCreate, ProgramLoad, TestRun};
-use skep_isa::{Endian, InsnIndex, RawInsn, assemble, decode_program, encode_slots};
+use skep_isa::{
+    CallTarget, Endian, Insn, InsnIndex, RawInsn, assemble, decode_program, encode_slots,
+};
 use skep_vm::{Config, Coverage, Engine, Vm};
 
 fn machine(cpus: u32) -> Vm {
@@ -181,6 +184,33 @@ fn a_tail_call_counts_in_the_program_that_it_goes_to() {
     }
     assert_eq!(of_program(&vm, &caller, &caller_fd), counts);
     assert_eq!(of_program(&vm, &target, &target_fd), target_counts);
+}
+
+#[test]
+fn an_exception_ends_the_counts_of_all_frames() {
+    let vm = machine(1);
+    let btf = Btf::parse(include_bytes!("../src/generated/vm.btf").to_vec()).expect("BTF");
+    let throw = btf.find("bpf_throw", KindTag::Function).expect("bpf_throw");
+    // A helper's call stands for the kernel function's.
+    let (mut slots, counts) = annotated(
+        "1 call deep
+         0 r0 += 1
+         0 exit
+     deep:
+         1 r1 = 9
+         1 call 181
+         0 r0 = 2
+         0 exit",
+    );
+    let call = CallTarget::Kfunc {
+        btf_id: throw.0,
+        fd_index: 0,
+    };
+    slots[4] = Insn::Call(call).encode()[0];
+    let program = syscall(&vm, &slots);
+    let outcome = vm.prog_test_run(&program, &mut TestRun::default());
+    assert_eq!(outcome.expect("a run").return_value, 9);
+    assert_eq!(of_program(&vm, &slots, &program), counts);
 }
 
 #[test]

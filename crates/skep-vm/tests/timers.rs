@@ -35,6 +35,8 @@ impl Machine {
         let mut config = Config::default();
         config.clock = clock.clone();
         config.cpus = 2;
+        // Counting changes nothing of what timers do.
+        config.coverage = true;
         let vm = Vm::with(config).map_err(|errno| Stop::fail(errno.to_string()))?;
         let loaded = object.load(&skep::Host::new(Arc::new(vm.clone())))?;
         Ok(Self {
@@ -149,6 +151,29 @@ fn they_fire_in_order_and_at_their_time() {
         is("at", machine.fired(4)?, (1200, 1))?;
         let cancelled = machine.global("cancelled")?;
         is("inside", cancelled, (-35_i64).to_ne_bytes().to_vec())
+    });
+}
+
+#[test]
+fn what_their_callbacks_run_is_counted() {
+    run(|machine| {
+        machine.start(1, 100)?;
+        machine.start(2, 200)?;
+        let program = machine.loaded.program("start")?;
+        let image = machine.loaded.image().program("start");
+        let functions = image.map_or(&[][..], |image| &image.functions);
+        let fire = functions.iter().find(|function| function.name == "fire");
+        let fire = fire.ok_or(Stop::fail("no callback"))?.start.as_usize();
+        let ran = || -> Outcome<u64> {
+            let coverage = machine.vm.coverage(program.fd())?;
+            let hits = coverage.ok_or(Stop::fail("not counted"))?.hits();
+            Ok(hits.get(fire).map_or(0, |hits| hits.ran))
+        };
+        is("before", ran()?, 0)?;
+        machine.clock.advance(nanos(150));
+        is("one", ran()?, 1)?;
+        machine.clock.advance(nanos(150));
+        is("both", ran()?, 2)
     });
 }
 

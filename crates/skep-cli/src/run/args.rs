@@ -116,8 +116,14 @@ pub(crate) struct RunArgs {
     /// Write to FILE which lines of the source ran, as an lcov tracefile, and say which did not
     ///
     /// In the virtual machine, which counts every instruction; programs are interpreted then. The
-    /// source's lines come from the object's BTF. With -v the whole source is shown, with counts.
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    /// source's lines come from the object's BTF. With -v the whole source is shown, with counts. Not
+    /// with --record, for which programs are loaded with code of ours in them.
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_hint = clap::ValueHint::FilePath,
+        conflicts_with = "record"
+    )]
     pub(crate) coverage: Option<PathBuf>,
 
     /// Print at most this many rows of a map as a table; 0 prints all
