@@ -130,9 +130,22 @@ pub(crate) fn bytes(path: &Path, args: &CompileArgs, global: &Global) -> anyhow:
     if !is_source(path) {
         return read(path);
     }
-    let built = args.build(path)?.cached()?;
+    let built = match args.build(path)?.cached() {
+        Err(skep_build::Error::NoKernelTypes { .. }) => {
+            report::note("this kernel shows no types: compiling with those of the vm");
+            args.build(path)?.kernel_types(vm_types()?).cached()?
+        }
+        built => built?,
+    };
     say_built(&built, global);
     read(&built.object)
+}
+
+/// The virtual machine's types. What is compiled with them is relocated for the host that it then
+/// runs on, as with a kernel's.
+fn vm_types() -> anyhow::Result<KernelTypes> {
+    let bytes = skep::Host::vm()?.boundary().btf(None)?;
+    Ok(KernelTypes::Bytes((*bytes).as_ref().into()))
 }
 
 /// Whether it is to be compiled.

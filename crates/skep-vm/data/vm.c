@@ -11,6 +11,7 @@
 
 #include "vm/words.h"
 #include "enums.h"
+#include "vm/flags.h"
 #include "vm/kernel.h"
 #include "vm/arguments.h"
 #include "vm/network.h"
@@ -109,6 +110,24 @@ union vm_published {
 	PUBLISH(bpf_fib_lookup);
 	PUBLISH(bpf_redir_neigh);
 	PUBLISH(bpf_tunnel_key);
+	enum vm_truth truth;
+	enum vm_update_flags update_flags;
+	enum vm_map_flags map_flags;
+	enum vm_stack_flags stack_flags;
+	enum vm_ring_flags ring_flags;
+	enum vm_ring_queries ring_queries;
+	enum vm_event_flags event_flags;
+	enum vm_storage_flags storage_flags;
+	__be64 be64;
+	__le16 le16;
+	__le32 le32;
+	__le64 le64;
+	__sum16 sum16;
+	__wsum wsum;
+	ssize_t ssize;
+	loff_t loff;
+	dev_t dev;
+	umode_t umode;
 	enum bpf_map_type map_type;
 	enum bpf_prog_type prog_type;
 	enum bpf_attach_type attach_type;

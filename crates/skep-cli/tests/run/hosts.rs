@@ -26,6 +26,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("hosts::packets_are_counted_alike", packets),
         Test::new("hosts::an_ordinary_user_sees_it_too", ordinary_user),
         Test::new("hosts::an_ordinary_user_can_test", ordinary_tests),
+        Test::new("hosts::a_kernel_without_types_is_no_matter", no_types),
         Test::new("hosts::the_vm_lists_what_it_traces", tasks),
         Test::new("hosts::what_the_vm_lacks_is_told", lacking),
         Test::new("hosts::the_vm_needs_to_be_told_what", nothing_to_see),
@@ -295,6 +296,23 @@ fn ordinary_tests() -> Outcome {
     ensure(ran.stdout.contains("1 passed, 0 failed"), || {
         ran.to_string()
     })
+}
+
+fn no_types() -> Outcome {
+    // In mounts of its own, where nothing is in the place of the kernel's types.
+    let mut command = Command::new(find_tool("unshare")?);
+    prepare(&mut command);
+    let hide = "mount -t tmpfs none /sys/kernel/btf && exec \"$@\"";
+    command
+        .args(["--mount", "--", "sh", "-c", hide, "sh"])
+        .arg(env!("CARGO_BIN_EXE_skep"))
+        .arg("run")
+        .arg(example("opensnoop"))
+        .args(["--host", "vm", "--", "cat", "/dev/null"]);
+    let ran = Started::new(&mut command)?.finish()?.ended_with(0)?;
+    ran.saying(&["compiling with those of the vm"])?
+        .with_row(&["cat", "3", "/dev/null"])?;
+    Ok(())
 }
 
 fn tasks() -> Outcome {
