@@ -2,16 +2,17 @@
 //! addresses and at any, and in a library; counters of watchers; entries that are shared and given
 //! back; kernels that lack cookies or links to many places.
 
-use std::{
-    ffi::OsStr,
-    path::{Path, PathBuf},
-    sync::OnceLock,
-};
+mod points;
+#[cfg(feature = "vm")]
+mod vm;
 
-use skep::{AttachOptions, Link, Object, abi::AttachType, usdt::Notes};
+use std::{ffi::OsStr, path::Path};
+
+use skep::{AttachOptions, Link, Object, abi::AttachType};
 use skep_testing::{Outcome, Stop, Test, ensure, expect_err};
 
 use crate::support::{Probed, Running, object, source};
+use points::{Form, built, check, on, points, put, seen};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -33,186 +34,11 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("usdt::only_one_process_is_watched", one_process),
         Test::new("usdt::what_is_not_there_is_named", missing),
         Test::new("usdt::systemtaps_header_and_compilers_of_today", systemtap),
+        #[cfg(feature = "vm")]
+        Test::new("usdt::arguments_on_the_virtual_machine", vm::arguments),
+        #[cfg(feature = "vm")]
+        Test::new("usdt::watchers_on_the_virtual_machine", vm::watched),
     ]
-}
-
-/// A way to build `usdt_points.c`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Fixed,
-    Anywhere,
-    Library,
-}
-
-/// What runs, and what the points are in.
-struct Built {
-    program: PathBuf,
-    points: PathBuf,
-}
-
-/// Builds it once.
-fn built(form: Form) -> Outcome<&'static Built> {
-    static BUILT: [OnceLock<Built>; 3] = [const { OnceLock::new() }; 3];
-    let place = &BUILT[form as usize];
-    if place.get().is_none() {
-        let _ = place.set(build(form)?);
-    }
-    Ok(place.get().expect("it was set"))
-}
-
-fn build(form: Form) -> Outcome<Built> {
-    if !cfg!(target_arch = "x86_64") {
-        return Err(Stop::lacks("points that are written for this machine"));
-    }
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let source = source("usdt_points.c");
-    let compile = |name: &str, arguments: &[&OsStr]| {
-        let made = folder.join(name);
-        skep_testing::compile_native_as(&made, &source, arguments)?;
-        Ok::<_, Stop>(made)
-    };
-    let words = |words: &[&'static str]| -> Vec<&'static OsStr> {
-        words.iter().map(|word| OsStr::new(*word)).collect()
-    };
-    Ok(match form {
-        Form::Fixed => {
-            let made = compile("usdt_fixed", &words(&["-DFIXED", "-no-pie"]))?;
-            Built {
-                program: made.clone(),
-                points: made,
-            }
-        }
-        Form::Anywhere => {
-            let made = compile("usdt_anywhere", &words(&["-fPIE", "-pie"]))?;
-            Built {
-                program: made.clone(),
-                points: made,
-            }
-        }
-        Form::Library => {
-            let points = compile(
-                "libusdt_points.so",
-                &words(&["-DLIBRARY", "-shared", "-fPIC"]),
-            )?;
-            let mut arguments = words(&["-DCALLER"]);
-            let rpath = format!("-Wl,-rpath,{}", folder.display());
-            arguments.extend([points.as_os_str(), OsStr::new(&rpath)]);
-            Built {
-                program: compile("usdt_caller", &arguments)?,
-                points,
-            }
-        }
-    })
-}
-
-/// What the points of every form have, by the table in `usdt_points.c`.
-const POINTS: &[(&str, &[i64])] = &[
-    ("page_end", &[0xff85fe84_u32 as i32 as i64, 0xff85, 0xff]),
-    (
-        "registers",
-        &[
-            0xa1a2a3a4a5a6a7a8_u64 as i64,
-            0xb1b2b3b4b5b6b7b8_u64 as i64,
-            0xc5c6c7c8,
-            0xd5d6d7d8_u32 as i32 as i64,
-            0xe7e8,
-            0xf7f8_u16 as i16 as i64,
-            0x88,
-            0x98_u8 as i8 as i64,
-            0xa7,
-            0xb7_u8 as i8 as i64,
-            0x1011121314151617,
-            0x24252627,
-        ],
-    ),
-    (
-        "more_registers",
-        &[
-            0x3637,
-            0x4041424344454647,
-            0xd7_u8 as i8 as i64,
-            0xe4656667_u32 as i32 as i64,
-            0x0102030405060708,
-            0x08,
-            0xe8,
-            0xc8,
-            0xd7_u8 as i8 as i64,
-            0xa5a6a7a8,
-            // Of a register's half there are four bytes.
-            0xb5b6b7b8,
-        ],
-    ),
-    (
-        "memory",
-        &[
-            0x0102030405060708,
-            -5,
-            0xfffffff0,
-            -6,
-            0xfffa,
-            0xc8,
-            -7,
-            10,
-            -47244640246,
-            -11_i32 as u32 as i64,
-        ],
-    ),
-    ("indexed", &[-13, -104267782, 14, 6, 10, 0xfffa]),
-    ("code", &[-77, -2000, 3000]),
-    (
-        "constants",
-        &[-1, 0xffffffff, -5, 255, -1, i64::MAX, -1, 1, 0, 7],
-    ),
-    ("none", &[]),
-    ("watched", &[9]),
-];
-
-const FIXED_POINTS: &[(&str, &[i64])] = &[("fixed", &[-77, -4000, -4000, 3000])];
-
-/// `usdt.bpf.c` with a program on each of these points.
-fn on(points: &[&str], built: &Built) -> Outcome<Object> {
-    let mut object = object("usdt")?;
-    let programs: Vec<String> = points.iter().map(|point| format!("on_{point}")).collect();
-    let names: Vec<&str> = programs.iter().map(String::as_str).collect();
-    object.only_programs(&names)?;
-    for (program, point) in programs.iter().zip(points) {
-        put(&mut object, program, built, point)?;
-    }
-    Ok(object)
-}
-
-fn put(object: &mut Object, program: &str, built: &Built, point: &str) -> Outcome {
-    let target = format!("{}:skep_test:{point}", built.points.display());
-    object.program(program)?.attach_target(target);
-    Ok(())
-}
-
-/// `struct seen`.
-struct Seen {
-    hits: i64,
-    cookie: i64,
-    count: i64,
-    error: i64,
-    values: Vec<i64>,
-    sizes: Vec<i64>,
-}
-
-fn seen(running: &Running, point: &str) -> Outcome<Seen> {
-    let bytes = running.bytes(&format!("seen_{point}"))?;
-    let words = bytes.as_chunks::<8>().0.iter();
-    let words: Vec<i64> = words.map(|word| i64::from_ne_bytes(*word)).collect();
-    let [hits, cookie, count, error, arguments @ ..] = words.as_slice() else {
-        return Err(Stop::fail("`struct seen` is shorter"));
-    };
-    let (values, sizes) = arguments.split_at(arguments.len() / 2);
-    Ok(Seen {
-        hits: *hits,
-        cookie: *cookie,
-        count: *count,
-        error: *error,
-        values: values.to_vec(),
-        sizes: sizes.to_vec(),
-    })
 }
 
 /// Attaches to all points of a form, by `options`, and compares all arguments.
@@ -221,13 +47,9 @@ fn arguments(
     prepare: fn(&mut Object, &[&str]) -> Outcome,
     options: impl Fn(u32) -> AttachOptions,
 ) -> Outcome {
-    let built = built(form)?;
-    let mut points = POINTS.to_vec();
-    if form == Form::Fixed {
-        points.extend(FIXED_POINTS);
-    }
+    let (built, points) = (built(form)?, points(form));
     let names: Vec<&str> = points.iter().map(|(name, _)| *name).collect();
-    let mut object = on(&names, built)?;
+    let mut object = on(&names, &built)?;
     prepare(&mut object, &names)?;
     let running = Running::of(object)?;
     let mut process = Probed::of(&built.program)?;
@@ -235,41 +57,7 @@ fn arguments(
     process.call(3)?;
     drop(links);
     process.call(1)?;
-    let notes = Notes::open(&built.points)?;
-    for (name, wanted) in &points {
-        let seen = seen(&running, name)?;
-        ensure(seen.hits == 3, || format!("{name}: {} hits", seen.hits))?;
-        ensure(seen.count == wanted.len() as i64, || {
-            format!("{name}: {}", seen.count)
-        })?;
-        for (index, wanted) in wanted.iter().enumerate() {
-            let value = seen.values[index];
-            ensure(value == *wanted, || {
-                format!("{name}, argument {index}: {value:#x}, not {wanted:#x}")
-            })?;
-        }
-        // Behind the last there is none (ENOENT).
-        ensure(seen.error == -2, || format!("{name}: {}", seen.error))?;
-        ensure(
-            seen.values[wanted.len()..].iter().all(|value| *value == 0),
-            || format!("{name}: {:?}", seen.values),
-        )?;
-        let note = notes
-            .points
-            .iter()
-            .find(|point| point.name == *name)
-            .expect("a note");
-        let sizes = note
-            .arguments
-            .as_ref()
-            .expect("arguments")
-            .iter()
-            .map(|argument| i64::from(argument.size));
-        ensure(sizes.eq(seen.sizes[..wanted.len()].iter().copied()), || {
-            format!("{name}: {:?}", seen.sizes)
-        })?;
-    }
-    Ok(())
+    check(&running, &built, &points, 3)
 }
 
 fn as_it_is(_: &mut Object, _: &[&str]) -> Outcome {
@@ -303,7 +91,7 @@ fn library() -> Outcome {
 /// The address of a variable, which is the same in each process, by a symbol and by a register.
 fn address() -> Outcome {
     let built = built(Form::Fixed)?;
-    let running = Running::of(on(&["address"], built)?)?;
+    let running = Running::of(on(&["address"], &built)?)?;
     let _links = running.loaded.attach_all()?;
     Probed::of(&built.program)?.call(1)?;
     let seen = seen(&running, "address")?;
@@ -344,7 +132,7 @@ fn by_address() -> Outcome {
     let built = built(Form::Anywhere)?;
     arguments(Form::Anywhere, without_cookies, in_process)?;
     // Nobody knows where other processes have it.
-    let mut object = on(&["none"], built)?;
+    let mut object = on(&["none"], &built)?;
     without_cookies(&mut object, &["none"])?;
     let running = Running::of(object)?;
     let error = expect_err("no process", running.loaded.attach_all())?.to_string();
@@ -375,7 +163,7 @@ fn watched() -> Outcome {
     for form in [Form::Fixed, Form::Anywhere, Form::Library] {
         let built = built(form)?;
         for prepare in [as_it_is, singly] {
-            let mut object = on(&["watched"], built)?;
+            let mut object = on(&["watched"], &built)?;
             prepare(&mut object, &["watched"])?;
             let running = Running::of(object)?;
             let mut process = Probed::of(&built.program)?;
@@ -404,7 +192,7 @@ fn watched() -> Outcome {
 fn several_places() -> Outcome {
     let built = built(Form::Anywhere)?;
     for prepare in [as_it_is, singly] {
-        let mut object = on(&["many"], built)?;
+        let mut object = on(&["many"], &built)?;
         prepare(&mut object, &["many"])?;
         let running = Running::of(object)?;
         let links = running.loaded.attach_all()?;
@@ -434,7 +222,7 @@ fn used(running: &Running, entries: u32) -> Outcome<Vec<bool>> {
 
 fn entries() -> Outcome {
     let built = built(Form::Anywhere)?;
-    let mut object = on(&["watched", "none", "constants"], built)?;
+    let mut object = on(&["watched", "none", "constants"], &built)?;
     object.map("__bpf_usdt_specs")?.max_entries(2);
     let running = Running::of(object)?;
     let attach = |point: &str, cookie: u64| -> skep::Result<Link> {
@@ -483,7 +271,7 @@ fn entries() -> Outcome {
     // A failure on the way gives back what it took.
     for _ in 0..3 {
         expect_err("a floating-point argument", {
-            let mut object = on(&["many"], built)?;
+            let mut object = on(&["many"], &built)?;
             object
                 .program("on_many")?
                 .attach_target(format!("{}:skep_test:floating", built.points.display()));
@@ -497,8 +285,8 @@ fn typed() -> Outcome {
     let built = built(Form::Anywhere)?;
     let mut object = object("usdt")?;
     object.only_programs(&["typed", "plain"])?;
-    put(&mut object, "typed", built, "constants")?;
-    put(&mut object, "plain", built, "floating")?;
+    put(&mut object, "typed", &built, "constants")?;
+    put(&mut object, "plain", &built, "floating")?;
     let running = Running::of(object)?;
     let _links = running.loaded.attach_all()?;
     Probed::of(&built.program)?.call(2)?;
@@ -511,7 +299,7 @@ fn typed() -> Outcome {
 fn one_process() -> Outcome {
     let built = built(Form::Library)?;
     for prepare in [as_it_is, singly] {
-        let mut object = on(&["watched"], built)?;
+        let mut object = on(&["watched"], &built)?;
         prepare(&mut object, &["watched"])?;
         let running = Running::of(object)?;
         let (mut chosen, mut other) = (Probed::of(&built.program)?, Probed::of(&built.program)?);
