@@ -66,6 +66,14 @@ differences! {
         "calls inside a program are bound when it is loaded";
     "hardware counter": "samples by the processor's counters" => "ENOENT, as without one",
         "the machine's instructions are not the processor's";
+    "perf event of a process": "samples one thread, and counts the time that it had a CPU" =>
+        "samples all threads of a traced process, once for each period that one had a CPU",
+        "a process is what is asked for; threads are seen as often as their time says";
+    "perf event of a CPU": "samples whatever runs there, the kernel too" =>
+        "samples traced tasks, in user space",
+        "nothing else can be stopped without privileges";
+    "software counter": "counts page faults, context switches and the like" => "EOPNOTSUPP",
+        "the kernel's counters are not to be had; cpu-clock and task-clock are timers";
     "raw uprobe": "breaks in every process that maps the file" => "breaks in processes that the embedder traces",
         "without privileges only those can be";
     "uretprobe": "takes a return's place on the stack, 64 of them at most, and of a function that was jumped out of at the same place" =>
