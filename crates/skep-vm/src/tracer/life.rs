@@ -211,16 +211,14 @@ impl Tracer<'_> {
     /// A tracee's process has begun another program.
     pub(super) fn executed(&mut self, pid: pid_t) {
         let former = system::message(pid).map_or(pid, |former| former as pid_t);
+        if former != pid && self.tracees.contains_key(&former) {
+            // A thread takes the place of its process's first, which ends before it.
+            self.exits(pid);
+        }
         if former != pid
             && let Some(mut own) = self.tracees.remove(&former)
         {
             self.breakpoints.remove(former);
-            // A thread has taken the place of its process's first.
-            if let Some(leader) = self.tracees.get(&pid)
-                && !leader.exiting
-            {
-                self.exits(pid);
-            }
             own.standing = true;
             own.may_call = false;
             own.maps = None;

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `launch.rs` | forking a command that waits to be traced |
 //! | `filter.rs` | the seccomp filter |
+//! | `wait.rs` | waiting for the next stop |
 //! | `wake.rs` | waking the thread |
 //! | `plan.rs` | what is hooked, and which stops that takes |
 //! | `thread.rs` | the thread: requests, waiting, and letting go |
@@ -50,6 +51,8 @@ mod system;
 mod thread;
 #[cfg(target_arch = "x86_64")]
 mod traced;
+#[cfg(target_arch = "x86_64")]
+mod wait;
 #[cfg(target_arch = "x86_64")]
 mod wake;
 

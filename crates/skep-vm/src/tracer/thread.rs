@@ -21,6 +21,7 @@ use super::{
     process,
     sampling::{Sampled, Sampler},
     system::{self, Waited},
+    wait::Wait,
     wake::Waker,
 };
 use crate::{
@@ -270,6 +271,7 @@ impl<'a> Tracer<'a> {
     fn attend(&mut self) {
         let mut interrupted = false;
         let mut asked = false;
+        let mut wait = Wait::new();
         while !self.ended {
             if self.control.woken(interrupted) {
                 self.requests();
@@ -279,7 +281,11 @@ impl<'a> Tracer<'a> {
             interrupted = false;
             // Those who made newborns tell of them soon, if they live.
             let block = asked || self.newborns.is_empty();
-            match system::wait(block) {
+            let found = match block {
+                true => wait.next(self.tracees.len()),
+                false => system::wait(false),
+            };
+            match found {
                 Waited::Status(pid, status) => {
                     asked = false;
                     self.happened(pid, status);
