@@ -170,10 +170,12 @@ fn carry_out(
         )));
     }
     let programs = programs_of(prepared, test)?;
-    if host == TestHost::Kernel {
-        if let Some(reason) = not_on_the_kernel(prepared, test, &programs) {
-            return Err(Stop::Skip(reason));
-        }
+    let refused = match host {
+        TestHost::Kernel => not_on_the_kernel(prepared, test, &programs),
+        TestHost::Vm => None,
+    };
+    if let Some(reason) = refused {
+        return Err(Stop::Skip(reason));
     }
     let wishes = Wishes {
         host,

@@ -4,6 +4,7 @@
 mod context;
 mod events;
 mod expect;
+mod fill;
 mod fire;
 mod layout;
 mod maps;

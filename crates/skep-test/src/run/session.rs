@@ -13,9 +13,9 @@ use super::{
     TestHost,
     context::{Context, Places, is_empty},
     events::{Events, Mark},
+    fill,
     fire::{self, Fired, has_packet, kernel_runs},
     layout::{Layout, call_number},
-    maps,
     maps::chain,
     memory::UserSpace,
     object::Prepared,
@@ -146,7 +146,7 @@ impl Session {
                 place: entry.value.place.clone().or(entry.place.clone()),
                 kind: entry.value.kind.clone(),
             };
-            maps::fill(&self.loaded, &entry.name, &named, cpu as usize, &mut places)?;
+            fill::fill(&self.loaded, &entry.name, &named, cpu as usize, &mut places)?;
         }
         Ok(())
     }

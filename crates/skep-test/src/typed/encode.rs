@@ -302,7 +302,7 @@ pub(super) fn enumerators(btf: &Btf, id: skep::btf::TypeId) -> Vec<(&str, i128)>
     match btf.type_by_id(id).map(|found| found.kind()) {
         Ok(BtfKind::Enum(known) | BtfKind::Enum64(known)) => known
             .values()
-            .map(|value| (value.name(), value.value.into()))
+            .map(|value| (value.name(), value.value))
             .collect(),
         _ => Vec::new(),
     }

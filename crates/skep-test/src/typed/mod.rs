@@ -405,7 +405,7 @@ pub(crate) fn constant(btf: &Btf, name: &str) -> Option<i128> {
         BtfKind::Enum(known) | BtfKind::Enum64(known) => known
             .values()
             .find(|value| value.name() == name)
-            .map(|value| value.value.into()),
+            .map(|value| value.value),
         _ => None,
     })
 }

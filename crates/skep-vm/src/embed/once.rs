@@ -233,10 +233,12 @@ fn on_packet(vm: &Vm, program: &Arc<Program>, input: &Input<'_>) -> Answer<Ran> 
     };
     let mut packet = vec![0; LONGEST];
     let mut context = vec![0; if input.context.is_empty() { 0 } else { CONTEXT }];
-    let mut run = TestRun::default();
-    run.data_in = input.packet;
-    run.context_in = input.context;
-    run.context_out = &mut context;
+    let mut run = TestRun {
+        data_in: input.packet,
+        context_in: input.context,
+        context_out: &mut context,
+        ..TestRun::default()
+    };
     // Types that answer a choice and no packet refuse to have a place for one.
     if program.program_type != ProgramType::SkLookup {
         run.data_out = &mut packet;
