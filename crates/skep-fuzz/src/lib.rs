@@ -85,6 +85,11 @@ pub const TARGETS: &[Target] = &[
         seeds: oracle::capture::captures,
     },
     Target {
+        name: "recording",
+        run: oracle::recording::recording,
+        seeds: oracle::recording::recordings,
+    },
+    Target {
         name: "vm_program",
         run: vm::oracle::program,
         seeds: vm::oracle::programs,

@@ -82,6 +82,11 @@ fn capture() {
 }
 
 #[test]
+fn recording() {
+    check("recording", 3000);
+}
+
+#[test]
 fn vm_program() {
     check("vm_program", 600);
 }

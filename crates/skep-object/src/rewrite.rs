@@ -343,3 +343,6 @@ impl Places {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

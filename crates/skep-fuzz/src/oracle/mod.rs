@@ -6,6 +6,7 @@ pub(crate) mod instructions;
 pub(crate) mod linker;
 pub(crate) mod object;
 pub(crate) mod points;
+pub(crate) mod recording;
 pub(crate) mod tests;
 pub(crate) mod text;
 
