@@ -93,6 +93,11 @@ impl LinkOptions {
         self
     }
 
+    /// What a variable is to start with, if that was chosen.
+    pub fn variable_of(&self, name: &str) -> Option<&[u8]> {
+        self.variables.get(name).map(Vec::as_slice)
+    }
+
     /// What an extern of `.kconfig` is, whatever the target's configuration says; spelled as there
     /// (`y`, `1000`, `"text"`).
     pub fn config(&mut self, name: impl Into<String>, value: impl Into<String>) -> &mut Self {

@@ -7,6 +7,24 @@
 //! changes a linked program so that it records the first three by itself, on whatever host runs
 //! it; its maps are its own in a replay, from the state in which they were when the recording
 //! began. What user space writes to them later is not seen, and shows as a difference.
+//!
+//! | to | use |
+//! |---|---|
+//! | have programs record | [`instrument`], on an image before it is loaded |
+//! | keep what they send | [`Writer`] |
+//! | read it | [`Recording`], [`Event`], [`Item`] |
+//! | have programs see it again | [`replayed`], and a host that has [`VALUE`], [`BYTES`] and [`CHECK`] |
+//!
+//! # What it costs a program
+//! Some 60 instructions a run, about ten a place, and room in its frame for five registers. Its
+//! ring of recorded events is read by polling. It takes Linux 5.12 (atomic exchange), and a licence
+//! that is compatible with the GPL where memory is copied (`bpf_probe_read_kernel`).
+//!
+//! # What can't be recorded
+//! Programs without an event (`syscall`, iterators), those that change structures of the kernel
+//! (`struct_ops`), tail calls, timers and work queues, storages of kernel objects, kptrs, dynptrs
+//! by kernel functions, and contexts with memory behind pointers other than packets: each is an
+//! [`Error`] by name.
 #![forbid(unsafe_code)]
 
 mod area;

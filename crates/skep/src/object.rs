@@ -212,6 +212,12 @@ impl Object {
         }
     }
 
+    /// Whether a global variable was set.
+    #[cfg(feature = "vm")]
+    pub(crate) fn has_set(&self, name: &str) -> bool {
+        self.options.variable_of(name).is_some()
+    }
+
     /// Sets what an extern of the kernel's configuration is, whatever the host's says; spelled as
     /// in `.config` (`y`, `1000`, `"text"`).
     ///

@@ -80,22 +80,22 @@ impl Replay {
 
     /// The same by another version of the object, which is linked for the host of the recording:
     /// what it asks for is looked for in an event by what it is (for reads of memory: by the
-    /// address, too), wherever it is asked. Global variables of the same name and size begin as
-    /// they did.
+    /// address, too), wherever it is asked. Global variables that had been set for the recorded run
+    /// are set again, unless they are already.
     ///
     /// # Errors
     /// As [`new`](Self::new), of this object; or it needs what the recording does not have.
-    pub fn by(recording: Arc<Recording>, object: Object) -> Result<Self> {
+    pub fn by(recording: Arc<Recording>, mut object: Object) -> Result<Self> {
         let version = KernelVersion::from_code(recording.header().version);
         let mut target = Target::new(version);
         if let Some(types) = recording.types() {
             target = target.with_kernel_btf(Arc::new(Btf::parse(types.to_vec())?));
         }
         target.config = recording.image().settings.clone();
-        let mut image = object.link_for(&target)?;
         let name = object_name(&recording.header().program);
         let recorded = Object::parse(&name, recording.object())?;
-        put_variables(&recording, &recorded, &object, &mut image);
+        choose_again(&recording, &recorded, &mut object)?;
+        let image = object.link_for(&target)?;
         Self::with(recording, object, image, Matching::Kinds)
     }
 
@@ -344,34 +344,29 @@ fn put_globals(image: &mut Image, before: &[MapState]) {
     }
 }
 
-/// The same for another version, by their names.
-fn put_variables(recording: &Recording, recorded: &Object, object: &Object, image: &mut Image) {
-    for variable in object.spec().variables() {
-        let mut all = recorded.spec().variables().iter();
-        let Some(was) = all.find(|was| was.name == variable.name && was.size == variable.size)
-        else {
-            continue;
-        };
-        let number = was.map.0;
-        let state = recording.before().iter().find(|state| state.map == number);
-        let value = state.and_then(|state| state.entries.first());
+/// What was chosen for the recorded run is chosen for another version, unless something else is:
+/// variables that did not begin with what the object says.
+fn choose_again(recording: &Recording, recorded: &Object, object: &mut Object) -> Result<()> {
+    for was in recorded.spec().variables() {
+        let mut states = recording.before().iter();
+        let state = states.find(|state| state.map == was.map.0);
         let (start, size) = (was.offset as usize, was.size as usize);
-        let Some(bytes) = value.and_then(|(_, value)| value.get(start..start + size)) else {
+        let part = |bytes: &[u8]| bytes.get(start..start + size).map(<[u8]>::to_vec);
+        let began = state
+            .and_then(|state| state.entries.first())
+            .and_then(|(_, value)| part(value))
+            .unwrap_or_else(|| vec![0; size]);
+        let map = recorded.spec().maps().get(was.map.as_usize());
+        let says = map.and_then(|map| map.contents.bytes()).and_then(part);
+        if began == says.unwrap_or_else(|| vec![0; size]) || object.has_set(&was.name) {
             continue;
-        };
-        let Some(map) = image.maps.get_mut(variable.map.as_usize()) else {
-            continue;
-        };
-        if map.contents == Contents::Zeroes {
-            map.contents = Contents::Data(vec![0; map.value_size as usize]);
         }
-        let start = variable.offset as usize;
-        if let Contents::Data(data) = &mut map.contents
-            && let Some(place) = data.get_mut(start..start + size)
-        {
-            place.copy_from_slice(bytes);
+        let mut all = object.spec().variables().iter();
+        if all.any(|variable| variable.name == was.name && variable.size == was.size) {
+            object.global(&was.name)?.set_bytes(&began)?;
         }
     }
+    Ok(())
 }
 
 /// For each program of a recording, the one that takes its events.
