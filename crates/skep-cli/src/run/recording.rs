@@ -2,8 +2,9 @@
 //! file while they run.
 
 use std::{
-    fs::File,
+    fs::{File, OpenOptions},
     io::BufWriter,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -68,7 +69,11 @@ impl Recording {
 
     /// Begins the file; before anything is attached.
     pub(crate) fn begin(&mut self, loaded: &Loaded, context: Context<'_>) -> anyhow::Result<()> {
-        let file = File::create(&self.path)
+        // Programs may have seen what is not for everybody.
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let file = options
+            .open(&self.path)
             .with_context(|| format!("cannot write {}", self.path.display()))?;
         let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let header = Header {

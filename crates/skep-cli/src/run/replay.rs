@@ -14,7 +14,11 @@ use skep::{
 use super::{
     Output, RunArgs, cells::Context, choices, events::Events, losses::Losses, maps, stacks::Stacks,
 };
-use crate::{cli::Global, exit::Exit, input};
+use crate::{
+    cli::Global,
+    exit::{Exit, Usage},
+    input,
+};
 
 /// How many differences are said one by one.
 const SAID: usize = 10;
@@ -29,16 +33,22 @@ pub(crate) fn run(path: &Path, args: &RunArgs, global: &Global) -> anyhow::Resul
     let recording = recording.with_context(|| format!("cannot replay {shown}"))?;
     let recording = Arc::new(recording);
     say_what(&recording);
+    let own = args.program() == Path::new("");
+    let choices = args.set.len() + args.only.len() + args.map_size.len() + args.config.len();
+    if own && choices > 0 {
+        let text = "--set, --only, --map-size and --config: a recording is replayed with what was \
+                    chosen for it; give the program to replay it by";
+        return Err(Usage(text.into()).into());
+    }
     if args.list {
         return list(&recording, args);
     }
-    let mut replay = match args.program() {
-        own if own == Path::new("") => Replay::new(Arc::clone(&recording))?,
-        another => {
-            let mut object = input::open(another, &args.compile, global)?;
-            choices::apply(&mut object, args)?;
-            Replay::by(Arc::clone(&recording), object)?
-        }
+    let mut replay = if own {
+        Replay::new(Arc::clone(&recording))?
+    } else {
+        let mut object = input::open(args.program(), &args.compile, global)?;
+        choices::apply(&mut object, args)?;
+        Replay::by(Arc::clone(&recording), object)?
     };
     let mut output = Output::new(args.format);
     let mut events = Events::open(replay.object(), replay.loaded(), &mut output)?;

@@ -8,7 +8,7 @@ use skep_object::Image;
 use skep_record::{COUNTS, Contents, Header, Lost, MapState, Name, Options, RING, Sites, Writer};
 
 use super::types::Types;
-use crate::{Error, Host, Loaded, Map, Object, Result, RingBuffer};
+use crate::{Error, Host, Loaded, Map, Object, Result, RingBuffer, usdt};
 
 /// An image linked for a host, and the same with programs that record.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ pub struct Recorder<W> {
     counts: Arc<Map>,
     writer: Writer<W>,
     /// Maps that a replay does not fill by itself, by their number.
-    stacks: Vec<(u32, Arc<Map>)>,
+    filled: Vec<(u32, Arc<Map>)>,
 }
 
 impl<W: io::Write> Recorder<W> {
@@ -82,14 +82,16 @@ impl<W: io::Write> Recorder<W> {
         };
         header.object_hash = Sha256::digest(object).into();
         let mut before = Vec::new();
-        let mut stacks = Vec::new();
+        let mut filled = Vec::new();
         for (number, index) in (0..).zip(0..instrumented.original.maps.len()) {
             let index = skep_object::MapIndex(u32::try_from(index).unwrap_or(u32::MAX));
             let Some(map) = loaded.map_at(index) else {
                 continue;
             };
-            if map.map_type() == Some(MapType::StackTrace) {
-                stacks.push((number, Arc::clone(map)));
+            // Attaching fills the maps of USDT, and programs do not.
+            let by_attaching = [usdt::SPECS, usdt::ADDRESSES].contains(&map.name());
+            if map.map_type() == Some(MapType::StackTrace) || by_attaching {
+                filled.push((number, Arc::clone(map)));
             }
             before.extend(state(number, map)?);
         }
@@ -106,7 +108,7 @@ impl<W: io::Write> Recorder<W> {
             ring: RingBuffer::new(added(RING)?)?,
             counts: added(COUNTS)?,
             writer: writer.map_err(unwritten)?,
-            stacks,
+            filled,
         })
     }
 
@@ -166,7 +168,7 @@ impl<W: io::Write> Recorder<W> {
     pub fn end(&mut self, names: &[Name]) -> Result<()> {
         self.drain()?;
         let mut after = Vec::new();
-        for (number, map) in &self.stacks {
+        for (number, map) in &self.filled {
             after.extend(state(*number, map)?);
         }
         self.writer.end(&after, names).map_err(unwritten)
