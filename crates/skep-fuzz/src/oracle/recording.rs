@@ -107,6 +107,8 @@ pub(crate) fn recordings() -> Vec<Vec<u8>> {
         lines: vec!["main+0x4".into()],
     };
     writer.end(&[], &[name]).expect("memory can be written");
+    let seed = Recording::parse(bytes.clone()).expect("the seed is a recording");
+    assert!(seed.is_whole() && seed.len() == 2, "the seed is not whole");
     vec![bytes]
 }
 
