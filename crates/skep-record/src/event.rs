@@ -1,5 +1,12 @@
 //! One run of a program, as it was recorded: who ran it when, and what it saw, item by item.
 
+#![warn(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::arithmetic_side_effects
+)]
+
 use crate::{
     Error, Result,
     area::{self, CONTEXT_SITE, HEADER, ITEM, PACKET_SITE},
@@ -57,8 +64,7 @@ impl<'a> Event<'a> {
             .split_first_chunk::<HEAD>()
             .ok_or_else(|| Error::Record(format!("{} bytes are no event", bytes.len())))?;
         let event = Self { head, items };
-        let mut rest = event.items();
-        while let Some(item) = rest.next() {
+        for item in event.items() {
             item?;
         }
         Ok(event)

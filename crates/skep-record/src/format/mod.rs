@@ -23,6 +23,13 @@
 //! Numbers are little-endian, but in events, which are as the machine wrote them: machines of
 //! another byte order refuse the file.
 
+#![warn(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::arithmetic_side_effects
+)]
+
 mod codec;
 mod image;
 mod read;
