@@ -2,9 +2,12 @@
 
 use skep_abi::{MapType, ProgramType};
 use skep_isa::{Endian, assemble};
-use skep_object::{Contents as MapContents, Image, ImageMap, ImageProgram, ProgramIndex, SectionName};
+use skep_object::{
+    Contents as MapContents, Image, ImageMap, ImageProgram, ProgramIndex, SectionName,
+};
 use skep_record::{
-    Contents, Cut, Header, Kfunc, Lost, MapState, Name, ProgramSites, Recording, Site, Sites, Writer,
+    Contents, Cut, Header, Kfunc, Lost, MapState, Name, ProgramSites, Recording, Site, Sites,
+    Writer,
 };
 
 /// An area as a program sends it: head, what is the recording's own, items.
@@ -165,7 +168,10 @@ fn what_was_cut_off_is_read_as_far_as_it_goes() {
 fn damage_is_told_with_its_place() {
     let check = |bytes: Vec<u8>, wanted: &str| {
         let error = Recording::parse(bytes).unwrap_err();
-        assert_eq!(error.to_string(), format!("not a whole recording: {wanted}"));
+        assert_eq!(
+            error.to_string(),
+            format!("not a whole recording: {wanted}")
+        );
     };
     check(b"ELF".to_vec(), "3 bytes are too few at byte 0");
     check(vec![0; 64], "it does not begin with SKEPREC at byte 0");
@@ -174,13 +180,19 @@ fn damage_is_told_with_its_place() {
     check(later, "it is of version 9, and this is for 1 at byte 8");
     let mut other = written(true);
     other[12..16].reverse();
-    check(other, "it is from a machine of another byte order at byte 12");
+    check(
+        other,
+        "it is from a machine of another byte order at byte 12",
+    );
     let mut kind = written(true);
     kind[16] = 99;
     check(kind, "a block of kind 99 is not known at byte 24");
     // An item that says that it has more bytes than there are.
     let mut long = written(true);
-    let place = long.windows(8).position(|bytes| bytes == b"context.").unwrap();
+    let place = long
+        .windows(8)
+        .position(|bytes| bytes == b"context.")
+        .unwrap();
     long[place - 12..place - 8].copy_from_slice(&9999_u32.to_ne_bytes());
     let error = Recording::parse(long).unwrap_err().to_string();
     assert!(error.contains("an item goes over its end"), "{error}");

@@ -10,7 +10,9 @@ use skep_record::{Error, Kfuncs, Options, Sites, instrument, replayed};
 
 fn image(section: &str, kind: ProgramType, text: &str) -> Image {
     let mut image = Image::new("x", Endian::NATIVE);
-    image.maps.push(ImageMap::new("map", MapType::Hash, 8, 8, 1));
+    image
+        .maps
+        .push(ImageMap::new("map", MapType::Hash, 8, 8, 1));
     let section = SectionName::parse(section).unwrap();
     let mut program = ImageProgram::new(ProgramIndex(0), "x", section, kind);
     program.instructions = assemble(text).unwrap();
@@ -183,7 +185,11 @@ fn what_cannot_be_recorded_is_named() {
         full,
         "uses 512 of 512 bytes of stack, and 40 more are needed",
     );
-    let mut unfree = image("raw_tp/x", ProgramType::RawTracepoint, "r0 = *(u64 *)(r1 + 0)\nexit");
+    let mut unfree = image(
+        "raw_tp/x",
+        ProgramType::RawTracepoint,
+        "r0 = *(u64 *)(r1 + 0)\nexit",
+    );
     unfree.programs[0].license = "Proprietary".into();
     let made = instrument(&mut unfree, &Options::new(1), &Kfuncs::new(), &|_| None);
     let error = made.unwrap_err().to_string();

@@ -166,7 +166,8 @@ impl<W: io::Write> Writer<W> {
             self.to.write_all(part)?;
         }
         let padding = len.wrapping_neg() & 7;
-        self.to.write_all([0; 8].get(..padding).unwrap_or_default())?;
+        self.to
+            .write_all([0; 8].get(..padding).unwrap_or_default())?;
         let written = len.saturating_add(padding).saturating_add(8);
         self.bytes = self.bytes.saturating_add(written as u64);
         Ok(())
