@@ -78,13 +78,10 @@ impl Losses {
         const NAMED: usize = 3;
         for refused in counts.refused.iter().take(NAMED) {
             let (binary, offset) = (refused.binary.display(), refused.offset);
-            self.say(format!(
-                "{binary} is not probed at {offset:#x}: {}",
-                refused.reason
-            ));
+            self.say(format!("{binary} at {offset:#x}: {}", refused.reason));
         }
         if let Some(more @ 1..) = counts.refused.len().checked_sub(NAMED) {
-            self.say(format!("{more} more places are not probed"));
+            self.say(format!("{more} more places are not probed in full"));
         }
         if counts.missed_ticks > 0 {
             self.say(format!(

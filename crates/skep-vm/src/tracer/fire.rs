@@ -152,13 +152,8 @@ impl Firing<'_> {
 
     /// Counts a run that each program of a point will miss.
     pub(super) fn miss(&self, point: &Point) {
-        for entry in point
-            .programs()
-            .list
-            .iter()
-            .filter(|entry| self.is_for(entry))
-        {
-            entry.program.meta.counters.misses.fetch_add(1, Relaxed);
+        let programs = point.programs();
+        for _ in programs.list.iter().filter(|entry| self.is_for(entry)) {
             Tally::add(&self.tally.missed);
         }
     }

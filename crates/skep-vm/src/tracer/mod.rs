@@ -83,7 +83,8 @@ pub struct TraceCounts {
     pub faults: u64,
     /// The first faults.
     pub first_faults: Vec<String>,
-    /// Places of binaries that have no breakpoint, and why: programs miss what happens there.
+    /// Places of binaries that have no breakpoint, or not one for each return, and why: programs
+    /// miss what happens there.
     pub refused: Vec<Refused>,
     /// System calls by the tables of other machines (32-bit programs), which fire nothing. Only
     /// those at which the task was stopped are known.

@@ -132,6 +132,7 @@ impl Tracer<'_> {
         let mut breakpoints = std::mem::take(&mut self.breakpoints);
         let trap = breakpoints.trap(pid, self.firing(&task).as_ref());
         self.breakpoints = breakpoints;
+        self.report_breakpoints();
         trap
     }
 

@@ -384,7 +384,8 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    fn report_breakpoints(&mut self) {
+    /// Tells of places that have no breakpoint, if there are new ones.
+    pub(super) fn report_breakpoints(&mut self) {
         if let Some(refused) = self.breakpoints.new_refusals() {
             self.control.tally.refuse(refused);
         }

@@ -6,6 +6,7 @@ use libc::user_regs_struct;
 
 use super::{
     places::Place,
+    refused::{Reason, Report},
     returns::Call,
     space::{Access, Space},
 };
@@ -17,6 +18,7 @@ use crate::{
     tracer::{fire::Firing, stops::pt_regs, system},
 };
 use skep_abi::AttachType;
+use skep_host::Errno;
 
 fn is_session(entry: &Attached) -> bool {
     entry.program.meta.expected_attach_type == Some(AttachType::TraceUprobeSession)
@@ -27,6 +29,7 @@ pub(super) fn fire(
     space: &mut Space,
     access: &mut Access<'_>,
     firing: &Firing<'_>,
+    report: &mut Report,
     registers: &user_regs_struct,
     address: u64,
 ) {
@@ -75,20 +78,27 @@ pub(super) fn fire(
     let mut word = [0; 8];
     let returns_to = match system::read_memory(access.tid, slot, &mut word) {
         Ok(8) => u64::from_ne_bytes(word),
-        _ => return missed(firing, &place),
+        _ => return missed(report, firing, &place, Reason::System(Errno::EFAULT)),
     };
     let call = Call {
         function: address,
         place: Arc::clone(&place),
         sessions,
     };
-    if space.want_site(access, returns_to).is_err() || !space.frames.enter(slot, returns_to, call) {
-        missed(firing, &place);
+    let noted = space.want_site(access, returns_to).and_then(|()| {
+        match space.frames.enter(slot, returns_to, call) {
+            true => Ok(()),
+            false => Err(Reason::TooDeep),
+        }
+    });
+    if let Err(reason) = noted {
+        missed(report, firing, &place, reason);
     }
 }
 
 /// The return of a call can't be seen.
-fn missed(firing: &Firing<'_>, place: &Place) {
+fn missed(report: &mut Report, firing: &Firing<'_>, place: &Place, reason: Reason) {
+    report.miss_return(place, reason);
     for point in &place.returns {
         firing.miss(point);
     }

@@ -287,7 +287,8 @@ impl Breakpoints {
                 usual_filters: self.usual_filters,
                 statuses: &mut self.statuses,
             };
-            hit::fire(space, &mut access, firing, &registers, address);
+            let report = &mut self.report;
+            hit::fire(space, &mut access, firing, report, &registers, address);
         }
         let ip = match space.points.get(&address).map(|point| &point.step) {
             Some(Step::Skip(to)) => *to,

@@ -31,6 +31,9 @@ pub(super) enum Reason {
     /// A thread has to stop first where it can be made to map memory.
     #[error("no thread has stopped yet where it can map memory")]
     Later,
+    /// More calls that have not returned than are kept.
+    #[error("too many calls have not returned yet")]
+    TooDeep,
     /// The file is not there.
     #[error("there is no such file")]
     NoFile,
@@ -44,6 +47,8 @@ pub(super) enum Reason {
 pub(super) struct Report {
     /// One reason a place.
     refused: BTreeMap<(Arc<PathBuf>, u64), Reason>,
+    /// Places whose returns were not all seen.
+    returns: BTreeMap<(Arc<PathBuf>, u64), Reason>,
     told: usize,
 }
 
@@ -64,19 +69,29 @@ impl Report {
         }
     }
 
+    /// A call at this place has a return that is not seen.
+    pub(super) fn miss_return(&mut self, place: &Place, reason: Reason) {
+        if self.returns.len() < MOST {
+            let key = (Arc::clone(&place.file.path), place.offset);
+            self.returns.entry(key).or_insert(reason);
+        }
+    }
+
     /// All of them, if there are more than when it was last asked.
     pub(super) fn news(&mut self) -> Option<Vec<Refused>> {
-        let before = std::mem::replace(&mut self.told, self.refused.len());
-        (before < self.refused.len()).then(|| {
-            let each = self
-                .refused
-                .iter()
-                .map(|((binary, offset), reason)| Refused {
-                    binary: Arc::clone(binary),
-                    offset: *offset,
-                    reason: reason.to_string(),
-                });
-            each.collect()
+        let count = self.refused.len() + self.returns.len();
+        let before = std::mem::replace(&mut self.told, count);
+        (before < count).then(|| {
+            let places = self.refused.iter().map(|known| (known, "not probed"));
+            let returns = self.returns.iter();
+            let returns = returns.map(|known| (known, "some returns are not seen"));
+            let each = places.chain(returns);
+            each.map(|(((binary, offset), reason), what)| Refused {
+                binary: Arc::clone(binary),
+                offset: *offset,
+                reason: format!("{what}: {reason}"),
+            })
+            .collect()
         })
     }
 }
