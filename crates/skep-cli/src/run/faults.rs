@@ -83,9 +83,9 @@ fn place(loaded: &Loaded, fault: &str) -> Option<String> {
 
 /// The program and the instruction that a fault names.
 fn named(fault: &str) -> Option<(&str, InsnIndex)> {
-    let (name, rest) = fault
-        .strip_prefix("program `")?
-        .split_once("`, instruction ")?;
+    // Where it happened may stand before it.
+    let (_, rest) = fault.split_once("program `")?;
+    let (name, rest) = rest.split_once("`, instruction ")?;
     let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
     Some((name, InsnIndex(digits.parse().ok()?)))
 }
@@ -106,6 +106,8 @@ mod tests {
         };
         let text = fault.to_string();
         assert_eq!(named(&text), Some(("bad", InsnIndex(12))));
+        let with_packet = format!("packet 16, xdp: {text}");
+        assert_eq!(named(&with_packet), Some(("bad", InsnIndex(12))));
         assert_eq!(named("no fault at all"), None);
     }
 

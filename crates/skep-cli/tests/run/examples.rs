@@ -44,6 +44,7 @@ fn complete() -> Outcome {
         "tasks",
         "usdt_imports",
         "xdp_count",
+        "xdp_echo",
     ];
     let folder = example("x");
     for entry in fs::read_dir(folder.parent().unwrap_or(&folder))? {

@@ -96,7 +96,7 @@ fn written() -> Outcome {
     .saying(&[
         "16 packets: 11 passed, 2 sent, 2 dropped, 1 faulted",
         "13 written to",
-        "1 runs ended with a fault",
+        "a run ended with a fault",
         "fault: packet 16, xdp: program `front`, instruction",
     ])?
     .with_row(&["xdp", "front", "XDP_DROP", "1"])?
