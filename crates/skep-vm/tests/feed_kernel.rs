@@ -3,7 +3,16 @@
 //!
 //! On the kernel the packets come by TAP devices, in a network namespace of the test's own.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    num::NonZeroU32,
+    os::fd::{AsRawFd as _, OwnedFd},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, socket_with};
 
 use skep::{Host, Link, Loaded, Object, Update};
 use skep_host::{AttachPoint, Host as _, Position, TcxDirection, XdpMode};
@@ -54,8 +63,8 @@ fn object(other: u32) -> Outcome<Object> {
     Ok(object)
 }
 
-/// Puts programs on both devices and into maps.
-fn attach(loaded: &Loaded, devices: [u32; 2], mode: XdpMode) -> Outcome<Vec<Link>> {
+/// Puts programs on both devices, a socket and into maps.
+fn attach(loaded: &Loaded, devices: [u32; 2], mode: XdpMode, socket: i32) -> Outcome<Vec<Link>> {
     let [here, other] = devices;
     let entry = |to: u32, program: &str| {
         let fd = loaded.program(program)?.fd().raw();
@@ -88,6 +97,9 @@ fn attach(loaded: &Loaded, devices: [u32; 2], mode: XdpMode) -> Outcome<Vec<Link
         tcx("last", here, TcxDirection::Ingress)?,
         tcx("out", other, TcxDirection::Egress)?,
         tcx("again", other, TcxDirection::Ingress)?,
+        loaded
+            .program("filter")?
+            .attach_to(&AttachPoint::SocketFilter { socket })?,
     ])
 }
 
@@ -110,7 +122,7 @@ fn on_vm(frames: &[Vec<u8>]) -> Outcome<(Seen, Left)> {
     vm.set_network(network)?;
     let host = Host::new(Arc::new(vm.clone()));
     let loaded = object(3)?.load(&host)?;
-    let _links = attach(&loaded, [2, 3], XdpMode::Auto)?;
+    let _links = attach(&loaded, [2, 3], XdpMode::Auto, 0)?;
     let mut options = FeedOptions::new(2);
     options.keep_outputs = true;
     let mut left = Left::default();
@@ -128,6 +140,9 @@ fn on_vm(frames: &[Vec<u8>]) -> Outcome<(Seen, Left)> {
         feed.report()
     })?;
     let seen = seen(&loaded)?;
+    for program in 1..=8 {
+        assert!(seen.keys().any(|key| key[0] == program), "{program} ran");
+    }
     // What the report counts is what the programs have counted themselves.
     for (program, hook, verdict, name) in [
         (1, PacketHook::Xdp, 0, "XDP_ABORTED"),
@@ -157,6 +172,19 @@ fn on_vm(frames: &[Vec<u8>]) -> Outcome<(Seen, Left)> {
     Ok((seen, left))
 }
 
+/// A socket that sees the packets of all devices.
+fn packet_socket() -> Outcome<OwnedFd> {
+    /// `ETH_P_ALL`
+    const EVERY: u32 = 3;
+    let protocol = NonZeroU32::new(u32::from((EVERY as u16).to_be()));
+    Ok(socket_with(
+        AddressFamily::PACKET,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC,
+        protocol.map(Protocol::from_raw),
+    )?)
+}
+
 fn on_kernel(frames: &[Vec<u8>], mode: XdpMode, expect: &(Seen, Left)) -> Outcome<(Seen, Left)> {
     let mut result = None;
     in_netns(|tools| {
@@ -174,7 +202,8 @@ fn on_kernel(frames: &[Vec<u8>], mode: XdpMode, expect: &(Seen, Left)) -> Outcom
         let devices = [linux.device_index("here")?, linux.device_index("there")?];
         let host = Host::kernel()?;
         let loaded = object(devices[1])?.load(&host)?;
-        let _links = attach(&loaded, devices, mode)?;
+        let socket = packet_socket()?;
+        let _links = attach(&loaded, devices, mode, socket.as_raw_fd())?;
         for frame in frames {
             taps[0].write(frame)?;
         }

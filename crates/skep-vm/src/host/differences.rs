@@ -81,7 +81,7 @@ differences! {
         "exceptions and whoever walks over stacks pass through probed functions; a function that is met again at the same place of the stack returns once";
     "sent live frames": "of XDP test runs go out of devices and into the kernel" =>
         "are verdicts, counted and dropped",
-        "no device of the machine sends; Vm::packets tells where each would go";
+        "no device of the machine sends by itself; Vm::feed and Vm::packets tell where each would go";
     "packet hash": "depends on a random key of the kernel" => "depends on the packet's flow alone",
         "runs of the machine can be repeated";
     "helpers of protocols": "set options, bind sockets, answer SYN cookies, push and pop messages, write routing headers" =>
@@ -95,7 +95,7 @@ differences! {
         "is possible, or EBUSY where there can only be one",
         "the machine does not know what members mean";
     "cgroup programs": "run for the sockets and devices of tasks in the cgroup" =>
-        "run in test runs, with storages of cgroups of their own",
+        "run in test runs, with storages of cgroups of their own; those of cgroup_skb also on packets that are fed",
         "tasks of the machine open nothing";
     "arena mapped again": "EBUSY without map_extra, but at the first one's address" =>
         "is another view of the same memory",

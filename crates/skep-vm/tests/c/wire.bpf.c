@@ -199,4 +199,17 @@ int again(struct __sk_buff *skb)
 		    : NEXT;
 }
 
+// At a packet socket: what is received before traffic control, and what is sent.
+SEC("socket")
+int filter(struct __sk_buff *skb)
+{
+	struct packet packet;
+	__u32 port;
+
+	if (bpf_skb_load_bytes(skb, 0, &packet, sizeof(packet)))
+		return 0;
+	port = port_of(&packet, &packet + 1);
+	return port ? answer(8, port, skb->len << 8 | skb->pkt_type, port % 2 ? 0 : 50) : 0;
+}
+
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -217,7 +217,7 @@ impl Feed<'_> {
         let Some(packet) = self.received(frame, line, left) else {
             return Outcome::Dropped;
         };
-        let kept = self.tap(&packet);
+        let kept = self.tap(&packet, false);
         let packet = match self.chain(frame, line, packet, false) {
             Then::On(packet) => packet,
             Then::End(outcome) => return outcome,
@@ -291,7 +291,7 @@ impl Feed<'_> {
     ) -> Outcome {
         match self.chain(frame, line, packet, true) {
             Then::On(packet) => {
-                self.tap(&packet);
+                self.tap(&packet, true);
                 let device = self.lines[line].ifindex;
                 self.output(&packet, Some(device), frame);
                 Outcome::Sent
@@ -302,12 +302,19 @@ impl Feed<'_> {
 
     /// Packet sockets get a copy. Answers how many bytes the one that keeps most keeps; `None`:
     /// there are no sockets.
-    fn tap(&mut self, packet: &Travelling) -> Option<u32> {
+    fn tap(&mut self, packet: &Travelling, outgoing: bool) -> Option<u32> {
+        if self.sockets.is_empty() {
+            return None;
+        }
+        let copy = match outgoing {
+            true => packet.outgoing(),
+            false => *packet,
+        };
         let len = packet.len();
         let mut most = None;
         for stage in &mut self.sockets {
             let verdict = stage.run(self.vm, &mut self.report, |run| {
-                run.take_skb(packet, true, Direct::No, true)
+                run.take_skb(&copy, true, Direct::No, true)
             });
             let kept = verdict.map_or(0, |verdict| verdict.value);
             if verdict.is_some() {

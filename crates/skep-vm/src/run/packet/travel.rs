@@ -13,6 +13,8 @@ pub(crate) struct Travelling {
     skb: Skb,
 }
 
+/// `PACKET_OUTGOING`
+const OUTGOING: u8 = 4;
 /// Bytes of a VLAN tag: its type and what it says.
 const TAG: u64 = 4;
 /// Bytes of the two addresses of a frame.
@@ -24,6 +26,13 @@ impl Travelling {
     /// Bytes of the frame, without a tag that is beside it.
     pub(crate) fn len(&self) -> u64 {
         self.place.tail.saturating_sub(self.place.data)
+    }
+
+    /// The same as packet sockets see it that is sent.
+    pub(crate) fn outgoing(&self) -> Self {
+        let mut copy = *self;
+        copy.skb.packet_type = OUTGOING;
+        copy
     }
 }
 
