@@ -360,7 +360,8 @@ impl Drop for Network {
     }
 }
 
-/// Feeds the machine what the device has, and the device what the machine sends, until `stopped` is closed.
+/// Feeds the machine what the device has, and the device what the machine sends, until `stopped`
+/// is closed.
 fn feed(
     vm: &Vm,
     options: &FeedOptions,

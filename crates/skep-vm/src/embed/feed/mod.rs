@@ -195,20 +195,22 @@ impl Vm {
     /// Lends a device of the machine to `body`, which feeds it packets: each goes through what is
     /// attached as this begins, on one virtual CPU.
     ///
-    /// A packet that is *received* comes to the device's XDP program, then as an `sk_buff` to packet
-    /// sockets (all sockets that filters are attached to), the programs of tcx/ingress in their
-    /// order, and if it is one of IP, to those of `cgroup_skb/ingress`: as if a socket of the
-    /// cgroup waited for each. One that is *sent* goes through `cgroup_skb/egress`, tcx/egress and
-    /// packet sockets. What programs do with it is the kernel's:
+    /// A packet that is *received* comes to the device's XDP program, then as an `sk_buff` to
+    /// packet sockets (all sockets that filters are attached to), the programs of tcx/ingress in
+    /// their order, and if it is one of IP, to those of `cgroup_skb/ingress`: as if a socket of
+    /// the cgroup waited for each. One that is *sent* goes through `cgroup_skb/egress`, tcx/egress
+    /// and packet sockets. What programs do with it is the kernel's:
     ///
     /// - XDP: metadata stays for tcx; `XDP_TX` and redirects leave without tcx/egress; programs in
-    ///   entries of device and CPU maps run, the latter on this CPU. Devices in native and generic mode are alike here.
+    ///   entries of device and CPU maps run, the latter on this CPU. Native and generic mode are
+    ///   alike here.
     /// - tcx: `TC_ACT_UNSPEC` goes on to the next program, `TC_ACT_SHOT` drops, what else has no
     ///   meaning for tcx passes. A redirect goes through the other device's egress, or with
     ///   `BPF_F_INGRESS` begins anew there. VLAN tags are beside the packet, not in it.
     /// - cgroup: all programs run, and one that denies is enough.
-    /// - socket filters see the packet from its link-layer header on, and get a copy: the packet goes on whatever they say. One that passes
-    ///   in the end counts as dropped if there are filters and none of them keeps it.
+    /// - socket filters see the packet from its link-layer header on, and get a copy: the packet
+    ///   goes on whatever they say. One that passes in the end counts as dropped if there are
+    ///   filters and none of them keeps it.
     ///
     /// What can't go on is dropped, and so is what a program does wrong with.
     ///
