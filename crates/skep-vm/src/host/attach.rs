@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Vm,
-    machine::{Attached, HookKey, Order, Point, Relative},
+    machine::{Attached, HookKey, Order, Point, Relative, calls},
     program::Program,
 };
 
@@ -64,9 +64,17 @@ fn cause(vm: &Vm, point: &AttachPoint<'_>, errno: Errno) -> Option<Cause> {
             Some(link::not_found(vm, &format!("{category}/{name}")))
         }
         (AttachPoint::RawTracepoint { name, .. }, Errno::ENOENT) => Some(link::not_found(vm, name)),
+        (AttachPoint::Kprobe { offset: 1.., .. }, Errno::EOPNOTSUPP) => Some(Cause::Other {
+            what: "the vm has no instructions of the kernel, only functions as wholes".into(),
+            fix: "leave out the offset, or use the kernel".into(),
+        }),
         (AttachPoint::Kprobe { function, .. }, Errno::ENOENT) => {
             let known = vm.0.hooks.functions();
-            match skep_abi::near_names(function, known.iter().map(String::as_str)) {
+            let mut near = skep_abi::near_names(function, known.iter().map(String::as_str));
+            if let Some(kernels) = calls::renamed(function) {
+                near = vec![kernels];
+            }
+            match near {
                 near if near.is_empty() => kernel_function(function),
                 near => none("function of the vm", function, near),
             }

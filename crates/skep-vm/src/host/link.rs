@@ -13,7 +13,7 @@ use skep_host::{
 use super::{map, program};
 use crate::{
     Vm,
-    machine::{Attached, HookKey, Link, Object, Order, Point, Relative},
+    machine::{Attached, HookKey, Link, Object, Order, Point, Relative, calls},
     map::Map,
     program::Program,
 };
@@ -326,11 +326,16 @@ pub(super) fn raw_tracepoint_open(
 /// A tracepoint that is not there, with those that are near.
 pub(super) fn not_found(vm: &Vm, name: &str) -> Cause {
     let known = vm.0.hooks.tracepoints();
-    let short = known.iter().map(|known| match name.contains('/') {
-        true => known.as_str(),
-        false => known.rsplit('/').next().unwrap_or_default(),
+    let short = known.iter().filter_map(|known| match name.contains('/') {
+        true => Some(known.as_str()),
+        // Each system call has a formatted tracepoint only.
+        false if known.starts_with("syscalls/") => None,
+        false => known.rsplit('/').next(),
     });
-    let near = skep_abi::near_names(name, short);
+    let mut near = skep_abi::near_names(name, short);
+    if let Some(kernels) = calls::renamed(name) {
+        near = vec![kernels];
+    }
     if near.is_empty() {
         return Cause::NotInUserSpace(format!("tracepoint `{name}`"));
     }

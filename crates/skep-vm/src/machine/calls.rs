@@ -88,6 +88,16 @@ pub(crate) fn of_function(name: &str) -> Option<u32> {
     number(name.strip_prefix(PREFIX)?)
 }
 
+/// The kernel's name of a tracepoint or function of a call, which was asked for by that of the
+/// call's number.
+pub(crate) fn renamed(name: &str) -> Option<String> {
+    OTHERWISE.iter().find_map(|(number, kernels)| {
+        let before = name.strip_suffix(number)?;
+        let ours = before.ends_with("sys_enter_") || before.ends_with("sys_exit_");
+        (ours || before == PREFIX).then(|| format!("{before}{kernels}"))
+    })
+}
+
 /// The names of those functions.
 pub(crate) fn functions() -> impl Iterator<Item = String> {
     all().iter().map(|call| format!("{PREFIX}{}", call.name))
@@ -113,6 +123,9 @@ mod tests {
         assert_eq!(exit, number("newfstat").map(|number| (number, true)));
         assert!(exit.is_some());
         assert_eq!(of_tracepoint("sys_openat"), None);
+        let kernels = renamed("syscalls/sys_exit_fstat");
+        assert_eq!(kernels.as_deref(), Some("syscalls/sys_exit_newfstat"));
+        assert_eq!(renamed("sys_exit_openat"), None);
         let function = functions().find(|name| name.ends_with("_sys_openat"));
         assert_eq!(of_function(&function.unwrap()), number("openat"));
     }

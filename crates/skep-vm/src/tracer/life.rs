@@ -157,8 +157,8 @@ impl Tracer<'_> {
     }
 
     /// A tracee has made another.
-    pub(super) fn forked(&mut self, parent: pid_t) {
-        let Ok(child) = system::message(parent) else {
+    pub(super) fn forked(&mut self, parent: pid_t, event: c_int) {
+        let Ok(child) = system::message(parent, event) else {
             return;
         };
         let child = child as pid_t;
@@ -210,7 +210,8 @@ impl Tracer<'_> {
 
     /// A tracee's process has begun another program.
     pub(super) fn executed(&mut self, pid: pid_t) {
-        let former = system::message(pid).map_or(pid, |former| former as pid_t);
+        let former =
+            system::message(pid, libc::PTRACE_EVENT_EXEC).map_or(pid, |former| former as pid_t);
         if former != pid && self.tracees.contains_key(&former) {
             // A thread takes the place of its process's first, which ends before it.
             self.exits(pid);
@@ -344,11 +345,16 @@ impl Tracer<'_> {
     pub(super) fn ended(&mut self, pid: pid_t, status: c_int) {
         // Killed before it could tell that it ends.
         self.exits(pid);
-        let known = self.tracees.remove(&pid).is_some();
+        let tracee = self.tracees.remove(&pid);
         self.breakpoints.remove(pid);
         self.newborns.remove(&pid);
         self.alive();
-        if known && pid == self.first {
+        if let Some(tracee) = &tracee
+            && tracee.tgid == pid
+        {
+            self.orphaned(&tracee.task);
+        }
+        if tracee.is_some() && pid == self.first {
             let starting = self.starting.take().is_some();
             self.control.set(|state| {
                 state.exit = Some(ExitStatus::from_raw(status));
@@ -360,6 +366,21 @@ impl Tracer<'_> {
         }
         if !self.newborns.is_empty() {
             self.adopt_orphans();
+        }
+    }
+
+    /// The parent of some tasks has ended: they have another now.
+    fn orphaned(&self, parent: &Arc<Task>) {
+        let Some(machine) = self.machine() else {
+            return;
+        };
+        let is_it = |known: &Arc<Task>| Arc::ptr_eq(known, parent);
+        for (pid, tracee) in &self.tracees {
+            if !tracee.task.info().parent.as_ref().is_some_and(is_it) {
+                continue;
+            }
+            let now = Status::of(*pid).and_then(|status| relative(machine, status.parent));
+            tracee.task.change(|info| info.parent = now);
         }
     }
 }

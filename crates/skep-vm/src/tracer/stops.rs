@@ -45,7 +45,7 @@ impl Tracer<'_> {
             0 => self.signalled(pid, signal),
             libc::PTRACE_EVENT_SECCOMP => self.at_call(pid, true),
             libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
-                self.forked(pid);
+                self.forked(pid, event_of(status));
                 self.resume(pid, 0);
             }
             libc::PTRACE_EVENT_EXEC => {

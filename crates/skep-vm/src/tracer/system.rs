@@ -77,8 +77,11 @@ pub(super) fn detach(pid: pid_t, signal: c_int) -> Raw<()> {
     request(libc::PTRACE_DETACH, pid, 0, signal as usize).map(drop)
 }
 
-/// The number that an event comes with.
-pub(super) fn message(pid: pid_t) -> Raw<u64> {
+/// The number that the event at which a tracee stands comes with.
+///
+/// # Errors
+/// `ESRCH`: it was killed, and stands at its end meanwhile, which comes with a number too.
+pub(super) fn message(pid: pid_t, event: c_int) -> Raw<u64> {
     let mut value: libc::c_ulong = 0;
     // SAFETY: the request writes one long at `value`.
     let done = unsafe {
@@ -89,7 +92,28 @@ pub(super) fn message(pid: pid_t) -> Raw<u64> {
             ptr::from_mut(&mut value),
         )
     };
-    answer(done).map(|_| value)
+    answer(done)?;
+    // If it stands there still, it stood there then.
+    match stands_at(pid)? == event {
+        true => Ok(value),
+        false => Err(Errno::ESRCH),
+    }
+}
+
+/// The event at which a tracee stands.
+fn stands_at(pid: pid_t) -> Raw<c_int> {
+    // SAFETY: numbers and addresses, of which all bits may be 0.
+    let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
+    // SAFETY: the request writes one structure at `info`.
+    let done = unsafe {
+        libc::ptrace(
+            libc::PTRACE_GETSIGINFO,
+            pid,
+            ptr::null_mut::<c_void>(),
+            ptr::from_mut(&mut info),
+        )
+    };
+    answer(done).map(|_| info.si_code >> 8)
 }
 
 /// The registers of a tracee that stands.

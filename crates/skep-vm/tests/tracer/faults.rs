@@ -174,3 +174,27 @@ fn dropped_while_it_runs_it_goes_on() {
         ensure(text == std::fs::read_to_string("/etc/hostname")?, || text)
     });
 }
+
+/// `cargo test -p skep-vm --release --test tracer -- --ignored --nocapture`
+#[test]
+#[ignore = "long: tens of thousands of tasks"]
+fn ten_thousand_of_each() {
+    run(|| {
+        for (name, count) in [
+            ("storm", 10_000),
+            ("threads", 2_000),
+            ("killed", 3_000),
+            ("vforks", 2_000),
+        ] {
+            for all_calls in [false, true] {
+                let started = std::time::Instant::now();
+                mode(name, count, all_calls, 0)?;
+                println!(
+                    "{name} {count}, every call {all_calls}: {:?}",
+                    started.elapsed()
+                );
+            }
+        }
+        Ok(())
+    });
+}

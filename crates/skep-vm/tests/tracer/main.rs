@@ -4,5 +4,6 @@
 mod calls;
 mod faults;
 mod life;
+mod programs;
 mod sampling;
 mod support;

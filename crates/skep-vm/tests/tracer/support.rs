@@ -9,7 +9,7 @@ use std::{
 
 use skep::{Link, Loaded, Object, RingBuffer};
 use skep_testing::{Outcome, Stop, compile};
-use skep_vm::{TraceError, Traced, Vm};
+use skep_vm::{Config, TraceError, Traced, Vm};
 
 /// Runs a test, and says what it lacked.
 pub(crate) fn run(test: impl FnOnce() -> Outcome) {
@@ -44,10 +44,19 @@ fn file(name: &str) -> PathBuf {
 impl Machine {
     /// With the programs of `NAME.bpf.c`.
     pub(crate) fn new(name: &str) -> Outcome<Self> {
-        Self::on(
-            Vm::new().map_err(|errno| Stop::fail(errno.to_string()))?,
-            name,
-        )
+        Self::with(name, Config::default())
+    }
+
+    /// The same, where a run may take so many instructions.
+    pub(crate) fn limited(name: &str, instructions: u64) -> Outcome<Self> {
+        let mut config = Config::default();
+        config.limits.instructions = instructions;
+        Self::with(name, config)
+    }
+
+    fn with(name: &str, config: Config) -> Outcome<Self> {
+        let vm = Vm::with(config).map_err(|errno| Stop::fail(errno.to_string()))?;
+        Self::on(vm, name)
     }
 
     /// The same on a machine of the test's.

@@ -15,7 +15,7 @@ use crate::{
         link::{New, Raw},
         machine, program,
     },
-    machine::HookKey,
+    machine::{HookKey, calls},
     program::Program,
 };
 
@@ -128,6 +128,9 @@ pub(super) fn kprobe(
     }
     if !vm.0.hooks.has_function(function) {
         return Err(Errno::ENOENT);
+    }
+    if offset != 0 && calls::of_function(function).is_some() {
+        return Err(Errno::EOPNOTSUPP);
     }
     let new = New {
         vm,

@@ -323,6 +323,33 @@ static int pages(int count)
 	return 0;
 }
 
+/* Calls by the table of 32-bit programs, whose numbers mean something else. */
+static int foreign(int count)
+{
+	for (int i = 0; i < count; i++) {
+		long answer = 64; /* getppid there, semget here */
+		asm volatile("int $0x80" : "+a"(answer) : : "memory", "r8", "r9", "r10", "r11");
+		/* A kernel without that table ends the program. */
+		CHECK(answer == getppid());
+	}
+	return 0;
+}
+
+/* A program changes this word, and sends a signal, before the call begins. */
+static int changed(int count)
+{
+	static volatile long word = 1;
+	struct sigaction action = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO };
+	CHECK(!sigaction(SIGUSR1, &action, 0));
+	for (int i = 0; i < count; i++) {
+		word = 1;
+		syscall(SYS_getpgid, -1, MARK, &word);
+		CHECK(word == 42);
+		CHECK(got == i + 1);
+	}
+	return 0;
+}
+
 static int self_traced(int count)
 {
 	(void)count;
@@ -388,7 +415,7 @@ int main(int argc, char **argv)
 		{ "vforks", vforks }, { "clone3s", clone3s }, { "threads", threads },
 		{ "signals", signals }, { "interrupted", interrupted }, { "stopped", stopped },
 		{ "policy", policy }, { "renamed", renamed }, { "another_user", another_user },
-		{ "pages", pages }, { "self_traced", self_traced }, { "leaderless", leaderless },
+		{ "pages", pages }, { "foreign", foreign }, { "changed", changed }, { "self_traced", self_traced }, { "leaderless", leaderless },
 		{ "daemonized", daemonized }, { "busy", busy },
 	};
 	if (argc < 2)
