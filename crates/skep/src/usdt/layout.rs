@@ -45,9 +45,15 @@ struct Field {
 }
 
 impl Layout {
-    /// Finds the parts in the type of the map's values.
-    pub(super) fn of(btf: &Btf, spec: TypeId) -> Result<Self, String> {
+    /// Finds the parts in the type of the map's values, which have so many bytes.
+    pub(super) fn of(btf: &Btf, spec: TypeId, size: usize) -> Result<Self, String> {
         let spec = structure(btf, spec)?;
+        if usize::try_from(spec.size) != Ok(size) {
+            return Err(format!(
+                "its values have {size} bytes, and their structure {}",
+                spec.size
+            ));
+        }
         let (arguments, first) = member(&spec, "args")?;
         let array = btf
             .skip_modifiers(arguments)
@@ -59,7 +65,7 @@ impl Layout {
         let part = |name| field(btf, &argument, name);
         Ok(Self {
             endian: btf.endianness(),
-            size: usize::try_from(spec.size).unwrap_or(usize::MAX),
+            size,
             cookie: field(btf, &spec, "usdt_cookie")?,
             count: field(btf, &spec, "arg_cnt")?,
             first,
@@ -158,10 +164,7 @@ impl Spec {
             // BTF counts from the least significant bit, or from the most.
             let (from, within) = match self.endian {
                 Endian::Little => (bit, at & 7),
-                Endian::Big => (
-                    field.bits.saturating_sub(bit).saturating_sub(1),
-                    7 - (at & 7),
-                ),
+                Endian::Big => (field.bits.saturating_sub(bit).saturating_sub(1), !at & 7),
             };
             let byte = usize::try_from(at >> 3).unwrap_or(usize::MAX);
             let byte = self

@@ -177,7 +177,7 @@ impl Lease {
                 "the object has no types (BTF) that say how it is laid out",
             )
         })?;
-        let layout = Layout::of(&types.btf, types.value).map_err(|problem| {
+        let layout = Layout::of(&types.btf, types.value, map.value_size()).map_err(|problem| {
             Error::map(
                 map,
                 &format!("{problem}; it must be what `bpf/usdt.bpf.h` defines"),

@@ -47,7 +47,7 @@ fn layout(endian: Endian, size: u32, parts: &[Part]) -> Layout {
     ];
     let spec = builder.structure("__bpf_usdt_spec", size * 2 + 16, &whole);
     let btf = Btf::parse(builder.build().unwrap()).unwrap();
-    Layout::of(&btf, spec).unwrap()
+    Layout::of(&btf, spec, size as usize * 2 + 16).unwrap()
 }
 
 const OWN: &[Part] = &[
@@ -161,13 +161,14 @@ fn other_types_are_no_layout() {
     let empty = builder.structure("empty", 4, &[member("other")]);
     let flat = builder.structure("flat", 4, &[member("args")]);
     let btf = Btf::parse(builder.build().unwrap()).unwrap();
-    for (id, part) in [
-        (int, "no structures"),
-        (empty, "no `args`"),
-        (flat, "no array"),
-        (TypeId(99), ""),
+    for (id, size, part) in [
+        (int, 4, "no structures"),
+        (empty, 4, "no `args`"),
+        (empty, 8, "have 8 bytes"),
+        (flat, 4, "no array"),
+        (TypeId(99), 4, ""),
     ] {
-        let error = Layout::of(&btf, id).unwrap_err();
+        let error = Layout::of(&btf, id, size).unwrap_err();
         assert!(error.contains(part), "{error}");
     }
 }
