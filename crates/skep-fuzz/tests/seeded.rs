@@ -72,6 +72,11 @@ fn config() {
 }
 
 #[test]
+fn test_files() {
+    check("test_files", 400);
+}
+
+#[test]
 fn usdt_notes() {
     check("usdt_notes", 2000);
 }
