@@ -211,6 +211,28 @@ fn unwinding_passes_through_calls_whose_return_is_probed() {
 }
 
 #[test]
+fn a_return_into_code_that_is_made_at_run_time_is_said_to_be_missed() {
+    run(|| {
+        let binary = probed(Linked::Pie)?;
+        let probes = Probes::vm(&binary.path, BOTH)?;
+        let (output, counts) = probes.trace(command(&binary.path, &["made", "30"]))?;
+        ensure(output.status.code() == Some(5), || format!("{output:?}"))?;
+        let seen = (probes.number("entries")?, probes.number("returns")?);
+        ensure(seen == (30, 0) && counts.missed == 30, || {
+            format!("{seen:?} {counts:?}")
+        })?;
+        let said = counts
+            .refused
+            .first()
+            .map(|refused| refused.reason.as_str());
+        ensure(
+            said.is_some_and(|said| said.starts_with("some returns are not seen: it is not in")),
+            || format!("{said:?}"),
+        )
+    });
+}
+
+#[test]
 fn a_session_sees_the_returns_that_it_asks_for() {
     run(|| {
         let binary = probed(Linked::Pie)?;

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -307,6 +308,24 @@ static void masks(long n)
 	printf("masks %ld\n", n);
 }
 
+// Called from code that is made at run time.
+static void made(long n)
+{
+	// sub $8, %rsp; movabs probed, %rax; call *%rax; add $8, %rsp; ret
+	unsigned char code[] = { 0x48, 0x83, 0xec, 8, 0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xd0,
+		0x48, 0x83, 0xc4, 8, 0xc3 };
+	void *function = probed;
+	memcpy(code + 6, &function, 8);
+	long (*page)(long, long) = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(page != MAP_FAILED);
+	memcpy(page, code, sizeof(code));
+	for (long i = 0; i < n; i++)
+		CHECK(page(i, 1) == i * 3 + 1);
+	CHECK(memcmp(page, code, sizeof(code)) == 0);
+	printf("made %ld\n", n);
+}
+
 static void jumps(long n)
 {
 	volatile long out = 0, in = 0;
@@ -483,6 +502,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(what, "faults")) faults(n);
 	else if (!strcmp(what, "traps")) traps(n);
 	else if (!strcmp(what, "masks")) masks(n);
+	else if (!strcmp(what, "made")) made(n);
 	else if (!strcmp(what, "jumps")) jumps(n);
 	else if (!strcmp(what, "unwinds")) unwinds(n);
 	else if (!strcmp(what, "recursive")) printf("recursive %ld\n", recursive(n));
