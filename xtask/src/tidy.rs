@@ -14,6 +14,7 @@ const STRATA: &[(&str, u8)] = &[
     ("skep-btf", 2),
     ("skep-object", 3),
     ("skep-build", 3),
+    ("skep-record", 4),
     ("skep-host", 4),
     ("skep-linux", 5),
     ("skep-vm", 5),
