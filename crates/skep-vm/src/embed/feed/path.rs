@@ -329,8 +329,7 @@ impl Feed<'_> {
         }
         if let (Some(run), Some(_)) = (&self.ground, most) {
             // What filters have noted is theirs.
-            let cb = run.fields().part(SkbField::CB, SkbField::CB_LEN);
-            cb.map(|cb| cb.fill(0));
+            run.clear_cb();
         }
         most
     }

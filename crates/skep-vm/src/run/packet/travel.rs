@@ -155,9 +155,7 @@ impl Run<'_> {
         self.forget_packet();
         let fields = self.fields();
         if clear {
-            fields
-                .part(SkbField::CB, SkbField::CB_LEN)
-                .map(|cb| cb.fill(0));
+            self.clear_cb();
         }
         // What only some see is for those alone.
         fields.set_u32(SkbField::DATA, 0);
@@ -168,6 +166,13 @@ impl Run<'_> {
         }
         self.moved();
         Some(fields.address())
+    }
+
+    /// Clears what programs note in the packet (`cb`).
+    pub(crate) fn clear_cb(&self) {
+        if let Some(cb) = self.fields().part(SkbField::CB, SkbField::CB_LEN) {
+            cb.fill(0);
+        }
     }
 
     /// Copies the frame out, a tag that is beside it in its place; at most `most` bytes.
