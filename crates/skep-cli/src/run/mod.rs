@@ -1,7 +1,7 @@
 //! `skep run`: from a source or an object to its events, until the user, the clock or the
 //! command ends it; then the maps, the losses, and nothing left behind.
 //!
-//! What the run is over is a [`Workload`](workload::Workload), a file each: this one only tells
+//! What the run is over is a [`Workload`], a file each: this one only tells
 //! the story.
 
 mod args;

@@ -56,21 +56,21 @@ pub(super) fn of(
 
 /// What a hook of the virtual machine is fired by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fired {
-    ByTasks,
-    ByPackets,
-    ByItself,
+enum FiredBy {
+    Tasks,
+    Packets,
+    Itself,
 }
 
-fn fired(kind: AttachKind) -> Fired {
+fn fired_by(kind: AttachKind) -> FiredBy {
     use AttachKind as Kind;
     match kind {
-        Kind::Xdp | Kind::Tc | Kind::Netkit | Kind::Netfilter | Kind::Cgroup => Fired::ByPackets,
-        Kind::SocketFilter | Kind::Sockmap | Kind::Netns => Fired::ByPackets,
+        Kind::Xdp | Kind::Tc | Kind::Netkit | Kind::Netfilter | Kind::Cgroup => FiredBy::Packets,
+        Kind::SocketFilter | Kind::Sockmap | Kind::Netns => FiredBy::Packets,
         Kind::Iterator | Kind::Syscall | Kind::StructOps | Kind::Custom | Kind::Manual => {
-            Fired::ByItself
+            FiredBy::Itself
         }
-        _ => Fired::ByTasks,
+        _ => FiredBy::Tasks,
     }
 }
 
@@ -87,10 +87,10 @@ fn runs_without(args: &RunArgs, host: &Host, object: &Object) -> anyhow::Result<
     }
     let mut kinds = object
         .chosen_programs()
-        .map(|one| fired(one.section.kind()));
-    let text = match kinds.find(|fired| *fired != Fired::ByItself) {
+        .map(|one| fired_by(one.section.kind()));
+    let text = match kinds.find(|by| *by != FiredBy::Itself) {
         None => return Ok(()),
-        Some(Fired::ByPackets) => format!(
+        Some(FiredBy::Packets) => format!(
             "the vm has no network of its own: give it packets, as in `skep run {program} \
              --pcap FILE`, or use the kernel (`--host kernel`, as root)"
         ),
@@ -241,11 +241,11 @@ mod tests {
 
     #[test]
     fn what_fires_hooks() {
-        assert_eq!(fired(AttachKind::Tracepoint), Fired::ByTasks);
-        assert_eq!(fired(AttachKind::Uprobe), Fired::ByTasks);
-        assert_eq!(fired(AttachKind::PerfEvent), Fired::ByTasks);
-        assert_eq!(fired(AttachKind::Xdp), Fired::ByPackets);
-        assert_eq!(fired(AttachKind::Iterator), Fired::ByItself);
+        assert_eq!(fired_by(AttachKind::Tracepoint), FiredBy::Tasks);
+        assert_eq!(fired_by(AttachKind::Uprobe), FiredBy::Tasks);
+        assert_eq!(fired_by(AttachKind::PerfEvent), FiredBy::Tasks);
+        assert_eq!(fired_by(AttachKind::Xdp), FiredBy::Packets);
+        assert_eq!(fired_by(AttachKind::Iterator), FiredBy::Itself);
         let absent = |section| {
             let section = SectionName::parse(section).unwrap();
             is_absent(&section, &["sched/sched_process_exec".into()])

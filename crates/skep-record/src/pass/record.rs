@@ -1,6 +1,6 @@
 //! The pass that has programs write down what they see.
 //!
-//! At its entry a program claims an [area](crate::area) and copies its context there; after each
+//! At its entry a program claims an [area] and copies its context there; after each
 //! place it appends an item; at its end it sends the area to a ring buffer, whole or not at all.
 //! All of it is branchless where it can be: a verifier then sees one way through the program
 //! where there was one before.

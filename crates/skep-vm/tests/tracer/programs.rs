@@ -88,7 +88,7 @@ fn a_call_that_is_not_there_is_named() {
         let attach = |name: &str| {
             let point = AttachPoint::Tracepoint {
                 category: "syscalls".into(),
-                name: name.to_owned().into(),
+                name: name.to_owned(),
                 cookie: None,
             };
             let kind = program.program_type();

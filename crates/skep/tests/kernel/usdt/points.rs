@@ -205,7 +205,7 @@ pub(crate) fn points(form: Form) -> Vec<Point> {
 pub(crate) fn check(running: &Running, built: &Built, points: &[Point], hits: i64) -> Outcome {
     let notes = Notes::open(&built.points)?;
     for (name, wanted) in points {
-        let seen = seen(&running, name)?;
+        let seen = seen(running, name)?;
         ensure(seen.hits == hits, || format!("{name}: {} hits", seen.hits))?;
         ensure(seen.count == wanted.len() as i64, || {
             format!("{name}: {}", seen.count)
