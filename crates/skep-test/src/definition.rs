@@ -16,6 +16,8 @@ pub(crate) struct Definition {
     pub(crate) hosts: Vec<TestHost>,
     pub(crate) setup: Setup,
     pub(crate) steps: Vec<Step>,
+    /// The recording that is replayed, in place of steps that run programs.
+    pub(crate) replay: Option<Replayed>,
     /// What is expected after the last step, where there are several.
     pub(crate) expect: Option<Expect>,
 }
@@ -30,6 +32,15 @@ pub(crate) struct Setup {
     pub(crate) time: Option<u64>,
     /// How many CPUs the machine has.
     pub(crate) cpus: Option<u32>,
+}
+
+/// A recording, or some events of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Replayed {
+    pub(crate) file: String,
+    /// By their numbers, in this order; all if nothing is said.
+    pub(crate) events: Option<Vec<usize>>,
+    pub(crate) place: Option<Place>,
 }
 
 /// One run of a program, with what is before and after it.
@@ -97,8 +108,28 @@ const STEP: [&str; 15] = [
 ];
 
 /// What a test can say beside that.
-const TEST: [&str; 7] = [
-    "hosts", "globals", "kconfig", "time", "cpus", "run", "cases",
+const TEST: [&str; 8] = [
+    "hosts", "globals", "kconfig", "time", "cpus", "run", "cases", "replay",
+];
+
+/// What a recording says itself.
+const RECORDED: [&str; 16] = [
+    "run",
+    "program",
+    "context",
+    "packet",
+    "maps",
+    "task",
+    "random",
+    "repeat",
+    "cpu",
+    "cpus",
+    "cookie",
+    "retval",
+    "time",
+    "advance",
+    "kernel_stack",
+    "user_stack",
 ];
 
 /// What of it is not each run's.
@@ -184,6 +215,24 @@ impl Definition {
             },
         };
         let expect = Expect::parse(test.get("expect"))?;
+        if let Some(replay) = test.get("replay") {
+            let said = RECORDED
+                .iter()
+                .find_map(|name| Some((name, test.get(name)?)));
+            if let Some((name, value)) = said {
+                let what = format!("a test of a recording says no `{name}`: the recording does");
+                return Err(value.error(what));
+            }
+            return Ok(Self {
+                name,
+                place: test.place.clone(),
+                hosts,
+                setup,
+                steps: Vec::new(),
+                replay: Some(Replayed::parse(replay)?),
+                expect: Some(expect),
+            });
+        }
         let Some(runs) = test.get("run") else {
             let mut step = Step::parse(test)?;
             (step.maps, step.runs) = (None, true);
@@ -194,6 +243,7 @@ impl Definition {
                 hosts,
                 setup,
                 steps: vec![step],
+                replay: None,
                 expect: None,
             });
         };
@@ -218,6 +268,7 @@ impl Definition {
             hosts,
             setup,
             steps,
+            replay: None,
             expect: Some(expect),
         })
     }
@@ -226,6 +277,33 @@ impl Definition {
     pub(crate) fn expectations(&self) -> impl Iterator<Item = &Expect> {
         let steps = self.steps.iter().map(|step| &step.expect);
         steps.chain(&self.expect)
+    }
+}
+
+impl Replayed {
+    fn parse(value: &Value) -> Parsed<Self> {
+        let (file, events) = match &value.kind {
+            Kind::Text(_) => (value, None),
+            _ => {
+                value.only("part of a replay", &["file", "event"])?;
+                let missing = || value.error("this replay has no file").help("file = \"…\"");
+                (value.get("file").ok_or_else(missing)?, value.get("event"))
+            }
+        };
+        let number = |event: &Value| event.number::<usize>("an event's number");
+        let events = match events {
+            None => None,
+            Some(Value {
+                kind: Kind::Array(events),
+                ..
+            }) => Some(events.iter().map(number).collect::<Parsed<_>>()?),
+            Some(event) => Some(vec![number(event)?]),
+        };
+        Ok(Self {
+            file: file.text("a recording's file")?.to_owned(),
+            events,
+            place: value.place.clone().or(file.place.clone()),
+        })
     }
 }
 

@@ -40,6 +40,7 @@
 //! | `repeat`, `cpu`, `cpus`, `cookie`, `retval` | how often; where, of how many (2); what `bpf_get_attach_cookie` and `bpf_get_retval` give |
 //! | `user_stack`, `kernel_stack` | addresses that stack traces show, innermost first |
 //! | `hosts` | `["vm"]`: it is for that alone |
+//! | `replay` | a file of `skep run --record`, or `{ file = "x.rec", event = 17 }` (or a list of them): the program sees again what the recorded one saw; to ask for what was not recorded fails. In place of all that says what a run sees; not counted in coverage |
 //! | `run` | steps, each a table of these: `[[test.run]]`. Maps and variables last from one to the next. One with `advance` and no program, context or packet of its own only lets time pass |
 //! | `cases` | tables that are laid over the test: one test each |
 //! | `expect` | see below |

@@ -15,9 +15,9 @@ use skep::Host;
 use crate::{
     Failure, Outcome, Report, TestHost, TestReport,
     coverage::Tally,
-    definition::Definition,
+    definition::{Definition, Replayed},
     failure::Mismatch,
-    run::{Mark, Prepared, Session, Stop, Wishes, kernel_runs, programs_of, said},
+    run::{Mark, Prepared, Session, Stop, Wishes, kernel_runs, programs_of, replay, said},
     source::FileError,
 };
 
@@ -169,6 +169,9 @@ fn carry_out(
             names.join(" and ")
         )));
     }
+    if let Some(recorded) = &test.replay {
+        return replayed(prepared, test, recorded, host, printed);
+    }
     let programs = programs_of(prepared, test)?;
     let refused = match host {
         TestHost::Kernel => not_on_the_kernel(prepared, test, &programs),
@@ -241,6 +244,31 @@ fn carry_out(
         tally
             .add(&prepared.spec, &session.loaded)
             .map_err(|error| FileError::new(test.place.clone(), format!("coverage: {error}")))?;
+    }
+    Ok(differ)
+}
+
+/// Carries out a test of a recording. What of the source ran is not counted: the programs are
+/// changed ones.
+fn replayed(
+    prepared: &Arc<Prepared>,
+    test: &Definition,
+    recorded: &Replayed,
+    host: TestHost,
+    printed: &mut Vec<String>,
+) -> Result<Vec<Mismatch>, Stop> {
+    if host != TestHost::Vm {
+        let reason = "a recording is replayed in the virtual machine";
+        return Err(Stop::Skip(reason.into()));
+    }
+    let mut differ = Vec::new();
+    let mut session = replay(prepared, &test.setup, recorded, &mut differ)?;
+    if let Some(expect) = &test.expect {
+        session.check_end(expect, None, &mut differ)?;
+    }
+    if !differ.is_empty() {
+        let lines = session.events.lines(&session.loaded, &Mark::default())?;
+        printed.extend_from_slice(lines);
     }
     Ok(differ)
 }

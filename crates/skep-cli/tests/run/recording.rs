@@ -30,6 +30,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("recording::what_cannot_be_is_refused", refused),
         Test::new("recording::damaged_files_are_refused", damaged),
         Test::new("recording::events_are_listed", listed),
+        Test::new("recording::a_recording_is_a_test", tested),
     ]
 }
 
@@ -295,4 +296,38 @@ fn listed() -> Outcome {
     ensure(rows.len() == 3 && rows[1]["event"] == 1, || {
         format!("{rows:?}")
     })
+}
+
+/// A test file that names a recording: the program passes on what it saw, and another program
+/// that asks for more does not.
+fn tested() -> Outcome {
+    let host = ["--host", "vm", "--", "cat", "/etc/hostname"];
+    let recorded = record(&example("opensnoop"), &host)?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("opens.test.toml");
+    let test = |source: &Path, expect: &str| -> Outcome<Ran> {
+        let text = format!(
+            "source = {source:?}\n[[test]]\nname = \"as it was\"\nreplay = {:?}\n{expect}",
+            recorded.file
+        );
+        fs::write(&path, text)?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
+        prepare(&mut command);
+        command.arg("test").arg(&path);
+        Started::new(&mut command)?.finish()
+    };
+    let opened =
+        "expect.events.events = { contains = [{ comm = \"cat\", path = \"/etc/hostname\" }] }";
+    test(&example("opensnoop"), opened)?.ended_with(0)?;
+    let other = opened.replace("hostname", "shadow");
+    let ran = test(&example("opensnoop"), &other)?.ended_with(1)?;
+    ensure(ran.stdout.contains("/etc/shadow"), || ran.to_string())?;
+    // It asks for what nobody has recorded.
+    let text = fs::read_to_string(example("opensnoop"))?;
+    let changed = text.replace("bpf_ktime_get_ns()", "bpf_ktime_get_boot_ns()");
+    ensure(changed != text, || "the example has no clock".into())?;
+    let source = folder.path().join("changed.bpf.c");
+    fs::write(&source, changed)?;
+    let ran = test(&source, "")?.ended_with(1)?;
+    ensure(ran.stdout.contains("was not recorded"), || ran.to_string())
 }

@@ -51,6 +51,18 @@ impl Events {
         Ok(events)
     }
 
+    /// Opens all ring buffers, for those whose records must be taken out while programs run. Others
+    /// are opened when something is expected of them.
+    pub(crate) fn open_rings(&mut self, loaded: &Loaded) -> skep::Result<()> {
+        for map in loaded.maps() {
+            if map.map_type() == Some(MapType::Ringbuf) {
+                let ring = RingBuffer::<[u8]>::new(Arc::clone(map))?;
+                self.rings.insert(map.name().to_owned(), ring);
+            }
+        }
+        Ok(())
+    }
+
     /// Where the log is now.
     pub(crate) fn mark(&mut self, loaded: &Loaded) -> Parsed<Mark> {
         self.read(loaded)?;

@@ -10,6 +10,7 @@ mod layout;
 mod maps;
 mod memory;
 mod object;
+mod replay;
 mod session;
 mod task;
 
@@ -17,6 +18,7 @@ pub(crate) use events::Mark;
 pub(crate) use expect::said;
 pub(crate) use fire::kernel_runs;
 pub(crate) use object::Prepared;
+pub(crate) use replay::replay;
 pub(crate) use session::{Session, Stop, Wishes, programs_of};
 pub(crate) use task::{FIELDS as TASK_FIELDS, time};
 

@@ -113,20 +113,29 @@ impl Session {
             .load(&host)
             .map_err(|error| Stop::Refused(chain(&error)))?;
         let events = Events::open(&loaded, machine.is_some());
+        let events = events.map_err(|error| Stop::Refused(chain(&error)))?;
         let session = Self {
-            prepared: Arc::clone(prepared),
-            loaded,
             machine,
-            memory: Arc::default(),
-            events: events.map_err(|error| Stop::Refused(chain(&error)))?,
-            last: None,
-            mark: Mark::default(),
-            timer_faults: Vec::new(),
+            ..Self::of(prepared, loaded, events)
         };
         if let Some(maps) = &setup.maps {
             session.fill(maps, None, 0)?;
         }
         Ok(session)
+    }
+
+    /// A session of what is loaded already, on whatever host; it runs no steps.
+    pub(crate) fn of(prepared: &Arc<Prepared>, loaded: Loaded, events: Events) -> Self {
+        Self {
+            prepared: Arc::clone(prepared),
+            loaded,
+            machine: None,
+            memory: Arc::default(),
+            events,
+            last: None,
+            mark: Mark::default(),
+            timer_faults: Vec::new(),
+        }
     }
 
     /// Whether it has a machine of its own.
@@ -324,7 +333,7 @@ fn iterate(program: &Arc<skep::Program>, place: Option<&Place>) -> Result<Fired,
 }
 
 /// Makes the choices of a test for an object.
-fn choose(
+pub(crate) fn choose(
     object: &mut Object,
     prepared: &Prepared,
     setup: &Setup,

@@ -174,6 +174,12 @@ impl Replay {
         &self.loaded
     }
 
+    /// Its programs and maps alone, when all that shall be replayed has been.
+    #[must_use]
+    pub fn into_loaded(self) -> Loaded {
+        self.loaded
+    }
+
     /// The map with the stacks of the recording, which are not stored by programs here.
     pub fn stacks(&self) -> Option<&Arc<crate::Map>> {
         let mut maps = (0..).zip(&self.recording.image().maps);
