@@ -68,7 +68,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("bpf_sock_from_file", FILES),
     ("bpf_sys_bpf", COMMANDS),
     ("bpf_sys_close", COMMANDS),
-    ("bpf_perf_prog_read_value", COUNTERS),
     ("bpf_read_branch_records", COUNTERS),
     ("bpf_get_branch_snapshot", COUNTERS),
     ("bpf_find_vma", REGIONS),
