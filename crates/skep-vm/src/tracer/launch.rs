@@ -8,11 +8,10 @@
 //! tracer's to wait for: the tracer sees what `exec` answered, and ends the child before it tells.
 
 use std::{
-    fs::File,
-    io::{self, Read, Write},
+    io::{self, PipeReader, PipeWriter, Read, Write},
     mem,
     os::{
-        fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+        fd::{AsRawFd, OwnedFd, RawFd},
         unix::process::CommandExt,
     },
     process::{Child, Command},
@@ -30,9 +29,9 @@ const MOST: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) pid: pid_t,
-    go: File,
+    go: PipeWriter,
     /// What the child says if it does not get to its command.
-    said: File,
+    said: PipeReader,
     spawning: JoinHandle<io::Result<Child>>,
 }
 
@@ -44,26 +43,16 @@ struct Ends {
     theirs: [RawFd; 2],
 }
 
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut ends = [0; 2];
-    // SAFETY: writes two numbers at `ends`.
-    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: two new descriptors, which nobody else has.
-    Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
-}
-
 /// Forks a child for the command, which waits.
 ///
 /// # Errors
 /// What `Command::spawn` says, of all that it does before.
 pub(super) fn hold(mut command: Command) -> io::Result<Held> {
-    let (said, say) = pipe()?;
-    let (go, let_go) = pipe()?;
+    let (mut said, say) = io::pipe()?;
+    let (go, let_go) = io::pipe()?;
     let ends = Ends {
-        say,
-        go,
+        say: say.into(),
+        go: go.into(),
         theirs: [said.as_raw_fd(), let_go.as_raw_fd()],
     };
     let mut program: Vec<u64> = vec![0; MOST];
@@ -74,12 +63,11 @@ pub(super) fn hold(mut command: Command) -> io::Result<Held> {
         .name("skep-spawn".into())
         // The closure goes with the command, and with it the child's ends.
         .spawn(move || command.spawn())?;
-    let mut said = File::from(said);
     let mut pid = [0; 4];
     match said.read_exact(&mut pid) {
         Ok(()) => Ok(Held {
             pid: pid_t::from_ne_bytes(pid),
-            go: File::from(let_go),
+            go: let_go,
             said,
             spawning,
         }),
@@ -117,7 +105,7 @@ impl Held {
 
 /// Where the child says whether it has its filter.
 #[derive(Debug)]
-pub(super) struct Said(File);
+pub(super) struct Said(PipeReader);
 
 impl Said {
     /// Whether the filter is in force: to be asked when the child has stopped itself.
