@@ -1,0 +1,5 @@
+//! Calls: helpers, kernel functions, subprograms and callbacks, and `exit`.
+
+mod function;
+mod helper;
+mod kfunc;

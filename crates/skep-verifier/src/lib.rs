@@ -1,0 +1,41 @@
+//! The kernel's verdict on a BPF program, without a kernel: may it run on a [`Target`], and if
+//! not, why, at the line of source and in words that help.
+//!
+//! [`verify`] follows every path through a program with what is known about each register and
+//! stack slot (abstract interpretation), as the kernel's verifier does since 3.18, and by its
+//! rules. The answer is a [`Verdict`]: accepted, with what it cost; or a [`Rejection`], which is
+//! data: the [`Rule`], the instruction, what was known there.
+//!
+//! The way through the crate: a [`Program`] is what is verified; `setup` checks what needs no
+//! paths (decoding, jumps, subprograms, liveness); `walk` follows paths, and knows when it has been
+//! somewhere before (pruning); `scalar` is arithmetic on what is known about a number; `state` is
+//! what is known at one point of a path; `alu`, `memory` and `call` are what instructions do to
+//! it; `diagnosis` makes words of a rejection.
+//!
+//! [`Target`]: skep_object::Target
+
+#![forbid(unsafe_code)]
+#![allow(dead_code, unused_imports, reason = "until all parts have landed")]
+
+mod alu;
+mod call;
+mod diagnosis;
+mod memory;
+mod options;
+mod program;
+mod rejection;
+mod rule;
+mod scalar;
+mod setup;
+mod state;
+mod verdict;
+mod verifier;
+mod walk;
+
+pub use options::Options;
+pub use program::{AttachTarget, Function, Map, MapId, MapUse, Program};
+pub use rejection::Rejection;
+pub use rule::Rule;
+pub use scalar::{Scalar, Tnum};
+pub use verdict::{Stats, Verdict};
+pub use verifier::verify;

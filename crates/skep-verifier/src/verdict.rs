@@ -1,0 +1,42 @@
+//! The answer: accepted or not, and what it cost to find out.
+
+use crate::Rejection;
+
+/// What the verifier says about a program.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// Why it may not run; `None` if it may.
+    pub rejection: Option<Box<Rejection>>,
+    /// What it cost.
+    pub stats: Stats,
+    /// The states on the way, if [`Options::log`](crate::Options::log) asked for them.
+    pub log: String,
+}
+
+impl Verdict {
+    /// Whether the program may run.
+    pub fn is_accepted(&self) -> bool {
+        self.rejection.is_none()
+    }
+}
+
+/// What a verification cost.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Instructions that were followed, each as often as it was (`processed N insns`).
+    pub instructions: u64,
+    /// States that were kept for pruning in all.
+    pub states: u64,
+    /// The most that were kept at once.
+    pub peak_states: u64,
+    /// The most states kept for one instruction.
+    pub most_states_per_instruction: u64,
+    /// Instructions on the longest path.
+    pub longest_path: u64,
+    /// Bytes of stack by subprogram, in order.
+    pub stack: Vec<u32>,
+    /// How often each instruction was followed, if [`Options::count`](crate::Options::count).
+    pub by_instruction: Vec<u32>,
+}

@@ -1,0 +1,140 @@
+//! One verification: the program, the target, the state where it is, and what it learnt.
+
+use std::sync::Arc;
+
+use skep_abi::KernelVersion;
+use skep_btf::Btf;
+use skep_isa::Reg;
+use skep_object::Target;
+
+use crate::{
+    Options, Program, Rejection, Rule, Stats, Verdict,
+    setup::Code,
+    state::{BtfSource, Id, Register, State},
+    walk::Walk,
+};
+
+/// What an instruction or a check does when all is well, or why the program may not run.
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<Rejection>>;
+
+/// Decides whether a program may run on a target.
+#[must_use]
+pub fn verify(program: &Program<'_>, target: &Target, options: &Options) -> Verdict {
+    let mut verifier = match Verifier::new(program, target, options) {
+        Ok(verifier) => verifier,
+        Err(rejection) => {
+            return Verdict {
+                rejection: Some(rejection),
+                stats: Stats::default(),
+                log: String::new(),
+            };
+        }
+    };
+    let rejection = verifier.run().err();
+    Verdict {
+        rejection,
+        stats: verifier.stats,
+        log: verifier.log,
+    }
+}
+
+/// One verification.
+pub(crate) struct Verifier<'a> {
+    pub(crate) program: &'a Program<'a>,
+    pub(crate) target: &'a Target,
+    pub(crate) options: &'a Options,
+    /// The program's instructions, functions and what is known about them without paths.
+    pub(crate) code: Code,
+    /// What is known where the verification stands.
+    pub(crate) state: State,
+    /// The instruction where it stands: the index of its first slot.
+    pub(crate) insn: usize,
+    /// The one before it on the path.
+    pub(crate) previous: usize,
+    /// Paths to follow and where they have been.
+    pub(crate) walk: Walk,
+    /// What it learnt about each instruction, on any path.
+    pub(crate) facts: Vec<InsnFacts>,
+    pub(crate) stats: Stats,
+    pub(crate) log: String,
+    last_id: u32,
+}
+
+/// What the verification learnt about an instruction on the paths so far, where other paths must
+/// agree.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct InsnFacts {
+    /// What kind of memory it accesses. The rule: [`Rule::MixedPointers`].
+    pub(crate) accesses: Option<crate::memory::AccessKind>,
+}
+
+impl<'a> Verifier<'a> {
+    fn new(program: &'a Program<'a>, target: &'a Target, options: &'a Options) -> Result<Self> {
+        let code = Code::new(program, target, options)?;
+        let state = State {
+            frames: Vec::new(),
+            held: Vec::new(),
+            rcu: 0,
+            preempt: 0,
+            irq: Id::NONE,
+            speculative: false,
+            in_async_callback: false,
+            in_sleepable: program.is_sleepable(),
+            may_goto_depth: 0,
+        };
+        let facts = vec![InsnFacts::default(); code.insns.len()];
+        Ok(Self {
+            program,
+            target,
+            options,
+            code,
+            state,
+            insn: 0,
+            previous: 0,
+            walk: Walk::default(),
+            facts,
+            stats: Stats::default(),
+            log: String::new(),
+            last_id: 0,
+        })
+    }
+
+    /// An id that nothing has yet.
+    pub(crate) fn new_id(&mut self) -> Id {
+        self.last_id += 1;
+        Id(self.last_id)
+    }
+
+    /// The target's version.
+    pub(crate) fn kernel(&self) -> KernelVersion {
+        self.target.version
+    }
+
+    /// Whether the target's kernel is at least this new.
+    pub(crate) fn since(&self, major: u8, minor: u8) -> bool {
+        self.target.version >= KernelVersion::new(major, minor)
+    }
+
+    /// The BTF that a register's type is in.
+    pub(crate) fn btf(&self, source: BtfSource) -> Option<&'a Arc<Btf>> {
+        match source {
+            BtfSource::Program => self.program.btf.as_ref(),
+            BtfSource::Kernel => self.target.kernel_btf.as_ref(),
+            BtfSource::Module(module) => self
+                .target
+                .modules
+                .get(usize::from(module))
+                .map(|module| &module.btf),
+        }
+    }
+
+    /// A register where the verification stands.
+    pub(crate) fn reg(&self, reg: Reg) -> &Register {
+        self.state.register(reg)
+    }
+
+    /// The rejection of what stands here.
+    pub(crate) fn reject(&self, rule: Rule, message: impl Into<String>) -> Box<Rejection> {
+        Rejection::new(rule, message).at(self.insn)
+    }
+}

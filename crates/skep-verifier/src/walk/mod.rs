@@ -1,0 +1,140 @@
+//! Following paths: one instruction after the other, the other side of a branch later, and never
+//! twice what was seen to be safe.
+
+mod branch;
+mod precision;
+
+use skep_isa::{CallTarget, Insn};
+
+use crate::{
+    Rule,
+    state::{Frame, Kind, Register, State},
+    verifier::{Result, Verifier},
+};
+
+/// Paths that are still to be followed, and where the verification has been.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    pending: Vec<Pending>,
+}
+
+/// The other side of a branch.
+#[derive(Debug)]
+struct Pending {
+    state: State,
+    insn: usize,
+    previous: usize,
+}
+
+/// Where the path goes after an instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// To the instruction behind it.
+    Fall,
+    /// To another one.
+    Goto(usize),
+    /// Nowhere: the path ends.
+    End,
+}
+
+impl Verifier<'_> {
+    /// Follows all paths.
+    pub(crate) fn run(&mut self) -> Result {
+        let mut frame = Frame::new(0, 0, 0);
+        frame.registers[1] = Register::pointer(Kind::Context);
+        self.state.frames.push(std::rc::Rc::new(frame));
+        self.walk_paths()
+    }
+
+    /// Follows the path where the verification stands, and all that branch off it.
+    pub(crate) fn walk_paths(&mut self) -> Result {
+        loop {
+            self.stats.instructions += 1;
+            if self.stats.instructions > 1_000_000 {
+                return Err(self.reject(
+                    Rule::TooComplex,
+                    "the verifier gives up after 1000000 instructions",
+                ));
+            }
+            let insn = self.code.insns.get(self.insn).copied().flatten();
+            let Some(insn) = insn else {
+                return Err(self.reject(
+                    Rule::NoExit,
+                    "the program runs on behind its last instruction",
+                ));
+            };
+            let wide = matches!(insn, Insn::LoadImm64 { .. });
+            let next = self.step(insn)?;
+            self.previous = self.insn;
+            match next {
+                Next::Fall => self.insn += if wide { 2 } else { 1 },
+                Next::Goto(target) => self.insn = target,
+                Next::End => match self.walk.pending.pop() {
+                    Some(pending) => {
+                        self.state = pending.state;
+                        self.insn = pending.insn;
+                        self.previous = pending.previous;
+                    }
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// Puts another path aside: it goes on at `insn` with a copy of the state, which the caller may
+    /// change.
+    pub(crate) fn push(&mut self, insn: usize) -> Result<&mut State> {
+        self.walk.pending.push(Pending {
+            state: self.state.clone(),
+            insn,
+            previous: self.insn,
+        });
+        Ok(&mut self.walk.pending.last_mut().expect("just pushed").state)
+    }
+
+    /// Slots from the next instruction to a slot.
+    pub(crate) fn target_of(&self, offset: i32) -> usize {
+        (self.insn as i64 + 1 + i64::from(offset)) as usize
+    }
+
+    fn step(&mut self, insn: Insn) -> Result<Next> {
+        match insn {
+            Insn::Jump { offset } => return Ok(Next::Goto(self.target_of(offset.into()))),
+            Insn::JumpLong { offset } => return Ok(Next::Goto(self.target_of(offset))),
+            Insn::JumpIf {
+                width,
+                op,
+                dst,
+                src,
+                offset,
+            } => {
+                return self.jump_if(width, op, dst, src, offset);
+            }
+            Insn::MayGoto { offset } => return self.may_goto(offset),
+            Insn::JumpIndirect { target } => return self.jump_indirect(target),
+            Insn::Call(CallTarget::Helper(id)) => return self.call_helper(id),
+            Insn::Call(CallTarget::Kfunc { btf_id, .. }) => return self.call_kfunc(btf_id),
+            Insn::Call(CallTarget::Subprogram { offset }) => {
+                return self.call_subprogram(self.target_of(offset));
+            }
+            Insn::Call(CallTarget::Register(_)) => {
+                return Err(self.reject(
+                    Rule::InvalidInstruction,
+                    "no kernel takes a call of an address in a register",
+                ));
+            }
+            Insn::Exit => return self.exit(),
+            Insn::Load { .. }
+            | Insn::Store { .. }
+            | Insn::Atomic { .. }
+            | Insn::LoadAcquire { .. }
+            | Insn::StoreRelease { .. }
+            | Insn::LoadPacketAbs { .. }
+            | Insn::LoadPacketInd { .. }
+            | Insn::LoadStackArg { .. }
+            | Insn::StoreStackArg { .. } => self.memory(insn)?,
+            _ => self.alu(insn)?,
+        }
+        Ok(Next::Fall)
+    }
+}
