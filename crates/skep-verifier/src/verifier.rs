@@ -10,7 +10,7 @@ use skep_object::Target;
 use crate::{
     Options, Program, Rejection, Rule, Stats, Verdict,
     setup::Code,
-    state::{BtfSource, Id, Register, State},
+    state::{BtfSource, Id, Kind, Register, State},
     walk::Walk,
 };
 
@@ -131,6 +131,21 @@ impl<'a> Verifier<'a> {
     /// A register where the verification stands.
     pub(crate) fn reg(&self, reg: Reg) -> &Register {
         self.state.register(reg)
+    }
+
+    /// A register that the instruction reads: it must have been written on this path.
+    pub(crate) fn read(&self, reg: Reg) -> Result<&Register> {
+        let register = self.state.register(reg);
+        if register.kind == Kind::Uninit {
+            return Err(self.unwritten(reg));
+        }
+        Ok(register)
+    }
+
+    #[cold]
+    fn unwritten(&self, reg: Reg) -> Box<Rejection> {
+        let message = format!("{reg} is read, but nothing was written to it on this path");
+        self.reject(Rule::UninitialisedRegister, message).of(reg)
     }
 
     /// The rejection of what stands here.
