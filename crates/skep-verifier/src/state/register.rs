@@ -58,12 +58,13 @@ pub(crate) enum Kind {
     Scalar,
     /// The context (`PTR_TO_CTX`).
     Context,
-    /// A map itself (`CONST_PTR_TO_MAP`); `inner`: one looked up in that map of maps.
-    ConstMap { map: MapId, inner: bool },
+    /// A map itself (`CONST_PTR_TO_MAP`); `inner`: one looked up in that map of maps (lookups give
+    /// it with `MAYBE_NULL` at once), with `uid` (`map_uid`) not 0 where lookups must be told apart.
+    ConstMap { map: MapId, inner: bool, uid: u32 },
     /// A map's key, in a callback (`PTR_TO_MAP_KEY`).
     MapKey { map: MapId },
-    /// A map's value (`PTR_TO_MAP_VALUE`). `inner`: of a map in that map of maps, which one is told
-    /// by `uid` (`map_uid`): values of different lookups are of different maps.
+    /// A map's value (`PTR_TO_MAP_VALUE`). `inner`: of a map in that map of maps, with the `uid` that
+    /// its map has.
     MapValue { map: MapId, inner: bool, uid: u32 },
     /// A frame's stack (`PTR_TO_STACK`): offsets are from its end, and negative.
     Stack { frame: u8 },
