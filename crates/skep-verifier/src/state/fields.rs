@@ -80,7 +80,9 @@ impl FieldKind {
     fn layout(&self) -> (u32, u32) {
         match self {
             Self::SpinLock | Self::ResilientSpinLock | Self::Refcount => (4, 4),
-            Self::Timer | Self::Workqueue | Self::ListHead { .. } | Self::TreeRoot { .. } => (16, 8),
+            Self::Timer | Self::Workqueue | Self::ListHead { .. } | Self::TreeRoot { .. } => {
+                (16, 8)
+            }
             Self::TaskWork | Self::KernelPointer { .. } => (8, 8),
             Self::ListNode => (24, 8),
             Self::TreeNode => (32, 8),
@@ -202,7 +204,9 @@ impl Fields {
         let element_size;
         if let Some(kind) = managed(btf, of, place)? {
             let (size, align) = kind.layout();
-            let fits = place.size.is_none_or(|whole| whole == size.saturating_mul(count));
+            let fits = place
+                .size
+                .is_none_or(|whole| whole == size.saturating_mul(count));
             if !fits || place.offset % align != 0 {
                 return Ok(());
             }
@@ -251,10 +255,11 @@ impl Fields {
         }
         for index in 1..count {
             let shift = index.saturating_mul(element_size);
-            self.fields.extend(element.iter().cloned().map(|field| Field {
-                offset: field.offset.saturating_add(shift),
-                ..field
-            }));
+            self.fields
+                .extend(element.iter().cloned().map(|field| Field {
+                    offset: field.offset.saturating_add(shift),
+                    ..field
+                }));
         }
         Ok(())
     }
@@ -264,8 +269,12 @@ impl Fields {
         let has = |is: fn(&FieldKind) -> bool| self.find(is).is_some();
         let spin = has(|kind| matches!(kind, FieldKind::SpinLock));
         let resilient = has(|kind| matches!(kind, FieldKind::ResilientSpinLock));
-        let root =
-            has(|kind| matches!(kind, FieldKind::ListHead { .. } | FieldKind::TreeRoot { .. }));
+        let root = has(|kind| {
+            matches!(
+                kind,
+                FieldKind::ListHead { .. } | FieldKind::TreeRoot { .. }
+            )
+        });
         let nodes = has(|kind| matches!(kind, FieldKind::ListNode))
             && has(|kind| matches!(kind, FieldKind::TreeNode));
         if spin && resilient {
@@ -356,16 +365,25 @@ fn kernel_pointer(btf: &Btf, target: TypeId) -> Result<Option<FieldKind>, String
         "kptr_untrusted" => (true, false, false),
         "percpu_kptr" => (false, true, false),
         "uptr" => (false, false, true),
-        other => return Err(format!("no kernel knows pointers with the tag `{other}` in maps")),
+        other => {
+            return Err(format!(
+                "no kernel knows pointers with the tag `{other}` in maps"
+            ));
+        }
     };
     match btf.skip_modifiers(target) {
-        Ok(pointee) if pointee.tag() == Some(KindTag::Struct) => Ok(Some(FieldKind::KernelPointer {
-            pointee: pointee.id(),
-            untrusted,
-            percpu,
-            user,
-        })),
-        _ => Err(format!("a pointer with the tag `{}` points to no struct", tag.name())),
+        Ok(pointee) if pointee.tag() == Some(KindTag::Struct) => {
+            Ok(Some(FieldKind::KernelPointer {
+                pointee: pointee.id(),
+                untrusted,
+                percpu,
+                user,
+            }))
+        }
+        _ => Err(format!(
+            "a pointer with the tag `{}` points to no struct",
+            tag.name()
+        )),
     }
 }
 
@@ -387,7 +405,10 @@ fn contents(btf: &Btf, place: &Place<'_>, node_type: &str) -> Result<(TypeId, u3
     let Ok(Kind::Struct(composite)) = btf.type_by_id(object).map(|of| of.kind()) else {
         return Err(wrong());
     };
-    let member = composite.members().into_iter().find(|member| member.name() == node);
+    let member = composite
+        .members()
+        .into_iter()
+        .find(|member| member.name() == node);
     let member = member.ok_or_else(wrong)?;
     let of = btf.type_by_id(member.type_id).map_err(|_| wrong())?;
     let offset = member.bit_offset / 8;
