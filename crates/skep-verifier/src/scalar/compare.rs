@@ -174,8 +174,12 @@ impl Scalar {
                 // A range that ends where it begins becomes empty.
                 wide.umin = wide.umin.saturating_add((wide.umin == value).into());
                 wide.umax = wide.umax.saturating_sub((wide.umax == value).into());
-                wide.smin = wide.smin.saturating_add((wide.smin == value.cast_signed()).into());
-                wide.smax = wide.smax.saturating_sub((wide.smax == value.cast_signed()).into());
+                wide.smin = wide
+                    .smin
+                    .saturating_add((wide.smin == value.cast_signed()).into());
+                wide.smax = wide
+                    .smax
+                    .saturating_sub((wide.smax == value.cast_signed()).into());
             }
             Width::W32 => {
                 let Some(value) = other.as_constant32() else {
@@ -186,8 +190,12 @@ impl Scalar {
                 }
                 half.umin = half.umin.saturating_add((half.umin == value).into());
                 half.umax = half.umax.saturating_sub((half.umax == value).into());
-                half.smin = half.smin.saturating_add((half.smin == value.cast_signed()).into());
-                half.smax = half.smax.saturating_sub((half.smax == value.cast_signed()).into());
+                half.smin = half
+                    .smin
+                    .saturating_add((half.smin == value.cast_signed()).into());
+                half.smax = half
+                    .smax
+                    .saturating_sub((half.smax == value.cast_signed()).into());
             }
         }
         Self::from_parts(self.bits, wide, half).settle()

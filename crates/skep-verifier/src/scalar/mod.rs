@@ -12,7 +12,6 @@ mod compare;
 mod range;
 mod tnum;
 
-
 pub use tnum::Tnum;
 
 use range::{half, wide};

@@ -203,8 +203,7 @@ macro_rules! ranges {
 
                 /// As [`and`](Self::and).
                 pub(crate) fn or(self, other: Self) -> Self {
-                    let mut result =
-                        Self::unsigned(self.umin.max(other.umin), $unsigned::MAX);
+                    let mut result = Self::unsigned(self.umin.max(other.umin), $unsigned::MAX);
                     result.smin = self.smin.min(other.smin);
                     result.smax = if self.smax < 0 || other.smax < 0 {
                         -1
@@ -265,13 +264,9 @@ macro_rules! ranges {
                     if other.umax == 0 || self.umax < other.umin {
                         return self;
                     }
-                    if other.umin == other.umax
-                        && self.umin / other.umin == self.umax / other.umin
+                    if other.umin == other.umax && self.umin / other.umin == self.umax / other.umin
                     {
-                        return Self::unsigned(
-                            self.umin % other.umin,
-                            self.umax % other.umin,
-                        );
+                        return Self::unsigned(self.umin % other.umin, self.umax % other.umin);
                     }
                     let umax = if other.umin == 0 {
                         self.umax
