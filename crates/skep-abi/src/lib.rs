@@ -32,6 +32,7 @@ mod macros;
 mod map;
 mod near;
 mod program;
+mod returns;
 mod structure;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,7 @@ pub use program::{
     Access, ContextKind, ContextPointer, ExpectedAttachType, FieldAccess, LeastProgram,
     ProgramProperties, ProgramTarget,
 };
+pub use returns::{ReturnRule, lsm_hook_returns};
 pub use structure::{BitRange, FieldLayout, StructLayout};
 pub use version::{KernelVersion, ParseKernelVersionError};
 pub use vocabulary::{KernelEnum, OrRaw};

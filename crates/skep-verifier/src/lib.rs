@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 #![allow(dead_code, unused_imports, reason = "until all parts have landed")]
 
+mod admission;
 mod alu;
 mod call;
 mod diagnosis;

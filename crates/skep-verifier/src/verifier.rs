@@ -9,6 +9,7 @@ use skep_object::Target;
 
 use crate::{
     Options, Program, Rejection, Rule, Stats, Verdict,
+    admission::Attached,
     setup::Code,
     state::{BtfSource, Id, Kind, Register, State},
     walk::Walk,
@@ -45,6 +46,8 @@ pub(crate) struct Verifier<'a> {
     pub(crate) options: &'a Options,
     /// The program's instructions, functions and what is known about them without paths.
     pub(crate) code: Code,
+    /// What the program attaches to.
+    pub(crate) attach: Attached,
     /// What is known where the verification stands.
     pub(crate) state: State,
     /// The instruction where it stands: the index of its first slot.
@@ -88,6 +91,7 @@ impl<'a> Verifier<'a> {
             target,
             options,
             code,
+            attach: Attached::default(),
             state,
             insn: 0,
             previous: 0,

@@ -8,7 +8,7 @@ use skep_isa::{CallTarget, Insn};
 
 use crate::{
     Rule,
-    state::{Frame, Kind, Register, State},
+    state::State,
     verifier::{Result, Verifier},
 };
 
@@ -40,9 +40,8 @@ pub(crate) enum Next {
 impl Verifier<'_> {
     /// Follows all paths.
     pub(crate) fn run(&mut self) -> Result {
-        let mut frame = Frame::new(0, 0, 0);
-        frame.registers[1] = Register::pointer(Kind::Context);
-        self.state.frames.push(std::rc::Rc::new(frame));
+        self.find_attach_target()?;
+        self.enter_program()?;
         self.walk_paths()
     }
 

@@ -1,0 +1,24 @@
+//! Where paths begin: the program itself with its context, and each global function that it calls
+//! with what its prototype says.
+
+use std::rc::Rc;
+
+use skep_isa::Reg;
+
+use crate::{
+    state::{Frame, Kind, Register},
+    verifier::{Result, Verifier},
+};
+
+impl Verifier<'_> {
+    /// Sets the state to the start of the program: its context in R1.
+    pub(crate) fn enter_program(&mut self) -> Result {
+        let mut frame = Frame::new(0, 0, 0);
+        frame.registers[usize::from(Reg::R1.number())] = Register::pointer(Kind::Context);
+        self.state.frames.clear();
+        self.state.frames.push(Rc::new(frame));
+        self.insn = 0;
+        self.previous = 0;
+        Ok(())
+    }
+}

@@ -1,0 +1,231 @@
+//! `exit`: what must be given back, what may be returned, and where the path goes on.
+
+use skep_abi::{AttachType, ProgramType, ReturnRule, lsm_hook_returns};
+use skep_isa::Reg;
+
+use crate::{
+    Rule,
+    state::{CallbackKind, HeldKind, Id, Kind},
+    verifier::{Result, Verifier},
+    walk::Next,
+};
+
+/// How a program is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    /// By `exit`.
+    Exit,
+    /// By an exception, from all frames at once.
+    Exception,
+}
+
+impl Verifier<'_> {
+    /// `exit`: back to the caller, or the end of the program.
+    pub(crate) fn exit(&mut self) -> Result<Next> {
+        self.check_nothing_held(Leaving::Exit)?;
+        if self.state.depth() > 0 {
+            return self.return_to_caller();
+        }
+        self.check_return_value()?;
+        Ok(Next::End)
+    }
+
+    /// Checks that what must be given back before the program ends is. Functions that return to
+    /// a caller may leave that to it.
+    pub(crate) fn check_nothing_held(&self, leaving: Leaving) -> Result {
+        if leaving == Leaving::Exit && self.state.depth() > 0 {
+            return Ok(());
+        }
+        let end = match leaving {
+            Leaving::Exit => "when the program ends",
+            Leaving::Exception => "when an exception is thrown",
+        };
+        let lock = self.state.held.iter().find(|held| {
+            matches!(
+                held.kind,
+                HeldKind::SpinLock { .. } | HeldKind::ResilientLock { .. }
+            )
+        });
+        if let Some(lock) = lock {
+            return Err(self
+                .reject(
+                    Rule::LockMisuse,
+                    format!(
+                        "the lock that was taken at instruction {} is still held {end}",
+                        lock.insn
+                    ),
+                )
+                .help("release it on every path"));
+        }
+        let returned = self.returned_reference(leaving);
+        let leaked = self
+            .state
+            .held
+            .iter()
+            .find(|held| held.kind == HeldKind::Reference && held.id != returned);
+        if let Some(leaked) = leaked {
+            return Err(self.reject(
+                Rule::ReferenceLeak,
+                format!(
+                    "the reference that was got at instruction {} is still held {end}",
+                    leaked.insn
+                ),
+            ));
+        }
+        let section = if self.state.irq.is_some() {
+            Some("interrupts are still off")
+        } else if self.state.rcu > 0 {
+            Some("an RCU section is still open")
+        } else if self.state.preempt > 0 {
+            Some("preemption is still off")
+        } else {
+            None
+        };
+        match section {
+            Some(section) => {
+                Err(self.reject(Rule::UnbalancedSection, format!("{section} {end}")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The reference that a struct_ops program gives to its caller by returning it.
+    fn returned_reference(&self, leaving: Leaving) -> Id {
+        if leaving == Leaving::Exit
+            && self.program.program_type == ProgramType::StructOps
+            && self.since(6, 15)
+        {
+            self.reg(Reg::R0).reference
+        } else {
+            Id::NONE
+        }
+    }
+
+    /// The end of a function with a caller: R0 is the result, and its stack is gone.
+    fn return_to_caller(&mut self) -> Result<Next> {
+        if matches!(self.reg(Reg::R0).kind, Kind::Stack { .. }) {
+            return Err(self
+                .reject(
+                    Rule::StackOutOfBounds,
+                    "the function returns a pointer to the stack, of which its frame ends here",
+                )
+                .of(Reg::R0)
+                .help("let the caller pass a pointer to memory of its own"));
+        }
+        if self.state.frame().callback == Some(CallbackKind::Synchronous) {
+            let (least, most) = self.state.frame().callback_returns;
+            self.check_returned(least, most, false, "a callback")?;
+            let frame = self.state.frames.pop();
+            let site = frame.map_or(0, |frame| frame.call_site);
+            return Ok(Next::Goto(site));
+        }
+        let result = self.reg(Reg::R0).clone();
+        let frame = self.state.frames.pop();
+        *self.state.register_mut(Reg::R0) = result;
+        let site = frame.map_or(0, |frame| frame.call_site);
+        Ok(Next::Goto(site.saturating_add(1)))
+    }
+
+    /// Checks R0 at the end of the program, of a global function or of an asynchronous callback.
+    fn check_return_value(&mut self) -> Result {
+        let frame = self.state.frame();
+        let is_program = frame.subprogram == 0 || frame.exception_callback;
+        let callback = frame.callback.map(|_| frame.callback_returns);
+        let rule = self
+            .program
+            .program_type
+            .returns(self.program.attach_type, self.kernel());
+        if is_program && rule == ReturnRule::ByTarget && self.target_returns_void() {
+            return Ok(());
+        }
+        let value = self.reg(Reg::R0);
+        match value.kind {
+            Kind::Uninit => {
+                return Err(self
+                    .reject(Rule::ReturnValue, "R0, which is returned, was never set")
+                    .of(Reg::R0));
+            }
+            Kind::Scalar => {}
+            _ if !self.options.perfmon => {
+                return Err(self
+                    .reject(Rule::PointerLeak, "the program returns a kernel address")
+                    .of(Reg::R0));
+            }
+            _ => {}
+        }
+        if let Some((least, most)) = callback {
+            return self.check_returned(least, most, false, "an asynchronous callback");
+        }
+        if !is_program {
+            if !value.is_scalar() {
+                return Err(self
+                    .reject(
+                        Rule::GlobalFunction,
+                        "a global function returns a pointer, and may only return a number",
+                    )
+                    .of(Reg::R0));
+            }
+            return Ok(());
+        }
+        let (least, most, low_half) = match rule {
+            ReturnRule::Any => return Ok(()),
+            ReturnRule::Range(least, most) => (least, most, false),
+            _ => match self.program.program_type {
+                ProgramType::Lsm if self.program.attach_type == Some(AttachType::LsmCgroup) => {
+                    (if self.attach.returns_void { 1 } else { 0 }, 1, false)
+                }
+                ProgramType::Lsm => match lsm_hook_returns(&self.attach.name) {
+                    ReturnRule::Range(least, most) => (least, most, true),
+                    _ => return Ok(()),
+                },
+                _ => return Ok(()),
+            },
+        };
+        self.check_returned(least.into(), most.into(), low_half, "the program")
+    }
+
+    /// Whether the hook is a function without a result.
+    fn target_returns_void(&self) -> bool {
+        self.attach.returns_void && self.program.attach_type != Some(AttachType::LsmCgroup)
+    }
+
+    /// Checks that R0 is a number in a range; of `low_half`: as an `int`.
+    fn check_returned(&mut self, least: i64, most: i64, low_half: bool, who: &str) -> Result {
+        if !self.reg(Reg::R0).is_scalar() {
+            return Err(self
+                .reject(
+                    Rule::ReturnValue,
+                    format!("{who} must return a number from {least} to {most}, and R0 holds none"),
+                )
+                .of(Reg::R0));
+        }
+        self.mark_precise(Reg::R0)?;
+        let value = self.reg(Reg::R0).value;
+        let (low, high) = if low_half {
+            (i64::from(value.s32_min), i64::from(value.s32_max))
+        } else {
+            (value.smin, value.smax)
+        };
+        if least <= low && high <= most {
+            return Ok(());
+        }
+        let wanted = if least == most {
+            format!("{least}")
+        } else {
+            format!("a number from {least} to {most}")
+        };
+        let found = if low == high {
+            format!("R0 is {low}")
+        } else if (low, high) == (i64::MIN, i64::MAX) {
+            "R0 may be anything".to_owned()
+        } else {
+            format!("R0 may be from {low} to {high}")
+        };
+        Err(self
+            .reject(
+                Rule::ReturnValue,
+                format!("{who} must return {wanted}, and {found}"),
+            )
+            .of(Reg::R0))
+    }
+}
