@@ -82,9 +82,7 @@ impl Verifier<'_> {
             None
         };
         match section {
-            Some(section) => {
-                Err(self.reject(Rule::UnbalancedSection, format!("{section} {end}")))
-            }
+            Some(section) => Err(self.reject(Rule::UnbalancedSection, format!("{section} {end}"))),
             None => Ok(()),
         }
     }
