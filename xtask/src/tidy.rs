@@ -15,6 +15,7 @@ const STRATA: &[(&str, u8)] = &[
     ("skep-object", 3),
     ("skep-build", 3),
     ("skep-record", 4),
+    ("skep-verifier", 4),
     ("skep-host", 4),
     ("skep-linux", 5),
     ("skep-vm", 5),
@@ -24,7 +25,7 @@ const STRATA: &[(&str, u8)] = &[
 ];
 
 /// Crates that only tests use: any crate may depend on them for development.
-const FOR_TESTS: &[&str] = &["skep-testing", "skep-fuzz"];
+const FOR_TESTS: &[&str] = &["skep-testing", "skep-selftests", "skep-fuzz"];
 
 /// Longer files need splitting; beyond the second they are refused.
 const LONG: usize = 500;
