@@ -39,6 +39,8 @@ pub(crate) struct Register {
     pub(crate) id: Id,
     /// The reference it is part of ([`Held::id`](super::Held)), or that it must be checked with.
     pub(crate) reference: Id,
+    /// Memory that a dynptr gave: the dynptr's id. It dies with the dynptr (`dynptr_id`).
+    pub(crate) parent: Id,
     /// Scalars: the difference to the scalar of the same id is in 32 bits (`BPF_ADD_CONST32`).
     pub(crate) linked: bool,
     /// Scalars: whether the value decided something, so that pruning must compare it.
@@ -175,6 +177,9 @@ bitflags! {
         const AT_END = 1 << 12;
         /// The dynptr's owner holds a reference.
         const REFERENCED = 1 << 13;
+        /// Memory that is part of a packet, through a dynptr: gone when the packet's data move
+        /// (`DYNPTR_TYPE_SKB`, `DYNPTR_TYPE_XDP` of a slice).
+        const PACKET_SLICE = 1 << 14;
     }
 }
 
@@ -188,6 +193,7 @@ impl Register {
         range: 0,
         id: Id::NONE,
         reference: Id::NONE,
+        parent: Id::NONE,
         linked: false,
         precise: false,
         subreg_def: 0,
@@ -245,6 +251,14 @@ impl Register {
     /// Whether it is the constant zero.
     pub(crate) fn is_null(&self) -> bool {
         self.is_scalar() && self.value.as_constant() == Some(0)
+    }
+
+    /// Whether it is what a change of the packet's data invalidates.
+    pub(crate) fn dies_with_packet(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Packet | Kind::PacketMeta | Kind::PacketEnd
+        ) || self.flags.contains(PointerFlags::PACKET_SLICE)
     }
 
     /// Whether it points into a packet or its metadata.
