@@ -255,10 +255,8 @@ impl Register {
 
     /// Whether it is what a change of the packet's data invalidates.
     pub(crate) fn dies_with_packet(&self) -> bool {
-        matches!(
-            self.kind,
-            Kind::Packet | Kind::PacketMeta | Kind::PacketEnd
-        ) || self.flags.contains(PointerFlags::PACKET_SLICE)
+        matches!(self.kind, Kind::Packet | Kind::PacketMeta | Kind::PacketEnd)
+            || self.flags.contains(PointerFlags::PACKET_SLICE)
     }
 
     /// Whether it points into a packet or its metadata.
