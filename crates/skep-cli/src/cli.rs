@@ -4,7 +4,7 @@
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
 use crate::{
-    btf::BtfArgs, build::BuildArgs, disasm::DisasmArgs, doctor::DoctorArgs, exit,
+    btf::BtfArgs, build::BuildArgs, check::CheckArgs, disasm::DisasmArgs, doctor::DoctorArgs, exit,
     features::FeaturesArgs, link::LinkArgs, manual, run::RunArgs, test::TestArgs,
 };
 
@@ -67,6 +67,7 @@ impl Global {
 pub(crate) enum Command {
     // By far the largest.
     Run(Box<RunArgs>),
+    Check(CheckArgs),
     Test(TestArgs),
     Build(BuildArgs),
     Link(LinkArgs),

@@ -15,7 +15,8 @@ use skep::{
 pub(crate) const TABLE: &str = "\
 Exit codes:
   0  success
-  1  something failed while it ran, or a feature that was asked for is missing
+  1  something failed while it ran, a feature that was asked for is missing, or
+     `skep check` refuses a program
   2  wrong usage
   3  the program is at fault: it does not compile, the object is malformed, a
      relocation finds nothing in this kernel, or the verifier refuses it

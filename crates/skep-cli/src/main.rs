@@ -8,6 +8,7 @@
 mod answers;
 mod btf;
 mod build;
+mod check;
 mod cli;
 mod disasm;
 mod doctor;
@@ -48,6 +49,7 @@ fn carry_out(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(*args, global),
         Command::Build(args) => build::build(&args, global),
+        Command::Check(args) => check::check(&args, global),
         Command::Test(args) => test::test(&args, global),
         Command::Link(args) => link::link(&args, global),
         Command::Doctor(args) => doctor::doctor(&args),

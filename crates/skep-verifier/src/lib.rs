@@ -20,7 +20,7 @@
 mod admission;
 mod alu;
 mod call;
-mod diagnosis;
+pub mod diagnosis;
 mod memory;
 mod options;
 mod program;

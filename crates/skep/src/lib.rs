@@ -81,6 +81,7 @@ mod arena;
 mod asynchronous;
 mod attach;
 mod binary;
+mod check;
 mod error;
 pub mod features;
 mod host;
@@ -111,6 +112,7 @@ pub use arena::Arena;
 pub use asynchronous::{AsyncPerfBuffer, AsyncReaders, AsyncRingBuffer};
 pub use attach::AttachOptions;
 pub use binary::{find_binary, open_btf, symbol_offset};
+pub use check::Checked;
 pub use error::{Error, Result};
 pub use host::Host;
 pub use link::{Iteration, Link};
@@ -139,5 +141,6 @@ pub use skep_isa as isa;
 #[cfg(target_os = "linux")]
 pub use skep_linux as linux;
 pub use skep_object as spec;
+pub use skep_verifier as verifier;
 #[cfg(feature = "vm")]
 pub use skep_vm as vm;

@@ -277,6 +277,16 @@ impl Object {
             .attached_by(self.attachers.clone()))
     }
 
+    /// How it is linked.
+    pub(crate) fn link_options(&self) -> &skep_object::LinkOptions {
+        &self.options
+    }
+
+    /// The types that take the place of a host's for CO-RE.
+    pub(crate) fn core_types(&self) -> Option<&Arc<Btf>> {
+        self.core_btf.as_ref()
+    }
+
     /// Relocates the object for a machine that is not here, of which all that counts is known.
     ///
     /// # Errors

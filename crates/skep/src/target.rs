@@ -43,6 +43,27 @@ pub(crate) fn link(
     linked.map_err(|error| offer.explain(object, error))
 }
 
+/// All of a host that counts for verdicts on an image's programs.
+pub(crate) fn of(host: &Host, image: &Image) -> Result<Target> {
+    let needs = Needs {
+        types: true,
+        ..Needs::default()
+    };
+    let mut offer = Offer::new(host, &needs);
+    if let Some(error) = offer.types {
+        return Err(error);
+    }
+    let by_module = |program: &skep_object::ImageProgram| {
+        let attach = program.attach_btf.as_ref();
+        !program.module_references.is_empty()
+            || attach.is_some_and(|attach| attach.module.is_some())
+    };
+    if image.programs.iter().any(by_module) {
+        offer.add_modules(host)?;
+    }
+    Ok(offer.target)
+}
+
 /// What of a host an object asks for.
 #[derive(Debug, Default)]
 struct Needs {

@@ -1,1 +1,65 @@
-//! Words for a rejection: the line of source, how it came to it, what to do.
+//! Words for a rejection: the line of source, how the program came to it, what to do.
+//!
+//! [`Diagnosis::of`] makes data of a [`Rejection`]; [`render`](Diagnosis::render) shows them beside
+//! the source, as compilers do.
+
+mod place;
+mod render;
+
+pub use place::{Place, Source};
+
+use skep_isa::{InsnIndex, Reg};
+
+use crate::{Program, Rejection, Rule};
+
+/// A rejection in words, with the places in the source that explain it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Diagnosis {
+    /// The program's name.
+    pub program: String,
+    /// The rule that it breaks.
+    pub rule: Rule,
+    /// What is wrong, in one line.
+    pub message: String,
+    /// Where; `None` for what concerns the program as a whole.
+    pub place: Option<Place>,
+    /// What to say at that place; empty if the message says it all.
+    pub label: String,
+    /// The register that is at fault, where there is one.
+    pub register: Option<Reg>,
+    /// Other places that explain it, in the order of the path.
+    pub labels: Vec<Label>,
+    /// What to do about it, a sentence each.
+    pub help: Vec<String>,
+    /// The instructions of the path that led there, in order; empty if it is not known.
+    pub path: Vec<InsnIndex>,
+}
+
+/// A place that explains something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Label {
+    /// Where.
+    pub place: Place,
+    /// What happened there.
+    pub text: String,
+}
+
+impl Diagnosis {
+    /// Finds the words for a program's rejection.
+    #[must_use]
+    pub fn of(program: &Program<'_>, rejection: &Rejection) -> Self {
+        Self {
+            program: program.name.clone().into_owned(),
+            rule: rejection.rule,
+            message: rejection.message.clone(),
+            place: rejection.insn.map(|insn| Place::of(program, insn)),
+            label: String::new(),
+            register: rejection.register,
+            labels: Vec::new(),
+            help: rejection.remedy.iter().cloned().collect(),
+            path: rejection.path.clone(),
+        }
+    }
+}

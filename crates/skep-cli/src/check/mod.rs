@@ -1,0 +1,166 @@
+//! `skep check`: the verifier's verdict on programs without loading them, and why not.
+
+use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{Args, ValueHint};
+use skep::{
+    Checked, Host,
+    boundary::HostKind,
+    verifier::{Options, diagnosis::Diagnosis},
+};
+
+use crate::{
+    cli::Global,
+    exit::{self, Exit},
+    host::HostName,
+    input::{self, CompileArgs},
+    report, text,
+};
+
+/// Say whether the kernel's verifier will take programs, and if not, why
+///
+/// Nothing is loaded and no privileges are needed: the verdict is that of Skep's own verifier, by
+/// this kernel's types; where the kernel shows none, by those of the virtual machine.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 all programs are accepted; 1 one is refused; 2 wrong usage; 3 a
+source does not compile, an object is malformed, or a relocation finds nothing;
+4 a tool or the kernel's types are missing. The worst of all files counts.")]
+pub(crate) struct CheckArgs {
+    /// Objects, or C sources, which are compiled first
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    files: Vec<PathBuf>,
+
+    /// Only these programs
+    #[arg(short, long = "program", value_name = "PROGRAM")]
+    programs: Vec<String>,
+
+    /// Whose types and version count
+    #[arg(long, value_enum, value_name = "HOST", default_value = "auto")]
+    host: HostName,
+
+    #[command(flatten)]
+    compile: CompileArgs,
+}
+
+/// What came of all programs.
+#[derive(Debug, Default)]
+struct Tally {
+    accepted: usize,
+    refused: usize,
+    /// What could not be checked.
+    unknown: usize,
+}
+
+/// Checks all programs of all files.
+pub(crate) fn check(args: &CheckArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let host = host(args.host)?;
+    let mut worst = None;
+    let mut tally = Tally::default();
+    for file in &args.files {
+        if args.files.len() > 1 {
+            say(&format!(
+                "{}\n",
+                text::printable(&file.display().to_string())
+            ))?;
+        }
+        if let Err(error) = one_file(file, args, global, &host, &mut tally, &mut worst) {
+            // The others may be right: one run shows all that is wrong.
+            report::show(&error, global);
+            worst = worst.max(Some(exit::exit_code(&error)));
+        }
+    }
+    say(&format!("{}\n", tally.line(&host)))?;
+    Ok(worst.map_or(ExitCode::SUCCESS, ExitCode::from))
+}
+
+/// Whose types count: the kernel's, if it shows some.
+fn host(name: HostName) -> anyhow::Result<Host> {
+    Ok(match name {
+        HostName::Kernel => Host::kernel()?,
+        HostName::Vm => Host::vm()?,
+        HostName::Auto => match Host::kernel() {
+            Ok(host) if host.btf().is_ok() => host,
+            _ => Host::vm()?,
+        },
+    })
+}
+
+fn one_file(
+    file: &std::path::Path,
+    args: &CheckArgs,
+    global: &Global,
+    host: &Host,
+    tally: &mut Tally,
+    worst: &mut Option<Exit>,
+) -> anyhow::Result<()> {
+    let mut object = input::open(file, &args.compile, global)?;
+    let named: Vec<&str> = args.programs.iter().map(String::as_str).collect();
+    if !named.is_empty() {
+        object.only_programs(&named)?;
+    }
+    let programs = object.spec().programs().iter();
+    let names: Vec<String> = programs
+        .map(|program| program.name.clone())
+        .filter(|name| named.is_empty() || named.contains(&name.as_str()))
+        .collect();
+    for name in &names {
+        match object.check(name, host, &Options::default()) {
+            Ok(checked) => {
+                say(&verdict(&checked))?;
+                if checked.verdict.is_accepted() {
+                    tally.accepted += 1;
+                } else {
+                    tally.refused += 1;
+                    *worst = (*worst).max(Some(Exit::Failed));
+                }
+            }
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                report::show(&error, global);
+                tally.unknown += 1;
+                *worst = (*worst).max(Some(exit::exit_code(&error)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn verdict(checked: &Checked) -> String {
+    match &checked.diagnosis {
+        Some(diagnosis) => format!("{}\n", shown(diagnosis)),
+        None => {
+            let name = text::printable(&checked.program);
+            let count = checked.verdict.stats.instructions;
+            format!("{name}: accepted ({count} instructions)\n")
+        }
+    }
+}
+
+/// A diagnosis with colours, which go where they are not wanted, and the source where it is at hand.
+pub(crate) fn shown(diagnosis: &Diagnosis) -> String {
+    diagnosis.render(&|file| fs::read_to_string(file).ok(), true)
+}
+
+impl Tally {
+    fn line(&self, host: &Host) -> String {
+        let mut line = format!("{} accepted", self.accepted);
+        for (count, what) in [(self.refused, "refused"), (self.unknown, "not checked")] {
+            if count > 0 {
+                line.push_str(&format!(", {count} {what}"));
+            }
+        }
+        let by = match host.info().kind {
+            HostKind::Vm => "by the types of the vm".to_owned(),
+            HostKind::Kernel => format!("for {}", host.info()),
+        };
+        format!("{line} ({by})")
+    }
+}
+
+/// Writes to stdout, with colours where they are wanted.
+fn say(text: &str) -> anyhow::Result<()> {
+    let written = anstream::stdout().lock().write_all(text.as_bytes());
+    written.context("cannot write to standard output")
+}
