@@ -230,6 +230,16 @@ impl<'a> Program<'a> {
         }
     }
 
+    /// A map; `inner`: one that is in it.
+    pub(crate) fn map(&self, map: MapId, inner: bool) -> Option<&Map> {
+        let map = self.maps.get(map.0 as usize)?;
+        if inner {
+            map.inner.as_deref()
+        } else {
+            Some(map)
+        }
+    }
+
     /// Whether it is loaded to sleep.
     pub fn is_sleepable(&self) -> bool {
         self.flags.contains(ProgLoadFlags::SLEEPABLE)

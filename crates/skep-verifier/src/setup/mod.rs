@@ -17,6 +17,8 @@ pub(crate) struct Code {
     pub(crate) maps: Vec<Option<(MapId, Option<u32>)>>,
     /// By slot: whether states are kept and compared before it (`prune_point`).
     pub(crate) prune_points: Vec<bool>,
+    /// The targets of each map that is a jump table, in order.
+    pub(crate) jump_tables: Vec<(MapId, Vec<usize>)>,
     /// By slot: the registers that are read later, a bit each (`live_regs_before`).
     pub(crate) live: Vec<u16>,
 }
@@ -78,10 +80,19 @@ impl Code {
         Ok(Self {
             prune_points: vec![false; slots.len()],
             live: vec![0x3ff; slots.len()],
+            jump_tables: jump_tables(program, &maps),
             insns,
             subprograms,
             maps,
         })
+    }
+
+    /// Where a jump table leads, entry by entry.
+    pub(crate) fn jump_targets(&self, map: MapId) -> &[usize] {
+        self.jump_tables
+            .iter()
+            .find(|(of, _)| *of == map)
+            .map_or(&[], |(_, targets)| targets)
     }
 
     /// The function that a slot is in.
@@ -90,4 +101,22 @@ impl Code {
             .partition_point(|subprogram| subprogram.start <= slot)
             .saturating_sub(1)
     }
+}
+
+/// The jump tables by the maps that they become.
+fn jump_tables(
+    program: &Program<'_>,
+    maps: &[Option<(MapId, Option<u32>)>],
+) -> Vec<(MapId, Vec<usize>)> {
+    let mut tables = Vec::new();
+    for (references, targets) in &program.jump_tables {
+        let map = references
+            .iter()
+            .find_map(|insn| maps.get(insn.as_usize()).copied().flatten());
+        if let Some((map, _)) = map {
+            let targets = targets.iter().map(|target| target.as_usize()).collect();
+            tables.push((map, targets));
+        }
+    }
+    tables
 }

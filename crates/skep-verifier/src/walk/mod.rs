@@ -2,6 +2,7 @@
 //! twice what was seen to be safe.
 
 mod branch;
+mod history;
 mod precision;
 
 use skep_isa::{CallTarget, Insn};
@@ -12,10 +13,15 @@ use crate::{
     verifier::{Result, Verifier},
 };
 
+/// Branches that may wait to be followed (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
+const MOST_PENDING: usize = 8192;
+
 /// Paths that are still to be followed, and where the verification has been.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
     pending: Vec<Pending>,
+    /// The instructions since the last state that was kept.
+    history: Vec<history::Step>,
 }
 
 /// The other side of a branch.
@@ -83,8 +89,19 @@ impl Verifier<'_> {
     /// Puts another path aside: it goes on at `insn` with a copy of the state, which the caller may
     /// change.
     pub(crate) fn push(&mut self, insn: usize) -> Result<&mut State> {
+        self.push_state(insn, self.state.clone())
+    }
+
+    /// The same with a state of its own.
+    pub(crate) fn push_state(&mut self, insn: usize, state: State) -> Result<&mut State> {
+        if self.walk.pending.len() >= MOST_PENDING {
+            let message = format!(
+                "the program has too many branches: {MOST_PENDING} of them wait to be followed"
+            );
+            return Err(self.reject(Rule::TooComplex, message));
+        }
         self.walk.pending.push(Pending {
-            state: self.state.clone(),
+            state,
             insn,
             previous: self.insn,
         });
