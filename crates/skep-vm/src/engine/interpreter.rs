@@ -301,7 +301,10 @@ impl Machine<'_, '_> {
         }
         // The address of an access, after its check.
         macro_rules! address {
-            ($base:expr, $size:literal, $write:literal) => {{
+            ($base:expr, $size:literal, $write:literal) => {
+                address!($base, $size, $write, false)
+            };
+            ($base:expr, $size:literal, $write:literal, $aligned:literal) => {{
                 let address = $base.wrapping_add_signed(i64::from(op.offset));
                 #[cfg(test)]
                 super::elide::observe(at as u32, state.registers[R10], address, $size);
@@ -320,11 +323,15 @@ impl Machine<'_, '_> {
                             })
                         }
                     }
+                    address
+                } else if op.target != 0 {
+                    run.guard(address, $size, $write, $aligned)
+                } else {
+                    address
                 }
-                address
             }};
         }
-        // SAFETY of both: checked by `address!`, or by a verifier.
+        // SAFETY of both: checked or guarded by `address!`, or seen by a verifier.
         macro_rules! load {
             ($int:ty, $size:literal) => {{
                 let address = address!(src!(), $size, false);
@@ -341,15 +348,15 @@ impl Machine<'_, '_> {
         }
         macro_rules! atomic {
             ($int:ty, $size:literal, $method:ident) => {{
-                let address = address!(dst!(), $size, true);
-                if CHECKED && address % $size != 0 {
+                let address = address!(dst!(), $size, true, true);
+                if address % $size != 0 {
                     fail!(FaultKind::Memory {
                         address,
                         size: $size,
                         write: true
                     })
                 }
-                // SAFETY: checked just now, or by a verifier, as is its alignment.
+                // SAFETY: checked just now, or by a verifier; aligned.
                 unsafe { <$int>::$method(address, src!() as $int) }
             }};
         }
@@ -470,8 +477,8 @@ impl Machine<'_, '_> {
             Code::Xchg32 => src!() = u64::from(atomic!(u32, 4, swap)),
             Code::Xchg64 => src!() = atomic!(u64, 8, swap),
             Code::CmpXchg32 => {
-                let address = address!(dst!(), 4, true);
-                if CHECKED && address % 4 != 0 {
+                let address = address!(dst!(), 4, true, true);
+                if address % 4 != 0 {
                     fail!(FaultKind::Memory {
                         address,
                         size: 4,
@@ -479,12 +486,12 @@ impl Machine<'_, '_> {
                     })
                 }
                 let (expected, new) = (state.registers[0] as u32, src!() as u32);
-                // SAFETY: checked just now, or by a verifier, as is its alignment.
+                // SAFETY: checked just now, or by a verifier; aligned.
                 state.registers[0] = u64::from(unsafe { u32::compare(address, expected, new) });
             }
             Code::CmpXchg64 => {
-                let address = address!(dst!(), 8, true);
-                if CHECKED && address % 8 != 0 {
+                let address = address!(dst!(), 8, true, true);
+                if address % 8 != 0 {
                     fail!(FaultKind::Memory {
                         address,
                         size: 8,
@@ -492,7 +499,7 @@ impl Machine<'_, '_> {
                     })
                 }
                 let (expected, new) = (state.registers[0], src!());
-                // SAFETY: checked just now, or by a verifier, as is its alignment.
+                // SAFETY: checked just now, or by a verifier; aligned.
                 state.registers[0] = unsafe { u64::compare(address, expected, new) };
             }
             Code::Acquire8 => dst!() = u64::from(load!(u8, 1)),

@@ -23,6 +23,8 @@ pub(super) fn lower(program: &ProgramCode) -> Vec<Op> {
     for (at, insn) in program.instructions() {
         if let Some(place) = ops.get_mut(at.as_usize()) {
             let target = insn.target(at).map_or(0, |target| target.0);
+            // Accesses have no target: theirs says whether they are guarded.
+            let target = target | u32::from(program.is_guarded(at));
             *place = Op {
                 target,
                 ..op(program, at, insn)

@@ -8,7 +8,7 @@ pub(super) struct Op {
     pub(super) src: u8,
     /// A displacement in bytes.
     pub(super) offset: i16,
-    /// A jump's target, as a slot of the program.
+    /// A jump's target, as a slot of the program. Of an access: 1 if it is guarded.
     pub(super) target: u32,
     /// A constant, sign-extended; a helper's address; a function's index.
     pub(super) imm: u64,

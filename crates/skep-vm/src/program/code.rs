@@ -127,6 +127,8 @@ pub(crate) struct Code {
     exception_callback: Option<u32>,
     /// Memory at fixed addresses that lives as long as the program.
     known: Vec<Known>,
+    /// Accesses that no verifier can vouch for, sorted: see [`Code::with_guarded`].
+    guarded: Vec<InsnIndex>,
 }
 
 impl Code {
@@ -182,6 +184,7 @@ impl Code {
             arena: None,
             exception_callback: callback.map(|index| index as u32),
             known: Vec::new(),
+            guarded: Vec::new(),
         })
     }
 
@@ -217,6 +220,26 @@ impl Code {
     pub(crate) fn with_known(mut self, known: Vec<Known>) -> Self {
         self.known = known;
         self
+    }
+
+    /// With accesses that are looked at in verified mode too, sorted: they follow pointers that may
+    /// be stale, or whose memory is only known when the program runs. Where nothing of the
+    /// program's is, a load gives 0 and a store is lost, as in the kernel (`BPF_PROBE_MEM`).
+    #[must_use]
+    pub(crate) fn with_guarded(mut self, guarded: Vec<InsnIndex>) -> Self {
+        self.guarded = guarded;
+        self
+    }
+
+    /// Whether an access is looked at in verified mode too.
+    pub(crate) fn is_guarded(&self, at: InsnIndex) -> bool {
+        self.guarded.binary_search(&at).is_ok()
+    }
+
+    /// Whether any is.
+    #[cfg(feature = "jit")]
+    pub(crate) fn has_guarded(&self) -> bool {
+        !self.guarded.is_empty()
     }
 
     /// Memory at fixed addresses that lives as long as the program.

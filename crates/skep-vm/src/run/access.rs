@@ -24,6 +24,18 @@ impl Run<'_> {
         self.look_up(address, size, write)
     }
 
+    /// Where a guarded access of a verified program goes: to its address if that is the program's,
+    /// else to eight bytes that hold 0 and that nobody reads. `aligned`: it must be aligned too.
+    #[inline]
+    pub(crate) fn guard(&self, address: u64, size: u64, write: bool, aligned: bool) -> u64 {
+        let ours = self.check(address, size, write) == Region::Ours;
+        if ours && (!aligned || address.is_multiple_of(size)) {
+            return address;
+        }
+        self.hot.nowhere.set(0);
+        self.hot.nowhere.as_ptr().expose_provenance() as u64
+    }
+
     /// The region of an access, when it is not the last one.
     #[cold]
     #[inline(never)]

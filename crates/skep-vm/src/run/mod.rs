@@ -105,6 +105,8 @@ pub(crate) struct Hot {
     pub(crate) custom: Cell<u32>,
     /// The regions that accesses last were in.
     pub(crate) caches: Caches,
+    /// Where guarded accesses go that are nowhere: see [`Run::guard`].
+    pub(crate) nowhere: Cell<u64>,
 }
 
 /// A run of a program.
@@ -168,6 +170,7 @@ impl<'a> Run<'a> {
                 floor: Cell::new(stack.address() + FRAME),
                 custom: Cell::new(0),
                 caches: Caches::default(),
+                nowhere: Cell::new(0),
             },
             vm,
             cpu,

@@ -29,6 +29,14 @@ const fn ty(size: Size) -> Type {
     }
 }
 
+/// What an access does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Load,
+    Store,
+    Atomic,
+}
+
 impl Translator<'_> {
     pub(super) fn access(&mut self, at: InsnIndex, insn: &Insn) {
         match *insn {
@@ -38,7 +46,7 @@ impl Translator<'_> {
                 base,
                 offset,
             } => {
-                let (place, _) = self.place(at, base, offset, size, false);
+                let (place, _) = self.place(at, base, offset, size, Use::Load);
                 let value = self.load(place, size);
                 self.set(dst, value);
             }
@@ -48,7 +56,7 @@ impl Translator<'_> {
                 base,
                 offset,
             } => {
-                let (place, _) = self.place(at, base, offset, size.size(), false);
+                let (place, _) = self.place(at, base, offset, size.size(), Use::Load);
                 let (flags, ins) = (flags(), self.b.ins());
                 let value = match size {
                     NarrowSize::B => ins.sload8(I64, flags, place.base, place.offset),
@@ -63,7 +71,7 @@ impl Translator<'_> {
                 offset,
                 value,
             } => {
-                let (place, lost) = self.place(at, base, offset, size, true);
+                let (place, lost) = self.place(at, base, offset, size, Use::Store);
                 self.store(place, size, value);
                 self.join(lost);
             }
@@ -80,7 +88,7 @@ impl Translator<'_> {
                 base,
                 offset,
             } => {
-                let (place, _) = self.place(at, base, offset, size, false);
+                let (place, _) = self.place(at, base, offset, size, Use::Load);
                 let value = self.load(place, size);
                 if !self.ordered {
                     self.b.ins().fence();
@@ -93,7 +101,7 @@ impl Translator<'_> {
                 offset,
                 src,
             } => {
-                let (place, lost) = self.place(at, base, offset, size, true);
+                let (place, lost) = self.place(at, base, offset, size, Use::Store);
                 if !self.ordered {
                     self.b.ins().fence();
                 }
@@ -134,7 +142,7 @@ impl Translator<'_> {
         offset: i16,
         src: Reg,
     ) {
-        let (place, lost) = self.place(at, base, offset, width.size(), true);
+        let (place, lost) = self.place(at, base, offset, width.size(), Use::Atomic);
         let address = self.b.ins().iadd_imm(place.base, i64::from(place.offset));
         self.check_alignment(at, address, width.size());
         let flags = flags().with_aligned();
@@ -181,15 +189,20 @@ impl Translator<'_> {
         base: Reg,
         offset: i16,
         size: Size,
-        write: bool,
+        usage: Use,
     ) -> (Place, Option<Block>) {
         let base = self.get(base);
         let offset = i32::from(offset);
-        if !self.checked || self.facts.at(at).has(Fact::INSIDE) {
+        let looked_at = self.checked || self.code.is_guarded(at);
+        if !looked_at || self.facts.at(at).has(Fact::INSIDE) {
             return (Place { base, offset }, None);
         }
         let address = self.b.ins().iadd_imm(base, i64::from(offset));
-        let lost = self.check(at, address, size, write);
+        if !self.checked {
+            let base = self.guard(at, address, size, usage);
+            return (Place { base, offset: 0 }, None);
+        }
+        let lost = self.check(at, address, size, usage != Use::Load);
         let place = Place {
             base: address,
             offset: 0,
@@ -197,7 +210,32 @@ impl Translator<'_> {
         (place, lost)
     }
 
-    fn check(&mut self, at: InsnIndex, address: Value, size: Size, write: bool) -> Option<Block> {
+    /// Where a guarded access goes: see [`crate::run::Run::guard`].
+    fn guard(&mut self, at: InsnIndex, address: Value, size: Size, usage: Use) -> Value {
+        let write = usage != Use::Load;
+        let (cold, next) = (self.cold_block(), self.b.create_block());
+        let place = self.b.append_block_param(next, I64);
+        if usage == Use::Atomic {
+            self.b.ins().jump(cold, &[]);
+        } else {
+            let out = self.outside_cached(address, size, write);
+            self.b.ins().brif(out, cold, &[], next, &[address.into()]);
+        }
+        self.begin(cold);
+        let what = self.size_and_write(size, write);
+        let aligned = self.b.ins().iconst(I64, i64::from(usage == Use::Atomic));
+        let wanted = self.wanted(at.0);
+        self.keep(wanted);
+        let guard = shims::guarded as *const () as usize;
+        let found = self.shim(guard, &[address, what, aligned], 1)[0];
+        self.bring_back(wanted);
+        self.b.ins().jump(next, &[found.into()]);
+        self.begin(next);
+        place
+    }
+
+    /// Whether an access is not where the last ones were.
+    fn outside_cached(&mut self, address: Value, size: Size, write: bool) -> Value {
         let cached = if write {
             hot!(caches.write)
         } else {
@@ -208,10 +246,12 @@ impl Translator<'_> {
         let start = self.load_hot(cached);
         let places = self.load_hot(cached + places as i32);
         let inside = self.b.ins().isub(address, start);
-        let out = self
-            .b
-            .ins()
-            .icmp(IntCC::UnsignedGreaterThanOrEqual, inside, places);
+        let out = IntCC::UnsignedGreaterThanOrEqual;
+        self.b.ins().icmp(out, inside, places)
+    }
+
+    fn check(&mut self, at: InsnIndex, address: Value, size: Size, write: bool) -> Option<Block> {
+        let out = self.outside_cached(address, size, write);
         let (cold, next) = (self.cold_block(), self.b.create_block());
         self.b.ins().brif(out, cold, &[], next, &[]);
         self.b.switch_to_block(cold);
@@ -256,7 +296,8 @@ impl Translator<'_> {
     }
 
     fn check_alignment(&mut self, at: InsnIndex, address: Value, size: Size) {
-        if !self.checked || self.facts.at(at).has(Fact::ALIGNED) {
+        // No verifier looks at it: where the kernel runs, atomics need not be aligned.
+        if self.facts.at(at).has(Fact::ALIGNED) {
             return;
         }
         let low = self.b.ins().band_imm(address, i64::from(size.bytes()) - 1);

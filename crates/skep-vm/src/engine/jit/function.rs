@@ -142,7 +142,7 @@ pub(super) fn build(
         ordered: isa.name() == "x64",
         call_conv,
         facts: elide::analyze(code, function),
-        wanted: if mode == Mode::Checked {
+        wanted: if mode == Mode::Checked || code.has_guarded() {
             liveness::wanted(code.function_instructions(function))
         } else {
             Vec::new()

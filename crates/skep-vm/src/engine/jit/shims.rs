@@ -50,6 +50,19 @@ pub(super) extern "C" fn check(run: &Run<'_>, address: u64, size_and_write: u64,
     })
 }
 
+/// Where a guarded access of a verified program goes.
+pub(super) extern "C" fn guarded(
+    run: &Run<'_>,
+    address: u64,
+    size_and_write: u64,
+    aligned: u64,
+) -> u64 {
+    let (size, write) = (size_and_write & 0xffff_ffff, size_and_write >> 32 != 0);
+    guard(run, std::ptr::from_ref(&run.hot.nowhere).expose_provenance() as u64, || {
+        run.guard(address, size, write, aligned != 0)
+    })
+}
+
 /// Sets the fault of an access.
 pub(super) extern "C" fn fail_memory(run: &Run<'_>, address: u64, size_and_write: u64, at: u64) {
     let kind = FaultKind::Memory {
