@@ -38,5 +38,6 @@ pub use program::{AttachTarget, Function, Map, MapId, MapUse, Program};
 pub use rejection::Rejection;
 pub use rule::Rule;
 pub use scalar::{Scalar, Tnum};
+pub use state::{Field, FieldKind, Fields};
 pub use verdict::{Stats, Verdict};
 pub use verifier::verify;

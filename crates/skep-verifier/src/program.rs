@@ -128,6 +128,32 @@ pub enum AttachTarget {
 }
 
 impl Map {
+    /// A map without types and contents.
+    pub fn new(
+        name: &str,
+        map_type: MapType,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            map_type,
+            key_size,
+            value_size,
+            max_entries,
+            flags: MapCreateFlags::empty(),
+            map_extra: 0,
+            btf: None,
+            key_type: None,
+            value_type: None,
+            fields: Arc::default(),
+            inner: None,
+            constant: None,
+            frozen: false,
+        }
+    }
+
     /// A map of an image, with the image's BTF.
     pub fn from_image(map: &ImageMap, btf: Option<&Arc<Btf>>) -> Self {
         let read_only = map.flags.contains(MapCreateFlags::RDONLY_PROG);
@@ -165,6 +191,27 @@ impl Map {
 }
 
 impl<'a> Program<'a> {
+    /// A program with a GPL licence that uses nothing.
+    pub fn new(program_type: ProgramType, name: &'a str, instructions: &'a [RawInsn]) -> Self {
+        Self {
+            name: Cow::Borrowed(name),
+            program_type,
+            attach_type: None,
+            flags: ProgLoadFlags::empty(),
+            license: Cow::Borrowed("GPL"),
+            instructions: Cow::Borrowed(instructions),
+            maps: Vec::new(),
+            map_uses: Vec::new(),
+            btf: None,
+            functions: Vec::new(),
+            attach: None,
+            attach_member: None,
+            modules: Vec::new(),
+            jump_tables: Vec::new(),
+            source: None,
+        }
+    }
+
     /// A program of an image. `btf` is the image's BTF, parsed.
     pub fn from_image(image: &'a Image, program: &'a ImageProgram, btf: Option<&Arc<Btf>>) -> Self {
         let mut used: Vec<MapIndex> = Vec::new();

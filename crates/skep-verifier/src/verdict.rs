@@ -1,5 +1,7 @@
 //! The answer: accepted or not, and what it cost to find out.
 
+use skep_isa::InsnIndex;
+
 use crate::Rejection;
 
 /// What the verifier says about a program.
@@ -10,6 +12,10 @@ pub struct Verdict {
     pub rejection: Option<Box<Rejection>>,
     /// What it cost.
     pub stats: Stats,
+    /// Accesses of an accepted program, in order, whose memory is only known when it runs: of
+    /// kernel structures, arenas, contexts whose size the hook decides. A host must look at each:
+    /// the kernel handles their faults (`BPF_PROBE_MEM`) or checks when it attaches.
+    pub guarded: Vec<InsnIndex>,
     /// The states on the way, if [`Options::log`](crate::Options::log) asked for them.
     pub log: String,
 }

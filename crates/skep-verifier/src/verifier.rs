@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use skep_abi::KernelVersion;
 use skep_btf::Btf;
-use skep_isa::Reg;
+use skep_isa::{InsnIndex, Reg};
 use skep_object::Target;
 
 use crate::{
@@ -27,13 +27,21 @@ pub fn verify(program: &Program<'_>, target: &Target, options: &Options) -> Verd
             return Verdict {
                 rejection: Some(rejection),
                 stats: Stats::default(),
+                guarded: Vec::new(),
                 log: String::new(),
             };
         }
     };
     let rejection = verifier.run().err();
+    let unproven = |facts: &InsnFacts| {
+        let accesses = facts.accesses;
+        accesses.is_some_and(|kind| kind != crate::memory::AccessKind::Plain)
+    };
+    let facts = verifier.facts.iter().enumerate();
+    let guarded = facts.filter(|(_, facts)| unproven(facts));
     Verdict {
         rejection,
+        guarded: guarded.map(|(at, _)| InsnIndex(at as u32)).collect(),
         stats: verifier.stats,
         log: verifier.log,
     }

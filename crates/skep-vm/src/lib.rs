@@ -81,4 +81,4 @@ pub use run::{
     packet::{Redirect, Sent},
 };
 pub use tracer::{Refused, Stdio, TraceCounts, TraceError, Traced};
-pub use vm::{BareProgram, Config, Vm};
+pub use vm::{BareProgram, Config, Safety, Vm};

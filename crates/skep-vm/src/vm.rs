@@ -46,6 +46,8 @@ pub struct Config {
     pub engine: Engine,
     /// Where programs and timers take the time from.
     pub clock: Clock,
+    /// What makes programs safe that are loaded through the boundary.
+    pub safety: Safety,
     /// Whether it is counted how often each instruction runs: see [`Vm::coverage`]. All programs
     /// are interpreted then, whatever `engine` says.
     pub coverage: bool,
@@ -63,9 +65,24 @@ impl Default for Config {
                 Engine::Interpreter
             },
             clock: Clock::real(),
+            safety: Safety::Checks,
             coverage: false,
         }
     }
+}
+
+/// What makes programs safe that are loaded through the boundary ([`Host::prog_load`]).
+///
+/// [`Host::prog_load`]: skep_host::Host::prog_load
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Safety {
+    /// The verifier: what it refuses does not load, and what it accepts runs without checks.
+    Verdict,
+    /// Checks while they run, of every access, jump and call; no verifier.
+    Checks,
+    /// Both: what the verifier refuses does not load, and what it accepts is checked all the same,
+    /// and kept to its [`Limits`].
+    Both,
 }
 
 /// What all of a machine share.
@@ -76,6 +93,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) memory: Arc<MapMemory>,
     pub(crate) engine: Engine,
+    pub(crate) safety: Safety,
     /// Whether programs' instructions are counted.
     counts: bool,
     interrupted: AtomicBool,
@@ -143,6 +161,7 @@ impl Vm {
             limits: config.limits,
             memory: MapMemory::new(config.limits.memory),
             engine: config.engine,
+            safety: config.safety,
             counts: config.coverage,
             interrupted: AtomicBool::new(false),
             made: std::time::Instant::now(),
@@ -207,7 +226,7 @@ impl Vm {
         instructions: &[RawInsn],
         engine: Engine,
     ) -> Result<BareProgram, LoadError> {
-        self.bare_with(name, instructions, engine, Mode::Checked)
+        self.bare_with(name, instructions, engine, Mode::Checked, Vec::new())
     }
 
     /// The same in verified mode, in which nothing is checked.
@@ -224,21 +243,24 @@ impl Vm {
         instructions: &[RawInsn],
         engine: Engine,
     ) -> Result<BareProgram, LoadError> {
-        self.bare_with(name, instructions, engine, Mode::Verified)
+        self.bare_with(name, instructions, engine, Mode::Verified, Vec::new())
     }
 
-    fn bare_with(
+    /// The same in either mode, in verified mode with guarded accesses ([`Code::with_guarded`]).
+    pub(crate) fn bare_with(
         &self,
         name: &str,
         instructions: &[RawInsn],
         engine: Engine,
         mode: Mode,
+        guarded: Vec<InsnIndex>,
     ) -> Result<BareProgram, LoadError> {
         let mut resolver = Bare {
             vm: &self.0,
             customs: Vec::new(),
         };
-        let code = Arc::new(Code::new(instructions, &mut resolver)?);
+        let code = Code::new(instructions, &mut resolver)?;
+        let code = Arc::new(code.with_guarded(guarded));
         let coverage = self.0.coverage(name, &code);
         let executable = executable(&code, engine, mode, coverage.as_ref());
         let executable = executable.map_err(|errno| LoadError::Missing {

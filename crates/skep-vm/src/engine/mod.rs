@@ -6,7 +6,9 @@
 //! - R0 and R6–R9 are 0 when a function begins, and R1–R5 after a call of one; a helper leaves
 //!   R1–R5 as they were.
 //! - In checked mode each access is inside one region of the run, or the program stops with
-//!   [`FaultKind::Memory`](crate::FaultKind::Memory); in verified mode nothing is checked.
+//!   [`FaultKind::Memory`](crate::FaultKind::Memory); in verified mode that is
+//!   only looked at for what is guarded ([`Code::with_guarded`](crate::program::Code)): a load from
+//!   elsewhere gives 0, a store is lost. Atomics must be aligned in both.
 //! - In checked mode a jump backwards costs as many instructions as it goes back, itself included,
 //!   and entering a function costs the function's length; when they are spent the program stops
 //!   at the jump, or at the function's first instruction.
@@ -21,6 +23,8 @@ mod interpreter;
 mod jit;
 mod lower;
 mod op;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

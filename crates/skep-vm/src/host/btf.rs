@@ -50,7 +50,7 @@ pub(super) fn load(vm: &Vm, request: &BtfLoad<'_>) -> Result<BtfFd> {
         id,
         name: String::new(),
         kernel: false,
-        btf,
+        btf: Arc::new(btf),
     });
     open(vm, loaded).map_err(|errno| Error::command(Command::BtfLoad, request.object, errno))
 }

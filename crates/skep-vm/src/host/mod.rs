@@ -18,6 +18,7 @@ mod program;
 mod resolve;
 mod test_run;
 mod tree;
+mod verify;
 
 use std::{collections::BTreeMap, path::Path, sync::LazyLock};
 
@@ -31,7 +32,9 @@ use skep_host::{
     Result, StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd, TokenInfo,
 };
 
-use crate::{Mode, Vm};
+use program::Promise;
+
+use crate::Vm;
 
 pub use differences::{DIFFERENCES, Difference};
 pub(crate) use machine::address_of;
@@ -64,7 +67,7 @@ impl Vm {
     /// A verifier accepted the program for this machine: whatever its context, it accesses only
     /// what it may, and it ends.
     pub unsafe fn load_verified(&self, request: &ProgramLoad<'_>) -> Result<LoadedProgram> {
-        program::load(self, request, Mode::Verified)
+        program::load(self, request, Promise::Caller)
     }
 }
 
@@ -147,7 +150,7 @@ impl Host for Vm {
     }
 
     fn prog_load(&self, request: &ProgramLoad<'_>) -> Result<LoadedProgram> {
-        program::load(self, request, Mode::Checked)
+        program::load(self, request, Promise::Machine(self.0.safety))
     }
 
     fn prog_attach(&self, request: &ProgramAttach<'_>) -> Result<()> {

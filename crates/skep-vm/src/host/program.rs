@@ -11,10 +11,11 @@ use skep_host::{
     Result,
 };
 use skep_isa::{Disassembler, Endian, Insn, InsnIndex, NoSymbols, RawInsn, decode_slots};
+use skep_verifier::Rule;
 
-use super::{map, resolve::Resolver};
+use super::{map, resolve::Resolver, verify};
 use crate::{
-    LoadError, Mode, Problem, Vm,
+    LoadError, Mode, Problem, Safety, Vm,
     machine::{Object, object_name, struct_ops::MemberKind},
     map::{Arena, Claim, InsnArray},
     map::{Map, ProgArray},
@@ -47,9 +48,17 @@ fn said(errno: Errno, text: impl Into<String>) -> Refusal {
     }
 }
 
-/// Loads a program to be run in checked or, with the promise of [`Vm::load_verified`], in verified
-/// mode.
-pub(super) fn load(vm: &Vm, request: &ProgramLoad<'_>, mode: Mode) -> Result<LoadedProgram> {
+/// Who says that a program is safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Promise {
+    /// The machine sees to it itself.
+    Machine(Safety),
+    /// The caller of [`Vm::load_verified`].
+    Caller,
+}
+
+/// Loads a program: see [`Safety`] and [`Vm::load_verified`].
+pub(super) fn load(vm: &Vm, request: &ProgramLoad<'_>, safety: Promise) -> Result<LoadedProgram> {
     if !request.instructions.len().is_multiple_of(8) {
         let len = request.instructions.len();
         return Err(Error::Request {
@@ -57,7 +66,7 @@ pub(super) fn load(vm: &Vm, request: &ProgramLoad<'_>, mode: Mode) -> Result<Loa
             reason: format!("{len} bytes of instructions are no multiple of 8"),
         });
     }
-    match loaded(vm, request, mode) {
+    match loaded(vm, request, safety) {
         Ok((fd, log)) => Ok(LoadedProgram {
             fd,
             log: match request.log_level {
@@ -85,7 +94,7 @@ pub(super) fn load(vm: &Vm, request: &ProgramLoad<'_>, mode: Mode) -> Result<Loa
 fn loaded(
     vm: &Vm,
     request: &ProgramLoad<'_>,
-    mode: Mode,
+    safety: Promise,
 ) -> std::result::Result<(ProgramFd, String), Refusal> {
     let name = object_name(request.name);
     if request.program_type == ProgramType::Unspec {
@@ -111,6 +120,7 @@ fn loaded(
         sleepable,
         maps: Vec::new(),
         references: Vec::new(),
+        uses: Vec::new(),
         customs: Vec::new(),
         known: Vec::new(),
         errno: None,
@@ -121,6 +131,8 @@ fn loaded(
         log: log(&slots, &error),
         cause: None,
     })?;
+    let (mode, guarded, mut log) = judged(request, &slots, &resolver, safety)?;
+    let code = code.with_guarded(guarded);
     let maps = std::mem::take(&mut resolver.maps);
     let customs = std::mem::take(&mut resolver.customs);
     let foreign = |map: &&Arc<crate::map::Map>| map.exclusive.is_some_and(|hash| hash != digest);
@@ -161,11 +173,64 @@ fn loaded(
             "tail calls go to programs of one type, attach type and flags",
         ));
     }
-    let mut log = format!("{} instructions in {functions} functions\n", slots.len());
+    log += &format!("{} instructions in {functions} functions\n", slots.len());
     if let Some(errno) = refused {
         log += &format!("not compiled ({errno}): the interpreter runs it\n");
     }
     Ok((open(vm, program)?, log))
+}
+
+/// How a program is to run, which of its accesses are looked at anyhow, and what the verifier said.
+fn judged(
+    request: &ProgramLoad<'_>,
+    slots: &[RawInsn],
+    resolver: &Resolver<'_>,
+    promise: Promise,
+) -> std::result::Result<(Mode, Vec<InsnIndex>, String), Refusal> {
+    let mode = match promise {
+        Promise::Caller => return Ok((Mode::Verified, Vec::new(), String::new())),
+        Promise::Machine(Safety::Checks) => return Ok((Mode::Checked, Vec::new(), String::new())),
+        Promise::Machine(Safety::Verdict) => Mode::Verified,
+        Promise::Machine(Safety::Both) => Mode::Checked,
+    };
+    let states = request.log_level == LogLevel::States;
+    let verdict = verify::verdict(request, slots, resolver, states)?;
+    match verdict.rejection {
+        None => Ok((mode, verdict.guarded, verdict.log)),
+        Some(rejection) => Err(Refusal {
+            errno: errno_of(rejection.rule),
+            log: format!("{}{rejection}\n", verdict.log),
+            cause: None,
+        }),
+    }
+}
+
+/// What the kernel answers for a program that breaks a rule.
+fn errno_of(rule: Rule) -> Errno {
+    match rule {
+        Rule::TooComplex | Rule::TooLarge => Errno::E2BIG,
+        Rule::MissingCapability => Errno::EPERM,
+        Rule::InvalidInstruction
+        | Rule::InstructionNotHere
+        | Rule::JumpOutOfRange
+        | Rule::UnreachableCode
+        | Rule::NoExit
+        | Rule::UnboundedLoop
+        | Rule::UnknownHelper
+        | Rule::HelperNotHere
+        | Rule::HelperNotAllowed
+        | Rule::GplOnly
+        | Rule::UnknownKfunc
+        | Rule::ReferenceLeak
+        | Rule::ReferenceRelease
+        | Rule::AttachTarget
+        | Rule::TypeNotHere
+        | Rule::ProgramFlags
+        | Rule::TypeInformation
+        | Rule::CoreRelocation
+        | Rule::ReturnValue => Errno::EINVAL,
+        _ => Errno::EACCES,
+    }
 }
 
 /// The program with what its jump tables hold, which are its own from now on.

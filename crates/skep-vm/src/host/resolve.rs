@@ -7,6 +7,7 @@ use skep_abi::{Helper, HelperAccess, HelperProperties, ProgramType};
 use skep_btf::{Btf, Kind, KindTag, TypeId};
 use skep_host::{Errno, ProgramLoad};
 use skep_isa::{Imm64, InsnIndex};
+use skep_verifier::{MapId, MapUse};
 
 use crate::{
     LoadError, Vm,
@@ -28,6 +29,8 @@ pub(super) struct Resolver<'a> {
     pub(super) maps: Vec<Arc<Map>>,
     /// The place of each map that an instruction names, in their order.
     pub(super) references: Vec<usize>,
+    /// Which instruction names which map.
+    pub(super) uses: Vec<MapUse>,
     /// And those of the embedder's helpers that it calls.
     pub(super) customs: Vec<Arc<Custom>>,
     /// The values of maps whose addresses instructions hold. The program keeps the maps, and an
@@ -60,7 +63,12 @@ impl Resolver<'_> {
         Ok(self.maps.len() - 1)
     }
 
-    fn map(&mut self, at: InsnIndex, fd: i32) -> Result<(usize, Arc<Map>), LoadError> {
+    fn map(
+        &mut self,
+        at: InsnIndex,
+        fd: i32,
+        value_offset: Option<u32>,
+    ) -> Result<(usize, Arc<Map>), LoadError> {
         let map = match self.vm.0.registry.files.map(fd) {
             Ok(map) => map,
             Err(errno) => return self.refuse(at, errno, format!("descriptor {fd} is no map")),
@@ -68,6 +76,11 @@ impl Resolver<'_> {
         match self.place(Arc::clone(&map)) {
             Ok(place) => {
                 self.references.push(place);
+                self.uses.push(MapUse {
+                    insn: at,
+                    map: MapId(place as u32),
+                    value_offset,
+                });
                 Ok((place, map))
             }
             Err(Errno::EBUSY) => {
@@ -91,7 +104,7 @@ impl Resolver<'_> {
     }
 
     fn map_value(&mut self, at: InsnIndex, fd: i32, offset: u32) -> Result<u64, LoadError> {
-        let (_, map) = self.map(at, fd)?;
+        let (_, map) = self.map(at, fd, Some(offset))?;
         match map.kind.direct_value(offset) {
             Ok(address) => {
                 self.know(&map, address);
@@ -211,10 +224,10 @@ impl Resolve for Resolver<'_> {
 
     fn value(&mut self, at: InsnIndex, value: Imm64) -> Result<u64, LoadError> {
         match value {
-            Imm64::MapFd { fd } => Ok(MAPS + self.map(at, fd)?.0 as u64),
+            Imm64::MapFd { fd } => Ok(MAPS + self.map(at, fd, None)?.0 as u64),
             Imm64::MapIndex { index } => {
                 let fd = self.listed(at, index)?;
-                Ok(MAPS + self.map(at, fd)?.0 as u64)
+                Ok(MAPS + self.map(at, fd, None)?.0 as u64)
             }
             Imm64::MapValue { fd, offset } => self.map_value(at, fd, offset),
             Imm64::MapIndexValue { index, offset } => {

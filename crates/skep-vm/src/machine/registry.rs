@@ -34,7 +34,7 @@ pub(crate) struct BtfObject {
     pub(crate) name: String,
     /// The machine's own.
     pub(crate) kernel: bool,
-    pub(crate) btf: Btf,
+    pub(crate) btf: Arc<Btf>,
 }
 
 /// What user space may do with a map by one of its descriptors.
@@ -288,7 +288,7 @@ impl Default for Registry {
                 id,
                 name: "vmlinux".to_owned(),
                 kernel: true,
-                btf: types,
+                btf: Arc::new(types),
             })
         });
         Self {
@@ -325,7 +325,7 @@ impl Registry {
             id: own.id,
             name: own.name.clone(),
             kernel: true,
-            btf: Btf::parse(bytes).map_err(|_| Errno::EINVAL)?,
+            btf: Arc::new(Btf::parse(bytes).map_err(|_| Errno::EINVAL)?),
         });
         self.btf.replace(own.id, &extended);
         self.own.store(Some(extended));

@@ -68,6 +68,16 @@ impl InsnArray {
         self.values.view(index as usize * VALUE, VALUE)
     }
 
+    /// The instructions that a jump table names; `None` for other maps.
+    pub(crate) fn insns(map: &Arc<Map>) -> Option<Vec<InsnIndex>> {
+        map.of::<Self>().map(Self::named)
+    }
+
+    fn named(&self) -> Vec<InsnIndex> {
+        let named = (0..self.entries).filter_map(|index| self.value(index)?.u32_at(0));
+        named.map(InsnIndex).collect()
+    }
+
     /// Makes it the table of one program; `is_insn` says where instructions begin. Answers the
     /// instructions that it holds.
     ///
@@ -82,10 +92,7 @@ impl InsnArray {
         if !map.frozen.load(SeqCst) {
             return Err(Errno::EINVAL);
         }
-        let insns: Vec<_> = (0..table.entries)
-            .filter_map(|index| table.value(index)?.u32_at(0))
-            .map(InsnIndex)
-            .collect();
+        let insns = table.named();
         if !insns.iter().all(|at| is_insn(*at)) {
             return Err(Errno::EINVAL);
         }

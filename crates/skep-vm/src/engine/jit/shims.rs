@@ -58,9 +58,11 @@ pub(super) extern "C" fn guarded(
     aligned: u64,
 ) -> u64 {
     let (size, write) = (size_and_write & 0xffff_ffff, size_and_write >> 32 != 0);
-    guard(run, std::ptr::from_ref(&run.hot.nowhere).expose_provenance() as u64, || {
-        run.guard(address, size, write, aligned != 0)
-    })
+    guard(
+        run,
+        std::ptr::from_ref(&run.hot.nowhere).expose_provenance() as u64,
+        || run.guard(address, size, write, aligned != 0),
+    )
 }
 
 /// Sets the fault of an access.
