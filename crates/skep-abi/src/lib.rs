@@ -22,6 +22,7 @@
 //! ```
 
 mod codes;
+mod context;
 mod feature;
 #[rustfmt::skip]
 mod generated;
@@ -40,6 +41,7 @@ mod version;
 mod vocabulary;
 
 pub use codes::ReturnCode;
+pub use context::{FieldCondition, FieldSizes, field_sizes, socket_field_is_common};
 pub use feature::LoaderFeature;
 pub use generated::codes::*;
 pub use generated::enums::*;

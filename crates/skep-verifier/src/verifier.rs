@@ -64,6 +64,9 @@ pub(crate) struct Verifier<'a> {
     pub(crate) previous: usize,
     /// Paths to follow and where they have been.
     pub(crate) walk: Walk,
+    /// The frame and stack slot that the instruction spilled a register to or filled one from.
+    /// Each memory access sets or clears it.
+    pub(crate) slot_access: Option<(usize, usize)>,
     /// What it learnt about each instruction, on any path.
     pub(crate) facts: Vec<InsnFacts>,
     pub(crate) stats: Stats,
@@ -104,6 +107,7 @@ impl<'a> Verifier<'a> {
             insn: 0,
             previous: 0,
             walk: Walk::default(),
+            slot_access: None,
             facts,
             stats: Stats::default(),
             log: String::new(),

@@ -1,11 +1,20 @@
 //! Loads and stores, and what helpers do to memory: which memory a register points to, and whether
-//! an access stays inside it.
+//! an access stays inside it. A file a kind of memory.
 
-use skep_isa::{Insn, Reg};
+mod bounds;
+mod context;
+mod map_value;
+mod packet;
+mod region;
+mod stack;
+mod words;
+
+use skep_abi::ProgramType;
+use skep_isa::{AtomicOp, Insn, NarrowSize, Operand, Reg, Size, Width};
 
 use crate::{
-    Rule,
-    state::Register,
+    Rule, Scalar,
+    state::{Id, Kind, PointerFlags, Register},
     verifier::{Result, Verifier},
 };
 
@@ -21,37 +30,476 @@ pub(crate) enum Access {
 pub(crate) enum AccessKind {
     /// The context.
     Context,
-    /// A socket structure.
-    Socket,
-    /// A kernel structure, with faults handled.
-    Probed,
+    /// A `bpf_sock`, full or not, a `bpf_tcp_sock` or a `bpf_xdp_sock`.
+    Socket(Kind),
+    /// A kernel structure; `probed`: with faults handled.
+    Structure {
+        /// Whether loads by it are probed.
+        probed: bool,
+    },
     /// An arena.
     Arena,
     /// Anything else: accessed as it is.
     Plain,
 }
 
+/// One access by an instruction.
+#[derive(Debug, Clone, Copy)]
+struct Visit {
+    /// The pointer.
+    base: Reg,
+    /// Bytes that the instruction adds to it.
+    offset: i32,
+    /// Bytes accessed.
+    size: u32,
+    /// Whether it must be aligned on every machine.
+    aligned: bool,
+    /// What is done.
+    transfer: Transfer,
+}
+
+/// What an instruction does with the memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transfer {
+    /// Loads it into a register.
+    Load,
+    /// Loads it and extends its sign.
+    LoadSigned,
+    /// Reads it, but no register gets it.
+    Read,
+    /// Stores a register.
+    Store(Reg),
+    /// Stores a constant.
+    StoreConstant(i32),
+    /// Stores what was made of a register and the memory.
+    StoreResult,
+}
+
+impl Visit {
+    fn access(&self) -> Access {
+        match self.transfer {
+            Transfer::Load | Transfer::LoadSigned | Transfer::Read => Access::Read,
+            _ => Access::Write,
+        }
+    }
+
+    fn is_write(&self) -> bool {
+        self.access() == Access::Write
+    }
+}
+
 impl Verifier<'_> {
     /// Does an instruction that reads or writes memory.
     pub(crate) fn memory(&mut self, insn: Insn) -> Result {
+        self.slot_access = None;
+        match insn {
+            Insn::Load {
+                size,
+                dst,
+                base,
+                offset,
+            } => self.load(dst, visit(base, offset, size, Transfer::Load)),
+            Insn::LoadSigned {
+                size,
+                dst,
+                base,
+                offset,
+            } => self.load(dst, visit(base, offset, size.size(), Transfer::LoadSigned)),
+            Insn::LoadAcquire {
+                size,
+                dst,
+                base,
+                offset,
+            } => {
+                self.atomic_target(base)?;
+                let visit = visit(base, offset, size, Transfer::Load);
+                self.load(
+                    dst,
+                    Visit {
+                        aligned: true,
+                        ..visit
+                    },
+                )
+            }
+            Insn::Store {
+                size,
+                base,
+                offset,
+                value,
+            } => {
+                let transfer = match value {
+                    Operand::Reg(reg) => {
+                        self.read(reg)?;
+                        Transfer::Store(reg)
+                    }
+                    Operand::Imm(constant) => Transfer::StoreConstant(constant),
+                };
+                self.store(visit(base, offset, size, transfer))
+            }
+            Insn::StoreRelease {
+                size,
+                base,
+                offset,
+                src,
+            } => {
+                self.read(src)?;
+                self.atomic_target(base)?;
+                let visit = visit(base, offset, size, Transfer::Store(src));
+                self.store(Visit {
+                    aligned: true,
+                    ..visit
+                })
+            }
+            Insn::Atomic {
+                width,
+                op,
+                base,
+                offset,
+                src,
+            } => self.atomic(width, op, base, offset, src),
+            Insn::LoadPacketAbs { size, .. } => self.load_packet(size, None),
+            Insn::LoadPacketInd { size, index, .. } => self.load_packet(size, Some(index)),
+            _ => Err(self.reject(
+                Rule::InstructionNotHere,
+                "arguments on the stack need Linux 7.2",
+            )),
+        }
+    }
+
+    fn load(&mut self, dst: Reg, visit: Visit) -> Result {
+        self.read(visit.base)?;
+        if dst == Reg::FP {
+            return Err(self.frame_pointer_write());
+        }
+        self.note_access(visit)?;
+        let mut value = self.reach(visit)?;
+        if value.is_scalar() && visit.size < 8 {
+            let bits = visit.size * 8;
+            if visit.transfer == Transfer::LoadSigned {
+                value.value = value.value.sign_extend(bits, Width::W64);
+            } else {
+                value.value = value.value.truncate(bits);
+            }
+        }
+        value.subreg_def =
+            if value.is_scalar() && visit.size < 8 && visit.transfer != Transfer::LoadSigned {
+                u32::try_from(self.insn).map_or(0, |insn| insn.saturating_add(1))
+            } else {
+                0
+            };
+        *self.state.register_mut(dst) = value;
+        Ok(())
+    }
+
+    fn store(&mut self, visit: Visit) -> Result {
+        self.read(visit.base)?;
+        self.note_access(visit)?;
+        self.reach(visit)?;
+        Ok(())
+    }
+
+    fn atomic(&mut self, width: Width, op: AtomicOp, base: Reg, offset: i16, src: Reg) -> Result {
+        self.read(src)?;
+        self.read(base)?;
+        for reg in [Some(src), (op == AtomicOp::CmpXchg).then_some(Reg::R0)]
+            .into_iter()
+            .flatten()
+        {
+            self.read(reg)?;
+            if self.leaks(reg) {
+                return Err(self.leak(reg, "memory"));
+            }
+        }
+        self.atomic_target(base)?;
+        let result = match op {
+            AtomicOp::CmpXchg => Some(Reg::R0),
+            _ if op.fetches() => Some(src),
+            _ => None,
+        };
+        if result == Some(Reg::FP) {
+            return Err(self.frame_pointer_write());
+        }
+        let read = Visit {
+            aligned: true,
+            ..visit(base, offset, width.size(), Transfer::Read)
+        };
+        self.note_access(read)?;
+        self.reach(read)?;
+        let fetched = match result {
+            None => None,
+            Some(_) => {
+                let mut value = self.reach(Visit {
+                    transfer: Transfer::Load,
+                    ..read
+                })?;
+                if value.is_scalar() && read.size < 8 {
+                    value.value = value.value.truncate(read.size * 8);
+                }
+                Some(value)
+            }
+        };
+        self.reach(Visit {
+            transfer: Transfer::StoreResult,
+            ..read
+        })?;
+        if let (Some(reg), Some(mut value)) = (result, fetched) {
+            value.subreg_def = 0;
+            *self.state.register_mut(reg) = value;
+        }
+        Ok(())
+    }
+
+    /// Atomic operations and loads and stores with an order go to memory that holds still: no
+    /// context, packet or socket.
+    fn atomic_target(&self, base: Reg) -> Result {
+        let pointer = self.read(base)?;
+        let what = match pointer.kind {
+            Kind::Context => "the context",
+            Kind::Packet | Kind::PacketMeta | Kind::PacketEnd => "a packet",
+            Kind::FlowKeys => "flow keys",
+            Kind::Socket | Kind::SockCommon | Kind::TcpSock | Kind::XdpSock => "a socket",
+            _ => return Ok(()),
+        };
+        Err(self
+            .reject(
+                Rule::AtomicAccess,
+                format!("atomic operation on {what}: it only works on memory that the program shares, such as map values and the stack"),
+            )
+            .of(base))
+    }
+
+    /// `BPF_LD_ABS` and `BPF_LD_IND`: a number in network byte order out of the packet, or the end
+    /// of the program.
+    fn load_packet(&mut self, size: NarrowSize, index: Option<Reg>) -> Result {
+        let allowed = matches!(
+            self.program.program_type,
+            ProgramType::SocketFilter | ProgramType::SchedCls | ProgramType::SchedAct
+        );
+        if !allowed {
+            return Err(self
+                .reject(
+                    Rule::InvalidInstruction,
+                    format!(
+                        "programs of type {} have no packet for the legacy packet loads",
+                        self.program.program_type
+                    ),
+                )
+                .help(
+                    "read the packet through `data` and `data_end`, or with bpf_skb_load_bytes",
+                ));
+        }
+        self.read(Reg::R6)?;
+        self.nothing_held_at_packet_load()?;
+        let context = self.read(Reg::R6)?;
+        if context.kind != Kind::Context || context.offset != 0 {
+            let what = words::kind(context);
+            return Err(self
+                .reject(
+                    Rule::ArgumentType,
+                    format!("a legacy packet load takes the context in r6, which holds {what}"),
+                )
+                .of(Reg::R6));
+        }
+        if let Some(index) = index {
+            self.read(index)?;
+        }
+        let frame = self.state.frame_mut();
+        for register in &mut frame.registers[1..=5] {
+            *register = Register::UNINIT;
+        }
+        let mut value = Register::unknown();
+        value.value = value.value.truncate(size.bytes() * 8);
+        value.subreg_def = u32::try_from(self.insn).map_or(0, |insn| insn.saturating_add(1));
+        // The kernel knows no bound of it, whatever the size.
+        value.value = Scalar::UNKNOWN;
+        frame.registers[0] = value;
+        Ok(())
+    }
+
+    /// A legacy packet load may end the program: nothing may be left behind.
+    fn nothing_held_at_packet_load(&self) -> Result {
+        let what = if !self.state.held.is_empty() {
+            "a reference or lock is held"
+        } else if self.state.rcu != 0 {
+            "it is inside bpf_rcu_read_lock"
+        } else if self.state.preempt != 0 {
+            "preemption is off"
+        } else {
+            return Ok(());
+        };
         Err(self.reject(
-            Rule::InvalidInstruction,
-            format!("not yet followed: {insn:?}"),
+            Rule::ReferenceLeak,
+            format!("a legacy packet load can end the program, and here {what}"),
         ))
     }
 
-    /// Checks that `size` bytes (all values it may have) at the pointer in a register can be read or
-    /// written by a function that is called; zero bytes only where `zero_allowed`. Stack that is
-    /// read must be initialised (but for `uninit`), and what is written is unknown afterwards.
-    pub(crate) fn check_region(
-        &mut self,
-        reg: Reg,
-        size: &Register,
-        access: Access,
-        zero_allowed: bool,
-        uninit: bool,
-    ) -> Result {
-        let _ = (reg, size, access, zero_allowed, uninit);
+    /// Keeps what kind of memory the instruction accesses: the kernel makes other code of some
+    /// kinds, so that all paths must agree.
+    fn note_access(&mut self, visit: Visit) -> Result {
+        let kind = self.access_kind(self.reg(visit.base));
+        let Some(facts) = self.facts.get_mut(self.insn) else {
+            return Ok(());
+        };
+        match facts.accesses {
+            None => facts.accesses = Some(kind),
+            Some(before) if before == kind => {}
+            Some(AccessKind::Structure { .. }) if !visit.is_write() && !visit.aligned => {
+                match kind {
+                    // Loads are probed then, whatever the path.
+                    AccessKind::Structure { .. } => {
+                        facts.accesses = Some(AccessKind::Structure { probed: true });
+                    }
+                    _ => return Err(self.mixed_pointers(visit.base)),
+                }
+            }
+            Some(_) => return Err(self.mixed_pointers(visit.base)),
+        }
         Ok(())
+    }
+
+    #[cold]
+    fn mixed_pointers(&self, base: Reg) -> Box<crate::Rejection> {
+        let what = words::kind(self.reg(base));
+        self.reject(
+            Rule::MixedPointers,
+            format!(
+                "{base} holds {what} here, and another kind of pointer on another path to this instruction"
+            ),
+        )
+        .of(base)
+        .help("access each kind of memory in its own branch")
+    }
+
+    fn access_kind(&self, pointer: &Register) -> AccessKind {
+        match pointer.kind {
+            Kind::Context => AccessKind::Context,
+            Kind::Socket | Kind::SockCommon | Kind::TcpSock | Kind::XdpSock => {
+                AccessKind::Socket(pointer.kind)
+            }
+            Kind::Btf(_) => AccessKind::Structure {
+                probed: pointer.flags.contains(PointerFlags::UNTRUSTED),
+            },
+            Kind::Arena => AccessKind::Arena,
+            _ => AccessKind::Plain,
+        }
+    }
+
+    /// Whether storing a register would give a kernel address away.
+    fn leaks(&self, reg: Reg) -> bool {
+        !self.options.perfmon && self.reg(reg).is_pointer()
+    }
+
+    #[cold]
+    fn leak(&self, reg: Reg, into: &str) -> Box<crate::Rejection> {
+        let what = words::kind(self.reg(reg));
+        self.reject(
+            Rule::PointerLeak,
+            format!("{reg} holds {what}, and its address would be written into {into}"),
+        )
+        .of(reg)
+    }
+
+    #[cold]
+    fn frame_pointer_write(&self) -> Box<crate::Rejection> {
+        self.reject(
+            Rule::FramePointerWrite,
+            "r10 is the frame pointer, which programs only read",
+        )
+        .of(Reg::FP)
+    }
+
+    /// Does an access, whatever the pointer points to: what is loaded, or a register without
+    /// meaning for stores.
+    fn reach(&mut self, visit: Visit) -> Result<Register> {
+        let pointer = self.reg(visit.base).clone();
+        self.check_alignment(&pointer, visit)?;
+        if pointer.may_be_null() {
+            return Err(self.maybe_null(&pointer, visit));
+        }
+        if let (Transfer::Store(reg), false) =
+            (visit.transfer, matches!(pointer.kind, Kind::Stack { .. }))
+            && self.leaks(reg)
+        {
+            return Err(self.leak(reg, words::kind(&pointer)));
+        }
+        match pointer.kind {
+            Kind::Stack { frame } => self.reach_stack(&pointer, usize::from(frame), visit),
+            Kind::Context => self.reach_context(&pointer, visit),
+            Kind::MapValue { .. } => self.reach_map_value(&pointer, visit),
+            Kind::MapKey { map } => self.reach_map_key(&pointer, map, visit),
+            Kind::Packet | Kind::PacketMeta => self.reach_packet(&pointer, visit),
+            Kind::Mem { size } => {
+                self.check_writable(&pointer, visit)?;
+                self.check_bounds(&pointer, visit, u64::from(size), Rule::MemoryOutOfBounds)?;
+                Ok(Register::unknown())
+            }
+            _ => Err(self.not_accessible(&pointer, visit)),
+        }
+    }
+
+    /// Read-only memory is not written.
+    fn check_writable(&self, pointer: &Register, visit: Visit) -> Result {
+        if visit.is_write() && pointer.flags.contains(PointerFlags::READ_ONLY) {
+            let what = words::kind(pointer);
+            return Err(self
+                .reject(
+                    Rule::ReadOnlyWrite,
+                    format!(
+                        "{} points to {what} that is read-only, and is written through",
+                        visit.base
+                    ),
+                )
+                .of(visit.base));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn maybe_null(&self, pointer: &Register, visit: Visit) -> Box<crate::Rejection> {
+        let rule = match pointer.kind {
+            Kind::MapValue { .. } => Rule::MapValueOrNull,
+            _ => Rule::PointerOrNull,
+        };
+        let what = words::kind(pointer);
+        let doing = words::doing(visit.access());
+        self.reject(
+            rule,
+            format!(
+                "{doing} of {} bytes through {}, which may be null instead of {what}",
+                visit.size, visit.base
+            ),
+        )
+        .of(visit.base)
+    }
+
+    #[cold]
+    fn not_accessible(&self, pointer: &Register, visit: Visit) -> Box<crate::Rejection> {
+        let what = words::kind(pointer);
+        let doing = words::doing(visit.access());
+        let rejection = self
+            .reject(
+                Rule::NotAPointer,
+                format!(
+                    "{doing} of {} bytes through {}, which holds {what}",
+                    visit.size, visit.base
+                ),
+            )
+            .of(visit.base);
+        match pointer.kind {
+            Kind::Scalar => rejection.help(
+                "a number is no address here: read kernel or user memory with bpf_probe_read_kernel or bpf_probe_read_user",
+            ),
+            _ => rejection,
+        }
+    }
+}
+
+fn visit(base: Reg, offset: i16, size: Size, transfer: Transfer) -> Visit {
+    Visit {
+        base,
+        offset: offset.into(),
+        size: size.bytes(),
+        aligned: false,
+        transfer,
     }
 }

@@ -141,6 +141,7 @@ impl Verifier<'_> {
             }
             Insn::Exit => return self.exit(),
             Insn::Load { .. }
+            | Insn::LoadSigned { .. }
             | Insn::Store { .. }
             | Insn::Atomic { .. }
             | Insn::LoadAcquire { .. }
