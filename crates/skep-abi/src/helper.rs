@@ -1,6 +1,9 @@
 //! The 211 helpers: their C prototypes, what the verifier asks of each argument, and who may
 //! call them. The kernel has frozen this table; growth is in kfuncs.
 
+mod maps;
+mod variants;
+
 use std::fmt::{self, Write as _};
 
 use bitflags::bitflags;

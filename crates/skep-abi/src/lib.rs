@@ -28,6 +28,7 @@ mod feature;
 mod generated;
 mod glob;
 mod helper;
+mod license;
 pub mod limits;
 mod macros;
 mod map;
@@ -51,6 +52,7 @@ pub use helper::{
     ArgKind, CDeclaration, Helper, HelperAccess, HelperProperties, Parameter, Return, ReturnKind,
     ValueFlags,
 };
+pub use license::is_gpl_compatible;
 pub use map::{EntriesRule, MapProperties, MapRules, SizeRule};
 pub use near::near_names;
 pub use program::{

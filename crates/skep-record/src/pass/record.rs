@@ -232,7 +232,7 @@ impl Recorder<'_> {
                     }
                 )
             });
-        if !copies || is_gpl_compatible(&self.program.license) {
+        if !copies || skep_abi::is_gpl_compatible(&self.program.license) {
             return Ok(());
         }
         Err(Error::Program {
@@ -454,17 +454,4 @@ fn scratch(kept: Registers, not: Registers) -> ([Reg; 2], Vec<(Reg, u32)>) {
     }
     let pick = |index: usize| free.get(index).copied().unwrap_or(Reg::R0);
     ([pick(0), pick(1)], saved)
-}
-
-/// Licences that the kernel takes for compatible with the GPL.
-fn is_gpl_compatible(license: &str) -> bool {
-    matches!(
-        license,
-        "GPL"
-            | "GPL v2"
-            | "GPL and additional rights"
-            | "Dual BSD/GPL"
-            | "Dual MIT/GPL"
-            | "Dual MPL/GPL"
-    )
 }

@@ -47,6 +47,7 @@ impl Verifier<'_> {
     /// Follows all paths.
     pub(crate) fn run(&mut self) -> Result {
         self.find_attach_target()?;
+        self.check_maps()?;
         self.enter_program()?;
         self.walk_paths()
     }

@@ -100,7 +100,7 @@ fn loaded(
     if request.program_type == ProgramType::Unspec {
         return Err(Errno::EINVAL.into());
     }
-    let gpl_compatible = is_gpl_compatible(request.license);
+    let gpl_compatible = skep_abi::is_gpl_compatible(request.license);
     let slots = decode_slots(request.instructions, Endian::NATIVE)
         .map_err(|error| said(Errno::EINVAL, error.to_string()))?;
     if slots.is_empty() || slots.len() > skep_abi::limits::VERIFIED_INSTRUCTIONS as usize {
@@ -471,19 +471,6 @@ fn meta(
         meta.lines = records(btf.line_info, btf.line_info_record_size, 16)?;
     }
     Ok(meta)
-}
-
-/// Licences that programs may have to call what is for GPL-compatible ones only.
-fn is_gpl_compatible(license: &str) -> bool {
-    matches!(
-        license,
-        "GPL"
-            | "GPL v2"
-            | "GPL and additional rights"
-            | "Dual BSD/GPL"
-            | "Dual MIT/GPL"
-            | "Dual MPL/GPL"
-    )
 }
 
 /// The hash of instructions in which no descriptor counts.

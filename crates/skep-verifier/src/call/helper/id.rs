@@ -1,0 +1,75 @@
+//! The numbers of helpers that the verifier treats in ways of their own.
+
+macro_rules! ids {
+    ($($name:ident = $id:literal;)*) => {
+        $(pub(crate) const $name: u32 = $id;)*
+
+        /// By the names in this list, for the test that holds it against `skep-abi`.
+        #[cfg(test)]
+        pub(super) const ALL: &[(&str, u32)] = &[$((stringify!($name), $id),)*];
+    };
+}
+
+ids! {
+    MAP_LOOKUP_ELEM = 1;
+    MAP_UPDATE_ELEM = 2;
+    MAP_DELETE_ELEM = 3;
+    GET_SMP_PROCESSOR_ID = 8;
+    TAIL_CALL = 12;
+    PROBE_READ_STR = 45;
+    OVERRIDE_RETURN = 58;
+    GET_STACK = 67;
+    GET_LOCAL_STORAGE = 81;
+    SK_SELECT_REUSEPORT = 82;
+    SK_LOOKUP_TCP = 84;
+    SK_LOOKUP_UDP = 85;
+    SK_RELEASE = 86;
+    MAP_PUSH_ELEM = 87;
+    MAP_POP_ELEM = 88;
+    MAP_PEEK_ELEM = 89;
+    SPIN_LOCK = 93;
+    SPIN_UNLOCK = 94;
+    SK_FULLSOCK = 95;
+    TCP_SOCK = 96;
+    SKC_LOOKUP_TCP = 99;
+    SK_STORAGE_GET = 107;
+    PROBE_READ_USER_STR = 114;
+    PROBE_READ_KERNEL_STR = 115;
+    RINGBUF_RESERVE = 131;
+    RINGBUF_SUBMIT = 132;
+    RINGBUF_DISCARD = 133;
+    SKC_TO_TCP6_SOCK = 136;
+    SKC_TO_TCP_SOCK = 137;
+    SKC_TO_TCP_TIMEWAIT_SOCK = 138;
+    SKC_TO_TCP_REQUEST_SOCK = 139;
+    SKC_TO_UDP6_SOCK = 140;
+    GET_TASK_STACK = 141;
+    INODE_STORAGE_GET = 145;
+    D_PATH = 147;
+    PER_CPU_PTR = 153;
+    THIS_CPU_PTR = 154;
+    TASK_STORAGE_GET = 156;
+    FOR_EACH_MAP_ELEM = 164;
+    SNPRINTF = 165;
+    TIMER_INIT = 169;
+    TIMER_SET_CALLBACK = 170;
+    TIMER_START = 171;
+    TIMER_CANCEL = 172;
+    GET_FUNC_IP = 173;
+    FIND_VMA = 180;
+    LOOP = 181;
+    STRNCMP = 182;
+    SET_RETVAL = 187;
+    KPTR_XCHG = 194;
+    MAP_LOOKUP_PERCPU_ELEM = 195;
+    SKC_TO_MPTCP_SOCK = 196;
+    DYNPTR_FROM_MEM = 197;
+    RINGBUF_RESERVE_DYNPTR = 198;
+    RINGBUF_SUBMIT_DYNPTR = 199;
+    RINGBUF_DISCARD_DYNPTR = 200;
+    DYNPTR_READ = 201;
+    DYNPTR_WRITE = 202;
+    DYNPTR_DATA = 203;
+    USER_RINGBUF_DRAIN = 209;
+    CGRP_STORAGE_GET = 210;
+}
