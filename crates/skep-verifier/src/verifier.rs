@@ -80,6 +80,10 @@ pub(crate) struct Verifier<'a> {
 pub(crate) struct InsnFacts {
     /// What kind of memory it accesses. The rule: [`Rule::MixedPointers`].
     pub(crate) accesses: Option<crate::memory::AccessKind>,
+    /// How the kernel masks its arithmetic. The same rule.
+    pub(crate) masking: Option<crate::alu::Masking>,
+    /// The kernel's variable that it loads the address of.
+    pub(crate) variable: Option<(Kind, crate::state::PointerFlags)>,
 }
 
 impl<'a> Verifier<'a> {
@@ -162,6 +166,15 @@ impl<'a> Verifier<'a> {
     fn unwritten(&self, reg: Reg) -> Box<Rejection> {
         let message = format!("{reg} is read, but nothing was written to it on this path");
         self.reject(Rule::UninitialisedRegister, message).of(reg)
+    }
+
+    /// Checks that the instruction may write a register.
+    pub(crate) fn writable(&self, dst: Reg) -> Result {
+        if dst == Reg::FP {
+            let message = "r10 is the frame pointer, which programs may only read";
+            return Err(self.reject(Rule::FramePointerWrite, message).of(dst));
+        }
+        Ok(())
     }
 
     /// The rejection of what stands here.

@@ -204,6 +204,13 @@ impl Scalar {
         self.with_wide(wide::Range::signed(least, most))
     }
 
+    /// The same with a lower half that is known.
+    #[must_use]
+    pub fn with_constant_half(&self, low: u32) -> Self {
+        let bits = self.bits.with_low(Tnum::constant(low.into()));
+        Self::from_parts(bits, self.wide(), half::Range::constant(low)).settle()
+    }
+
     const fn wide(&self) -> wide::Range {
         wide::Range {
             umin: self.umin,

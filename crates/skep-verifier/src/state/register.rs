@@ -233,6 +233,20 @@ impl Register {
         self
     }
 
+    /// Forgets which number it is a copy of.
+    pub(crate) fn unlink(&mut self) {
+        self.id = Id::NONE;
+        self.offset = 0;
+        self.linked = false;
+    }
+
+    /// Packet pointers: forgets what is known about the packet behind them.
+    pub(crate) fn forget_range(&mut self) {
+        self.range = 0;
+        self.flags
+            .remove(PointerFlags::BEYOND_END | PointerFlags::AT_END);
+    }
+
     /// Whether it holds a number.
     pub(crate) fn is_scalar(&self) -> bool {
         self.kind == Kind::Scalar
@@ -270,6 +284,37 @@ impl Register {
             self.value.as_constant()
         } else {
             None
+        }
+    }
+}
+
+impl Kind {
+    /// The kind in a user's words, with its article.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Self::Uninit => "nothing",
+            Self::Scalar => "a number",
+            Self::Context => "the context",
+            Self::ConstMap { .. } => "a map",
+            Self::MapKey { .. } => "a map's key",
+            Self::MapValue { .. } => "a map's value",
+            Self::Stack { .. } => "the stack",
+            Self::PacketMeta => "a packet's metadata",
+            Self::Packet => "a packet",
+            Self::PacketEnd => "the end of a packet",
+            Self::FlowKeys => "a flow dissector's keys",
+            Self::Socket => "a socket",
+            Self::SockCommon => "a socket of any state",
+            Self::TcpSock => "a TCP socket",
+            Self::XdpSock => "an XDP socket",
+            Self::TracepointBuffer => "a tracepoint's buffer",
+            Self::Btf(_) => "a kernel structure",
+            Self::Mem { .. } => "memory",
+            Self::Buffer => "a buffer",
+            Self::Function { .. } => "a function",
+            Self::Dynptr { .. } => "a dynptr",
+            Self::Arena => "an arena",
+            Self::JumpTarget { .. } => "a jump target",
         }
     }
 }
