@@ -113,7 +113,10 @@ impl Verifier<'_> {
             ));
         }
         if function.global {
-            let message = format!("`{}` is a global function, so it can't be called back", function.name);
+            let message = format!(
+                "`{}` is a global function, so it can't be called back",
+                function.name
+            );
             return Err(self
                 .reject(Rule::CallbackMisuse, message)
                 .help("make the function `static`"));

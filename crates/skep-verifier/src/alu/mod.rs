@@ -132,10 +132,7 @@ impl Verifier<'_> {
     /// `dst = src`.
     fn copy(&mut self, width: Width, dst: Reg, src: Reg) -> Result {
         let register = self.read(src)?;
-        let (number, small) = (
-            register.is_scalar(),
-            register.value.umax <= u32::MAX.into(),
-        );
+        let (number, small) = (register.is_scalar(), register.value.umax <= u32::MAX.into());
         self.writable(dst)?;
         if width == Width::W32 && !number {
             self.leak_of_part(src)?;
@@ -163,10 +160,7 @@ impl Verifier<'_> {
     fn copy_extended(&mut self, extension: SignExtension, dst: Reg, src: Reg) -> Result {
         let (width, bits) = (extension.width(), extension.bits());
         let register = self.read(src)?;
-        let (number, same) = (
-            register.is_scalar(),
-            register.value.umax < 1 << (bits - 1),
-        );
+        let (number, same) = (register.is_scalar(), register.value.umax < 1 << (bits - 1));
         self.writable(dst)?;
         if !number {
             self.leak_of_part(src)?;
