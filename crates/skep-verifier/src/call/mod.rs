@@ -1,5 +1,10 @@
 //! Calls: helpers, kernel functions, subprograms and callbacks, and `exit`.
 
+mod dynptr;
 mod function;
 mod helper;
 mod kfunc;
+mod place;
+
+pub(crate) use dynptr::DynptrArgument;
+pub(crate) use place::Place;
