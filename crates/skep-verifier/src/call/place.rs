@@ -49,9 +49,14 @@ impl Verifier<'_> {
         };
         let Some(variable) = register.value.as_constant() else {
             return Err(self
-                .reject(rule, format!("the place of {what} on the stack is not known"))
+                .reject(
+                    rule,
+                    format!("the place of {what} on the stack is not known"),
+                )
                 .of(reg)
-                .help(format!("use {what} itself, not an element chosen at run time")));
+                .help(format!(
+                    "use {what} itself, not an element chosen at run time"
+                )));
         };
         let offset = i64::from(register.offset).wrapping_add(variable.cast_signed());
         let bytes = count as i64 * 8;
