@@ -10,6 +10,7 @@ use skep_object::Target;
 use crate::{
     Options, Program, Rejection, Rule, Stats, Verdict,
     admission::Attached,
+    diagnosis::Trace,
     setup::Code,
     state::{BtfSource, Id, Kind, Register, State},
     walk::Walk,
@@ -71,6 +72,8 @@ pub(crate) struct Verifier<'a> {
     pub(crate) facts: Vec<InsnFacts>,
     pub(crate) stats: Stats,
     pub(crate) log: String,
+    /// Notes on the way, when a rejection is to be explained.
+    pub(crate) trace: Option<Box<Trace>>,
     last_id: u32,
 }
 
@@ -87,7 +90,11 @@ pub(crate) struct InsnFacts {
 }
 
 impl<'a> Verifier<'a> {
-    fn new(program: &'a Program<'a>, target: &'a Target, options: &'a Options) -> Result<Self> {
+    pub(crate) fn new(
+        program: &'a Program<'a>,
+        target: &'a Target,
+        options: &'a Options,
+    ) -> Result<Self> {
         let code = Code::new(program, target, options)?;
         let state = State {
             frames: Vec::new(),
@@ -115,6 +122,7 @@ impl<'a> Verifier<'a> {
             facts,
             stats: Stats::default(),
             log: String::new(),
+            trace: None,
             last_id: 0,
         })
     }

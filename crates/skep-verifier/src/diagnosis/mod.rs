@@ -5,8 +5,10 @@
 
 mod place;
 mod render;
+mod trace;
 
 pub use place::{Place, Source};
+pub(crate) use trace::Trace;
 
 use skep_isa::{InsnIndex, Reg};
 

@@ -30,6 +30,8 @@ struct Pending {
     state: State,
     insn: usize,
     previous: usize,
+    /// The step of [`Trace`](crate::diagnosis::Trace) that it branches off; 0 where there is none.
+    step: u32,
 }
 
 /// Where the path goes after an instruction.
@@ -54,6 +56,9 @@ impl Verifier<'_> {
 
     /// Follows the path where the verification stands, and all that branch off it.
     pub(crate) fn walk_paths(&mut self) -> Result {
+        if let Some(trace) = &mut self.trace {
+            trace.resume(0);
+        }
         loop {
             self.stats.instructions += 1;
             if self.stats.instructions > 1_000_000 {
@@ -69,6 +74,9 @@ impl Verifier<'_> {
                     "the program runs on behind its last instruction",
                 ));
             };
+            if let Some(trace) = &mut self.trace {
+                trace.step(self.insn, &self.state);
+            }
             let wide = matches!(insn, Insn::LoadImm64 { .. });
             let next = self.step(insn)?;
             self.previous = self.insn;
@@ -80,6 +88,9 @@ impl Verifier<'_> {
                         self.state = pending.state;
                         self.insn = pending.insn;
                         self.previous = pending.previous;
+                        if let Some(trace) = &mut self.trace {
+                            trace.resume(pending.step);
+                        }
                     }
                     None => return Ok(()),
                 },
@@ -105,6 +116,7 @@ impl Verifier<'_> {
             state,
             insn,
             previous: self.insn,
+            step: self.trace.as_ref().map_or(0, |trace| trace.current()),
         });
         Ok(&mut self.walk.pending.last_mut().expect("just pushed").state)
     }
