@@ -4,6 +4,7 @@
 mod bench;
 mod demo;
 mod generate;
+mod selftests;
 mod setup;
 mod test;
 mod tidy;
@@ -18,6 +19,7 @@ usage: cargo xtask <command>
 
   demo                           install what is missing, build, watch real events
   test [--ci]                    run all that can run here; --ci adds fmt, clippy and rustdoc
+  selftests [option]…            judge the kernel's own BPF selftests; --help for more
   bench [option]…                measure beside libbpf, libbpf-rs and Aya; --help for more
   tidy                           check strata, headers, file lengths and links
   generate abi [--header PATH]   write crates/skep-abi/src/generated from the uapi headers
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Some((command, rest)) => match command.as_str() {
             "demo" => demo::run(),
             "test" => test::run(rest),
+            "selftests" => selftests::run(rest),
             "bench" => bench::run(rest),
             "tidy" => tidy::run(),
             "generate" => generate::run(rest),

@@ -43,8 +43,20 @@ const IPROUTE: Tool = Tool {
     packages: ["iproute2", "iproute", "iproute2", "iproute2", "iproute2"],
 };
 
+const SECOND_CLANG: Tool = Tool {
+    what: "a second, newer clang, which the kernel's selftests need",
+    present: || on_path("clang-19"),
+    packages: ["clang-19", "", "", "clang19", "clang19"],
+};
+
+const XZ: Tool = Tool {
+    what: "xz, which unpacks the sources of the kernel's selftests",
+    present: || on_path("xz"),
+    packages: ["xz-utils", "xz", "xz", "xz", "xz"],
+};
+
 /// Peers that some tests hold Skep against. Systems that don't package them run without.
-const PEERS: [Tool; 6] = [
+const PEERS: [Tool; 7] = [
     Tool {
         what: "libbpf's headers and library, which tests compare with",
         present: || Path::new("/usr/include/bpf/libbpf.h").exists(),
@@ -91,11 +103,8 @@ const PEERS: [Tool; 6] = [
             "llvm clang",
         ],
     },
-    Tool {
-        what: "a second, newer clang",
-        present: || on_path("clang-19"),
-        packages: ["clang-19", "", "", "clang19", "clang19"],
-    },
+    SECOND_CLANG,
+    XZ,
 ];
 
 /// Makes sure that Skep builds and runs here.
@@ -106,6 +115,16 @@ pub(crate) fn for_running() -> Result<()> {
         println!("going on without: {error}");
     }
     Ok(())
+}
+
+/// Makes sure that the kernel's selftests can be unpacked and compiled here, or says why not: then
+/// they are skipped.
+pub(crate) fn for_selftests() {
+    for tool in [SECOND_CLANG, XZ, LIBC_HEADERS] {
+        if let Err(error) = install(&[tool]) {
+            println!("going on without: {error}");
+        }
+    }
 }
 
 /// Makes sure that all tests can run here.

@@ -35,7 +35,7 @@ pub(crate) fn load(host: &LinuxHost, request: &BtfLoad<'_>) -> Result<BtfFd> {
     }
     let level = match request.log_level {
         LogLevel::States => log::LEVEL_STATES,
-        LogLevel::OnFailure | LogLevel::Verbose => log::LEVEL_PATH,
+        LogLevel::OnFailure | LogLevel::Statistics | LogLevel::Verbose => log::LEVEL_PATH,
     };
     match log::whole(|buffer| ask(request, level, Some(buffer))) {
         Ok((fd, _)) => own(fd),

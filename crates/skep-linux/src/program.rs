@@ -31,10 +31,11 @@ pub(crate) fn load(host: &LinuxHost, request: &ProgramLoad<'_>) -> Result<Loaded
             Ok((fd, _)) => return Ok(loaded(host, fd, String::new())),
             Err((errno, _)) => errno,
         },
-        LogLevel::Verbose | LogLevel::States => Errno::EINVAL,
+        LogLevel::Statistics | LogLevel::Verbose | LogLevel::States => Errno::EINVAL,
     };
     let level = match request.log_level {
         LogLevel::OnFailure => log::LEVEL_PATH,
+        LogLevel::Statistics => log::LEVEL_STATISTICS,
         LogLevel::Verbose => log::LEVEL_PATH | log::LEVEL_STATISTICS,
         LogLevel::States => log::LEVEL_STATES | log::LEVEL_STATISTICS,
     };

@@ -165,7 +165,7 @@ fn number(text: &str) -> Option<Value> {
 }
 
 /// Bytes of packet that a test run is given.
-pub(crate) const TEST_DATA_LEN: u32 = 64;
+pub const TEST_DATA_LEN: u32 = 64;
 
 #[cfg(test)]
 mod tests {

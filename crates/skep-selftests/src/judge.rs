@@ -26,6 +26,8 @@ pub struct Judge {
     pub all: bool,
     /// Just the programs of this name.
     pub only: Option<String>,
+    /// How often each is verified; the least time counts.
+    pub times: u32,
 }
 
 /// A program that was judged.
@@ -33,6 +35,8 @@ pub struct Judge {
 pub struct Case<'a> {
     /// The object's name.
     pub object: &'a str,
+    /// The object.
+    pub spec: &'a Object,
     /// The program's.
     pub program: &'a str,
     /// What its tags say.
@@ -99,6 +103,7 @@ impl Judge {
             options: Options::default(),
             all: false,
             only: None,
+            times: 1,
         })
     }
 
@@ -111,15 +116,13 @@ impl Judge {
         self
     }
 
-    /// Judges the programs of an object, in its order.
+    /// Judges the programs of an object of this name, in its order.
     ///
     /// # Errors
     /// The file can't be read, or is no object.
-    pub fn object(&self, path: &Path, mut each: impl FnMut(Case<'_>)) -> Result {
+    pub fn object(&self, name: &str, path: &Path, mut each: impl FnMut(Case<'_>)) -> Result {
         let bytes = std::fs::read(path)
             .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let name = stem.strip_suffix(".bpf").unwrap_or(&stem);
         let object = Object::parse_named(&bytes, name)?;
         let expectations = expectations(object.btf().map(AsRef::as_ref));
         for program in object.programs() {
@@ -150,6 +153,7 @@ impl Judge {
             };
             each(Case {
                 object: name,
+                spec: &object,
                 program: &program.name,
                 expectation,
                 expected,
@@ -167,11 +171,21 @@ impl Judge {
         let Some(program) = image.program(name) else {
             return (None, Duration::ZERO);
         };
-        let start = Instant::now();
-        let subject = Program::from_image(image, program, btf.as_ref());
-        let verdict = verify(&subject, &self.target, &self.options);
-        (Some(verdict), start.elapsed())
+        let (mut verdict, mut least) = (None, Duration::MAX);
+        for _ in 0..self.times.max(1) {
+            let start = Instant::now();
+            let subject = Program::from_image(image, program, btf.as_ref());
+            verdict = Some(verify(&subject, &self.target, &self.options));
+            least = least.min(start.elapsed());
+        }
+        (verdict, least)
     }
+}
+
+/// What an object is called by its file: the name without its endings.
+pub fn name_of(file: &Path) -> String {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    name.split('.').next().unwrap_or_default().to_owned()
 }
 
 /// The command line of the verifier's example `judge`:
@@ -204,7 +218,7 @@ pub fn judge_command(arguments: impl IntoIterator<Item = String>) -> Result {
     files.sort();
     let mut tally = Tally::default();
     for file in &files {
-        let judged = judge.object(file, |case| {
+        let judged = judge.object(&name_of(file), file, |case| {
             if let Some(verdict) = case.verdict.as_ref().filter(|_| judge.options.log) {
                 print!("{}", verdict.log);
             }

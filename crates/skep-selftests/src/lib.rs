@@ -10,8 +10,8 @@ mod expectation;
 mod judge;
 mod tally;
 
-pub use expectation::{Expectation, Expected, Value};
-pub use judge::{Case, Judge, judge_command};
+pub use expectation::{Expectation, Expected, TEST_DATA_LEN, Value};
+pub use judge::{Case, Judge, judge_command, name_of};
 pub use tally::{Misses, Tally};
 
 /// What can go wrong: files, arguments, and what of the machine is missing, each said in words.

@@ -88,6 +88,20 @@ pub struct Misses {
 }
 
 impl Misses {
+    /// Adds those of another.
+    pub fn extend(&mut self, other: &Self) {
+        for (message, list) in &other.accepted {
+            let known = self.accepted.entry(message.clone()).or_default();
+            known.extend_from_slice(list);
+        }
+        for (rule, list) in &other.refused {
+            self.refused
+                .entry(rule)
+                .or_default()
+                .extend_from_slice(list);
+        }
+    }
+
     /// A line a cause, with how many there are.
     pub fn by_cause(&self) -> String {
         let refused = self.refused.iter().map(|(rule, list)| (list.len(), *rule));

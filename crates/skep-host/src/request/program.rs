@@ -10,6 +10,8 @@ pub enum LogLevel {
     /// Nothing, unless the load fails: then the host asks again, for the whole log.
     #[default]
     OnFailure,
+    /// The statistics alone, and on failure its reason: the least that tells how long it took.
+    Statistics,
     /// The log of the failing path, and the statistics, also on success.
     Verbose,
     /// Every state.

@@ -71,7 +71,7 @@ pub(super) fn load(vm: &Vm, request: &ProgramLoad<'_>, safety: Promise) -> Resul
             fd,
             log: match request.log_level {
                 LogLevel::OnFailure => String::new(),
-                LogLevel::Verbose | LogLevel::States => log,
+                LogLevel::Statistics | LogLevel::Verbose | LogLevel::States => log,
             },
         }),
         Err(refusal) => {

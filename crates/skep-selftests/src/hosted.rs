@@ -1,0 +1,164 @@
+//! What hosts say: whether they load a program, how long their verifier took, and what the program
+//! returns.
+
+use std::time::Duration;
+
+use skep::{
+    Host, LoadOptions,
+    abi::ProgramType,
+    boundary::{LogLevel, TestRun},
+};
+use skep_selftests::{Case, TEST_DATA_LEN};
+use skep_testing::{Outcome, Stop};
+
+/// A host that is asked about program after program.
+pub(crate) struct Hosted {
+    host: Host,
+    /// Programs are linked for it, not loaded as they were judged.
+    relinks: bool,
+    /// The object of the program before, which often is the same.
+    object: Option<(String, skep::Object)>,
+}
+
+/// What a host says of a program.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Answer {
+    /// Whether it loads it.
+    pub(crate) accepted: bool,
+    /// Why it does not.
+    pub(crate) message: String,
+    /// How long its verifier took, if it tells.
+    pub(crate) time: Option<Duration>,
+    /// What a test run returned, if it was run, or why it could not be.
+    pub(crate) value: Option<Result<u32, String>>,
+}
+
+impl Hosted {
+    /// The running kernel.
+    ///
+    /// # Errors
+    /// Skips: it may not be used here.
+    pub(crate) fn kernel() -> Outcome<Self> {
+        let host = Host::kernel()?;
+        if let Some(cause) = Host::auto()?.why_not_kernel() {
+            return Err(Stop::lacks(format!("the running kernel: {cause}")));
+        }
+        Ok(Self {
+            host,
+            relinks: false,
+            object: None,
+        })
+    }
+
+    /// The virtual machine.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub(crate) fn vm() -> Outcome<Self> {
+        Ok(Self {
+            host: Host::vm()?,
+            relinks: true,
+            object: None,
+        })
+    }
+
+    /// Loads a program, as often as `times` for the least time of its verifier, and runs it if
+    /// asked to.
+    pub(crate) fn ask(&mut self, case: &Case<'_>, times: u32, run: bool) -> Answer {
+        let mut answer = self.load(case, run);
+        for _ in 1..times {
+            let again = self.load(case, false).time;
+            answer.time = match (answer.time, again) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+        }
+        answer
+    }
+
+    fn load(&mut self, case: &Case<'_>, run: bool) -> Answer {
+        let refused = |message: String| Answer {
+            message,
+            ..Answer::default()
+        };
+        if self
+            .object
+            .as_ref()
+            .is_none_or(|(name, _)| name != case.object)
+        {
+            let object = skep::Object::from_spec(case.spec.clone());
+            self.object = Some((case.object.to_owned(), object));
+        }
+        let Some((_, object)) = &mut self.object else {
+            return Answer::default();
+        };
+        let image = match self.relinks {
+            true => object
+                .only_programs(&[case.program])
+                .and_then(|()| object.link(&self.host))
+                .map_err(|error| error.to_string()),
+            false => case.image.map(Clone::clone).map_err(ToString::to_string),
+        };
+        let mut image = match image {
+            Ok(image) => image,
+            Err(error) => return refused(error),
+        };
+        for program in &mut image.programs {
+            program.flags |= case.expectation.flags;
+        }
+        let options = LoadOptions {
+            log_level: LogLevel::Statistics,
+            ..LoadOptions::default()
+        };
+        match object.load_image(&self.host, &options, image) {
+            Ok(loaded) => {
+                let Ok(program) = loaded.program(case.program) else {
+                    return refused("it is not among what was loaded".to_owned());
+                };
+                Answer {
+                    accepted: true,
+                    message: String::new(),
+                    time: verification_time(program.log()),
+                    value: run.then(|| test_run(program)),
+                }
+            }
+            Err(skep::Error::Rejected(rejection)) => Answer {
+                time: verification_time(&rejection.log),
+                ..refused(match rejection.message.is_empty() {
+                    true => rejection.to_string(),
+                    false => rejection.message.clone(),
+                })
+            },
+            Err(error) => refused(error.to_string()),
+        }
+    }
+}
+
+/// Runs a program as the kernel's own test runner does.
+fn test_run(program: &skep::Program) -> Result<u32, String> {
+    let packet = [0; TEST_DATA_LEN as usize];
+    let mut out = [0; TEST_DATA_LEN as usize * 4];
+    let mut run = match program.program_type() {
+        ProgramType::Syscall => TestRun::default(),
+        _ => TestRun {
+            data_in: &packet,
+            data_out: &mut out,
+            repeat: 1,
+            ..TestRun::default()
+        },
+    };
+    match program.test_run(&mut run) {
+        Ok(outcome) => Ok(outcome.return_value),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The time that the kernel writes into its log, in whole microseconds.
+fn verification_time(log: &str) -> Option<Duration> {
+    let text = log
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("verification time "))?;
+    let number = text.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_micros(number))
+}
