@@ -1,10 +1,21 @@
 //! What is known about a program's code without following paths: instructions decoded, functions,
 //! where jumps go, where states are worth keeping, which registers are read later.
 
+mod available;
+mod chain;
+mod flow;
+mod live;
+mod points;
+
+use skep_btf::{FunctionLinkage, Kind};
 use skep_isa::Insn;
 use skep_object::Target;
 
 use crate::{MapId, Options, Program, Rejection, Rule, verifier::Result};
+
+pub(crate) use available::complexity_limit;
+pub(crate) use chain::MOST_FRAMES;
+pub(crate) use points::Points;
 
 /// A program's code.
 #[derive(Debug)]
@@ -15,8 +26,8 @@ pub(crate) struct Code {
     pub(crate) subprograms: Vec<Subprogram>,
     /// The map that the instruction at a slot refers to.
     pub(crate) maps: Vec<Option<(MapId, Option<u32>)>>,
-    /// By slot: whether states are kept and compared before it (`prune_point`).
-    pub(crate) prune_points: Vec<bool>,
+    /// By slot: whether states are kept and compared before it, and how.
+    pub(crate) points: Vec<Points>,
     /// The targets of each map that is a jump table, in order.
     pub(crate) jump_tables: Vec<(MapId, Vec<usize>)>,
     /// By slot: the registers that are read later, a bit each (`live_regs_before`).
@@ -36,11 +47,24 @@ pub(crate) struct Subprogram {
     pub(crate) stack: u32,
     /// Whether it is global: verified once, apart from its callers.
     pub(crate) global: bool,
+    /// Whether a timer or a work queue runs it later, on a stack of its own.
+    pub(crate) async_callback: bool,
+}
+
+impl Subprogram {
+    /// How to speak of it.
+    pub(crate) fn title(&self) -> String {
+        if self.name.is_empty() {
+            format!("the function at instruction {}", self.start)
+        } else {
+            format!("`{}`", self.name)
+        }
+    }
 }
 
 impl Code {
     pub(crate) fn new(program: &Program<'_>, target: &Target, options: &Options) -> Result<Self> {
-        let _ = (target, options);
+        available::check_size(program, target, options)?;
         let slots = &program.instructions;
         let mut insns = vec![None; slots.len()];
         for item in skep_isa::decode_program(slots) {
@@ -56,35 +80,30 @@ impl Code {
                 *place = Some((used.map, used.value_offset));
             }
         }
-        let mut subprograms: Vec<Subprogram> = program
-            .functions
-            .iter()
-            .map(|function| Subprogram {
-                name: function.name.clone(),
-                start: function.start.as_usize(),
-                ..Subprogram::default()
-            })
-            .collect();
-        if subprograms.is_empty() {
-            subprograms.push(Subprogram::default());
-        }
-        let ends: Vec<usize> = subprograms
-            .iter()
-            .skip(1)
-            .map(|next| next.start)
-            .chain([slots.len()])
-            .collect();
-        for (subprogram, end) in subprograms.iter_mut().zip(ends) {
-            subprogram.end = end;
-        }
-        Ok(Self {
-            prune_points: vec![false; slots.len()],
-            live: vec![0x3ff; slots.len()],
+        let mut code = Self {
+            subprograms: functions(program, &insns)?,
             jump_tables: jump_tables(program, &maps),
+            points: Vec::new(),
+            live: Vec::new(),
             insns,
-            subprograms,
             maps,
-        })
+        };
+        available::check_functions(&code)?;
+        available::check_instructions(&code, target)?;
+        let names = points::Names { program, target };
+        flow::check_jumps(&code, |insn| names.throws(insn))?;
+        let exceptions = exception_callback(program);
+        flow::check_reachable(&code, target, options, exceptions)?;
+        code.points = points::find(&code, &names);
+        code.live = live::registers(&code);
+        Ok(code)
+    }
+
+    /// Where all jump tables lead.
+    fn table_targets(&self) -> impl Iterator<Item = usize> {
+        self.jump_tables
+            .iter()
+            .flat_map(|(_, targets)| targets.iter().copied())
     }
 
     /// Where a jump table leads, entry by entry.
@@ -119,4 +138,72 @@ fn jump_tables(
         }
     }
     tables
+}
+
+/// The functions: those that the program's types name, and those that are called or whose address
+/// is taken.
+fn functions(program: &Program<'_>, insns: &[Option<Insn>]) -> Result<Vec<Subprogram>> {
+    let mut functions: Vec<Subprogram> = program
+        .functions
+        .iter()
+        .map(|function| Subprogram {
+            name: function.name.clone(),
+            start: function.start.as_usize(),
+            global: is_global(program, function),
+            ..Subprogram::default()
+        })
+        .collect();
+    let mut starts: Vec<(usize, usize)> = vec![(0, 0)];
+    for (slot, insn) in insns.iter().enumerate() {
+        let Some(insn) = insn else { continue };
+        let Some(start) = flow::callee(slot, insn) else {
+            continue;
+        };
+        starts.push((start, slot));
+    }
+    for (start, caller) in starts {
+        if insns.get(start).is_none_or(Option::is_none) {
+            let message = "a call does not lead to an instruction of the program";
+            return Err(Rejection::new(Rule::JumpOutOfRange, message).at(caller));
+        }
+        functions.push(Subprogram {
+            start,
+            ..Subprogram::default()
+        });
+    }
+    // Stable: those with a name come first.
+    functions.sort_by_key(|function| function.start);
+    functions.dedup_by_key(|function| function.start);
+    let ends: Vec<usize> = functions
+        .iter()
+        .skip(1)
+        .map(|next| next.start)
+        .chain([insns.len()])
+        .collect();
+    for (function, end) in functions.iter_mut().zip(ends) {
+        function.end = end;
+    }
+    Ok(functions)
+}
+
+/// Whether a function is global by its type. The program itself is not: nothing calls it.
+fn is_global(program: &Program<'_>, function: &crate::Function) -> bool {
+    let (Some(btf), Some(id)) = (&program.btf, function.type_id) else {
+        return false;
+    };
+    match btf.type_by_id(id).map(|found| found.kind()) {
+        Ok(Kind::Function(function)) => !matches!(function.linkage, FunctionLinkage::Static),
+        _ => false,
+    }
+}
+
+/// Where the function starts that a decl tag of the program makes its exception callback.
+fn exception_callback(program: &Program<'_>) -> Option<usize> {
+    let btf = program.btf.as_ref()?;
+    let main = program.functions.first()?.type_id?;
+    let name = btf
+        .decl_tags(main, None)
+        .find_map(|tag| tag.strip_prefix("exception_callback:"))?;
+    let function = program.functions.iter().find(|one| one.name == name)?;
+    Some(function.start.as_usize())
 }

@@ -9,6 +9,7 @@ use skep_isa::{CallTarget, Insn};
 
 use crate::{
     Rule,
+    setup::complexity_limit,
     state::State,
     verifier::{Result, Verifier},
 };
@@ -51,7 +52,8 @@ impl Verifier<'_> {
         self.find_attach_target()?;
         self.check_maps()?;
         self.enter_program()?;
-        self.walk_paths()
+        self.walk_paths()?;
+        self.check_call_chains()
     }
 
     /// Follows the path where the verification stands, and all that branch off it.
@@ -59,13 +61,15 @@ impl Verifier<'_> {
         if let Some(trace) = &mut self.trace {
             trace.resume(0);
         }
+        let limit = complexity_limit(self.target.version, self.options);
         loop {
             self.stats.instructions += 1;
-            if self.stats.instructions > 1_000_000 {
-                return Err(self.reject(
-                    Rule::TooComplex,
-                    "the verifier gives up after 1000000 instructions",
-                ));
+            if self.stats.instructions > limit {
+                let message = format!(
+                    "its paths are more than {limit} instructions long in all, and the kernel gives \
+                     up there"
+                );
+                return Err(self.reject(Rule::TooComplex, message));
             }
             let insn = self.code.insns.get(self.insn).copied().flatten();
             let Some(insn) = insn else {
