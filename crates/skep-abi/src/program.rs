@@ -199,6 +199,20 @@ impl ProgramType {
         self.facts().context
     }
 
+    /// The name of the context's type in C, for types that have one: a structure, or the typedef
+    /// `bpf_user_pt_regs_t`.
+    #[must_use]
+    pub fn context_type(self) -> Option<&'static str> {
+        match self.context() {
+            ContextKind::Struct(name) => Some(name),
+            ContextKind::Registers => Some("bpf_user_pt_regs_t"),
+            ContextKind::RawArguments => Some("bpf_raw_tracepoint_args"),
+            ContextKind::PerfEvent => Some("bpf_perf_event_data"),
+            ContextKind::Netfilter => Some("bpf_nf_ctx"),
+            _ => None,
+        }
+    }
+
     /// The layout of the context, where it is a structure of the uapi header.
     #[must_use]
     pub fn context_layout(self) -> Option<&'static StructLayout> {

@@ -10,6 +10,7 @@ use skep_object::Target;
 use crate::{
     Options, Program, Rejection, Rule, Stats, Verdict,
     admission::Attached,
+    call::Functions,
     diagnosis::Trace,
     setup::Code,
     state::{BtfSource, Id, Kind, Register, State},
@@ -57,6 +58,8 @@ pub(crate) struct Verifier<'a> {
     pub(crate) code: Code,
     /// What the program attaches to.
     pub(crate) attach: Attached,
+    /// What is known about its functions beside their code.
+    pub(crate) functions: Functions,
     /// What is known where the verification stands.
     pub(crate) state: State,
     /// The instruction where it stands: the index of its first slot.
@@ -96,17 +99,7 @@ impl<'a> Verifier<'a> {
         options: &'a Options,
     ) -> Result<Self> {
         let code = Code::new(program, target, options)?;
-        let state = State {
-            frames: Vec::new(),
-            held: Vec::new(),
-            rcu: 0,
-            preempt: 0,
-            irq: Id::NONE,
-            speculative: false,
-            in_async_callback: false,
-            in_sleepable: program.is_sleepable(),
-            may_goto_depth: 0,
-        };
+        let functions = Functions::new(program, &code)?;
         let facts = vec![InsnFacts::default(); code.insns.len()];
         Ok(Self {
             program,
@@ -114,7 +107,8 @@ impl<'a> Verifier<'a> {
             options,
             code,
             attach: Attached::default(),
-            state,
+            functions,
+            state: State::empty(),
             insn: 0,
             previous: 0,
             walk: Walk::default(),

@@ -7,4 +7,5 @@ mod kfunc;
 mod place;
 
 pub(crate) use dynptr::DynptrArgument;
+pub(crate) use function::{Callback, Functions, Leaving};
 pub(crate) use place::Place;

@@ -7,7 +7,7 @@ mod flow;
 mod live;
 mod points;
 
-use skep_btf::{FunctionLinkage, Kind};
+use skep_btf::{FunctionLinkage, Kind, TypeId};
 use skep_isa::Insn;
 use skep_object::Target;
 
@@ -45,6 +45,8 @@ pub(crate) struct Subprogram {
     pub(crate) end: usize,
     /// Bytes of stack that it uses.
     pub(crate) stack: u32,
+    /// Its type (`FUNC`) in the program's BTF.
+    pub(crate) type_id: Option<TypeId>,
     /// Whether it is global: verified once, apart from its callers.
     pub(crate) global: bool,
     /// Whether a timer or a work queue runs it later, on a stack of its own.
@@ -149,6 +151,7 @@ fn functions(program: &Program<'_>, insns: &[Option<Insn>]) -> Result<Vec<Subpro
         .map(|function| Subprogram {
             name: function.name.clone(),
             start: function.start.as_usize(),
+            type_id: function.type_id,
             global: is_global(program, function),
             ..Subprogram::default()
         })

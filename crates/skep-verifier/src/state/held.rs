@@ -38,6 +38,13 @@ pub(crate) enum HeldKind {
     Irq,
 }
 
+impl HeldKind {
+    /// Whether it is a lock.
+    pub(crate) fn is_lock(self) -> bool {
+        matches!(self, Self::SpinLock { .. } | Self::ResilientLock { .. })
+    }
+}
+
 impl Verifier<'_> {
     /// Takes a reference, at an instruction: what is known by its id must be given back.
     pub(crate) fn acquire_reference(&mut self, insn: usize) -> Id {

@@ -39,9 +39,27 @@ pub(crate) struct State {
     pub(crate) in_sleepable: bool,
     /// How often it passed a `may_goto`.
     pub(crate) may_goto_depth: u32,
+    /// How many calls of synchronous callbacks led here (`callback_unroll_depth`).
+    pub(crate) callback_depth: u32,
 }
 
 impl State {
+    /// Nothing is held or entered, and no function runs: frames are to be added.
+    pub(crate) fn empty() -> Self {
+        Self {
+            frames: Vec::new(),
+            held: Vec::new(),
+            rcu: 0,
+            preempt: 0,
+            irq: Id::NONE,
+            speculative: false,
+            in_async_callback: false,
+            in_sleepable: false,
+            may_goto_depth: 0,
+            callback_depth: 0,
+        }
+    }
+
     /// The function that runs.
     pub(crate) fn frame(&self) -> &Frame {
         self.frames.last().expect("a state has a frame")

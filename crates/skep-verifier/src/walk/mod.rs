@@ -53,6 +53,7 @@ impl Verifier<'_> {
         self.check_maps()?;
         self.enter_program()?;
         self.walk_paths()?;
+        self.verify_global_functions()?;
         self.check_call_chains()
     }
 

@@ -21,7 +21,17 @@ impl Verifier<'_> {
                 format!("no function begins at instruction {start}"),
             ));
         }
-        self.call_static(callee)
+        if self.functions.exception_callback == u32::try_from(callee).ok() {
+            return Err(self.reject(
+                Rule::ExceptionMisuse,
+                "the exception callback is called, and only the kernel may do that",
+            ));
+        }
+        if self.code.subprograms[callee].global {
+            self.call_global(callee)
+        } else {
+            self.call_static(callee)
+        }
     }
 
     /// Goes into a function, with the caller's R1 to R5 as its arguments.

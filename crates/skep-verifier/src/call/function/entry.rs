@@ -6,7 +6,7 @@ use std::rc::Rc;
 use skep_isa::Reg;
 
 use crate::{
-    state::{Frame, Kind, Register},
+    state::{Frame, Kind, Register, State},
     verifier::{Result, Verifier},
 };
 
@@ -15,10 +15,18 @@ impl Verifier<'_> {
     pub(crate) fn enter_program(&mut self) -> Result {
         let mut frame = Frame::new(0, 0, 0);
         frame.registers[usize::from(Reg::R1.number())] = Register::pointer(Kind::Context);
-        self.state.frames.clear();
+        self.start_at(0);
         self.state.frames.push(Rc::new(frame));
-        self.insn = 0;
-        self.previous = 0;
         Ok(())
+    }
+
+    /// Goes to where a function begins that nothing calls, without a frame yet.
+    pub(super) fn start_at(&mut self, slot: usize) {
+        self.state = State {
+            in_sleepable: self.program.is_sleepable(),
+            ..State::empty()
+        };
+        self.insn = slot;
+        self.previous = slot;
     }
 }

@@ -40,12 +40,7 @@ impl Verifier<'_> {
             Leaving::Exit => "when the program ends",
             Leaving::Exception => "when an exception is thrown",
         };
-        let lock = self.state.held.iter().find(|held| {
-            matches!(
-                held.kind,
-                HeldKind::SpinLock { .. } | HeldKind::ResilientLock { .. }
-            )
-        });
+        let lock = self.state.held.iter().find(|held| held.kind.is_lock());
         if let Some(lock) = lock {
             return Err(self
                 .reject(
