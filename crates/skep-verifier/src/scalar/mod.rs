@@ -12,6 +12,9 @@ mod compare;
 mod range;
 mod tnum;
 
+#[cfg(test)]
+mod tests;
+
 pub use tnum::Tnum;
 
 use range::{half, wide};
