@@ -11,6 +11,8 @@ use crate::hosted::Answer;
 pub(crate) struct Agreement {
     /// By (expected, kernel, we): how many; `None` where nothing is expected.
     counts: BTreeMap<(Option<bool>, bool, bool), u32>,
+    /// Programs that this loader may not load here, whatever they do.
+    forbidden: u32,
     /// Programs that we accept and the kernel refuses, with its words.
     pub(crate) false_accepts: Vec<(String, String)>,
     /// Programs that we refuse and the kernel accepts, with ours.
@@ -19,6 +21,10 @@ pub(crate) struct Agreement {
 
 impl Agreement {
     pub(crate) fn add(&mut self, case: &Case<'_>, kernel: &Answer) {
+        if kernel.forbidden {
+            self.forbidden += 1;
+            return;
+        }
         let ours = case.accepted();
         let expected = case.expected.map(|expected| expected.accept);
         *self
@@ -61,7 +67,10 @@ impl Agreement {
             );
         }
         let (same, all) = self.with_kernel();
-        println!("as the kernel: {same} of {all}");
+        println!(
+            "as the kernel: {same} of {all}; {} may not be loaded here",
+            self.forbidden
+        );
         println!(
             "we accept, the kernel refuses: {}",
             self.false_accepts.len()

@@ -1,6 +1,7 @@
 //! Sources of the selftests to objects: by `skep-build`, which also keeps them.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     sync::{
@@ -15,6 +16,9 @@ use skep_testing::{Outcome, Stop, find_tool};
 
 /// The compiler that the tests are written for.
 const CLANG: &str = "clang-19";
+
+/// What sources begin with that are only there for their types.
+pub(crate) const TYPES: &str = "btf__";
 
 /// An object, or what the compiler said.
 #[derive(Debug, Clone)]
@@ -34,16 +38,23 @@ pub(crate) struct Compiled {
 /// Skips for want of clang; fails if the tree is none.
 pub(crate) fn compile_tests(tree: &Path, all: bool) -> Outcome<Vec<Compiled>> {
     let selftests = tree.join("tools/testing/selftests/bpf");
-    let mut sources = Vec::new();
-    for entry in fs::read_dir(selftests.join("progs"))? {
+    let programs = selftests.join("progs");
+    let (mut sources, mut types) = (Vec::new(), BTreeSet::new());
+    for entry in fs::read_dir(&programs)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let chosen = name.ends_with(".c")
-            && (name.starts_with("verifier_") || all && has_expectations(&path));
-        if chosen {
+        if !name.ends_with(".c") || !(all || name.starts_with("verifier_")) {
+            continue;
+        }
+        let text = fs::read_to_string(&path)?;
+        if text.contains("__success") || text.contains("__failure") {
+            let named = text.split("__btf_path(\"").skip(1);
+            let named = named.filter_map(|rest| rest.split('.').next());
+            types.extend(named.map(|name| programs.join(format!("{name}.c"))));
             sources.push(path);
         }
     }
+    sources.extend(types);
     sources.sort();
     let cache = Cache::open()?;
     let clang = Clang::at(&find_tool(CLANG)?, &cache)
@@ -69,11 +80,6 @@ pub(crate) fn compile_tests(tree: &Path, all: bool) -> Outcome<Vec<Compiled>> {
         .unwrap_or_else(PoisonError::into_inner);
     compiled.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(compiled)
-}
-
-fn has_expectations(path: &Path) -> bool {
-    fs::read_to_string(path)
-        .is_ok_and(|text| text.contains("__success") || text.contains("__failure"))
 }
 
 fn compile(tree: &Path, selftests: &Path, source: &Path, clang: &Clang, cache: &Cache) -> Compiled {

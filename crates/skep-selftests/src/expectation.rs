@@ -15,6 +15,10 @@ pub struct Expectation {
     pub unprivileged: Option<Expected>,
     /// Flags to load it with.
     pub flags: ProgLoadFlags,
+    /// It is loaded along with every test of its object.
+    pub auxiliary: bool,
+    /// The object whose types its CO-RE relocations are made by, in place of the kernel's.
+    pub types: Option<String>,
     /// It is to be run on other machines than this one.
     pub elsewhere: bool,
 }
@@ -70,6 +74,14 @@ impl Expectation {
                     expectation.flags.set(flag, !clears);
                 }
                 continue;
+            }
+            match name {
+                "test_auxiliary" => expectation.auxiliary = true,
+                "test_btf_path" => {
+                    let name = value.split('.').next().unwrap_or_default();
+                    expectation.types = Some(name.to_owned());
+                }
+                _ => {}
             }
             if name == "test_arch" {
                 machines += 1;

@@ -1,12 +1,12 @@
 //! What hosts say: whether they load a program, how long their verifier took, and what the program
 //! returns.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use skep::{
-    Host, LoadOptions,
+    Host, LoadOptions, Loaded,
     abi::ProgramType,
-    boundary::{LogLevel, TestRun},
+    boundary::{Errno, LogLevel, TestRun},
 };
 use skep_selftests::{Case, TEST_DATA_LEN};
 use skep_testing::{Outcome, Stop};
@@ -16,13 +16,13 @@ pub(crate) struct Hosted {
     host: Host,
     /// Programs are linked for it, not loaded as they were judged.
     relinks: bool,
-    /// The object of the program before, which often is the same.
-    object: Option<(String, skep::Object)>,
 }
 
 /// What a host says of a program.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Answer {
+    /// It did not look: this loader may not load such programs here at all.
+    pub(crate) forbidden: bool,
     /// Whether it loads it.
     pub(crate) accepted: bool,
     /// Why it does not.
@@ -46,7 +46,6 @@ impl Hosted {
         Ok(Self {
             host,
             relinks: false,
-            object: None,
         })
     }
 
@@ -58,7 +57,6 @@ impl Hosted {
         Ok(Self {
             host: Host::vm()?,
             relinks: true,
-            object: None,
         })
     }
 
@@ -81,20 +79,14 @@ impl Hosted {
             message,
             ..Answer::default()
         };
-        if self
-            .object
-            .as_ref()
-            .is_none_or(|(name, _)| name != case.object)
-        {
-            let object = skep::Object::from_spec(case.spec.clone());
-            self.object = Some((case.object.to_owned(), object));
+        let mut object = skep::Object::from_spec(case.spec.clone());
+        if let Some(types) = case.core_btf {
+            object.core_btf(Arc::clone(types));
         }
-        let Some((_, object)) = &mut self.object else {
-            return Answer::default();
-        };
+        let programs: Vec<&str> = case.programs.iter().map(String::as_str).collect();
         let image = match self.relinks {
             true => object
-                .only_programs(&[case.program])
+                .only_programs(&programs)
                 .and_then(|()| object.link(&self.host))
                 .map_err(|error| error.to_string()),
             false => case.image.map(Clone::clone).map_err(ToString::to_string),
@@ -117,9 +109,13 @@ impl Hosted {
                 };
                 Answer {
                     accepted: true,
+                    forbidden: false,
                     message: String::new(),
                     time: verification_time(program.log()),
-                    value: run.then(|| test_run(program)),
+                    value: run.then(|| {
+                        fill_maps(&loaded, case.object)?;
+                        test_run(program)
+                    }),
                 }
             }
             Err(skep::Error::Rejected(rejection)) => Answer {
@@ -129,9 +125,35 @@ impl Hosted {
                     false => rejection.message.clone(),
                 })
             },
+            // No verifier's log: lockdown, or a container's limits.
+            Err(skep::Error::Host(error)) if error.errno() == Some(Errno::EPERM) => Answer {
+                forbidden: true,
+                ..refused(error.to_string())
+            },
             Err(error) => refused(error.to_string()),
         }
     }
+}
+
+/// Puts into maps what the tests' own runner puts there before it runs programs of some objects: a
+/// `struct test_val` under key 0.
+fn fill_maps(loaded: &Loaded, object: &str) -> Result<(), String> {
+    let map = match object {
+        "verifier_array_access" => "map_array_ro",
+        "verifier_value_ptr_arith" => "map_array_48b",
+        _ => return Ok(()),
+    };
+    // Not every program of the object uses it.
+    let Ok(map) = loaded.map(map) else {
+        return Ok(());
+    };
+    let mut value = [0; 48];
+    for (at, number) in [(0, 28_u32), (28, 0xabcd_ef12)] {
+        value[at..at + 4].copy_from_slice(&number.to_ne_bytes());
+    }
+    let host = loaded.host().boundary();
+    host.map_update_elem(map.fd(), &0_u32.to_ne_bytes(), &value, 0)
+        .map_err(|error| error.to_string())
 }
 
 /// Runs a program as the kernel's own test runner does.

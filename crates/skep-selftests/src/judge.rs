@@ -1,6 +1,7 @@
 //! Judging the programs of objects for this machine's kernel, one at a time.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -26,6 +27,8 @@ pub struct Judge {
     pub all: bool,
     /// Just the programs of this name.
     pub only: Option<String>,
+    /// Objects whose types tests ask for by name.
+    pub types: BTreeMap<String, PathBuf>,
     /// How often each is verified; the least time counts.
     pub times: u32,
 }
@@ -39,6 +42,10 @@ pub struct Case<'a> {
     pub spec: &'a Object,
     /// The program's.
     pub program: &'a str,
+    /// It and those that are loaded along with it.
+    pub programs: &'a [String],
+    /// The types that its CO-RE relocations are made by, if not the kernel's.
+    pub core_btf: Option<&'a Arc<Btf>>,
     /// What its tags say.
     pub expectation: &'a Expectation,
     /// What they say of a load as the one that was judged.
@@ -103,6 +110,7 @@ impl Judge {
             options: Options::default(),
             all: false,
             only: None,
+            types: BTreeMap::new(),
             times: 1,
         })
     }
@@ -139,9 +147,19 @@ impl Judge {
             if !chosen {
                 continue;
             }
+            let mut programs = vec![program.name.clone()];
+            programs.extend(others(&object, &expectations, &program.name));
             let mut link = LinkOptions::new();
-            link.only_programs([program.name.clone()]);
-            let image = object.link(&link, &self.target).map(|mut image| {
+            link.only_programs(programs.iter().cloned());
+            let core_btf = match &expectation.types {
+                Some(name) => self.types_of(name)?,
+                None => None,
+            };
+            let other_target = core_btf
+                .as_ref()
+                .map(|btf| self.target.clone().with_core_btf(Arc::clone(btf)));
+            let target = other_target.as_ref().unwrap_or(&self.target);
+            let image = object.link(&link, target).map(|mut image| {
                 for program in &mut image.programs {
                     program.flags |= expectation.flags;
                 }
@@ -155,6 +173,8 @@ impl Judge {
                 object: name,
                 spec: &object,
                 program: &program.name,
+                programs: &programs,
+                core_btf: core_btf.as_ref(),
                 expectation,
                 expected,
                 image: image.as_ref(),
@@ -163,6 +183,15 @@ impl Judge {
             });
         }
         Ok(())
+    }
+
+    /// The types of an object that stands beside the tests.
+    fn types_of(&self, name: &str) -> Result<Option<Arc<Btf>>> {
+        let Some(path) = self.types.get(name) else {
+            return Ok(None);
+        };
+        let object = Object::parse(&std::fs::read(path)?)?;
+        Ok(object.btf().cloned())
     }
 
     fn verdict(&self, image: &Image, name: &str) -> (Option<Verdict>, Duration) {
@@ -180,6 +209,20 @@ impl Judge {
         }
         (verdict, least)
     }
+}
+
+/// The programs that are loaded along with one.
+fn others<'o>(
+    object: &'o Object,
+    expectations: &'o BTreeMap<String, Expectation>,
+    program: &'o str,
+) -> impl Iterator<Item = String> + 'o {
+    let auxiliary = |name: &&String| expectations.get(*name).is_some_and(|one| one.auxiliary);
+    let names = object.programs().iter().map(|other| &other.name);
+    names
+        .filter(auxiliary)
+        .filter(move |name| *name != program)
+        .cloned()
 }
 
 /// What an object is called by its file: the name without its endings.
@@ -216,6 +259,7 @@ pub fn judge_command(arguments: impl IntoIterator<Item = String>) -> Result {
         judge = judge.unprivileged();
     }
     files.sort();
+    judge.types = types_beside(&files);
     let mut tally = Tally::default();
     for file in &files {
         let judged = judge.object(&name_of(file), file, |case| {
@@ -236,4 +280,18 @@ pub fn judge_command(arguments: impl IntoIterator<Item = String>) -> Result {
     print!("{}", tally.misses().by_cause());
     println!("{tally}");
     Ok(())
+}
+
+/// What tests may ask for by name: objects in the folders of those that are judged.
+fn types_beside(files: &[PathBuf]) -> BTreeMap<String, PathBuf> {
+    let folders: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+    let entries = folders
+        .into_iter()
+        .filter_map(|folder| folder.read_dir().ok());
+    entries
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .map(|path| (name_of(&path), path))
+        .filter(|(name, _)| name.starts_with("btf__"))
+        .collect()
 }

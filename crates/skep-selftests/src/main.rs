@@ -5,15 +5,17 @@ mod compile;
 mod hosted;
 mod source;
 mod times;
+mod values;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
-use skep_selftests::{Case, Judge, Result, Tally, Value, name_of};
+use skep_selftests::{Case, Judge, Result, Tally, name_of};
 use skep_testing::{Outcome, Stop};
 
 use agreement::Agreement;
 use hosted::Hosted;
 use times::Times;
+use values::Values;
 
 /// What must hold of `verifier_*`: verdicts as the tests expect them. Raised as they get better.
 const LEAST_ACCEPTS: u32 = 0;
@@ -121,7 +123,7 @@ fn arguments() -> Result<Option<Arguments>> {
 
 /// Does what was asked for; whether all that must hold does.
 fn selftests(arguments: &Arguments) -> Outcome<bool> {
-    let objects = match arguments.objects.is_empty() {
+    let mut objects = match arguments.objects.is_empty() {
         true => compiled(arguments)?,
         false => {
             let named = |file: &PathBuf| (name_of(file), file.clone());
@@ -136,6 +138,9 @@ fn selftests(arguments: &Arguments) -> Outcome<bool> {
         true => judge.unprivileged(),
         false => judge,
     };
+    let types = |(name, _): &(String, PathBuf)| name.starts_with(compile::TYPES);
+    judge.types = objects.iter().filter(|one| types(one)).cloned().collect();
+    objects.retain(|one| !types(one));
     judge.only.clone_from(&arguments.only);
     judge.all = arguments.only.is_some();
     judge.times = if arguments.time { TIMES } else { 1 };
@@ -155,7 +160,8 @@ fn selftests(arguments: &Arguments) -> Outcome<bool> {
         others: Tally::default(),
         agreement: Agreement::default(),
         times: Times::default(),
-        values: Values::default(),
+        vm_values: Values::of("vm"),
+        kernel_values: Values::of("kernel"),
     };
     for (name, object) in &objects {
         let judged = judge.object(name, object, |case| report.add(&case));
@@ -204,15 +210,8 @@ struct Report<'a> {
     others: Tally,
     agreement: Agreement,
     times: Times,
-    values: Values,
-}
-
-/// What test runs returned.
-#[derive(Debug, Default)]
-struct Values {
-    vm: (u32, u32),
-    kernel: (u32, u32),
-    wrong: Vec<String>,
+    vm_values: Values,
+    kernel_values: Values,
 }
 
 impl Report<'_> {
@@ -239,27 +238,13 @@ impl Report<'_> {
             }
             self.agreement.add(case, &answer);
             if let (Some(expected), Some(got)) = (value, answer.value) {
-                count(
-                    &mut self.values.kernel,
-                    &mut self.values.wrong,
-                    "kernel",
-                    &name,
-                    expected,
-                    got,
-                );
+                self.kernel_values.add(&name, expected, got);
             }
         }
         if let (Some(expected), Some(vm)) = (value, &mut self.vm) {
             let answer = vm.ask(case, 1, true);
             let got = answer.value.unwrap_or(Err(answer.message));
-            count(
-                &mut self.values.vm,
-                &mut self.values.wrong,
-                "vm",
-                &name,
-                expected,
-                got,
-            );
+            self.vm_values.add(&name, expected, got);
         }
     }
 
@@ -279,16 +264,12 @@ impl Report<'_> {
                 println!("most memory of this process: {} MiB", peak / 1024);
             }
         }
-        for wrong in &self.values.wrong {
-            println!("{wrong}");
-        }
+        let mut holds = true;
         if self.arguments.run {
-            let (right, all) = self.values.vm;
-            println!("values in the virtual machine: {right} of {all}");
-        }
-        if self.arguments.run && self.kernel.is_some() {
-            let (right, all) = self.values.kernel;
-            println!("values on the kernel: {right} of {all}");
+            holds &= self.vm_values.print();
+            if self.kernel.is_some() {
+                holds &= self.kernel_values.print();
+            }
         }
         if self.arguments.all {
             println!("others: {}", self.others);
@@ -302,34 +283,6 @@ impl Report<'_> {
             println!("fewer than {LEAST_ACCEPTS} and {LEAST_REJECTS}, which hold before");
             return false;
         }
-        true
-    }
-}
-
-fn count(
-    counts: &mut (u32, u32),
-    wrong: &mut Vec<String>,
-    host: &str,
-    program: &str,
-    expected: Value,
-    got: std::result::Result<u32, String>,
-) {
-    counts.1 += 1;
-    let right = match (&got, expected) {
-        (Ok(_), Value::Any) => true,
-        (Ok(got), Value::Number(number)) => *got == number,
-        (Err(_), _) => false,
-    };
-    counts.0 += u32::from(right);
-    if !right {
-        wrong.push(match (got, expected) {
-            (Ok(got), Value::Number(number)) => format!(
-                "{host}: {program} returns {}, and should {}",
-                got.cast_signed(),
-                number.cast_signed()
-            ),
-            (Ok(_), Value::Any) => String::new(),
-            (Err(error), _) => format!("{host}: {program} can't be run: {error}"),
-        });
+        holds
     }
 }
