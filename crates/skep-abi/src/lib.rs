@@ -28,6 +28,7 @@ mod feature;
 mod generated;
 mod glob;
 mod helper;
+mod kfunc;
 mod license;
 pub mod limits;
 mod macros;
@@ -52,6 +53,7 @@ pub use helper::{
     ArgKind, CDeclaration, Helper, HelperAccess, HelperProperties, Parameter, Return, ReturnKind,
     ValueFlags,
 };
+pub use kfunc::{Kfunc, KfuncFlags, KfuncHooks};
 pub use license::is_gpl_compatible;
 pub use map::{EntriesRule, MapProperties, MapRules, SizeRule};
 pub use near::near_names;
