@@ -1,9 +1,9 @@
 //! One verification: the program, the target, the state where it is, and what it learnt.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use skep_abi::KernelVersion;
-use skep_btf::Btf;
+use skep_btf::{Btf, TypeId};
 use skep_isa::{InsnIndex, Reg};
 use skep_object::Target;
 
@@ -13,7 +13,7 @@ use crate::{
     call::Functions,
     diagnosis::Trace,
     setup::Code,
-    state::{BtfSource, Id, Kind, Register, State},
+    state::{BtfSource, Fields, Id, Kind, Register, State},
     walk::Walk,
 };
 
@@ -73,6 +73,8 @@ pub(crate) struct Verifier<'a> {
     pub(crate) slot_access: Option<(usize, usize)>,
     /// What it learnt about each instruction, on any path.
     pub(crate) facts: Vec<InsnFacts>,
+    /// What the kernel manages of the objects that the program allocates, by type.
+    pub(crate) object_fields: BTreeMap<TypeId, Arc<Fields>>,
     pub(crate) stats: Stats,
     pub(crate) log: String,
     /// Notes on the way, when a rejection is to be explained.
@@ -114,6 +116,7 @@ impl<'a> Verifier<'a> {
             walk: Walk::default(),
             slot_access: None,
             facts,
+            object_fields: BTreeMap::new(),
             stats: Stats::default(),
             log: String::new(),
             trace: None,

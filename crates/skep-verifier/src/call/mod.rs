@@ -4,8 +4,10 @@ mod dynptr;
 mod function;
 mod helper;
 mod kfunc;
+mod lock;
 mod place;
 
 pub(crate) use dynptr::DynptrArgument;
 pub(crate) use function::{Callback, Functions, Leaving};
+pub(crate) use lock::LockKind;
 pub(crate) use place::Place;

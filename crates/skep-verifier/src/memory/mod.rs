@@ -7,7 +7,7 @@ mod map_value;
 mod packet;
 mod region;
 mod stack;
-mod words;
+pub(crate) mod words;
 
 use skep_abi::ProgramType;
 use skep_isa::{AtomicOp, Insn, NarrowSize, Operand, Reg, Size, Width};

@@ -52,7 +52,7 @@ pub(super) fn bytes(count: u64) -> String {
 }
 
 /// A managed field as it stands in a sentence.
-pub(super) fn field(kind: &crate::state::FieldKind) -> &'static str {
+pub(crate) fn field(kind: &crate::state::FieldKind) -> &'static str {
     use crate::state::FieldKind as F;
     match kind {
         F::SpinLock => "the spin lock",

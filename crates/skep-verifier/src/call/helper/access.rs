@@ -3,6 +3,7 @@
 
 use skep_abi::{Capability, Helper, HelperAccess};
 
+use super::id;
 use crate::{
     Rule,
     state::HeldKind,
@@ -25,7 +26,7 @@ impl Verifier<'_> {
                 ),
             ));
         }
-        let program = self.program.program_type;
+        let program = self.effective_type();
         if helper.access_from(program) == HelperAccess::No {
             return Err(self.reject(
                 Rule::HelperNotAllowed,
@@ -72,7 +73,7 @@ impl Verifier<'_> {
     /// Whether helpers may read and write memory in the packet.
     pub(super) fn packet_for_helpers(&self, helper: &Helper) -> bool {
         use skep_abi::ProgramType as Type;
-        match self.program.program_type {
+        match self.effective_type() {
             Type::LwtIn
             | Type::LwtOut
             | Type::LwtSeg6local
@@ -93,6 +94,19 @@ impl Verifier<'_> {
 
     /// Checks that nothing is held or entered that this helper could not be called in.
     pub(super) fn check_sections(&self, helper: &Helper) -> Result {
+        if let Some(lock) = self.last_lock()
+            && !matches!(helper.id, id::SPIN_UNLOCK | id::KPTR_XCHG)
+        {
+            return Err(self
+                .reject(
+                    Rule::CallUnderLock,
+                    format!(
+                        "{helper} is called while the lock of instruction {} is held",
+                        lock.insn
+                    ),
+                )
+                .help("call it before the lock is taken, or after it is released"));
+        }
         let sleeps = helper
             .properties
             .contains(skep_abi::HelperProperties::MAY_SLEEP);

@@ -6,7 +6,7 @@ use skep_isa::Reg;
 use super::{ARGUMENTS, Call, MapArgument, kinds};
 use crate::{
     Rule,
-    memory::Access,
+    memory::{Access, words},
     state::{BtfRef, Kind, PointerFlags, Register},
     verifier::{Result, Verifier},
 };
@@ -89,7 +89,10 @@ impl<'a> Verifier<'a> {
                 call.percpu = Some(register);
                 Ok(())
             }
-            ArgKind::BtfId => self.check_structure(call, parameter, reg, &register),
+            ArgKind::BtfId => match call.kernel_pointer {
+                Some(field) => self.check_kernel_pointer(field, reg),
+                None => self.check_structure(call, parameter, reg, &register),
+            },
             ArgKind::BtfIdSockCommon => self.check_socket(call, reg, &register),
             ArgKind::SpinLock
             | ArgKind::Timer
@@ -185,7 +188,7 @@ impl<'a> Verifier<'a> {
                     "{reg}{name} of {} must be {}, and is {}",
                     call.helper,
                     kinds::wanted(parameter, kind),
-                    kinds::held(register)
+                    words::kind(register)
                 ),
             )
             .of(reg))
@@ -213,7 +216,7 @@ impl<'a> Verifier<'a> {
         if fits {
             return Ok(());
         }
-        let what = kinds::held(register);
+        let what = words::kind(register);
         let message = if !constant {
             format!(
                 "{reg} of {} is {what} with an offset that varies",
@@ -280,7 +283,7 @@ impl<'a> Verifier<'a> {
         else {
             return Ok(());
         };
-        let Some(map) = self.map_of(id, inner) else {
+        let Some(map) = self.map(id, inner) else {
             return Err(self
                 .reject(
                     Rule::ArgumentType,

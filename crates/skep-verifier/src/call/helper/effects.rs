@@ -1,12 +1,13 @@
 //! What calls of helpers do beside their result, and what some ask beyond their prototypes.
 
-use skep_abi::{ArgKind, Parameter};
+use skep_abi::{ArgKind, AttachType, Parameter};
 use skep_isa::Reg;
 
 use super::{Call, id};
 use crate::{
     Rule,
-    state::{BtfRef, Kind, Register},
+    call::{Leaving, LockKind},
+    state::{Id, PointerFlags, Register},
     verifier::{Result, Verifier},
 };
 
@@ -14,19 +15,28 @@ impl<'a> Verifier<'a> {
     /// Does what a call does before its result is there.
     pub(super) fn before(&mut self, call: &mut Call<'a>) -> Result {
         if let Some(reg) = call.released {
-            self.release_argument(call, reg)?;
+            match call.dynptr {
+                Some(_) => self.release_dynptr(reg)?,
+                None => self.release_argument(call, reg)?,
+            }
         }
         match call.helper.id {
             id::TAIL_CALL => self.tail_call(),
             id::GET_LOCAL_STORAGE => self.local_storage(),
-            _ => Ok(()),
+            id::SNPRINTF => self.check_snprintf(call),
+            id::SET_RETVAL => self.set_result(),
+            id::DYNPTR_FROM_MEM => self.dynptr_of_value(),
+            _ => self.call_back(call),
         }
     }
 
     /// Gives back what an argument holds.
     fn release_argument(&mut self, call: &Call<'_>, reg: Reg) -> Result {
         if call.reference.is_some() {
-            return self.release_reference(call.reference);
+            return match call.helper.id {
+                id::KPTR_XCHG => self.give_to_map(call.reference),
+                _ => self.release_reference(call.reference),
+            };
         }
         if self.reg(reg).is_null() {
             return Ok(());
@@ -42,8 +52,58 @@ impl<'a> Verifier<'a> {
             .of(reg))
     }
 
+    /// Gives a reference to a map. Inside an RCU section, an object for each CPU can still be used.
+    fn give_to_map(&mut self, reference: Id) -> Result {
+        self.give_up_reference(reference)?;
+        let of_each_cpu = PointerFlags::ALLOCATED | PointerFlags::PERCPU;
+        if self.state.rcu > 0 {
+            self.state.change_registers(
+                |register| register.reference == reference && register.flags.contains(of_each_cpu),
+                |register| {
+                    register.reference = Id::NONE;
+                    register.flags -= PointerFlags::ALLOCATED;
+                    register.flags |= PointerFlags::RCU;
+                },
+            );
+        }
+        self.invalidate(|register| register.reference == reference);
+        Ok(())
+    }
+
     /// A tail call leaves the program if it succeeds.
     fn tail_call(&mut self) -> Result {
+        let lock = self.last_lock().map(|held| held.insn);
+        if let Some(insn) = lock {
+            return Err(self.reject(
+                Rule::LockMisuse,
+                format!(
+                    "a tail call leaves the program while the lock of instruction {insn} is held"
+                ),
+            ));
+        }
+        let section = if self.state.irq.is_some() {
+            "while interrupts are off"
+        } else if self.state.rcu > 0 {
+            "inside an RCU section"
+        } else if self.state.preempt > 0 {
+            "while preemption is off"
+        } else {
+            return self.check_nothing_held(Leaving::Exit);
+        };
+        Err(self.reject(
+            Rule::UnbalancedSection,
+            format!("a tail call leaves the program {section}"),
+        ))
+    }
+
+    /// Hooks without a result have none that could be set.
+    fn set_result(&mut self) -> Result {
+        if self.program.attach_type == Some(AttachType::LsmCgroup) && self.attach.returns_void {
+            return Err(self.reject(
+                Rule::ReturnValue,
+                "bpf_set_retval sets the result of the hook, and this one has none",
+            ));
+        }
         Ok(())
     }
 
@@ -68,26 +128,15 @@ impl<'a> Verifier<'a> {
         reg: Reg,
         register: &Register,
     ) -> Result {
-        let _ = (parameter, register);
-        Err(self
-            .reject(
-                Rule::ArgumentType,
-                format!("{} is not yet followed", call.helper),
-            )
-            .of(reg))
-    }
-
-    pub(super) fn exchanged(&mut self, call: &Call<'_>) -> Result<Register> {
-        Err(self.reject(
-            Rule::KernelPointerMisuse,
-            format!("{} is not yet followed", call.helper),
-        ))
-    }
-
-    pub(super) fn percpu_variable(&mut self, call: &Call<'_>) -> Result<Register> {
-        Err(self.reject(
-            Rule::ArgumentType,
-            format!("{} is not yet followed", call.helper),
-        ))
+        match parameter.kind {
+            ArgKind::SpinLock if call.helper.id == id::SPIN_LOCK => {
+                self.take_lock(reg, LockKind::Spin)
+            }
+            ArgKind::SpinLock => self.release_lock(reg, LockKind::Spin),
+            ArgKind::Timer => self.timer_argument(call, reg, register),
+            ArgKind::KptrXchgDest => self.exchange_argument(call, reg, register),
+            ArgKind::ConstStr => self.check_constant_string(reg),
+            _ => self.dynptr_argument(call, parameter, reg),
+        }
     }
 }

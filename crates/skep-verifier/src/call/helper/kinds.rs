@@ -5,7 +5,7 @@ use skep_abi::{ArgKind, Parameter, ValueFlags};
 use crate::state::{Kind, PointerFlags, Register};
 
 /// The flags that make another type of a pointer; the others only tell more about it.
-const TYPE_FLAGS: PointerFlags = PointerFlags::all()
+pub(super) const TYPE_FLAGS: PointerFlags = PointerFlags::all()
     .difference(PointerFlags::BEYOND_END)
     .difference(PointerFlags::AT_END)
     .difference(PointerFlags::REFERENCED)
@@ -135,20 +135,4 @@ pub(super) fn wanted(parameter: &Parameter, kind: ArgKind) -> String {
         _ => "a value",
     };
     text.into()
-}
-
-/// What a register holds, as it stands in a sentence.
-pub(super) fn held(register: &Register) -> &'static str {
-    match register.kind {
-        Kind::Uninit => "nothing",
-        Kind::Scalar => "a number",
-        Kind::Context => "the context",
-        Kind::ConstMap { .. } => "a map itself",
-        Kind::MapKey { .. } => "a map's key",
-        Kind::MapValue { .. } => "a map value",
-        Kind::Stack { .. } => "a stack address",
-        Kind::Packet | Kind::PacketMeta | Kind::PacketEnd => "a packet address",
-        Kind::Btf(_) => "a kernel structure",
-        _ => "a pointer of another kind",
-    }
 }

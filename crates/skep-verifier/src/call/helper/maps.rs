@@ -10,17 +10,7 @@ use crate::{
     verifier::{Result, Verifier},
 };
 
-impl<'a> Verifier<'a> {
-    /// The map that a register is; `inner`: the kind of maps that is in it.
-    pub(super) fn map_of(&self, map: crate::MapId, inner: bool) -> Option<&'a Map> {
-        let map = self.program.maps.get(map.0 as usize)?;
-        if inner {
-            map.inner.as_deref()
-        } else {
-            Some(map)
-        }
-    }
-
+impl Verifier<'_> {
     /// Checks that a helper works on a map.
     pub(super) fn check_map_helper(&self, call: &Call<'_>, map: &Map) -> Result {
         let helper = call.helper;
@@ -184,7 +174,7 @@ impl<'a> Verifier<'a> {
             _ => false,
         });
         if let Some(field) = kind {
-            let what = "a field";
+            let what = crate::memory::words::field(&field.kind);
             return Err(self.reject(
                 Rule::MapNotAllowed,
                 format!(

@@ -7,7 +7,11 @@
 
 mod access;
 mod arguments;
+mod callbacks;
+mod dynptrs;
 mod effects;
+mod fields;
+mod format;
 pub(crate) mod id;
 mod kinds;
 mod maps;
@@ -17,9 +21,11 @@ mod structures;
 use skep_abi::{Helper, HelperProperties};
 use skep_isa::Reg;
 
+use self::fields::KernelPointer;
 use crate::{
     Map, MapId,
-    state::{Id, Kind, Register},
+    call::{DynptrArgument, Place},
+    state::{DynptrKind, Id, Kind, PointerFlags, Register},
     verifier::{Result, Verifier},
     walk::Next,
 };
@@ -47,6 +53,12 @@ pub(super) struct Call<'a> {
     pub(super) callback: Option<u32>,
     /// The per-CPU variable.
     pub(super) percpu: Option<Register>,
+    /// The kernel pointer's field that is exchanged.
+    pub(super) kernel_pointer: Option<KernelPointer>,
+    /// The dynptr argument.
+    pub(super) dynptr: Option<DynptrArgument>,
+    /// Where a dynptr is made, and of what.
+    pub(super) makes: Option<(Place, DynptrKind)>,
 }
 
 /// The map argument of a call.
@@ -62,7 +74,7 @@ pub(super) struct MapArgument<'a> {
 impl<'a> Verifier<'a> {
     /// The parameters that a helper has for this program.
     fn parameters(&self, helper: &Helper) -> &'static [skep_abi::Parameter] {
-        helper.parameters_for(self.program.program_type, self.program.attach_type)
+        helper.parameters_for(self.effective_type(), self.program.attach_type)
     }
 
     /// Does a call of the helper with a number.
@@ -79,9 +91,15 @@ impl<'a> Verifier<'a> {
             index: None,
             callback: None,
             percpu: None,
+            kernel_pointer: None,
+            dynptr: None,
+            makes: None,
         };
         self.check_arguments(&mut call)?;
         self.before(&mut call)?;
+        if let Some((place, kind)) = call.makes {
+            self.make_dynptr(place, kind, Id::NONE);
+        }
         let result = self.result(&call)?;
         self.forget_caller_saved();
         *self.state.register_mut(Reg::R0) = result;
@@ -93,6 +111,10 @@ impl<'a> Verifier<'a> {
 
     /// Makes all pointers into the packet unusable, since it may have moved.
     pub(crate) fn forget_packet(&mut self) {
-        self.invalidate(|register| register.is_packet() || register.kind == Kind::PacketEnd);
+        self.invalidate(|register| {
+            register.is_packet()
+                || register.kind == Kind::PacketEnd
+                || register.flags.contains(PointerFlags::PACKET_SLICE)
+        });
     }
 }

@@ -24,6 +24,7 @@ impl Verifier<'_> {
             ReturnKind::Socket => Register::pointer(Kind::Socket),
             ReturnKind::SockCommon => Register::pointer(Kind::SockCommon),
             ReturnKind::TcpSock => Register::pointer(Kind::TcpSock),
+            ReturnKind::Mem if call.dynptr.is_some() => return Ok(self.data_of_dynptr(call)),
             ReturnKind::Mem => Register::pointer(Kind::Mem {
                 size: call.allocation,
             }),
@@ -61,7 +62,7 @@ impl Verifier<'_> {
         if let Kind::ConstMap {
             map, inner: true, ..
         } = register.kind
-            && let Some(inner) = self.map_of(map, true)
+            && let Some(inner) = self.map(map, true)
             && inner
                 .fields
                 .find(|kind| {
@@ -86,8 +87,7 @@ impl Verifier<'_> {
             | id::SKC_TO_UDP6_SOCK
             | id::SKC_TO_MPTCP_SOCK
             | id::SKC_TO_TCP_TIMEWAIT_SOCK
-            | id::SKC_TO_TCP_REQUEST_SOCK
-            | id::DYNPTR_DATA => register.reference = call.reference,
+            | id::SKC_TO_TCP_REQUEST_SOCK => register.reference = call.reference,
             id::SK_LOOKUP_TCP
             | id::SK_LOOKUP_UDP
             | id::SKC_LOOKUP_TCP
