@@ -21,6 +21,7 @@ mod admission;
 mod alu;
 mod call;
 pub mod diagnosis;
+mod extension;
 mod memory;
 mod options;
 mod program;
@@ -33,6 +34,7 @@ mod verdict;
 mod verifier;
 mod walk;
 
+pub use extension::{CustomHelper, CustomParameter, Extensions};
 pub use options::Options;
 pub use program::{AttachTarget, Function, Map, MapId, MapUse, Program};
 pub use rejection::Rejection;

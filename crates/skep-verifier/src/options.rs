@@ -1,5 +1,7 @@
 //! What the caller chooses about a verification.
 
+use crate::Extensions;
+
 /// What a verification assumes about who loads the program, and how far it goes.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -15,6 +17,8 @@ pub struct Options {
     /// How many instructions are followed before the program is too complex; `None`: as the
     /// target's kernel does.
     pub instruction_limit: Option<u64>,
+    /// What the host has that no kernel has.
+    pub extensions: Extensions,
     /// Whether to write the states on the way into [`Verdict::log`](crate::Verdict::log), in the
     /// syntax of the kernel's log at level 2.
     pub log: bool,
@@ -31,6 +35,7 @@ impl Default for Options {
             perfmon: true,
             net_admin: true,
             instruction_limit: None,
+            extensions: Extensions::default(),
             log: false,
             count: false,
         }

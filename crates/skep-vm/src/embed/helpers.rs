@@ -7,6 +7,7 @@ use std::{
 };
 
 use skep_abi::Helper;
+use skep_verifier::CustomHelper;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{Parameter, Prototype};
@@ -93,6 +94,16 @@ impl fmt::Debug for Custom {
 }
 
 impl Custom {
+    /// As the verifier sees it.
+    pub(crate) fn seen(&self) -> CustomHelper {
+        let parameters = self.prototype.parameters.iter();
+        CustomHelper {
+            id: self.prototype.id,
+            name: self.prototype.name.clone(),
+            parameters: parameters.map(|one| one.seen()).collect(),
+        }
+    }
+
     /// What a program calls, which has `customs` so far; this helper is among them then.
     pub(crate) fn resolve(self: Arc<Self>, customs: &mut Vec<Arc<Self>>) -> program::Call {
         let known = customs.iter().position(|known| Arc::ptr_eq(known, &self));

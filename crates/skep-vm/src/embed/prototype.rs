@@ -1,6 +1,8 @@
 //! What a helper of an embedder takes, as data: the machine checks it before the helper is called,
 //! and a verifier can read it.
 
+use skep_verifier::CustomParameter;
+
 /// A parameter of a helper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -18,6 +20,17 @@ pub enum Parameter {
 }
 
 impl Parameter {
+    /// As the verifier sees it.
+    pub(super) const fn seen(self) -> CustomParameter {
+        match self {
+            Self::Number => CustomParameter::Number,
+            Self::Value(bytes) => CustomParameter::Value(bytes),
+            Self::ValueMut(bytes) => CustomParameter::ValueMut(bytes),
+            Self::Bytes => CustomParameter::Bytes,
+            Self::BytesMut => CustomParameter::BytesMut,
+        }
+    }
+
     /// How many registers it takes.
     #[must_use]
     pub const fn registers(self) -> usize {

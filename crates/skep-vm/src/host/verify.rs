@@ -43,6 +43,12 @@ pub(super) fn verdict(
     let target = target(own.as_ref());
     let mut options = Options::default();
     options.log = log;
+    options.extensions.hooks = true;
+    options.extensions.helpers = resolver
+        .customs
+        .iter()
+        .map(|custom| custom.seen())
+        .collect();
     let program = program(vm, request, slots, resolver)?;
     Ok(verify(&program, &target, &options))
 }

@@ -8,6 +8,7 @@
 mod access;
 mod arguments;
 mod callbacks;
+mod custom;
 mod dynptrs;
 mod effects;
 mod fields;
@@ -79,6 +80,9 @@ impl<'a> Verifier<'a> {
 
     /// Does a call of the helper with a number.
     pub(crate) fn call_helper(&mut self, id: u32) -> Result<Next> {
+        if let Some(custom) = self.custom_helper(id) {
+            return self.call_custom(custom);
+        }
         let helper = self.callable(id)?;
         self.check_sections(helper)?;
         let mut call = Call {

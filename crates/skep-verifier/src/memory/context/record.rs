@@ -23,6 +23,7 @@ impl Verifier<'_> {
         let inside = |first: i32, end: i32| aligned && offset >= first && offset < end;
         let ok = match kind {
             ContextKind::Caller => inside(0, CALLER_SIZE),
+            ContextKind::Tracepoint if self.options.extensions.hooks => inside(0, RECORD_SIZE),
             _ if !read => {
                 return Err(self.context_rejection(visit, "it is read-only"));
             }
