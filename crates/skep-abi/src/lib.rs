@@ -28,6 +28,7 @@ mod feature;
 mod generated;
 mod glob;
 mod helper;
+mod kernel_types;
 mod kfunc;
 mod license;
 pub mod limits;
@@ -52,6 +53,10 @@ pub use glob::glob_matches;
 pub use helper::{
     ArgKind, CDeclaration, Helper, HelperAccess, HelperProperties, Parameter, Return, ReturnKind,
     ValueFlags,
+};
+pub use kernel_types::{
+    IteratorArgument, TracepointArgument, WritableMember, is_rcu_protected, iterator_argument,
+    lsm_arguments_are_trusted, tracepoint_argument, tracepoint_is_known, writable_members,
 };
 pub use kfunc::{Kfunc, KfuncFlags, KfuncHooks};
 pub use license::is_gpl_compatible;

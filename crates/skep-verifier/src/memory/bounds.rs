@@ -2,7 +2,7 @@
 
 use skep_abi::ProgLoadFlags;
 
-use super::{Visit, words};
+use super::{Span, Visit, words};
 use crate::{
     Rejection, Rule,
     state::{Kind, Register},
@@ -52,19 +52,18 @@ fn outside(pointer: &Register, offset: i64, size: u64, limit: u64) -> Option<Out
 }
 
 impl Verifier<'_> {
-    /// Whether an instruction's access stays inside memory of `limit` bytes, that the pointer
-    /// points to the start of when its offset is zero.
+    /// Whether an access stays inside memory of `limit` bytes, which the pointer points to the start
+    /// of when its offset is zero.
     pub(super) fn check_bounds(
         &self,
         pointer: &Register,
-        visit: Visit,
+        span: Span,
         limit: u64,
         rule: Rule,
     ) -> Result {
-        let offset = i64::from(pointer.offset) + i64::from(visit.offset);
-        match outside(pointer, offset, visit.size.into(), limit) {
+        match outside(pointer, span.offset, span.size, limit) {
             None => Ok(()),
-            Some(why) => Err(self.out_of_bounds(pointer, visit, limit, rule, why)),
+            Some(why) => Err(self.out_of_bounds(pointer, span, limit, rule, &why)),
         }
     }
 
@@ -72,54 +71,44 @@ impl Verifier<'_> {
     fn out_of_bounds(
         &self,
         pointer: &Register,
-        visit: Visit,
+        span: Span,
         limit: u64,
         rule: Rule,
-        why: Outside,
+        why: &Outside,
     ) -> Box<Rejection> {
         let what = words::kind(pointer);
-        let doing = words::doing(visit.access());
-        let (size, base) = (visit.size, visit.base);
+        let doing = words::span(span);
         let bytes = words::bytes(limit);
-        let rejection = match why {
+        let rejection = match *why {
             Outside::Negative => self
                 .reject(
                     Rule::NegativeIndex,
-                    format!(
-                        "{doing} of {size} bytes in {what} of {bytes} at an offset that may be negative"
-                    ),
+                    format!("{doing} of {what} of {bytes}, at an offset that may be negative"),
                 )
                 .help("use an unsigned index, or test that it is at least 0 first"),
             Outside::Unbounded => self
                 .reject(
                     Rule::UnboundedIndex,
-                    format!(
-                        "{doing} of {size} bytes in {what} of {bytes} at an offset without an upper bound"
-                    ),
+                    format!("{doing} of {what} of {bytes}, at an offset without an upper bound"),
                 )
                 .help(format!(
                     "test the index first, so that the access ends within {bytes}"
                 )),
-            Outside::Least(at) => self.reject(
-                rule,
-                format!("{doing} of {size} bytes at offset {at} of {what} of {bytes}"),
-            ),
-            Outside::Most(at) if pointer.value.as_constant().is_some() => self.reject(
-                rule,
-                format!("{doing} of {size} bytes at offset {at} of {what} of {bytes}"),
-            ),
-            Outside::Most(at) => self
+            Outside::Most(at) if pointer.value.as_constant().is_none() => self
                 .reject(
                     rule,
                     format!(
-                        "{doing} of {size} bytes in {what} of {bytes} at an offset that can be as large as {at}"
+                        "{doing} of {what} of {bytes}, at an offset that can be as large as {at}"
                     ),
                 )
                 .help(format!(
                     "test the index against a smaller bound: the access must end within {bytes}"
                 )),
+            Outside::Least(at) | Outside::Most(at) => {
+                self.reject(rule, format!("{doing} at offset {at} of {what} of {bytes}"))
+            }
         };
-        rejection.of(base)
+        rejection.of(span.base)
     }
 
     /// Whether an instruction's access is aligned as far as it must.

@@ -2,10 +2,10 @@
 
 use skep_abi::{MapCreateFlags, MapType};
 
-use super::{Transfer, Visit, words};
+use super::{Span, Transfer, Visit, words};
 use crate::{
     Map, MapId, Rule, Scalar,
-    state::{FieldKind, Kind, Register},
+    state::{Field, FieldKind, Kind, Register},
     verifier::{Result, Verifier},
 };
 
@@ -36,41 +36,63 @@ impl<'a> Verifier<'a> {
                 .of(visit.base));
         }
         let size = self.map(map, false).map_or(0, |map| map.key_size);
-        self.check_bounds(pointer, visit, size.into(), Rule::MemoryOutOfBounds)?;
+        self.check_bounds(
+            pointer,
+            visit.span(pointer),
+            size.into(),
+            Rule::MemoryOutOfBounds,
+        )?;
         Ok(Register::unknown())
     }
 
     pub(super) fn reach_map_value(&mut self, pointer: &Register, visit: Visit) -> Result<Register> {
-        let Kind::MapValue { map: id, inner, .. } = pointer.kind else {
+        let span = visit.span(pointer);
+        let Some((map, field)) = self.check_map_value(pointer, span)? else {
             return Err(self.not_accessible(pointer, visit));
         };
-        let Some(map) = self.map(id, inner) else {
-            return Err(self.not_accessible(pointer, visit));
-        };
-        self.check_map_access(map, visit.is_write())
-            .map_err(|why| why.of(visit.base))?;
-        self.check_bounds(
-            pointer,
-            visit,
-            map.value_size.into(),
-            Rule::MapValueOutOfBounds,
-        )?;
-        let constant = pointer.value.as_constant();
-        let offset = i64::from(pointer.offset) + i64::from(visit.offset);
-        if !map.fields.fields.is_empty()
-            && let Some(value) = self.reach_managed_field(pointer, map, offset, visit)?
-        {
-            return Ok(value);
+        if let Some(field) = field {
+            return self.reach_kernel_pointer(map, &field.kind, visit);
         }
-        if let (Some(variable), Some(contents), false) =
-            (constant, map.constant.as_deref(), visit.is_write())
-        {
-            let at = offset.wrapping_add(variable.cast_signed());
+        if let (Some(variable), Some(contents), false) = (
+            pointer.value.as_constant(),
+            map.constant.as_deref(),
+            visit.is_write(),
+        ) {
+            let at = span.offset.wrapping_add(variable.cast_signed());
             if let Some(value) = self.constant_at(contents, at, visit) {
                 return Ok(Register::constant(value));
             }
         }
         Ok(Register::unknown())
+    }
+
+    /// Whether an access of a map's value is allowed; the map, and the kernel pointer in the value
+    /// that is accessed. `None`: it is no map's value.
+    pub(super) fn check_map_value(
+        &self,
+        pointer: &Register,
+        span: Span,
+    ) -> Result<Option<(&'a Map, Option<&'a Field>)>> {
+        let Kind::MapValue { map: id, inner, .. } = pointer.kind else {
+            return Ok(None);
+        };
+        let Some(map) = self.map(id, inner) else {
+            return Ok(None);
+        };
+        self.check_map_access(map, span.is_write())
+            .map_err(|why| why.of(span.base))?;
+        self.check_bounds(
+            pointer,
+            span,
+            map.value_size.into(),
+            Rule::MapValueOutOfBounds,
+        )?;
+        let field = if map.fields.fields.is_empty() {
+            None
+        } else {
+            self.managed_field(pointer, map, span)?
+        };
+        Ok(Some((map, field)))
     }
 
     /// Whether programs may read or write a map's values.
@@ -106,27 +128,23 @@ impl<'a> Verifier<'a> {
         Some(value)
     }
 
-    /// Loads and stores of what the kernel manages of a value: none but those of kernel pointers.
-    /// `None`: the access does not touch such a field.
-    fn reach_managed_field(
-        &mut self,
+    /// What the kernel manages of a value is not accessed, but for kernel pointers: the one that
+    /// is, if any.
+    fn managed_field<'m>(
+        &self,
         pointer: &Register,
-        map: &Map,
-        offset: i64,
-        visit: Visit,
-    ) -> Result<Option<Register>> {
-        let least = offset.saturating_add(pointer.value.smin);
-        let behind = offset
+        map: &'m Map,
+        span: Span,
+    ) -> Result<Option<&'m Field>> {
+        let least = span.offset.saturating_add(pointer.value.smin);
+        let behind = span
+            .offset
             .saturating_add_unsigned(pointer.value.umax)
-            .saturating_add(visit.size.into());
-        let constant = pointer.value.as_constant();
+            .saturating_add_unsigned(span.size);
         let mut touched = None;
         for field in &map.fields.fields {
-            let (start, end) = (
-                i64::from(field.offset),
-                i64::from(field.offset) + i64::from(field.size),
-            );
-            if least >= end || start >= behind {
+            let start = i64::from(field.offset);
+            if least >= start + i64::from(field.size) || start >= behind {
                 continue;
             }
             let FieldKind::KernelPointer { .. } = field.kind else {
@@ -134,29 +152,29 @@ impl<'a> Verifier<'a> {
                     .reject(
                         Rule::ManagedField,
                         format!(
-                            "{} of {} bytes touches {} at offset {} of the value, which only its own functions may",
-                            words::doing(visit.access()), visit.size, words::field(&field.kind), field.offset
+                            "{} touches {} at offset {} of the value, which only its own functions may",
+                            words::span(span),
+                            words::field(&field.kind),
+                            field.offset
                         ),
                     )
-                    .of(visit.base));
+                    .of(span.base));
             };
-            if constant.is_none() || least != start || visit.size != 8 {
+            let whole = pointer.value.as_constant().is_some() && least == start && span.size == 8;
+            if !whole || span.indirect {
                 return Err(self
                     .reject(
                         Rule::KernelPointerMisuse,
                         format!(
-                            "the kernel pointer at offset {} of the value is only accessed as a whole, by 8 bytes at this constant offset",
+                            "the kernel pointer at offset {} of the value is only accessed as a whole, by loads and stores of 8 bytes at this constant offset",
                             field.offset
                         ),
                     )
-                    .of(visit.base));
+                    .of(span.base));
             }
             touched = Some(field);
         }
-        match touched {
-            None => Ok(None),
-            Some(field) => self.reach_kernel_pointer(map, &field.kind, visit).map(Some),
-        }
+        Ok(touched)
     }
 
     fn reach_kernel_pointer(

@@ -3,10 +3,13 @@
 
 mod bounds;
 mod context;
+mod map_structure;
 mod map_value;
 mod packet;
 mod region;
+mod socket;
 mod stack;
+mod structure;
 pub(crate) mod words;
 
 use skep_abi::ProgramType;
@@ -75,7 +78,39 @@ enum Transfer {
     StoreResult,
 }
 
+/// Bytes that are accessed, by an instruction or by a function that is called.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    /// The pointer.
+    base: Reg,
+    /// The first byte, but for the variable part of the pointer.
+    offset: i64,
+    /// How many.
+    size: u64,
+    /// What is done.
+    access: Access,
+    /// Whether a function does it.
+    indirect: bool,
+}
+
+impl Span {
+    fn is_write(&self) -> bool {
+        self.access == Access::Write
+    }
+}
+
 impl Visit {
+    /// The bytes.
+    fn span(&self, pointer: &Register) -> Span {
+        Span {
+            base: self.base,
+            offset: i64::from(pointer.offset) + i64::from(self.offset),
+            size: self.size.into(),
+            access: self.access(),
+            indirect: false,
+        }
+    }
+
     fn access(&self) -> Access {
         match self.transfer {
             Transfer::Load | Transfer::LoadSigned | Transfer::Read => Access::Read,
@@ -428,9 +463,26 @@ impl Verifier<'_> {
             Kind::MapValue { .. } => self.reach_map_value(&pointer, visit),
             Kind::MapKey { map } => self.reach_map_key(&pointer, map, visit),
             Kind::Packet | Kind::PacketMeta => self.reach_packet(&pointer, visit),
+            Kind::Socket | Kind::SockCommon | Kind::TcpSock | Kind::XdpSock => {
+                self.reach_socket(&pointer, visit)
+            }
+            Kind::FlowKeys => self.reach_flow_keys(&pointer, visit),
+            Kind::Buffer | Kind::TracepointBuffer => self.reach_buffer(&pointer, visit),
+            Kind::Btf(of) => self.reach_structure(&pointer, of, visit),
+            Kind::ConstMap { map, inner, .. } => {
+                self.reach_map_structure(&pointer, map, inner, visit)
+            }
+            Kind::Arena => Ok(Register::unknown()),
             Kind::Mem { size } => {
-                self.check_writable(&pointer, visit)?;
-                self.check_bounds(&pointer, visit, u64::from(size), Rule::MemoryOutOfBounds)?;
+                let span = visit.span(&pointer);
+                self.check_writable(&pointer, span)?;
+                // Loads by such pointers are probed, and give zero where there is nothing.
+                let probed = pointer
+                    .flags
+                    .contains(PointerFlags::READ_ONLY | PointerFlags::UNTRUSTED);
+                if !probed {
+                    self.check_bounds(&pointer, span, size.into(), Rule::MemoryOutOfBounds)?;
+                }
                 Ok(Register::unknown())
             }
             _ => Err(self.not_accessible(&pointer, visit)),
@@ -438,18 +490,18 @@ impl Verifier<'_> {
     }
 
     /// Read-only memory is not written.
-    fn check_writable(&self, pointer: &Register, visit: Visit) -> Result {
-        if visit.is_write() && pointer.flags.contains(PointerFlags::READ_ONLY) {
+    fn check_writable(&self, pointer: &Register, span: Span) -> Result {
+        if span.is_write() && pointer.flags.contains(PointerFlags::READ_ONLY) {
             let what = words::kind(pointer);
             return Err(self
                 .reject(
                     Rule::ReadOnlyWrite,
                     format!(
                         "{} points to {what} that is read-only, and is written through",
-                        visit.base
+                        span.base
                     ),
                 )
-                .of(visit.base));
+                .of(span.base));
         }
         Ok(())
     }

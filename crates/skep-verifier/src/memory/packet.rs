@@ -2,9 +2,9 @@
 
 use skep_abi::ProgramType;
 
-use super::{Access, Visit, words};
+use super::{Access, Span, Visit, words};
 use crate::{
-    Rule,
+    Rejection, Rule,
     state::Register,
     verifier::{Result, Verifier},
 };
@@ -22,51 +22,60 @@ impl Verifier<'_> {
                 )
                 .of(visit.base));
         }
-        let offset = i64::from(pointer.offset) + i64::from(visit.offset);
-        self.check_packet(pointer, visit, offset, visit.size.into())?;
+        self.check_packet(pointer, visit.span(pointer))?;
         Ok(Register::unknown())
     }
 
-    /// Whether bytes of a packet, from an offset on, are known to be in it.
-    fn check_packet(&self, pointer: &Register, visit: Visit, offset: i64, size: i64) -> Result {
-        let doing = words::doing(visit.access());
+    /// Whether bytes of a packet are known to be in it.
+    pub(super) fn check_packet(&self, pointer: &Register, span: Span) -> Result {
+        let range = i64::from(pointer.range);
+        let end = span.offset.saturating_add_unsigned(span.size);
+        if pointer.value.smin >= 0 && span.offset >= 0 && end <= range {
+            return Ok(());
+        }
+        Err(self.outside_packet(pointer, span, range, end))
+    }
+
+    #[cold]
+    fn outside_packet(
+        &self,
+        pointer: &Register,
+        span: Span,
+        range: i64,
+        end: i64,
+    ) -> Box<Rejection> {
+        let doing = words::span(span);
         let what = words::kind(pointer);
         if pointer.value.smin < 0 {
-            return Err(self
+            return self
                 .reject(
                     Rule::NegativeIndex,
-                    format!("{doing} of {size} bytes of {what} at an offset that may be negative"),
+                    format!("{doing} of {what} at an offset that may be negative"),
                 )
-                .of(visit.base)
-                .help("use an unsigned index, or test that it is at least 0 first"));
-        }
-        let range = i64::from(pointer.range);
-        if offset >= 0 && offset.saturating_add(size) <= range {
-            return Ok(());
+                .of(span.base)
+                .help("use an unsigned index, or test that it is at least 0 first");
         }
         let known = match range {
             0 => "nothing of it is known to be there".to_owned(),
             range => format!(
-                "only {} from there are known to be in it",
-                words::bytes(range as u64)
+                "only the first {} from there are known to be in it",
+                words::bytes(range.cast_unsigned())
             ),
         };
-        Err(self
-            .reject(
-                Rule::PacketOutOfBounds,
-                format!("{doing} of {size} bytes at offset {offset} of {what}, but {known}"),
-            )
-            .of(visit.base)
-            .help(format!(
-                "compare with the packet's end first: `if (pointer + {} > data_end) return …;`",
-                offset.saturating_add(size)
-            )))
+        self.reject(
+            Rule::PacketOutOfBounds,
+            format!("{doing} at offset {} of {what}, but {known}", span.offset),
+        )
+        .of(span.base)
+        .help(format!(
+            "compare with the packet's end first: `if (pointer + {end} > data_end) return …;`"
+        ))
     }
 
     /// Whether programs of this type access packets directly.
     pub(crate) fn packet_access(&self, access: Access) -> bool {
         use ProgramType as P;
-        match self.program.program_type {
+        match self.effective_type() {
             P::LwtIn
             | P::LwtOut
             | P::LwtSeg6local

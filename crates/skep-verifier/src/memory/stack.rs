@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use skep_isa::Reg;
 
-use super::{Transfer, Visit, bounds::MAX_VARIABLE_OFFSET, words};
+use super::{Span, Transfer, Visit, bounds::MAX_VARIABLE_OFFSET, words};
 use crate::{
     Rejection, Rule, Scalar,
-    state::{Byte, Id, Kind, Register, Slot, Stack},
+    state::{Byte, Id, Kind, Register, Slot, SlotObject, Stack},
     verifier::{Result, Verifier},
 };
 
@@ -22,7 +22,7 @@ impl Verifier<'_> {
         frame: usize,
         visit: Visit,
     ) -> Result<Register> {
-        let (least, most) = self.stack_range(pointer, frame, visit)?;
+        let (least, most) = self.stack_range(pointer, frame, visit.span(pointer))?;
         let variable = pointer.value.as_constant().is_none();
         let from = least as i32;
         match (visit.is_write(), variable) {
@@ -41,32 +41,11 @@ impl Verifier<'_> {
 
     /// The lowest byte that may be accessed and the highest, plus one; checked to be inside the
     /// frame, of which they are noted to be used.
-    fn stack_range(
+    pub(super) fn stack_range(
         &mut self,
         pointer: &Register,
         frame: usize,
-        visit: Visit,
-    ) -> Result<(i64, i64)> {
-        let fixed = i64::from(pointer.offset) + i64::from(visit.offset);
-        self.stack_bounds(
-            pointer,
-            frame,
-            fixed,
-            visit.size.into(),
-            visit.is_write(),
-            visit.base,
-        )
-    }
-
-    /// The same for any access of `size` bytes.
-    pub(super) fn stack_bounds(
-        &mut self,
-        pointer: &Register,
-        frame: usize,
-        fixed: i64,
-        size: i64,
-        write: bool,
-        base: Reg,
+        span: Span,
     ) -> Result<(i64, i64)> {
         let value = &pointer.value;
         if value.as_constant().is_none() {
@@ -77,17 +56,20 @@ impl Verifier<'_> {
                         Rule::UnboundedIndex,
                         format!(
                             "{} of the stack at an offset without bounds",
-                            if write { "write" } else { "read" }
+                            words::span(span)
                         ),
                     )
-                    .of(base)
+                    .of(span.base)
                     .help("test the index against the array's size first"));
             }
         }
-        let least = fixed.saturating_add(value.smin);
-        let most = fixed.saturating_add(value.smax).saturating_add(size);
+        let least = span.offset.saturating_add(value.smin);
+        let most = span
+            .offset
+            .saturating_add(value.smax)
+            .saturating_add_unsigned(span.size);
         // Stack that nothing was ever written to is only there for writes, or who may read it.
-        let lowest = if write || self.options.perfmon {
+        let lowest = if span.is_write() || self.options.perfmon {
             -STACK_SIZE
         } else {
             self.state
@@ -95,8 +77,8 @@ impl Verifier<'_> {
                 .get(frame)
                 .map_or(0, |frame| i64::from(frame.stack.lowest()))
         };
-        if least < lowest || least > -1 || most > 0 || size < 0 {
-            return Err(self.outside_stack(pointer, least, most, size, write, base));
+        if least < lowest || least > -1 || most > 0 {
+            return Err(self.outside_stack(pointer, least, most, span));
         }
         self.grow_stack(frame, -least as u32);
         Ok((least, most))
@@ -108,11 +90,9 @@ impl Verifier<'_> {
         pointer: &Register,
         least: i64,
         most: i64,
-        size: i64,
-        write: bool,
-        base: Reg,
+        span: Span,
     ) -> Box<Rejection> {
-        let doing = if write { "write" } else { "read" };
+        let doing = words::span(span);
         let (rule, why) = if least >= -STACK_SIZE && most <= 0 && least < 0 {
             (Rule::UninitialisedStack, "where nothing was written yet")
         } else if most > 0 {
@@ -129,13 +109,13 @@ impl Verifier<'_> {
         let place = if pointer.value.as_constant().is_some() {
             format!("at offset {least}")
         } else {
-            format!("at offsets from {least} to {}", most.saturating_sub(size))
+            format!(
+                "at offsets from {least} to {}",
+                most.saturating_sub_unsigned(span.size)
+            )
         };
-        self.reject(
-            rule,
-            format!("{doing} of {size} bytes of the stack {place}, {why}"),
-        )
-        .of(base)
+        self.reject(rule, format!("{doing} of the stack {place}, {why}"))
+            .of(span.base)
     }
 
     /// Notes that a frame uses so many bytes of stack.
@@ -276,7 +256,7 @@ impl Verifier<'_> {
                 )
                 .of(visit.base));
         }
-        self.check_stack_readable(frame, least, most, visit.base)?;
+        self.check_stack_readable(frame, least, most, false, visit.base)?;
         let stack = &self.state.frames[frame].stack;
         let zero = (least..most).all(|offset| stack.byte(offset) == Byte::Zero);
         Ok(if zero {
@@ -286,25 +266,37 @@ impl Verifier<'_> {
         })
     }
 
-    /// That all bytes of a range of the stack can be read as plain data; spilled numbers count as
-    /// such from here on.
+    /// That all bytes of a range of the stack can be read as plain data; `written`: and that
+    /// they are some bytes from here on.
     pub(super) fn check_stack_readable(
         &mut self,
         frame: usize,
         least: i32,
         most: i32,
+        written: bool,
         base: Reg,
     ) -> Result {
         for offset in least..most {
             let stack = &self.state.frames[frame].stack;
             match stack.byte(offset) {
-                Byte::Zero | Byte::Misc => {}
-                Byte::Uninit if self.options.perfmon => {}
+                Byte::Misc => {}
+                Byte::Zero if !written => {}
+                Byte::Uninit if self.options.perfmon && !written => {}
+                Byte::Uninit if !self.options.perfmon => {
+                    return Err(self.unreadable_at(frame, offset, least, most, base));
+                }
+                Byte::Zero | Byte::Uninit => {
+                    let (number, index) = Stack::place(offset);
+                    let stack = &mut Rc::make_mut(&mut self.state.frames[frame]).stack;
+                    stack.slot_mut(number).bytes[index] = Byte::Misc;
+                }
                 Byte::Spill => {
                     let (number, _) = Stack::place(offset);
                     let spilled = stack.slot(number).map(|slot| &slot.spilled);
                     if spilled.is_some_and(Register::is_scalar) || self.options.perfmon {
-                        self.scrub(frame, number);
+                        if written {
+                            self.scrub(frame, number);
+                        }
                     } else {
                         return Err(self.reject(
                             Rule::PointerLeak,
@@ -312,10 +304,41 @@ impl Verifier<'_> {
                         ).of(base));
                     }
                 }
-                Byte::Uninit | Byte::Object => {
+                Byte::Object => {
                     return Err(self.unreadable_at(frame, offset, least, most, base));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Makes some bytes of a range of the stack: a function that is called writes it.
+    pub(super) fn overwrite_stack(
+        &mut self,
+        frame: usize,
+        least: i32,
+        most: i32,
+        base: Reg,
+    ) -> Result {
+        for offset in least..most {
+            let (number, _) = Stack::place(offset);
+            let slot = self.state.frames[frame].stack.slot(number);
+            if slot.is_some_and(|slot| matches!(slot.object, Some(SlotObject::Dynptr { .. }))) {
+                return Err(self
+                    .reject(
+                        Rule::DynptrMisuse,
+                        format!("the dynptr at offset {offset} of the stack would be written over"),
+                    )
+                    .of(base));
+            }
+        }
+        for offset in least..most {
+            let (number, index) = Stack::place(offset);
+            let slot = Rc::make_mut(&mut self.state.frames[frame])
+                .stack
+                .slot_mut(number);
+            clear(slot);
+            slot.bytes[index] = Byte::Misc;
         }
         Ok(())
     }
@@ -540,8 +563,11 @@ impl Verifier<'_> {
     /// What lives in a slot that is about to be written is gone; dynptrs that hold a reference
     /// stay.
     pub(super) fn overwrite_objects(&mut self, frame: usize, number: usize) -> Result {
-        let _ = (frame, number);
-        Ok(())
+        let slot = self.state.frames[frame].stack.slot(number);
+        if slot.is_none_or(|slot| slot.object.is_none()) {
+            return Ok(());
+        }
+        self.destroy_dynptr(frame, number)
     }
 }
 

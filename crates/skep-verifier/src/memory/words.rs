@@ -1,6 +1,6 @@
 //! Names of what registers hold, for messages.
 
-use super::Access;
+use super::{Access, Span};
 use crate::state::{Kind, PointerFlags, Register};
 
 /// What a register holds, as it stands in a sentence: "a map value".
@@ -67,4 +67,9 @@ pub(crate) fn field(kind: &crate::state::FieldKind) -> &'static str {
         F::TreeRoot { .. } => "the tree's root",
         F::TreeNode => "the tree's node",
     }
+}
+
+/// An access as it stands in a sentence: "read of 8 bytes".
+pub(super) fn span(span: Span) -> String {
+    format!("{} of {}", doing(span.access), bytes(span.size))
 }

@@ -1,6 +1,7 @@
 //! The context, by what kind of context the program's type has.
 
 mod record;
+mod typed;
 mod uapi;
 
 use skep_abi::{ContextKind, ProgramType};
@@ -38,6 +39,8 @@ impl Verifier<'_> {
         let program_type = self.effective_type();
         match program_type.context() {
             ContextKind::Struct(_) => self.reach_uapi_context(program_type, visit),
+            ContextKind::Arguments => self.reach_arguments(visit),
+            ContextKind::Netfilter => self.reach_netfilter(visit),
             kind => self.reach_record(kind, visit),
         }
     }

@@ -1,10 +1,11 @@
 //! Contexts that are no structure of the uapi header: registers, records, raw arguments.
 
-use skep_abi::ContextKind;
+use skep_abi::{ContextKind, ProgramType};
+use skep_btf::KindTag;
 
-use super::super::{Transfer, Visit};
+use super::super::Visit;
 use crate::{
-    state::{Kind, Register},
+    state::{BtfSource, Kind, Register},
     verifier::{Result, Verifier},
 };
 
@@ -27,6 +28,20 @@ impl Verifier<'_> {
             _ if !read => {
                 return Err(self.context_rejection(visit, "it is read-only"));
             }
+            ContextKind::RawArguments
+                if offset == 0 && self.effective_type() == ProgramType::RawTracepointWritable =>
+            {
+                if visit.size != 8 {
+                    return Err(self.context_rejection(visit, "pointers are read by 8 bytes"));
+                }
+                return Ok(Register::pointer(Kind::TracepointBuffer));
+            }
+            ContextKind::Sample => offset == 0 && size == 4,
+            ContextKind::PerfEvent => {
+                // The registers, then two numbers of 8 bytes, which are read in parts, too.
+                let registers = self.registers_size();
+                inside(0, registers) && size == 8 || inside(registers, registers + 16)
+            }
             ContextKind::Tracepoint => inside(8, RECORD_SIZE),
             ContextKind::RawArguments => inside(0, RAW_ARGUMENTS),
             ContextKind::Registers => {
@@ -45,6 +60,11 @@ impl Verifier<'_> {
 
     /// Bytes of `struct pt_regs`.
     fn registers_size(&self) -> i32 {
-        168
+        let btf = self.btf(BtfSource::Kernel);
+        let size = btf.and_then(|btf| {
+            let registers = btf.find("pt_regs", KindTag::Struct)?;
+            i32::try_from(btf.size_of(registers).ok()?).ok()
+        });
+        size.unwrap_or(168)
     }
 }
