@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use skep_selftests::Case;
-
-use crate::hosted::Answer;
+use skep_selftests::{Answer, Case};
 
 /// How often who agreed with whom.
 #[derive(Debug, Default)]

@@ -5,14 +5,17 @@ use std::{sync::Arc, time::Duration};
 
 use skep::{
     Host, LoadOptions, Loaded,
-    abi::ProgramType,
-    boundary::{Errno, LogLevel, TestRun},
+    abi::{Command, ProgramType},
+    boundary::{Errno, Error, LogLevel, TestRun},
 };
-use skep_selftests::{Case, TEST_DATA_LEN};
+
 use skep_testing::{Outcome, Stop};
 
+use crate::{Case, TEST_DATA_LEN};
+
 /// A host that is asked about program after program.
-pub(crate) struct Hosted {
+#[derive(Debug)]
+pub struct Hosted {
     host: Host,
     /// Programs are linked for it, not loaded as they were judged.
     relinks: bool,
@@ -20,17 +23,17 @@ pub(crate) struct Hosted {
 
 /// What a host says of a program.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Answer {
-    /// It did not look: this loader may not load such programs here at all.
-    pub(crate) forbidden: bool,
+pub struct Answer {
+    /// It did not look at the program: such can't be loaded here at all, or not with its object.
+    pub forbidden: bool,
     /// Whether it loads it.
-    pub(crate) accepted: bool,
+    pub accepted: bool,
     /// Why it does not.
-    pub(crate) message: String,
+    pub message: String,
     /// How long its verifier took, if it tells.
-    pub(crate) time: Option<Duration>,
+    pub time: Option<Duration>,
     /// What a test run returned, if it was run, or why it could not be.
-    pub(crate) value: Option<Result<u32, String>>,
+    pub value: Option<Result<u32, String>>,
 }
 
 impl Hosted {
@@ -38,7 +41,7 @@ impl Hosted {
     ///
     /// # Errors
     /// Skips: it may not be used here.
-    pub(crate) fn kernel() -> Outcome<Self> {
+    pub fn kernel() -> Outcome<Self> {
         let host = Host::kernel()?;
         if let Some(cause) = Host::auto()?.why_not_kernel() {
             return Err(Stop::lacks(format!("the running kernel: {cause}")));
@@ -53,7 +56,7 @@ impl Hosted {
     ///
     /// # Errors
     /// It can't be made.
-    pub(crate) fn vm() -> Outcome<Self> {
+    pub fn vm() -> Outcome<Self> {
         Ok(Self {
             host: Host::vm()?,
             relinks: true,
@@ -62,7 +65,7 @@ impl Hosted {
 
     /// Loads a program, as often as `times` for the least time of its verifier, and runs it if
     /// asked to.
-    pub(crate) fn ask(&mut self, case: &Case<'_>, times: u32, run: bool) -> Answer {
+    pub fn ask(&mut self, case: &Case<'_>, times: u32, run: bool) -> Answer {
         let mut answer = self.load(case, run);
         for _ in 1..times {
             let again = self.load(case, false).time;
@@ -130,7 +133,17 @@ impl Hosted {
                 forbidden: true,
                 ..refused(error.to_string())
             },
-            Err(error) => refused(error.to_string()),
+            Err(skep::Error::Host(
+                error @ Error::Command {
+                    command: Command::ProgLoad,
+                    ..
+                },
+            )) => refused(error.to_string()),
+            // A map, or what comes after the programs: nothing of the program's.
+            Err(error) => Answer {
+                forbidden: true,
+                ..refused(error.to_string())
+            },
         }
     }
 }
