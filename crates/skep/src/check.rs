@@ -57,7 +57,7 @@ impl Checked {
             let diagnosis = verdict
                 .rejection
                 .as_deref()
-                .map(|rejection| Diagnosis::of(&program, rejection));
+                .map(|rejection| Diagnosis::of(&program, target, options, rejection));
             Self {
                 program: name,
                 verdict,

@@ -3,16 +3,23 @@
 //! [`Diagnosis::of`] makes data of a [`Rejection`]; [`render`](Diagnosis::render) shows them beside
 //! the source, as compilers do.
 
+mod explain;
+mod history;
+mod names;
 mod place;
+mod remedy;
 mod render;
 mod trace;
+mod words;
 
 pub use place::{Place, Source};
 pub(crate) use trace::Trace;
 
 use skep_isa::{InsnIndex, Reg};
+use skep_object::Target;
 
-use crate::{Program, Rejection, Rule};
+use crate::{Options, Program, Rejection, Rule};
+use trace::Path;
 
 /// A rejection in words, with the places in the source that explain it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +35,8 @@ pub struct Diagnosis {
     pub place: Option<Place>,
     /// What to say at that place; empty if the message says it all.
     pub label: String,
+    /// The word of that line which it is about, where one can be told.
+    pub focus: Option<String>,
     /// The register that is at fault, where there is one.
     pub register: Option<Reg>,
     /// Other places that explain it, in the order of the path.
@@ -49,15 +58,46 @@ pub struct Label {
 }
 
 impl Diagnosis {
-    /// Finds the words for a program's rejection.
+    /// Finds the words for the rejection that [`verify`](crate::verify) gave of a program. It is
+    /// verified again, to see how it came to it.
     #[must_use]
-    pub fn of(program: &Program<'_>, rejection: &Rejection) -> Self {
+    pub fn of(
+        program: &Program<'_>,
+        target: &Target,
+        options: &Options,
+        rejection: &Rejection,
+    ) -> Self {
+        let mut diagnosis = Self::without_path(program, rejection);
+        let options = Options {
+            log: false,
+            count: false,
+            ..options.clone()
+        };
+        if let Some(path) = Path::to(program, target, &options, rejection) {
+            diagnosis.path = path
+                .insns
+                .iter()
+                .map(|insn| InsnIndex(u32::try_from(*insn).unwrap_or(u32::MAX)))
+                .collect();
+            explain::explain(&mut diagnosis, &path);
+        }
+        if diagnosis.help.is_empty() {
+            diagnosis
+                .help
+                .extend(remedy::of(diagnosis.rule).map(str::to_owned));
+        }
+        diagnosis
+    }
+
+    /// The words of the rejection itself.
+    fn without_path(program: &Program<'_>, rejection: &Rejection) -> Self {
         Self {
             program: program.name.clone().into_owned(),
             rule: rejection.rule,
             message: rejection.message.clone(),
             place: rejection.insn.map(|insn| Place::of(program, insn)),
             label: String::new(),
+            focus: None,
             register: rejection.register,
             labels: Vec::new(),
             help: rejection.remedy.iter().cloned().collect(),

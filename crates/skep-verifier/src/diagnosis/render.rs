@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Range};
 
 use annotate_snippets::{Annotation, AnnotationKind, Level, Origin, Renderer, Snippet};
 
-use super::{Diagnosis, Label, Place, Source};
+use super::{Diagnosis, Label, Place, Source, names};
 
 /// The most bytes of source between two marks for which lines are made up where the file is not
 /// at hand.
@@ -82,6 +82,7 @@ impl Diagnosis {
                     source: place.source.as_ref()?,
                     text,
                     primary,
+                    focus: self.focus.as_deref().filter(|_| primary),
                 })
             })
             .collect()
@@ -100,6 +101,7 @@ struct Mark<'a> {
     source: &'a Source,
     text: &'a str,
     primary: bool,
+    focus: Option<&'a str>,
 }
 
 /// The files of marks, in their order.
@@ -139,7 +141,10 @@ fn snippet<'a>(
         .filter_map(|mark| {
             let line = mark.source.line.checked_sub(first)? as usize;
             let start = *starts.get(line)?;
-            let Range { start: from, end } = span(&mark.source.text, mark.source.column);
+            let Source { text, column, .. } = mark.source;
+            let word = mark.focus.and_then(|word| names::find(text, word, *column));
+            let Range { start: from, end } =
+                word.unwrap_or_else(|| names::expression(text, *column));
             let kind = if mark.primary {
                 AnnotationKind::Primary
             } else {
@@ -191,17 +196,6 @@ fn made_up(known: &BTreeMap<u32, &str>) -> Option<(String, u32)> {
 fn line_starts(text: &str) -> Vec<usize> {
     let behind = text.match_indices('\n').map(|(at, _)| at + 1);
     std::iter::once(0).chain(behind).collect()
-}
-
-/// The bytes of a line that a column stands for.
-fn span(text: &str, column: u32) -> Range<usize> {
-    let indent = text.len() - text.trim_start().len();
-    let end = text.trim_end().len().max(indent);
-    let from = (column as usize).saturating_sub(1);
-    if column == 0 || from >= end || !text.is_char_boundary(from) {
-        return indent..end;
-    }
-    from..end
 }
 
 /// The text with control characters spelled out: it may come from objects, and nothing in it may

@@ -44,7 +44,7 @@ pub(super) fn doing(access: Access) -> &'static str {
 }
 
 /// A number of bytes.
-pub(super) fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     match count {
         1 => "1 byte".into(),
         count => format!("{count} bytes"),
