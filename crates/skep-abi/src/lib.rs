@@ -51,8 +51,8 @@ pub use generated::enums::*;
 pub use generated::flags::*;
 pub use glob::glob_matches;
 pub use helper::{
-    ArgKind, CDeclaration, Helper, HelperAccess, HelperProperties, Parameter, Return, ReturnKind,
-    ValueFlags,
+    ArgKind, CDeclaration, Helper, HelperAccess, HelperCaller, HelperProperties, Parameter, Return,
+    ReturnKind, ValueFlags,
 };
 pub use kernel_types::{
     IteratorArgument, TracepointArgument, WritableMember, is_rcu_protected, iterator_argument,

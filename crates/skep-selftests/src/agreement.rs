@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use skep_selftests::{Answer, Case};
+use skep_selftests::Case;
+
+use crate::hosted::Answer;
 
 /// How often who agreed with whom.
 #[derive(Debug, Default)]

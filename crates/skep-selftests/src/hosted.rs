@@ -5,17 +5,14 @@ use std::{sync::Arc, time::Duration};
 
 use skep::{
     Host, LoadOptions, Loaded,
-    abi::{Command, ProgramType},
-    boundary::{Errno, Error, LogLevel, TestRun},
+    abi::ProgramType,
+    boundary::{Errno, LogLevel, TestRun},
 };
-
+use skep_selftests::{Case, TEST_DATA_LEN};
 use skep_testing::{Outcome, Stop};
 
-use crate::{Case, TEST_DATA_LEN};
-
 /// A host that is asked about program after program.
-#[derive(Debug)]
-pub struct Hosted {
+pub(crate) struct Hosted {
     host: Host,
     /// Programs are linked for it, not loaded as they were judged.
     relinks: bool,
@@ -23,17 +20,17 @@ pub struct Hosted {
 
 /// What a host says of a program.
 #[derive(Debug, Clone, Default)]
-pub struct Answer {
-    /// It did not look at the program: such can't be loaded here at all, or not with its object.
-    pub forbidden: bool,
+pub(crate) struct Answer {
+    /// It did not look: this loader may not load such programs here at all.
+    pub(crate) forbidden: bool,
     /// Whether it loads it.
-    pub accepted: bool,
+    pub(crate) accepted: bool,
     /// Why it does not.
-    pub message: String,
+    pub(crate) message: String,
     /// How long its verifier took, if it tells.
-    pub time: Option<Duration>,
+    pub(crate) time: Option<Duration>,
     /// What a test run returned, if it was run, or why it could not be.
-    pub value: Option<Result<u32, String>>,
+    pub(crate) value: Option<Result<u32, String>>,
 }
 
 impl Hosted {
@@ -41,7 +38,7 @@ impl Hosted {
     ///
     /// # Errors
     /// Skips: it may not be used here.
-    pub fn kernel() -> Outcome<Self> {
+    pub(crate) fn kernel() -> Outcome<Self> {
         let host = Host::kernel()?;
         if let Some(cause) = Host::auto()?.why_not_kernel() {
             return Err(Stop::lacks(format!("the running kernel: {cause}")));
@@ -56,7 +53,7 @@ impl Hosted {
     ///
     /// # Errors
     /// It can't be made.
-    pub fn vm() -> Outcome<Self> {
+    pub(crate) fn vm() -> Outcome<Self> {
         Ok(Self {
             host: Host::vm()?,
             relinks: true,
@@ -65,7 +62,7 @@ impl Hosted {
 
     /// Loads a program, as often as `times` for the least time of its verifier, and runs it if
     /// asked to.
-    pub fn ask(&mut self, case: &Case<'_>, times: u32, run: bool) -> Answer {
+    pub(crate) fn ask(&mut self, case: &Case<'_>, times: u32, run: bool) -> Answer {
         let mut answer = self.load(case, run);
         for _ in 1..times {
             let again = self.load(case, false).time;
@@ -133,17 +130,7 @@ impl Hosted {
                 forbidden: true,
                 ..refused(error.to_string())
             },
-            Err(skep::Error::Host(
-                error @ Error::Command {
-                    command: Command::ProgLoad,
-                    ..
-                },
-            )) => refused(error.to_string()),
-            // A map, or what comes after the programs: nothing of the program's.
-            Err(error) => Answer {
-                forbidden: true,
-                ..refused(error.to_string())
-            },
+            Err(error) => refused(error.to_string()),
         }
     }
 }

@@ -7,14 +7,10 @@
 #![forbid(unsafe_code)]
 
 mod expectation;
-#[cfg(feature = "hosts")]
-mod hosted;
 mod judge;
 mod tally;
 
 pub use expectation::{Expectation, Expected, TEST_DATA_LEN, Value};
-#[cfg(feature = "hosts")]
-pub use hosted::{Answer, Hosted};
 pub use judge::{Case, Judge, judge_command, name_of};
 pub use tally::{Misses, Tally};
 

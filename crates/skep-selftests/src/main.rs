@@ -2,16 +2,18 @@
 
 mod agreement;
 mod compile;
+mod hosted;
 mod source;
 mod times;
 mod values;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
-use skep_selftests::{Case, Hosted, Judge, Result, Tally, name_of};
+use skep_selftests::{Case, Judge, Result, Tally, name_of};
 use skep_testing::{Outcome, Stop};
 
 use agreement::Agreement;
+use hosted::Hosted;
 use times::Times;
 use values::Values;
 

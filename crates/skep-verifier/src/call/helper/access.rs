@@ -1,12 +1,12 @@
 //! Whether a helper may be called: by the kernel's version, the program's type, its licence, the
 //! loader's capabilities, and where in the program the call stands.
 
-use skep_abi::{Capability, Helper, HelperAccess};
+use skep_abi::{Capability, Helper, HelperAccess, HelperCaller, ProgramType};
 
 use super::id;
 use crate::{
-    Rule,
-    state::HeldKind,
+    AttachTarget, Rule,
+    state::{BtfRef, HeldKind},
     verifier::{Result, Verifier},
 };
 
@@ -26,13 +26,7 @@ impl Verifier<'_> {
                 ),
             ));
         }
-        let program = self.effective_type();
-        if helper.access_from(program) == HelperAccess::No {
-            return Err(self.reject(
-                Rule::HelperNotAllowed,
-                format!("programs of type {program} may not call {helper}"),
-            ));
-        }
+        self.check_caller(helper)?;
         if let Some(capability) = helper.capability()
             && !self.has(capability)
         {
@@ -52,6 +46,47 @@ impl Verifier<'_> {
                 ));
         }
         Ok(helper)
+    }
+
+    /// Checks that programs of this type and hook may call a helper.
+    fn check_caller(&self, helper: &Helper) -> Result {
+        let caller = HelperCaller {
+            program: self.effective_type(),
+            attach: self.program.attach_type,
+            target: &self.attach.name,
+            structure: self.structure_of_operations(),
+        };
+        if helper.allows(&caller) {
+            return Ok(());
+        }
+        let program = caller.program;
+        Err(match helper.access_from(program) {
+            HelperAccess::No => self.reject(
+                Rule::HelperNotAllowed,
+                format!("programs of type {program} may not call {helper}"),
+            ),
+            _ => self.reject(
+                Rule::HelperNotAllowed,
+                format!(
+                    "some programs of type {program} may call {helper}, but not those that attach as this one"
+                ),
+            ),
+        })
+    }
+
+    /// The structure of operations that the program is a member of.
+    fn structure_of_operations(&self) -> &str {
+        match &self.program.attach {
+            Some(AttachTarget::Kernel { type_id, .. })
+                if self.program.program_type == ProgramType::StructOps =>
+            {
+                self.struct_name(BtfRef {
+                    btf: self.attach.btf,
+                    type_id: *type_id,
+                })
+            }
+            _ => "",
+        }
     }
 
     /// Whether the loader has a capability.

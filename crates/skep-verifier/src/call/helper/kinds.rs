@@ -38,7 +38,7 @@ pub(super) fn fits(parameter: &Parameter, kind: ArgKind, register: &Register) ->
         ArgKind::SockCommon => plain && is_socket(register.kind),
         ArgKind::Socket => plain && register.kind == Kind::Socket,
         ArgKind::BtfIdSockCommon => match register.kind {
-            Kind::Btf(_) => flags == PointerFlags::TRUSTED,
+            Kind::Btf(_) => plain || flags == PointerFlags::TRUSTED,
             other => plain && is_socket(other),
         },
         ArgKind::BtfId => {
@@ -56,10 +56,7 @@ pub(super) fn fits(parameter: &Parameter, kind: ArgKind, register: &Register) ->
         }
         ArgKind::SpinLock | ArgKind::KptrXchgDest => match register.kind {
             Kind::MapValue { .. } => plain,
-            Kind::Btf(_) => {
-                flags - PointerFlags::NON_OWNING == PointerFlags::ALLOCATED
-                    && (kind == ArgKind::SpinLock || flags == PointerFlags::ALLOCATED)
-            }
+            Kind::Btf(_) => flags == PointerFlags::ALLOCATED,
             _ => false,
         },
         ArgKind::Timer | ArgKind::ConstStr => {
