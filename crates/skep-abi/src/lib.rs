@@ -32,14 +32,17 @@ mod kernel_types;
 mod kfunc;
 mod license;
 pub mod limits;
+mod lsm;
 mod macros;
 mod map;
 mod near;
 mod program;
 mod returns;
+mod struct_ops;
 mod structure;
 #[cfg(test)]
 mod tests;
+mod tracing;
 mod version;
 mod vocabulary;
 
@@ -60,14 +63,17 @@ pub use kernel_types::{
 };
 pub use kfunc::{Kfunc, KfuncFlags, KfuncHooks};
 pub use license::is_gpl_compatible;
+pub use lsm::LsmHook;
 pub use map::{EntriesRule, MapProperties, MapRules, SizeRule};
 pub use near::near_names;
 pub use program::{
     Access, ContextKind, ContextPointer, ExpectedAttachType, FieldAccess, LeastProgram,
     ProgramProperties, ProgramTarget,
 };
-pub use returns::{ReturnRule, lsm_hook_returns};
+pub use returns::ReturnRule;
+pub use struct_ops::struct_ops_member_may_sleep;
 pub use structure::{BitRange, FieldLayout, StructLayout};
+pub use tracing::TracedFunction;
 pub use version::{KernelVersion, ParseKernelVersionError};
 pub use vocabulary::{KernelEnum, OrRaw};
 

@@ -12,7 +12,7 @@ pub enum ReturnRule {
     /// A value of a range, as a signed 64-bit number, ends included.
     Range(i32, i32),
     /// As the function that the program is attached to (LSM hooks, struct_ops): see
-    /// [`lsm_hook_returns`] for the former.
+    /// [`LsmHook::returns`](crate::LsmHook::returns) for the former.
     ByTarget,
 }
 
@@ -76,17 +76,5 @@ impl ProgramType {
             Self::StructOps => ReturnRule::ByTarget,
             _ => ReturnRule::Any,
         }
-    }
-}
-
-/// What a program may return that is attached to an LSM hook (`BPF_LSM_MAC`, since 6.12) which
-/// gives an `int`: `hook` is the name with or without `bpf_lsm_`.
-#[must_use]
-pub fn lsm_hook_returns(hook: &str) -> ReturnRule {
-    match hook.strip_prefix("bpf_lsm_").unwrap_or(hook) {
-        "xfrm_state_pol_flow_match" | "audit_rule_known" | "inode_xattr_skipcap" => {
-            ReturnRule::Range(0, 1)
-        }
-        _ => ReturnRule::Range(-4095, 0),
     }
 }

@@ -49,7 +49,7 @@ pub(crate) enum Next {
 impl Verifier<'_> {
     /// Follows all paths.
     pub(crate) fn run(&mut self) -> Result {
-        self.find_attach_target()?;
+        self.admit()?;
         self.check_maps()?;
         self.enter_program()?;
         self.walk_paths()?;

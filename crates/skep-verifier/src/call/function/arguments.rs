@@ -149,7 +149,7 @@ impl Verifier<'_> {
             };
         };
         let mixed = || Err("has tags that don't go together".to_owned());
-        let program_type = self.program.program_type;
+        let program_type = self.effective_type();
         let kernel = self.target.kernel_btf.as_deref();
         if tags.context || is_context(btf, target, program_type, kernel) {
             if !tags.only(|tags| tags.context = false) {

@@ -1,11 +1,12 @@
 //! `exit`: what must be given back, what may be returned, and where the path goes on.
 
-use skep_abi::{AttachType, ProgramType, ReturnRule, lsm_hook_returns};
+use skep_abi::{AttachType, LsmHook, ProgramType, ReturnRule};
+use skep_btf::Kind as TypeKind;
 use skep_isa::Reg;
 
 use crate::{
     Rule,
-    state::{CallbackKind, HeldKind, Id, Kind},
+    state::{BtfRef, CallbackKind, HeldKind, Id, Kind},
     verifier::{Result, Verifier},
     walk::Next,
 };
@@ -131,6 +132,9 @@ impl Verifier<'_> {
         if is_program && rule == ReturnRule::ByTarget && self.target_returns_void() {
             return Ok(());
         }
+        if is_program && self.is_struct_returned() {
+            return Ok(());
+        }
         let value = self.reg(Reg::R0);
         match value.kind {
             Kind::Uninit => {
@@ -167,14 +171,52 @@ impl Verifier<'_> {
                 ProgramType::Lsm if self.program.attach_type == Some(AttachType::LsmCgroup) => {
                     (if self.attach.returns_void { 1 } else { 0 }, 1, false)
                 }
-                ProgramType::Lsm => match lsm_hook_returns(&self.attach.name) {
-                    ReturnRule::Range(least, most) => (least, most, true),
-                    _ => return Ok(()),
-                },
+                ProgramType::Lsm => {
+                    match LsmHook::of_function(&self.attach.name).map(LsmHook::returns) {
+                        Some(ReturnRule::Range(least, most)) => (least, most, true),
+                        _ => return Ok(()),
+                    }
+                }
+                // A member that gives a structure gives it, or null.
+                ProgramType::StructOps if self.returned_struct().is_some() => (0, 0, false),
                 _ => return Ok(()),
             },
         };
         self.check_returned(least.into(), most.into(), low_half, "the program")
+    }
+
+    /// The structure that a struct_ops member gives a pointer to.
+    fn returned_struct(&self) -> Option<BtfRef> {
+        if self.program.program_type != ProgramType::StructOps || !self.since(6, 15) {
+            return None;
+        }
+        let btf = self.btf(self.attach.btf)?;
+        let found = btf.type_by_id(self.attach.prototype?).ok()?;
+        let TypeKind::FunctionPrototype(prototype) = found.kind() else {
+            return None;
+        };
+        let TypeKind::Pointer { target } = btf.skip_modifiers(prototype.return_type).ok()?.kind()
+        else {
+            return None;
+        };
+        let target = btf.skip_modifiers(target).ok()?;
+        matches!(target.kind(), TypeKind::Struct(_)).then(|| BtfRef {
+            btf: self.attach.btf,
+            type_id: target.id(),
+        })
+    }
+
+    /// Whether R0 is a reference to the structure that a struct_ops member gives.
+    fn is_struct_returned(&self) -> bool {
+        let value = self.reg(Reg::R0);
+        let Some(wanted) = self.returned_struct() else {
+            return false;
+        };
+        value.kind == Kind::Btf(wanted)
+            && value.reference.is_some()
+            && !value.may_be_null()
+            && value.offset == 0
+            && value.value.as_constant() == Some(0)
     }
 
     /// Whether the hook is a function without a result.
