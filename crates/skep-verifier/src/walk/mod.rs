@@ -1,16 +1,43 @@
 //! Following paths: one instruction after the other, the other side of a branch later, and never
 //! twice what was seen to be safe.
+//!
+//! What the other parts can rely on:
+//!
+//! - [`Verifier::push`] and [`push_state`](Verifier::push_state) put another path aside, which goes
+//!   on at an instruction with a state of its own; frames may be added to it.
+//!   [`push_apart`](Verifier::push_apart) is for a path that does not come from this one, such as a
+//!   timer's callback.
+//! - [`Verifier::mark_precise`] must be called by every instruction or check to which the exact
+//!   value of a number matters (a size, an offset, an index, a returned value that has a range),
+//!   before the register is overwritten. Numbers that are not marked are not compared where paths
+//!   meet.
+//! - What loops around a call (`next` of an iterator, a callback) puts the round aside after
+//!   [`widen_from_previous`](Verifier::widen_from_previous), with the call's slot and the state of the
+//!   round; the call's slot must be a [`Points::KEEP`](crate::setup::Points).
+//! - Stack that an instruction reads, or that a call may read by its arguments, is noted here
+//!   (`history`): nothing needs to be told. Loads give what was spilled in the slots they read, no
+//!   more.
+//!
+//! Where paths meet (`Points`), `visit` compares with the states that were kept there (`kept`,
+//! `equal`), and only what decides something (`precision`) or is read later.
 
 mod branch;
+mod equal;
 mod history;
+mod kept;
 mod precision;
+mod visit;
 
 use skep_isa::{CallTarget, Insn};
 
+use self::{
+    history::{Step, Written},
+    kept::{KeptId, Shelf},
+};
 use crate::{
     Rule,
     setup::complexity_limit,
-    state::State,
+    state::{Id, State},
     verifier::{Result, Verifier},
 };
 
@@ -21,8 +48,25 @@ const MOST_PENDING: usize = 8192;
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
     pending: Vec<Pending>,
-    /// The instructions since the last state that was kept.
-    history: Vec<history::Step>,
+    kept: Shelf,
+    /// The state that was kept last on this path.
+    parent: Option<KeptId>,
+    /// The instructions since then.
+    history: Vec<Step>,
+    /// The slots that were overwritten since then.
+    written: Written,
+    /// Jumps since then.
+    jumps_on_way: u64,
+    /// Jumps in all.
+    jumps: u64,
+    /// The same when a state was kept last, on any path.
+    jumps_at_last: u64,
+    /// Instructions then.
+    insns_at_last: u64,
+    /// Instructions on this path.
+    length: u64,
+    /// Room for pairs of ids, to be used again.
+    ids: Vec<(Id, Id)>,
 }
 
 /// The other side of a branch.
@@ -31,8 +75,13 @@ struct Pending {
     state: State,
     insn: usize,
     previous: usize,
-    /// The step of [`Trace`](crate::diagnosis::Trace) that it branches off; 0 where there is none.
+    /// The trace's step.
     step: u32,
+    parent: Option<KeptId>,
+    history: Vec<Step>,
+    written: Written,
+    jumps_on_way: u64,
+    length: u64,
 }
 
 /// Where the path goes after an instruction.
@@ -63,7 +112,29 @@ impl Verifier<'_> {
             trace.resume(0);
         }
         let limit = complexity_limit(self.target.version, self.options);
+        // What was kept on the way to another function says nothing here.
+        self.walk = Walk {
+            kept: Shelf::new(self.code.insns.len()),
+            insns_at_last: self.stats.instructions,
+            ..Walk::default()
+        };
+        let result = self.walk_on(limit);
+        let stats = &mut self.stats;
+        let kept = &self.walk.kept;
+        stats.peak_states = stats.peak_states.max(kept.peak);
+        stats.most_states_per_instruction = stats.most_states_per_instruction.max(kept.most_listed);
+        result
+    }
+
+    fn walk_on(&mut self, limit: u64) -> Result {
         loop {
+            let insn = self.code.insns.get(self.insn).copied().flatten();
+            let Some(insn) = insn else {
+                return Err(self.reject(
+                    Rule::NoExit,
+                    "the program runs on behind its last instruction",
+                ));
+            };
             self.stats.instructions += 1;
             if self.stats.instructions > limit {
                 let message = format!(
@@ -72,35 +143,69 @@ impl Verifier<'_> {
                 );
                 return Err(self.reject(Rule::TooComplex, message));
             }
-            let insn = self.code.insns.get(self.insn).copied().flatten();
-            let Some(insn) = insn else {
-                return Err(self.reject(
-                    Rule::NoExit,
-                    "the program runs on behind its last instruction",
-                ));
-            };
-            if let Some(trace) = &mut self.trace {
-                trace.step(self.insn, &self.state);
+            if let Some(count) = self.stats.by_instruction.get_mut(self.insn) {
+                *count = count.saturating_add(1);
             }
-            let wide = matches!(insn, Insn::LoadImm64 { .. });
-            let next = self.step(insn)?;
+            let next = if self.is_covered()? {
+                Next::End
+            } else {
+                if let Some(trace) = &mut self.trace {
+                    trace.step(self.insn, &self.state);
+                }
+                self.walk.length += 1;
+                match self.follow(insn) {
+                    Ok(next) => next,
+                    // Since 6.16, where the processor may only guess its way, it is made to wait.
+                    Err(rejection)
+                        if self.state.speculative
+                            && rejection.rule != Rule::TooComplex
+                            && self.since(6, 16) =>
+                    {
+                        Next::End
+                    }
+                    Err(rejection) => return Err(rejection),
+                }
+            };
             self.previous = self.insn;
             match next {
-                Next::Fall => self.insn += if wide { 2 } else { 1 },
+                Next::Fall => {
+                    self.insn += if matches!(insn, Insn::LoadImm64 { .. }) {
+                        2
+                    } else {
+                        1
+                    };
+                }
                 Next::Goto(target) => self.insn = target,
-                Next::End => match self.walk.pending.pop() {
-                    Some(pending) => {
-                        self.state = pending.state;
-                        self.insn = pending.insn;
-                        self.previous = pending.previous;
-                        if let Some(trace) = &mut self.trace {
-                            trace.resume(pending.step);
-                        }
+                Next::End => {
+                    self.stats.longest_path = self.stats.longest_path.max(self.walk.length);
+                    if !self.resume() {
+                        return Ok(());
                     }
-                    None => return Ok(()),
-                },
+                }
             }
+            self.walk.written.resize(self.state.frames.len());
         }
+    }
+
+    /// Ends the path and goes on with the one that was put aside last; `false` if there is none.
+    fn resume(&mut self) -> bool {
+        let walk = &mut self.walk;
+        walk.kept.end(&self.code, walk.parent);
+        let Some(pending) = walk.pending.pop() else {
+            return false;
+        };
+        self.state = pending.state;
+        self.insn = pending.insn;
+        self.previous = pending.previous;
+        walk.parent = pending.parent;
+        walk.history = pending.history;
+        walk.written = pending.written;
+        walk.jumps_on_way = pending.jumps_on_way;
+        walk.length = pending.length;
+        if let Some(trace) = &mut self.trace {
+            trace.resume(pending.step);
+        }
+        true
     }
 
     /// Puts another path aside: it goes on at `insn` with a copy of the state, which the caller may
@@ -111,19 +216,66 @@ impl Verifier<'_> {
 
     /// The same with a state of its own.
     pub(crate) fn push_state(&mut self, insn: usize, state: State) -> Result<&mut State> {
+        self.walk.kept.fork(self.walk.parent);
+        let pending = Pending {
+            state,
+            insn,
+            previous: self.insn,
+            step: self.trace.as_ref().map_or(0, |trace| trace.current()),
+            parent: self.walk.parent,
+            history: self.walk.history.clone(),
+            written: self.walk.written,
+            jumps_on_way: self.walk.jumps_on_way,
+            length: self.walk.length,
+        };
+        self.put_aside(pending)
+    }
+
+    /// The same for what does not come from here: it has nothing in common with this path but that it
+    /// is followed because of it.
+    pub(crate) fn push_apart(&mut self, insn: usize, state: State) -> Result<&mut State> {
+        let pending = Pending {
+            state,
+            insn,
+            previous: self.insn,
+            step: self.trace.as_ref().map_or(0, |trace| trace.current()),
+            parent: None,
+            history: Vec::new(),
+            written: Written::default(),
+            jumps_on_way: 0,
+            length: self.walk.length,
+        };
+        self.put_aside(pending)
+    }
+
+    fn put_aside(&mut self, pending: Pending) -> Result<&mut State> {
         if self.walk.pending.len() >= MOST_PENDING {
             let message = format!(
                 "the program has too many branches: {MOST_PENDING} of them wait to be followed"
             );
             return Err(self.reject(Rule::TooComplex, message));
         }
-        self.walk.pending.push(Pending {
-            state,
-            insn,
-            previous: self.insn,
-            step: self.trace.as_ref().map_or(0, |trace| trace.current()),
-        });
+        self.walk.pending.push(pending);
         Ok(&mut self.walk.pending.last_mut().expect("just pushed").state)
+    }
+
+    /// Does an instruction.
+    fn follow(&mut self, insn: Insn) -> Result<Next> {
+        if matches!(
+            insn,
+            Insn::Jump { .. }
+                | Insn::JumpLong { .. }
+                | Insn::JumpIf { .. }
+                | Insn::MayGoto { .. }
+                | Insn::JumpIndirect { .. }
+                | Insn::Call(_)
+                | Insn::Exit
+        ) {
+            self.walk.jumps += 1;
+            self.walk.jumps_on_way += 1;
+        }
+        self.note_step(&insn)?;
+        self.step(insn)
     }
 
     /// Slots from the next instruction to a slot.

@@ -111,7 +111,7 @@ impl Verifier<'_> {
                     in_sleepable: may_sleep,
                     ..State::empty()
                 };
-                self.push_state(start, state)?;
+                self.push_apart(start, state)?;
             }
         }
         Ok(())
