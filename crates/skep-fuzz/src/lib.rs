@@ -7,6 +7,7 @@ mod elf;
 mod kernel;
 mod mutate;
 mod oracle;
+pub mod verdict;
 pub mod vm;
 
 pub use mutate::Mutator;

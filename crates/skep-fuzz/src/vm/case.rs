@@ -76,7 +76,7 @@ pub const MAPS: [MapShape; 16] = [
 ];
 
 /// What is in the map of texts, which is frozen: formats and words, each with its zero.
-pub(super) const TEXTS: &[u8] = b"%d %u %x\0%llx %lld %%\0[%5d|%-8x|%08x]\0%c%c%i\0%lu %lx\0\
+pub(crate) const TEXTS: &[u8] = b"%d %u %x\0%llx %lld %%\0[%5d|%-8x|%08x]\0%c%c%i\0%lu %lx\0\
     no words at all\0bpf\0bpf!\0\0%3llu%-3d.\0";
 
 /// Instructions of a program before its maps have descriptors.

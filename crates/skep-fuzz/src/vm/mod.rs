@@ -21,4 +21,7 @@ pub use case::{Body, Case, MAPS, MapShape};
 pub use choices::Choices;
 pub use generate::{Features, KFUNCS, generate};
 pub use mutate::{Damage, mutate};
-pub use run::{Contents, End, Load, Outcome, features, run};
+pub(crate) use case::TEXTS;
+pub(crate) use oracle::patient;
+pub(crate) use run::functions;
+pub use run::{Contents, End, Load, Outcome, features, load, run};

@@ -29,7 +29,7 @@ pub(super) fn machine(engine: Engine, cpus: u32) -> Vm {
 }
 
 /// A machine for programs that have an end.
-pub(super) fn patient(engine: Engine, cpus: u32) -> Vm {
+pub(crate) fn patient(engine: Engine, cpus: u32) -> Vm {
     let mut config = Config::default();
     config.cpus = cpus;
     config.engine = engine;

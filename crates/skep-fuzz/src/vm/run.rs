@@ -89,6 +89,23 @@ pub fn run(host: &dyn Host, load: Load<'_>, case: &Case) -> Result<Outcome, Stri
     })
 }
 
+/// Loads the programs of a case.
+///
+/// # Errors
+/// As [`run`].
+pub fn load(host: &dyn Host, case: &Case) -> Result<(), String> {
+    let mut maps = BTreeMap::new();
+    for map in case.maps() {
+        let created = create(host, &MAPS[map]).map_err(|error| said(&error))?;
+        maps.insert(map, created);
+    }
+    for body in std::iter::once(&case.main).chain(&case.tails) {
+        let load = &|request: &ProgramLoad<'_>| host.prog_load(request);
+        load_body(host, load, case.program_type, body, &maps)?;
+    }
+    Ok(())
+}
+
 fn said(error: &Error) -> String {
     match error.log() {
         Some(log) => format!("{error}\n{log}"),
@@ -176,7 +193,7 @@ fn kfunc(host: &dyn Host, name: &str) -> Option<u32> {
 }
 
 /// A record for each function (the kernel takes no callbacks without), and the BTF behind them.
-fn functions(starts: &[usize]) -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn functions(starts: &[usize]) -> (Vec<u8>, Vec<u8>) {
     let mut types = Builder::new();
     let int = types.int("int", 4, IntEncoding::SIGNED);
     let prototype = types.prototype(int, &[]);
