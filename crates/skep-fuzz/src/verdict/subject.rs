@@ -30,15 +30,21 @@ pub fn verdict(
     if program_type == ProgramType::Syscall {
         program.flags = ProgLoadFlags::SLEEPABLE;
     }
-    program.maps = MAPS.iter().enumerate().map(|(place, _)| map(place)).collect();
+    let mut used = Vec::new();
     for (slot, map) in &body.maps {
+        let place = used.iter().position(|one| one == map);
+        let place = place.unwrap_or_else(|| {
+            used.push(*map);
+            used.len() - 1
+        });
         let value = slots[*slot].src == skep_isa::opcode::BPF_PSEUDO_MAP_VALUE;
         program.map_uses.push(MapUse {
             insn: InsnIndex(*slot as u32),
-            map: MapId(*map as u32),
+            map: MapId(place as u32),
             value_offset: value.then(|| slots[*slot + 1].imm.cast_unsigned()),
         });
     }
+    program.maps = used.into_iter().map(map).collect();
     if body.functions.len() > 1 {
         let (bytes, records) = functions(&body.functions);
         let btf = Btf::parse(bytes).expect("well-formed");
