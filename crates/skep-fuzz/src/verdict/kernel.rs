@@ -49,7 +49,7 @@ impl fmt::Debug for Verdicts<'_> {
 }
 
 /// Where the verifier knows more than the kernel, and is right: the kernel's words, and why.
-pub const LOOSER: &[(&str, &str)] = &[];
+const LOOSER: &[(&str, &str)] = &[];
 
 impl<'k> Verdicts<'k> {
     /// With a kernel that lets this process load programs, and what it has.

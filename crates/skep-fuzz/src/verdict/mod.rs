@@ -2,12 +2,10 @@
 //!
 //! - [`Verdicts`]: what it says and what a kernel says are the same, but for what is listed.
 //! - [`trap::accepted`]: what it accepts never traps where everything is checked.
-//! - [`turn::Dropped`]: a safe program without one of its checks is refused.
 
 mod kernel;
 mod subject;
 pub mod trap;
-pub mod turn;
 
 pub use kernel::{Tally, Unequal, Verdicts};
 pub use subject::{case_verdict, verdict};

@@ -49,7 +49,11 @@ pub fn accepted(input: &[u8]) -> Came {
         1 => mutate(&mut choices, &mut case, Damage::Numbers),
         _ => {}
     }
-    match run(vm, &|request| skep_host::Host::prog_load(vm, request), &case) {
+    match run(
+        vm,
+        &|request| skep_host::Host::prog_load(vm, request),
+        &case,
+    ) {
         Err(_) => Came::Refused,
         Ok(outcome) => {
             if let End::Fault(text) = outcome.end {

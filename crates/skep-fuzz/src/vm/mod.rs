@@ -17,11 +17,11 @@ mod mutate;
 pub mod oracle;
 mod run;
 
+pub(crate) use case::TEXTS;
 pub use case::{Body, Case, MAPS, MapShape};
 pub use choices::Choices;
 pub use generate::{Features, KFUNCS, generate};
 pub use mutate::{Damage, mutate};
-pub(crate) use case::TEXTS;
 pub(crate) use oracle::patient;
 pub(crate) use run::functions;
 pub use run::{Contents, End, Load, Outcome, features, load, run};
