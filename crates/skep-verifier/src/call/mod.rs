@@ -9,5 +9,6 @@ mod place;
 
 pub(crate) use dynptr::DynptrArgument;
 pub(crate) use function::{Callback, Functions, Leaving};
+pub(crate) use helper::KernelPointer;
 pub(crate) use lock::LockKind;
 pub(crate) use place::Place;

@@ -5,7 +5,8 @@ use skep_abi::{MapCreateFlags, MapType};
 use super::{Span, Transfer, Visit, words};
 use crate::{
     Map, MapId, Rule, Scalar,
-    state::{Field, FieldKind, Kind, Register},
+    call::KernelPointer,
+    state::{BtfSource, Field, FieldKind, Kind, PointerFlags, Register},
     verifier::{Result, Verifier},
 };
 
@@ -51,7 +52,7 @@ impl<'a> Verifier<'a> {
             return Err(self.not_accessible(pointer, visit));
         };
         if let Some(field) = field {
-            return self.reach_kernel_pointer(map, &field.kind, visit);
+            return self.reach_kernel_pointer(pointer, field, visit);
         }
         if let (Some(variable), Some(contents), false) = (
             pointer.value.as_constant(),
@@ -177,22 +178,88 @@ impl<'a> Verifier<'a> {
         Ok(touched)
     }
 
+    /// A load or store of a kernel pointer in a value, or of a pointer to user memory.
     fn reach_kernel_pointer(
         &mut self,
-        map: &Map,
-        field: &FieldKind,
+        holder: &Register,
+        field: &Field,
         visit: Visit,
     ) -> Result<Register> {
-        let _ = (map, field);
+        let Some(pointer) = self.kernel_pointer(holder, field) else {
+            return Err(self.reject(
+                Rule::TypeInformation,
+                "the type of the value's kernel pointer is not there",
+            ));
+        };
+        let user = matches!(field.kind, FieldKind::KernelPointer { user: true, .. });
         match visit.transfer {
-            Transfer::StoreConstant(0) => Ok(Register::constant(0)),
-            Transfer::Store(reg) if self.reg(reg).is_null() => Ok(Register::constant(0)),
-            _ => Err(self
-                .reject(
-                    Rule::KernelPointerMisuse,
-                    "kernel pointers in maps are put there and taken out by bpf_kptr_xchg",
-                )
-                .of(visit.base)),
+            Transfer::Load if !visit.aligned => {
+                return self.load_kernel_pointer(holder, field, pointer, user);
+            }
+            Transfer::Store(reg) if !visit.aligned && pointer.untrusted && !user => {
+                self.check_kernel_pointer(pointer, reg)?;
+                return Ok(Register::UNINIT);
+            }
+            Transfer::StoreConstant(0) if pointer.untrusted && !user => {
+                return Ok(Register::UNINIT);
+            }
+            _ => {}
         }
+        let rejection = self.reject(
+            Rule::KernelPointerMisuse,
+            format!(
+                "the kernel pointer at offset {} of the value is accessed by this instruction",
+                field.offset
+            ),
+        );
+        Err(rejection
+            .of(visit.base)
+            .help("put pointers in and take them out by bpf_kptr_xchg"))
+    }
+
+    /// What a load of a kernel pointer in a value gives: it may be gone in the next moment.
+    fn load_kernel_pointer(
+        &mut self,
+        holder: &Register,
+        field: &Field,
+        pointer: KernelPointer,
+        user: bool,
+    ) -> Result<Register> {
+        if user {
+            let FieldKind::KernelPointer { pointee, .. } = field.kind else {
+                return Ok(Register::unknown());
+            };
+            let btf = match holder.kind {
+                Kind::MapValue { map, inner, .. } => {
+                    self.map(map, inner).and_then(|map| map.btf.as_deref())
+                }
+                _ => None,
+            };
+            let size = btf
+                .and_then(|btf| btf.size_of(pointee).ok())
+                .and_then(|size| u32::try_from(size).ok());
+            let mut memory = Register::pointer(Kind::Mem {
+                size: size.unwrap_or(0),
+            })
+            .with(PointerFlags::MAYBE_NULL);
+            memory.id = self.new_id();
+            return Ok(memory);
+        }
+        let own = pointer.of.btf == BtfSource::Program;
+        let protected = pointer.percpu
+            || !pointer.untrusted
+                && (own || skep_abi::is_rcu_protected(self.struct_name(pointer.of)));
+        let mut flags = PointerFlags::MAYBE_NULL;
+        if protected && self.in_rcu_section() {
+            flags |= PointerFlags::RCU;
+            if pointer.percpu {
+                flags |= PointerFlags::PERCPU;
+            } else if own {
+                flags |= PointerFlags::ALLOCATED;
+            }
+        } else {
+            flags |= PointerFlags::UNTRUSTED;
+        }
+        Ok(self.structure_pointer(pointer.of, flags))
     }
 }

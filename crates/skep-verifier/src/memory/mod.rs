@@ -3,6 +3,7 @@
 
 mod bounds;
 mod context;
+mod legacy_packet;
 mod map_structure;
 mod map_value;
 mod packet;
@@ -12,12 +13,11 @@ mod stack;
 mod structure;
 pub(crate) mod words;
 
-use skep_abi::ProgramType;
-use skep_isa::{AtomicOp, Insn, NarrowSize, Operand, Reg, Size, Width};
+use skep_isa::{AtomicOp, Insn, Operand, Reg, Size, Width};
 
 use crate::{
-    Rule, Scalar,
-    state::{Id, Kind, PointerFlags, Register},
+    Rule,
+    state::{Kind, PointerFlags, Register},
     verifier::{Result, Verifier},
 };
 
@@ -192,8 +192,6 @@ impl Verifier<'_> {
                 offset,
                 src,
             } => self.atomic(width, op, base, offset, src),
-            Insn::LoadPacketAbs { size, .. } => self.load_packet(size, None),
-            Insn::LoadPacketInd { size, index, .. } => self.load_packet(size, Some(index)),
             _ => Err(self.reject(
                 Rule::InstructionNotHere,
                 "arguments on the stack need Linux 7.2",
@@ -301,71 +299,6 @@ impl Verifier<'_> {
                 format!("atomic operation on {what}: it only works on memory that the program shares, such as map values and the stack"),
             )
             .of(base))
-    }
-
-    /// `BPF_LD_ABS` and `BPF_LD_IND`: a number in network byte order out of the packet, or the end
-    /// of the program.
-    fn load_packet(&mut self, size: NarrowSize, index: Option<Reg>) -> Result {
-        let allowed = matches!(
-            self.program.program_type,
-            ProgramType::SocketFilter | ProgramType::SchedCls | ProgramType::SchedAct
-        );
-        if !allowed {
-            return Err(self
-                .reject(
-                    Rule::InvalidInstruction,
-                    format!(
-                        "programs of type {} have no packet for the legacy packet loads",
-                        self.program.program_type
-                    ),
-                )
-                .help(
-                    "read the packet through `data` and `data_end`, or with bpf_skb_load_bytes",
-                ));
-        }
-        self.read(Reg::R6)?;
-        self.nothing_held_at_packet_load()?;
-        let context = self.read(Reg::R6)?;
-        if context.kind != Kind::Context || context.offset != 0 {
-            let what = words::kind(context);
-            return Err(self
-                .reject(
-                    Rule::ArgumentType,
-                    format!("a legacy packet load takes the context in r6, which holds {what}"),
-                )
-                .of(Reg::R6));
-        }
-        if let Some(index) = index {
-            self.read(index)?;
-        }
-        let frame = self.state.frame_mut();
-        for register in &mut frame.registers[1..=5] {
-            *register = Register::UNINIT;
-        }
-        let mut value = Register::unknown();
-        value.value = value.value.truncate(size.bytes() * 8);
-        value.subreg_def = u32::try_from(self.insn).map_or(0, |insn| insn.saturating_add(1));
-        // The kernel knows no bound of it, whatever the size.
-        value.value = Scalar::UNKNOWN;
-        frame.registers[0] = value;
-        Ok(())
-    }
-
-    /// A legacy packet load may end the program: nothing may be left behind.
-    fn nothing_held_at_packet_load(&self) -> Result {
-        let what = if !self.state.held.is_empty() {
-            "a reference or lock is held"
-        } else if self.state.rcu != 0 {
-            "it is inside bpf_rcu_read_lock"
-        } else if self.state.preempt != 0 {
-            "preemption is off"
-        } else {
-            return Ok(());
-        };
-        Err(self.reject(
-            Rule::ReferenceLeak,
-            format!("a legacy packet load can end the program, and here {what}"),
-        ))
     }
 
     /// Keeps what kind of memory the instruction accesses: the kernel makes other code of some

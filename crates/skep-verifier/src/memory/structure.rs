@@ -171,7 +171,7 @@ impl Verifier<'_> {
 
     #[cold]
     fn no_member(&self, of: BtfRef, offset: u32, span: Span, why: &str) -> Box<Rejection> {
-        let name = self.structure_name(of);
+        let name = self.struct_name(of);
         self.reject(
             Rule::StructAccess,
             format!(
@@ -180,13 +180,6 @@ impl Verifier<'_> {
             ),
         )
         .of(span.base)
-    }
-
-    /// The name of a structure, for messages.
-    pub(crate) fn structure_name(&self, of: BtfRef) -> &str {
-        self.btf(of.btf)
-            .and_then(|btf| btf.type_by_id(of.type_id).ok())
-            .map_or("?", |found| found.name())
     }
 
     #[cold]
@@ -218,7 +211,7 @@ impl Verifier<'_> {
                 format!(
                     "{} at offset {offset} of `struct {}` touches {}, which only its own functions may",
                     words::span(span),
-                    self.structure_name(of),
+                    self.struct_name(of),
                     words::field(&field.kind)
                 ),
             )
@@ -227,7 +220,7 @@ impl Verifier<'_> {
 
     /// A store to a member of a kernel structure: only some hooks have some that are written.
     fn write_kernel_structure(&mut self, of: BtfRef, offset: u32, span: Span) -> Result<Register> {
-        let name = self.structure_name(of);
+        let name = self.struct_name(of);
         let hook = self.struct_ops_name();
         let end = u64::from(offset).saturating_add(span.size);
         if let Some(btf) = self.btf(of.btf) {

@@ -310,14 +310,14 @@ impl Verifier<'_> {
                 ));
             }
             Insn::Exit => return self.exit(),
+            Insn::LoadPacketAbs { .. } => return self.load_packet(None),
+            Insn::LoadPacketInd { index, .. } => return self.load_packet(Some(index)),
             Insn::Load { .. }
             | Insn::LoadSigned { .. }
             | Insn::Store { .. }
             | Insn::Atomic { .. }
             | Insn::LoadAcquire { .. }
             | Insn::StoreRelease { .. }
-            | Insn::LoadPacketAbs { .. }
-            | Insn::LoadPacketInd { .. }
             | Insn::LoadStackArg { .. }
             | Insn::StoreStackArg { .. } => self.memory(insn)?,
             _ => self.alu(insn)?,

@@ -22,7 +22,7 @@ mod structures;
 use skep_abi::{Helper, HelperProperties};
 use skep_isa::Reg;
 
-use self::fields::KernelPointer;
+pub(crate) use self::fields::KernelPointer;
 use crate::{
     Map, MapId,
     call::{DynptrArgument, Place},

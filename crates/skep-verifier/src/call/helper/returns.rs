@@ -173,7 +173,7 @@ impl Verifier<'_> {
     }
 
     /// The kernel's structure with a name.
-    pub(super) fn kernel_struct(&self, name: &str) -> Option<TypeId> {
+    pub(crate) fn kernel_struct(&self, name: &str) -> Option<TypeId> {
         let btf = self.target.kernel_btf.as_ref()?;
         btf.find(name, KindTag::Struct)
     }

@@ -244,10 +244,9 @@ impl Verifier<'_> {
 
     /// A structure of the kernel's own BTF.
     pub(crate) fn kernel_structure(&self, name: &str) -> Option<BtfRef> {
-        let btf = self.btf(BtfSource::Kernel)?;
         Some(BtfRef {
             btf: BtfSource::Kernel,
-            type_id: btf.find(name, KindTag::Struct)?,
+            type_id: self.kernel_struct(name)?,
         })
     }
 
