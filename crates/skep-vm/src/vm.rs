@@ -71,6 +71,18 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// The default, but programs are checked while they run, and none is verified: for programs that
+    /// no verifier would accept, and for [`Limits`] that hold.
+    #[must_use]
+    pub fn checked() -> Self {
+        Self {
+            safety: Safety::Checks,
+            ..Self::default()
+        }
+    }
+}
+
 /// What makes programs safe that are loaded through the boundary ([`Host::prog_load`]).
 ///
 /// [`Host::prog_load`]: skep_host::Host::prog_load

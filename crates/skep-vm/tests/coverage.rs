@@ -12,7 +12,7 @@ use skep_isa::{
 use skep_vm::{Config, Coverage, Engine, Vm};
 
 fn machine(cpus: u32) -> Vm {
-    let mut config = Config::default();
+    let mut config = Config::checked();
     config.cpus = cpus;
     config.coverage = true;
     config.limits.instructions = 100_000;
@@ -267,7 +267,7 @@ fn counts_outlive_their_program() {
 
 #[test]
 fn a_machine_counts_only_if_it_was_made_to() {
-    let vm = Vm::new().expect("memory");
+    let vm = Vm::with(Config::checked()).expect("memory");
     let (slots, _) = annotated("1 r0 = 0\n1 exit");
     let program = syscall(&vm, &slots);
     assert!(vm.coverage(&program).expect("a program").is_none());

@@ -27,7 +27,7 @@ fn attach(vm: &Vm, name: &str, text: &str) -> Result<Attachment, Box<dyn std::er
 
 fn each_engine(test: impl Fn(Config) -> Tested) -> Tested {
     for engine in [Engine::Interpreter, Engine::Jit] {
-        let mut config = Config::default();
+        let mut config = Config::checked();
         config.engine = engine;
         config.limits.instructions = 100_000;
         test(config)?;
@@ -166,7 +166,7 @@ fn numbers_of_helpers_are_given_once() -> Tested {
 
 #[test]
 fn maps_are_limited_together() -> Tested {
-    let mut config = Config::default();
+    let mut config = Config::checked();
     config.limits.memory = 64 << 10;
     let vm = Vm::with(config)?;
     let map = |entries| -> skep_host::Result<MapFd> {
@@ -219,4 +219,60 @@ fn threads_fire_one_hook_and_share_its_maps() -> Tested {
         assert_eq!(u64::from_ne_bytes(sum), 10 * ROUNDS);
         Ok(())
     })
+}
+
+#[test]
+fn a_verdict_comes_before_a_run() -> Tested {
+    for engine in [Engine::Interpreter, Engine::Jit] {
+        let mut config = Config::default();
+        config.engine = engine;
+        let vm = Vm::with(config)?;
+        let doubled = Prototype::new(1000, "doubled").bytes().value_mut::<u32>();
+        vm.define_helper(doubled, |call| {
+            let sum: u32 = call.bytes(0).into_iter().map(u32::from).sum();
+            call.write(1, &(2 * sum).to_ne_bytes());
+            Ok(0)
+        })?;
+        let hook = vm.define_hook::<[u32; 2]>("test", "hook")?;
+        let text = "
+            r6 = r1
+            r1 = *(u32 *)(r6 + 0)
+            *(u32 *)(r10 - 8) = r1
+            r1 = r10
+            r1 += -8
+            r2 = 4
+            r3 = r10
+            r3 += -4
+            call 1000
+            r0 = *(u32 *)(r10 - 4)
+            *(u32 *)(r6 + 4) = r0
+            exit";
+        let _good = attach(&vm, "doubles", text)?;
+        let mut context = [0x0102_0304, 0];
+        assert_eq!(hook.fire(&mut context).values().collect::<Vec<_>>(), [20]);
+        assert_eq!(context[1], 20);
+
+        // Where the hook's context ends is known when it fires, and not to the verifier.
+        let _over = attach(&vm, "over", "r0 = *(u64 *)(r1 + 8)\n exit")?;
+        assert_eq!(
+            hook.fire(&mut context).values().collect::<Vec<_>>(),
+            [20, 0]
+        );
+
+        let unready = text.replace("*(u32 *)(r10 - 8) = r1", "r1 = 0");
+        for (text, rule) in [
+            ("again: goto again\n exit", "unbounded-loop"),
+            ("r0 = *(u64 *)(r2 + 0)\n exit", "uninitialised-register"),
+            (
+                "r1 = 4\n r2 = 4\n r3 = r10\n r3 += -4\n call 1000\n exit",
+                "argument-type",
+            ),
+            (&text.replace("r2 = 4", "r2 = 16"), "stack-out-of-bounds"),
+            (&unready, "uninitialised-stack"),
+        ] {
+            let error = load(&vm, "refused", text).expect_err(rule).to_string();
+            assert!(error.contains(rule), "{rule}: {error}");
+        }
+    }
+    Ok(())
 }

@@ -18,7 +18,7 @@ struct Machine {
 
 impl Machine {
     fn new(engine: Engine, verified: bool) -> Self {
-        let mut config = Config::default();
+        let mut config = Config::checked();
         config.cpus = 1;
         config.engine = engine;
         let vm = Vm::with(config).expect("memory");

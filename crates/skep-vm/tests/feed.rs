@@ -16,7 +16,7 @@ use skep_vm::{
 
 /// A machine with the devices `in` (2) and `out` (3).
 fn machine() -> Vm {
-    let vm = Vm::new().expect("a machine");
+    let vm = Vm::with(Config::checked()).expect("a machine");
     let mut network = Network::default();
     network.devices.push(Device::new(2, "in", [2; 6]));
     network.devices.push(Device::new(3, "out", [3; 6]));
@@ -479,7 +479,7 @@ fn faults_are_counted_and_the_first_kept() {
 #[test]
 fn the_clock_follows_the_capture() {
     let clock = Clock::manual(Duration::from_secs(1));
-    let mut config = Config::default();
+    let mut config = Config::checked();
     config.clock = clock.clone();
     let vm = Vm::with(config).expect("a machine");
     let mut network = Network::default();

@@ -6,7 +6,7 @@ use skep_isa::{Endian, assemble, encode_slots};
 use skep_vm::{Config, Engine, Vm};
 
 fn machine(engine: Engine) -> Vm {
-    let mut config = Config::default();
+    let mut config = Config::checked();
     config.engine = engine;
     Vm::with(config).expect("memory")
 }

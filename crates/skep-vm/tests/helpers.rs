@@ -14,7 +14,7 @@ use skep_isa::{Endian, assemble, encode_slots};
 use skep_vm::{Clock, Config, Engine, FaultKind, Task, TaskInfo, UserMemory, Vm};
 
 fn machine() -> Vm {
-    let mut config = Config::default();
+    let mut config = Config::checked();
     config.limits.instructions = 10_000_000;
     config.limits.time = Some(Duration::from_millis(200));
     config.cpus = 2;
@@ -166,7 +166,7 @@ fn clocks_go_on_and_agree() {
 #[test]
 fn a_manual_clock_stands_still() {
     let clock = Clock::manual(Duration::from_secs(5));
-    let mut config = Config::default();
+    let mut config = Config::checked();
     config.clock = clock.clone();
     let vm = Vm::with(config).expect("memory");
     for helper in [5, 125, 160, 208] {
@@ -537,7 +537,7 @@ fn calls(helper: u32, numbers: &mut Numbers, maps: &[i32]) -> String {
 
 #[test]
 fn no_argument_makes_a_helper_panic() {
-    let mut config = Config::default();
+    let mut config = Config::checked();
     config.limits.instructions = 5_000;
     config.limits.time = Some(Duration::from_millis(5));
     config.cpus = 1;
@@ -560,7 +560,7 @@ fn no_argument_makes_a_helper_panic() {
 
 #[test]
 fn no_map_makes_a_helper_panic() {
-    let mut config = Config::default();
+    let mut config = Config::checked();
     config.limits.instructions = 5_000;
     config.limits.time = Some(Duration::from_millis(5));
     config.cpus = 1;

@@ -53,7 +53,7 @@ fn too_much(make: impl Fn(&Vm) -> (Vec<MapFd>, String)) {
 
 fn on_both(instructions: u64, test: impl Fn(&Vm)) {
     for engine in [Engine::Interpreter, Engine::Jit] {
-        let mut config = Config::default();
+        let mut config = Config::checked();
         config.engine = engine;
         config.limits.instructions = instructions;
         config.limits.time = Some(Duration::from_secs(20));
@@ -317,7 +317,7 @@ fn programs_and_maps_go_while_others_use_them() {
 /// Maps that are larger than the machine's memory are refused before anything is allocated.
 #[test]
 fn maps_beyond_the_limit_take_nothing() {
-    let mut config = Config::default();
+    let mut config = Config::checked();
     config.limits.memory = 1 << 20;
     let vm = Vm::with(config).expect("memory");
     for (of, key, value) in [

@@ -21,7 +21,7 @@ fn large(count: usize) -> Vec<RawInsn> {
 
 #[test]
 fn large_programs_run() {
-    let vm = Vm::with(Config::default()).expect("memory");
+    let vm = Vm::with(Config::checked()).expect("memory");
     for count in [10_000, 100_000] {
         let code = encode_slots(&large(count), Endian::NATIVE);
         let mut request = ProgramLoad::new(ProgramType::SocketFilter, "large", &code);

@@ -20,7 +20,7 @@ fn load(vm: &Vm, kind: ProgramType, text: &str) -> Result<ProgramFd, Box<dyn Err
 fn once(kind: ProgramType, text: &str, input: &Input<'_>) -> Result<Ran, Box<dyn Error>> {
     let mut both = Vec::new();
     for engine in [Engine::Interpreter, Engine::Jit] {
-        let mut config = Config::default();
+        let mut config = Config::checked();
         (config.engine, config.cpus) = (engine, 2);
         let vm = Vm::with(config)?;
         let program = load(&vm, kind, text)?;
@@ -91,7 +91,7 @@ fn a_context_points_to_memory() -> Tested {
     lent.end_at = Some(8);
     lent.writable = true;
     input.memory = vec![lent];
-    let vm = Vm::new()?;
+    let vm = Vm::with(Config::checked())?;
     let program = load_syscall(&vm, text)?;
     let ran = vm.fire_program(&program, &input)?;
     assert_eq!(
@@ -130,7 +130,7 @@ impl UserMemory for Page {
 
 #[test]
 fn a_task_has_memory() -> Tested {
-    let vm = Vm::new()?;
+    let vm = Vm::with(Config::checked())?;
     let text = "r3 = *(u64 *)(r1 + 0)\n r1 = r10\n r1 += -8\n r2 = 8\n
                 call 112\n r0 = *(u64 *)(r10 - 8)\n exit";
     let program = load(&vm, ProgramType::Tracepoint, text)?;
@@ -211,7 +211,7 @@ fn what_does_not_fit_is_refused() -> Tested {
     input.memory = vec![Lent::new(0, &[1])];
     let error = once(ProgramType::Xdp, exit, &input).expect_err("no pointers");
     assert!(because(error).contains("no pointers"));
-    let vm = Vm::new()?;
+    let vm = Vm::with(Config::checked())?;
     let gone = load(&vm, ProgramType::Xdp, exit)?;
     let error = Vm::new()?.fire_program(&gone, &Input::default());
     assert_eq!(

@@ -11,7 +11,7 @@ use skep_vm::{
 };
 
 fn machine() -> Vm {
-    let mut config = Config::default();
+    let mut config = Config::checked();
     config.engine = Engine::Interpreter;
     Vm::with(config).expect("a machine")
 }

@@ -20,7 +20,7 @@ const ATTEMPTS: usize = 64;
 
 /// A machine that stops programs early.
 pub(super) fn machine(engine: Engine, cpus: u32) -> Vm {
-    let mut config = Config::default();
+    let mut config = Config::checked();
     config.cpus = cpus;
     config.engine = engine;
     config.limits.instructions = INSTRUCTIONS;
@@ -30,7 +30,7 @@ pub(super) fn machine(engine: Engine, cpus: u32) -> Vm {
 
 /// A machine for programs that have an end.
 pub(crate) fn patient(engine: Engine, cpus: u32) -> Vm {
-    let mut config = Config::default();
+    let mut config = Config::checked();
     config.cpus = cpus;
     config.engine = engine;
     Vm::with(config).expect("memory for a machine")

@@ -14,7 +14,7 @@ use crate::{Config, Engine, Vm};
 fn vm() -> Vm {
     Vm::with(Config {
         engine: Engine::Interpreter,
-        ..Config::default()
+        ..Config::checked()
     })
     .unwrap()
 }
