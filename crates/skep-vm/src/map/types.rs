@@ -106,32 +106,5 @@ fn needs(kind: FieldKind) -> MapProperties {
 fn fields_of(btf: &Btf, value: u32) -> Vec<Field> {
     let mut fields = special_fields(btf, TypeId(value)).unwrap_or_default();
     fields.retain(|field| !matches!(field.kind, FieldKind::ListNode | FieldKind::TreeNode));
-    match keeps_rules(&fields) {
-        true => fields,
-        false => Vec::new(),
-    }
-}
-
-fn keeps_rules(fields: &[Field]) -> bool {
-    let count = |kind| fields.iter().filter(|field| field.kind == kind).count();
-    let once = [
-        FieldKind::SpinLock,
-        FieldKind::ResilientLock,
-        FieldKind::Timer,
-        FieldKind::Workqueue,
-        FieldKind::TaskWork,
-        FieldKind::Refcount,
-    ];
-    let locks = count(FieldKind::SpinLock) + count(FieldKind::ResilientLock);
-    let collections = count(FieldKind::ListHead) + count(FieldKind::TreeRoot);
-    let align = |kind| match kind {
-        FieldKind::SpinLock | FieldKind::ResilientLock | FieldKind::Refcount => 4,
-        _ => 8,
-    };
-    once.iter().all(|kind| count(*kind) <= 1)
-        && locks <= 1
-        && (collections == 0 || locks == 1)
-        && fields
-            .iter()
-            .all(|field| field.offset % align(field.kind) == 0)
+    fields
 }
