@@ -2,7 +2,7 @@
 //! structure of operations (the `*_func_proto` functions of Linux 6.18).
 
 use super::{Helper, HelperAccess};
-use crate::{AttachType, ProgramType};
+use crate::{AttachType, KernelVersion, ProgramType};
 
 /// A program that calls helpers.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +16,8 @@ pub struct HelperCaller<'a> {
     pub target: &'a str,
     /// The structure of operations (`tcp_congestion_ops`).
     pub structure: &'a str,
+    /// The kernel that it is for.
+    pub kernel: KernelVersion,
 }
 
 /// Functions, beside iterators and LSM hooks, that hand out paths as `bpf_d_path` takes them.
@@ -90,7 +92,10 @@ impl HelperCaller<'_> {
     fn has_options(&self) -> bool {
         use AttachType as A;
         match self.program {
-            ProgramType::CgroupSock => self.attach == Some(A::CgroupInetSockCreate),
+            ProgramType::CgroupSock => {
+                self.attach == Some(A::CgroupInetSockCreate)
+                    && self.kernel >= KernelVersion::new(6, 19)
+            }
             ProgramType::CgroupSockAddr => true,
             ProgramType::CgroupSockopt => self.attach == Some(A::CgroupSetsockopt),
             ProgramType::Tracing => self.iterates_sockets(),
@@ -118,7 +123,7 @@ impl Helper {
     /// depends on the kernel's configuration or lockdown is taken for allowed.
     ///
     /// ```
-    /// use skep_abi::{AttachType, Helper, HelperCaller, ProgramType};
+    /// use skep_abi::{AttachType, Helper, HelperCaller, KernelVersion, ProgramType};
     ///
     /// let printf = Helper::by_name("seq_printf").unwrap();
     /// let mut caller = HelperCaller {
@@ -126,6 +131,7 @@ impl Helper {
     ///     attach: Some(AttachType::TraceIter),
     ///     target: "bpf_iter_task",
     ///     structure: "",
+    ///     kernel: KernelVersion::new(6, 18),
     /// };
     /// assert!(printf.allows(&caller));
     /// caller.attach = Some(AttachType::TraceFentry);

@@ -15,6 +15,7 @@ mod reading;
 mod system;
 mod token;
 mod tracing;
+mod verdicts;
 
 fn main() -> std::process::ExitCode {
     if let Some(code) = token::child() {
@@ -31,6 +32,7 @@ fn main() -> std::process::ExitCode {
         links::trials,
         hooks::trials,
         system::trials,
+        verdicts::trials,
     ] {
         trials.extend(group());
     }

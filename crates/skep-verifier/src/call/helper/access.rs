@@ -55,6 +55,7 @@ impl Verifier<'_> {
             attach: self.program.attach_type,
             target: &self.attach.name,
             structure: self.structure_of_operations(),
+            kernel: self.kernel(),
         };
         if helper.allows(&caller) {
             return Ok(());

@@ -1,0 +1,5 @@
+//! Arguments.
+use skep_testing::Outcome;
+pub(super) fn all() -> Outcome {
+    Ok(())
+}
