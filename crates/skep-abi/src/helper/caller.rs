@@ -2,7 +2,7 @@
 //! structure of operations (the `*_func_proto` functions of Linux 6.18).
 
 use super::{Helper, HelperAccess};
-use crate::{AttachType, KernelVersion, ProgramType};
+use crate::{AttachType, KernelVersion, LsmHook, ProgramType};
 
 /// A program that calls helpers.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +63,7 @@ impl HelperCaller<'_> {
 
     /// Whether it is attached to a hook that may sleep.
     fn on_sleepable_hook(&self) -> bool {
-        self.target.starts_with("bpf_lsm_")
+        LsmHook::of_function(self.target).is_some_and(LsmHook::may_sleep)
     }
 
     /// Whether it may say what the hook gives in the end (`bpf_get_retval`, `bpf_set_retval`).

@@ -62,7 +62,10 @@ pub(super) fn everyone() -> Outcome {
             compared += 1;
             if kernel_may != we_may {
                 let log = kernel.err().unwrap_or_else(|| "loads".into());
-                let last = log.lines().rev().find(|line| !line.starts_with("processed"));
+                let last = log
+                    .lines()
+                    .rev()
+                    .find(|line| !line.starts_with("processed"));
                 let ours = ours.map_or("accepted".into(), |why| why.to_string());
                 differences.push(format!(
                     "{} from {}: kernel: {}; here: {ours}",

@@ -42,7 +42,9 @@ fn judge(compared: usize, differences: Vec<String>, known: &[(&str, &str)]) -> O
     let unknown: Vec<&String> = differences
         .iter()
         .filter(|difference| {
-            let reason = known.iter().find(|(prefix, _)| difference.starts_with(prefix));
+            let reason = known
+                .iter()
+                .find(|(prefix, _)| difference.starts_with(prefix));
             reason.is_none()
         })
         .collect();
