@@ -54,6 +54,12 @@ impl Verifier<'_> {
     /// decided nothing, so that going around in a loop comes to an end.
     pub(crate) fn widen_from_previous(&self, insn: usize, state: &mut State) {
         let mut at = self.walk.parent;
+        if self.walk.history.len() <= 1
+            && let Some(id) = at
+        {
+            // That is this very visit.
+            at = self.walk.kept.at(id).parent;
+        }
         while let Some(id) = at {
             let kept = self.walk.kept.at(id);
             if kept.insn == insn && has_same_calls(&kept.state, state) {
