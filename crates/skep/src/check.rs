@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use skep_btf::Btf;
 use skep_object::{Image, Target};
-use skep_verifier::{Options, Program, Verdict, diagnosis::Diagnosis, verify};
+use skep_verifier::{
+    Options, Program, Verdict,
+    diagnosis::{self, Diagnosis},
+    verify,
+};
 
 use crate::{Host, Object, Result};
 
@@ -18,6 +22,9 @@ pub struct Checked {
     pub verdict: Verdict,
     /// Why it may not run, in words; `None` if it may.
     pub diagnosis: Option<Diagnosis>,
+    /// What was known on the way to the refusal, in the syntax of the kernel's log at level 2, if
+    /// [`Options::log`] asked for it.
+    pub states: String,
 }
 
 impl Object {
@@ -54,14 +61,21 @@ impl Checked {
             let name = program.name.clone();
             let program = Program::from_image(image, program, btf.as_ref());
             let verdict = verify(&program, target, options);
-            let diagnosis = verdict
+            let words = verdict
                 .rejection
                 .as_deref()
                 .map(|rejection| Diagnosis::of(&program, target, options, rejection));
+            let states = match verdict.rejection.as_deref() {
+                Some(rejection) if options.log => {
+                    diagnosis::states(&program, target, options, rejection)
+                }
+                _ => String::new(),
+            };
             Self {
+                states,
                 program: name,
                 verdict,
-                diagnosis,
+                diagnosis: words,
             }
         });
         Ok(checked.collect())

@@ -1,9 +1,11 @@
 //! `skep check`: the verifier's verdict on programs without loading them, and why not.
 
+mod json;
+
 use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
-use clap::{Args, ValueHint};
+use clap::{Args, ValueEnum, ValueHint};
 use skep::{
     Checked, Host,
     boundary::HostKind,
@@ -26,7 +28,13 @@ use crate::{
 #[command(after_help = "\
 Exit codes: 0 all programs are accepted; 1 one is refused; 2 wrong usage; 3 a
 source does not compile, an object is malformed, or a relocation finds nothing;
-4 a tool or the kernel's types are missing. The worst of all files counts.")]
+4 a tool or the kernel's types are missing. The worst of all files counts.
+JSON: file, program, verdict (accepted, refused, unknown), instructions (that
+were followed), error; and for what is refused, diagnosis: rule, message, place
+(instruction, disassembly, function, source: file, line, column, text), label
+(what is said at the place), word (of the line, that it is about), register,
+labels (more places, each with a text), help, path (instructions). With -v,
+states: what was known on the path, in the syntax of the kernel's log.")]
 pub(crate) struct CheckArgs {
     /// Objects, or C sources, which are compiled first
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -36,12 +44,24 @@ pub(crate) struct CheckArgs {
     #[arg(short, long = "program", value_name = "PROGRAM")]
     programs: Vec<String>,
 
+    /// How to print
+    #[arg(short, long, value_enum, default_value = "text")]
+    format: Format,
+
     /// Whose types and version count
     #[arg(long, value_enum, value_name = "HOST", default_value = "auto")]
     host: HostName,
 
     #[command(flatten)]
     compile: CompileArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// The source with what is wrong in it, for people
+    Text,
+    /// One JSON object a program, each on a line
+    Json,
 }
 
 /// What came of all programs.
@@ -59,7 +79,7 @@ pub(crate) fn check(args: &CheckArgs, global: &Global) -> anyhow::Result<ExitCod
     let mut worst = None;
     let mut tally = Tally::default();
     for file in &args.files {
-        if args.files.len() > 1 {
+        if args.files.len() > 1 && args.format == Format::Text {
             say(&format!(
                 "{}\n",
                 text::printable(&file.display().to_string())
@@ -71,7 +91,9 @@ pub(crate) fn check(args: &CheckArgs, global: &Global) -> anyhow::Result<ExitCod
             worst = worst.max(Some(exit::exit_code(&error)));
         }
     }
-    say(&format!("{}\n", tally.line(&host)))?;
+    if args.format == Format::Text {
+        say(&format!("{}\n", tally.line(&host)))?;
+    }
     Ok(worst.map_or(ExitCode::SUCCESS, ExitCode::from))
 }
 
@@ -106,9 +128,14 @@ fn one_file(
         .filter(|name| named.is_empty() || named.contains(&name.as_str()))
         .collect();
     for name in &names {
-        match object.check(name, host, &Options::default()) {
+        let mut options = Options::default();
+        options.log = global.verbose > 0;
+        match object.check(name, host, &options) {
             Ok(checked) => {
-                say(&verdict(&checked))?;
+                say(&match args.format {
+                    Format::Text => verdict(&checked),
+                    Format::Json => json::checked(file, &checked) + "\n",
+                })?;
                 if checked.verdict.is_accepted() {
                     tally.accepted += 1;
                 } else {
@@ -119,6 +146,9 @@ fn one_file(
             Err(error) => {
                 let error = anyhow::Error::from(error);
                 report::show(&error, global);
+                if args.format == Format::Json {
+                    say(&format!("{}\n", json::unknown(file, name, &error)))?;
+                }
                 tally.unknown += 1;
                 *worst = (*worst).max(Some(exit::exit_code(&error)));
             }
@@ -129,7 +159,10 @@ fn one_file(
 
 fn verdict(checked: &Checked) -> String {
     match &checked.diagnosis {
-        Some(diagnosis) => format!("{}\n", shown(diagnosis)),
+        Some(diagnosis) => {
+            let states = text::printable_lines(&checked.states);
+            format!("{states}{}\n", shown(diagnosis))
+        }
         None => {
             let name = text::printable(&checked.program);
             let count = checked.verdict.stats.instructions;

@@ -9,10 +9,12 @@ mod names;
 mod place;
 mod remedy;
 mod render;
+mod states;
 mod trace;
 mod words;
 
 pub use place::{Place, Source};
+pub use states::states;
 pub(crate) use trace::Trace;
 
 use skep_isa::{InsnIndex, Reg};
