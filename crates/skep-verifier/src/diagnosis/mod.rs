@@ -5,6 +5,7 @@
 
 mod explain;
 mod history;
+mod log;
 mod names;
 mod place;
 mod remedy;
@@ -13,6 +14,7 @@ mod states;
 mod trace;
 mod words;
 
+pub use log::{KernelLog, LogLine};
 pub use place::{Place, Source};
 pub use states::states;
 pub(crate) use trace::Trace;

@@ -1,5 +1,7 @@
 //! Places in a program: the instruction, its function, its line of source.
 
+use std::borrow::Cow;
+
 use skep_isa::InsnIndex;
 
 use crate::Program;
@@ -45,7 +47,8 @@ impl Place {
             insn,
             text: text_of(program, insn),
             function: function.map(|function| function.name.clone()),
-            source: line.map(|line| Source {
+            // Line 0 is what the compiler made up.
+            source: line.filter(|line| line.line > 0).map(|line| Source {
                 file: line.file.to_owned(),
                 line: line.line,
                 column: line.column,
@@ -64,9 +67,37 @@ fn text_of(program: &Program<'_>, insn: InsnIndex) -> String {
     // A wide instruction has two slots.
     let slots = slots.get(..2).unwrap_or(slots);
     match skep_isa::decode_program(slots).next() {
-        Some(Ok((_, decoded))) => skep_isa::Disassembler::new(&skep_isa::NoSymbols)
-            .insn(insn, decoded)
-            .to_string(),
+        Some(Ok((_, decoded))) => {
+            let opcode = slots.first().map_or(0, |slot| slot.opcode);
+            let names = Names(program);
+            let disassembler = skep_isa::Disassembler::new(&names);
+            let text = disassembler.insn(insn, decoded);
+            format!("({opcode:02x}) {text}")
+        }
         _ => String::new(),
+    }
+}
+
+/// The names that a program's instructions refer to.
+struct Names<'p>(&'p Program<'p>);
+
+impl skep_isa::Symbols for Names<'_> {
+    fn helper(&self, id: u32) -> Option<Cow<'_, str>> {
+        Some(skep_abi::Helper::by_id(id)?.name.into())
+    }
+
+    fn subprogram(&self, _: InsnIndex, start: Option<InsnIndex>) -> Option<Cow<'_, str>> {
+        let mut functions = self.0.functions.iter();
+        let function = functions.find(|function| Some(function.start) == start)?;
+        Some(function.name.as_str().into())
+    }
+
+    fn address(&self, at: InsnIndex, _: skep_isa::Imm64) -> Option<Cow<'_, str>> {
+        let used = self.0.map_uses.iter().find(|used| used.insn == at)?;
+        let map = self.0.maps.get(used.map.0 as usize)?;
+        Some(match used.value_offset {
+            None => format!("map[{}]", map.name).into(),
+            Some(offset) => format!("map[{}][0]+{offset}", map.name).into(),
+        })
     }
 }
