@@ -90,6 +90,8 @@ pub(crate) struct InsnFacts {
     pub(crate) accesses: Option<crate::memory::AccessKind>,
     /// How the kernel masks its arithmetic. The same rule.
     pub(crate) masking: Option<crate::alu::Masking>,
+    /// The map that it makes a tail call by. The same rule.
+    pub(crate) tail_call_map: Option<Option<crate::MapId>>,
     /// The kernel's variable that it loads the address of.
     pub(crate) variable: Option<(Kind, crate::state::PointerFlags)>,
 }

@@ -5,7 +5,7 @@ use skep_isa::Reg;
 
 use super::{Call, id};
 use crate::{
-    Rule,
+    MapId, Rule,
     call::{Leaving, LockKind},
     state::{Id, PointerFlags, Register},
     verifier::{Result, Verifier},
@@ -21,7 +21,7 @@ impl<'a> Verifier<'a> {
             }
         }
         match call.helper.id {
-            id::TAIL_CALL => self.tail_call(),
+            id::TAIL_CALL => self.tail_call(call.map.map(|argument| argument.id)),
             id::GET_LOCAL_STORAGE => self.local_storage(),
             id::SNPRINTF => self.check_snprintf(call),
             id::SET_RETVAL => self.set_result(),
@@ -71,7 +71,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// A tail call leaves the program if it succeeds.
-    fn tail_call(&mut self) -> Result {
+    fn tail_call(&mut self, map: Option<MapId>) -> Result {
         let lock = self.last_lock().map(|held| held.insn);
         if let Some(insn) = lock {
             return Err(self.reject(
@@ -88,11 +88,28 @@ impl<'a> Verifier<'a> {
         } else if self.state.preempt > 0 {
             "while preemption is off"
         } else {
+            self.check_tail_call_map(map)?;
             return self.check_nothing_held(Leaving::Exit);
         };
         Err(self.reject(
             Rule::UnbalancedSection,
             format!("a tail call leaves the program {section}"),
+        ))
+    }
+
+    /// For a loader without `CAP_PERFMON`, the kernel masks the index by the size of the map, so that
+    /// all paths must have the same one.
+    fn check_tail_call_map(&mut self, map: Option<MapId>) -> Result {
+        let Some(facts) = self.facts.get_mut(self.insn) else {
+            return Ok(());
+        };
+        let before = facts.tail_call_map.get_or_insert(map);
+        if *before == map || self.options.perfmon {
+            return Ok(());
+        }
+        Err(self.reject(
+            Rule::MixedPointers,
+            "different paths make a tail call by different maps here, which needs CAP_PERFMON",
         ))
     }
 

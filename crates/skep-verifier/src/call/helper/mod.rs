@@ -110,6 +110,12 @@ impl<'a> Verifier<'a> {
         if helper.properties.contains(HelperProperties::CHANGES_PACKET) {
             self.forget_packet();
         }
+        if id == id::TAIL_CALL && self.state.depth() > 0 {
+            // What is called runs in the function's place, and returns to its caller.
+            self.push(self.insn + 1)?;
+            *self.state.register_mut(Reg::R0) = Register::unknown();
+            return self.exit();
+        }
         Ok(Next::Fall)
     }
 
