@@ -1,6 +1,9 @@
 //! One verification: the program, the target, the state where it is, and what it learnt.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use skep_abi::KernelVersion;
 use skep_btf::{Btf, TypeId};
@@ -79,6 +82,8 @@ pub(crate) struct Verifier<'a> {
     pub(crate) log: String,
     /// Notes on the way, when a rejection is to be explained.
     pub(crate) trace: Option<Box<Trace>>,
+    /// The kernel functions that it met, by BTF and id.
+    pub(crate) kernel_functions: HashMap<(BtfSource, u32), std::rc::Rc<crate::call::Descriptor>>,
     last_id: u32,
 }
 
@@ -122,6 +127,7 @@ impl<'a> Verifier<'a> {
             stats: Stats::default(),
             log: String::new(),
             trace: None,
+            kernel_functions: HashMap::new(),
             last_id: 0,
         })
     }

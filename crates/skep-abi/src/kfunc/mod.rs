@@ -170,6 +170,39 @@ impl Kfunc {
     }
 }
 
+impl ProgramType {
+    /// The kernel's structure that the context stands for: what `bpf_cast_to_kern_ctx` makes of it.
+    #[must_use]
+    pub fn kernel_context(self) -> Option<&'static str> {
+        Some(match self {
+            Self::SocketFilter
+            | Self::SchedCls
+            | Self::SchedAct
+            | Self::CgroupSkb
+            | Self::LwtIn
+            | Self::LwtOut
+            | Self::LwtXmit
+            | Self::LwtSeg6local
+            | Self::SkSkb => "sk_buff",
+            Self::Xdp => "xdp_buff",
+            Self::CgroupSock => "sock",
+            Self::CgroupSockAddr => "bpf_sock_addr_kern",
+            Self::SockOps => "bpf_sock_ops_kern",
+            Self::SkMsg => "sk_msg",
+            Self::FlowDissector => "bpf_flow_dissector",
+            Self::Kprobe => "pt_regs",
+            Self::PerfEvent => "bpf_perf_event_data_kern",
+            Self::CgroupDevice => "bpf_cgroup_dev_ctx",
+            Self::CgroupSysctl => "bpf_sysctl_kern",
+            Self::CgroupSockopt => "bpf_sockopt_kern",
+            Self::SkReuseport => "sk_reuseport_kern",
+            Self::SkLookup => "bpf_sk_lookup_kern",
+            Self::Netfilter => "bpf_nf_ctx",
+            _ => return None,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

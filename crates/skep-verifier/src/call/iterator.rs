@@ -14,7 +14,7 @@ use crate::{
 impl Verifier<'_> {
     /// Checks the iterator that a function makes, moves or ends. One that is to be made is there
     /// afterwards.
-    pub(super) fn iterator_argument(
+    pub(super) fn kernel_iterator(
         &mut self,
         function: &Descriptor,
         of: BtfRef,
@@ -80,7 +80,10 @@ impl Verifier<'_> {
                 _ => {
                     return Err(self.reject(
                         Rule::IteratorMisuse,
-                        format!("no `struct {}` was made here, or no more", self.struct_name(of)),
+                        format!(
+                            "no `struct {}` was made here, or no more",
+                            self.struct_name(of)
+                        ),
                     ));
                 }
             }

@@ -3,6 +3,7 @@
 mod dynptr;
 mod function;
 mod helper;
+mod iterator;
 mod kfunc;
 mod lock;
 mod place;
@@ -10,5 +11,6 @@ mod place;
 pub(crate) use dynptr::DynptrArgument;
 pub(crate) use function::{Callback, Functions, Leaving};
 pub(crate) use helper::KernelPointer;
+pub(crate) use kfunc::Descriptor;
 pub(crate) use lock::LockKind;
 pub(crate) use place::Place;

@@ -116,6 +116,17 @@ impl Verifier<'_> {
         }
     }
 
+    /// Makes stack ready for an object that a function puts there: it is in use, and what lived in
+    /// it is gone. A dynptr that holds a reference stays.
+    pub(crate) fn write_object_space(&mut self, place: Place) -> Result {
+        for slot in place.slots() {
+            self.destroy_dynptr(place.frame, slot)?;
+        }
+        let bytes = u32::try_from((place.first + 1) * 8).unwrap_or(u32::MAX);
+        self.grow_stack(place.frame, bytes);
+        Ok(())
+    }
+
     fn object_frame(&mut self, place: Place) -> Option<&mut Frame> {
         self.state.frames.get_mut(place.frame).map(Rc::make_mut)
     }

@@ -119,7 +119,7 @@ impl Verifier<'_> {
     }
 
     /// Notes that a frame uses so many bytes of stack.
-    fn grow_stack(&mut self, frame: usize, bytes: u32) {
+    pub(crate) fn grow_stack(&mut self, frame: usize, bytes: u32) {
         let Some(subprogram) = self.state.frames.get(frame).map(|frame| frame.subprogram) else {
             return;
         };

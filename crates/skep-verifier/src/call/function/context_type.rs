@@ -4,7 +4,7 @@ use skep_abi::{AttachType, ProgramType};
 use skep_btf::{Btf, Kind, KindTag, TypeId};
 
 /// Whether a pointer to `target` is taken for the context without a tag.
-pub(super) fn is_context(
+pub(crate) fn is_context(
     btf: &Btf,
     target: TypeId,
     program_type: ProgramType,

@@ -12,5 +12,6 @@ mod functions;
 mod global;
 
 pub(crate) use callback::Callback;
+pub(crate) use context_type::is_context;
 pub(crate) use exit::Leaving;
 pub(crate) use functions::Functions;

@@ -3,7 +3,10 @@
 use skep_abi::KfuncFlags;
 use skep_isa::Reg;
 
-use super::{ARGUMENTS, Call, Special, descriptor::{ParameterKind, Pointee}};
+use super::{
+    ARGUMENTS, Call, Special,
+    descriptor::{ParameterKind, Pointee},
+};
 use crate::{
     Rule,
     memory::{Access, words},
@@ -22,7 +25,10 @@ impl Verifier<'_> {
                 _ => self.read(reg)?.clone(),
             };
             match parameter.kind {
-                ParameterKind::Scalar { constant, result_size } => {
+                ParameterKind::Scalar {
+                    constant,
+                    result_size,
+                } => {
                     self.scalar_argument(call, reg, &register, constant, result_size)?;
                     continue;
                 }
@@ -31,10 +37,12 @@ impl Verifier<'_> {
                     continue;
                 }
                 ParameterKind::Unsupported => {
-                    return Err(self.reject(
-                        Rule::UnknownKfunc,
-                        format!("no program can pass what {} takes in {reg}", function.name),
-                    ).of(reg));
+                    return Err(self
+                        .reject(
+                            Rule::UnknownKfunc,
+                            format!("no program can pass what {} takes in {reg}", function.name),
+                        )
+                        .of(reg));
                 }
                 _ => {}
             }
@@ -60,9 +68,10 @@ impl Verifier<'_> {
                 continue;
             }
             self.check_trust(call, parameter.kind, reg, &register)?;
-            self.check_offset(call, reg, &register)?;
+            self.check_kernel_offset(call, reg, &register)?;
             if let ParameterKind::Pointer(pointee) = parameter.kind
-                && let Some(pair) = self.pointer_argument(call, pointee, parameter.nullable, reg, &register)?
+                && let Some(pair) =
+                    self.plain_pointer(call, pointee, parameter.nullable, reg, &register)?
             {
                 let constant = matches!(next, Some(ParameterKind::Size { constant: true }));
                 self.sized_memory(call, reg, pair, constant, parameter.nullable)?;
@@ -74,7 +83,10 @@ impl Verifier<'_> {
         if function.is(KfuncFlags::RELEASE) && call.released.is_none() {
             return Err(self.reject(
                 Rule::ReferenceRelease,
-                format!("{} gives a reference back, and none is passed", function.name),
+                format!(
+                    "{} gives a reference back, and none is passed",
+                    function.name
+                ),
             ));
         }
         Ok(())
@@ -111,7 +123,10 @@ impl Verifier<'_> {
                 return Err(self
                     .reject(
                         Rule::ArgumentSize,
-                        format!("{value} bytes are more than {} can give", call.function.name),
+                        format!(
+                            "{value} bytes are more than {} can give",
+                            call.function.name
+                        ),
                     )
                     .of(reg));
             }
@@ -121,7 +136,7 @@ impl Verifier<'_> {
     }
 
     /// Checks that a pointer has no offset that its kind forbids as an argument.
-    fn check_offset(&self, call: &Call, reg: Reg, register: &Register) -> Result {
+    fn check_kernel_offset(&self, call: &Call, reg: Reg, register: &Register) -> Result {
         let released = call.released == Some(reg);
         let offset = register.offset != 0;
         let varies = register.is_pointer() && register.value.as_constant() != Some(0);
@@ -156,7 +171,7 @@ impl Verifier<'_> {
 
     /// Checks a pointer to a structure or memory. Gives the register of the size that belongs to it, if
     /// one does.
-    fn pointer_argument(
+    fn plain_pointer(
         &mut self,
         call: &mut Call,
         pointee: Pointee,
@@ -266,26 +281,30 @@ impl Verifier<'_> {
                 if call.function.special == Special::CssTaskNew {
                     self.check_css_task()?;
                 }
-                let place = self.iterator_argument(&call.function, of, slots, reg)?;
+                let place = self.kernel_iterator(&call.function, of, slots, reg)?;
                 call.iterator = Some(place);
                 if !call.function.is(KfuncFlags::ITER_NEW) {
                     call.reference = self.iterator_reference(place);
                 }
                 Ok(())
             }
-            ParameterKind::ConstantString => self.constant_string(reg).map(|_| ()),
-            ParameterKind::Map => self.map_argument(call, reg, register),
-            ParameterKind::Workqueue => self.async_field(call, reg, register, "struct bpf_wq", |kind| {
-                matches!(kind, FieldKind::Workqueue)
-            }),
+            ParameterKind::ConstantString => self.check_constant_string(reg),
+            ParameterKind::Map => self.kernel_map(call, reg, register),
+            ParameterKind::Workqueue => {
+                self.async_field(call, reg, register, "struct bpf_wq", |kind| {
+                    matches!(kind, FieldKind::Workqueue)
+                })
+            }
             ParameterKind::TaskWork => {
                 self.async_field(call, reg, register, "struct bpf_task_work", |kind| {
                     matches!(kind, FieldKind::TaskWork)
                 })
             }
-            ParameterKind::Timer => self.async_field(call, reg, register, "struct bpf_timer", |kind| {
-                matches!(kind, FieldKind::Timer)
-            }),
+            ParameterKind::Timer => {
+                self.async_field(call, reg, register, "struct bpf_timer", |kind| {
+                    matches!(kind, FieldKind::Timer)
+                })
+            }
             ParameterKind::Callback => match register.kind {
                 Kind::Function { subprogram } => {
                     call.callback = Some(subprogram);
@@ -340,14 +359,13 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    fn map_argument(&mut self, call: &mut Call, reg: Reg, register: &Register) -> Result {
-        let Kind::ConstMap { map, inner } = register.kind else {
+    fn kernel_map(&mut self, call: &mut Call, reg: Reg, register: &Register) -> Result {
+        let Kind::ConstMap { map, inner, uid } = register.kind else {
             return Err(self.wrong_kind(call, reg, register, "a map"));
         };
-        let this = (map, inner, register.id.0);
-        if let Some((other, other_inner, uid)) = call.map {
-            let same = (map, inner) == (other, other_inner) && (!inner || uid == this.2);
-            if !same {
+        let this = (map, inner, uid);
+        if let Some(other) = call.map {
+            if other != this {
                 return Err(self
                     .reject(
                         Rule::ArgumentType,
@@ -373,10 +391,20 @@ impl Verifier<'_> {
         is: impl Fn(&FieldKind) -> bool,
     ) -> Result {
         let Kind::MapValue { map, inner, uid } = register.kind else {
-            return Err(self.wrong_kind(call, reg, register, &format!("a `{name}` in a map's value")));
+            return Err(self.wrong_kind(
+                call,
+                reg,
+                register,
+                &format!("a `{name}` in a map's value"),
+            ));
         };
         if register.may_be_null() {
-            return Err(self.wrong_kind(call, reg, register, &format!("a `{name}` in a map's value")));
+            return Err(self.wrong_kind(
+                call,
+                reg,
+                register,
+                &format!("a `{name}` in a map's value"),
+            ));
         }
         self.field_at(reg, register, name, is)?;
         call.map = Some((map, inner, uid));

@@ -16,7 +16,11 @@ impl Verifier<'_> {
         if self.kernel() < function.since {
             return Err(self.reject(
                 Rule::UnknownKfunc,
-                format!("{name} is there since Linux {}, the target is {}", function.since, self.kernel()),
+                format!(
+                    "{name} is there since Linux {}, the target is {}",
+                    function.since,
+                    self.kernel()
+                ),
             ));
         }
         if !self.is_gpl() {
@@ -56,9 +60,10 @@ impl Verifier<'_> {
             ),
             "bpf_xdp_metadata_rx_hash"
             | "bpf_xdp_metadata_rx_timestamp"
-            | "bpf_xdp_metadata_rx_vlan_tag" => {
-                self.program.flags.contains(ProgLoadFlags::XDP_DEV_BOUND_ONLY)
-            }
+            | "bpf_xdp_metadata_rx_vlan_tag" => self
+                .program
+                .flags
+                .contains(ProgLoadFlags::XDP_DEV_BOUND_ONLY),
             "bpf_sock_ops_enable_tx_tstamp" => self.effective_type() == ProgramType::SockOps,
             "bpf_sock_addr_set_sun_path" => self.effective_type() == ProgramType::CgroupSockAddr,
             _ => true,
@@ -80,7 +85,10 @@ impl Verifier<'_> {
             return Err(self
                 .reject(
                     Rule::CallUnderLock,
-                    format!("{name} is called while the lock of instruction {} is held", lock.insn),
+                    format!(
+                        "{name} is called while the lock of instruction {} is held",
+                        lock.insn
+                    ),
                 )
                 .help("call it before the lock is taken, or after it is released"));
         }
@@ -107,18 +115,5 @@ impl Verifier<'_> {
             return Err(self.reject(Rule::UnknownKfunc, "exceptions are there since Linux 6.7"));
         }
         Ok(())
-    }
-
-    /// Whether RCU protects what is read here.
-    pub(crate) fn in_rcu_section(&self) -> bool {
-        let state = &self.state;
-        state.rcu > 0
-            || !state.in_sleepable
-            || state.held.iter().any(|held| {
-                matches!(
-                    held.kind,
-                    HeldKind::SpinLock { .. } | HeldKind::ResilientLock { .. }
-                )
-            })
     }
 }

@@ -58,14 +58,19 @@ pub(crate) enum ParameterKind {
         result_size: Option<bool>,
     },
     /// The size of the memory before it (`__sz`, `__szk`), which must be a constant or not.
-    Size { constant: bool },
+    Size {
+        constant: bool,
+    },
     Context,
     /// An object of the program's own (`__alloc`).
     Allocated,
     /// One with a reference count (`__refcounted_kptr`).
     Refcounted,
     Dynptr,
-    Iterator { of: BtfRef, slots: usize },
+    Iterator {
+        of: BtfRef,
+        slots: usize,
+    },
     ListHead,
     ListNode,
     TreeRoot,
@@ -266,10 +271,12 @@ impl Verifier<'_> {
             )
         };
         if btf_id == 0 {
-            return Err(self.reject(
-                Rule::UnknownKfunc,
-                "a kernel function that the target does not have is called",
-            ).help("test first whether it is there: `if (bpf_ksym_exists(function))`"));
+            return Err(self
+                .reject(
+                    Rule::UnknownKfunc,
+                    "a kernel function that the target does not have is called",
+                )
+                .help("test first whether it is there: `if (bpf_ksym_exists(function))`"));
         }
         let Some(btf) = self.btf(source) else {
             return Err(unknown());
@@ -321,7 +328,15 @@ impl Verifier<'_> {
         let mut parameters = Vec::with_capacity(names.len());
         for (index, parameter) in names.iter().enumerate() {
             let next = names.get(index + 1).map(|next| next.name());
-            let kind = self.parameter_kind(btf, source, known, index, parameter.name(), parameter.type_id, next);
+            let kind = self.parameter_kind(
+                btf,
+                source,
+                known,
+                index,
+                parameter.name(),
+                parameter.type_id,
+                next,
+            );
             let name = parameter.name();
             parameters.push(Parameter {
                 kind,
@@ -368,7 +383,9 @@ impl Verifier<'_> {
             ("__map", ParameterKind::Map),
             ("__irq_flag", ParameterKind::IrqFlag),
         ];
-        let by_suffix = suffixes.into_iter().find(|(suffix, _)| name.ends_with(suffix));
+        let by_suffix = suffixes
+            .into_iter()
+            .find(|(suffix, _)| name.ends_with(suffix));
         if let Some((_, kind)) = by_suffix {
             return kind;
         }
@@ -376,8 +393,7 @@ impl Verifier<'_> {
             return ParameterKind::Unsupported;
         };
         let of = normal(btf, source, pointee.id());
-        let iterates =
-            KfuncFlags::ITER_NEW | KfuncFlags::ITER_NEXT | KfuncFlags::ITER_DESTROY;
+        let iterates = KfuncFlags::ITER_NEW | KfuncFlags::ITER_NEXT | KfuncFlags::ITER_DESTROY;
         if (index == 0 && known.flags.intersects(iterates)) || name.ends_with("__iter") {
             return iterator(btf, pointee, of);
         }
@@ -404,7 +420,10 @@ impl Verifier<'_> {
             of,
             is_struct: matches!(pointee.tag(), Some(KindTag::Struct | KindTag::Union)),
             is_memory: (is_void && sized) || is_plain(btf, pointee, 4),
-            size: btf.size_of(target).ok().and_then(|size| u32::try_from(size).ok()),
+            size: btf
+                .size_of(target)
+                .ok()
+                .and_then(|size| u32::try_from(size).ok()),
             sized,
         })
     }
@@ -457,7 +476,11 @@ fn returns(btf: &Btf, source: BtfSource, type_id: TypeId) -> Returns {
     match pointee.tag() {
         Some(KindTag::Void) => Returns::VoidPointer,
         Some(KindTag::Struct) => Returns::Struct(normal(btf, source, pointee.id())),
-        _ => Returns::Memory(btf.size_of(target).ok().and_then(|size| u32::try_from(size).ok())),
+        _ => Returns::Memory(
+            btf.size_of(target)
+                .ok()
+                .and_then(|size| u32::try_from(size).ok()),
+        ),
     }
 }
 

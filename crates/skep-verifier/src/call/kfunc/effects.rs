@@ -37,7 +37,7 @@ impl Verifier<'_> {
                 };
                 let callback = Callback::later(function).sleeping(true);
                 self.push_callback(callback, |_, callee| {
-                    callee[1] = Register::pointer(Kind::ConstMap { map, inner });
+                    callee[1] = Register::pointer(Kind::ConstMap { map, inner, uid });
                     callee[2] = Register::pointer(Kind::MapKey { map });
                     callee[3] = Register::pointer(Kind::MapValue { map, inner, uid });
                 })

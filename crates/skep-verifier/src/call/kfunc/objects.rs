@@ -38,7 +38,12 @@ impl Verifier<'_> {
             PointerFlags::ALLOCATED
         };
         let Kind::Btf(of) = register.kind else {
-            return Err(self.wrong_kind(call, reg, register, "an object that the program allocated"));
+            return Err(self.wrong_kind(
+                call,
+                reg,
+                register,
+                "an object that the program allocated",
+            ));
         };
         if register.flags != expected {
             return Err(self.no_object(call, reg, "not an object of the kind that it drops"));
@@ -52,21 +57,26 @@ impl Verifier<'_> {
 
     fn refcounted_object(&mut self, call: &mut Call, reg: Reg, register: &Register) -> Result {
         let Kind::Btf(of) = register.kind else {
-            return Err(self.wrong_kind(call, reg, register, "an object that the program allocated"));
+            return Err(self.wrong_kind(
+                call,
+                reg,
+                register,
+                "an object that the program allocated",
+            ));
         };
         if !register.flags.contains(PointerFlags::ALLOCATED) {
             return Err(self.no_object(call, reg, "not an object that the program allocated"));
         }
         let fields = self.fields_of(of);
-        let counted = fields
-            .is_some_and(|fields| fields.find(|kind| *kind == FieldKind::Refcount).is_some());
+        let counted =
+            fields.is_some_and(|fields| fields.find(|kind| *kind == FieldKind::Refcount).is_some());
         if !counted {
             return Err(self
                 .no_object(call, reg, "an object without a reference count")
                 .help("give its type a member of type `struct bpf_refcount`"));
         }
-        call.owning = !register.flags.contains(PointerFlags::NON_OWNING)
-            && register.reference.is_some();
+        call.owning =
+            !register.flags.contains(PointerFlags::NON_OWNING) && register.reference.is_some();
         call.object = Some(of);
         Ok(())
     }
@@ -137,7 +147,10 @@ impl Verifier<'_> {
         Err(self
             .reject(
                 Rule::ObjectMisuse,
-                format!("{} is called without the lock of its list or tree", call.function.name),
+                format!(
+                    "{} is called without the lock of its list or tree",
+                    call.function.name
+                ),
             )
             .of(reg)
             .help("take the bpf_spin_lock in the same value or object first"))
@@ -179,7 +192,11 @@ impl Verifier<'_> {
             }
         }
         let list = kind == ParameterKind::ListNode;
-        let name = if list { "struct bpf_list_node" } else { "struct bpf_rb_node" };
+        let name = if list {
+            "struct bpf_list_node"
+        } else {
+            "struct bpf_rb_node"
+        };
         let field = self.field_at(reg, register, name, |field| match field {
             FieldKind::ListNode => list,
             FieldKind::TreeNode => !list,
@@ -206,9 +223,10 @@ impl Verifier<'_> {
     pub(super) fn give_to_collection(&mut self, call: &Call) -> Result {
         let reference = self.reg(Reg::R2).reference;
         self.give_up_reference(reference)?;
-        let counted = call.object.and_then(|of| self.fields_of(of)).is_some_and(|fields| {
-            fields.find(|kind| *kind == FieldKind::Refcount).is_some()
-        });
+        let counted = call
+            .object
+            .and_then(|of| self.fields_of(of))
+            .is_some_and(|fields| fields.find(|kind| *kind == FieldKind::Refcount).is_some());
         let mut lent = PointerFlags::NON_OWNING;
         if counted {
             lent |= PointerFlags::RCU;
@@ -255,7 +273,11 @@ impl Verifier<'_> {
     }
 
     fn is_tree_add(&self, btf_id: u32, slot: usize) -> bool {
-        let of_module = self.program.modules.iter().any(|(insn, _)| insn.as_usize() == slot);
+        let of_module = self
+            .program
+            .modules
+            .iter()
+            .any(|(insn, _)| insn.as_usize() == slot);
         let key = (crate::state::BtfSource::Kernel, btf_id);
         !of_module
             && self

@@ -4,7 +4,10 @@ use skep_abi::KfuncFlags;
 use skep_btf::{Kind as TypeKind, KindTag, TypeId};
 use skep_isa::Reg;
 
-use super::{Call, Special, descriptor::{Returns, is_plain}};
+use super::{
+    Call, Special,
+    descriptor::{Returns, is_plain},
+};
 use crate::{
     Rule,
     memory::Access,
@@ -89,7 +92,7 @@ impl Verifier<'_> {
                 return Ok(self.node(contains));
             }
             Special::CastToKernelContext => return self.kernel_context(call),
-            Special::ReadOnlyCast => return self.cast(call),
+            Special::ReadOnlyCast => return self.read_only_cast(call),
             Special::DynptrSlice | Special::DynptrSliceReadWrite => return self.slice(call),
             Special::ResilientLock | Special::ResilientLockIrq => return Ok(Register::constant(0)),
             Special::SessionCookie => {
@@ -144,7 +147,10 @@ impl Verifier<'_> {
             return Err(self
                 .reject(
                     Rule::ObjectMisuse,
-                    format!("r1 of {} must be the id of a struct in the program's BTF", call.function.name),
+                    format!(
+                        "r1 of {} must be the id of a struct in the program's BTF",
+                        call.function.name
+                    ),
                 )
                 .of(Reg::R1));
         };
@@ -179,16 +185,15 @@ impl Verifier<'_> {
 
     /// `bpf_cast_to_kern_ctx`: the kernel's structure behind the context.
     fn kernel_context(&mut self, call: &Call) -> Result<Register> {
-        let program_type = self.effective_type();
-        let kernel = self.target.kernel_btf.as_deref();
-        let name = program_type
-            .context_type()
-            .and_then(|context| crate::call::function::structure_behind(context, kernel));
+        let name = self.effective_type().kernel_context();
         let type_id = name.and_then(|name| self.kernel_struct(name));
         let Some(type_id) = type_id else {
             return Err(self.reject(
                 Rule::KfuncNotAllowed,
-                format!("{} does not know what is behind this context", call.function.name),
+                format!(
+                    "{} does not know what is behind this context",
+                    call.function.name
+                ),
             ));
         };
         let of = BtfRef {
@@ -199,10 +204,12 @@ impl Verifier<'_> {
     }
 
     /// `bpf_rdonly_cast`: any address as a type of the kernel's, that may be wrong.
-    fn cast(&mut self, call: &Call) -> Result<Register> {
+    fn read_only_cast(&mut self, call: &Call) -> Result<Register> {
         let id = call.constant.and_then(|id| u32::try_from(id).ok());
         let btf = self.target.kernel_btf.as_ref();
-        let of = id.zip(btf).and_then(|(id, btf)| btf.type_by_id(TypeId(id)).ok());
+        let of = id
+            .zip(btf)
+            .and_then(|(id, btf)| btf.type_by_id(TypeId(id)).ok());
         match of.map(|of| (of.kind(), of.id())) {
             Some((TypeKind::Struct(_) | TypeKind::Union(_), type_id)) => {
                 let of = BtfRef {
@@ -251,7 +258,10 @@ impl Verifier<'_> {
     fn unsaid(&self, call: &Call) -> Box<crate::Rejection> {
         self.reject(
             Rule::UnknownKfunc,
-            format!("what {} gives is not known from its types", call.function.name),
+            format!(
+                "what {} gives is not known from its types",
+                call.function.name
+            ),
         )
     }
 }

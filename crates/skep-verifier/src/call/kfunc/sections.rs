@@ -40,7 +40,9 @@ impl Verifier<'_> {
             Special::PreemptDisable => self.state.preempt = self.state.preempt.saturating_add(1),
             Special::PreemptEnable => {
                 if self.state.preempt == 0 {
-                    return Err(self.unopened("a section without preemption", "bpf_preempt_disable"));
+                    return Err(
+                        self.unopened("a section without preemption", "bpf_preempt_disable")
+                    );
                 }
                 self.state.preempt -= 1;
             }
@@ -118,7 +120,8 @@ impl Verifier<'_> {
                 )
                 .of(reg));
         }
-        self.write_object_space(place).map_err(|error| error.of(reg))?;
+        self.write_object_space(place)
+            .map_err(|error| error.of(reg))?;
         let id = self.new_id();
         self.state.held.push(Held {
             id,
@@ -166,7 +169,11 @@ impl Verifier<'_> {
         self.state
             .held
             .retain(|held| !(held.id == reference && held.kind == HeldKind::Irq));
-        let before = self.state.held.iter().rfind(|held| held.kind == HeldKind::Irq);
+        let before = self
+            .state
+            .held
+            .iter()
+            .rfind(|held| held.kind == HeldKind::Irq);
         self.state.irq = before.map_or(Id::NONE, |held| held.id);
         self.remove_object(place);
         Ok(())

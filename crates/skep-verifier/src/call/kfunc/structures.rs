@@ -5,7 +5,10 @@ use skep_abi::KfuncFlags;
 use skep_btf::{Btf, Kind as TypeKind, KindTag, TypeId};
 use skep_isa::Reg;
 
-use super::{Call, descriptor::{ParameterKind, normal}};
+use super::{
+    Call,
+    descriptor::{ParameterKind, normal},
+};
 use crate::{
     Rule,
     state::{BtfRef, BtfSource, Kind, PointerFlags, Register},
@@ -65,7 +68,10 @@ impl Verifier<'_> {
         Err(self
             .reject(
                 Rule::UntrustedPointer,
-                format!("{reg} of {} {what}: the kernel does not vouch for this one", function.name),
+                format!(
+                    "{reg} of {} {what}: the kernel does not vouch for this one",
+                    function.name
+                ),
             )
             .of(reg)
             .help("get a reference first, such as by bpf_task_acquire()"))
