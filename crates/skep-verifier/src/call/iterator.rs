@@ -24,7 +24,7 @@ impl Verifier<'_> {
         let what = format!("`struct {}`", self.struct_name(of));
         let place = self.object_place(reg, slots, Rule::IteratorMisuse, &what)?;
         if !function.is(KfuncFlags::ITER_NEW) {
-            self.check_iterator(of, place)
+            self.check_made_iterator(of, place)
                 .map_err(|error| error.of(reg))?;
             return Ok(place);
         }
@@ -59,7 +59,7 @@ impl Verifier<'_> {
         Ok(place)
     }
 
-    fn check_iterator(&self, of: BtfRef, place: Place) -> Result {
+    fn check_made_iterator(&self, of: BtfRef, place: Place) -> Result {
         for slot in place.slots() {
             match self.object_at(place.frame, slot) {
                 Some(SlotObject::Iterator {
