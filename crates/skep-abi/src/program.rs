@@ -213,6 +213,48 @@ impl ProgramType {
         }
     }
 
+    /// The options that a kernel must be built with to have programs of this type, beside
+    /// `CONFIG_BPF_SYSCALL` (as the kernel's list of types says it).
+    ///
+    /// ```
+    /// use skep_abi::ProgramType;
+    ///
+    /// assert_eq!(ProgramType::Lsm.config_options(), ["CONFIG_BPF_JIT", "CONFIG_BPF_LSM"]);
+    /// ```
+    #[must_use]
+    pub fn config_options(self) -> &'static [&'static str] {
+        match self {
+            Self::SocketFilter
+            | Self::SchedCls
+            | Self::SchedAct
+            | Self::Xdp
+            | Self::LwtIn
+            | Self::LwtOut
+            | Self::LwtXmit
+            | Self::LwtSeg6local
+            | Self::SockOps
+            | Self::SkSkb
+            | Self::SkMsg
+            | Self::FlowDissector => &["CONFIG_NET"],
+            Self::CgroupSkb | Self::CgroupSock | Self::CgroupSockAddr => {
+                &["CONFIG_NET", "CONFIG_CGROUP_BPF"]
+            }
+            Self::CgroupDevice | Self::CgroupSysctl | Self::CgroupSockopt => &["CONFIG_CGROUP_BPF"],
+            Self::Kprobe
+            | Self::Tracepoint
+            | Self::PerfEvent
+            | Self::RawTracepoint
+            | Self::RawTracepointWritable
+            | Self::Tracing => &["CONFIG_BPF_EVENTS"],
+            Self::LircMode2 => &["CONFIG_BPF_LIRC_MODE2"],
+            Self::SkReuseport | Self::SkLookup => &["CONFIG_INET"],
+            Self::StructOps | Self::Ext => &["CONFIG_BPF_JIT"],
+            Self::Lsm => &["CONFIG_BPF_JIT", "CONFIG_BPF_LSM"],
+            Self::Netfilter => &["CONFIG_NETFILTER_BPF_LINK"],
+            _ => &[],
+        }
+    }
+
     /// The layout of the context, where it is a structure of the uapi header.
     #[must_use]
     pub fn context_layout(self) -> Option<&'static StructLayout> {

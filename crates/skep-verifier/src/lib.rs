@@ -24,6 +24,7 @@ pub mod diagnosis;
 mod extension;
 mod memory;
 mod options;
+mod portability;
 mod program;
 mod rejection;
 mod rule;
@@ -36,6 +37,7 @@ mod walk;
 
 pub use extension::{CustomHelper, CustomParameter, Extensions};
 pub use options::Options;
+pub use portability::{Answer, Finding, FindingPlace, Portability, portability};
 pub use program::{AttachTarget, Function, Map, MapId, MapUse, Program};
 pub use rejection::Rejection;
 pub use rule::Rule;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use skep_btf::Btf;
 use skep_object::{Image, Target};
 use skep_verifier::{
-    Options, Program, Verdict,
+    Options, Portability, Program, Verdict,
     diagnosis::{self, Diagnosis},
     verify,
 };
@@ -44,6 +44,13 @@ impl Object {
             let known = image.programs.iter().map(|program| program.name.as_str());
             crate::Error::unknown("program", program, known)
         })
+    }
+
+    /// Whether the programs that a load would load do so on a machine that is not here, of which
+    /// more or less is known.
+    pub fn portability(&self, target: &Target) -> Portability {
+        let options = Options::default();
+        skep_verifier::portability(self.spec(), self.link_options(), target, &options)
     }
 }
 

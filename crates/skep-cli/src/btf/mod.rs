@@ -1,6 +1,7 @@
 //! `skep btf`: `dump` prints types as the kernel lists them, or as C; `min` cuts BTF down to what
-//! objects need.
+//! objects need; `harvest` takes it out of kernels' files.
 
+mod harvest;
 mod min;
 mod roots;
 mod source;
@@ -14,6 +15,7 @@ use crate::{
     cli::Global,
     output::{Output, TextTo},
 };
+pub(crate) use harvest::{Kept, types_in};
 pub(crate) use source::bytes_of_file;
 
 /// Look at BTF, the types of kernels and programs
@@ -28,6 +30,7 @@ pub(crate) struct BtfArgs {
 enum BtfCommand {
     Dump(DumpArgs),
     Min(min::MinArgs),
+    Harvest(harvest::HarvestArgs),
 }
 
 /// Print types
@@ -72,6 +75,7 @@ pub(crate) fn btf(args: BtfArgs, global: &Global) -> anyhow::Result<ExitCode> {
     match args.command {
         BtfCommand::Dump(args) => dump(&args, global),
         BtfCommand::Min(args) => min::min(&args, global),
+        BtfCommand::Harvest(args) => harvest::harvest(&args),
     }
 }
 

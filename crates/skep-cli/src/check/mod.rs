@@ -1,6 +1,7 @@
 //! `skep check`: the verifier's verdict on programs without loading them, and why not.
 
 mod json;
+mod kernels;
 
 use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -29,6 +30,7 @@ use crate::{
 Exit codes: 0 all programs are accepted; 1 one is refused; 2 wrong usage; 3 a
 source does not compile, an object is malformed, or a relocation finds nothing;
 4 a tool or the kernel's types are missing. The worst of all files counts.
+With --kernel: 0 all load there, 1 one does not, 4 that can't be told.
 JSON: file, program, verdict (accepted, refused, unknown), instructions (that
 were followed), error; and for what is refused, diagnosis: rule, message, place
 (instruction, disassembly, function, source: file, line, column, text), label
@@ -53,6 +55,9 @@ pub(crate) struct CheckArgs {
     host: HostName,
 
     #[command(flatten)]
+    kernels: kernels::KernelsArgs,
+
+    #[command(flatten)]
     compile: CompileArgs,
 }
 
@@ -62,6 +67,12 @@ enum Format {
     Text,
     /// One JSON object a program, each on a line
     Json,
+}
+
+impl CheckArgs {
+    fn json(&self) -> bool {
+        self.format == Format::Json
+    }
 }
 
 /// What came of all programs.
@@ -75,6 +86,9 @@ struct Tally {
 
 /// Checks all programs of all files.
 pub(crate) fn check(args: &CheckArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    if args.kernels.are_given() {
+        return kernels::check(args, global);
+    }
     let host = host(args.host)?;
     let mut worst = None;
     let mut tally = Tally::default();
