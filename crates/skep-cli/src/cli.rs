@@ -5,7 +5,8 @@ use clap::{Args, ColorChoice, Parser, Subcommand};
 
 use crate::{
     btf::BtfArgs, build::BuildArgs, check::CheckArgs, disasm::DisasmArgs, doctor::DoctorArgs, exit,
-    features::FeaturesArgs, link::LinkArgs, manual, run::RunArgs, test::TestArgs,
+    explain::ExplainArgs, features::FeaturesArgs, link::LinkArgs, manual, run::RunArgs,
+    test::TestArgs,
 };
 
 /// Compiles, loads, attaches and watches eBPF programs.
@@ -68,6 +69,7 @@ pub(crate) enum Command {
     // By far the largest.
     Run(Box<RunArgs>),
     Check(CheckArgs),
+    Explain(ExplainArgs),
     Test(TestArgs),
     Build(BuildArgs),
     Link(LinkArgs),

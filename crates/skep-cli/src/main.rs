@@ -13,6 +13,7 @@ mod cli;
 mod disasm;
 mod doctor;
 mod exit;
+mod explain;
 mod features;
 mod host;
 mod input;
@@ -50,6 +51,7 @@ fn carry_out(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(*args, global),
         Command::Build(args) => build::build(&args, global),
         Command::Check(args) => check::check(&args, global),
+        Command::Explain(args) => explain::explain(&args),
         Command::Test(args) => test::test(&args, global),
         Command::Link(args) => link::link(&args, global),
         Command::Doctor(args) => doctor::doctor(&args),

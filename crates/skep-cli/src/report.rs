@@ -8,7 +8,9 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 
-use crate::{answers, cli::Global, exit, output, text};
+use skep::verifier::diagnosis::Diagnosis;
+
+use crate::{answers, check, cli::Global, exit, output, text};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const LABEL: Style = Style::new().bold();
@@ -30,7 +32,10 @@ pub(crate) fn show(error: &anyhow::Error, global: &Global) {
     let said = match from_compiler(error) {
         // As it was printed: editors and eyes know it.
         Some(error) => format!("{error}\n"),
-        None => paragraph(error, global.verbose > 0, width()),
+        None => match diagnosis(error) {
+            Some((diagnosis, log)) => diagnosed(diagnosis, log, global.verbose > 0),
+            None => paragraph(error, global.verbose > 0, width()),
+        },
     };
     // Where stderr is gone, there is nobody to tell.
     let _ = anstream::stderr().lock().write_all(said.as_bytes());
@@ -42,6 +47,34 @@ fn from_compiler(error: &anyhow::Error) -> Option<&skep_build::Error> {
         .chain()
         .find_map(|error| error.downcast_ref::<skep_build::Error>())
         .filter(|error| matches!(error, skep_build::Error::Compile { .. }))
+}
+
+/// Why a program was refused, in words, and the verifier's log.
+fn diagnosis(error: &anyhow::Error) -> Option<(&Diagnosis, &str)> {
+    let known = error
+        .chain()
+        .find_map(|error| error.downcast_ref::<skep::Error>())?;
+    match known {
+        skep::Error::Rejected(rejection) => {
+            Some((rejection.diagnosis.as_deref()?, rejection.log.as_str()))
+        }
+        _ => None,
+    }
+}
+
+/// The diagnosis, and with `whole` the log that it was told by.
+fn diagnosed(diagnosis: &Diagnosis, log: &str, whole: bool) -> String {
+    let program = text::printable(&diagnosis.program);
+    let mut out = check::shown(diagnosis);
+    if whole {
+        out.push_str(&excerpt(log, true));
+    } else {
+        let _ = writeln!(
+            out,
+            "the verifier refused program `{program}`; -v shows its whole log"
+        );
+    }
+    out
 }
 
 /// Columns of stderr: those of a terminal, while a file takes lines as they are.

@@ -22,6 +22,15 @@ macro_rules! rules {
                     $(Self::$variant => $name,)*
                 }
             }
+
+            /// Its page, in Markdown: what it asks and why, how to mend it, and a program that breaks it
+            /// beside its mended form (`skep explain`).
+            #[must_use]
+            pub fn page(self) -> &'static str {
+                match self {
+                    $(Self::$variant => include_str!(concat!("../pages/", $name, ".md")),)*
+                }
+            }
         }
     };
 }

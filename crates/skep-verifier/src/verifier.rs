@@ -37,7 +37,7 @@ pub fn verify(program: &Program<'_>, target: &Target, options: &Options) -> Verd
             };
         }
     };
-    let rejection = verifier.run().err();
+    let rejection = verifier.run().err().map(|why| unrelocated(program, why));
     let unproven = |facts: &InsnFacts| {
         let accesses = facts.accesses;
         accesses.is_some_and(|kind| kind != crate::memory::AccessKind::Plain)
@@ -50,6 +50,22 @@ pub fn verify(program: &Program<'_>, target: &Target, options: &Options) -> Verd
         stats: verifier.stats,
         log: verifier.log,
     }
+}
+
+/// A rejection of an instruction that linking made invalid, since the target lacks what it refers
+/// to, by its true name.
+fn unrelocated(program: &Program<'_>, mut why: Box<Rejection>) -> Box<Rejection> {
+    let poisoned = why.insn.zip(program.source);
+    let poisoned = poisoned.and_then(|(insn, source)| source.poisoned_at(insn));
+    if let Some(poisoned) = poisoned {
+        why.rule = Rule::CoreRelocation;
+        why.message = format!("the target has no {}", poisoned.description);
+        why.remedy = Some(
+            "ask first: `if (bpf_core_field_exists(…))`, or `bpf_ksym_exists(…)` for a weak symbol"
+                .into(),
+        );
+    }
+    why
 }
 
 /// One verification.

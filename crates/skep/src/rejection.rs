@@ -1,14 +1,22 @@
 //! A verifier's refusal, brought back to the source: which line, and what was missing there.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use skep_abi::Helper;
-use skep_host::{Cause, Errno};
+use skep_btf::Btf;
+use skep_host::{Cause, Errno, HostKind};
 use skep_isa::{
     InsnIndex,
     opcode::{BPF_CALL, BPF_JMP},
 };
-use skep_object::ImageProgram;
+use skep_object::{Image, ImageProgram};
+use skep_verifier::{
+    Options,
+    diagnosis::{Diagnosis, KernelLog},
+    verify,
+};
+
+use crate::Host;
 
 /// The verifier refused a program.
 #[derive(Debug)]
@@ -26,6 +34,10 @@ pub struct Rejection {
     /// What the program needs and this host lacks, when that is why: a CO-RE relocation or a weak
     /// extern that found nothing, a helper that the kernel is too old for.
     pub missing: Option<String>,
+    /// The refusal in words, with what explains it: by Skep's own verifier where that refuses the
+    /// program for the same reason, else as far as the log tells. `None` where the log's message is
+    /// not known, or the program is not at fault.
+    pub diagnosis: Option<Box<Diagnosis>>,
     /// What the host says would help. Since Linux 7.3.
     pub suggestion: Option<String>,
     /// The log, as the host wrote it.
@@ -85,10 +97,42 @@ impl Rejection {
             insn: last,
             source,
             missing,
+            diagnosis: None,
             suggestion: paragraph(diagnosis, "Suggestion:"),
             log,
             cause,
         }
+    }
+
+    /// Finds the words for it.
+    pub(crate) fn diagnose(&mut self, image: &Image, host: &Host) {
+        if self.missing.is_some() || self.cause.is_some() {
+            return;
+        }
+        let Some(program) = image.program(&self.program) else {
+            return;
+        };
+        let bytes = image.btf.clone();
+        let btf = bytes.and_then(|bytes| Btf::parse(bytes).ok()).map(Arc::new);
+        let program = skep_verifier::Program::from_image(image, program, btf.as_ref());
+        let log = KernelLog::parse(&self.log);
+        let own = crate::target::of(host, image).ok().and_then(|target| {
+            let options = Options::default();
+            let rejection = verify(&program, &target, &options).rejection?;
+            // The machine's verifier is this one. Of a kernel, the instruction may differ by what is
+            // checked first.
+            let same = host.info().kind == HostKind::Vm || log.rule == Some(rejection.rule);
+            same.then(|| Diagnosis::of(&program, &target, &options, &rejection))
+        });
+        let diagnosis = own.or_else(|| Diagnosis::of_log(&program, &log));
+        self.diagnosis = diagnosis.map(|mut diagnosis| {
+            if self.message != diagnosis.message {
+                diagnosis
+                    .notes
+                    .push(format!("the host's verifier says: {}", self.message));
+            }
+            Box::new(diagnosis)
+        });
     }
 }
 

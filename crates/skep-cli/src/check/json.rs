@@ -55,6 +55,7 @@ fn diagnosed(diagnosis: &Diagnosis) -> Value {
         "word": diagnosis.focus,
         "register": diagnosis.register.map(|register| register.to_string()),
         "labels": labels.collect::<Vec<Value>>(),
+        "notes": diagnosis.notes,
         "help": diagnosis.help,
         "path": diagnosis.path.iter().map(|insn| insn.0).collect::<Vec<u32>>(),
     })

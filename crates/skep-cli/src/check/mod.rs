@@ -3,7 +3,12 @@
 mod json;
 mod kernels;
 
-use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum, ValueHint};
@@ -35,7 +40,7 @@ JSON: file, program, verdict (accepted, refused, unknown), instructions (that
 were followed), error; and for what is refused, diagnosis: rule, message, place
 (instruction, disassembly, function, source: file, line, column, text), label
 (what is said at the place), word (of the line, that it is about), register,
-labels (more places, each with a text), help, path (instructions). With -v,
+labels (more places, each with a text), notes, help, path (instructions). With -v,
 states: what was known on the path, in the syntax of the kernel's log.")]
 pub(crate) struct CheckArgs {
     /// Objects, or C sources, which are compiled first
@@ -49,6 +54,13 @@ pub(crate) struct CheckArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value = "text")]
     format: Format,
+
+    /// As a loader without privileges
+    ///
+    /// Kernels let such load socket filters and cgroup_skb programs at most, and only where
+    /// kernel.unprivileged_bpf_disabled is 0.
+    #[arg(long)]
+    unprivileged: bool,
 
     /// Whose types and version count
     #[arg(long, value_enum, value_name = "HOST", default_value = "auto")]
@@ -124,7 +136,7 @@ fn host(name: HostName) -> anyhow::Result<Host> {
 }
 
 fn one_file(
-    file: &std::path::Path,
+    file: &Path,
     args: &CheckArgs,
     global: &Global,
     host: &Host,
@@ -142,7 +154,10 @@ fn one_file(
         .filter(|name| named.is_empty() || named.contains(&name.as_str()))
         .collect();
     for name in &names {
-        let mut options = Options::default();
+        let mut options = match args.unprivileged {
+            true => Options::unprivileged(),
+            false => Options::default(),
+        };
         options.log = global.verbose > 0;
         match object.check(name, host, &options) {
             Ok(checked) => {
@@ -185,8 +200,16 @@ fn verdict(checked: &Checked) -> String {
     }
 }
 
-/// A diagnosis with colours, which go where they are not wanted, and the source where it is at hand.
+/// A diagnosis with colours, which go where they are not wanted, and the source where it is at hand;
+/// files below the working folder by their path from there.
 pub(crate) fn shown(diagnosis: &Diagnosis) -> String {
+    let mut diagnosis = diagnosis.clone();
+    if let Ok(here) = std::env::current_dir() {
+        diagnosis.rename_files(|file| {
+            let short = Path::new(file).strip_prefix(&here).ok()?;
+            Some(short.display().to_string())
+        });
+    }
     diagnosis.render(&|file| fs::read_to_string(file).ok(), true)
 }
 

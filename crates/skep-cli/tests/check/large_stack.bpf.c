@@ -21,12 +21,12 @@ static __attribute__((noinline)) int send(void *path)
 	return bpf_ringbuf_output(&events, &event, sizeof(event), 0);
 }
 
-SEC("tracepoint/syscalls/sys_enter_openat")
-int on_open(struct trace_event_raw_sys_enter *ctx)
+SEC("tc")
+int outer(struct __sk_buff *skb)
 {
 	char path[300] = {};
 
-	bpf_probe_read_user_str(path, sizeof(path), (void *)ctx->args[1]);
+	bpf_skb_load_bytes(skb, 0, path, sizeof(path));
 	return send(path);
 }
 

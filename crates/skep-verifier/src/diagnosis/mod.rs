@@ -45,6 +45,8 @@ pub struct Diagnosis {
     pub register: Option<Reg>,
     /// Other places that explain it, in the order of the path.
     pub labels: Vec<Label>,
+    /// What else is to be known, a sentence each.
+    pub notes: Vec<String>,
     /// What to do about it, a sentence each.
     pub help: Vec<String>,
     /// The instructions of the path that led there, in order; empty if it is not known.
@@ -93,6 +95,40 @@ impl Diagnosis {
         diagnosis
     }
 
+    /// The words of the kernel's verifier about a program that it refused. `None` if its message is
+    /// none of those that are known.
+    #[must_use]
+    pub fn of_log(program: &Program<'_>, log: &KernelLog) -> Option<Self> {
+        let rejection = Rejection {
+            rule: log.rule?,
+            insn: log.insn,
+            register: log.register,
+            message: log.message.clone(),
+            remedy: log.suggestion.clone(),
+            path: log.path.clone(),
+        };
+        let mut diagnosis = Self::without_path(program, &rejection);
+        diagnosis.label = log.reason.clone().unwrap_or_default();
+        if diagnosis.help.is_empty() {
+            diagnosis
+                .help
+                .extend(remedy::of(diagnosis.rule).map(str::to_owned));
+        }
+        Some(diagnosis)
+    }
+
+    /// Changes the names of files.
+    pub fn rename_files(&mut self, rename: impl Fn(&str) -> Option<String>) {
+        let labels = self.labels.iter_mut().map(|label| &mut label.place);
+        for place in self.place.iter_mut().chain(labels) {
+            if let Some(source) = &mut place.source {
+                if let Some(name) = rename(&source.file) {
+                    source.file = name;
+                }
+            }
+        }
+    }
+
     /// The words of the rejection itself.
     fn without_path(program: &Program<'_>, rejection: &Rejection) -> Self {
         Self {
@@ -104,6 +140,7 @@ impl Diagnosis {
             focus: None,
             register: rejection.register,
             labels: Vec::new(),
+            notes: Vec::new(),
             help: rejection.remedy.iter().cloned().collect(),
             path: rejection.path.clone(),
         }

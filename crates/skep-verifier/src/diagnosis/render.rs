@@ -51,6 +51,9 @@ impl Diagnosis {
                 group = group.element(Level::NOTE.message(text));
             }
         }
+        for note in &self.notes {
+            group = group.element(Level::NOTE.message(printable(note)));
+        }
         for help in &self.help {
             group = group.element(Level::HELP.message(printable(help)));
         }

@@ -82,7 +82,15 @@ fn load_with(
     let usdt = loader.usdt(&maps);
     let loaded = parallel::each(&image.programs, |program| {
         loader.load_program(program, &maps, usdt.as_ref())
-    })?;
+    });
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(Error::Rejected(mut rejection)) => {
+            rejection.diagnose(&image, host);
+            return Err(Error::Rejected(rejection));
+        }
+        Err(error) => return Err(error),
+    };
     let mut programs: BTreeMap<String, Arc<Program>> = BTreeMap::new();
     for program in loaded {
         programs.insert(program.name().to_owned(), Arc::new(program));

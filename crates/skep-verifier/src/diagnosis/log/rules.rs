@@ -136,10 +136,16 @@ const RULES: &[(Rule, &[&str])] = &[
         ],
     ),
     (
+        ArgumentSize,
+        &[
+            "unbounded memory access, use",
+            "min value is negative, either use unsigned or",
+        ],
+    ),
+    (
         UnboundedIndex,
         &[
             "unbounded memory access, make sure to bounds check",
-            "unbounded memory access, use",
             "invalid unbounded variable-offset",
             "unbounded memory access",
         ],
@@ -148,7 +154,6 @@ const RULES: &[(Rule, &[&str])] = &[
         NegativeIndex,
         &[
             "min value is negative, either use unsigned index",
-            "min value is negative, either use unsigned or",
             "min value is negative",
         ],
     ),
