@@ -65,7 +65,7 @@ pub mod tap;
 mod tracer;
 mod vm;
 
-pub use coverage::{Coverage, Hits};
+pub use coverage::{Coverage, Hits, Step};
 pub use embed::{
     Argument, Call, Fired, Frame, HelperError, Hook, Input, Lent, Packets, Parameter, Prototype,
     Ran, StructOps, StructOpsInstance, StructOpsType, Verdict, feed,

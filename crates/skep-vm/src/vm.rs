@@ -51,6 +51,9 @@ pub struct Config {
     /// Whether it is counted how often each instruction runs: see [`Vm::coverage`]. All programs
     /// are interpreted then, whatever `engine` says.
     pub coverage: bool,
+    /// Whether coverage also keeps what each instruction found in its registers and its frame:
+    /// [`Coverage::steps`]. For tests of verifiers; it is slow.
+    pub steps: bool,
 }
 
 impl Default for Config {
@@ -67,6 +70,7 @@ impl Default for Config {
             clock: Clock::real(),
             safety: Safety::Checks,
             coverage: false,
+            steps: false,
         }
     }
 }
@@ -108,6 +112,8 @@ pub(crate) struct Shared {
     pub(crate) safety: Safety,
     /// Whether programs' instructions are counted.
     counts: bool,
+    /// Whether what they find is kept.
+    steps: bool,
     interrupted: AtomicBool,
     /// When it was made: what it calls its boot.
     pub(crate) made: std::time::Instant,
@@ -134,7 +140,10 @@ impl Shared {
 
     /// Where a new program's instructions are counted, if they are.
     pub(crate) fn coverage(&self, name: &str, code: &Code) -> Option<Arc<Coverage>> {
-        let made = || Arc::new(Coverage::new(name, code.slots(), self.cpus.count()));
+        let made = || {
+            let cpus = self.cpus.count();
+            Arc::new(Coverage::new(name, code.slots(), cpus, self.steps))
+        };
         self.counts.then(made)
     }
 }
@@ -174,7 +183,8 @@ impl Vm {
             memory: MapMemory::new(config.limits.memory),
             engine: config.engine,
             safety: config.safety,
-            counts: config.coverage,
+            counts: config.coverage || config.steps,
+            steps: config.steps,
             interrupted: AtomicBool::new(false),
             made: std::time::Instant::now(),
             cgroups: Cgroups::default(),

@@ -71,6 +71,7 @@ impl Executable for Interpreter {
         let machine = Machine {
             ops: &self.ops,
             counters: counters.unwrap_or_default(),
+            coverage,
             code: &self.code,
             run,
         };
@@ -100,6 +101,7 @@ struct Machine<'a, 'r> {
     ops: &'a [Op],
     /// One an operation, where they are counted.
     counters: &'a [Counter],
+    coverage: Option<&'a Coverage>,
     code: &'a ProgramCode,
     run: &'a Run<'r>,
 }
@@ -233,6 +235,9 @@ impl Machine<'_, '_> {
         if COUNTED {
             // SAFETY: the caller's promise: `at` is an operation, and has a counter.
             unsafe { self.counters.get_unchecked(at as usize) }.ran();
+            if let Some(coverage) = self.coverage {
+                coverage.step(at, &state.registers, run);
+            }
         }
 
         // Each operation reads its registers' numbers itself, so that the way to the next one
