@@ -5,7 +5,7 @@
 use std::{env, sync::Arc};
 
 use skep_fuzz::{
-    verdict::{Verdicts, trap},
+    verdict::{Verdicts, contain, trap},
     vm::Choices,
 };
 use skep_linux::LinuxHost;
@@ -83,4 +83,22 @@ fn accepted_programs_never_trap() {
     }
     println!("{ran} ran, {refused} were refused");
     assert!(ran * 4 > refused, "{ran} ran, {refused} were refused");
+}
+
+#[test]
+fn what_runs_find_was_known() {
+    let (mut steps, mut programs) = (0, 0);
+    let runs = seeds(300);
+    for seed in runs.clone() {
+        let input = Choices::bytes_of(seed);
+        match std::panic::catch_unwind(|| contain::contained(&input)) {
+            Ok(compared) => {
+                steps += compared;
+                programs += u64::from(compared > 0);
+            }
+            Err(_) => panic!("seed {seed}"),
+        }
+    }
+    println!("{steps} steps of {programs} programs");
+    assert!(programs * 5 > runs.end - runs.start, "only {programs} programs were compared");
 }

@@ -23,6 +23,7 @@ mod call;
 pub mod diagnosis;
 mod extension;
 mod memory;
+mod observe;
 mod options;
 mod portability;
 mod program;
@@ -36,6 +37,7 @@ mod verifier;
 mod walk;
 
 pub use extension::{CustomHelper, CustomParameter, Extensions};
+pub use observe::{Found, Observed, observe};
 pub use options::Options;
 pub use portability::{Answer, Finding, FindingPlace, Portability, portability};
 pub use program::{AttachTarget, Function, Map, MapId, MapUse, Program};

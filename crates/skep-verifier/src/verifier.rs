@@ -15,6 +15,7 @@ use crate::{
     admission::Attached,
     call::Functions,
     diagnosis::Trace,
+    observe::Observed,
     setup::Code,
     state::{BtfSource, Fields, Id, Kind, Register, State},
     walk::Walk,
@@ -26,17 +27,38 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Box<Rejection>>;
 /// Decides whether a program may run on a target.
 #[must_use]
 pub fn verify(program: &Program<'_>, target: &Target, options: &Options) -> Verdict {
+    judge(program, target, options, false).0
+}
+
+/// The same, with all that was known on the way.
+pub(crate) fn observe(
+    program: &Program<'_>,
+    target: &Target,
+    options: &Options,
+) -> (Verdict, Observed) {
+    let (verdict, observed) = judge(program, target, options, true);
+    (verdict, observed.unwrap_or_default())
+}
+
+fn judge(
+    program: &Program<'_>,
+    target: &Target,
+    options: &Options,
+    observes: bool,
+) -> (Verdict, Option<Observed>) {
     let mut verifier = match Verifier::new(program, target, options) {
         Ok(verifier) => verifier,
         Err(rejection) => {
-            return Verdict {
+            let verdict = Verdict {
                 rejection: Some(rejection),
                 stats: Stats::default(),
                 guarded: Vec::new(),
                 log: String::new(),
             };
+            return (verdict, None);
         }
     };
+    verifier.observed = observes.then(|| Observed::new(&verifier.code.live));
     let rejection = verifier.run().err().map(|why| unrelocated(program, why));
     let unproven = |facts: &InsnFacts| {
         let accesses = facts.accesses;
@@ -44,12 +66,13 @@ pub fn verify(program: &Program<'_>, target: &Target, options: &Options) -> Verd
     };
     let facts = verifier.facts.iter().enumerate();
     let guarded = facts.filter(|(_, facts)| unproven(facts));
-    Verdict {
+    let verdict = Verdict {
         rejection,
         guarded: guarded.map(|(at, _)| InsnIndex(at as u32)).collect(),
         stats: verifier.stats,
         log: verifier.log,
-    }
+    };
+    (verdict, verifier.observed)
 }
 
 /// A rejection of an instruction that linking made invalid, since the target lacks what it refers
@@ -100,6 +123,8 @@ pub(crate) struct Verifier<'a> {
     pub(crate) trace: Option<Box<Trace>>,
     /// The kernel functions that it met, by BTF and id.
     pub(crate) kernel_functions: HashMap<(BtfSource, u32), std::rc::Rc<crate::call::Descriptor>>,
+    /// All that is known on the way, if that is wanted.
+    pub(crate) observed: Option<Observed>,
     last_id: u32,
 }
 
@@ -144,6 +169,7 @@ impl<'a> Verifier<'a> {
             log: String::new(),
             trace: None,
             kernel_functions: HashMap::new(),
+            observed: None,
             last_id: 0,
         })
     }

@@ -1,8 +1,10 @@
 //! The verifier under fuzz: structured random programs, and what must hold of its verdicts.
 //!
 //! - [`Verdicts`]: what it says and what a kernel says are the same, but for what is listed.
+//! - [`contain::contained`]: what a run finds is among what was known.
 //! - [`trap::accepted`]: what it accepts never traps where everything is checked.
 
+pub mod contain;
 mod kernel;
 mod subject;
 pub mod trap;

@@ -20,6 +20,16 @@ pub fn verdict(
     target: &Target,
     options: &Options,
 ) -> Result<Verdict, String> {
+    with(body, program_type, target, |program| verify(program, target, options))
+}
+
+/// Does something with a program of a case as the verifier takes it.
+pub(super) fn with<T>(
+    body: &Body,
+    program_type: ProgramType,
+    target: &Target,
+    then: impl FnOnce(&Program<'_>) -> T,
+) -> Result<T, String> {
     let mut slots = body.slots.clone();
     for (slot, name) in &body.kfuncs {
         let btf = target.kernel_btf.as_ref();
@@ -64,7 +74,7 @@ pub fn verdict(
             .collect();
         program.btf = Some(Arc::new(btf));
     }
-    Ok(verify(&program, target, options))
+    Ok(then(&program))
 }
 
 /// What the verifier says about all programs of a case: the first rejection.

@@ -152,6 +152,9 @@ impl Verifier<'_> {
                 if let Some(trace) = &mut self.trace {
                     trace.step(self.insn, &self.state);
                 }
+                if let Some(observed) = &mut self.observed {
+                    observed.note(self.insn, &self.state);
+                }
                 self.walk.length += 1;
                 match self.follow(insn) {
                     Ok(next) => next,

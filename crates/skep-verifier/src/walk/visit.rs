@@ -99,7 +99,7 @@ impl Verifier<'_> {
         let now = &self.state;
         if kept.branches == 0 {
             let entry = self.walk.kept.waits_for(id);
-            if entry.is_none() {
+            if entry.is_none() && self.observed.is_none() {
                 comparison.mode = Mode::Marked;
             }
             return Ok(if comparison.covers(kept, now) {
@@ -114,7 +114,7 @@ impl Verifier<'_> {
             // An entry of its own: what is equal is no loop, and tells nothing.
             return Ok(Answer::Misses);
         }
-        let mut converges = |comparison: &mut Comparison<'_>| {
+        let converges = |comparison: &mut Comparison<'_>| {
             comparison.mode = Mode::Within;
             comparison.covers(kept, now)
         };
