@@ -197,5 +197,51 @@ fn admits_slot(slot: &Slot, bytes: &[u8; 8], found: &Found<'_>) -> bool {
     }
     let low = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
     let half = slot.bytes[..4] == [Byte::Spill; 4] && slot.bytes[4] != Byte::Spill;
-    !half || admits(&slot.spilled, low.into(), found)
+    !half || !slot.spilled.is_scalar() || slot.spilled.value.zero_extend().contains(low.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use skep_abi::{KernelVersion, ProgramType};
+
+    use super::*;
+
+    /// What is known admits what the program does, and nothing else.
+    #[test]
+    fn other_values_are_not_admitted() {
+        let text = "r6 = r1\n r7 = 5\n *(u64 *)(r10 - 8) = r7\n r8 = r10\n r8 += -8\n r0 = *(u64 *)(r8 + 0)\n \
+                    r0 += r7\n exit";
+        let slots = skep_isa::assemble(text).expect("well-formed");
+        let program = Program::new(ProgramType::SocketFilter, "test", &slots);
+        let target = Target::new(KernelVersion::new(6, 18));
+        let (verdict, observed) = observe(&program, &target, &Options::default());
+        assert!(verdict.is_accepted(), "{:?}", verdict.rejection);
+        let (context, bottom) = (0x1000_u64, 0x9000_u64);
+        let mut frame = [0; 512];
+        frame[504] = 5;
+        let mut registers = [0; 11];
+        (registers[0], registers[7], registers[8], registers[10]) = (5, 5, bottom - 8, bottom);
+        let admits = |registers: &[u64; 11], frame: &[u8], insn| {
+            observed.admits(&Found {
+                insn: InsnIndex(insn),
+                registers,
+                frame,
+                bottom,
+                context,
+            })
+        };
+        assert_eq!(admits(&registers, &frame, 5), Ok(()));
+        assert_eq!(admits(&registers, &frame, 6), Ok(()));
+        for (register, wrong) in [(7, 6), (0, 4), (10, bottom - 8)] {
+            let mut other = registers;
+            other[register] = wrong;
+            assert!(admits(&other, &frame, 6).is_err(), "r{register}");
+        }
+        let mut other = registers;
+        other[8] = bottom - 16;
+        assert!(admits(&other, &frame, 5).is_err(), "r8 points elsewhere");
+        frame[505] = 1;
+        assert!(admits(&registers, &frame, 5).is_err(), "the spilled number");
+        assert!(admits(&registers, &frame, 100).is_err(), "no such instruction");
+    }
 }
