@@ -100,5 +100,8 @@ fn what_runs_find_was_known() {
         }
     }
     println!("{steps} steps of {programs} programs");
-    assert!(programs * 5 > runs.end - runs.start, "only {programs} programs were compared");
+    assert!(
+        programs * 5 > runs.end - runs.start,
+        "only {programs} programs were compared"
+    );
 }

@@ -20,7 +20,9 @@ pub fn verdict(
     target: &Target,
     options: &Options,
 ) -> Result<Verdict, String> {
-    with(body, program_type, target, |program| verify(program, target, options))
+    with(body, program_type, target, |program| {
+        verify(program, target, options)
+    })
 }
 
 /// Does something with a program of a case as the verifier takes it.
