@@ -149,10 +149,8 @@ impl Verifier<'_> {
                 .of(reg));
         }
         let place = self.object_place(reg, 2, Rule::DynptrMisuse, WHAT)?;
-        for slot in place.slots() {
-            self.destroy_dynptr(place.frame, slot)
-                .map_err(|error| error.of(reg))?;
-        }
+        self.write_object_space(place)
+            .map_err(|error| error.of(reg))?;
         Ok(place)
     }
 

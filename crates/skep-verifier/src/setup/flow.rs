@@ -51,7 +51,7 @@ pub(super) fn successors(slot: usize, insn: &Insn) -> Successors {
 }
 
 /// The function that an instruction calls, or whose address it loads.
-pub(super) fn callee(slot: usize, insn: &Insn) -> Option<usize> {
+pub(crate) fn callee(slot: usize, insn: &Insn) -> Option<usize> {
     match *insn {
         Insn::Call(CallTarget::Subprogram { offset })
         | Insn::LoadImm64 {

@@ -15,6 +15,7 @@ use crate::{MapId, Options, Program, Rejection, Rule, verifier::Result};
 
 pub(crate) use available::complexity_limit;
 pub(crate) use chain::MOST_FRAMES;
+pub(crate) use flow::callee;
 pub(crate) use points::Points;
 
 /// A program's code.
@@ -49,6 +50,8 @@ pub(crate) struct Subprogram {
     pub(crate) type_id: Option<TypeId>,
     /// Whether it is global: verified once, apart from its callers.
     pub(crate) global: bool,
+    /// Whether a helper or a kernel function calls it back, now or later.
+    pub(crate) callback: bool,
     /// Whether a timer or a work queue runs it later, on a stack of its own.
     pub(crate) async_callback: bool,
 }

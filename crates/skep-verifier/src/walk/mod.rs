@@ -103,6 +103,7 @@ impl Verifier<'_> {
         self.enter_program()?;
         self.walk_paths()?;
         self.verify_global_functions()?;
+        self.check_throws()?;
         self.check_call_chains()
     }
 

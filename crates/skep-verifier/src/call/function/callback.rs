@@ -84,6 +84,10 @@ impl Verifier<'_> {
                 "the exception callback is called back by another than the kernel's exceptions",
             ));
         }
+        if let Some(called) = self.code.subprograms.get_mut(subprogram) {
+            called.callback = true;
+            called.async_callback |= callback.kind == CallbackKind::Asynchronous;
+        }
         match callback.kind {
             CallbackKind::Synchronous => {
                 let mut frame = self.new_frame(subprogram)?;

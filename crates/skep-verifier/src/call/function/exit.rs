@@ -27,7 +27,7 @@ impl Verifier<'_> {
         if self.state.depth() > 0 {
             return self.return_to_caller();
         }
-        self.check_return_value()?;
+        self.check_return_value(Reg::R0)?;
         Ok(Next::End)
     }
 
@@ -108,7 +108,7 @@ impl Verifier<'_> {
         }
         if self.state.frame().callback == Some(CallbackKind::Synchronous) {
             let (least, most) = self.state.frame().callback_returns;
-            self.check_returned(least, most, false, "a callback")?;
+            self.check_returned(Reg::R0, least, most, false, "a callback")?;
             let frame = self.state.frames.pop();
             let site = frame.map_or(0, |frame| frame.call_site);
             return Ok(Next::Goto(site));
@@ -120,8 +120,9 @@ impl Verifier<'_> {
         Ok(Next::Goto(site.saturating_add(1)))
     }
 
-    /// Checks R0 at the end of the program, of a global function or of an asynchronous callback.
-    fn check_return_value(&mut self) -> Result {
+    /// Checks what the program, a global function or an asynchronous callback returns: R0, or what an
+    /// exception makes the result.
+    pub(crate) fn check_return_value(&mut self, reg: Reg) -> Result {
         let frame = self.state.frame();
         let is_program = frame.subprogram == 0 || frame.exception_callback;
         let callback = frame.callback.map(|_| frame.callback_returns);
@@ -135,23 +136,26 @@ impl Verifier<'_> {
         if is_program && self.is_struct_returned() {
             return Ok(());
         }
-        let value = self.reg(Reg::R0);
+        let value = self.reg(reg);
         match value.kind {
             Kind::Uninit => {
                 return Err(self
-                    .reject(Rule::ReturnValue, "R0, which is returned, was never set")
-                    .of(Reg::R0));
+                    .reject(
+                        Rule::ReturnValue,
+                        format!("{reg}, which is returned, was never set"),
+                    )
+                    .of(reg));
             }
             Kind::Scalar => {}
             _ if !self.options.perfmon => {
                 return Err(self
                     .reject(Rule::PointerLeak, "the program returns a kernel address")
-                    .of(Reg::R0));
+                    .of(reg));
             }
             _ => {}
         }
         if let Some((least, most)) = callback {
-            return self.check_returned(least, most, false, "an asynchronous callback");
+            return self.check_returned(reg, least, most, false, "an asynchronous callback");
         }
         if !is_program {
             if !value.is_scalar() {
@@ -160,7 +164,7 @@ impl Verifier<'_> {
                         Rule::GlobalFunction,
                         "a global function returns a pointer, and may only return a number",
                     )
-                    .of(Reg::R0));
+                    .of(reg));
             }
             return Ok(());
         }
@@ -182,7 +186,7 @@ impl Verifier<'_> {
                 _ => return Ok(()),
             },
         };
-        self.check_returned(least.into(), most.into(), low_half, "the program")
+        self.check_returned(reg, least.into(), most.into(), low_half, "the program")
     }
 
     /// The structure that a struct_ops member gives a pointer to.
@@ -224,18 +228,27 @@ impl Verifier<'_> {
         self.attach.returns_void && self.program.attach_type != Some(AttachType::LsmCgroup)
     }
 
-    /// Checks that R0 is a number in a range; of `low_half`: as an `int`.
-    fn check_returned(&mut self, least: i64, most: i64, low_half: bool, who: &str) -> Result {
-        if !self.reg(Reg::R0).is_scalar() {
+    /// Checks that a register that is returned is a number in a range; of `low_half`: as an `int`.
+    fn check_returned(
+        &mut self,
+        reg: Reg,
+        least: i64,
+        most: i64,
+        low_half: bool,
+        who: &str,
+    ) -> Result {
+        if !self.reg(reg).is_scalar() {
             return Err(self
                 .reject(
                     Rule::ReturnValue,
-                    format!("{who} must return a number from {least} to {most}, and R0 holds none"),
+                    format!(
+                        "{who} must return a number from {least} to {most}, and {reg} holds none"
+                    ),
                 )
-                .of(Reg::R0));
+                .of(reg));
         }
-        self.mark_precise(Reg::R0)?;
-        let value = self.reg(Reg::R0).value;
+        self.mark_precise(reg)?;
+        let value = self.reg(reg).value;
         let (low, high) = if low_half {
             (i64::from(value.s32_min), i64::from(value.s32_max))
         } else {
@@ -250,17 +263,17 @@ impl Verifier<'_> {
             format!("a number from {least} to {most}")
         };
         let found = if low == high {
-            format!("R0 is {low}")
+            format!("{reg} is {low}")
         } else if (low, high) == (i64::MIN, i64::MAX) {
-            "R0 may be anything".to_owned()
+            format!("{reg} may be anything")
         } else {
-            format!("R0 may be from {low} to {high}")
+            format!("{reg} may be from {low} to {high}")
         };
         Err(self
             .reject(
                 Rule::ReturnValue,
                 format!("{who} must return {wanted}, and {found}"),
             )
-            .of(Reg::R0))
+            .of(reg))
     }
 }

@@ -107,7 +107,11 @@ impl<'a> Verifier<'a> {
         let result = self.result(&call)?;
         self.forget_caller_saved();
         *self.state.register_mut(Reg::R0) = result;
-        if helper.properties.contains(HelperProperties::CHANGES_PACKET) {
+        let writes_packet = id == id::DYNPTR_WRITE
+            && call
+                .dynptr
+                .is_some_and(|dynptr| matches!(dynptr.kind, DynptrKind::Skb | DynptrKind::SkbMeta));
+        if helper.properties.contains(HelperProperties::CHANGES_PACKET) || writes_packet {
             self.forget_packet();
         }
         if id == id::TAIL_CALL && self.state.depth() > 0 {

@@ -68,7 +68,6 @@ impl Verifier<'_> {
                 Some(parent) if call.function.special == Special::DynptrClone => parent.reference,
                 _ => Id::NONE,
             };
-            self.write_object_space(place)?;
             self.make_dynptr(place, kind, shares);
         }
         if let Some(reg) = call.released {

@@ -10,6 +10,7 @@ mod arguments;
 mod callable;
 mod descriptor;
 mod effects;
+mod exceptions;
 mod objects;
 mod returns;
 mod sections;
@@ -22,7 +23,7 @@ use skep_isa::Reg;
 pub(crate) use self::descriptor::{Descriptor, Special};
 use crate::{
     MapId,
-    call::{DynptrArgument, Leaving, Place},
+    call::{DynptrArgument, Place},
     state::{BtfRef, DynptrKind, Id},
     verifier::{Result, Verifier},
     walk::Next,
@@ -104,10 +105,5 @@ impl Verifier<'_> {
         }
         self.kernel_result(&call)?;
         Ok(Next::Fall)
-    }
-
-    /// `bpf_throw`: all frames are left at once, and nobody is told.
-    fn throw(&mut self) -> Result {
-        self.check_nothing_held(Leaving::Exception)
     }
 }
