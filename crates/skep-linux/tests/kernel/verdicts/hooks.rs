@@ -2,7 +2,7 @@
 
 use skep_abi::{AttachType as A, ProgLoadFlags, ProgramProperties, ProgramType as P};
 use skep_btf::{Kind, KindTag, TypeId};
-use skep_host::{Host, ProgramLoad};
+use skep_host::{Host, ProgramBtf, ProgramLoad};
 use skep_verifier::{AttachTarget, Program};
 
 use super::target;
@@ -293,24 +293,26 @@ impl Hook {
 
     /// Loads a program for it: why not, if not.
     pub(super) fn kernel(&self, code: &[u8]) -> Result<(), String> {
-        self.kernel_with(code, |_| {})
+        self.kernel_with(code, &[], None)
     }
 
-    /// The same after `change` has set more of the request.
+    /// The same with maps by index, and types.
     pub(super) fn kernel_with(
         &self,
         code: &[u8],
-        change: impl FnOnce(&mut ProgramLoad<'_>),
+        maps: &[i32],
+        types: Option<ProgramBtf<'_>>,
     ) -> Result<(), String> {
         let name = crate::harness::name("verdict");
         let mut request = ProgramLoad::new(self.program, &name, code);
         request.expected_attach_type = self.attach;
         request.flags = self.flags();
+        request.fd_array = maps;
+        request.btf = types;
         if let Some((type_id, member)) = self.place() {
             request.attach_btf_id = type_id.0;
             request.attach_member = member;
         }
-        change(&mut request);
         match host().prog_load(&request) {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("{error}\n{}", error.log().unwrap_or(""))),

@@ -6,6 +6,7 @@
 mod arguments;
 mod callers;
 mod hooks;
+mod scene;
 
 use std::sync::{Arc, LazyLock};
 

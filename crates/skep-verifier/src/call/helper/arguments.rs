@@ -416,17 +416,8 @@ impl<'a> Verifier<'a> {
                 )
                 .of(reg));
         };
-        let Ok(size) = u32::try_from(size) else {
-            return Err(self
-                .reject(
-                    Rule::ArgumentSize,
-                    format!(
-                        "{reg} of {} is a size of {size} bytes, which is too much",
-                        call.helper
-                    ),
-                )
-                .of(reg));
-        };
+        // As the kernel does: what gives more than 4 GiB gives null.
+        let size = size as u32;
         call.allocation = size;
         self.mark_precise(reg)
     }
