@@ -49,7 +49,6 @@ const fn number(c_type: &'static str, name: &'static str) -> Parameter {
 
 static SOCKET_OR_NULL: [Parameter; 1] =
     [parameter("void *", "ctx", ArgKind::BtfIdSockCommon, NULL)];
-static SOCKET: [Parameter; 1] = [parameter("void *", "ctx", ArgKind::BtfIdSockCommon, NONE)];
 static XDP_BUFFER: [Parameter; 1] = [structure("xdp_md", "xdp_buff")];
 static NOTHING: [Parameter; 0] = [];
 
@@ -119,8 +118,7 @@ impl Helper {
         // What is told apart by name here is a handful; most helpers leave at once.
         let tracing = matches!(program, P::Tracing | P::Lsm | P::Syscall);
         match self.short_name() {
-            "get_socket_cookie" if tracing => &SOCKET_OR_NULL,
-            "get_socket_cookie" if program == P::SkReuseport => &SOCKET,
+            "get_socket_cookie" if tracing || program == P::SkReuseport => &SOCKET_OR_NULL,
             "xdp_get_buff_len" if tracing => &XDP_BUFFER,
             "setsockopt" if matches!(program, P::CgroupSockAddr | P::SockOps) => &SET_OPTION,
             "getsockopt" if matches!(program, P::CgroupSockAddr | P::SockOps) => &GET_OPTION,

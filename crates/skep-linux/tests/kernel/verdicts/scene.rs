@@ -115,7 +115,14 @@ impl Scene {
             ("ring", M::Ringbuf, 0, 0, 4096, none),
             ("user_ring", M::UserRingbuf, 0, 0, 4096, none),
             ("cgroup_storage", M::CgroupStorage, 8, VALUE, 0, none),
-            ("read_only", M::Array, 4, VALUE, 1, MapCreateFlags::RDONLY_PROG),
+            (
+                "read_only",
+                M::Array,
+                4,
+                VALUE,
+                1,
+                MapCreateFlags::RDONLY_PROG,
+            ),
         ] {
             scene.map(name, kind, key, value, entries, flags, None)?;
         }
@@ -240,11 +247,7 @@ impl Scene {
             .iter()
             .map(|number| self.maps[*number].ours.clone())
             .collect();
-        let descriptors: Vec<i32> = self
-            .maps
-            .iter()
-            .map(|pair| pair.kernel.raw())
-            .collect();
+        let descriptors: Vec<i32> = self.maps.iter().map(|pair| pair.kernel.raw()).collect();
         let mut records = [0_u8; 16];
         if let Some(start) = call_back {
             program.btf = Some(Arc::clone(&self.types));
