@@ -22,6 +22,9 @@ pub struct Options {
     /// Whether to write the states on the way into [`Verdict::log`](crate::Verdict::log), in the
     /// syntax of the kernel's log at level 2.
     pub log: bool,
+    /// Whether paths end where they come to what was seen to be safe, as the kernel's do. Without,
+    /// all are followed to their ends: that takes long, and is there to check the verifier itself.
+    pub prune: bool,
     /// Whether to keep counts for each instruction ([`Stats::by_instruction`]).
     ///
     /// [`Stats::by_instruction`]: crate::Stats::by_instruction
@@ -37,6 +40,7 @@ impl Default for Options {
             instruction_limit: None,
             extensions: Extensions::default(),
             log: false,
+            prune: true,
             count: false,
         }
     }

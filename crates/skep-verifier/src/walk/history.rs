@@ -234,7 +234,18 @@ impl Verifier<'_> {
                     self.mark_precise(src)?;
                 }
             }
-            Insn::Call(target) => self.note_arguments(target),
+            Insn::Call(target) => {
+                if self.is_static_call(target) {
+                    return Ok(());
+                }
+                for reg in [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5] {
+                    // Where a pointer may be null, this one decides that it is.
+                    if self.reg(reg).is_null() {
+                        self.mark_precise(reg)?;
+                    }
+                }
+                self.note_arguments(target);
+            }
             _ => {}
         }
         Ok(())
@@ -284,26 +295,25 @@ impl Verifier<'_> {
         Touched::range(frame, from, to, whole)
     }
 
+    /// Whether a call goes on in a function of the program.
+    fn is_static_call(&self, target: CallTarget) -> bool {
+        let CallTarget::Subprogram { offset } = target else {
+            return false;
+        };
+        let callee = self.code.subprogram_at(self.target_of(offset));
+        let callee = self.code.subprograms.get(callee);
+        !callee.is_some_and(|callee| callee.global)
+    }
+
     /// Notes the stack that a function which is called may read.
     fn note_arguments(&mut self, target: CallTarget) {
-        let static_call = match target {
-            CallTarget::Subprogram { offset } => {
-                let callee = self.code.subprogram_at(self.target_of(offset));
-                !self
-                    .code
-                    .subprograms
-                    .get(callee)
-                    .is_some_and(|one| one.global)
-            }
-            _ => false,
-        };
         // Those read for themselves.
         let calls_back = self
             .code
             .points
             .get(self.insn)
             .is_some_and(|points| points.contains(Points::CALLS_BACK));
-        if static_call || (calls_back && matches!(target, CallTarget::Helper(_))) {
+        if calls_back && matches!(target, CallTarget::Helper(_)) {
             return;
         }
         let helper = match target {

@@ -45,6 +45,9 @@ impl Verifier<'_> {
         if !points.contains(Points::PRUNE) {
             return Ok(false);
         }
+        if !self.options.prune && !points.contains(Points::KEEP) {
+            return Ok(false);
+        }
         let often = self.program.flags.contains(ProgLoadFlags::TEST_STATE_FREQ);
         let forced = often || points.contains(Points::KEEP) || self.walk.jumps_on_way > LONG_WAY;
         let jumps = self.walk.jumps - self.walk.jumps_at_last;

@@ -67,7 +67,7 @@ impl Verifier<'_> {
                 }
             }
             for (number, slot) in frame.stack.slots.iter().enumerate() {
-                if slot.is_spill() && concerns(&slot.spilled) {
+                if slot.has_spill() && concerns(&slot.spilled) {
                     places.push(Place::slot(depth, number));
                 }
             }
