@@ -71,6 +71,11 @@ pub const TARGETS: &[Target] = &[
         seeds: oracle::text::configs,
     },
     Target {
+        name: "verifier_log",
+        run: oracle::text::verifier_log,
+        seeds: oracle::text::verifier_logs,
+    },
+    Target {
         name: "test_files",
         run: oracle::tests::files,
         seeds: oracle::tests::seeds,

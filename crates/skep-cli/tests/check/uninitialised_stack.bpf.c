@@ -14,13 +14,13 @@ struct {
 	__type(value, __u64);
 } seen SEC(".maps");
 
-SEC("tracepoint/syscalls/sys_enter_getpid")
-int note(void *ctx)
+SEC("socket")
+int note(struct __sk_buff *skb)
 {
 	struct file_key key;
 	__u64 one = 1;
 
-	key.pid = bpf_get_current_pid_tgid() >> 32;
+	key.pid = skb->mark;
 	key.inode = 3;
 	bpf_map_update_elem(&seen, &key, &one, BPF_ANY);
 	return 0;

@@ -3,10 +3,12 @@
 
 mod btf;
 mod build;
+mod check;
 mod coverage;
 mod disasm;
 mod doctor;
 mod errors;
+mod explain;
 mod features;
 mod help;
 mod link;

@@ -45,3 +45,31 @@ pub(crate) fn config(input: &[u8]) {
         }
     }
 }
+
+/// Logs of several kernels' verifiers, and messages alone.
+pub(crate) fn verifier_logs() -> Vec<Vec<u8>> {
+    let states = "func#0 @0\n0: R1=ctx() R10=fp0\n; int key = 0; @ a.c:7\n0: (b7) r1 = 0    ; R1_w=0\n\
+        from 3 to 6: R0=0 R10=fp0\n; return *value;\n6: (95) exit\n";
+    let counts = "processed 5 insns (limit 1000000) max_states_per_insn 0 total_states 0\n";
+    let words = "Verification failed: Register Type Safety\nReason:\n  It may be NULL.\nAt:\n  f @ a.c:1\n\
+        Suggestion:\n  Test it.\n";
+    let messages = [
+        "R0 invalid mem access 'map_value_or_null'",
+        "unreachable insn 4",
+        "infinite loop detected at insn 99999999999",
+        "Unreleased reference id=2 alloc_insn=6",
+    ];
+    let whole = messages.map(|message| format!("{states}{message}\n{words}{counts}").into_bytes());
+    whole.into_iter().chain(messages.map(Into::into)).collect()
+}
+
+/// Input: a log of a kernel's verifier.
+pub(crate) fn verifier_log(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let log = skep_verifier::diagnosis::KernelLog::parse(&text);
+    assert!(text.contains(&log.message), "a message is of the log");
+    assert!(
+        log.path.len() <= 8192 && log.lines.len() <= 128,
+        "what is kept is bounded"
+    );
+}

@@ -39,6 +39,7 @@ pub(super) fn explain(diagnosis: &mut Diagnosis, path: &Path<'_>) {
         Rule::UninitialisedRegister => story.unwritten(),
         _ => story.source_of_register(),
     }
+    story.argument();
     story.callers();
 }
 
@@ -567,6 +568,13 @@ impl Story<'_, '_, '_> {
         let is_here = self.diagnosis.place.as_ref().map(line);
         if self.diagnosis.rule == Rule::TooComplex || is_here == Some(line(&head)) {
             // Where it gave up is of no interest.
+            if self.diagnosis.rule == Rule::TooComplex {
+                self.diagnosis.help = vec![
+                    "let the loop end after a constant number of rounds that is not too large, or \
+                     run its body in `bpf_loop` or `bpf_for`, which are verified once"
+                        .into(),
+                ];
+            }
             self.diagnosis.place = Some(head);
             self.diagnosis.label = text;
         } else if is_here == Some(line(&end)) {
@@ -626,6 +634,28 @@ impl Story<'_, '_, '_> {
             }
             Origin::Void(step) => self.void(step, &trail),
             _ => {}
+        }
+    }
+
+    /// The argument at fault, where the line is a call that has it in it.
+    fn argument(&mut self) {
+        let last = self.path.last();
+        let Some(number) = self.diagnosis.register.map(Reg::number) else {
+            return;
+        };
+        let is_call = matches!(
+            self.path.insn(last),
+            Some(Insn::Call(CallTarget::Helper(_) | CallTarget::Kfunc { .. }))
+        );
+        if !is_call || self.diagnosis.focus.is_some() {
+            return;
+        }
+        let place = self.diagnosis.place.as_ref();
+        let source = place.and_then(|place| place.source.as_ref());
+        if let (Some(source), Some(called), 1..=5) = (source, self.path.called(last), number) {
+            let number = usize::from(number) - 1;
+            let argument = names::argument(&source.text, source.column, &called, number);
+            self.diagnosis.focus = argument.map(str::to_owned);
         }
     }
 

@@ -29,6 +29,38 @@ pub(super) fn assigned(text: &str, column: u32) -> Option<&str> {
     (!is_member && is_name(name)).then_some(name)
 }
 
+/// The argument with a number (from 0) of the call at a column (in bytes, from 1), if it is a call
+/// of this function.
+pub(super) fn argument<'t>(
+    text: &'t str,
+    column: u32,
+    function: &str,
+    number: usize,
+) -> Option<&'t str> {
+    let at = (column as usize).checked_sub(1)?;
+    let behind = text.get(at..)?.strip_prefix(function)?.trim_start();
+    let inside = behind.get(1..parentheses(behind)?.checked_sub(1)?)?;
+    let (mut depth, mut start, mut passed) = (0_usize, 0, 0);
+    for (at, c) in inside.char_indices() {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.checked_sub(1)?,
+            // Where commas are text, nothing is sure.
+            '"' | '\'' => return None,
+            ',' if depth == 0 => {
+                if passed == number {
+                    return Some(inside[start..at].trim());
+                }
+                passed += 1;
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    let last = inside[start..].trim();
+    (passed == number && !last.is_empty()).then_some(last)
+}
+
 /// Where a word stands by itself in a text: the place that is nearest to a column.
 pub(super) fn find(text: &str, name: &str, column: u32) -> Option<Range<usize>> {
     let near = (column as usize).saturating_sub(1);
@@ -211,6 +243,20 @@ mod tests {
         assert_eq!(expression("  x = 1;", 0), 2..7);
         assert_eq!(expression("", 7), 0..0);
         assert_eq!(expression("é = 1;", 2), 0..6);
+    }
+
+    #[test]
+    fn arguments_are_counted() {
+        let text = "  x = f(&a, g(b, c), d[1]);";
+        let named = |number| argument(text, 7, "f", number);
+        assert_eq!(named(0), Some("&a"));
+        assert_eq!(named(1), Some("g(b, c)"));
+        assert_eq!(named(2), Some("d[1]"));
+        assert_eq!(named(3), None);
+        assert_eq!(argument(text, 7, "g", 0), None);
+        assert_eq!(argument("f(\"a, b\", c)", 1, "f", 1), None);
+        assert_eq!(argument("f(a,", 1, "f", 0), None);
+        assert_eq!(argument("f()", 1, "f", 0), None);
     }
 
     #[test]
