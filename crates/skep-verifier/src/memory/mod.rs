@@ -11,7 +11,11 @@ mod region;
 mod socket;
 mod stack;
 mod structure;
+#[cfg(test)]
+mod tests;
 pub(crate) mod words;
+
+pub(crate) use structure::embeds;
 
 use skep_isa::{AtomicOp, Insn, Operand, Reg, Size, Width};
 
@@ -209,6 +213,8 @@ impl Verifier<'_> {
         if value.is_scalar() && visit.size < 8 {
             let bits = visit.size * 8;
             if visit.transfer == Transfer::LoadSigned {
+                // A spilled number that was not negative may become so.
+                value.unlink();
                 value.value = value.value.sign_extend(bits, Width::W64);
             } else {
                 value.value = value.value.truncate(bits);
@@ -350,6 +356,11 @@ impl Verifier<'_> {
             Kind::Arena => AccessKind::Arena,
             _ => AccessKind::Plain,
         }
+    }
+
+    /// Whether stack that nothing was written to may be read, as some bytes.
+    fn reads_uninitialised_stack(&self) -> bool {
+        self.options.perfmon && self.since(6, 3)
     }
 
     /// Whether storing a register would give a kernel address away.

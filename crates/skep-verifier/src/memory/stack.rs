@@ -1,5 +1,7 @@
 //! The stack: what was spilled comes back, what was not written is not read.
 
+mod store;
+
 use std::rc::Rc;
 
 use skep_isa::Reg;
@@ -69,7 +71,7 @@ impl Verifier<'_> {
             .saturating_add(value.smax)
             .saturating_add_unsigned(span.size);
         // Stack that nothing was ever written to is only there for writes, or who may read it.
-        let lowest = if span.is_write() || self.options.perfmon {
+        let lowest = if span.is_write() || self.reads_uninitialised_stack() {
             -STACK_SIZE
         } else {
             self.state
@@ -176,7 +178,9 @@ impl Verifier<'_> {
                 )
                 .of(visit.base));
         }
-        if size <= spilled && self.is_low_part(first, size, spilled) {
+        // Before Linux 6.8, only what was spilled by the same size came back as it was.
+        let known = size == spilled || self.since(6, 8);
+        if known && size <= spilled && self.is_low_part(first, size, spilled) {
             self.note_slot(frame, number);
             let mut value = register;
             if width(&value.value) > visit.size * 8 {
@@ -194,7 +198,7 @@ impl Verifier<'_> {
                 Byte::Spill => spills += 1,
                 Byte::Zero => zeroes += 1,
                 Byte::Misc => {}
-                Byte::Uninit if self.options.perfmon => {}
+                Byte::Uninit if self.reads_uninitialised_stack() => {}
                 Byte::Uninit | Byte::Object => {
                     return Err(self.unreadable(frame, offset, index - first, visit));
                 }
@@ -227,7 +231,7 @@ impl Verifier<'_> {
             match stack.byte(offset + index as i32) {
                 Byte::Zero => zeroes += 1,
                 Byte::Misc | Byte::Spill => {}
-                Byte::Uninit if self.options.perfmon => {}
+                Byte::Uninit if self.reads_uninitialised_stack() => {}
                 Byte::Uninit | Byte::Object => {
                     return Err(self.unreadable(frame, offset, index as usize, visit));
                 }
@@ -281,8 +285,8 @@ impl Verifier<'_> {
             match stack.byte(offset) {
                 Byte::Misc => {}
                 Byte::Zero if !written => {}
-                Byte::Uninit if self.options.perfmon && !written => {}
-                Byte::Uninit if !self.options.perfmon => {
+                Byte::Uninit if self.reads_uninitialised_stack() && !written => {}
+                Byte::Uninit if !self.reads_uninitialised_stack() => {
                     return Err(self.unreadable_at(frame, offset, least, most, base));
                 }
                 Byte::Zero | Byte::Uninit => {
@@ -397,163 +401,6 @@ impl Verifier<'_> {
             .help("initialise the variable, padding included: `struct key key = {};`")
     }
 
-    fn store_stack(&mut self, frame: usize, offset: i32, visit: Visit) -> Result {
-        let (number, first) = Stack::place(offset);
-        let size = visit.size as usize;
-        let slot = self.state.frames[frame].stack.slot(number);
-        if let Some(slot) = slot
-            && !self.options.perfmon
-            && slot.bytes[0] == Byte::Spill
-            && !slot.spilled.is_scalar()
-            && size != 8
-        {
-            return Err(self
-                .reject(
-                    Rule::PartialPointer,
-                    format!("write of {size} bytes over a pointer that was spilled at offset {offset} of the stack"),
-                )
-                .of(visit.base));
-        }
-        self.overwrite_objects(frame, number)?;
-        let value = match visit.transfer {
-            Transfer::Store(reg) => Some((Some(reg), self.reg(reg).clone())),
-            Transfer::StoreConstant(value) => {
-                Some((None, Register::constant(i64::from(value).cast_unsigned())))
-            }
-            _ => None,
-        };
-        // Spills begin at a slot's lowest byte.
-        let aligned = first == 0 && self.options.bpf;
-        match value {
-            Some((source, mut value)) if value.is_scalar() && aligned => {
-                if let Some(reg) = source
-                    && width(&value.value) <= visit.size * 8
-                {
-                    value = self.with_scalar_id(reg);
-                } else {
-                    value.id = Id::NONE;
-                    value.linked = false;
-                    value.offset = 0;
-                }
-                self.spill(frame, number, value, size);
-                self.note_slot(frame, number);
-            }
-            Some((Some(_), value)) if is_spillable(&value) => {
-                if size != 8 {
-                    return Err(self
-                        .reject(
-                            Rule::PartialPointer,
-                            format!(
-                                "{size} bytes of {} are written to the stack: pointers are spilled as a whole, by 8 bytes",
-                                words::kind(&value)
-                            ),
-                        )
-                        .of(visit.base));
-                }
-                if frame != self.state.depth() && matches!(value.kind, Kind::Stack { .. }) {
-                    return Err(self
-                        .reject(
-                            Rule::StackOutOfBounds,
-                            "a stack address is written into the stack of a calling function, which it may not outlive",
-                        )
-                        .of(visit.base));
-                }
-                self.spill(frame, number, value, size);
-                self.note_slot(frame, number);
-            }
-            value => {
-                let zero = value.as_ref().is_some_and(|(_, value)| value.is_null());
-                if zero && let Some((Some(reg), _)) = value {
-                    self.mark_precise(reg)?;
-                }
-                let slot = Rc::make_mut(&mut self.state.frames[frame])
-                    .stack
-                    .slot_mut(number);
-                clear(slot);
-                slot.bytes[first..first + size].fill(if zero { Byte::Zero } else { Byte::Misc });
-            }
-        }
-        Ok(())
-    }
-
-    fn spill(&mut self, frame: usize, number: usize, value: Register, size: usize) {
-        let keep_uninit = self.options.perfmon;
-        let slot = Rc::make_mut(&mut self.state.frames[frame])
-            .stack
-            .slot_mut(number);
-        for (index, byte) in slot.bytes.iter_mut().enumerate() {
-            *byte = match *byte {
-                _ if index < size => Byte::Spill,
-                Byte::Zero => Byte::Zero,
-                Byte::Uninit if keep_uninit => Byte::Uninit,
-                _ => Byte::Misc,
-            };
-        }
-        slot.spilled = Register {
-            subreg_def: 0,
-            ..value
-        };
-        slot.object = None;
-    }
-
-    /// What a register holds, with an id that its copies share; constants need none.
-    fn with_scalar_id(&mut self, reg: Reg) -> Register {
-        let value = self.reg(reg);
-        if value.value.as_constant().is_none() && !value.id.is_some() {
-            let id = self.new_id();
-            self.state.register_mut(reg).id = id;
-        }
-        self.reg(reg).clone()
-    }
-
-    /// Stores to one of several places.
-    fn store_stack_range(&mut self, frame: usize, least: i32, most: i32, visit: Visit) -> Result {
-        let source = match visit.transfer {
-            Transfer::Store(reg) => Some(reg),
-            _ => None,
-        };
-        let zero = match visit.transfer {
-            Transfer::Store(reg) => self.reg(reg).is_null(),
-            Transfer::StoreConstant(value) => value == 0,
-            _ => false,
-        };
-        let (first, last) = (Stack::place(most - 1).0, Stack::place(least).0);
-        for number in first..=last {
-            self.overwrite_objects(frame, number)?;
-        }
-        let mut zero_kept = false;
-        for offset in least..most {
-            let (number, index) = Stack::place(offset);
-            let slot = self.state.frames[frame].stack.slot(number);
-            let byte = slot.map_or(Byte::Uninit, |slot| slot.bytes[index]);
-            if !self.options.perfmon && !matches!(byte, Byte::Misc | Byte::Zero) {
-                return Err(self
-                    .reject(
-                        Rule::PartialPointer,
-                        format!("write to a variable offset of the stack, which can be {offset}, where no plain data was written before"),
-                    )
-                    .of(visit.base));
-            }
-            if zero && byte == Byte::Zero
-                || zero && byte == Byte::Spill && slot.is_some_and(|slot| slot.spilled.is_null())
-            {
-                zero_kept = true;
-                continue;
-            }
-            let slot = Rc::make_mut(&mut self.state.frames[frame])
-                .stack
-                .slot_mut(number);
-            if slot.has_spill() {
-                clear(slot);
-            }
-            slot.bytes[index] = Byte::Misc;
-        }
-        if zero_kept && let Some(reg) = source {
-            self.mark_precise(reg)?;
-        }
-        Ok(())
-    }
-
     /// Notes that the instruction moved a register to a slot or from it, as a whole: what decides
     /// something about the one did so about the other.
     fn note_slot(&mut self, frame: usize, number: usize) {
@@ -587,11 +434,4 @@ fn clear(slot: &mut Slot) {
 /// Bits that a number may have.
 fn width(value: &Scalar) -> u32 {
     u64::BITS - value.umax.leading_zeros()
-}
-
-fn is_spillable(register: &Register) -> bool {
-    !matches!(
-        register.kind,
-        Kind::Uninit | Kind::Scalar | Kind::TracepointBuffer | Kind::Dynptr { .. }
-    )
 }

@@ -5,7 +5,7 @@ mod member;
 mod trust;
 
 pub(super) use member::tag_flags;
-pub(crate) use member::{Found, find_member};
+pub(crate) use member::{Found, embeds, find_member};
 
 use super::{Access, Span, Transfer, Visit, words};
 use crate::{

@@ -2,7 +2,7 @@
 //! that is asked for.
 
 use skep_abi::{Parameter, ValueFlags};
-use skep_btf::{Btf, Kind as TypeKind, KindTag, TypeId};
+use skep_btf::{Btf, TypeId};
 use skep_isa::Reg;
 
 use super::{Call, id};
@@ -94,47 +94,8 @@ impl Verifier<'_> {
 
     /// Whether the structure that is asked for is a member, or a member of a member, at an offset.
     fn embeds(&self, btf: &Btf, of: BtfRef, offset: u32, wanted: &str) -> bool {
-        let (mut type_id, mut offset) = (of.type_id, offset);
-        // Structures are not nested deeper than this.
-        for _ in 0..32 {
-            let Some((member, rest)) = member_at(btf, type_id, offset) else {
-                return false;
-            };
-            if rest == 0 && self.is_kernel_struct(btf, of, member, wanted) {
-                return true;
-            }
-            (type_id, offset) = (member, rest);
-        }
-        false
+        crate::memory::embeds(btf, of.type_id, offset, |member| {
+            self.is_kernel_struct(btf, of, member, wanted)
+        })
     }
-}
-
-/// The member that is a structure around an offset of another: its type and what is left of the
-/// offset. Of arrays: the element.
-fn member_at(btf: &Btf, type_id: TypeId, offset: u32) -> Option<(TypeId, u32)> {
-    let TypeKind::Struct(composite) = btf.type_by_id(type_id).ok()?.kind() else {
-        return None;
-    };
-    for member in composite.members() {
-        if member.bitfield_size != 0 {
-            continue;
-        }
-        let start = member.bit_offset / 8;
-        let Some(inside) = offset.checked_sub(start) else {
-            continue;
-        };
-        let mut of = btf.skip_modifiers(member.type_id).ok()?;
-        let size = btf.size_of(of.id()).ok()?;
-        if u64::from(inside) >= size {
-            continue;
-        }
-        let mut rest = inside;
-        while let TypeKind::Array(array) = of.kind() {
-            of = btf.skip_modifiers(array.element).ok()?;
-            let size = u32::try_from(btf.size_of(of.id()).ok()?).ok()?;
-            rest = rest.checked_rem(size)?;
-        }
-        return (of.tag() == Some(KindTag::Struct)).then(|| (of.id(), rest));
-    }
-    None
 }

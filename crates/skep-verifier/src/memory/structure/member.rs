@@ -172,6 +172,40 @@ fn member_at(
     Err("there is no member".into())
 }
 
+/// Whether a structure that `is_it` holds of stands exactly at an offset of another: a member, a
+/// member's member, an element of an array of them.
+pub(crate) fn embeds(
+    btf: &Btf,
+    structure: TypeId,
+    offset: u32,
+    is_it: impl Fn(TypeId) -> bool,
+) -> bool {
+    let (mut type_id, mut offset) = (structure, offset);
+    let mut walked = PointerFlags::empty();
+    for _ in 0..DEEPEST {
+        let composite = match btf.skip_modifiers(type_id).map(|found| found.kind()) {
+            Ok(Kind::Struct(composite) | Kind::Union(composite)) => composite,
+            _ => return false,
+        };
+        let next = match offset < composite.size {
+            true => match member_at(btf, &composite, offset, 1, &mut walked) {
+                Ok(Step::Inside(type_id, offset)) => Some((type_id, offset)),
+                _ => None,
+            },
+            // Arrays of open length are no place for structures that are passed on.
+            false => None,
+        };
+        let Some(next) = next else {
+            return false;
+        };
+        if next.1 == 0 && is_it(next.0) {
+            return true;
+        }
+        (type_id, offset) = next;
+    }
+    false
+}
+
 /// A pointer member, if it points to a structure.
 fn pointer(
     btf: &Btf,
