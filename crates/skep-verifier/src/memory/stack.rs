@@ -184,9 +184,7 @@ impl Verifier<'_> {
             self.note_slot(frame, number);
             let mut value = register;
             if width(&value.value) > visit.size * 8 {
-                value.id = Id::NONE;
-                value.linked = false;
-                value.offset = 0;
+                value.unlink();
             }
             return Ok(value);
         }

@@ -2,7 +2,6 @@
 //! type that is asked for.
 
 use skep_abi::KfuncFlags;
-use skep_btf::{Btf, Kind as TypeKind, KindTag, TypeId};
 use skep_isa::Reg;
 
 use super::{
@@ -157,18 +156,9 @@ impl Verifier<'_> {
         if strict {
             return false;
         }
-        let (mut type_id, mut offset) = (found.type_id, offset);
-        // Structures are not nested deeper than this.
-        for _ in 0..32 {
-            let Some((member, rest)) = member_around(btf, type_id, offset) else {
-                return false;
-            };
-            if rest == 0 && normal(btf, found.btf, member) == wanted {
-                return true;
-            }
-            (type_id, offset) = (member, rest);
-        }
-        false
+        crate::memory::embeds(btf, found.type_id, offset, |member| {
+            normal(btf, found.btf, member) == wanted
+        })
     }
 }
 
@@ -187,33 +177,4 @@ fn known_structure(kind: Kind) -> Option<&'static str> {
 /// passed for each other, though they look the same.
 fn is_init_alias(left: &str, right: &str) -> bool {
     left.strip_suffix("___init") == Some(right) || right.strip_suffix("___init") == Some(left)
-}
-
-/// The member that is a structure around an offset of another: its type and what is left of the
-/// offset. Of arrays: the element.
-fn member_around(btf: &Btf, type_id: TypeId, offset: u32) -> Option<(TypeId, u32)> {
-    let TypeKind::Struct(composite) = btf.type_by_id(type_id).ok()?.kind() else {
-        return None;
-    };
-    for member in composite.members() {
-        if member.bitfield_size != 0 {
-            continue;
-        }
-        let Some(inside) = offset.checked_sub(member.bit_offset / 8) else {
-            continue;
-        };
-        let mut of = btf.skip_modifiers(member.type_id).ok()?;
-        let size = btf.size_of(of.id()).ok()?;
-        if u64::from(inside) >= size {
-            continue;
-        }
-        let mut rest = inside;
-        while let TypeKind::Array(array) = of.kind() {
-            of = btf.skip_modifiers(array.element).ok()?;
-            let size = u32::try_from(btf.size_of(of.id()).ok()?).ok()?;
-            rest = rest.checked_rem(size)?;
-        }
-        return (of.tag() == Some(KindTag::Struct)).then(|| (of.id(), rest));
-    }
-    None
 }

@@ -49,9 +49,7 @@ impl Verifier<'_> {
                 {
                     value = self.with_scalar_id(reg);
                 } else {
-                    value.id = Id::NONE;
-                    value.linked = false;
-                    value.offset = 0;
+                    value.unlink();
                 }
                 self.spill(frame, number, value, size);
                 self.note_slot(frame, number);
@@ -95,7 +93,6 @@ impl Verifier<'_> {
     }
 
     fn spill(&mut self, frame: usize, number: usize, value: Register, size: usize) {
-        let keep_uninit = self.options.perfmon;
         let slot = Rc::make_mut(&mut self.state.frames[frame])
             .stack
             .slot_mut(number);
@@ -103,7 +100,7 @@ impl Verifier<'_> {
             *byte = match *byte {
                 _ if index < size => Byte::Spill,
                 Byte::Zero => Byte::Zero,
-                Byte::Uninit if keep_uninit => Byte::Uninit,
+                Byte::Uninit => Byte::Uninit,
                 _ => Byte::Misc,
             };
         }
@@ -125,7 +122,13 @@ impl Verifier<'_> {
     }
 
     /// Stores to one of several places.
-    pub(super) fn store_stack_range(&mut self, frame: usize, least: i32, most: i32, visit: Visit) -> Result {
+    pub(super) fn store_stack_range(
+        &mut self,
+        frame: usize,
+        least: i32,
+        most: i32,
+        visit: Visit,
+    ) -> Result {
         let source = match visit.transfer {
             Transfer::Store(reg) => Some(reg),
             _ => None,
