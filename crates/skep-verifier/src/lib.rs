@@ -20,6 +20,7 @@
 mod admission;
 mod alu;
 mod call;
+mod cost;
 pub mod diagnosis;
 mod extension;
 mod memory;
@@ -36,6 +37,7 @@ mod verdict;
 mod verifier;
 mod walk;
 
+pub use cost::{ChainLink, LineCost};
 pub use extension::{CustomHelper, CustomParameter, Extensions};
 pub use observe::{Found, Observed, observe};
 pub use options::Options;

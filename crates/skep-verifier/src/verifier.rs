@@ -60,6 +60,8 @@ fn judge(
     };
     verifier.observed = observes.then(|| Observed::new(&verifier.code.live));
     let rejection = verifier.run().err().map(|why| unrelocated(program, why));
+    let functions = verifier.code.subprograms.iter();
+    verifier.stats.stack = functions.map(|one| one.stack).collect();
     let unproven = |facts: &InsnFacts| {
         let accesses = facts.accesses;
         accesses.is_some_and(|kind| kind != crate::memory::AccessKind::Plain)
@@ -165,7 +167,13 @@ impl<'a> Verifier<'a> {
             slot_access: None,
             facts,
             object_fields: BTreeMap::new(),
-            stats: Stats::default(),
+            stats: Stats {
+                by_instruction: match options.count {
+                    true => vec![0; program.instructions.len()],
+                    false => Vec::new(),
+                },
+                ..Stats::default()
+            },
             log: String::new(),
             trace: None,
             kernel_functions: HashMap::new(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use skep_btf::Btf;
 use skep_object::{Image, Target};
 use skep_verifier::{
-    Options, Portability, Program, Verdict,
+    ChainLink, LineCost, Options, Portability, Program, Verdict,
     diagnosis::{self, Diagnosis},
     verify,
 };
@@ -22,6 +22,10 @@ pub struct Checked {
     pub verdict: Verdict,
     /// Why it may not run, in words; `None` if it may.
     pub diagnosis: Option<Diagnosis>,
+    /// The lines of source, the costliest first, if [`Options::count`] asked for it.
+    pub lines: Vec<LineCost>,
+    /// The chain of calls whose frames take the most stack.
+    pub chain: Vec<ChainLink>,
     /// What was known on the way to the refusal, in the syntax of the kernel's log at level 2, if
     /// [`Options::log`] asked for it.
     pub states: String,
@@ -79,6 +83,8 @@ impl Checked {
                 _ => String::new(),
             };
             Self {
+                lines: verdict.stats.lines(&program),
+                chain: verdict.stats.deepest_chain(&program),
                 states,
                 program: name,
                 verdict,

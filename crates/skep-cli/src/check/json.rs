@@ -9,8 +9,10 @@ use skep::{
     verifier::diagnosis::{Diagnosis, Place},
 };
 
+use super::cost;
+
 /// A program that was checked.
-pub(super) fn checked(file: &Path, checked: &Checked) -> String {
+pub(super) fn checked(file: &Path, checked: &Checked, stats: bool) -> String {
     let mut value = json!({
         "file": file.display().to_string(),
         "program": checked.program,
@@ -25,6 +27,9 @@ pub(super) fn checked(file: &Path, checked: &Checked) -> String {
     }
     if !checked.states.is_empty() {
         value["states"] = checked.states.as_str().into();
+    }
+    if stats {
+        value["stats"] = cost::json(checked);
     }
     value.to_string()
 }

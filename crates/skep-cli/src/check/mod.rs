@@ -1,5 +1,6 @@
 //! `skep check`: the verifier's verdict on programs without loading them, and why not.
 
+mod cost;
 mod json;
 mod kernels;
 
@@ -67,6 +68,9 @@ pub(crate) struct CheckArgs {
     host: HostName,
 
     #[command(flatten)]
+    cost: cost::CostArgs,
+
+    #[command(flatten)]
     kernels: kernels::KernelsArgs,
 
     #[command(flatten)]
@@ -102,6 +106,9 @@ pub(crate) fn check(args: &CheckArgs, global: &Global) -> anyhow::Result<ExitCod
         return kernels::check(args, global);
     }
     let host = host(args.host)?;
+    if let Some(other) = &args.cost.compare {
+        return cost::compare(other, args, global, &host);
+    }
     let mut worst = None;
     let mut tally = Tally::default();
     for file in &args.files {
@@ -159,12 +166,14 @@ fn one_file(
             false => Options::default(),
         };
         options.log = global.verbose > 0;
+        options.count = args.cost.stats;
         match object.check(name, host, &options) {
             Ok(checked) => {
                 say(&match args.format {
                     Format::Text => verdict(&checked),
-                    Format::Json => json::checked(file, &checked) + "\n",
+                    Format::Json => json::checked(file, &checked, args.cost.stats) + "\n",
                 })?;
+                cost::print(&checked, args)?;
                 if checked.verdict.is_accepted() {
                     tally.accepted += 1;
                 } else {
