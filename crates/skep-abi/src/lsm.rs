@@ -116,18 +116,6 @@ const SLEEPABLE: &[&str] = &[
     "userns_create",
 ];
 
-/// Hooks whose arguments may be dying or not yet made: programs must not trust them.
-#[rustfmt::skip]
-const UNTRUSTED: &[&str] = &[
-    "bpf_map_free",
-    "bpf_prog_free",
-    "file_alloc_security",
-    "file_free_security",
-    "sk_alloc_security",
-    "sk_free_security",
-    "task_free",
-];
-
 /// Functions of the kernel that begin with `bpf_lsm_` and are no hooks.
 #[rustfmt::skip]
 const OTHERS: &[&str] = &[
@@ -169,12 +157,6 @@ impl<'a> LsmHook<'a> {
         contains(SLEEPABLE, self.name)
     }
 
-    /// Whether programs may trust its arguments.
-    #[must_use]
-    pub fn is_trusted(self) -> bool {
-        !contains(UNTRUSTED, self.name)
-    }
-
     /// What a program may return that is attached to it (`BPF_LSM_MAC`, since 6.12), where the hook
     /// gives an `int`.
     #[must_use]
@@ -198,7 +180,7 @@ mod tests {
 
     #[test]
     fn tables_are_sorted() {
-        for table in [DISABLED, SLEEPABLE, UNTRUSTED, OTHERS] {
+        for table in [DISABLED, SLEEPABLE, OTHERS] {
             assert!(table.is_sorted(), "{table:?}");
         }
     }

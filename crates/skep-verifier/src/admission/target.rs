@@ -6,7 +6,7 @@ use skep_btf::{Btf, Kind, KindTag, Type, TypeId};
 use super::prototype::check_prototype;
 use crate::{
     AttachTarget, Rejection, Rule,
-    state::BtfSource,
+    state::{BtfSource, Id},
     verifier::{Result, Verifier},
 };
 
@@ -21,6 +21,8 @@ pub(crate) struct Attached {
     pub(crate) prototype: Option<TypeId>,
     /// Whether it gives no result.
     pub(crate) returns_void: bool,
+    /// The arguments that the program gets for its own, with the references to them.
+    pub(crate) references: Vec<(usize, Id)>,
 }
 
 impl Default for Attached {
@@ -30,6 +32,7 @@ impl Default for Attached {
             btf: BtfSource::Kernel,
             prototype: None,
             returns_void: false,
+            references: Vec::new(),
         }
     }
 }
@@ -137,6 +140,7 @@ impl Verifier<'_> {
             btf: source,
             prototype: Some(prototype.id()),
             returns_void: signature.return_type == TypeId::VOID,
+            references: Vec::new(),
         };
         let prototype = prototype.id();
         self.check_hook(btf, &attached, prototype)?;

@@ -16,7 +16,7 @@ use crate::{MapId, Options, Program, Rejection, Rule, verifier::Result};
 pub(crate) use available::complexity_limit;
 pub(crate) use chain::MOST_FRAMES;
 pub(crate) use flow::callee;
-pub(crate) use points::Points;
+pub(crate) use points::{Names, Points};
 
 /// A program's code.
 #[derive(Debug)]

@@ -32,14 +32,14 @@ const CALL_BACK: [u32; 4] = [164, 180, 181, 209];
 const TIMER: u32 = 170;
 
 /// The names of kernel functions.
-pub(super) struct Names<'a> {
-    pub(super) program: &'a Program<'a>,
-    pub(super) target: &'a Target,
+pub(crate) struct Names<'a> {
+    pub(crate) program: &'a Program<'a>,
+    pub(crate) target: &'a Target,
 }
 
 impl Names<'_> {
     /// The name of the kernel function that an instruction calls.
-    fn kfunc(&self, slot: Option<usize>, insn: &Insn) -> Option<&str> {
+    pub(crate) fn kfunc(&self, slot: Option<usize>, insn: &Insn) -> Option<&str> {
         let Insn::Call(CallTarget::Kfunc { btf_id, .. }) = *insn else {
             return None;
         };

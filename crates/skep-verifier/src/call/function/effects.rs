@@ -1,10 +1,10 @@
 //! What calls of a function do to their callers beside what it returns: whether it may sleep, and
 //! whether it may move packet data. Of global functions callers know nothing else.
 
-use skep_abi::{Helper, HelperProperties};
+use skep_abi::{Helper, HelperProperties, Kfunc, KfuncFlags};
 use skep_isa::{CallTarget, Insn, InsnIndex};
 
-use crate::verifier::Verifier;
+use crate::{setup::Names, verifier::Verifier};
 
 /// What a function may do, it or those that it calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,13 +36,23 @@ impl Verifier<'_> {
     fn find_effects(&self) -> Vec<Effects> {
         let mut effects = vec![Effects::default(); self.code.subprograms.len()];
         let mut calls = Vec::new();
+        let names = Names {
+            program: self.program,
+            target: self.target,
+        };
         for (slot, insn) in self.code.insns.iter().enumerate() {
             let Some(insn) = insn else { continue };
             let caller = self.code.subprogram_at(slot);
             let Some(of_caller) = effects.get_mut(caller) else {
                 continue;
             };
-            if let Insn::Call(CallTarget::Helper(id)) = insn
+            if let Some(name) = names.kfunc(Some(slot), insn) {
+                let kfunc = Kfunc::by_name(name);
+                of_caller.add(Effects {
+                    sleeps: kfunc.is_some_and(|kfunc| kfunc.flags.contains(KfuncFlags::SLEEPABLE)),
+                    changes_packet: name == "bpf_xdp_pull_data",
+                });
+            } else if let Insn::Call(CallTarget::Helper(id)) = insn
                 && let Some(helper) = Helper::by_id(*id)
             {
                 let properties = helper.properties;

@@ -3,6 +3,8 @@
 
 use std::rc::Rc;
 
+use skep_abi::ProgramType;
+use skep_btf::{Kind as TypeKind, KindTag};
 use skep_isa::Reg;
 
 use crate::{
@@ -17,7 +19,35 @@ impl Verifier<'_> {
         frame.registers[usize::from(Reg::R1.number())] = Register::pointer(Kind::Context);
         self.start_at(0);
         self.state.frames.push(Rc::new(frame));
+        if self.program.program_type == ProgramType::StructOps {
+            for argument in self.owned_arguments() {
+                let reference = self.acquire_reference(0);
+                self.attach.references.push((argument, reference));
+            }
+        }
         Ok(())
+    }
+
+    /// The arguments of an operation that the program gets for its own: the stub function of the
+    /// operation names them `…__ref`.
+    fn owned_arguments(&self) -> Vec<usize> {
+        let stub = self.struct_ops_name().and_then(|operations| {
+            let btf = self.btf(self.attach.btf)?;
+            let stub = format!("{operations}__{}", self.attach.name);
+            let stub = btf.type_by_id(btf.find(&stub, KindTag::Function)?).ok()?;
+            let TypeKind::Function(function) = stub.kind() else {
+                return None;
+            };
+            match btf.type_by_id(function.prototype).ok()?.kind() {
+                TypeKind::FunctionPrototype(prototype) => Some(prototype),
+                _ => None,
+            }
+        });
+        let parameters = stub.into_iter().flat_map(|stub| stub.params().enumerate());
+        parameters
+            .filter(|(_, parameter)| parameter.name().ends_with("__ref"))
+            .map(|(place, _)| place)
+            .collect()
     }
 
     /// Goes to where a function begins that nothing calls, without a frame yet.

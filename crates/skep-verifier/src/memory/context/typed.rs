@@ -210,7 +210,15 @@ impl Verifier<'_> {
             btf: source,
             type_id,
         };
-        Ok(self.structure_pointer(of, flags))
+        let mut pointer = self.structure_pointer(of, flags);
+        let mut owned = self.attach.references.iter();
+        if let Some((_, reference)) = owned.find(|(number, _)| *number == argument.number) {
+            if !self.state.held.iter().any(|held| held.id == *reference) {
+                return Err(self.context_rejection(visit, "the program has given it away"));
+            }
+            pointer.reference = *reference;
+        }
+        Ok(pointer)
     }
 
     /// Whether the hook vouches for its arguments.
