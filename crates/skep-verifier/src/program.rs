@@ -127,7 +127,18 @@ pub enum AttachTarget {
     },
 }
 
+/// Bytes of an entry of a jump table, as programs read it: an address.
+pub(crate) const JUMP_TABLE_ENTRY: u64 = 8;
+
 impl Map {
+    /// Bytes that programs reach at the address of a value: the value's, or a whole jump table.
+    pub(crate) fn direct_size(&self) -> u64 {
+        match self.map_type {
+            MapType::InsnArray => JUMP_TABLE_ENTRY.saturating_mul(self.max_entries.into()),
+            _ => self.value_size.into(),
+        }
+    }
+
     /// A map without types and contents.
     pub fn new(
         name: &str,
@@ -231,11 +242,21 @@ impl<'a> Program<'a> {
                 },
             });
         }
-        let maps = used
+        let mut maps: Vec<Map> = used
             .iter()
             .filter_map(|index| image.maps.get(index.as_usize()))
             .map(|map| Map::from_image(map, btf))
             .collect();
+        for table in &program.jump_tables {
+            let place = MapId(u32::try_from(maps.len()).unwrap_or(u32::MAX));
+            let entries = u32::try_from(table.targets.len()).unwrap_or(u32::MAX);
+            maps.push(Map::new("jump table", MapType::InsnArray, 4, 16, entries));
+            map_uses.extend(table.references.iter().map(|&insn| MapUse {
+                insn,
+                map: place,
+                value_offset: Some(0),
+            }));
+        }
         Self {
             name: Cow::Borrowed(&program.name),
             program_type: program.program_type,

@@ -76,7 +76,9 @@ impl Verifier<'_> {
                 return Err(self.reject(Rule::MapNotAllowed, message));
             }
         }
-        if offset >= map.value_size || map.max_entries != 1 && map.map_type == MapType::Array {
+        if u64::from(offset) >= map.direct_size()
+            || map.max_entries != 1 && map.map_type == MapType::Array
+        {
             let message = format!(
                 "the address of byte {offset} of the first value of `{}`, which has {} values of {} \
                  bytes",

@@ -1,11 +1,13 @@
 //! Values and keys of maps.
 
 use skep_abi::{MapCreateFlags, MapType};
+use skep_isa::{AluOp, Width};
 
 use super::{Span, Transfer, Visit, words};
 use crate::{
     Map, MapId, Rule, Scalar,
     call::KernelPointer,
+    program::JUMP_TABLE_ENTRY,
     state::{BtfSource, Field, FieldKind, Kind, PointerFlags, Register},
     verifier::{Result, Verifier},
 };
@@ -51,6 +53,9 @@ impl<'a> Verifier<'a> {
         let Some((map, field)) = self.check_map_value(pointer, span)? else {
             return Err(self.not_accessible(pointer, visit));
         };
+        if map.map_type == MapType::InsnArray {
+            return self.reach_jump_table(pointer, visit);
+        }
         if let Some(field) = field {
             return self.reach_kernel_pointer(pointer, field, visit);
         }
@@ -70,6 +75,34 @@ impl<'a> Verifier<'a> {
         Ok(Register::unknown())
     }
 
+    /// A load out of a jump table gives one of its addresses; which, says the index.
+    fn reach_jump_table(&self, pointer: &Register, visit: Visit) -> Result<Register> {
+        let Kind::MapValue { map, inner, .. } = pointer.kind else {
+            return Err(self.not_accessible(pointer, visit));
+        };
+        let entry = Scalar::constant(JUMP_TABLE_ENTRY);
+        let offset = Scalar::constant(visit.span(pointer).offset.cast_unsigned());
+        let place = Scalar::alu(AluOp::Add, Width::W64, &pointer.value, &offset);
+        let whole = u64::from(visit.size) == JUMP_TABLE_ENTRY && visit.transfer == Transfer::Load;
+        let aligned = (place.bits.value | place.bits.mask).trailing_zeros() >= 3;
+        if inner || !whole || !aligned {
+            return Err(self
+                .reject(
+                    Rule::MapValueOutOfBounds,
+                    format!(
+                        "{} of a jump table, of which whole entries of {JUMP_TABLE_ENTRY} bytes are \
+                         read",
+                        words::span(visit.span(pointer))
+                    ),
+                )
+                .of(visit.base));
+        }
+        Ok(Register {
+            value: Scalar::alu(AluOp::Div, Width::W64, &place, &entry),
+            ..Register::pointer(Kind::JumpTarget { map })
+        })
+    }
+
     /// Whether an access of a map's value is allowed; the map, and the kernel pointer in the value
     /// that is accessed. `None`: it is no map's value.
     pub(super) fn check_map_value(
@@ -85,12 +118,7 @@ impl<'a> Verifier<'a> {
         };
         self.check_map_access(map, span.is_write())
             .map_err(|why| why.of(span.base))?;
-        self.check_bounds(
-            pointer,
-            span,
-            map.value_size.into(),
-            Rule::MapValueOutOfBounds,
-        )?;
+        self.check_bounds(pointer, span, map.direct_size(), Rule::MapValueOutOfBounds)?;
         let field = if map.fields.fields.is_empty() {
             None
         } else {
