@@ -341,21 +341,29 @@ impl Verifier<'_> {
             self.fork_mask(dst)?;
         }
         let capable = self.options.bpf;
+        // Distances in 32 bits, and differences: 7.0, and what 6.18 got of it.
+        let halves = self.since(6, 18);
         let definition = self.definition(width);
         let register = self.state.register_mut(dst);
         register.value = Scalar::alu(op, width, &register.value, &right);
         register.subreg_def = definition;
         // A constant distance to the number it was copied from is remembered, once.
-        let step = match right.as_constant() {
-            Some(step) if capable && op == AluOp::Add && width == Width::W64 => {
-                i32::try_from(step).ok()
-            }
+        let step = match op {
+            _ if !capable => None,
+            AluOp::Add => distance(width, &right),
+            AluOp::Sub if halves => distance(width, &right).and_then(i32::checked_neg),
             _ => None,
         };
         match step {
-            Some(step) if register.offset == 0 && src != Operand::Reg(dst) => {
+            Some(step)
+                if register.offset == 0
+                    && !register.linked
+                    && src != Operand::Reg(dst)
+                    && (halves || width == Width::W64 && step >= 0) =>
+            {
                 if register.id.is_some() {
                     register.offset = step;
+                    register.linked = width == Width::W32;
                 }
             }
             _ => register.unlink(),
@@ -420,5 +428,13 @@ fn noun(op: AluOp) -> &'static str {
         AluOp::And => "a bitwise and",
         AluOp::Xor => "a bitwise exclusive or",
         AluOp::Lsh | AluOp::Rsh | AluOp::Arsh => "a shift",
+    }
+}
+
+/// A constant that is added, as the distance to what it is added to.
+fn distance(width: Width, constant: &Scalar) -> Option<i32> {
+    match width {
+        Width::W64 => i32::try_from(constant.as_constant()?.cast_signed()).ok(),
+        Width::W32 => constant.as_constant32().map(u32::cast_signed),
     }
 }
