@@ -6,7 +6,7 @@ use skep_isa::Reg;
 
 use crate::{
     Rule,
-    state::{BtfRef, CallbackKind, HeldKind, Id, Kind},
+    state::{BtfRef, CallbackKind, HeldKind, Id, Kind, State},
     verifier::{Result, Verifier},
     walk::Next,
 };
@@ -111,6 +111,10 @@ impl Verifier<'_> {
             self.check_returned(Reg::R0, least, most, false, "a callback")?;
             let frame = self.state.frames.pop();
             let site = frame.map_or(0, |frame| frame.call_site);
+            // The next round is followed with less, so that the rounds come to an end.
+            let mut state = std::mem::replace(&mut self.state, State::empty());
+            self.widen_from_previous(site, &mut state);
+            self.state = state;
             return Ok(Next::Goto(site));
         }
         let result = self.reg(Reg::R0).clone();
