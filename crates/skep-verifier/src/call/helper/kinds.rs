@@ -9,6 +9,7 @@ pub(super) const TYPE_FLAGS: PointerFlags = PointerFlags::all()
     .difference(PointerFlags::BEYOND_END)
     .difference(PointerFlags::AT_END)
     .difference(PointerFlags::REFERENCED)
+    .difference(PointerFlags::PACKET_SLICE)
     .difference(PointerFlags::UNINIT);
 
 /// Whether a register is of a kind that an argument may have.

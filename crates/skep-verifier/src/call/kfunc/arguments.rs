@@ -360,6 +360,11 @@ impl Verifier<'_> {
     }
 
     fn kernel_map(&mut self, call: &mut Call, reg: Reg, register: &Register) -> Result {
+        if matches!(register.kind, Kind::Btf(_))
+            && let Some(map) = self.kernel_structure("bpf_map")
+        {
+            return self.structure_argument(call, map, reg, register);
+        }
         let Kind::ConstMap { map, inner, uid } = register.kind else {
             return Err(self.wrong_kind(call, reg, register, "a map"));
         };
