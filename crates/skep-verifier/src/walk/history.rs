@@ -238,9 +238,9 @@ impl Verifier<'_> {
                 if self.is_static_call(target) {
                     return Ok(());
                 }
-                for reg in [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5] {
+                for (index, reg) in (0..).zip([Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5]) {
                     // Where a pointer may be null, this one decides that it is.
-                    if self.reg(reg).is_null() {
+                    if self.reg(reg).is_null() && may_take_null(target, index) {
                         self.mark_precise(reg)?;
                     }
                 }
@@ -385,4 +385,16 @@ impl Verifier<'_> {
             _ => None,
         }
     }
+}
+
+/// Whether a function may take null as a pointer in an argument; of kernel functions that is told
+/// by their types, which are looked at later.
+fn may_take_null(target: CallTarget, index: usize) -> bool {
+    let CallTarget::Helper(id) = target else {
+        return true;
+    };
+    let parameter = Helper::by_id(id).and_then(|helper| helper.parameters().get(index));
+    parameter.is_some_and(|parameter| {
+        parameter.flags.contains(ValueFlags::MAYBE_NULL) || parameter.kind == ArgKind::Stack
+    })
 }
