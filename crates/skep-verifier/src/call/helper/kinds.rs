@@ -23,13 +23,21 @@ pub(super) fn fits(parameter: &Parameter, kind: ArgKind, register: &Register) ->
     }
     let plain = flags.is_empty();
     match kind {
-        ArgKind::MapKey | ArgKind::MapValue => plain && is_memory(register.kind),
-        ArgKind::Mem => match register.kind {
-            Kind::Mem { .. } => plain || flags == PointerFlags::RINGBUF,
-            Kind::Buffer => plain,
-            Kind::Btf(_) => flags == PointerFlags::TRUSTED,
-            other => plain && is_memory(other),
-        },
+        // Keys and values may be in any memory; that of a packet's dynptr is for sized memory only.
+        ArgKind::MapKey | ArgKind::MapValue | ArgKind::Mem => {
+            if kind == ArgKind::Mem {
+                flags -= PointerFlags::PACKET_SLICE;
+            }
+            match register.kind {
+                Kind::Mem { .. } => flags.is_empty() || flags == PointerFlags::RINGBUF,
+                Kind::Buffer => flags.is_empty(),
+                Kind::Btf(_) => {
+                    flags == PointerFlags::TRUSTED
+                        && parameter.flags.contains(ValueFlags::READ_ONLY)
+                }
+                other => plain && is_memory(other),
+            }
+        }
         ArgKind::MemSize
         | ArgKind::MemSizeOrZero
         | ArgKind::ConstAllocSizeOrZero
