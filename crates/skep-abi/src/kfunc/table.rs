@@ -94,7 +94,7 @@ kfuncs! {
     bpf_get_dentry_xattr (6, 12): TRACING, SLEEPABLE | TRUSTED_ARGS;
     bpf_get_file_xattr (6, 8): TRACING, SLEEPABLE | TRUSTED_ARGS;
     bpf_get_fsverity_digest (6, 8): TRACING, TRUSTED_ARGS;
-    bpf_get_kmem_cache (6, 13): COMMON, RET_NULL;
+    bpf_get_kmem_cache (6, 13): COMMON;
     bpf_get_task_exe_file (6, 12): TRACING, ACQUIRE | TRUSTED_ARGS | RET_NULL;
     bpf_iter_bits_destroy (6, 11): COMMON, ITER_DESTROY;
     bpf_iter_bits_new (6, 11): COMMON, ITER_NEW;

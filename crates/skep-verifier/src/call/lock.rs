@@ -48,6 +48,7 @@ impl LockKind {
 impl Verifier<'_> {
     /// Takes the lock that a register points to.
     pub(crate) fn take_lock(&mut self, reg: Reg, lock: LockKind) -> Result {
+        self.check_no_comparison(reg)?;
         let (owner, id) = self.lock_at(reg, lock)?;
         let held = self.state.held.iter().find(|held| match lock {
             LockKind::Spin => held.kind.is_lock(),
@@ -76,6 +77,7 @@ impl Verifier<'_> {
 
     /// Releases the lock that a register points to.
     pub(crate) fn release_lock(&mut self, reg: Reg, lock: LockKind) -> Result {
+        self.check_no_comparison(reg)?;
         let (owner, id) = self.lock_at(reg, lock)?;
         let last = self.state.held.iter().rposition(|held| held.kind.is_lock());
         let Some(last) = last else {
@@ -100,6 +102,19 @@ impl Verifier<'_> {
         // What is in a list or tree belongs to who holds its lock.
         self.invalidate(|register| register.flags.contains(PointerFlags::NON_OWNING));
         Ok(())
+    }
+
+    /// The function that compares a tree's nodes runs under the tree's lock, and leaves locks alone.
+    fn check_no_comparison(&self, reg: Reg) -> Result {
+        if !self.in_tree_callback() {
+            return Ok(());
+        }
+        Err(self
+            .reject(
+                Rule::LockMisuse,
+                "a lock is taken or released by the function that compares nodes of a tree",
+            )
+            .of(reg))
     }
 
     /// The lock that a register points to: what it is in, and the id of the value at hand.
