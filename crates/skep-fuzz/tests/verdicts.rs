@@ -5,7 +5,7 @@
 use std::{env, sync::Arc};
 
 use skep_fuzz::{
-    verdict::{Verdicts, contain, trap},
+    verdict::{Verdicts, contain, trap, turn},
     vm::Choices,
 };
 use skep_linux::LinuxHost;
@@ -104,4 +104,22 @@ fn what_runs_find_was_known() {
         programs * 5 > runs.end - runs.start,
         "only {programs} programs were compared"
     );
+}
+
+#[test]
+fn programs_without_a_check_are_refused() {
+    let mut counts = std::collections::BTreeMap::new();
+    for seed in seeds(300) {
+        let input = Choices::bytes_of(seed);
+        match std::panic::catch_unwind(|| turn::turned(&input)) {
+            Ok(turned) => {
+                for dropped in turned {
+                    *counts.entry(dropped).or_insert(0_u64) += 1;
+                }
+            }
+            Err(_) => panic!("seed {seed}"),
+        }
+    }
+    println!("{counts:?}");
+    assert_eq!(counts.len(), 4, "some kind of check was never left out: {counts:?}");
 }

@@ -74,6 +74,23 @@ impl Observed {
         }
     }
 
+    /// Whether some path comes to an instruction.
+    #[must_use]
+    pub fn reaches(&self, insn: InsnIndex) -> bool {
+        let known = self.by_insn.get(insn.as_usize());
+        known.is_some_and(|known| !known.is_empty())
+    }
+
+    /// Whether on some path, nothing at all is known about a number in a register.
+    #[must_use]
+    pub fn is_unknown(&self, insn: InsnIndex, register: u8) -> bool {
+        let known = self.by_insn.get(insn.as_usize()).map_or(&[][..], Vec::as_slice);
+        known.iter().any(|known| {
+            let register = known.frame.registers.get(usize::from(register));
+            register.is_some_and(|register| register.is_scalar() && register.value.is_unknown())
+        })
+    }
+
     /// Whether what a run finds is among what was known.
     ///
     /// # Errors

@@ -14,13 +14,13 @@ use skep_vm::{Config, Coverage, Engine, Safety, Vm};
 use super::subject::with;
 use crate::vm::{Choices, Damage, Features, features, generate, mutate, run};
 
-struct Machine {
-    vm: Vm,
-    target: Target,
-    features: Features,
+pub(super) struct Machine {
+    pub(super) vm: Vm,
+    pub(super) target: Target,
+    pub(super) features: Features,
 }
 
-static MACHINE: LazyLock<Machine> = LazyLock::new(|| {
+pub(super) static MACHINE: LazyLock<Machine> = LazyLock::new(|| {
     let mut config = Config::default();
     config.cpus = 1;
     config.engine = Engine::Interpreter;

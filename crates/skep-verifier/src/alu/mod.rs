@@ -340,7 +340,7 @@ impl Verifier<'_> {
         if matches!(op, AluOp::And | AluOp::Or) && right.bits.is_constant() {
             self.fork_mask(dst)?;
         }
-        let capable = self.options.bpf;
+        let capable = self.options.bpf && self.since(6, 11);
         // Distances in 32 bits, and differences: 7.0, and what 6.18 got of it.
         let halves = self.since(6, 18);
         let definition = self.definition(width);
