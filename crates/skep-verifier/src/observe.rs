@@ -84,11 +84,21 @@ impl Observed {
     /// Whether on some path, nothing at all is known about a number in a register.
     #[must_use]
     pub fn is_unknown(&self, insn: InsnIndex, register: u8) -> bool {
-        let known = self.by_insn.get(insn.as_usize()).map_or(&[][..], Vec::as_slice);
-        known.iter().any(|known| {
-            let register = known.frame.registers.get(usize::from(register));
-            register.is_some_and(|register| register.is_scalar() && register.value.is_unknown())
+        self.any(insn, register, |register| {
+            register.is_scalar() && register.value.is_unknown()
         })
+    }
+
+    /// Whether on some path, a register has a pointer that may be null.
+    #[must_use]
+    pub fn may_be_null(&self, insn: InsnIndex, register: u8) -> bool {
+        self.any(insn, register, Register::may_be_null)
+    }
+
+    fn any(&self, insn: InsnIndex, register: u8, is: impl Fn(&Register) -> bool) -> bool {
+        let known = self.by_insn.get(insn.as_usize());
+        let mut known = known.map_or(&[][..], Vec::as_slice).iter();
+        known.any(|known| known.frame.registers.get(usize::from(register)).is_some_and(&is))
     }
 
     /// Whether what a run finds is among what was known.
