@@ -63,11 +63,12 @@ fn verdicts_are_the_kernels() {
         wrong.is_empty(),
         "accepted, but not by the kernel: {wrong:?}"
     );
-    // Parts that are not there yet refuse what they would have to follow.
     assert!(
-        (stricter.len() as u64) < verdicts.tally.accepted * 2,
+        stricter.is_empty(),
         "refused, but not by the kernel: {stricter:?}"
     );
+    let tally = verdicts.tally;
+    assert!(tally.accepted > 0 && tally.refused > 0, "{tally:?}");
 }
 
 #[test]
@@ -82,7 +83,7 @@ fn accepted_programs_never_trap() {
         }
     }
     println!("{ran} ran, {refused} were refused");
-    assert!(ran * 4 > refused, "{ran} ran, {refused} were refused");
+    assert!(ran * 2 > refused, "{ran} ran, {refused} were refused");
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn what_runs_find_was_known() {
     }
     println!("{steps} steps of {programs} programs");
     assert!(
-        programs * 5 > runs.end - runs.start,
+        programs * 3 > runs.end - runs.start,
         "only {programs} programs were compared"
     );
 }
@@ -121,5 +122,9 @@ fn programs_without_a_check_are_refused() {
         }
     }
     println!("{counts:?}");
-    assert_eq!(counts.len(), 4, "some kind of check was never left out: {counts:?}");
+    assert_eq!(
+        counts.len(),
+        4,
+        "some kind of check was never left out: {counts:?}"
+    );
 }

@@ -98,7 +98,13 @@ impl Observed {
     fn any(&self, insn: InsnIndex, register: u8, is: impl Fn(&Register) -> bool) -> bool {
         let known = self.by_insn.get(insn.as_usize());
         let mut known = known.map_or(&[][..], Vec::as_slice).iter();
-        known.any(|known| known.frame.registers.get(usize::from(register)).is_some_and(&is))
+        known.any(|known| {
+            known
+                .frame
+                .registers
+                .get(usize::from(register))
+                .is_some_and(&is)
+        })
     }
 
     /// Whether what a run finds is among what was known.

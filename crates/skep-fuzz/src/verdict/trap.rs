@@ -2,9 +2,10 @@
 
 use std::sync::LazyLock;
 
+use skep_isa::opcode::{BPF_JCOND, BPF_JMP};
 use skep_vm::{Config, Engine, Safety, Vm};
 
-use crate::vm::{Choices, Damage, End, Features, features, generate, mutate, run};
+use crate::vm::{Case, Choices, Damage, End, Features, features, generate, mutate, run};
 
 struct Machine {
     vm: Vm,
@@ -57,9 +58,22 @@ pub fn accepted(input: &[u8]) -> Came {
         Err(_) => Came::Refused,
         Ok(outcome) => {
             if let End::Fault(text) = outcome.end {
+                // A loop that only `may_goto` ends goes round eight million times.
+                if text.contains("instructions are spent") && may_go_round(&case) {
+                    return Came::Ran;
+                }
                 panic!("accepted, but: {text}\n{case}");
             }
             Came::Ran
         }
     }
+}
+
+/// Whether a program has loops of as many rounds as a verifier allows.
+fn may_go_round(case: &Case) -> bool {
+    const MAY_GOTO: u8 = BPF_JMP | BPF_JCOND;
+    let bodies = std::iter::once(&case.main).chain(&case.tails);
+    bodies
+        .flat_map(|body| &body.slots)
+        .any(|slot| slot.opcode == MAY_GOTO)
 }

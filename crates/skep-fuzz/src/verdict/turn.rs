@@ -80,7 +80,8 @@ fn droppable(body: &Body, observed: &Observed) -> Vec<(usize, Dropped)> {
         let before = at.checked_sub(1).map(|before| slots[before]);
         let called = before.is_some_and(|call| is_helper(&call, &NULLABLE));
         let null_check = slot.opcode == BPF_JMP | BPF_JEQ | BPF_K && slot.dst == 0 && slot.imm == 0;
-        let packet_bound = slot.opcode == BPF_JMP | BPF_JGT | BPF_X && (slot.dst, slot.src) == (3, 2);
+        let packet_bound =
+            slot.opcode == BPF_JMP | BPF_JGT | BPF_X && (slot.dst, slot.src) == (3, 2);
         // A lookup in an array by a key that is known to be in it never fails.
         let nullable = observed.may_be_null(InsnIndex(at as u32), 0);
         if null_check && called && nullable && is_used(slots, at, &[0, 1]) {

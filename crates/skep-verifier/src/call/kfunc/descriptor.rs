@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use skep_abi::{Kfunc, KfuncFlags};
 use skep_btf::{Btf, FunctionPrototype, Kind, KindTag, Type, TypeId};
+use skep_isa::{CallTarget, Insn};
 
 use crate::{
     Rule,
@@ -251,6 +252,16 @@ impl Verifier<'_> {
     fn kernel_function_source(&self, slot: usize) -> Result<BtfSource> {
         let mut modules = self.program.modules.iter();
         let Some((_, name)) = modules.find(|(insn, _)| insn.as_usize() == slot) else {
+            let insn = self.code.insns.get(slot).copied().flatten();
+            if let Some(Insn::Call(CallTarget::Kfunc { fd_index, .. })) = insn
+                && fd_index != 0
+            {
+                let message = format!(
+                    "a function of the module in place {fd_index} of the load's descriptors is \
+                     called, and the program names none there"
+                );
+                return Err(self.reject(Rule::UnknownKfunc, message));
+            }
             return Ok(BtfSource::Kernel);
         };
         let mut known = self.target.modules.iter();

@@ -134,7 +134,10 @@ impl Verifier<'_> {
     fn outcome(&self, comparison: &Comparison) -> Option<bool> {
         let Comparison { width, op, dst, .. } = *comparison;
         let left = self.reg(dst);
+        // Older kernels follow both sides.
         if comparison.src_reg() == Some(dst)
+            && left.is_scalar()
+            && self.since(7, 0)
             && let Some(holds) = of_itself(op)
         {
             return Some(holds);
