@@ -7,7 +7,8 @@
 //! data: the [`Rule`], the instruction, what was known there.
 //!
 //! The way through the crate: a [`Program`] is what is verified; `setup` checks what needs no
-//! paths (decoding, jumps, subprograms, liveness); `walk` follows paths, and knows when it has been
+//! paths (decoding, jumps, subprograms, liveness); `admission` whether such a program is let in at
+//! all (type, flags, capabilities, what it attaches to); `walk` follows paths, and knows when it has been
 //! somewhere before (pruning); `scalar` is arithmetic on what is known about a number; `state` is
 //! what is known at one point of a path; `alu`, `memory` and `call` are what instructions do to
 //! it; `diagnosis` makes words of a rejection.

@@ -127,17 +127,21 @@ impl Verifier<'_> {
     /// Checks what the program, a global function or an asynchronous callback returns: R0, or what an
     /// exception makes the result.
     pub(crate) fn check_return_value(&mut self, reg: Reg) -> Result {
-        let frame = self.state.frame();
-        let is_program = frame.subprogram == 0 || frame.exception_callback;
-        let callback = frame.callback.map(|_| frame.callback_returns);
+        // An exception leaves all frames, so that the first one says whose result it is.
+        let frame = self.state.frames.first();
+        let is_program =
+            frame.is_none_or(|frame| frame.subprogram == 0 || frame.exception_callback);
+        let callback = frame.and_then(|frame| {
+            let returns = frame.callback_returns;
+            frame.callback.map(|_| returns)
+        });
         let rule = self
-            .program
-            .program_type
+            .effective_type()
             .returns(self.program.attach_type, self.kernel());
         if is_program && rule == ReturnRule::ByTarget && self.target_returns_void() {
             return Ok(());
         }
-        if is_program && self.is_struct_returned() {
+        if is_program && reg == Reg::R0 && self.is_struct_returned() {
             return Ok(());
         }
         let value = self.reg(reg);

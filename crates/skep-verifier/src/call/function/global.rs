@@ -175,7 +175,8 @@ impl Verifier<'_> {
             Argument::Memory { size, nullable } => {
                 if register.is_null() {
                     return if nullable {
-                        Ok(())
+                        // Another number would be no null pointer.
+                        self.mark_precise(reg)
                     } else {
                         wrong(self, "a pointer that is not null")
                     };
@@ -187,7 +188,7 @@ impl Verifier<'_> {
             }
             Argument::Struct { of, nullable, .. } => {
                 if register.is_null() && nullable {
-                    return Ok(());
+                    return self.mark_precise(reg);
                 }
                 if register.may_be_null() && !nullable {
                     return wrong(self, "a pointer that is not null");
