@@ -119,9 +119,11 @@ impl Rejection {
         let own = crate::target::of(host, image).ok().and_then(|target| {
             let options = Options::default();
             let rejection = verify(&program, &target, &options).rejection?;
-            // The machine's verifier is this one. Of a kernel, the instruction may differ by what is
-            // checked first.
-            let same = host.info().kind == HostKind::Vm || log.rule == Some(rejection.rule);
+            // The machine's verifier is this one. Of a kernel's, some messages are about several
+            // rules, and what is checked first may be at another instruction.
+            let same = host.info().kind == HostKind::Vm
+                || log.rule == Some(rejection.rule)
+                || (log.insn.is_some() && log.insn == rejection.insn);
             same.then(|| Diagnosis::of(&program, &target, &options, &rejection))
         });
         let diagnosis = own.or_else(|| Diagnosis::of_log(&program, &log));

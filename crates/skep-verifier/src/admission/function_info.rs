@@ -48,11 +48,14 @@ impl Verifier<'_> {
             }
             let insns = self.code.insns.get(function.start..function.end);
             for (place, insn) in insns.unwrap_or_default().iter().enumerate() {
-                let what = match insn {
+                let (rule, what) = match insn {
                     Some(Insn::LoadPacketAbs { .. } | Insn::LoadPacketInd { .. }) => {
-                        "a load of packet data by `ld_abs` or `ld_ind`"
+                        let what = "a load of packet data by `ld_abs` or `ld_ind`";
+                        (Rule::TypeInformation, what)
                     }
-                    Some(Insn::Call(CallTarget::Helper(TAIL_CALL))) => "a tail call",
+                    Some(Insn::Call(CallTarget::Helper(TAIL_CALL))) => {
+                        (Rule::TailCallMisuse, "a tail call")
+                    }
                     _ => continue,
                 };
                 let why = if function.type_id.is_some() {
@@ -61,7 +64,7 @@ impl Verifier<'_> {
                     "a function without BTF"
                 };
                 return Err(Rejection::new(
-                    Rule::TypeInformation,
+                    rule,
                     format!("{what} in {why} ({}, number {index})", function.title()),
                 )
                 .at(function.start + place)

@@ -1,6 +1,7 @@
 //! What a path tells about a rejection, by rule: where the value at fault came from, what bounded it
 //! or failed to, what is held, which loop it is.
 
+use skep_btf::Kind as TypeKind;
 use skep_isa::{AluOp, CallTarget, Insn, InsnIndex, Operand, Reg};
 
 use super::{
@@ -104,16 +105,45 @@ impl Story<'_, '_, '_> {
         }
     }
 
-    /// The variable that has the value of a trail, if the line that made it and the line of the
-    /// fault both say so.
+    /// The variable that has the value of a trail, if the line of the fault and what says its name
+    /// (the line that made it, or the parameter that it was passed as) agree.
     fn variable(&self, trail: &Trail) -> Option<String> {
-        // Computed with since, it is another value; and in another function, another variable.
-        let changed =
-            |hop: &Hop| matches!(hop, Hop::Changed(_) | Hop::Passed(_) | Hop::Returned(_));
-        if trail.hops.iter().any(changed) {
+        for hop in &trail.hops {
+            match hop {
+                // Computed with since, it is another value.
+                Hop::Changed(_) | Hop::Returned(_) => return None,
+                Hop::Passed(step) => return self.parameter(trail, step + 1),
+                _ => {}
+            }
+        }
+        match trail.origin {
+            Origin::Argument => self.parameter(trail, 0),
+            _ => self.origin(trail),
+        }
+    }
+
+    /// The parameter that a value is, in a function that begins at a step.
+    fn parameter(&self, trail: &Trail, step: usize) -> Option<String> {
+        let reg = trail.register_before(step)?;
+        let index = usize::from(reg.number()).checked_sub(1)?;
+        let code = &self.path.verifier.code;
+        let insn = self.path.steps.get(step)?.insn;
+        let function = code.subprograms.get(code.subprogram_at(insn))?;
+        if function.start != insn {
             return None;
         }
-        self.origin(trail)
+        let btf = self.program().btf.as_deref()?;
+        let TypeKind::Function(kind) = btf.type_by_id(function.type_id?).ok()?.kind() else {
+            return None;
+        };
+        let TypeKind::FunctionPrototype(prototype) = btf.type_by_id(kind.prototype).ok()?.kind()
+        else {
+            return None;
+        };
+        let name = prototype.params().nth(index)?.name().to_owned();
+        let here = self.diagnosis.place.as_ref()?.source.as_ref()?;
+        let mentioned = !name.is_empty() && names::find(&here.text, &name, here.column).is_some();
+        mentioned.then_some(name)
     }
 
     /// The variable that the value had which a trail began with, in the same way.
@@ -153,12 +183,14 @@ impl Story<'_, '_, '_> {
             self.diagnosis.focus = Some(name.clone());
         }
         self.diagnosis.label = match doing {
-            Some((doing, bytes)) => {
+            Some((doing, bytes)) if name.is_some() => {
                 let noun = if doing == "read" { "read" } else { "write" };
                 let bytes = memory_words::bytes(bytes);
                 format!("{noun} of {bytes} through a pointer that may be null")
             }
-            None => "a pointer that may be null is used here".into(),
+            // The message says it.
+            _ if name.is_none() => "this pointer may be null".into(),
+            _ => "a pointer that may be null is used here".into(),
         };
         match trail.origin {
             Origin::Call(step) => {
@@ -180,7 +212,11 @@ impl Story<'_, '_, '_> {
             _ => {}
         }
         let end = format!("return {};", neutral_return(self.program()));
+        let passed = trail.hops.iter().any(|hop| matches!(hop, Hop::Passed(_)));
         let help = match &name {
+            Some(name) if passed => {
+                format!("test it before it is passed, or here: `if (!{name}) return …;`")
+            }
             Some(name) => format!("test it first: `if (!{name}) {end}`"),
             None => format!("test the pointer first, such as `if (!pointer) {end}`"),
         };

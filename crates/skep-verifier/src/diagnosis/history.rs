@@ -91,6 +91,15 @@ impl Trail {
         }
     }
 
+    /// The register that the value was in before a step.
+    pub(super) fn register_before(&self, step: usize) -> Option<Reg> {
+        let places = self.places.iter();
+        match places.take_while(|(at, _)| *at >= step).last()? {
+            (_, Location::Register { reg, .. }) => Some(*reg),
+            _ => None,
+        }
+    }
+
     /// What was known about the value before a step.
     pub(super) fn value_before<'p>(&self, path: &'p Path<'_>, step: usize) -> Option<&'p Register> {
         let places = self.places.iter();

@@ -149,7 +149,7 @@ impl Verifier<'_> {
             Kind::Uninit => {
                 return Err(self
                     .reject(
-                        Rule::ReturnValue,
+                        Rule::UninitialisedRegister,
                         format!("{reg}, which is returned, was never set"),
                     )
                     .of(reg));
