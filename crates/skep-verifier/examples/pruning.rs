@@ -10,7 +10,7 @@ use skep_selftests::{Judge, name_of};
 use skep_verifier::{Options, Program, Rule, Verdict, verify};
 
 /// Instructions that are followed without pruning.
-const LIMIT: u64 = 300_000;
+const LIMIT: u64 = 50_000;
 
 fn main() -> ExitCode {
     let mut judge = Judge::here().expect("the kernel's types");

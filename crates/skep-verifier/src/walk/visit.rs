@@ -28,6 +28,9 @@ const LOOP_INSNS: u64 = 100;
 /// A state is kept when the way since the last has so many jumps.
 const LONG_WAY: u64 = 40;
 
+/// The same in instructions, without pruning.
+const LONG_HISTORY: usize = 256;
+
 /// What a kept state says about the path that came there.
 enum Answer {
     /// It covers it; with the state whose marks it waits for, if they are not complete.
@@ -46,6 +49,9 @@ impl Verifier<'_> {
             return Ok(false);
         }
         if !self.options.prune && !points.contains(Points::KEEP) {
+            if self.walk.history.len() > LONG_HISTORY {
+                self.keep_state();
+            }
             return Ok(false);
         }
         let often = self.program.flags.contains(ProgLoadFlags::TEST_STATE_FREQ);
