@@ -78,5 +78,12 @@ impl Agreement {
         for (program, message) in &self.false_accepts {
             println!("  {program}: {message}");
         }
+        println!(
+            "we refuse, the kernel accepts: {}",
+            self.false_refusals.len()
+        );
+        for (program, reason) in &self.false_refusals {
+            println!("  {program}: {reason}");
+        }
     }
 }

@@ -142,7 +142,8 @@ fn selftests(arguments: &Arguments) -> Outcome<bool> {
     judge.types = objects.iter().filter(|one| types(one)).cloned().collect();
     objects.retain(|one| !types(one));
     judge.only.clone_from(&arguments.only);
-    judge.all = arguments.only.is_some();
+    // Beside the kernel, programs are compared that expect nothing of their own, too.
+    judge.all = arguments.only.is_some() || (arguments.kernel && !arguments.objects.is_empty());
     judge.times = if arguments.time { TIMES } else { 1 };
     let kernel = match arguments.kernel || arguments.time {
         true => Some(Hosted::kernel()?),
