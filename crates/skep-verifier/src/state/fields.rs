@@ -169,7 +169,7 @@ impl Fields {
                 offset: base.saturating_add(member.bit_offset / 8),
                 size: None,
             };
-            if member.bit_offset % 8 == 0 {
+            if member.bit_offset.is_multiple_of(8) {
                 self.search_one(btf, member.type_id, &place, depth)?;
             }
         }
@@ -207,7 +207,7 @@ impl Fields {
             let fits = place
                 .size
                 .is_none_or(|whole| whole == size.saturating_mul(count));
-            if !fits || place.offset % align != 0 {
+            if !fits || !place.offset.is_multiple_of(align) {
                 return Ok(());
             }
             if let Kind::Struct(composite) = of.kind()
@@ -412,7 +412,7 @@ fn contents(btf: &Btf, place: &Place<'_>, node_type: &str) -> Result<(TypeId, u3
     let member = member.ok_or_else(wrong)?;
     let of = btf.type_by_id(member.type_id).map_err(|_| wrong())?;
     let offset = member.bit_offset / 8;
-    if of.tag() != Some(KindTag::Struct) || of.name() != node_type || offset % 8 != 0 {
+    if of.tag() != Some(KindTag::Struct) || of.name() != node_type || !offset.is_multiple_of(8) {
         return Err(wrong());
     }
     Ok((object, offset))

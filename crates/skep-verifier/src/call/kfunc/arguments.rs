@@ -70,8 +70,7 @@ impl Verifier<'_> {
             self.check_trust(call, parameter.kind, reg, &register)?;
             self.check_kernel_offset(call, reg, &register)?;
             if let ParameterKind::Pointer(pointee) = parameter.kind
-                && let Some(pair) =
-                    self.plain_pointer(call, pointee, parameter.nullable, reg, &register)?
+                && let Some(pair) = self.plain_pointer(call, pointee, reg, &register)?
             {
                 let constant = matches!(next, Some(ParameterKind::Size { constant: true }));
                 self.sized_memory(call, reg, pair, constant, parameter.nullable)?;
@@ -175,11 +174,9 @@ impl Verifier<'_> {
         &mut self,
         call: &mut Call,
         pointee: Pointee,
-        nullable: bool,
         reg: Reg,
         register: &Register,
     ) -> Result<Option<Reg>> {
-        let _ = nullable;
         if self.is_structure_like(register) {
             if !pointee.is_struct {
                 return Err(self.wrong_kind(call, reg, register, "memory"));
@@ -336,8 +333,7 @@ impl Verifier<'_> {
         register: &Register,
     ) -> Result {
         if !uninit {
-            // What a function was given it may read through; only helpers change dynptrs.
-            let _ = register;
+            // What a function was given it may read through, but not end.
             let mutable = call.function.special == Special::DynptrFileDiscard;
             let dynptr = self.check_dynptr_argument(reg, None, mutable)?;
             call.dynptr = Some(dynptr);
@@ -368,19 +364,20 @@ impl Verifier<'_> {
         let Kind::ConstMap { map, inner, uid } = register.kind else {
             return Err(self.wrong_kind(call, reg, register, "a map"));
         };
+        if register.may_be_null() {
+            return Err(self.wrong_kind(call, reg, register, "a map that is there for sure"));
+        }
         let this = (map, inner, uid);
-        if let Some(other) = call.map {
-            if other != this {
-                return Err(self
-                    .reject(
-                        Rule::ArgumentType,
-                        format!(
-                            "{reg} of {} must be the map that the value before it is in",
-                            call.function.name
-                        ),
-                    )
-                    .of(reg));
-            }
+        if call.map.is_some_and(|other| other != this) {
+            return Err(self
+                .reject(
+                    Rule::ArgumentType,
+                    format!(
+                        "{reg} of {} must be the map that the value before it is in",
+                        call.function.name
+                    ),
+                )
+                .of(reg));
         }
         call.map = Some(this);
         Ok(())
@@ -454,9 +451,4 @@ impl Verifier<'_> {
         )
         .of(reg)
     }
-}
-
-/// The reference that a register has, if any.
-pub(super) fn reference_of(register: &Register) -> Option<Id> {
-    register.reference.is_some().then_some(register.reference)
 }

@@ -462,7 +462,7 @@ fn iterator(btf: &Btf, pointee: Type<'_>, of: BtfRef) -> ParameterKind {
     let slots = usize::try_from(size / 8).unwrap_or(0);
     let is_iterator = pointee.tag() == Some(KindTag::Struct)
         && pointee.name().starts_with("bpf_iter_")
-        && size % 8 == 0
+        && size.is_multiple_of(8)
         && (1..=64).contains(&slots);
     if is_iterator {
         ParameterKind::Iterator { of, slots }

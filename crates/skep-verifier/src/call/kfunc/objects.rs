@@ -293,7 +293,23 @@ impl Verifier<'_> {
         reg: Reg,
         register: &Register,
     ) -> Result {
-        let _ = register;
+        let fits = match register.kind {
+            Kind::MapValue { .. } => register.flags.is_empty(),
+            Kind::Btf(_) => register.flags == PointerFlags::ALLOCATED,
+            _ => false,
+        };
+        if !fits {
+            return Err(self
+                .reject(
+                    Rule::ArgumentType,
+                    format!(
+                        "{reg} of {} must be a `struct bpf_res_spin_lock` in a map's value or an object",
+                        function.name
+                    ),
+                )
+                .of(reg)
+                .help("test what a lookup gave before its lock is taken"));
+        }
         let irq = matches!(
             function.special,
             Special::ResilientLockIrq | Special::ResilientUnlockIrq

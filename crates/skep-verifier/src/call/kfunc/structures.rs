@@ -106,6 +106,14 @@ impl Verifier<'_> {
                 found
             }
             kind => {
+                if register.may_be_null() {
+                    return Err(self
+                        .reject(
+                            Rule::PointerOrNull,
+                            format!("{reg} of {} may be null", call.function.name),
+                        )
+                        .of(reg));
+                }
                 let name = known_structure(kind).unwrap_or_default();
                 let Some(type_id) = self.kernel_struct(name) else {
                     return Err(self.wrong_kind(call, reg, register, "a kernel structure"));
