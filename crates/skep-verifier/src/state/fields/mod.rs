@@ -1,6 +1,9 @@
 //! What of a map's value, or of an object that a program allocates, the kernel manages: locks,
 //! timers, kernel pointers, lists and trees.
 
+#[cfg(test)]
+mod tests;
+
 use skep_btf::{Btf, Kind, KindTag, Type, TypeId};
 
 /// Most managed fields of a type (`BTF_FIELDS_MAX`).
