@@ -95,14 +95,14 @@ impl Verifier<'_> {
         }
         let allocated = flags.contains(PointerFlags::ALLOCATED);
         if span.is_write() {
-            if !allocated {
+            if !allocated && !flags.contains(PointerFlags::UNTRUSTED) {
                 return self.write_kernel_structure(of, offset, span);
             }
             if flags.contains(PointerFlags::UNTRUSTED) {
                 return Err(self
                     .reject(
                         Rule::UntrustedPointer,
-                        "an object that is no longer owned is written",
+                        "a structure that may be gone is written",
                     )
                     .of(span.base));
             }

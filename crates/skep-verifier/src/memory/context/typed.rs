@@ -40,7 +40,7 @@ impl Verifier<'_> {
         }
         let source = self.attach.btf;
         let Some(prototype) = self.attach.prototype else {
-            return self.argument_without_prototype(visit);
+            return self.argument_of_program(visit);
         };
         let Some(btf) = self.btf(source).cloned() else {
             return Err(self.context_rejection(visit, "the types of its target are not there"));
@@ -70,13 +70,55 @@ impl Verifier<'_> {
         }
     }
 
-    /// Of a target without types, the arguments are numbers.
-    fn argument_without_prototype(&mut self, visit: Visit) -> Result<Register> {
-        let from_program = matches!(self.program.attach, Some(AttachTarget::Program { .. }));
-        if from_program && visit.offset < 5 * 8 {
-            return Ok(Register::unknown());
+    /// Of a function of another program, arguments are numbers and contexts.
+    fn argument_of_program(&mut self, visit: Visit) -> Result<Register> {
+        let Some(AttachTarget::Program { btf, function, .. }) = &self.program.attach else {
+            return Err(self.context_rejection(visit, "nothing is known about its arguments"));
+        };
+        let prototype = match btf.type_by_id(*function).map(|found| found.kind()) {
+            Ok(Type::Function(function)) => function.prototype,
+            _ => {
+                return Err(
+                    self.context_rejection(visit, "the other program's types are not there")
+                );
+            }
+        };
+        let Some(argument) = self.find_argument(btf, prototype, visit.offset as u32) else {
+            return Err(self.no_argument(visit));
+        };
+        if argument.result {
+            self.check_result(btf, &argument, visit)?;
         }
-        Err(self.context_rejection(visit, "nothing is known about the target's arguments"))
+        let target = match btf
+            .skip_modifiers(argument.type_id)
+            .map(|found| found.kind())
+        {
+            Ok(Type::Int(_) | Type::Enum(_) | Type::Enum64(_) | Type::Struct(_)) => {
+                return Ok(Register::unknown());
+            }
+            Ok(Type::Pointer { target }) if visit.size == 8 => btf.skip_modifiers(target),
+            _ => return Err(self.no_argument(visit)),
+        };
+        let name = match &target {
+            Ok(target) if matches!(target.kind(), Type::Void | Type::Int(_)) => {
+                return Ok(Register::unknown());
+            }
+            Ok(target) => target.name(),
+            Err(_) => "",
+        };
+        // The kernel's own structure stands where the program has the one of the uapi header.
+        let own = match name {
+            "__sk_buff" => "sk_buff",
+            "xdp_md" => "xdp_buff",
+            _ => "",
+        };
+        match self.kernel_structure(own) {
+            Some(of) => Ok(self.structure_pointer(of, PointerFlags::empty())),
+            None => Err(self.context_rejection(
+                visit,
+                "it is a pointer to something that is neither a number nor a packet's context",
+            )),
+        }
     }
 
     #[cold]
@@ -191,7 +233,8 @@ impl Verifier<'_> {
                 }
             }
         }
-        if iterator && visit.offset > 8 && !flags.contains(PointerFlags::MAYBE_NULL) {
+        let of_map = visit.offset == 8 && to.name() == "bpf_map";
+        if iterator && visit.offset >= 8 && !of_map {
             // An iterator that nothing is known about gives null at its end.
             flags |= PointerFlags::MAYBE_NULL;
         }

@@ -55,7 +55,7 @@ pub(crate) fn find_member(
                 }
             }
         }
-        match member_at(btf, &composite, offset, size, walked)? {
+        match member_at(btf, &composite, union, offset, size, walked)? {
             Step::Found(found) => return Ok(found),
             Step::Inside(type_id, offset) => at = Some((type_id, offset)),
         }
@@ -105,13 +105,20 @@ fn behind_end(
 fn member_at(
     btf: &Btf,
     composite: &Composite<'_>,
+    union: bool,
     offset: u32,
     size: u32,
     walked: &mut PointerFlags,
 ) -> Result<Step, String> {
     let end = offset.saturating_add(size);
-    for member in composite.members() {
+    let mut members = composite.members().peekable();
+    while let Some(member) = members.next() {
         let start = member.bit_offset / 8;
+        // Members of structures end where the next one begins: no look at the type is needed.
+        let next = members.peek().map(|next| next.bit_offset / 8);
+        if !union && member.bitfield_size == 0 && next.is_some_and(|next| next <= offset) {
+            continue;
+        }
         if end <= start {
             break;
         }
@@ -183,12 +190,13 @@ pub(crate) fn embeds(
     let (mut type_id, mut offset) = (structure, offset);
     let mut walked = PointerFlags::empty();
     for _ in 0..DEEPEST {
-        let composite = match btf.skip_modifiers(type_id).map(|found| found.kind()) {
-            Ok(Kind::Struct(composite) | Kind::Union(composite)) => composite,
+        let (composite, union) = match btf.skip_modifiers(type_id).map(|found| found.kind()) {
+            Ok(Kind::Struct(composite)) => (composite, false),
+            Ok(Kind::Union(composite)) => (composite, true),
             _ => return false,
         };
         let next = match offset < composite.size {
-            true => match member_at(btf, &composite, offset, 1, &mut walked) {
+            true => match member_at(btf, &composite, union, offset, 1, &mut walked) {
                 Ok(Step::Inside(type_id, offset)) => Some((type_id, offset)),
                 _ => None,
             },
@@ -306,4 +314,97 @@ fn named(btf: &Btf, type_id: TypeId, name: &str, depth: u32) -> Option<(u32, Typ
         let (offset, found) = named(btf, member.type_id, name, depth)?;
         Some((offset.checked_add(member.bit_offset / 8)?, found))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use skep_btf::{Builder, IntEncoding, NewMember, TypeId};
+
+    use super::*;
+
+    /// `struct outer { int a; struct inner { int x; struct outer *next; } in[2]; union { int u;
+    /// struct outer *up; }; int b:3; char tail[]; }`
+    fn types() -> (Btf, TypeId, TypeId) {
+        let mut types = Builder::new();
+        let int = types.int("int", 4, IntEncoding::SIGNED);
+        let char = types.int("char", 1, IntEncoding::CHAR);
+        // The pointer's target is the fifth type, which is made below.
+        let next = types.pointer(TypeId(7));
+        let inner = types.structure(
+            "inner",
+            16,
+            &[
+                NewMember::new("x", int, 0),
+                NewMember::new("next", next, 64),
+            ],
+        );
+        let pair = types.array(inner, int, 2);
+        let union = types.union(
+            "",
+            8,
+            &[NewMember::new("u", int, 0), NewMember::new("up", next, 0)],
+        );
+        let outer = TypeId(7);
+        let tail = TypeId(8);
+        let made = types.structure(
+            "outer",
+            56,
+            &[
+                NewMember::new("a", int, 0),
+                NewMember::new("in", pair, 8 * 8),
+                NewMember::new("", union, 40 * 8),
+                NewMember {
+                    bitfield_size: 3,
+                    ..NewMember::new("b", int, 48 * 8)
+                },
+                NewMember::new("tail", tail, 52 * 8),
+            ],
+        );
+        assert_eq!(made, outer);
+        assert_eq!(types.array(char, int, 0), tail);
+        let btf = Btf::parse(types.build().expect("types")).expect("BTF");
+        (btf, outer, inner)
+    }
+
+    fn find(offset: u32, size: u32) -> (Result<Found, String>, PointerFlags) {
+        let (btf, outer, _) = types();
+        let mut walked = PointerFlags::empty();
+        let found = find_member(&btf, outer, offset, size, &mut walked);
+        (found, walked)
+    }
+
+    #[test]
+    fn members_are_found_through_arrays_and_unions() {
+        let pointer = |name: &str| {
+            Ok(Found::Pointer {
+                to: TypeId(7),
+                name: name.to_owned(),
+            })
+        };
+        let none = PointerFlags::empty();
+        assert_eq!(find(0, 4), (Ok(Found::Scalar), none));
+        assert_eq!(find(16, 8), (pointer("next"), none));
+        assert_eq!(find(32, 8), (pointer("next"), none));
+        assert_eq!(find(48, 4), (Ok(Found::Scalar), none));
+        // Behind its end there is the array of open length.
+        assert_eq!(find(300, 1), (Ok(Found::Scalar), none));
+        // What a union gives is not to be trusted.
+        assert_eq!(find(40, 4), (Ok(Found::Scalar), PointerFlags::UNTRUSTED));
+    }
+
+    #[test]
+    fn what_is_no_member_is_not_read() {
+        assert!(find(4, 4).0.is_err(), "padding");
+        assert!(find(0, 8).0.is_err(), "over the end of a member");
+        assert!(find(16, 4).0.is_err(), "half a pointer");
+        assert!(find(20, 8).0.is_err(), "across a pointer");
+    }
+
+    #[test]
+    fn structures_are_found_inside_others() {
+        let (btf, outer, inner) = types();
+        let inside = |offset| embeds(&btf, outer, offset, |found| found == inner);
+        assert!(inside(8) && inside(24));
+        assert!(!inside(0) && !inside(12) && !inside(40) && !inside(100));
+    }
 }
