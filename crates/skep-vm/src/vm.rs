@@ -68,7 +68,7 @@ impl Default for Config {
                 Engine::Interpreter
             },
             clock: Clock::real(),
-            safety: Safety::Checks,
+            safety: Safety::Verdict,
             coverage: false,
             steps: false,
         }

@@ -259,19 +259,24 @@ fn a_verdict_comes_before_a_run() -> Tested {
             [20, 0]
         );
 
-        let unready = text.replace("*(u32 *)(r10 - 8) = r1", "r1 = 0");
         for (text, rule) in [
-            ("again: goto again\n exit", "unbounded-loop"),
+            (
+                "again: r0 = 0\n if r0 == 0 goto again\n exit",
+                "unbounded-loop",
+            ),
             ("r0 = *(u64 *)(r2 + 0)\n exit", "uninitialised-register"),
             (
                 "r1 = 4\n r2 = 4\n r3 = r10\n r3 += -4\n call 1000\n exit",
                 "argument-type",
             ),
             (&text.replace("r2 = 4", "r2 = 16"), "stack-out-of-bounds"),
-            (&unready, "uninitialised-stack"),
         ] {
-            let error = load(&vm, "refused", text).expect_err(rule).to_string();
-            assert!(error.contains(rule), "{rule}: {error}");
+            let error = load(&vm, "refused", text).expect_err(rule);
+            let error = error.downcast_ref::<skep_host::Error>();
+            let Some(skep_host::Error::Verifier { log, .. }) = error else {
+                panic!("{rule}: {error:?}");
+            };
+            assert!(log.contains(rule), "{rule}: {log}");
         }
     }
     Ok(())

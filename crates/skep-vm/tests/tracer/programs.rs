@@ -83,7 +83,7 @@ fn calls_of_other_machines_fire_nothing_and_are_counted() {
 #[test]
 fn a_call_that_is_not_there_is_named() {
     run(|| {
-        let machine = Machine::new("wrong")?;
+        let machine = Machine::unverified("wrong")?;
         let program = machine.loaded.program("wild")?;
         let attach = |name: &str| {
             let point = AttachPoint::Tracepoint {

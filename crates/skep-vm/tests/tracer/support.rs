@@ -47,9 +47,14 @@ impl Machine {
         Self::with(name, Config::default())
     }
 
+    /// The same, with checks instead of a verdict: for programs that break the rules.
+    pub(crate) fn unverified(name: &str) -> Outcome<Self> {
+        Self::with(name, Config::checked())
+    }
+
     /// The same, where a run may take so many instructions.
     pub(crate) fn limited(name: &str, instructions: u64) -> Outcome<Self> {
-        let mut config = Config::default();
+        let mut config = Config::checked();
         config.limits.instructions = instructions;
         Self::with(name, config)
     }

@@ -172,7 +172,14 @@ impl Verifier<'_> {
         match special {
             Special::TreeRemove | Special::TreeLeft | Special::TreeRight => {
                 let allocated = register.flags.contains(PointerFlags::ALLOCATED);
-                if !lent || !allocated || register.may_be_null() || register.reference.is_some() {
+                // Since 6.16 one that the program owns will do too: it may be in the tree as well.
+                let owned = register.reference.is_some();
+                let held = if self.since(6, 16) {
+                    lent || owned
+                } else {
+                    lent && !owned
+                };
+                if !held || !allocated || register.may_be_null() {
                     return Err(self.no_object(call, reg, "not a node that is in a tree"));
                 }
                 if special == Special::TreeRemove && self.in_tree_callback() {

@@ -6,6 +6,7 @@ use skep::{Map, PerfBuffer, PerfOptions, RingBuffer};
 use skep_abi::{MapCreateFlags, MapType, TestRunFlags};
 use skep_host::{Access, Errno, Host, HostKind, MapCreate, ProgramFd, TestRun};
 use skep_testing::{Outcome, Stop, ensure};
+use skep_vm::{Config, Vm};
 
 use super::perf::{CURRENT, perf_array, sending};
 use super::{SUBMIT, fire, program, query, reserving, ring, shared};
@@ -43,16 +44,22 @@ pub(super) fn overwriting() -> Outcome {
     })
 }
 
-/// The kernel refuses such programs when they are loaded; the machine ends them when they end.
+/// The kernel refuses such programs when they are loaded, and so does the machine; unless it checks
+/// them while they run, and takes the records back when they end.
 pub(super) fn given_back() -> Outcome {
     let host = shared(skep_testing::host());
+    let map = ring(&host, MapType::Ringbuf, 4096)?;
+    let leak = "r1 = map[fd:FD]\n r2 = 8\n r3 = 0\n call 131\n r0 = 0\n exit";
+    let refused = program(&*host, &map, leak);
+    ensure(refused.is_err(), || "a record is lost".into())?;
     if host.info().kind == HostKind::Kernel {
         return Ok(());
     }
+    let checked = Vm::with(Config::checked()).map_err(|errno| Stop::fail(errno.to_string()))?;
+    let host: Arc<dyn Host> = Arc::new(checked);
     let map = ring(&host, MapType::Ringbuf, 4096)?;
     let mut reader = RingBuffer::<[u8]>::new(Arc::clone(&map))?;
-    let text = "r1 = map[fd:FD]\n r2 = 8\n r3 = 0\n call 131\n r0 = 0\n exit";
-    let leak = program(&*host, &map, text)?;
+    let leak = program(&*host, &map, leak)?;
     ensure(fire(&*host, &leak, 0).is_err(), || {
         "a record is lost".into()
     })?;
