@@ -70,6 +70,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         ],
         &environment,
     );
+    // Also on the kernel and in the virtual machine, where that can be; and the project's own.
+    for flags in [&["--kernel", "--run"][..], &["--own"]] {
+        let run = ["run", "--quiet", "--package", "skep-selftests", "--"];
+        let arguments = [&run[..], flags].concat();
+        step(&mut failed, "verdicts", &arguments, &environment);
+    }
     report_skips(&skip_log)?;
     if failed.is_empty() {
         println!("all that can run here has passed");

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use skep::{
     Host, LoadOptions, Loaded,
-    abi::ProgramType,
-    boundary::{Errno, LogLevel, TestRun},
+    abi::{Command, ProgramType},
+    boundary::{Errno, Error, LogLevel, TestRun},
 };
 use skep_selftests::{Case, TEST_DATA_LEN};
 use skep_testing::{Outcome, Stop};
@@ -21,7 +21,7 @@ pub(crate) struct Hosted {
 /// What a host says of a program.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Answer {
-    /// It did not look: this loader may not load such programs here at all.
+    /// It did not look at the program: such can't be loaded here at all, or not with its object.
     pub(crate) forbidden: bool,
     /// Whether it loads it.
     pub(crate) accepted: bool,
@@ -118,6 +118,15 @@ impl Hosted {
                     }),
                 }
             }
+            // The verifier ran, and found nothing: what comes behind it is lockdown's.
+            Err(skep::Error::Rejected(rejection))
+                if rejection.errno == Errno::EPERM && rejection.message.is_empty() =>
+            {
+                Answer {
+                    forbidden: true,
+                    ..refused(rejection.to_string())
+                }
+            }
             Err(skep::Error::Rejected(rejection)) => Answer {
                 time: verification_time(&rejection.log),
                 ..refused(match rejection.message.is_empty() {
@@ -130,7 +139,17 @@ impl Hosted {
                 forbidden: true,
                 ..refused(error.to_string())
             },
-            Err(error) => refused(error.to_string()),
+            Err(skep::Error::Host(
+                error @ Error::Command {
+                    command: Command::ProgLoad,
+                    ..
+                },
+            )) => refused(error.to_string()),
+            // A map, or what comes after the programs: nothing of the program's.
+            Err(error) => Answer {
+                forbidden: true,
+                ..refused(error.to_string())
+            },
         }
     }
 }

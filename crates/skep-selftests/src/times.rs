@@ -30,17 +30,6 @@ impl Times {
             instructions: followed,
         });
     }
-
-    /// Whether something takes us more than a second that takes the kernel less.
-    pub(crate) fn too_slow(&self) -> Vec<&str> {
-        const SECOND: Duration = Duration::from_secs(1);
-        let slow = |row: &&Row| row.ours > SECOND && row.theirs < SECOND;
-        self.rows
-            .iter()
-            .filter(slow)
-            .map(|row| row.program.as_str())
-            .collect()
-    }
 }
 
 /// Prints medians, totals, their ratios, and the slowest programs.

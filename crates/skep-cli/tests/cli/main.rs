@@ -11,6 +11,7 @@ mod errors;
 mod explain;
 mod features;
 mod help;
+mod kernels;
 mod link;
 mod test;
 
