@@ -121,8 +121,8 @@ kfuncs! {
     bpf_iter_task_vma_new (6, 7): COMMON, ITER_NEW | RCU;
     bpf_iter_task_vma_next (6, 7): COMMON, ITER_NEXT | RET_NULL;
     bpf_key_put (6, 1): TRACING, RELEASE;
-    bpf_kfunc_call_memb_release (5, 18): TC, RELEASE;
-    bpf_kfunc_call_test_release (5, 18): TC, RELEASE;
+    bpf_kfunc_call_memb_release (5, 18): TC | TRACING | SYSCALL, RELEASE;
+    bpf_kfunc_call_test_release (5, 18): TC | TRACING | SYSCALL, RELEASE;
     bpf_list_back (6, 16): GENERIC, RET_NULL;
     bpf_list_front (6, 16): GENERIC, RET_NULL;
     bpf_list_pop_back (6, 2): GENERIC, ACQUIRE | RET_NULL;
