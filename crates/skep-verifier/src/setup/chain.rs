@@ -163,8 +163,7 @@ impl Verifier<'_> {
             .insns
             .get(function.start..function.end)
             .unwrap_or_default()
-            .iter()
-            .any(|insn| *insn == Some(Insn::Call(CallTarget::Helper(TAIL_CALL))))
+            .contains(&Some(Insn::Call(CallTarget::Helper(TAIL_CALL))))
     }
 
     /// Whether functions of this program get stacks of their own (since 6.13, where the JIT can).

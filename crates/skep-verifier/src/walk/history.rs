@@ -229,10 +229,8 @@ impl Verifier<'_> {
                     self.walk.note_read(touched.frame.into(), touched.slots());
                 }
             }
-            Insn::StoreRelease { src, .. } => {
-                if stack.is_some() && self.reg(src).is_null() {
-                    self.mark_precise(src)?;
-                }
+            Insn::StoreRelease { src, .. } if stack.is_some() && self.reg(src).is_null() => {
+                self.mark_precise(src)?;
             }
             Insn::Call(target) => {
                 if self.is_static_call(target) {

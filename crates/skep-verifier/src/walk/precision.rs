@@ -263,19 +263,17 @@ impl Wanted {
                     *registers |= bit(src);
                 }
             }
-            Insn::Mov { dst, src, .. } => {
-                if *registers & bit(dst) != 0 {
-                    *registers &= !bit(dst);
-                    if let Operand::Reg(src) = src {
-                        *registers |= bit(src);
-                    }
-                }
-            }
-            Insn::MovSx { dst, src, .. } | Insn::AddrSpaceCast { dst, src, .. } => {
-                if *registers & bit(dst) != 0 {
-                    *registers &= !bit(dst);
+            Insn::Mov { dst, src, .. } if *registers & bit(dst) != 0 => {
+                *registers &= !bit(dst);
+                if let Operand::Reg(src) = src {
                     *registers |= bit(src);
                 }
+            }
+            Insn::MovSx { dst, src, .. } | Insn::AddrSpaceCast { dst, src, .. }
+                if *registers & bit(dst) != 0 =>
+            {
+                *registers &= !bit(dst);
+                *registers |= bit(src);
             }
             Insn::LoadImm64 { dst, .. } => *registers &= !bit(dst),
             Insn::Load { dst, .. }
