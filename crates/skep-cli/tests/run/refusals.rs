@@ -39,7 +39,7 @@ fn is_one_paragraph(ran: &Ran) -> Outcome {
     let errors = ran
         .stderr
         .lines()
-        .filter(|line| line.starts_with("error:"))
+        .filter(|line| line.starts_with("error:") || line.starts_with("error["))
         .count();
     ensure(errors == 1 && ran.stderr.lines().count() < 20, || {
         ran.to_string()

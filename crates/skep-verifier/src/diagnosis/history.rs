@@ -232,15 +232,16 @@ impl Path<'_> {
                     _ => Back::End(Origin::Nothing),
                 };
             }
-            if depth_before == running && depth_after == running {
-                if let Some(back) = written(step, insn, reg, before, depth) {
-                    return back;
-                }
-            }
-        } else if let Location::Slot { frame, offset } = location {
-            if let Some(back) = stored(step, insn, frame, offset, before) {
+            if depth_before == running
+                && depth_after == running
+                && let Some(back) = written(step, insn, reg, before, depth)
+            {
                 return back;
             }
+        } else if let Location::Slot { frame, offset } = location
+            && let Some(back) = stored(step, insn, frame, offset, before)
+        {
+            return back;
         }
         let (then, now) = (location.register(before), location.register(after));
         match (then, now) {

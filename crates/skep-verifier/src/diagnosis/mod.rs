@@ -121,10 +121,10 @@ impl Diagnosis {
     pub fn rename_files(&mut self, rename: impl Fn(&str) -> Option<String>) {
         let labels = self.labels.iter_mut().map(|label| &mut label.place);
         for place in self.place.iter_mut().chain(labels) {
-            if let Some(source) = &mut place.source {
-                if let Some(name) = rename(&source.file) {
-                    source.file = name;
-                }
+            if let Some(source) = &mut place.source
+                && let Some(name) = rename(&source.file)
+            {
+                source.file = name;
             }
         }
     }

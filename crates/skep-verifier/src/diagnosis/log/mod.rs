@@ -149,12 +149,11 @@ fn is_new_path(line: &str) -> bool {
 
 /// The text, and the file and line, of what follows `; `.
 fn source_line(text: &str) -> (String, Option<(String, u32)>) {
-    if let Some((before, place)) = text.rsplit_once(" @ ") {
-        if let Some((file, line)) = place.trim().rsplit_once(':') {
-            if let Ok(line) = line.parse() {
-                return (before.trim().to_owned(), Some((file.to_owned(), line)));
-            }
-        }
+    if let Some((before, place)) = text.rsplit_once(" @ ")
+        && let Some((file, line)) = place.trim().rsplit_once(':')
+        && let Ok(line) = line.parse()
+    {
+        return (before.trim().to_owned(), Some((file.to_owned(), line)));
     }
     (text.trim().to_owned(), None)
 }
