@@ -2,8 +2,8 @@
 //! processor that runs ahead with wrong numbers stays inside the object. That it can, the
 //! arithmetic must go one way, in bounds, and the same on all paths.
 //!
-//! Paths that only a processor runs ahead on are not followed here: since 6.16 the kernel puts a
-//! barrier before what is wrong on them, and refuses nothing.
+//! What a processor may do with a pointer that was masked to stay where it is, is not followed: since
+//! 6.16 the kernel puts a barrier before what is wrong there, and refuses nothing.
 
 use skep_isa::{AluOp, Operand, Reg};
 
@@ -63,7 +63,8 @@ impl Verifier<'_> {
         pointer: &Register,
         number: &Scalar,
     ) -> Result<Option<Masked>> {
-        if !self.must_mask(op, src) {
+        // The program's own paths say how it is masked.
+        if !self.must_mask(op, src) || self.state.speculative {
             return Ok(None);
         }
         let constant = number.bits.is_constant();
