@@ -205,8 +205,9 @@ impl Verifier<'_> {
             (ByteOrder::Little, Endian::Little) | (ByteOrder::Big, Endian::Big)
         );
         let value = match number {
-            Some(value) if self.since(7, 0) && native => value.truncate(bits),
-            Some(value) if self.since(7, 0) => value.swap_bytes(bits),
+            // New in 7.0; 6.18 got it by its stable releases.
+            Some(value) if self.since(6, 18) && native => value.truncate(bits),
+            Some(value) if self.since(6, 18) => value.swap_bytes(bits),
             _ => Scalar::UNKNOWN,
         };
         self.set_number(dst, Width::W64, value);
