@@ -43,6 +43,12 @@ pub struct Stats {
     pub longest_path: u64,
     /// Bytes of stack by subprogram, in order.
     pub stack: Vec<u32>,
+    /// Bytes of the context that are accessed, from its start: records of tracepoints must have as
+    /// many where the program is attached (`max_ctx_offset`).
+    pub context_bytes: u32,
+    /// Bytes of the buffers of an iterator or a writable raw tracepoint that are accessed, from
+    /// their start, which are compared when the program is attached.
+    pub buffer_bytes: u32,
     /// How often each instruction was followed, if [`Options::count`](crate::Options::count).
     pub by_instruction: Vec<u32>,
 }

@@ -75,8 +75,11 @@ impl Verifier<'_> {
         Ok(Register::unknown())
     }
 
-    pub(super) fn check_buffer(&self, pointer: &Register, span: Span) -> Result {
+    pub(super) fn check_buffer(&mut self, pointer: &Register, span: Span) -> Result {
         if span.offset >= 0 && pointer.value.as_constant() == Some(0) {
+            let end = span.offset.cast_unsigned().saturating_add(span.size);
+            let end = u32::try_from(end).unwrap_or(u32::MAX);
+            self.stats.buffer_bytes = self.stats.buffer_bytes.max(end);
             return Ok(());
         }
         Err(self

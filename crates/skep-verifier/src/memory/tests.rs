@@ -441,6 +441,15 @@ fn records_and_registers_are_read() {
 }
 
 #[test]
+fn what_is_accessed_is_told() {
+    let verdict = Case::of(Type::Tracepoint).verdict("r2 = *(u32 *)(r1 +20)\n r0 = 0\n exit");
+    assert_eq!(verdict.stats.context_bytes, 24);
+    let verdict = Case::of(Type::RawTracepointWritable)
+        .verdict("r2 = *(u64 *)(r1 +0)\n *(u64 *)(r2 +64) = 1\n r0 = 0\n exit");
+    assert_eq!(verdict.stats.buffer_bytes, 72);
+}
+
+#[test]
 fn sockets_may_be_missing_and_are_read_only() {
     let socket = |check: &str, access: &str| {
         format!("r2 = *(u64 *)(r1 +168)\n {check}\n {access}\n out: r0 = 0\n exit")

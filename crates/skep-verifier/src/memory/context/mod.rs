@@ -36,6 +36,10 @@ impl Verifier<'_> {
                 .of(visit.base)
                 .help("read the field by its name, with nothing added to the context pointer"));
         }
+        let end = visit.offset.cast_unsigned().saturating_add(visit.size);
+        if visit.offset >= 0 {
+            self.stats.context_bytes = self.stats.context_bytes.max(end);
+        }
         let program_type = self.effective_type();
         match program_type.context() {
             ContextKind::Struct(_) => self.reach_uapi_context(program_type, visit),
