@@ -131,7 +131,7 @@ impl Verifier<'_> {
     /// Checks that nothing is held or entered that this helper could not be called in.
     pub(super) fn check_sections(&self, helper: &Helper) -> Result {
         if let Some(lock) = self.last_lock()
-            && !matches!(helper.id, id::SPIN_UNLOCK | id::KPTR_XCHG)
+            && helper.id != id::SPIN_UNLOCK
         {
             return Err(self
                 .reject(

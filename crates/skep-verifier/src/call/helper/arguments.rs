@@ -1,13 +1,13 @@
 //! The arguments of a helper, R1 to R5: of the right kind, in bounds, and known well enough.
 
-use skep_abi::{ArgKind, HelperProperties, Parameter, ValueFlags};
+use skep_abi::{ArgKind, Parameter, ValueFlags};
 use skep_isa::Reg;
 
 use super::{ARGUMENTS, Call, MapArgument, kinds};
 use crate::{
     Rule,
     memory::{Access, words},
-    state::{BtfRef, Kind, PointerFlags, Register},
+    state::{Kind, PointerFlags, Register},
     verifier::{Result, Verifier},
 };
 
@@ -69,7 +69,7 @@ impl<'a> Verifier<'a> {
         self.take_reference(call, parameter, kind, reg, &register)?;
         match kind {
             ArgKind::ConstMapPtr => self.map_argument(call, reg, &register),
-            ArgKind::MapKey => self.key_argument(call, parameter, reg, &register),
+            ArgKind::MapKey => self.key_argument(call, reg),
             ArgKind::MapValue => self.check_value(call, parameter, reg, &register),
             ArgKind::Mem => match parameter.size {
                 Some(size) => self.check_fixed(parameter, reg, &register, size),
@@ -302,17 +302,10 @@ impl<'a> Verifier<'a> {
     }
 
     /// A key as an argument.
-    fn key_argument(
-        &mut self,
-        call: &mut Call<'a>,
-        parameter: &Parameter,
-        reg: Reg,
-        register: &Register,
-    ) -> Result {
+    fn key_argument(&mut self, call: &mut Call<'a>, reg: Reg) -> Result {
         let Some(map) = call.map else {
             return Err(self.no_map(call, reg));
         };
-        let _ = (parameter, register);
         let size = Register::constant(map.map.key_size.into());
         self.check_region(reg, &size, Access::Read, false, false)?;
         call.index = self.constant_index(map.map, reg)?;

@@ -3,10 +3,10 @@
 use skep_abi::{Parameter, ValueFlags};
 use skep_isa::Reg;
 
-use super::{Call, id};
+use super::Call;
 use crate::{
     Rule,
-    state::{DynptrKind, FieldKind, Kind, Register},
+    state::{DynptrKind, Kind, Register},
     verifier::{Result, Verifier},
 };
 

@@ -23,7 +23,7 @@ impl<'a> Verifier<'a> {
         match call.helper.id {
             id::TAIL_CALL => self.tail_call(call.map.map(|argument| argument.id)),
             id::GET_LOCAL_STORAGE => self.local_storage(),
-            id::SNPRINTF => self.check_snprintf(call),
+            id::SNPRINTF => self.check_snprintf(),
             id::SET_RETVAL => self.set_result(),
             id::DYNPTR_FROM_MEM => self.dynptr_of_value(),
             _ => self.call_back(call),

@@ -2,10 +2,9 @@
 
 use skep_isa::Reg;
 
-use super::Call;
 use crate::{
     Rule,
-    state::{Kind, Register},
+    state::Kind,
     verifier::{Result, Verifier},
 };
 
@@ -59,10 +58,9 @@ impl Verifier<'_> {
     }
 
     /// `bpf_snprintf`: R3 is a format, R5 the bytes of the values for it.
-    pub(super) fn check_snprintf(&self, call: &Call<'_>) -> Result {
-        let _ = call;
+    pub(super) fn check_snprintf(&self) -> Result {
         let bytes = self.reg(Reg::R5).value.bits.value;
-        if bytes % 8 != 0 {
+        if !bytes.is_multiple_of(8) {
             return Err(self
                 .reject(
                     Rule::ArgumentSize,

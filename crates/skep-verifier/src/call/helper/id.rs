@@ -6,7 +6,7 @@ macro_rules! ids {
 
         /// By the names in this list, for the test that holds it against `skep-abi`.
         #[cfg(test)]
-        pub(super) const ALL: &[(&str, u32)] = &[$((stringify!($name), $id),)*];
+        const ALL: &[(&str, u32)] = &[$((stringify!($name), $id),)*];
     };
 }
 
@@ -72,4 +72,17 @@ ids! {
     DYNPTR_DATA = 203;
     USER_RINGBUF_DRAIN = 209;
     CGRP_STORAGE_GET = 210;
+}
+
+#[cfg(test)]
+mod tests {
+    use skep_abi::Helper;
+
+    #[test]
+    fn numbers_are_those_of_the_names() {
+        for (name, id) in super::ALL {
+            let helper = Helper::by_name(&name.to_lowercase());
+            assert_eq!(helper.map(|helper| helper.id), Some(*id), "{name}");
+        }
+    }
 }

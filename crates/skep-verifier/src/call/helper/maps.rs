@@ -1,6 +1,6 @@
 //! Whether a helper and a map fit, and which maps a program may use at all.
 
-use skep_abi::{HelperProperties, MapCreateFlags, MapType, ProgramType};
+use skep_abi::{MapCreateFlags, MapType, ProgramType};
 use skep_isa::Reg;
 
 use super::{Call, id};

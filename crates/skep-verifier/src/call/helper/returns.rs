@@ -6,7 +6,7 @@ use skep_btf::{KindTag, TypeId};
 use super::{Call, MapArgument, id};
 use crate::{
     Rule, Scalar,
-    state::{BtfRef, BtfSource, FieldKind, Id, Kind, PointerFlags, Register},
+    state::{BtfRef, BtfSource, FieldKind, Kind, PointerFlags, Register},
     verifier::{Result, Verifier},
 };
 
