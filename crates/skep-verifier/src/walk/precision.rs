@@ -102,7 +102,9 @@ fn widen(kept: &Kept, state: &mut State) {
 }
 
 fn widen_register(old: &Register, now: &mut Register) {
-    if old.is_scalar() && now.is_scalar() && (old.value != now.value || old.id != now.id) {
+    // Ids differ from round to round; that there is one is what a round has in common with another.
+    let differs = || old.value != now.value || old.id.is_some() != now.id.is_some();
+    if old.is_scalar() && now.is_scalar() && differs() {
         *now = Register::unknown();
     }
 }
