@@ -10,7 +10,10 @@ use super::{
     history::{Slots, Step, Written},
     precision::Wanted,
 };
-use crate::{setup::Code, state::State};
+use crate::{
+    setup::Code,
+    state::{Frame, Slot, State},
+};
 
 /// How often marks are carried over the back edges of a loop.
 const MOST_ROUNDS: usize = 64;
@@ -50,6 +53,8 @@ pub(crate) struct Kept {
     listed: bool,
     /// How many back edges there were when it was kept.
     back_edges: usize,
+    /// Bytes that it takes, at most.
+    bytes: usize,
 }
 
 /// A state to keep.
@@ -107,6 +112,8 @@ pub(crate) struct Shelf {
     pub(super) peak: u64,
     /// Of states that are compared with at an instruction, the most.
     pub(super) most_listed: u64,
+    /// Bytes that the states take which are kept, about.
+    pub(super) bytes: usize,
 }
 
 impl Shelf {
@@ -146,7 +153,15 @@ impl Shelf {
         self.serials = self.serials.wrapping_add(1);
         let depth = new.parent.map_or(0, |id| self.at(id).depth + 1);
         let insn = new.insn;
+        // Frames below the running one are mostly shared.
+        let slots = new.state.frame().stack.slots.len();
+        let bytes = size_of::<Kept>()
+            + size_of::<Frame>()
+            + slots * size_of::<Slot>()
+            + new.history.len() * size_of::<Step>();
+        self.bytes = self.bytes.saturating_add(bytes);
         let kept = Kept {
+            bytes,
             serial: self.serials,
             depth,
             branches: 1,
@@ -341,7 +356,9 @@ impl Shelf {
     }
 
     fn forget(&mut self, id: KeptId) {
-        self.states[id.place as usize] = None;
+        let kept = self.states[id.place as usize].take();
+        let bytes = kept.map_or(0, |kept| kept.bytes);
+        self.bytes = self.bytes.saturating_sub(bytes);
         self.free.push(id.place);
     }
 }

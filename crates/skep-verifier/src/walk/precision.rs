@@ -277,7 +277,9 @@ impl Wanted {
                 *registers &= !bit(dst);
                 *registers |= bit(src);
             }
-            Insn::LoadImm64 { dst, .. } => *registers &= !bit(dst),
+            Insn::LoadImm64 { dst, .. } | Insn::LoadStackArg { dst, .. } => {
+                *registers &= !bit(dst);
+            }
             Insn::Load { dst, .. }
             | Insn::LoadSigned { dst, .. }
             | Insn::LoadAcquire { dst, .. } => self.undo_load(dst, step, depth),

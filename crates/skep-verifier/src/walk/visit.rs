@@ -30,6 +30,8 @@ const LONG_WAY: u64 = 40;
 
 /// The same in instructions, without pruning.
 const LONG_HISTORY: usize = 256;
+/// The most bytes that kept states take at once.
+const MOST_BYTES: usize = 1 << 30;
 
 /// What a kept state says about the path that came there.
 enum Answer {
@@ -50,7 +52,7 @@ impl Verifier<'_> {
         }
         if !self.options.prune && !points.contains(Points::KEEP) {
             if self.walk.history.len() > LONG_HISTORY {
-                self.keep_state();
+                self.keep_state()?;
             }
             return Ok(false);
         }
@@ -98,7 +100,7 @@ impl Verifier<'_> {
         }
         self.walk.ids = ids;
         if add {
-            self.keep_state();
+            self.keep_state()?;
         }
         Ok(false)
     }
@@ -205,7 +207,11 @@ impl Verifier<'_> {
         }
     }
 
-    fn keep_state(&mut self) {
+    fn keep_state(&mut self) -> Result {
+        if self.walk.kept.bytes > MOST_BYTES {
+            let message = "the states on its paths take more memory than the verifier has for them";
+            return Err(self.reject(Rule::TooComplex, message));
+        }
         let frames = self.state.frames.len();
         let new = New {
             state: self.state.clone(),
@@ -220,6 +226,7 @@ impl Verifier<'_> {
         self.walk.insns_at_last = self.stats.instructions;
         self.walk.jumps_on_way = 0;
         self.stats.states += 1;
+        Ok(())
     }
 }
 
