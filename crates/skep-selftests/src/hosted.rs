@@ -89,7 +89,7 @@ impl Hosted {
                 .only_programs(&programs)
                 .and_then(|()| object.link(&self.host))
                 .map_err(|error| error.to_string()),
-            false => case.image.map(Clone::clone).map_err(ToString::to_string),
+            false => case.image.cloned().map_err(ToString::to_string),
         };
         let mut image = match image {
             Ok(image) => image,

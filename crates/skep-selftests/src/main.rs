@@ -19,8 +19,8 @@ use times::Times;
 use values::Values;
 
 /// What must hold of `verifier_*`: verdicts as the tests expect them. Raised as they get better.
-const LEAST_ACCEPTS: u32 = 818;
-const LEAST_REJECTS: u32 = 529;
+const LEAST_ACCEPTS: u32 = 820;
+const LEAST_REJECTS: u32 = 530;
 
 const USAGE: &str = "\
 usage: cargo xtask selftests [option]… [OBJECT]…

@@ -193,13 +193,16 @@ pub(super) fn compare(
     Ok(worst.map_or(ExitCode::SUCCESS, ExitCode::from))
 }
 
+/// Programs and what they cost.
+type Costs = Vec<(String, Cost)>;
+
 /// What each program of a file costs.
 fn costs(
     file: &Path,
     args: &CheckArgs,
     global: &Global,
     host: &Host,
-) -> anyhow::Result<(Vec<(String, Cost)>, Option<Exit>)> {
+) -> anyhow::Result<(Costs, Option<Exit>)> {
     let object = input::open(file, &args.compile, global)?;
     let (mut costs, mut worst) = (Vec::new(), None);
     for program in object.spec().programs() {
