@@ -303,7 +303,8 @@ impl Session {
 impl Machine {
     fn new(setup: &Setup, wishes: Wishes<'_>) -> Result<Self, Stop> {
         let clock = Clock::manual(Duration::from_nanos(setup.time.unwrap_or(START)));
-        let mut config = Config::default();
+        // A fault is a result that a test can expect: what the verifier thinks, `skep check` says.
+        let mut config = Config::checked();
         config.cpus = setup.cpus.unwrap_or(CPUS).max(wishes.cpu.saturating_add(1));
         config.clock = clock.clone();
         config.coverage = wishes.coverage;

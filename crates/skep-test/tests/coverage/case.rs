@@ -122,7 +122,7 @@ impl Case {
 
     /// Adds what these runs, on a machine of their own, are counted as.
     pub(crate) fn count(&self, tally: &mut Tally, runs: &[Vec<u32>]) -> Outcome {
-        let mut config = Config::default();
+        let mut config = Config::checked();
         config.coverage = true;
         config.cpus = 1;
         let vm = Vm::with(config).map_err(|errno| Stop::fail(errno.to_string()))?;

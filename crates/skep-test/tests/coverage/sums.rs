@@ -147,7 +147,7 @@ fn what_was_not_loaded_did_not_run() {
 fn what_can_not_be_added() {
     run("refusals", || {
         let case = Case::new("early")?;
-        let plain = Vm::with(Config::default()).map_err(|errno| Stop::fail(errno.to_string()))?;
+        let plain = Vm::with(Config::checked()).map_err(|errno| Stop::fail(errno.to_string()))?;
         let loaded = case.object.load(&Host::of_vm(plain))?;
         let mut tally = Tally::default();
         let error = expect_err("an uncounted load", tally.add(case.object.spec(), &loaded))?;
@@ -156,7 +156,7 @@ fn what_can_not_be_added() {
             || error.to_string(),
         )?;
         let other = Case::new("calls")?;
-        let mut config = Config::default();
+        let mut config = Config::checked();
         config.coverage = true;
         let vm = Vm::with(config).map_err(|errno| Stop::fail(errno.to_string()))?;
         let loaded = case.object.load(&Host::of_vm(vm))?;
