@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     setup::Code,
-    state::{Register, State},
+    state::{Id, Register, State},
     verifier::{Result, Verifier},
 };
 
@@ -80,6 +80,7 @@ pub(super) fn has_same_calls(one: &State, other: &State) -> bool {
 }
 
 fn widen(kept: &Kept, state: &mut State) {
+    let mut ids = Vec::new();
     let marks = kept.marks.iter();
     for ((old, now), marks) in kept.state.frames.iter().zip(&mut state.frames).zip(marks) {
         if std::rc::Rc::ptr_eq(old, now) {
@@ -88,23 +89,38 @@ fn widen(kept: &Kept, state: &mut State) {
         let now = std::rc::Rc::make_mut(now);
         for (number, register) in now.registers.iter_mut().enumerate() {
             if marks.registers & (1 << number) == 0 {
-                widen_register(&old.registers[number], register);
+                widen_register(&old.registers[number], register, &mut ids);
             }
         }
         let slots = old.stack.slots.iter().zip(&mut now.stack.slots);
         for (number, (old, now)) in slots.enumerate() {
             let precise = number < 64 && marks.slots & (1 << number) != 0;
             if !precise && old.is_spill() && now.is_spill() {
-                widen_register(&old.spilled, &mut now.spilled);
+                widen_register(&old.spilled, &mut now.spilled, &mut ids);
             }
         }
     }
 }
 
-fn widen_register(old: &Register, now: &mut Register) {
-    // Ids differ from round to round; that there is one is what a round has in common with another.
-    let differs = || old.value != now.value || old.id.is_some() != now.id.is_some();
-    if old.is_scalar() && now.is_scalar() && differs() {
+/// Forgets a number if it is not what it was: neither its value, nor which others it is linked to.
+fn widen_register(old: &Register, now: &mut Register, ids: &mut Vec<(Id, Id)>) {
+    if !old.is_scalar() || !now.is_scalar() {
+        return;
+    }
+    let pair = (old.id, now.id);
+    let known = ids
+        .iter()
+        .find(|(id, other)| *id == pair.0 || *other == pair.1);
+    let linked_alike = match known {
+        _ if !pair.0.is_some() || !pair.1.is_some() => pair.0 == pair.1,
+        Some(known) => *known == pair,
+        None => {
+            ids.push(pair);
+            true
+        }
+    };
+    let same = old.value == now.value && old.offset == now.offset && old.linked == now.linked;
+    if !same || !linked_alike {
         *now = Register::unknown();
     }
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Rule,
     setup::Points,
-    state::{IteratorState, Kind, SlotObject, Stack, State},
+    state::{Id, IteratorState, Kind, Register, SlotObject, Stack, State},
     verifier::{Result, Verifier},
 };
 
@@ -212,6 +212,7 @@ impl Verifier<'_> {
             let message = "the states on its paths take more memory than the verifier has for them";
             return Err(self.reject(Rule::TooComplex, message));
         }
+        forget_lonely_ids(&mut self.state);
         let frames = self.state.frames.len();
         let new = New {
             state: self.state.clone(),
@@ -228,6 +229,25 @@ impl Verifier<'_> {
         self.stats.states += 1;
         Ok(())
     }
+}
+
+/// Forgets ids that only one number has: it is linked to nothing, and states need not agree in it.
+fn forget_lonely_ids(state: &mut State) {
+    let mut ids: Vec<(Id, bool)> = Vec::new();
+    let registers = state.frames.iter().flat_map(|frame| frame.all_registers());
+    for register in registers.filter(|register| register.is_scalar() && register.id.is_some()) {
+        match ids.iter_mut().find(|(id, _)| *id == register.id) {
+            Some((_, lonely)) => *lonely = false,
+            None => ids.push((register.id, true)),
+        }
+    }
+    ids.retain(|(_, lonely)| *lonely);
+    if ids.is_empty() {
+        return;
+    }
+    let lonely =
+        |register: &Register| register.is_scalar() && ids.iter().any(|(id, _)| *id == register.id);
+    state.change_registers(lonely, Register::unlink);
 }
 
 /// Whether the iterator that R1 points to gave something last.
