@@ -196,6 +196,7 @@ const RULES: &[(Rule, &[&str])] = &[
         &[
             "function calls are not allowed while holding a lock",
             "global function calls are not allowed while holding a lock",
+            "calls are not allowed",
             "inside bpf_spin_lock",
             "inside bpf_*lock-ed region",
             "before calling a function that may sleep",
@@ -537,7 +538,6 @@ const RULES: &[(Rule, &[&str])] = &[
             "program of this type cannot use helper",
             "helper call is not allowed in probe",
             "helper access to the packet",
-            "calls are not allowed",
             "unknown func",
             "not supported for program type",
             "supported only for fentry/fexit/fmod_ret",
