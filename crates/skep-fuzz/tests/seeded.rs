@@ -72,6 +72,11 @@ fn config() {
 }
 
 #[test]
+fn verifier_log() {
+    check("verifier_log", 800);
+}
+
+#[test]
 fn test_files() {
     check("test_files", 400);
 }
