@@ -92,7 +92,9 @@ impl Config {
 /// [`Host::prog_load`]: skep_host::Host::prog_load
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Safety {
-    /// The verifier: what it refuses does not load, and what it accepts runs without checks.
+    /// The verifier: what it refuses does not load, and what it accepts runs without checks; but
+    /// programs for structs of functions ([`Vm::define_struct_ops`]), whose arguments have no types,
+    /// are checked instead.
     Verdict,
     /// Checks while they run, of every access, jump and call; no verifier.
     Checks,
