@@ -184,7 +184,7 @@ fn sources_of(suite: &str) -> Result<String, String> {
     };
     let found: Vec<String> = machine_sources()
         .iter()
-        .filter(|source| source.suites.iter().any(|known| *known == like))
+        .filter(|source| source.suites.contains(&like))
         .map(|source| source.with_suite(suite))
         .collect();
     match found.is_empty() {

@@ -16,7 +16,6 @@
 //! [`Target`]: skep_object::Target
 
 #![forbid(unsafe_code)]
-#![allow(dead_code, unused_imports, reason = "until all parts have landed")]
 
 mod admission;
 mod alu;

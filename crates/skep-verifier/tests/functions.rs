@@ -144,7 +144,7 @@ fn results_are_what_the_hook_knows() {
     let found = verdict(&egress, &Options::default());
     assert_eq!(found, Some(Rule::ReturnValue));
     check(ProgramType::Xdp, "r0 = 77\n exit", None);
-    check(ProgramType::Xdp, "exit", Some(Rule::ReturnValue));
+    check(ProgramType::Xdp, "exit", Some(Rule::UninitialisedRegister));
     let sock = "r0 = *(u32 *)(r1 +4)\n r0 &= 1\n exit";
     check(ProgramType::CgroupSock, sock, None);
     let sock = "r0 = *(u32 *)(r1 +4)\n exit";

@@ -1,7 +1,6 @@
 //! What the loader says about the program's functions (`func_info`): all of them, or none.
 
-use skep_abi::Helper;
-use skep_btf::{Kind, KindTag};
+use skep_btf::Kind;
 use skep_isa::{CallTarget, Insn};
 
 use crate::{

@@ -19,8 +19,6 @@ pub(crate) struct DynptrArgument {
     pub(crate) id: Id,
     /// The reference that it holds, if it does.
     pub(crate) reference: Id,
-    /// Where it is; `None` for one that the function was given as an argument.
-    pub(crate) place: Option<Place>,
 }
 
 impl DynptrKind {
@@ -80,7 +78,6 @@ impl Verifier<'_> {
                     kind,
                     id: register.id,
                     reference: register.reference,
-                    place: None,
                 }
             }
             Kind::Stack { .. } => self.dynptr_on_stack(reg)?,
@@ -128,7 +125,6 @@ impl Verifier<'_> {
                 kind,
                 id,
                 reference,
-                place: Some(place),
             }),
             _ => Err(self
                 .reject(Rule::DynptrMisuse, "no dynptr was made here, or no more")

@@ -9,7 +9,7 @@ use skep_isa::Reg;
 use super::{Span, Transfer, Visit, bounds::MAX_VARIABLE_OFFSET, words};
 use crate::{
     Rejection, Rule, Scalar,
-    state::{Byte, Id, Kind, Register, Slot, SlotObject, Stack},
+    state::{Byte, Register, Slot, SlotObject, Stack},
     verifier::{Result, Verifier},
 };
 

@@ -7,10 +7,10 @@ mod trust;
 pub(super) use member::tag_flags;
 pub(crate) use member::{Found, embeds, find_member};
 
-use super::{Access, Span, Transfer, Visit, words};
+use super::{Span, Visit, words};
 use crate::{
     Rejection, Rule,
-    state::{BtfRef, BtfSource, Id, Kind, PointerFlags, Register},
+    state::{BtfRef, BtfSource, Kind, PointerFlags, Register},
     verifier::{Result, Verifier},
 };
 

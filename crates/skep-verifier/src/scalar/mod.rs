@@ -75,17 +75,11 @@ impl Scalar {
     /// A constant.
     #[must_use]
     pub const fn constant(value: u64) -> Self {
-        Self {
-            bits: Tnum::constant(value),
-            smin: value.cast_signed(),
-            smax: value.cast_signed(),
-            umin: value,
-            umax: value,
-            s32_min: value as i32,
-            s32_max: value as i32,
-            u32_min: value as u32,
-            u32_max: value as u32,
-        }
+        Self::from_parts(
+            Tnum::constant(value),
+            wide::Range::constant(value),
+            half::Range::constant(value as u32),
+        )
     }
 
     /// The numbers from `least` to `most`.

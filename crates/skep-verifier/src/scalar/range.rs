@@ -6,8 +6,6 @@
 macro_rules! ranges {
     ($module:ident, $unsigned:ident, $signed:ident) => {
         pub(super) mod $module {
-            #![allow(dead_code, reason = "not every width needs all")]
-
             pub(crate) const BITS: u32 = $unsigned::BITS;
 
             /// What is known about a number: its unsigned and its signed bounds.

@@ -15,7 +15,7 @@ const STACK: u32 = 512;
 /// The most that those have used who call a function that makes tail calls.
 const BEFORE_TAIL_CALLS: u32 = 256;
 /// The most functions in a chain (`MAX_CALL_FRAMES`).
-pub(crate) const MOST_FRAMES: usize = 8;
+const MOST_FRAMES: usize = 8;
 /// The least that a function uses to get a stack of its own (`BPF_PRIV_STACK_MIN_SIZE`).
 const OWN_STACK: u32 = 64;
 /// `bpf_tail_call`.

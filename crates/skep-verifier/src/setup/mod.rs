@@ -14,7 +14,6 @@ use skep_object::Target;
 use crate::{MapId, Options, Program, Rejection, Rule, verifier::Result};
 
 pub(crate) use available::complexity_limit;
-pub(crate) use chain::MOST_FRAMES;
 pub(crate) use flow::callee;
 pub(crate) use points::{Names, Points};
 

@@ -267,12 +267,6 @@ impl Register {
         self.is_scalar() && self.value.as_constant() == Some(0)
     }
 
-    /// Whether it is what a change of the packet's data invalidates.
-    pub(crate) fn dies_with_packet(&self) -> bool {
-        matches!(self.kind, Kind::Packet | Kind::PacketMeta | Kind::PacketEnd)
-            || self.flags.contains(PointerFlags::PACKET_SLICE)
-    }
-
     /// Whether it points into a packet or its metadata.
     pub(crate) fn is_packet(&self) -> bool {
         matches!(self.kind, Kind::Packet | Kind::PacketMeta)

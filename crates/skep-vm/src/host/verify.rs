@@ -67,7 +67,7 @@ fn program<'a>(
     program.attach_type = request.expected_attach_type;
     program.flags = request.flags;
     program.license = Cow::Borrowed(request.license);
-    program.maps = resolver.maps.iter().map(|map| seen(map)).collect();
+    program.maps = resolver.maps.iter().map(seen).collect();
     program.map_uses.clone_from(&resolver.uses);
     program.functions = functions(request, btf.as_deref());
     program.btf = btf;

@@ -1,7 +1,6 @@
 //! What a global function takes, by its BTF prototype and the tags of its parameters.
 
-use skep_abi::ProgramType;
-use skep_btf::{Btf, FunctionLinkage, Kind, KindTag, TypeId, essential_name};
+use skep_btf::{Btf, Kind, KindTag, TypeId, essential_name};
 
 use super::context_type::{is_context, is_valid_tagged_context};
 use crate::{

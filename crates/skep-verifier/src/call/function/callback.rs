@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::{
     Rule,
-    state::{CallbackKind, Frame, Id, Register, State},
+    state::{CallbackKind, Frame, Register, State},
     verifier::{Result, Verifier},
 };
 
@@ -41,12 +41,6 @@ impl Callback {
             returns: (0, 0),
             may_sleep: false,
         }
-    }
-
-    /// The same returning a number of a range.
-    pub(crate) fn returning(mut self, least: i64, most: i64) -> Self {
-        self.returns = (least, most);
-        self
     }
 
     /// The same in a context that may sleep.

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Rule,
     memory::{Access, words},
-    state::{DynptrKind, FieldKind, Id, Kind, PointerFlags, Register},
+    state::{DynptrKind, FieldKind, Kind, PointerFlags, Register},
     verifier::{Result, Verifier},
 };
 

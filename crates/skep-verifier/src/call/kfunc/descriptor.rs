@@ -19,7 +19,6 @@ use crate::{
 pub(crate) struct Descriptor {
     pub(crate) name: String,
     pub(crate) flags: KfuncFlags,
-    pub(crate) source: BtfSource,
     pub(crate) special: Special,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) returns: Returns,
@@ -317,7 +316,6 @@ impl Verifier<'_> {
         Ok(Descriptor {
             name: name.into(),
             flags: known.flags,
-            source,
             special: if source == BtfSource::Kernel {
                 Special::of(name)
             } else {

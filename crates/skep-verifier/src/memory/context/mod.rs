@@ -6,10 +6,10 @@ mod uapi;
 
 use skep_abi::{ContextKind, ProgramType};
 
-use super::{Transfer, Visit, words};
+use super::{Visit, words};
 use crate::{
     AttachTarget, Rejection, Rule,
-    state::{Id, Kind, Register},
+    state::{Kind, Register},
     verifier::{Result, Verifier},
 };
 
