@@ -145,6 +145,12 @@ impl<W: Write> fmt::Write for TextTo<W> {
     }
 }
 
+/// Writes to standard output, with colours where they are wanted.
+pub(crate) fn say(text: &str) -> anyhow::Result<()> {
+    let written = anstream::stdout().lock().write_all(text.as_bytes());
+    written.context("cannot write to standard output")
+}
+
 /// Whether a pipe's reader went away: nobody is there to be told anything more.
 pub(crate) fn reader_is_gone(error: &anyhow::Error) -> bool {
     error.chain().any(|error| {

@@ -6,12 +6,10 @@ mod kernels;
 
 use std::{
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum, ValueHint};
 use skep::{
     Checked, Host,
@@ -24,6 +22,7 @@ use crate::{
     exit::{self, Exit},
     host::HostName,
     input::{self, CompileArgs},
+    output::{self, say},
     report, text,
 };
 
@@ -119,6 +118,9 @@ pub(crate) fn check(args: &CheckArgs, global: &Global) -> anyhow::Result<ExitCod
             ))?;
         }
         if let Err(error) = one_file(file, args, global, &host, &mut tally, &mut worst) {
+            if output::reader_is_gone(&error) {
+                return Err(error);
+            }
             // The others may be right: one run shows all that is wrong.
             report::show(&error, global);
             worst = worst.max(Some(exit::exit_code(&error)));
@@ -236,10 +238,4 @@ impl Tally {
         };
         format!("{line} ({by})")
     }
-}
-
-/// Writes to stdout, with colours where they are wanted.
-fn say(text: &str) -> anyhow::Result<()> {
-    let written = anstream::stdout().lock().write_all(text.as_bytes());
-    written.context("cannot write to standard output")
 }

@@ -3,9 +3,8 @@
 mod args;
 mod json;
 
-use std::{fmt::Write as _, io::Write as _, path::PathBuf, process::ExitCode, time::Instant};
+use std::{fmt::Write as _, path::PathBuf, process::ExitCode, time::Instant};
 
-use anyhow::Context as _;
 use skep_test::{
     Outcome, Report, RunOptions, Suite, Summary, coverage::Tally, junit, name_width, show_failure,
     show_line,
@@ -14,7 +13,8 @@ use skep_test::{
 use crate::{
     cli::Global,
     exit::{self, Exit, Usage},
-    output, report,
+    output::{self, say},
+    report,
 };
 
 use args::Format;
@@ -167,12 +167,6 @@ fn coverage(args: &TestArgs, global: &Global, reports: &mut [Report]) -> anyhow:
         true => format!("\n{}\n{shown}", lines.trim_end()),
         false => format!(" · {} · {shown}", lines.trim_end()),
     })
-}
-
-/// Writes to stdout, with colours where they are wanted.
-fn say(text: &str) -> anyhow::Result<()> {
-    let written = anstream::stdout().lock().write_all(text.as_bytes());
-    written.context("cannot write to standard output")
 }
 
 fn line(text: &str) -> anyhow::Result<()> {
