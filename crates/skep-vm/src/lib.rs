@@ -20,11 +20,13 @@
 //! | know what of a program ran | [`Config::coverage`], [`Vm::coverage`] |
 //!
 //! # Modes
-//! In *checked* mode, in which everything runs that is loaded in safe code, each access must be
-//! inside memory that is the program's, jumps backwards and calls pay for instructions, and a
-//! program that does wrong ends with a [`Fault`] that names the instruction. In *verified* mode
-//! nothing is looked at: [`Vm::load_verified`] and [`Vm::bare_verified`] are `unsafe`, and ask for
-//! the word of a verifier.
+//! In *checked* mode each access must be inside memory that is the program's, jumps backwards and
+//! calls pay for instructions, and a program that does wrong ends with a [`Fault`] that names the
+//! instruction. In *verified* mode only that is looked at which no verifier can prove. Programs that
+//! are loaded are verified ([`skep_verifier`]): what it refuses does not load, and what it accepts
+//! runs in verified mode. [`Config::safety`] says so, and can ask for checks instead
+//! ([`Config::checked`]), or for both. [`Vm::bare`] checks; [`Vm::load_verified`] and
+//! [`Vm::bare_verified`] are `unsafe`, and ask for the caller's word.
 //!
 //! # Threads
 //! A machine has as many virtual CPUs as [`Config::cpus`] says, and runs that many programs at

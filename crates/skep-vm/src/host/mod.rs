@@ -57,8 +57,10 @@ fn no_token(command: Command, object: String) -> Error {
 }
 
 impl Vm {
-    /// Loads a program in verified mode, in which nothing that it does is checked. The safe way,
-    /// [`Host::prog_load`], loads in checked mode.
+    /// Loads a program in verified mode, in which nothing that it does is checked, without asking the
+    /// verifier. The safe way, [`Host::prog_load`], does as [`Config::safety`] says.
+    ///
+    /// [`Config::safety`]: crate::Config::safety
     ///
     /// # Errors
     /// As [`Host::prog_load`].
