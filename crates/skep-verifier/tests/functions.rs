@@ -218,6 +218,75 @@ fn global_functions_are_verified_apart() {
     check(ProgramType::SchedCls, &followed, None);
 }
 
+/// Catching exceptions by a function that the program calls too. Verdicts are those of 6.18.
+#[test]
+fn only_the_kernel_calls_an_exception_callback() {
+    let catching = |text: &str, start: u32| {
+        let mut program = with_catcher(text, start);
+        let caught = verdict(&program, &Options::default());
+        // Without the tag, the same function is like any other.
+        for function in &mut program.functions {
+            function.type_id = None;
+        }
+        program.btf = None;
+        assert_eq!(verdict(&program, &Options::default()), None, "{text}");
+        caught
+    };
+    let catcher = "global:\n r0 = r1\n r0 &= 1\n exit";
+    let misuse = Some(Rule::ExceptionMisuse);
+    let called = format!("r1 = 1\n call global\n r0 = 0\n exit\n{catcher}");
+    assert_eq!(catching(&called, 4), misuse);
+    let by_another =
+        format!("call f\n r0 = 0\n exit\nf:\n r1 = 1\n call global\n r0 = 0\n exit\n{catcher}");
+    let mut program = with_catcher(&by_another, 7);
+    let f = Function {
+        name: "f".into(),
+        start: InsnIndex(3),
+        type_id: program.functions[0].type_id,
+    };
+    program.functions.insert(1, f);
+    let found = verdict(&program, &Options::default());
+    assert_eq!(found, misuse);
+    // Where no path leads.
+    let dead = format!(
+        "r0 = 0\n if r0 == 0 goto end\n r1 = 1\n call global\nend:\n r0 = 0\n exit\n{catcher}"
+    );
+    assert_eq!(catching(&dead, 6), misuse);
+    let uncalled = format!("r0 = 0\n exit\n{catcher}");
+    let found = verdict(&with_catcher(&uncalled, 2), &Options::default());
+    assert_eq!(found, None);
+}
+
+/// A program whose function `global` catches its exceptions.
+fn with_catcher(text: &str, start: u32) -> Program<'static> {
+    let mut types = Builder::new();
+    let long = types.int("unsigned long", 8, IntEncoding::UNSIGNED);
+    let int = types.int("int", 4, IntEncoding::SIGNED);
+    let mut function = |name: &str, parameters: &[(&str, TypeId)]| {
+        let prototype = types.prototype(int, parameters);
+        types.function(name, prototype, FunctionLinkage::Global)
+    };
+    let global = function("global", &[("cookie", long)]);
+    let main = function("test", &[]);
+    types.add(NewType::DeclTag {
+        name: "exception_callback:global",
+        target: main,
+        component: None,
+        attribute: false,
+    });
+    let bytes = types.build().expect("types");
+    let mut program = program(ProgramType::SchedCls, text);
+    program.btf = Some(Arc::new(Btf::parse(bytes).expect("BTF")));
+    program.functions = [("test", 0, main), ("global", start, global)]
+        .map(|(name, start, type_id)| Function {
+            name: name.into(),
+            start: InsnIndex(start),
+            type_id: Some(type_id),
+        })
+        .to_vec();
+    program
+}
+
 #[test]
 fn types_and_flags_are_let_in_by_version_and_capability() {
     let old = Target::new(KernelVersion::new(5, 10));

@@ -6,7 +6,7 @@ use skep_isa::{CallTarget, Insn};
 
 use super::flow;
 use crate::{
-    Rule,
+    Rejection, Rule,
     verifier::{Result, Verifier},
 };
 
@@ -49,8 +49,9 @@ impl Verifier<'_> {
             self.has_private_stacks() && !functions.iter().any(|one| self.tail_calls(one));
         let mut frames = vec![Frames::Open; functions.len()];
         // Functions that also run as callbacks of timers stay on the kernel's stack: those first.
+        let catcher = self.exception_callback();
         for (root, function) in functions.iter().enumerate().rev() {
-            if root == 0 || function.async_callback {
+            if root == 0 || function.async_callback || catcher == Some(root) {
                 self.check_chain(root, private && root == 0, &mut frames)?;
             }
         }
@@ -91,14 +92,21 @@ impl Verifier<'_> {
                 };
                 let called = self.code.subprogram_at(start);
                 let direct = matches!(insn, Insn::Call(_));
-                if functions[called].async_callback && !direct {
+                let catches = self.exception_callback() == Some(called);
+                if (functions[called].async_callback || catches) && !direct {
                     continue;
+                }
+                // Where no path leads, too.
+                if catches {
+                    let message =
+                        "the exception callback is called, and only the kernel may do that";
+                    return Err(Rejection::new(Rule::ExceptionMisuse, message).at(slot));
                 }
                 if frame_count >= MOST_FRAMES {
                     let message = format!(
                         "calls nest deeper than the {MOST_FRAMES} functions that the kernel takes"
                     );
-                    let rejection = crate::Rejection::new(Rule::CallTooDeep, message).at(slot);
+                    let rejection = Rejection::new(Rule::CallTooDeep, message).at(slot);
                     return Err(rejection);
                 }
                 entering = Some((called, call.depth));
@@ -126,7 +134,7 @@ impl Verifier<'_> {
                  less than {BEFORE_TAIL_CALLS} are allowed",
                 function.title()
             );
-            return Err(crate::Rejection::new(Rule::StackOverflow, message).at(function.start));
+            return Err(Rejection::new(Rule::StackOverflow, message).at(function.start));
         }
         let own = function.stack.next_multiple_of(16);
         if !private {
@@ -153,9 +161,16 @@ impl Verifier<'_> {
                     own.max(depth)
                 )
             };
-            return Err(crate::Rejection::new(Rule::StackOverflow, message).at(function.start));
+            return Err(Rejection::new(Rule::StackOverflow, message).at(function.start));
         }
         Ok(depth)
+    }
+
+    /// The function that catches the program's exceptions.
+    fn exception_callback(&self) -> Option<usize> {
+        self.functions
+            .exception_callback
+            .map(|found| found as usize)
     }
 
     fn tail_calls(&self, function: &super::Subprogram) -> bool {

@@ -21,12 +21,6 @@ impl Verifier<'_> {
                 format!("no function begins at instruction {start}"),
             ));
         }
-        if self.functions.exception_callback == u32::try_from(callee).ok() {
-            return Err(self.reject(
-                Rule::ExceptionMisuse,
-                "the exception callback is called, and only the kernel may do that",
-            ));
-        }
         if self.code.subprograms[callee].global {
             self.call_global(callee)
         } else {
