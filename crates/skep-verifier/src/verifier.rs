@@ -62,12 +62,8 @@ fn judge(
     let rejection = verifier.run().err().map(|why| unrelocated(program, why));
     let functions = verifier.code.subprograms.iter();
     verifier.stats.stack = functions.map(|one| one.stack).collect();
-    let unproven = |facts: &InsnFacts| {
-        let accesses = facts.accesses;
-        accesses.is_some_and(|kind| kind != crate::memory::AccessKind::Plain)
-    };
     let facts = verifier.facts.iter().enumerate();
-    let guarded = facts.filter(|(_, facts)| unproven(facts));
+    let guarded = facts.filter(|(_, facts)| facts.guarded);
     let verdict = Verdict {
         rejection,
         guarded: guarded.map(|(at, _)| InsnIndex(at as u32)).collect(),
@@ -136,6 +132,8 @@ pub(crate) struct Verifier<'a> {
 pub(crate) struct InsnFacts {
     /// What kind of memory it accesses. The rule: [`Rule::MixedPointers`].
     pub(crate) accesses: Option<crate::memory::AccessKind>,
+    /// Whether it accesses memory that is only known when it runs ([`Verdict::guarded`]).
+    pub(crate) guarded: bool,
     /// How the kernel masks its arithmetic. The same rule.
     pub(crate) masking: Option<crate::alu::Masking>,
     /// The map that it makes a tail call by. The same rule.

@@ -310,10 +310,12 @@ impl Verifier<'_> {
     /// Keeps what kind of memory the instruction accesses: the kernel makes other code of some
     /// kinds, so that all paths must agree.
     fn note_access(&mut self, visit: Visit) -> Result {
-        let kind = self.access_kind(self.reg(visit.base));
+        let pointer = self.reg(visit.base);
+        let (kind, proven) = (self.access_kind(pointer), is_proven(pointer));
         let Some(facts) = self.facts.get_mut(self.insn) else {
             return Ok(());
         };
+        facts.guarded |= !proven;
         match facts.accesses {
             None => facts.accesses = Some(kind),
             Some(before) if before == kind => {}
@@ -498,4 +500,21 @@ fn visit(base: Reg, offset: i16, size: Size, transfer: Transfer) -> Visit {
         aligned: false,
         transfer,
     }
+}
+
+/// Whether an access that was found to be inside of what a pointer points to is so on every host:
+/// not if that is as long as whoever gives it says, or may be gone.
+fn is_proven(pointer: &Register) -> bool {
+    let lasting = matches!(
+        pointer.kind,
+        Kind::Stack { .. }
+            | Kind::MapValue { .. }
+            | Kind::MapKey { .. }
+            | Kind::Packet
+            | Kind::PacketMeta
+            | Kind::FlowKeys
+            | Kind::Mem { .. }
+    );
+    let elsewhere = PointerFlags::UNTRUSTED | PointerFlags::USER | PointerFlags::PERCPU;
+    lasting && !pointer.flags.intersects(elsewhere)
 }

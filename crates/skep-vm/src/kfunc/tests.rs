@@ -89,7 +89,7 @@ fn no_arguments_make_a_function_panic() {
     let config = Config {
         engine: Engine::Interpreter,
         cpus: 2,
-        ..Config::default()
+        ..Config::checked()
     };
     let vm = Vm::with(config).unwrap();
     let text = "r0 = 0\n exit\n callback:\n r0 = r1\n r0 &= 1\n exit";
@@ -171,7 +171,7 @@ fn with_run(instructions: u64, test: impl FnOnce(&Run<'_>, &Block)) {
     let mut config = Config {
         engine: Engine::Interpreter,
         cpus: 1,
-        ..Config::default()
+        ..Config::checked()
     };
     config.limits.instructions = instructions;
     let vm = Vm::with(config).unwrap();

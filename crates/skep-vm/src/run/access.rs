@@ -128,7 +128,8 @@ impl Run<'_> {
         self.inner.borrow().len() as u32
     }
 
-    /// Memory that a program gave a helper: to be read, or with `write` to be written.
+    /// Memory that a program gave a helper: to be read, or with `write` to be written. In either mode
+    /// it is looked at: it may be of a context or buffer whose length no verifier knows.
     ///
     /// # Errors
     /// It is not the program's.
@@ -137,11 +138,11 @@ impl Run<'_> {
         if len == 0 {
             return Ok(View::of(&mut []));
         }
-        let ours = !self.checked() || self.check(address, len, write) == Region::Ours;
+        let ours = self.check(address, len, write) == Region::Ours;
         if ours && len > SHORT {
             self.pay_for(address, len, write)?;
         }
-        // SAFETY: checked just now, or by a verifier; what was granted stays for the run.
+        // SAFETY: checked just now; what was granted stays for the run.
         let view = ours.then(|| unsafe { View::at_address(address, len as usize) });
         view.flatten().ok_or(FaultKind::Memory {
             address,
