@@ -76,6 +76,11 @@ pub const TARGETS: &[Target] = &[
         seeds: oracle::text::verifier_logs,
     },
     Target {
+        name: "verifier",
+        run: oracle::verifier::objects,
+        seeds: oracle::object::objects,
+    },
+    Target {
         name: "test_files",
         run: oracle::tests::files,
         seeds: oracle::tests::seeds,

@@ -77,6 +77,11 @@ fn verifier_log() {
 }
 
 #[test]
+fn verifier() {
+    check("verifier", 400);
+}
+
+#[test]
 fn test_files() {
     check("test_files", 400);
 }

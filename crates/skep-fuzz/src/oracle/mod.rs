@@ -9,6 +9,7 @@ pub(crate) mod points;
 pub(crate) mod recording;
 pub(crate) mod tests;
 pub(crate) mod text;
+pub(crate) mod verifier;
 
 /// More than anyone reads: an error quotes names, not the input.
 const LONGEST_ERROR: usize = 64 << 10;

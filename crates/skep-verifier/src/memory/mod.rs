@@ -360,7 +360,9 @@ impl Verifier<'_> {
         }
     }
 
-    /// Whether stack that nothing was written to may be read, as some bytes.
+    /// Whether stack that nothing was written to may be read, as some bytes. Long-term kernels took
+    /// that over in July 2024 (5.10.222, 6.1.100): versions are told apart by two numbers here, and
+    /// what some kernels of one refuse is refused.
     fn reads_uninitialised_stack(&self) -> bool {
         self.options.perfmon && self.since(6, 3)
     }

@@ -129,6 +129,7 @@ pub(super) fn check_reachable(
 ) -> Result {
     let loops = options.bpf && target.version >= KernelVersion::new(5, 3);
     let mut marks = vec![Mark::New; code.insns.len()];
+    let targets: Vec<usize> = code.table_targets().collect();
     // The way, with the edges that were followed at each instruction: the next one, the jump, the
     // call, then the targets of a table.
     let mut way: Vec<(usize, usize)> = Vec::new();
@@ -150,7 +151,7 @@ pub(super) fn check_reachable(
                 2 => callee(slot, insn),
                 more => {
                     let jumps = matches!(insn, Insn::JumpIndirect { .. });
-                    let Some(next) = code.table_targets().nth(more - 3).filter(|_| jumps) else {
+                    let Some(&next) = targets.get(more - 3).filter(|_| jumps) else {
                         marks[slot] = Mark::Done;
                         way.pop();
                         continue;

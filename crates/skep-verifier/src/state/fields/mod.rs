@@ -10,6 +10,8 @@ use skep_btf::{Btf, Kind, KindTag, Type, TypeId};
 const MOST: usize = 11;
 /// Most structures and arrays in each other (`MAX_RESOLVE_DEPTH`).
 const DEEPEST: u32 = 32;
+/// The most members that are looked at: structures in structures may have more than can be counted.
+const MOST_MEMBERS: u32 = 100_000;
 
 /// The managed fields of a type, by offset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -132,8 +134,9 @@ impl Fields {
             return Ok(());
         };
         match of.kind() {
-            Kind::Struct(_) => self.search_struct(btf, of, 0, 0),
+            Kind::Struct(_) => self.search_struct(btf, of, 0, 0, &mut 0),
             Kind::DataSection(section) => {
+                let mut looked = 0;
                 for entry in section.entries() {
                     let Ok(variable) = btf.type_by_id(entry.type_id) else {
                         continue;
@@ -147,7 +150,7 @@ impl Fields {
                         offset: entry.offset,
                         size: Some(entry.size),
                     };
-                    self.search_one(btf, var.type_id, &place, 0)?;
+                    self.search_one(btf, var.type_id, &place, 0, &mut looked)?;
                 }
                 Ok(())
             }
@@ -161,6 +164,7 @@ impl Fields {
         of: Type<'_>,
         base: u32,
         depth: u32,
+        looked: &mut u32,
     ) -> Result<(), String> {
         let Kind::Struct(composite) = of.kind() else {
             return Ok(());
@@ -173,7 +177,7 @@ impl Fields {
                 size: None,
             };
             if member.bit_offset.is_multiple_of(8) {
-                self.search_one(btf, member.type_id, &place, depth)?;
+                self.search_one(btf, member.type_id, &place, depth, looked)?;
             }
         }
         Ok(())
@@ -187,7 +191,12 @@ impl Fields {
         type_id: TypeId,
         place: &Place<'_>,
         depth: u32,
+        looked: &mut u32,
     ) -> Result<(), String> {
+        *looked += 1;
+        if *looked > MOST_MEMBERS {
+            return Err(format!("the type has more than {MOST_MEMBERS} members"));
+        }
         let Ok(mut of) = btf.type_by_id(type_id) else {
             return Ok(());
         };
@@ -236,7 +245,7 @@ impl Fields {
             if depth + 1 >= DEEPEST {
                 return Err("structures are nested too deep to look for managed fields".into());
             }
-            self.search_struct(btf, of, place.offset, depth + 1)?;
+            self.search_struct(btf, of, place.offset, depth + 1, looked)?;
         } else {
             return Ok(());
         }

@@ -178,3 +178,15 @@ fn there_are_no_more_fields_than_the_kernel_keeps() {
         assert_eq!(types.fields(value).problem.is_none(), fine, "{count}");
     }
 }
+
+/// Each structure has 64 of the one before: more than the universe has atoms.
+#[test]
+fn types_without_end_are_given_up() {
+    let mut types = Types::new();
+    let mut of = types.builder.structure("empty", 0, &[]);
+    for _ in 0..20 {
+        let members = [NewMember::new("one", of, 0); 64];
+        of = types.builder.structure("more", 0, &members);
+    }
+    assert!(types.fields(of).problem.is_some());
+}
