@@ -11,6 +11,11 @@ use skep::{
 use skep_selftests::{Case, TEST_DATA_LEN};
 use skep_testing::{Outcome, Stop};
 
+use crate::times::Effort;
+
+/// A time that need not be taken again: chance is little of it.
+const ENOUGH: Duration = Duration::from_millis(500);
+
 /// A host that is asked about program after program.
 pub(crate) struct Hosted {
     host: Host,
@@ -27,8 +32,8 @@ pub(crate) struct Answer {
     pub(crate) accepted: bool,
     /// Why it does not.
     pub(crate) message: String,
-    /// How long its verifier took, if it tells.
-    pub(crate) time: Option<Duration>,
+    /// What its verifier needed, if it tells.
+    pub(crate) effort: Option<Effort>,
     /// What a test run returned, if it was run, or why it could not be.
     pub(crate) value: Option<Result<u32, String>>,
 }
@@ -61,15 +66,16 @@ impl Hosted {
     }
 
     /// Loads a program, as often as `times` for the least time of its verifier, and runs it if
-    /// asked to.
+    /// asked to. What takes it long is not done again.
     pub(crate) fn ask(&mut self, case: &Case<'_>, times: u32, run: bool) -> Answer {
         let mut answer = self.load(case, run);
         for _ in 1..times {
-            let again = self.load(case, false).time;
-            answer.time = match (answer.time, again) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
+            if answer.effort.is_none_or(|effort| effort.time > ENOUGH) {
+                break;
+            }
+            let again = self.load(case, false).effort;
+            let efforts = answer.effort.into_iter().chain(again);
+            answer.effort = efforts.min_by_key(|effort| effort.time);
         }
         answer
     }
@@ -111,7 +117,7 @@ impl Hosted {
                     accepted: true,
                     forbidden: false,
                     message: String::new(),
-                    time: verification_time(program.log()),
+                    effort: verification(program.log()),
                     value: run.then(|| {
                         fill_maps(&loaded, case.object)?;
                         test_run(program)
@@ -128,7 +134,7 @@ impl Hosted {
                 }
             }
             Err(skep::Error::Rejected(rejection)) => Answer {
-                time: verification_time(&rejection.log),
+                effort: verification(&rejection.log),
                 ..refused(match rejection.message.is_empty() {
                     true => rejection.to_string(),
                     false => rejection.message.clone(),
@@ -194,12 +200,31 @@ fn test_run(program: &skep::Program) -> Result<u32, String> {
     }
 }
 
-/// The time that the kernel writes into its log, in whole microseconds.
-fn verification_time(log: &str) -> Option<Duration> {
-    let text = log
-        .lines()
-        .rev()
-        .find_map(|line| line.strip_prefix("verification time "))?;
-    let number = text.split_whitespace().next()?.parse().ok()?;
-    Some(Duration::from_micros(number))
+/// What the kernel writes at the end of its log: its time, in whole microseconds, and how many
+/// instructions it followed.
+fn verification(log: &str) -> Option<Effort> {
+    let number = |start: &str| {
+        let mut lines = log.lines().rev();
+        let text = lines.find_map(|line| line.strip_prefix(start))?;
+        text.split_whitespace().next()?.parse().ok()
+    };
+    Some(Effort {
+        time: Duration::from_micros(number("verification time ")?),
+        instructions: number("processed "),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells_its_effort() {
+        let log = "0: R1=ctx()\nverification time 42 usec\nstack depth 8\nprocessed 12 insns \
+                   (limit 1000000) max_states_per_insn 0 total_states 1 peak_states 1 mark_read 1\n";
+        let effort = verification(log).expect("it is there");
+        assert_eq!(effort.time, Duration::from_micros(42));
+        assert_eq!(effort.instructions, Some(12));
+        assert_eq!(verification("processed 12 insns (limit 1000000)"), None);
+    }
 }
