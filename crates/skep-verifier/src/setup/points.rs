@@ -76,6 +76,10 @@ pub(super) fn find(code: &Code, names: &Names<'_>) -> Vec<Points> {
         if let Some(jump) = flow::successors(slot, insn).jump {
             add(jump, Points::PRUNE);
         }
+        // A function that is called again and again with what it had before is not followed anew.
+        if let (Insn::Call(_), Some(entry)) = (insn, flow::callee(slot, insn)) {
+            add(entry, Points::PRUNE);
+        }
         match insn {
             Insn::JumpIf { .. } | Insn::JumpIndirect { .. } => add(slot, Points::PRUNE),
             Insn::MayGoto { .. } => add(slot, Points::PRUNE | Points::KEEP | Points::MAY_GOTO),
