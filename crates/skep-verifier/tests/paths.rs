@@ -296,6 +296,40 @@ fn what_is_not_read_again_does_not_keep_paths_apart() {
     check_loop(&text, None);
 }
 
+/// Two paths meet: on the first, R6 and R7 are copies of one number up to 7; on the second, R6 is
+/// `second`, and R7 is 1 and linked to nothing.
+fn linked_and_not(second: u32, rest: &str) -> String {
+    format!(
+        "r9 = *(u32 *)(r1 +0)\n r6 = *(u32 *)(r1 +4)\n *(u64 *)(r10 -8) = 0\n \
+         if r9 == 77 goto out\n r6 &= 7\n r7 = r6\n \
+         if r9 > 5 goto other\n goto join\nother:\n r6 = {second}\n r7 = 1\njoin:\n {rest}\n \
+         r0 = 0\n exit\nout:\n r0 = 0\n exit"
+    )
+}
+
+#[test]
+fn a_link_that_taught_nothing_does_not_keep_paths_apart() {
+    let long = "r0 += 1\n".repeat(1000);
+    let text = linked_and_not(
+        7,
+        &format!("r2 = r10\n r2 += -8\n r2 += r6\n r0 = *(u8 *)(r2 +0)\n r0 = r7\n {long}"),
+    );
+    let mut program = program(ProgramType::SocketFilter, &text);
+    program.flags = ProgLoadFlags::TEST_STATE_FREQ;
+    let target = Target::new(KernelVersion::new(6, 18));
+    let verdict = verify(&program, &target, &Options::default());
+    assert!(verdict.is_accepted(), "{:?}", verdict.rejection);
+    let followed = verdict.stats.instructions;
+    assert!(followed < 1100, "the end was followed twice: {followed}");
+}
+
+#[test]
+fn a_link_that_taught_something_keeps_paths_apart() {
+    let by_copy = "if r7 > 3 goto out\n r2 = r10\n r2 += -4\n r2 += r6\n r0 = *(u8 *)(r2 +0)";
+    check(&linked_and_not(3, by_copy), None);
+    check(&linked_and_not(7, by_copy), Some(Rule::StackOutOfBounds));
+}
+
 #[test]
 fn rounds_of_may_goto_converge() {
     check_loop(

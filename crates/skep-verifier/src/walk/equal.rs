@@ -157,16 +157,17 @@ impl Comparison<'_> {
         now.value.is_subset_of(&old.value) && self.follows(old, now)
     }
 
-    /// Numbers that are linked in the kept state are linked in the other in the same way.
+    /// Numbers that are linked in the kept state are linked in the other in the same way. One that is
+    /// compared alone may be linked to nothing there: what it teaches decides nothing.
     fn follows(&mut self, old: &Register, now: &Register) -> bool {
         if !old.id.is_some() {
             return true;
         }
-        if !now.id.is_some() || old.offset != now.offset || old.linked != now.linked {
+        if old.offset != now.offset || old.linked != now.linked {
             return false;
         }
         match self.ids.iter().find(|(known, _)| *known == old.id) {
-            Some((_, known)) => *known == now.id,
+            Some((_, known)) => now.id.is_some() && *known == now.id,
             None => {
                 self.ids.push((old.id, now.id));
                 true
