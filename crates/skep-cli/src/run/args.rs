@@ -126,6 +126,13 @@ pub(crate) struct RunArgs {
     )]
     pub(crate) coverage: Option<PathBuf>,
 
+    /// Check what programs do while they run, in place of the verifier
+    ///
+    /// In the virtual machine. Programs load whatever they do; one that does wrong ends its run with
+    /// a fault that names the line, and its task goes on.
+    #[arg(long, conflicts_with = "replay")]
+    pub(crate) checked: bool,
+
     /// Print at most this many rows of a map as a table; 0 prints all
     #[arg(long, value_name = "N", default_value = "20")]
     pub(crate) top: usize,

@@ -1,4 +1,5 @@
-//! `skep run --coverage FILE`: what of the program ran while it was attached.
+//! Machines that are made for a run: for coverage, packets, or checks. And `--coverage FILE`: what of
+//! the program ran while it was attached.
 
 use anyhow::Context as _;
 use skep::{
@@ -10,16 +11,20 @@ use skep_test::coverage::Tally;
 
 use super::RunArgs;
 
-/// The host of a run: for coverage and packets, a machine that is made for them.
+/// The host of a run: for coverage, packets and checks, a machine that is made for them.
 pub(super) fn host(args: &RunArgs, object: &Object) -> anyhow::Result<Host> {
     let coverage = args.coverage.as_ref().map(|_| "--coverage");
     let packets = args.packets.asked();
-    let asked = packets.or(coverage);
+    let checked = args.checked.then_some("--checked");
+    let asked = packets.or(coverage).or(checked);
     if asked.is_none() {
         return args.host.choose(object, None);
     }
     args.host.choose_with(object, asked, || {
-        let mut config = Config::default();
+        let mut config = match args.checked {
+            true => Config::checked(),
+            false => Config::default(),
+        };
         config.coverage = coverage.is_some();
         args.packets.configure(&mut config);
         let made = Vm::with(config);

@@ -163,7 +163,7 @@ fn ended() -> Outcome {
 }
 
 fn faults() -> Outcome {
-    let words = ["--host", "vm", "--", "cat", "/dev/null"];
+    let words = ["--checked", "--", "cat", "/dev/null"];
     let ran = run(&source("faults.bpf.c"), &words)?.ended_with(0)?;
     let parts = [
         "runs ended with a fault",

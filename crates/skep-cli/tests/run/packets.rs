@@ -90,7 +90,7 @@ fn written() -> Outcome {
     let out = folder.path().join("out.pcapng");
     run(
         &source("packets.bpf.c"),
-        &["--pcap", text(&file), "--out", text(&out)],
+        &["--pcap", text(&file), "--out", text(&out), "--checked"],
     )?
     .ended_with(0)?
     .saying(&[

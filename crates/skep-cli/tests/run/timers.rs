@@ -52,7 +52,7 @@ fn profile() -> Outcome {
 
 /// On the virtual machine alone: the kernel lets no tracing program have a timer.
 fn ticks() -> Outcome {
-    let words = ["--host", "vm", "--format", "json", "--", "sleep", "0.4"];
+    let words = ["--checked", "--format", "json", "--", "sleep", "0.4"];
     let ran = run(&source("ticks.bpf.c"), &words)?.ended_with(0)?;
     let seen = rows(&ran, &["number", "in_time"])?;
     let wanted: Vec<Value> = (1..=5).map(|number| json!([number, true])).collect();
