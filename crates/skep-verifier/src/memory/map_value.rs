@@ -59,9 +59,6 @@ impl<'a> Verifier<'a> {
         if let Some(field) = field {
             return self.reach_kernel_pointer(pointer, field, visit);
         }
-        if map.map_type == MapType::InsnArray {
-            return self.load_jump_target(pointer, visit);
-        }
         if let (Some(variable), Some(contents), false) = (
             pointer.value.as_constant(),
             map.constant.as_deref(),
@@ -141,28 +138,6 @@ impl<'a> Verifier<'a> {
             ));
         }
         Ok(())
-    }
-
-    /// A load out of a jump table: an address for `gotox`, of the entries that the index allows.
-    fn load_jump_target(&self, pointer: &Register, visit: Visit) -> Result<Register> {
-        let Kind::MapValue { map, .. } = pointer.kind else {
-            return Err(self.not_accessible(pointer, visit));
-        };
-        let span = visit.span(pointer);
-        let bits = pointer.value.bits;
-        let at = bits.value.wrapping_add(span.offset.cast_unsigned());
-        let entry = |variable: u64| (span.offset.cast_unsigned().wrapping_add(variable)) / 8;
-        if visit.transfer != Transfer::Load || visit.size != 8 || (bits.mask | at) & 7 != 0 {
-            return Err(self
-                .reject(
-                    Rule::MapValueOutOfBounds,
-                    "the entries of a jump table are read as a whole, by 8 bytes",
-                )
-                .of(visit.base));
-        }
-        let mut target = Register::pointer(Kind::JumpTarget { map });
-        target.value = Scalar::unsigned(entry(pointer.value.umin), entry(pointer.value.umax));
-        Ok(target)
     }
 
     /// What a load of a map's constant contents gives.
