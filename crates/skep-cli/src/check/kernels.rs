@@ -34,6 +34,8 @@ pub(super) struct KernelsArgs {
     ///
     /// A version, such as 6.1, or what `skep btf harvest` kept of a kernel. By a version alone
     /// more is left unknown: programs that are relocated by the kernel's types need them.
+    /// The verifier's rules are those of Linux 6.18 with what is known of other versions; an update of
+    /// a stable kernel may take more, and what an old verifier was too strict about may be missed.
     #[arg(long = "kernel", value_name = "KERNEL", value_delimiter = ',', value_hint = ValueHint::FilePath)]
     kernels: Vec<String>,
 
