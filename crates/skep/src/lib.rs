@@ -26,6 +26,12 @@
 //! # Ok::<(), skep::Error>(())
 //! ```
 //!
+//! # Verdicts
+//!
+//! With feature `verifier`, which is a default, `Object::check` says without a load whether a program
+//! will be accepted, and refusals of any host are told at the line of source. A tool that must be
+//! small goes without (`default-features = false`).
+//!
 //! # Reading
 //!
 //! | what | with |
@@ -81,6 +87,7 @@ mod arena;
 mod asynchronous;
 mod attach;
 mod binary;
+#[cfg(feature = "verifier")]
 mod check;
 mod error;
 pub mod features;
@@ -112,6 +119,7 @@ pub use arena::Arena;
 pub use asynchronous::{AsyncPerfBuffer, AsyncReaders, AsyncRingBuffer};
 pub use attach::AttachOptions;
 pub use binary::{find_binary, open_btf, symbol_offset};
+#[cfg(feature = "verifier")]
 pub use check::Checked;
 pub use error::{Error, Result};
 pub use host::Host;
@@ -141,6 +149,7 @@ pub use skep_isa as isa;
 #[cfg(target_os = "linux")]
 pub use skep_linux as linux;
 pub use skep_object as spec;
+#[cfg(feature = "verifier")]
 pub use skep_verifier as verifier;
 #[cfg(feature = "vm")]
 pub use skep_vm as vm;

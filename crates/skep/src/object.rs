@@ -278,11 +278,13 @@ impl Object {
     }
 
     /// How it is linked.
+    #[cfg(feature = "verifier")]
     pub(crate) fn link_options(&self) -> &skep_object::LinkOptions {
         &self.options
     }
 
     /// The types that take the place of a host's for CO-RE.
+    #[cfg(feature = "verifier")]
     pub(crate) fn core_types(&self) -> Option<&Arc<Btf>> {
         self.core_btf.as_ref()
     }

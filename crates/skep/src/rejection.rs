@@ -1,21 +1,30 @@
 //! A verifier's refusal, brought back to the source: which line, and what was missing there.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
+#[cfg(feature = "verifier")]
+use std::sync::Arc;
 
 use skep_abi::Helper;
+#[cfg(feature = "verifier")]
 use skep_btf::Btf;
-use skep_host::{Cause, Errno, HostKind};
+#[cfg(feature = "verifier")]
+use skep_host::HostKind;
+use skep_host::{Cause, Errno};
 use skep_isa::{
     InsnIndex,
     opcode::{BPF_CALL, BPF_JMP},
 };
-use skep_object::{Image, ImageProgram};
+#[cfg(feature = "verifier")]
+use skep_object::Image;
+use skep_object::ImageProgram;
+#[cfg(feature = "verifier")]
 use skep_verifier::{
     Options,
     diagnosis::{Diagnosis, KernelLog},
     verify,
 };
 
+#[cfg(feature = "verifier")]
 use crate::Host;
 
 /// The verifier refused a program.
@@ -36,7 +45,8 @@ pub struct Rejection {
     pub missing: Option<String>,
     /// The refusal in words, with what explains it: by Skep's own verifier where that refuses the
     /// program for the same reason, else as far as the log tells. `None` where the log's message is
-    /// not known, or the program is not at fault.
+    /// not known, or the program is not at fault. With feature `verifier`.
+    #[cfg(feature = "verifier")]
     pub diagnosis: Option<Box<Diagnosis>>,
     /// What the host says would help. Since Linux 7.3.
     pub suggestion: Option<String>,
@@ -97,6 +107,7 @@ impl Rejection {
             insn: last,
             source,
             missing,
+            #[cfg(feature = "verifier")]
             diagnosis: None,
             suggestion: paragraph(diagnosis, "Suggestion:"),
             log,
@@ -105,6 +116,7 @@ impl Rejection {
     }
 
     /// Finds the words for it.
+    #[cfg(feature = "verifier")]
     pub(crate) fn diagnose(&mut self, image: &Image, host: &Host) {
         if self.missing.is_some() || self.cause.is_some() {
             return;

@@ -44,6 +44,7 @@ pub(crate) fn link(
 }
 
 /// All of a host that counts for verdicts on an image's programs.
+#[cfg(feature = "verifier")]
 pub(crate) fn of(host: &Host, image: &Image) -> Result<Target> {
     let needs = Needs {
         types: true,

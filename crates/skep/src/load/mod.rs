@@ -85,6 +85,7 @@ fn load_with(
     });
     let loaded = match loaded {
         Ok(loaded) => loaded,
+        #[cfg(feature = "verifier")]
         Err(Error::Rejected(mut rejection)) => {
             rejection.diagnose(&image, host);
             return Err(Error::Rejected(rejection));

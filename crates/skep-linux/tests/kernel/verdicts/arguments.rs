@@ -12,7 +12,7 @@ use skep_testing::{Outcome, Stop};
 use super::{
     hooks::{HOOKS, Hook},
     judge,
-    scene::Scene,
+    scene::{Scene, Verdicts},
     target,
 };
 
@@ -369,12 +369,11 @@ impl<'a> Trial<'a> {
             .any(|parameter| parameter.kind == ArgKind::Func)
     }
 
-    #[expect(clippy::type_complexity, reason = "the kernel's and our verdict")]
     fn verdicts(
         &self,
         scene: &Scene,
         replaced: Option<(usize, &str, &str)>,
-    ) -> Result<(Result<(), String>, Result<(), String>), Stop> {
+    ) -> Result<Verdicts, Stop> {
         let text = self.text(replaced);
         let mut slots = assemble(&text).map_err(|error| Stop::Fail(format!("{error}:\n{text}")))?;
         let release = target()?
@@ -392,14 +391,13 @@ impl<'a> Trial<'a> {
     }
 
     /// With another argument; `None`: there is no such thing at this hook.
-    #[expect(clippy::type_complexity, reason = "the kernel's and our verdict")]
     fn with(
         &self,
         scene: &Scene,
         index: usize,
         what: &str,
         code: &str,
-    ) -> Result<Option<(Result<(), String>, Result<(), String>)>, Stop> {
+    ) -> Result<Option<Verdicts>, Stop> {
         let Some(way) = self.way(scene, what) else {
             return Ok(None);
         };

@@ -22,6 +22,9 @@ struct Pair {
     ours: Map,
 }
 
+/// What the kernel says, and what the verifier says.
+pub(super) type Verdicts = (Result<(), String>, Result<(), String>);
+
 /// All that programs use.
 pub(super) struct Scene {
     maps: Vec<Pair>,
@@ -221,7 +224,7 @@ impl Scene {
         hook: &Hook,
         slots: &[RawInsn],
         call_back: Option<usize>,
-    ) -> Result<(Result<(), String>, Result<(), String>), Stop> {
+    ) -> Result<Verdicts, Stop> {
         const OF_MAPS: [u8; 2] = [5, 6];
         let code = skep_isa::encode_slots(slots, crate::programs::ENDIAN);
         let mut program = Program::new(hook.program, "verdict", slots);
