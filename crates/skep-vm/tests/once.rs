@@ -220,3 +220,18 @@ fn what_does_not_fit_is_refused() -> Tested {
     );
     Ok(())
 }
+
+#[test]
+fn a_packet_is_memory_for_helpers_without_checks_too() -> Tested {
+    let vm = Vm::new()?;
+    // The checksum of the packet's first eight bytes (`bpf_csum_diff`).
+    let text = "r2 = *(u32 *)(r1 + 0)\n r3 = *(u32 *)(r1 + 4)\n r4 = r2\n r4 += 8\n
+                if r4 > r3 goto out\n r3 = r2\n r1 = 0\n r2 = 0\n r4 = 8\n r5 = 0\n call 28\n exit\n
+                out: r0 = 0\n exit";
+    let program = load(&vm, ProgramType::Xdp, text)?;
+    let mut frame = [0; 60];
+    frame[..8].copy_from_slice(&[1, 0, 0, 0, 2, 0, 0, 0]);
+    let ran = vm.fire_program(&program, &on_packet(&frame))?;
+    assert_eq!(ran.result, Ok(3));
+    Ok(())
+}

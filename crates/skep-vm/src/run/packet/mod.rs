@@ -429,7 +429,7 @@ impl Run<'_> {
             }
             _ => {}
         }
-        if place.direct && self.checked() {
+        if place.direct {
             let region = Ours {
                 start: place.meta,
                 len: place.end.saturating_sub(place.meta),
