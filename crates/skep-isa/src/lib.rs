@@ -79,6 +79,7 @@ mod slot;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod uses;
 
 pub use asm::{AssembleError, AssembleErrorKind, assemble};
 pub use decode::{DecodeProgram, decode_program};
@@ -92,3 +93,4 @@ pub use operand::{
 };
 pub use raw::{Endian, InsnIndex, RawInsn, decode_slots, encode_slots};
 pub use reg::{Reg, StackArg};
+pub use uses::Uses;

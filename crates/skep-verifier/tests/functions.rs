@@ -19,21 +19,8 @@ fn verdict(program: &Program<'_>, options: &Options) -> Option<Rule> {
 
 fn program(program_type: ProgramType, text: &str) -> Program<'static> {
     Program {
-        name: Cow::Borrowed("test"),
-        program_type,
-        attach_type: None,
-        flags: ProgLoadFlags::empty(),
-        license: Cow::Borrowed("GPL"),
         instructions: Cow::Owned(assemble(text).expect("assembles")),
-        maps: Vec::new(),
-        map_uses: Vec::new(),
-        btf: None,
-        functions: Vec::new(),
-        attach: None,
-        attach_member: None,
-        modules: Vec::new(),
-        jump_tables: Vec::new(),
-        source: None,
+        ..Program::new(program_type, "test", &[])
     }
 }
 

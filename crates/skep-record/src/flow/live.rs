@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use skep_abi::{ArgKind, Helper};
-use skep_isa::{CallTarget, Insn, InsnIndex, Operand, Reg};
+use skep_isa::{CallTarget, Insn, InsnIndex, Reg};
 
 use super::Flow;
 
@@ -70,35 +70,13 @@ pub(crate) const fn bit(register: Reg) -> Registers {
     1 << register.number()
 }
 
-fn operand(operand: Operand) -> Registers {
-    match operand {
-        Operand::Reg(reg) => bit(reg),
-        Operand::Imm(_) => 0,
-    }
-}
-
 /// What an instruction reads and writes.
 fn uses(insn: &Insn) -> (Registers, Registers) {
+    let (own, result) = (insn.uses(), bit(Reg::R0));
     match *insn {
-        Insn::Mov { dst, src, .. } => (operand(src), bit(dst)),
-        Insn::Alu { dst, src, .. } => (bit(dst) | operand(src), bit(dst)),
-        Insn::MovSx { dst, src, .. } | Insn::AddrSpaceCast { dst, src, .. } => (bit(src), bit(dst)),
-        Insn::Neg { dst, .. } | Insn::ByteSwap { dst, .. } => (bit(dst), bit(dst)),
-        Insn::LoadImm64 { dst, .. } | Insn::LoadStackArg { dst, .. } => (0, bit(dst)),
-        Insn::Load { dst, base, .. }
-        | Insn::LoadSigned { dst, base, .. }
-        | Insn::LoadAcquire { dst, base, .. } => (bit(base), bit(dst)),
-        Insn::Store { base, value, .. } => (bit(base) | operand(value), 0),
-        Insn::StoreStackArg { value, .. } => (operand(value), 0),
-        Insn::StoreRelease { base, src, .. } => (bit(base) | bit(src), 0),
-        Insn::Atomic { base, src, .. } => (bit(base) | bit(src) | bit(Reg::R0), 0),
-        Insn::LoadPacketAbs { .. } => (bit(Reg::R6), bit(Reg::R0) | ARGUMENTS),
-        Insn::LoadPacketInd { index, .. } => (bit(Reg::R6) | bit(index), bit(Reg::R0) | ARGUMENTS),
-        Insn::JumpIf { dst, src, .. } => (bit(dst) | operand(src), 0),
-        Insn::JumpIndirect { target } => (bit(target), 0),
-        Insn::Call(CallTarget::Register(target)) => {
-            (ARGUMENTS | bit(target), bit(Reg::R0) | ARGUMENTS)
-        }
+        // Whatever it is: R0 and what was there are kept.
+        Insn::Atomic { .. } => (own.reads | result, 0),
+        Insn::LoadPacketAbs { .. } | Insn::LoadPacketInd { .. } => (own.reads, result | ARGUMENTS),
         Insn::Call(CallTarget::Helper(id)) => {
             let parameters = Helper::by_id(id).map_or(&[][..], Helper::parameters);
             let variadic = parameters
@@ -108,10 +86,9 @@ fn uses(insn: &Insn) -> (Registers, Registers) {
                 0..5 if !variadic => ARGUMENTS & ((2 << parameters.len()) - 1),
                 _ => ARGUMENTS,
             };
-            (read, bit(Reg::R0) | ARGUMENTS)
+            (read, result | ARGUMENTS)
         }
-        Insn::Call(_) => (ARGUMENTS, bit(Reg::R0) | ARGUMENTS),
-        Insn::Exit => (bit(Reg::R0), 0),
-        Insn::Jump { .. } | Insn::JumpLong { .. } | Insn::MayGoto { .. } => (0, 0),
+        Insn::Call(_) => (own.reads | ARGUMENTS, result | ARGUMENTS),
+        _ => (own.reads, own.writes),
     }
 }

@@ -74,26 +74,19 @@ impl Case {
                 })
             })
             .collect();
-        let program = Program {
+        let functions = vec![Function {
             name: "test".into(),
-            program_type: self.program_type,
+            start: InsnIndex(0),
+            type_id: None,
+        }];
+        let program = Program {
             attach_type: self.attach_type,
             flags: self.flags,
-            license: "GPL".into(),
             instructions: Cow::Owned(instructions),
             maps: vec![self.map.clone()],
             map_uses,
-            btf: None,
-            functions: vec![Function {
-                name: "test".into(),
-                start: InsnIndex(0),
-                type_id: None,
-            }],
-            attach: None,
-            attach_member: None,
-            modules: Vec::new(),
-            jump_tables: Vec::new(),
-            source: None,
+            functions,
+            ..Program::new(self.program_type, "test", &[])
         };
         verify(&program, &Target::new(self.version), &self.options)
     }

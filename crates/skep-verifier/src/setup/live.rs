@@ -2,7 +2,7 @@
 //! not be compared where states are.
 
 use skep_abi::Helper;
-use skep_isa::{AtomicOp, CallTarget, Insn, Operand, Reg};
+use skep_isa::{CallTarget, Insn};
 
 use super::{Code, flow};
 
@@ -13,43 +13,13 @@ const RESULT: Registers = 1;
 const ARGUMENTS: Registers = 0b11_1110;
 const SCRATCHED: Registers = RESULT | ARGUMENTS;
 
-fn bit(reg: Reg) -> Registers {
-    1 << reg.number()
-}
-
-fn operand(operand: Operand) -> Registers {
-    match operand {
-        Operand::Reg(reg) => bit(reg),
-        Operand::Imm(_) => 0,
-    }
-}
-
 /// What an instruction reads and what it overwrites.
 fn uses(insn: &Insn) -> (Registers, Registers) {
+    let own = insn.uses();
     match *insn {
-        Insn::Alu { dst, src, .. } => (bit(dst) | operand(src), bit(dst)),
-        Insn::Mov { dst, src, .. } => (operand(src), bit(dst)),
-        Insn::MovSx { dst, src, .. } | Insn::AddrSpaceCast { dst, src, .. } => (bit(src), bit(dst)),
-        Insn::Neg { dst, .. } | Insn::ByteSwap { dst, .. } => (bit(dst), bit(dst)),
-        Insn::LoadImm64 { dst, .. } | Insn::LoadStackArg { dst, .. } => (0, bit(dst)),
-        Insn::Load { dst, base, .. }
-        | Insn::LoadSigned { dst, base, .. }
-        | Insn::LoadAcquire { dst, base, .. } => (bit(base), bit(dst)),
-        Insn::Store { base, value, .. } => (bit(base) | operand(value), 0),
-        Insn::StoreStackArg { value, .. } => (operand(value), 0),
-        Insn::StoreRelease { base, src, .. } => (bit(base) | bit(src), 0),
-        Insn::Atomic { op, base, src, .. } => match op {
-            AtomicOp::CmpXchg => (bit(base) | bit(src) | RESULT, RESULT),
-            op if op.fetches() => (bit(base) | bit(src), bit(src)),
-            _ => (bit(base) | bit(src), 0),
-        },
-        Insn::LoadPacketAbs { .. } => (bit(Reg::R6), SCRATCHED),
-        Insn::LoadPacketInd { index, .. } => (bit(Reg::R6) | bit(index), SCRATCHED),
-        Insn::JumpIf { dst, src, .. } => (bit(dst) | operand(src), 0),
-        Insn::JumpIndirect { target } => (bit(target), 0),
-        Insn::Call(target) => (arguments(target), SCRATCHED),
-        Insn::Exit => (RESULT, 0),
-        _ => (0, 0),
+        Insn::LoadPacketAbs { .. } | Insn::LoadPacketInd { .. } => (own.reads, SCRATCHED),
+        Insn::Call(target) => (own.reads | arguments(target), SCRATCHED),
+        _ => (own.reads, own.writes),
     }
 }
 

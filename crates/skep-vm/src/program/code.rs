@@ -24,6 +24,8 @@ pub(crate) const MAPS: u64 = 0x5ce9_3000_0000_0000;
 /// The helper that CO-RE puts in the place of an instruction for whose field it found nothing (as
 /// libbpf does): what a program does not come to is no fault of it.
 const POISON: u32 = 0x0bad_2310;
+/// R10 among the registers that an instruction writes.
+const FRAME_POINTER: u16 = 1 << Reg::FP.number();
 
 /// What a call of a helper or kfunc goes to.
 #[derive(Clone, Copy, Debug)]
@@ -429,30 +431,9 @@ fn check(
             Insn::LoadStackArg { arg, .. } | Insn::StoreStackArg { arg, .. } if arg.index() > 6 => {
                 return fault(Problem::StackArgument);
             }
-            _ if written(insn) == Some(Reg::R10) => return fault(Problem::FramePointer),
+            _ if insn.uses().writes & FRAME_POINTER != 0 => return fault(Problem::FramePointer),
             _ => {}
         }
     }
     Ok(())
-}
-
-/// The register that an instruction names as its result.
-fn written(insn: &Insn) -> Option<Reg> {
-    match *insn {
-        Insn::Alu { dst, .. }
-        | Insn::Mov { dst, .. }
-        | Insn::MovSx { dst, .. }
-        | Insn::Neg { dst, .. }
-        | Insn::ByteSwap { dst, .. }
-        | Insn::AddrSpaceCast { dst, .. }
-        | Insn::LoadImm64 { dst, .. }
-        | Insn::Load { dst, .. }
-        | Insn::LoadSigned { dst, .. }
-        | Insn::LoadStackArg { dst, .. }
-        | Insn::LoadAcquire { dst, .. } => Some(dst),
-        Insn::Atomic { op, src, .. } if op.fetches() && op != skep_isa::AtomicOp::CmpXchg => {
-            Some(src)
-        }
-        _ => None,
-    }
 }

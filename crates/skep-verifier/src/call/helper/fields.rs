@@ -23,6 +23,25 @@ pub(crate) struct KernelPointer {
 }
 
 impl<'a> Verifier<'a> {
+    /// The map whose value a register points to.
+    fn map_of_value(&self, register: &Register) -> Option<MapArgument<'a>> {
+        let Kind::MapValue {
+            map: id,
+            inner,
+            uid,
+        } = register.kind
+        else {
+            return None;
+        };
+        let map = self.map(id, inner)?;
+        Some(MapArgument {
+            map,
+            id,
+            inner,
+            uid,
+        })
+    }
+
     /// A timer, as an argument: that of a map's value.
     pub(super) fn timer_argument(
         &mut self,
@@ -34,19 +53,8 @@ impl<'a> Verifier<'a> {
             matches!(kind, FieldKind::Timer)
         });
         field?;
-        if let Kind::MapValue {
-            map: id,
-            inner,
-            uid,
-        } = register.kind
-            && let Some(map) = self.map(id, inner)
-        {
-            call.map = Some(MapArgument {
-                map,
-                id,
-                inner,
-                uid,
-            });
+        if let Some(map) = self.map_of_value(register) {
+            call.map = Some(map);
         }
         Ok(())
     }
@@ -130,20 +138,9 @@ impl<'a> Verifier<'a> {
                 )
                 .of(reg));
         }
-        if let Kind::MapValue {
-            map: id,
-            inner,
-            uid,
-        } = register.kind
-            && let Some(map) = self.map(id, inner)
-        {
-            call.map = Some(MapArgument {
-                map,
-                id,
-                inner,
-                uid,
-            });
-            self.check_map_helper(call, map)?;
+        if let Some(argument) = self.map_of_value(register) {
+            call.map = Some(argument);
+            self.check_map_helper(call, argument.map)?;
         }
         call.kernel_pointer = Some(pointer);
         Ok(())
