@@ -24,6 +24,7 @@ mod headers;
 mod hint;
 mod kept;
 mod pch;
+pub mod rust;
 mod scan;
 mod target;
 mod vmlinux;

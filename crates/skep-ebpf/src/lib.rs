@@ -1,0 +1,50 @@
+//! Kernel programs in Rust, with CO-RE: contexts, maps, helpers.
+//!
+//! ```
+//! #![no_std]
+//! #![no_main]
+//! use skep_ebpf::prelude::*;
+//!
+//! license!("GPL");
+//! ```
+//!
+//! `skep build FILE.rs` compiles a file that uses it; `skep build` in a crate does so for the
+//! crate. On other machines than BPF the crate compiles as well, for documentation and editors;
+//! what talks to a kernel panics there.
+
+#![no_std]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+// Everything here talks to the kernel by address.
+#![allow(unsafe_code)]
+
+pub use skep_ebpf_macros::map;
+
+/// What programs import.
+pub mod prelude {
+    pub use crate::{license, map};
+}
+
+/// The license, by which the kernel decides which helpers the programs may call.
+#[macro_export]
+macro_rules! license {
+    ($license:literal) => {
+        #[unsafe(no_mangle)]
+        #[unsafe(link_section = "license")]
+        static LICENSE: [u8; $license.len() + 1] = {
+            let (mut bytes, text) = ([0; $license.len() + 1], $license.as_bytes());
+            let mut i = 0;
+            while i < text.len() {
+                bytes[i] = text[i];
+                i += 1;
+            }
+            bytes
+        };
+    };
+}
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // Never reached: with `-Cpanic=immediate-abort` a panic is a trap where it happens.
+    loop {}
+}
