@@ -4,7 +4,10 @@
 //! from the sources that it carries, with rustc alone, and a parser of the whole language would
 //! take longer than everything else together.
 
+mod kernel;
 mod map;
+mod place;
+mod quote;
 
 use proc_macro::TokenStream;
 
@@ -12,4 +15,33 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn map(_attribute: TokenStream, item: TokenStream) -> TokenStream {
     map::expand(item)
+}
+
+/// A type of the kernel, declared by the fields that are used: see `skep_ebpf::co_re`.
+#[proc_macro_attribute]
+pub fn kernel(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    shown(kernel::expand(attribute, item))
+}
+
+/// Loads a field: see `skep_ebpf::core_load`.
+#[proc_macro]
+pub fn core_load(input: TokenStream) -> TokenStream {
+    shown(place::call(input, false, "follow", "load"))
+}
+
+/// The address of a field: see `skep_ebpf::core_address`.
+#[proc_macro]
+pub fn core_address(input: TokenStream) -> TokenStream {
+    shown(place::call(input, false, "follow", "address"))
+}
+
+/// The offset of a field: see `skep_ebpf::core_offset`.
+#[proc_macro]
+pub fn core_offset(input: TokenStream) -> TokenStream {
+    shown(place::call(input, true, "walk", "offset"))
+}
+
+/// What a macro makes, or the error that it shows.
+fn shown(result: Result<TokenStream, quote::Error>) -> TokenStream {
+    result.unwrap_or_else(quote::Error::tokens)
 }

@@ -17,11 +17,17 @@
 // Everything here talks to the kernel by address.
 #![allow(unsafe_code)]
 
+// The macros name this crate as programs do.
+extern crate self as skep_ebpf;
+
+pub mod co_re;
+
+pub use co_re::{core_address, core_load, core_offset, kernel};
 pub use skep_ebpf_macros::map;
 
 /// What programs import.
 pub mod prelude {
-    pub use crate::{license, map};
+    pub use crate::{core_address, core_load, core_offset, kernel, license, map};
 }
 
 /// The license, by which the kernel decides which helpers the programs may call.

@@ -1,0 +1,271 @@
+//! `#[kernel]`: a type of the kernel, declared by the fields that are used.
+
+use proc_macro::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+
+use crate::{
+    place::is,
+    quote::{Error, Quote, method, plain},
+};
+
+/// Where the traits are that declarations implement.
+const TYPES: &str = "::skep_ebpf::co_re::";
+
+/// A declaration, read.
+struct Declaration {
+    /// Attributes and visibility, which the type keeps.
+    head: Vec<TokenTree>,
+    name: Ident,
+    body: Group,
+}
+
+/// A field, read.
+struct Field {
+    docs: Vec<TokenTree>,
+    name: Ident,
+    kernel_name: String,
+    bits: bool,
+    of: Vec<TokenTree>,
+}
+
+pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenStream, Error> {
+    let renamed = renamed(attribute)?;
+    let tokens: Vec<TokenTree> = item.into_iter().collect();
+    let at = tokens.iter().position(|token| {
+        matches!(token, TokenTree::Ident(word)
+            if ["struct", "union", "enum"].contains(&word.to_string().as_str()))
+    });
+    let expected = |span| Error::new(span, "expected a struct, union or enum with fields");
+    let at = at.ok_or_else(|| expected(Span::call_site()))?;
+    let (head, rest) = tokens.split_at(at);
+    let [
+        TokenTree::Ident(kind),
+        TokenTree::Ident(name),
+        TokenTree::Group(body),
+    ] = rest
+    else {
+        let span = rest.get(2).map_or_else(Span::call_site, TokenTree::span);
+        return Err(expected(span));
+    };
+    if body.delimiter() != Delimiter::Brace {
+        return Err(expected(body.span()));
+    }
+    let declaration = Declaration {
+        head: head.to_vec(),
+        name: name.clone(),
+        body: body.clone(),
+    };
+    let kernel_name = renamed.unwrap_or_else(|| plain(name));
+    match kind.to_string().as_str() {
+        "struct" => structure(declaration, "s", &kernel_name),
+        "union" => structure(declaration, "n", &kernel_name),
+        _ => Err(Error::new(kind.span(), "enums are not supported yet")),
+    }
+}
+
+/// The kernel's name, of `name = "…"`.
+fn renamed(attribute: TokenStream) -> Result<Option<String>, Error> {
+    let tokens: Vec<TokenTree> = attribute.into_iter().collect();
+    match tokens.as_slice() {
+        [] => Ok(None),
+        [TokenTree::Ident(key), equals, TokenTree::Literal(text)]
+            if key.to_string() == "name" && is(equals, '=') =>
+        {
+            name_of(text).map(Some)
+        }
+        [first, ..] => Err(Error::new(
+            first.span(),
+            "expected `name = \"…\"`, the kernel's name of the type",
+        )),
+    }
+}
+
+/// The kernel's name that a literal gives.
+fn name_of(literal: &proc_macro::Literal) -> Result<String, Error> {
+    let text = literal.to_string();
+    let name = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
+    let word = |name: &&str| {
+        let inner = |byte: u8| byte == b'_' || byte.is_ascii_alphanumeric();
+        !name.is_empty() && name.len() < 128 && name.bytes().all(inner)
+    };
+    name.filter(word).map(str::to_owned).ok_or_else(|| {
+        let message = "expected a name of the kernel's in quotes: letters, digits and `_`";
+        Error::new(literal.span(), message)
+    })
+}
+
+fn structure(
+    declaration: Declaration,
+    letter: &str,
+    kernel_name: &str,
+) -> Result<TokenStream, Error> {
+    let Declaration { head, name, body } = declaration;
+    let fields = fields(body.stream())?;
+
+    let mut names = TokenStream::new();
+    let mut methods = Quote::default();
+    for (index, field) in fields.iter().enumerate() {
+        names.extend(TokenStream::from(literal(&field.kernel_name)));
+        names.extend(TokenStream::from(Quote::new(",")));
+        let of = match field.bits {
+            true => Quote::new(TYPES)
+                .code("Bits<")
+                .tokens(field.of.clone())
+                .code(">"),
+            false => Quote::default().tokens(field.of.clone()),
+        };
+        let cursor = format!("{TYPES}hidden::Cursor<{TYPES}hidden::Field<P,");
+        let body = Quote::new("self.0.to()");
+        methods = methods
+            .tokens(field.docs.clone())
+            .code("#[inline(always)] pub fn")
+            .ident(&method(&plain(&field.name), field.name.span())?)
+            .code("(self) ->")
+            .code(&cursor)
+            .tokens(TokenStream::from(of))
+            .code(&format!(", {index}>>"))
+            .braces(body);
+    }
+
+    let text = format!("{letter}{kernel_name};");
+    let known = Quote::new(
+        "const TEXT: ::skep_ebpf::co_re::hidden::Text = \
+                            ::skep_ebpf::co_re::hidden::Text::new().str",
+    )
+    .parens(TokenStream::from(literal(&text)))
+    .code(";");
+    let cursor = "::skep_ebpf::co_re::hidden::Cursor<P>";
+    let path = "P: ::skep_ebpf::co_re::hidden::Path<Type = Self>";
+    let kernel = Quote::new("const FIELDS: &'static [&'static str] = &")
+        .group(Delimiter::Bracket, names)
+        .code(&format!(
+            ";
+            type Fields<{path}> = Fields<P>;
+            #[inline(always)]
+            fn fields<{path}>(at: {cursor}) -> Fields<P> {{ Fields(at) }}"
+        ));
+    let enter = Quote::new(&format!(
+        "type Kernel = Self;
+        type Path<{path}> = P;
+        #[inline(always)]
+        fn load<{path}>(at: {cursor}) -> {cursor} {{ at }}
+        #[inline(always)]
+        fn name<{path}>(at: {cursor}) -> {cursor} {{ at }}"
+    ));
+    let inner = Quote::new(&format!("pub struct Fields<P>({cursor});"))
+        .code("#[allow(dead_code, non_snake_case)] impl<P: ::skep_ebpf::co_re::hidden::Path<Type =")
+        .ident(&name)
+        .code(">> Fields<P>")
+        .braces(methods)
+        .code("unsafe impl ::skep_ebpf::co_re::hidden::KernelType for")
+        .ident(&name)
+        .braces(known)
+        .code("unsafe impl ::skep_ebpf::co_re::Kernel for")
+        .ident(&name)
+        .braces(kernel)
+        .code("impl ::skep_ebpf::co_re::hidden::Enter for")
+        .ident(&name)
+        .braces(enter);
+    Ok(Quote::default()
+        .code("#[repr(C)] #[allow(non_camel_case_types)]")
+        .tokens(head)
+        .code("struct")
+        .ident(&name)
+        .braces(Quote::new("_opaque: [u8; 0]"))
+        .code("#[allow(unsafe_code, non_camel_case_types, clippy::all)] const _: () =")
+        .braces(inner)
+        .code(";")
+        .into())
+}
+
+/// Fields of a body.
+fn fields(body: TokenStream) -> Result<Vec<Field>, Error> {
+    let mut fields = Vec::new();
+    for tokens in split(body) {
+        let mut docs = Vec::new();
+        let (mut kernel_name, mut bits) = (None, false);
+        let mut rest = tokens.as_slice();
+        while let [hash, TokenTree::Group(attribute), tail @ ..] = rest
+            && is(hash, '#')
+        {
+            let words: Vec<TokenTree> = attribute.stream().into_iter().collect();
+            match words.as_slice() {
+                [TokenTree::Ident(word)] if word.to_string() == "bits" => bits = true,
+                [TokenTree::Ident(word), equals, TokenTree::Literal(text)]
+                    if word.to_string() == "name" && is(equals, '=') =>
+                {
+                    kernel_name = Some(name_of(text)?);
+                }
+                [TokenTree::Ident(word), ..]
+                    if ["doc", "cfg", "allow", "expect"].contains(&word.to_string().as_str()) =>
+                {
+                    docs.extend([hash.clone(), TokenTree::Group(attribute.clone())]);
+                }
+                _ => {
+                    let message = "expected `#[bits]`, `#[name = \"…\"]` or documentation";
+                    return Err(Error::new(attribute.span(), message));
+                }
+            }
+            rest = tail;
+        }
+        if let [TokenTree::Ident(word), tail @ ..] = rest
+            && word.to_string() == "pub"
+        {
+            rest = match tail {
+                [TokenTree::Group(inside), tail @ ..]
+                    if inside.delimiter() == Delimiter::Parenthesis =>
+                {
+                    tail
+                }
+                tail => tail,
+            };
+        }
+        let [TokenTree::Ident(name), colon, of @ ..] = rest else {
+            let span = rest.first().or(tokens.last());
+            let span = span.map_or_else(Span::call_site, TokenTree::span);
+            return Err(Error::new(span, "expected a field, such as `pid: i32`"));
+        };
+        if !is(colon, ':') || of.is_empty() {
+            return Err(Error::new(
+                colon.span(),
+                "expected `:` and the field's type",
+            ));
+        }
+        fields.push(Field {
+            docs,
+            name: name.clone(),
+            kernel_name: kernel_name.unwrap_or_else(|| plain(name)),
+            bits,
+            of: of.to_vec(),
+        });
+    }
+    Ok(fields)
+}
+
+/// Splits at the commas that are in no angle brackets.
+fn split(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
+    let (mut parts, mut depth, mut arrow) = (vec![Vec::new()], 0_u32, false);
+    for token in tokens {
+        match &token {
+            token if is(token, '<') => depth += 1,
+            // The end of `->` is none.
+            token if is(token, '>') && !arrow => depth = depth.saturating_sub(1),
+            token if is(token, ',') && depth == 0 => {
+                parts.push(Vec::new());
+                continue;
+            }
+            _ => {}
+        }
+        arrow = is(&token, '-');
+        if let Some(part) = parts.last_mut() {
+            part.push(token);
+        }
+    }
+    parts.retain(|part| !part.is_empty());
+    parts
+}
+
+fn literal(text: &str) -> TokenTree {
+    TokenTree::Literal(proc_macro::Literal::string(text))
+}

@@ -1,0 +1,54 @@
+//! CO-RE: kernel types declared by the fields a program uses, and accesses that are relocated for
+//! the kernel the program is loaded into.
+//!
+//! `#[kernel]` declares a type of the kernel. Only the fields that are used need be there, in any
+//! order; where they are, every loader looks up in the kernel's BTF:
+//!
+//! ```
+//! use skep_ebpf::prelude::*;
+//!
+//! #[kernel]
+//! struct task_struct {
+//!     pid: i32,
+//!     tgid: i32,
+//!     real_parent: *const task_struct,
+//! }
+//!
+//! fn parent(task: &task_struct) -> i32 {
+//!     core_load!(task.real_parent.tgid)
+//! }
+//! ```
+//!
+//! A kernel type has no size and no fields for Rust: `&task_struct` promises no memory. The macros
+//! ([`core_load!`](crate::core_load) and its siblings) take a place: a value that points to a
+//! kernel type, then fields and elements. A pointer on the way is followed.
+//!
+//! # How it works
+//! Each access is one instruction in inline assembly, with a record of what it accesses in the
+//! section `.skep.core`: kind, type and path, in the text of [`Text`]. `skep build` makes of these
+//! the relocations of `.BTF.ext` which Skep, libbpf and bpftool resolve. An access whose value is
+//! not used leaves neither instruction nor record.
+
+mod access;
+mod load;
+mod macros;
+mod path;
+mod record;
+mod text;
+mod types;
+
+/// What the macros expand to; no interface.
+#[doc(hidden)]
+pub mod hidden {
+    pub use super::{
+        access::{offset, root, type_root, walk},
+        load::{address, follow, load},
+        path::{Cursor, Element, Field, Path, Root, element},
+        text::Text,
+        types::{Base, Enter, KernelType},
+    };
+}
+
+pub use load::Load;
+pub use macros::{core_address, core_load, core_offset, kernel};
+pub use types::{Bits, Kernel};

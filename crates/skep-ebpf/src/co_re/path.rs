@@ -1,0 +1,96 @@
+//! Paths to fields as types, so that a whole path (`task.se.vruntime`) is one relocation.
+
+use core::marker::PhantomData;
+
+use super::{
+    text::Text,
+    types::{Kernel, KernelType},
+};
+
+/// A way from a kernel type to a part of it.
+pub trait Path {
+    /// What is at its end.
+    type Type: KernelType;
+    /// As a record has it.
+    const TEXT: Text;
+}
+
+/// The whole of a type.
+pub struct Root<T>(PhantomData<T>);
+
+impl<T: KernelType> Path for Root<T> {
+    type Type = T;
+    const TEXT: Text = T::TEXT;
+}
+
+/// The field number `INDEX` of the structure at the end of `P`, which is a `T`.
+pub struct Field<P, T, const INDEX: usize>(PhantomData<(P, T)>);
+
+impl<P, T, const INDEX: usize> Path for Field<P, T, INDEX>
+where
+    P: Path<Type: Kernel>,
+    T: KernelType,
+{
+    type Type = T;
+    const TEXT: Text = P::TEXT
+        .str(".")
+        .str(<P::Type as Kernel>::FIELDS[INDEX])
+        .str("=")
+        .text(T::TEXT);
+}
+
+/// An element of the array at the end of `P`.
+pub struct Element<P, const INDEX: usize>(PhantomData<P>);
+
+impl<T, P, const LEN: usize, const INDEX: usize> Path for Element<P, INDEX>
+where
+    P: Path<Type = [T; LEN]>,
+    T: KernelType,
+{
+    type Type = T;
+    const TEXT: Text = {
+        // An array of no elements is one of unknown length at a structure's end.
+        assert!(INDEX < LEN || LEN == 0, "the array has fewer elements");
+        P::TEXT.str("#").number(INDEX)
+    };
+}
+
+/// An address, and the path that is still to be added to it.
+pub struct Cursor<P> {
+    pub(super) base: *const u8,
+    path: PhantomData<P>,
+}
+
+impl<P> Clone for Cursor<P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Cursor<P> {}
+
+impl<P> Cursor<P> {
+    /// `P`, from `base`.
+    #[inline(always)]
+    pub fn new(base: *const u8) -> Self {
+        Self {
+            base,
+            path: PhantomData,
+        }
+    }
+
+    /// Another path from the same place.
+    #[inline(always)]
+    pub fn to<Q>(self) -> Cursor<Q> {
+        Cursor::new(self.base)
+    }
+}
+
+/// An element of an array.
+#[inline(always)]
+pub fn element<const INDEX: usize, P>(at: Cursor<P>) -> Cursor<Element<P, INDEX>>
+where
+    Element<P, INDEX>: Path,
+{
+    at.to()
+}

@@ -1,0 +1,159 @@
+//! What types of Rust mean in kernel types: integers, pointers, arrays, and other kernel types.
+
+use core::ffi::c_void;
+
+use super::{
+    load::{self, Load},
+    path::{Cursor, Path, Root},
+    text::Text,
+};
+
+/// A type that fields can have.
+///
+/// # Safety
+/// The text is that of a type with which a value in the kernel's memory is read.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no type of the kernel",
+    note = "fields are integers, `bool`, pointers, arrays and types declared with `#[kernel]`"
+)]
+pub unsafe trait KernelType {
+    /// As a record has it.
+    const TEXT: Text;
+}
+
+/// A structure or union of the kernel: what `#[kernel]` makes.
+///
+/// # Safety
+/// The type has no size, since the kernel's may have any.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no fields that are known to be the kernel's",
+    note = "declare it with `#[kernel]`"
+)]
+pub unsafe trait Kernel: KernelType + Sized {
+    /// The kernel's names of its fields.
+    #[doc(hidden)]
+    const FIELDS: &'static [&'static str];
+    /// Has a method a field.
+    #[doc(hidden)]
+    type Fields<P: Path<Type = Self>>;
+    /// The fields of one at a place.
+    #[doc(hidden)]
+    fn fields<P: Path<Type = Self>>(at: Cursor<P>) -> Self::Fields<P>;
+}
+
+/// What can be gone on from with `.field`: a kernel type, or a pointer to one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no fields that are known to be the kernel's",
+    note = "fields follow a type declared with `#[kernel]`, or a pointer to one"
+)]
+pub trait Enter: KernelType + Sized {
+    /// Whose fields follow.
+    type Kernel: Kernel;
+    /// The way to it.
+    type Path<P: Path<Type = Self>>: Path<Type = Self::Kernel>;
+    /// Follows a pointer by a load.
+    fn load<P: Path<Type = Self>>(at: Cursor<P>) -> Cursor<Self::Path<P>>;
+    /// Goes on without following.
+    fn name<P: Path<Type = Self>>(at: Cursor<P>) -> Cursor<Self::Path<P>>;
+}
+
+/// What a place can begin with: a pointer or reference to a kernel type, or what stands for one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no pointer to a type of the kernel",
+    note = "a place begins with `&T`, `*const T` or `*mut T`, where `T` is declared with `#[kernel]`"
+)]
+pub trait Base {
+    /// What it points to.
+    type Kernel: KernelType;
+    /// Where.
+    fn address(&self) -> *const u8;
+}
+
+/// A bit field of the kernel, whose value is a `T`: what `#[bits]` makes of a field.
+pub struct Bits<T>(core::marker::PhantomData<T>);
+
+macro_rules! numbers {
+    ($($text:literal $type:ty,)*) => { $(
+        // SAFETY: this is the type's size and sign.
+        unsafe impl KernelType for $type {
+            const TEXT: Text = Text::new().str($text);
+        }
+    )* };
+}
+
+numbers! {
+    "i1" i8, "i2" i16, "i4" i32, "i8" i64, "i16" i128, "i8" isize,
+    "u1" u8, "u2" u16, "u4" u32, "u8" u64, "u16" u128, "u8" usize,
+    "b1" bool, "f4" f32, "f8" f64, "v" (), "v" c_void,
+}
+
+// SAFETY: pointers have eight bytes in the kernel as here.
+unsafe impl<T: KernelType> KernelType for *const T {
+    const TEXT: Text = Text::new().str("*").text(T::TEXT);
+}
+
+// SAFETY: as `*const T`.
+unsafe impl<T: KernelType> KernelType for *mut T {
+    const TEXT: Text = <*const T>::TEXT;
+}
+
+// SAFETY: elements follow each other.
+unsafe impl<T: KernelType, const LEN: usize> KernelType for [T; LEN] {
+    const TEXT: Text = Text::new().str("[").number(LEN).str("]").text(T::TEXT);
+}
+
+// SAFETY: the field is found by its name; it is extracted by what the relocations say.
+unsafe impl<T: KernelType> KernelType for Bits<T> {
+    const TEXT: Text = T::TEXT;
+}
+
+macro_rules! pointers {
+    ($($type:ty),*) => { $(
+        impl<T: Kernel> Enter for $type {
+            type Kernel = T;
+            type Path<P: Path<Type = Self>> = Root<T>;
+            #[inline(always)]
+            fn load<P: Path<Type = Self>>(at: Cursor<P>) -> Cursor<Root<T>> {
+                Cursor::new(<Self as Load>::load(at).cast())
+            }
+            #[inline(always)]
+            fn name<P: Path<Type = Self>>(at: Cursor<P>) -> Cursor<Root<T>> {
+                at.to()
+            }
+        }
+
+        impl<T: KernelType> Base for $type {
+            type Kernel = T;
+            #[inline(always)]
+            fn address(&self) -> *const u8 {
+                (*self).cast()
+            }
+        }
+
+        impl<T: KernelType> Load for $type {
+            type Value = Self;
+            #[inline(always)]
+            fn load<P: Path<Type = Self>>(at: Cursor<P>) -> Self {
+                load::word::<P>(at) as Self
+            }
+        }
+    )* };
+}
+
+pointers!(*const T, *mut T);
+
+impl<T: KernelType> Base for &T {
+    type Kernel = T;
+    #[inline(always)]
+    fn address(&self) -> *const u8 {
+        core::ptr::from_ref::<T>(self).cast()
+    }
+}
+
+impl<T: KernelType> Base for &mut T {
+    type Kernel = T;
+    #[inline(always)]
+    fn address(&self) -> *const u8 {
+        core::ptr::from_ref::<T>(self).cast()
+    }
+}
