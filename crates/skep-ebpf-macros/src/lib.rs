@@ -4,6 +4,8 @@
 //! from the sources that it carries, with rustc alone, and a parser of the whole language would
 //! take longer than everything else together.
 
+mod generated;
+mod hook;
 mod kernel;
 mod map;
 mod place;
@@ -44,4 +46,24 @@ pub fn core_offset(input: TokenStream) -> TokenStream {
 /// What a macro makes, or the error that it shows.
 fn shown(result: Result<TokenStream, quote::Error>) -> TokenStream {
     result.unwrap_or_else(quote::Error::tokens)
+}
+
+/// Attributes of hooks, which `skep_ebpf::hook` documents.
+macro_rules! hooks {
+    ($($name:ident)*) => {$(
+        #[expect(missing_docs, reason = "`skep_ebpf::hook` documents it")]
+        #[proc_macro_attribute]
+        pub fn $name(attribute: TokenStream, item: TokenStream) -> TokenStream {
+            hook::expand(stringify!($name), attribute, item)
+        }
+    )*};
+}
+
+hooks! {
+    kprobe kretprobe ksyscall kretsyscall uprobe uretprobe usdt
+    tracepoint raw_tracepoint tp_btf fentry fexit fmod_ret fsession freplace lsm lsm_cgroup
+    iter perf_event syscall struct_ops
+    socket_filter sk_reuseport tc tcx action netkit xdp lwt_in lwt_out lwt_xmit lwt_seg6local
+    sock_ops sk_skb sk_skb_parser sk_msg lirc_mode2 flow_dissector sk_lookup netfilter
+    cgroup_skb cgroup_sock cgroup_sock_addr cgroup_sysctl cgroup_sockopt cgroup_device
 }

@@ -21,13 +21,19 @@
 extern crate self as skep_ebpf;
 
 pub mod co_re;
+pub mod context;
+mod error;
+pub mod hook;
 
 pub use co_re::{core_address, core_load, core_offset, kernel};
+pub use error::{Error, Result};
 pub use skep_ebpf_macros::map;
 
 /// What programs import.
 pub mod prelude {
-    pub use crate::{core_address, core_load, core_offset, kernel, license, map};
+    pub use crate::context::*;
+    pub use crate::hook::*;
+    pub use crate::{Error, Result, core_address, core_load, core_offset, kernel, license, map};
 }
 
 /// The license, by which the kernel decides which helpers the programs may call.

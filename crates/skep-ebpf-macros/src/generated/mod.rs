@@ -1,0 +1,3 @@
+//! What `cargo xtask generate` writes.
+
+pub(crate) mod sections;

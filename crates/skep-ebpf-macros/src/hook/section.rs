@@ -1,0 +1,219 @@
+//! What stands in an attribute's parentheses, and the section's name that it makes.
+
+use proc_macro::{Span, TokenStream, TokenTree};
+
+use super::syntax::{Wrong, is_punct};
+use super::table::{Hook, OPTIONS, Target};
+use crate::generated::sections::SECTIONS;
+
+/// The name of the section of a hook with what stands in its attribute: `"do_unlinkat"`,
+/// `sleepable`.
+pub(super) fn name(hook: &Hook, attribute: TokenStream) -> Result<String, Wrong> {
+    let written = Written::parse(hook, attribute)?;
+    let (_, tail) = match &written.place {
+        Some((_, place)) => *place,
+        None => *hook
+            .places
+            .iter()
+            .find(|(word, _)| word.is_empty())
+            .ok_or_else(|| {
+                Wrong::new(
+                    Span::call_site(),
+                    format!(
+                        "`#[{}]` needs one of {}: `#[{0}({})]`",
+                        hook.name,
+                        words(&places(hook)),
+                        hook.places[0].0
+                    ),
+                )
+            })?,
+    };
+    let mut section = hook.head.to_owned();
+    for (word, dot) in OPTIONS {
+        if written.options.iter().any(|(option, _)| option == word) {
+            section.push_str(dot);
+        }
+    }
+    section.push_str(tail);
+    if !SECTIONS.contains(&section.as_str()) {
+        let at = written
+            .options
+            .last()
+            .map_or(Span::call_site(), |(_, span)| *span);
+        return Err(Wrong::new(
+            at,
+            format!("`#[{}]` cannot be all of this at once", hook.name),
+        ));
+    }
+    match (written.target, hook.target) {
+        (Some((target, _)), _) => Ok(format!("{section}/{target}")),
+        (None, Target::Required(example)) => Err(Wrong::new(
+            Span::call_site(),
+            format!(
+                "`#[{}]` needs to know {example}: `#[{0}(\"…\")]`",
+                hook.name
+            ),
+        )),
+        (None, _) => Ok(section),
+    }
+}
+
+/// The parts of an attribute.
+struct Written {
+    target: Option<(String, Span)>,
+    place: Option<(Span, (&'static str, &'static str))>,
+    options: Vec<(String, Span)>,
+}
+
+impl Written {
+    fn parse(hook: &Hook, attribute: TokenStream) -> Result<Self, Wrong> {
+        let mut written = Self {
+            target: None,
+            place: None,
+            options: Vec::new(),
+        };
+        let mut tokens = attribute.into_iter();
+        while let Some(token) = tokens.next() {
+            match &token {
+                TokenTree::Literal(literal) => {
+                    written.literal(hook, &literal.to_string(), token.span())?;
+                }
+                TokenTree::Ident(word) => written.word(hook, &word.to_string(), token.span())?,
+                other => {
+                    return Err(Wrong::new(other.span(), format!("{} here", takes(hook))));
+                }
+            }
+            match tokens.next() {
+                None => break,
+                Some(comma) if is_punct(&comma, ',') => {}
+                Some(other) => return Err(Wrong::new(other.span(), "a comma goes here")),
+            }
+        }
+        Ok(written)
+    }
+
+    fn literal(&mut self, hook: &Hook, literal: &str, at: Span) -> Result<(), Wrong> {
+        let wrong = |says: String| Err(Wrong::new(at, says));
+        let Some(text) = literal
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'))
+        else {
+            return wrong(format!("{}; a target is a plain string", takes(hook)));
+        };
+        if hook.target == Target::None {
+            let place = hook
+                .places
+                .iter()
+                .find(|(word, _)| !word.is_empty() && *word == text);
+            return match place {
+                Some((word, _)) => wrong(format!("without quotes: `#[{}({word})]`", hook.name)),
+                None => wrong(format!("`#[{}]` has no target: {}", hook.name, takes(hook))),
+            };
+        }
+        if self.target.is_some() {
+            return wrong(format!("`#[{}]` has one target", hook.name));
+        }
+        if text.is_empty() {
+            return wrong("an empty target; leave it away, or say what to attach to".to_owned());
+        }
+        if text.contains('\\') || text.contains(char::is_whitespace) {
+            return wrong("no backslashes or spaces in a target".to_owned());
+        }
+        target(hook, text).map_err(|says| Wrong::new(at, says))?;
+        self.target = Some((text.to_owned(), at));
+        Ok(())
+    }
+
+    fn word(&mut self, hook: &Hook, word: &str, at: Span) -> Result<(), Wrong> {
+        if let Some(place) = hook
+            .places
+            .iter()
+            .find(|(name, _)| *name == word && !word.is_empty())
+        {
+            if self.place.is_some() {
+                return Err(Wrong::new(
+                    at,
+                    format!("one of {} at a time", words(&places(hook))),
+                ));
+            }
+            self.place = Some((at, *place));
+            return Ok(());
+        }
+        if !options(hook).contains(&word) {
+            let says = format!("`#[{}]` has no option `{word}`: {}", hook.name, takes(hook));
+            return Err(Wrong::new(at, says));
+        }
+        if self.options.iter().any(|(option, _)| option == word) {
+            return Err(Wrong::new(at, format!("`{word}` twice")));
+        }
+        self.options.push((word.to_owned(), at));
+        Ok(())
+    }
+}
+
+/// Whether a target has the parts that its hook's targets have.
+fn target(hook: &Hook, text: &str) -> Result<(), String> {
+    let parts = |separator| {
+        text.split(separator)
+            .filter(|part| !part.is_empty())
+            .count()
+    };
+    let example = match hook.target {
+        Target::None => return Ok(()),
+        Target::Optional(example) | Target::Required(example) => example,
+    };
+    let fits = match hook.name {
+        "tracepoint" => parts('/') == 2,
+        "uprobe" | "uretprobe" => parts(':') == 2,
+        "usdt" => parts(':') == 3,
+        "kprobe" | "kretprobe" => true,
+        _ => !text.contains(['/', ':', '+']),
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(format!(
+            "`#[{}(\"…\")]` takes {example}, not \"{text}\"",
+            hook.name
+        ))
+    }
+}
+
+/// The options for which there is a section.
+fn options(hook: &Hook) -> Vec<&'static str> {
+    let has = |dot: &str| {
+        SECTIONS.iter().any(|section| {
+            let rest = section.strip_prefix(hook.head).unwrap_or_default();
+            let dots = rest.split('/').next().unwrap_or_default();
+            dots.split('.').skip(1).any(|part| part == &dot[1..])
+        })
+    };
+    let options = OPTIONS.iter().filter(|(_, dot)| has(dot));
+    options.map(|(word, _)| *word).collect()
+}
+
+fn places(hook: &Hook) -> Vec<&'static str> {
+    let places = hook.places.iter().map(|(word, _)| *word);
+    places.filter(|word| !word.is_empty()).collect()
+}
+
+/// What an attribute takes, for errors.
+fn takes(hook: &Hook) -> String {
+    let mut takes = Vec::new();
+    if let Target::Optional(example) | Target::Required(example) = hook.target {
+        takes.push(example.to_owned());
+    }
+    let words_of = [places(hook), options(hook)].concat();
+    if !words_of.is_empty() {
+        takes.push(words(&words_of));
+    }
+    match takes.is_empty() {
+        true => format!("`#[{}]` takes nothing", hook.name),
+        false => format!("`#[{}(…)]` takes {}", hook.name, takes.join("; ")),
+    }
+}
+
+fn words(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    quoted.join(", ")
+}

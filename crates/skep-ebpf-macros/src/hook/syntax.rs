@@ -1,0 +1,262 @@
+//! The little of Rust's syntax that attributes need: a function's head, and errors at tokens.
+
+use std::iter::Peekable;
+
+use proc_macro::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenStream, TokenTree};
+
+/// What is wrong, and at which token.
+pub(super) struct Wrong {
+    at: Span,
+    says: String,
+}
+
+impl Wrong {
+    pub(super) fn new(at: Span, says: impl Into<String>) -> Self {
+        let says = says.into();
+        Self { at, says }
+    }
+
+    /// A `compile_error!` that the compiler shows at the token.
+    pub(super) fn compile_error(self) -> TokenStream {
+        let mut text = Literal::string(&self.says);
+        text.set_span(self.at);
+        let mut arguments = Group::new(
+            Delimiter::Brace,
+            TokenStream::from(TokenTree::Literal(text)),
+        );
+        arguments.set_span(self.at);
+        let mut bang = Punct::new('!', Spacing::Alone);
+        bang.set_span(self.at);
+        // `::core::compile_error! { "…" }`
+        let mut tokens: Vec<TokenTree> = Vec::new();
+        for name in ["core", "compile_error"] {
+            for spacing in [Spacing::Joint, Spacing::Alone] {
+                let mut colon = Punct::new(':', spacing);
+                colon.set_span(self.at);
+                tokens.push(colon.into());
+            }
+            tokens.push(Ident::new(name, self.at).into());
+        }
+        tokens.extend([bang.into(), arguments.into()]);
+        tokens.into_iter().collect()
+    }
+}
+
+/// A function, taken apart as far as a hook needs it.
+pub(super) struct Function {
+    /// Attributes, documentation among them.
+    pub(super) attributes: TokenStream,
+    /// `pub`, or nothing.
+    pub(super) visibility: TokenStream,
+    pub(super) name: Ident,
+    pub(super) parameters: Vec<Parameter>,
+    /// The type behind `->`.
+    pub(super) returns: Option<TokenStream>,
+    /// From `fn` to the end of the body, as written.
+    pub(super) item: TokenStream,
+}
+
+/// One parameter.
+pub(super) struct Parameter {
+    pub(super) r#type: TokenStream,
+    pub(super) span: Span,
+}
+
+impl Parameter {
+    /// The type behind `&` or `&mut` and a lifetime.
+    pub(super) fn referred(&self) -> Option<TokenStream> {
+        let mut tokens = self.r#type.clone().into_iter().peekable();
+        tokens.next_if(|token| is_punct(token, '&'))?;
+        if tokens.next_if(|token| is_punct(token, '\'')).is_some() {
+            tokens.next();
+        }
+        tokens.next_if(|token| is_ident(token, "mut"));
+        Some(tokens.collect())
+    }
+
+    /// The last name of the type's path, without its generic arguments: `XdpContext` of
+    /// `&mut context::XdpContext`, `TracepointContext` of `&TracepointContext<T>`.
+    pub(super) fn type_name(&self) -> Option<String> {
+        let mut last = None;
+        for token in self.r#type.clone() {
+            match token {
+                TokenTree::Punct(punct) if punct.as_char() == '<' => break,
+                TokenTree::Ident(ident) => last = Some(ident.to_string()),
+                _ => {}
+            }
+        }
+        last
+    }
+}
+
+pub(super) fn is_punct(token: &TokenTree, character: char) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == character)
+}
+
+fn is_ident(token: &TokenTree, name: &str) -> bool {
+    matches!(token, TokenTree::Ident(ident) if ident.to_string() == name)
+}
+
+type Tokens = Peekable<proc_macro::token_stream::IntoIter>;
+
+impl Function {
+    /// Reads the item under an attribute `#[hook]`.
+    pub(super) fn parse(hook: &str, item: TokenStream) -> Result<Self, Wrong> {
+        let mut tokens = item.into_iter().peekable();
+        let mut attributes = Vec::new();
+        while let Some(pound) = tokens.next_if(|token| is_punct(token, '#')) {
+            attributes.push(pound);
+            attributes.extend(tokens.next());
+        }
+        let visibility = visibility(&mut tokens);
+        let mut keyword = None;
+        while let Some(token) = tokens.next() {
+            if is_ident(&token, "fn") {
+                keyword = Some(token);
+                break;
+            }
+            return Err(before_fn(hook, &token));
+        }
+        let Some(keyword) = keyword else {
+            return Err(Wrong::new(
+                Span::call_site(),
+                format!("`#[{hook}]` goes before a function: `fn name(…) {{ … }}`"),
+            ));
+        };
+        let mut rest: Vec<TokenTree> = vec![keyword];
+        let Some(TokenTree::Ident(name)) = tokens.next() else {
+            return Err(Wrong::new(Span::call_site(), "a function needs a name"));
+        };
+        rest.push(name.clone().into());
+        let parameters = match tokens.next() {
+            Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => {
+                rest.push(group.clone().into());
+                parameters(&group)?
+            }
+            Some(other) => {
+                return Err(Wrong::new(
+                    other.span(),
+                    "a program has no generic parameters: the kernel calls it with one context; \
+                     name the types",
+                ));
+            }
+            None => return Err(Wrong::new(name.span(), "a function needs parameters: `()`")),
+        };
+        let returns = returns(&mut tokens, &mut rest)?;
+        rest.extend(tokens);
+        Ok(Self {
+            attributes: attributes.into_iter().collect(),
+            visibility,
+            name,
+            parameters,
+            returns,
+            item: rest.into_iter().collect(),
+        })
+    }
+}
+
+fn visibility(tokens: &mut Tokens) -> TokenStream {
+    let mut visibility = Vec::new();
+    if let Some(public) = tokens.next_if(|token| is_ident(token, "pub")) {
+        visibility.push(public);
+        let scope = |token: &TokenTree| matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Parenthesis);
+        visibility.extend(tokens.next_if(scope));
+    }
+    visibility.into_iter().collect()
+}
+
+/// What is said of a word before `fn`, or of what is no function.
+fn before_fn(hook: &str, token: &TokenTree) -> Wrong {
+    let says = match token.to_string().as_str() {
+        "async" => "a program cannot be `async`: it runs to its end when the hook fires".into(),
+        "unsafe" => {
+            "a program is a safe function: write `unsafe` around what needs it, inside".into()
+        }
+        "extern" => {
+            format!("`#[{hook}]` makes the function that the kernel calls: leave `extern` away")
+        }
+        "const" => "a program cannot be `const`".into(),
+        other => format!("`#[{hook}]` goes before a function, not before `{other}`"),
+    };
+    Wrong::new(token.span(), says)
+}
+
+/// Splits what stands between parentheses at its commas.
+fn parameters(group: &Group) -> Result<Vec<Parameter>, Wrong> {
+    split(group.stream())
+        .into_iter()
+        .map(|tokens| parameter(tokens, group.span()))
+        .collect()
+}
+
+/// Splits at commas that are not inside `<…>`.
+fn split(stream: TokenStream) -> Vec<Vec<TokenTree>> {
+    let (mut parts, mut part, mut depth, mut arrow) = (Vec::new(), Vec::new(), 0_usize, false);
+    for token in stream {
+        if is_punct(&token, '<') {
+            depth += 1;
+        } else if is_punct(&token, '>') && !arrow {
+            depth = depth.saturating_sub(1);
+        }
+        arrow = is_punct(&token, '-');
+        if depth == 0 && is_punct(&token, ',') {
+            parts.push(std::mem::take(&mut part));
+        } else {
+            part.push(token);
+        }
+    }
+    if !part.is_empty() {
+        parts.push(part);
+    }
+    parts
+}
+
+fn parameter(tokens: Vec<TokenTree>, around: Span) -> Result<Parameter, Wrong> {
+    let span = tokens.first().map_or(around, TokenTree::span);
+    if tokens.last().is_some_and(|last| is_ident(last, "self")) {
+        return Err(Wrong::new(span, "a program is a function, not a method"));
+    }
+    let mut tokens = tokens.into_iter();
+    while let Some(token) = tokens.next() {
+        match &token {
+            TokenTree::Punct(colon) if colon.as_char() == ':' => {
+                if colon.spacing() == Spacing::Alone {
+                    let r#type = tokens.collect();
+                    return Ok(Parameter { r#type, span });
+                }
+                // The rest of `::`, of a path in a pattern.
+                tokens.next();
+            }
+            _ => {}
+        }
+    }
+    Err(Wrong::new(span, "a parameter needs a type: `name: Type`"))
+}
+
+/// The type behind `->`, up to the body.
+fn returns(tokens: &mut Tokens, rest: &mut Vec<TokenTree>) -> Result<Option<TokenStream>, Wrong> {
+    let Some(dash) = tokens.next_if(|token| is_punct(token, '-')) else {
+        return Ok(None);
+    };
+    rest.push(dash);
+    rest.extend(tokens.next());
+    let mut returned = Vec::new();
+    let body = |token: &TokenTree| {
+        is_ident(token, "where")
+            || matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
+    };
+    while let Some(token) = tokens.next_if(|token| !body(token)) {
+        if is_ident(&token, "impl") {
+            return Err(Wrong::new(
+                token.span(),
+                "a program's result is a number: name its type",
+            ));
+        }
+        if is_punct(&token, '!') {
+            return Err(Wrong::new(token.span(), "a program must come to an end"));
+        }
+        returned.push(token.clone());
+        rest.push(token);
+    }
+    Ok(Some(returned.into_iter().collect()))
+}
