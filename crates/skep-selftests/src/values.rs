@@ -3,7 +3,7 @@
 use skep_selftests::Value;
 
 /// Programs whose value the virtual machine can't give, on purpose, with why.
-const NOT_IN_THE_VM: [(&str, &str); 12] = [
+const NOT_IN_THE_VM: [(&str, &str); 8] = [
     ("verifier_arena/basic_alloc3", MAP_STRUCTURE),
     (
         "verifier_map_ptr/ptr_read_ops_field_accepted",
@@ -16,13 +16,6 @@ const NOT_IN_THE_VM: [(&str, &str); 12] = [
     ),
     ("verifier_d_path/d_path_accept", FUNCTION),
     ("verifier_typedef/resolve_typedef", FUNCTION),
-    ("verifier_bounds/bounds_deduct_positive_overlap", DEAD_WRITE),
-    ("verifier_movsx/mov64sx_s32_varoff_2", DEAD_WRITE),
-    ("verifier_movsx/mov64sx_s32_varoff_3", DEAD_WRITE),
-    (
-        "verifier_value_or_null/lookup_and_null_branch_prediction",
-        DEAD_WRITE,
-    ),
     (
         "verifier_netfilter_ctx/with_valid_ctx_access_test6",
         "packets of netfilter hooks are no kernel structures there",
@@ -35,7 +28,6 @@ const NOT_IN_THE_VM: [(&str, &str); 12] = [
 
 const MAP_STRUCTURE: &str = "its maps are no kernel structures that could be read";
 const FUNCTION: &str = "it has no kernel functions to trace";
-const DEAD_WRITE: &str = "it refuses writes of R10 also where they are never reached";
 
 /// What the runs on one host returned.
 #[derive(Debug, Default)]

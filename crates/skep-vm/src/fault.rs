@@ -14,7 +14,8 @@ pub struct Fault {
     pub program: String,
     /// The instruction.
     pub at: InsnIndex,
-    /// The helper or kernel function that it calls, where the instruction is a call.
+    /// The helper or kernel function that it calls, where the instruction is a call; or what it is,
+    /// where no program may come to it.
     pub call: Option<&'static str>,
     /// What happened there.
     pub kind: FaultKind,
@@ -68,6 +69,8 @@ pub enum FaultKind {
         /// The place.
         target: u64,
     },
+    /// An instruction writes R10, the frame pointer, which is read only.
+    FramePointer,
     /// A helper of the embedder failed.
     Helper {
         /// Its name.
@@ -114,6 +117,7 @@ impl fmt::Display for FaultKind {
             Self::Interrupted => f.write_str("it was asked to stop"),
             Self::CallDepth => f.write_str("calls are nested too deeply"),
             Self::Jump { target } => write!(f, "{target:#x} is no place to jump to"),
+            Self::FramePointer => f.write_str("R10, the frame pointer, can't be written"),
             Self::Helper { function, reason } => write!(f, "{function}: {reason}"),
             Self::Held { what } => write!(f, "it ended and still holds {what}"),
             Self::Internal(what) => write!(f, "a fault of the virtual machine: {what}"),

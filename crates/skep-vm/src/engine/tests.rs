@@ -61,6 +61,41 @@ fn guarded_accesses_at_an_end_are_whole_or_not() {
 }
 
 #[test]
+fn writes_of_the_frame_pointer_stop_the_program_where_they_are_reached() {
+    // Each kind of instruction that has a destination.
+    for write in [
+        "r10 = 0",
+        "r10 += r0",
+        "w10 = w0",
+        "r10 = (s8)r0",
+        "r10 = -r10",
+        "r10 = be16 r10",
+        "r10 = 1234567890123 ll",
+        "r10 = *(u64 *)(r1 + 0)",
+        "r10 = atomic_fetch_add((u64 *)(r1 + 0), r10)",
+    ] {
+        // The context's first byte decides whether it comes there.
+        let text = format!("r0 = *(u8 *)(r1 + 0)\n if r0 == 0 goto done\n {write}\ndone:\n exit");
+        let vm = Vm::new().expect("a machine");
+        let slots = assemble(&text).expect("a program");
+        for &engine in ENGINES {
+            for mode in [Mode::Checked, Mode::Verified] {
+                let program = vm.bare_with("frame", &slots, engine, mode, Vec::new());
+                let program = program.expect("a program that loads");
+                assert_eq!(
+                    program.run(&mut [0; 8]),
+                    Ok(0),
+                    "{write}, {engine:?}, {mode:?}"
+                );
+                let fault = program.run(&mut [1; 8]).expect_err("a fault");
+                assert_eq!(fault.kind, FaultKind::FramePointer, "{engine:?}, {mode:?}");
+                assert_eq!(fault.at, InsnIndex(2), "{write}, {engine:?}, {mode:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn atomics_are_aligned_in_verified_mode_too() {
     let text = "r0 = 1\n lock *(u32 *)(r1 + 1) += r0\n exit";
     for &engine in ENGINES {

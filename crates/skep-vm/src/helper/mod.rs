@@ -115,6 +115,17 @@ fn poisoned(_: &Run<'_>, _: Arguments) -> Outcome {
     }))
 }
 
+/// What stands in the place of an instruction that writes R10.
+pub(crate) const FRAME_POINTER_WRITTEN: crate::program::Call = crate::program::Call {
+    shim: shim!(frame_pointer_written),
+    custom: 0,
+    name: "a write to R10",
+};
+
+fn frame_pointer_written(_: &Run<'_>, _: Arguments) -> Outcome {
+    Err(Stop::Fault(FaultKind::FramePointer))
+}
+
 /// A file's helpers by their numbers.
 pub(crate) type Table = &'static [(u32, Shim)];
 

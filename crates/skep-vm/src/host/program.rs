@@ -15,7 +15,7 @@ use skep_verifier::Rule;
 
 use super::{map, resolve::Resolver, verify};
 use crate::{
-    LoadError, Mode, Problem, Safety, Vm,
+    LoadError, Mode, Safety, Vm,
     machine::{Object, object_name, struct_ops::MemberKind},
     map::{Arena, Claim, InsnArray},
     map::{Map, ProgArray},
@@ -509,10 +509,6 @@ pub(super) fn tag(digest: &[u8; 32]) -> [u8; 8] {
 fn errno(error: &LoadError) -> Errno {
     match error {
         LoadError::Length(_) => Errno::E2BIG,
-        LoadError::Structure {
-            problem: Problem::FramePointer,
-            ..
-        } => Errno::EACCES,
         _ => Errno::EINVAL,
     }
 }

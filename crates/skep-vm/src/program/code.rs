@@ -3,7 +3,8 @@
 //!
 //! Well formed means what engines rely on without looking again: jumps stay in their function and
 //! hit no second half, no function's last instruction falls through, calls name functions, and R10
-//! is never written.
+//! is never written: what would write it stops the program where it comes there, since the kernel
+//! takes such instructions where they are never reached.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,8 @@ pub(crate) const MAPS: u64 = 0x5ce9_3000_0000_0000;
 /// The helper that CO-RE puts in the place of an instruction for whose field it found nothing (as
 /// libbpf does): what a program does not come to is no fault of it.
 const POISON: u32 = 0x0bad_2310;
+/// The number of a call that stands in the place of another instruction: no helper has it.
+const NO_HELPER: u32 = u32::MAX;
 /// R10 among the registers that an instruction writes.
 const FRAME_POINTER: u16 = 1 << Reg::FP.number();
 
@@ -89,8 +92,6 @@ pub enum Problem {
     FallsThrough,
     #[error("the program has too many functions")]
     TooManyFunctions,
-    #[error("R10, the frame pointer, can't be written")]
-    FramePointer,
     #[error("no host calls the address in a register")]
     CallRegister,
     #[error("it has more arguments than the kernel takes")]
@@ -174,6 +175,11 @@ impl Code {
                     *value = Imm64::Value(resolved);
                 }
                 _ => {}
+            }
+            if insn.uses().writes & FRAME_POINTER != 0 {
+                call_at.insert(at, calls.len());
+                calls.push(crate::helper::FRAME_POINTER_WRITTEN);
+                *insn = Insn::Call(CallTarget::Helper(NO_HELPER));
             }
         }
         Ok(Self {
@@ -431,7 +437,6 @@ fn check(
             Insn::LoadStackArg { arg, .. } | Insn::StoreStackArg { arg, .. } if arg.index() > 6 => {
                 return fault(Problem::StackArgument);
             }
-            _ if insn.uses().writes & FRAME_POINTER != 0 => return fault(Problem::FramePointer),
             _ => {}
         }
     }
