@@ -8,21 +8,22 @@ mod syntax;
 mod table;
 mod template;
 
+use crate::quote::Error;
 use proc_macro::{Span, TokenStream, TokenTree};
-use syntax::{Function, Parameter, Wrong};
+use syntax::{Function, Parameter};
 use table::{HOOKS, Hook, Parameters, Returns};
 use template::{block, fill};
 
 /// The function as a program, or what is wrong with it.
 pub(crate) fn expand(name: &str, attribute: TokenStream, item: TokenStream) -> TokenStream {
-    let wrong = || Wrong::new(Span::call_site(), format!("`{name}` is no hook"));
+    let wrong = || Error::new(Span::call_site(), format!("`{name}` is no hook"));
     let hook = HOOKS.iter().find(|hook| hook.name == name);
     hook.ok_or_else(wrong)
         .and_then(|hook| program(hook, attribute, item))
-        .unwrap_or_else(Wrong::compile_error)
+        .unwrap_or_else(Error::tokens)
 }
 
-fn program(hook: &Hook, attribute: TokenStream, item: TokenStream) -> Result<TokenStream, Wrong> {
+fn program(hook: &Hook, attribute: TokenStream, item: TokenStream) -> Result<TokenStream, Error> {
     let section = section::name(hook, attribute)?;
     let function = Function::parse(hook.name, item)?;
     let (parameters, call) = match hook.parameters {
@@ -57,7 +58,7 @@ fn inlined(attributes: &TokenStream) -> bool {
 }
 
 /// The parameters and the call of a program of a hook that hands a pointer to a context over.
-fn with_context(hook: &Hook, function: &Function) -> Result<(TokenStream, TokenStream), Wrong> {
+fn with_context(hook: &Hook, function: &Function) -> Result<(TokenStream, TokenStream), Error> {
     let with_arguments = hook.parameters == Parameters::Arguments;
     let (context, arguments) = match function.parameters.split_first() {
         Some((first, rest)) if !with_arguments || is_context(hook, first) => (Some(first), rest),
@@ -68,7 +69,7 @@ fn with_context(hook: &Hook, function: &Function) -> Result<(TokenStream, TokenS
             "a program of `#[{}]` has one parameter: `context: &{}`",
             hook.name, hook.context
         );
-        return Err(Wrong::new(extra.span, says));
+        return Err(Error::new(extra.span, says));
     }
     let path = fill(&format!("::skep_ebpf::context::{}", hook.context), &[]);
     let r#type = match context {
@@ -101,10 +102,10 @@ fn is_context(hook: &Hook, parameter: &Parameter) -> bool {
     name.is_some_and(|name| name == hook.context || name.ends_with("Context"))
 }
 
-fn referred(hook: &Hook, parameter: &Parameter) -> Result<TokenStream, Wrong> {
+fn referred(hook: &Hook, parameter: &Parameter) -> Result<TokenStream, Error> {
     parameter.referred().ok_or_else(|| {
         let says = format!("the context comes by reference: `&{}`", hook.context);
-        Wrong::new(
+        Error::new(
             parameter
                 .r#type
                 .clone()
@@ -117,7 +118,7 @@ fn referred(hook: &Hook, parameter: &Parameter) -> Result<TokenStream, Wrong> {
 }
 
 /// The function's call, and what becomes of its result.
-fn result(hook: &Hook, function: &Function, values: TokenStream) -> Result<TokenStream, Wrong> {
+fn result(hook: &Hook, function: &Function, values: TokenStream) -> Result<TokenStream, Error> {
     let name = TokenTree::Ident(function.name.clone()).into();
     let nothing = fill("()", &[]);
     let r#type = match (&function.returns, hook.returns) {
@@ -128,18 +129,18 @@ fn result(hook: &Hook, function: &Function, values: TokenStream) -> Result<Token
                 "a program of `#[{}]` says whether the operation goes on: `-> Result<()>`",
                 hook.name
             );
-            return Err(Wrong::new(function.name.span(), says));
+            return Err(Error::new(function.name.span(), says));
         }
         (None, Returns::Verdict(verdict)) => {
             let says = format!(
                 "a program of `#[{}]` decides: `-> {verdict}`, or `-> Result<{verdict}>`",
                 hook.name
             );
-            return Err(Wrong::new(function.name.span(), says));
+            return Err(Error::new(function.name.span(), says));
         }
         (None, Returns::Number) => {
             let says = "a function of a program returns a number: `-> i32`";
-            return Err(Wrong::new(function.name.span(), says));
+            return Err(Error::new(function.name.span(), says));
         }
     };
     let code = match hook.returns {
@@ -157,7 +158,7 @@ fn result(hook: &Hook, function: &Function, values: TokenStream) -> Result<Token
 
 /// The parameters and the call of a function in the place of another program's: numbers as they
 /// are, contexts by pointer.
-fn replaced(function: &Function) -> Result<(TokenStream, TokenStream), Wrong> {
+fn replaced(function: &Function) -> Result<(TokenStream, TokenStream), Error> {
     let (mut parameters, mut body, mut values) =
         (TokenStream::new(), TokenStream::new(), TokenStream::new());
     for (index, parameter) in function.parameters.iter().enumerate() {

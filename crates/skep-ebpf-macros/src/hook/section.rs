@@ -1,14 +1,15 @@
 //! What stands in an attribute's parentheses, and the section's name that it makes.
 
+use crate::quote::Error;
 use proc_macro::{Span, TokenStream, TokenTree};
 
-use super::syntax::{Wrong, is_punct};
+use super::syntax::is_punct;
 use super::table::{Hook, OPTIONS, Target};
 use crate::generated::sections::SECTIONS;
 
 /// The name of the section of a hook with what stands in its attribute: `"do_unlinkat"`,
 /// `sleepable`.
-pub(super) fn name(hook: &Hook, attribute: TokenStream) -> Result<String, Wrong> {
+pub(super) fn name(hook: &Hook, attribute: TokenStream) -> Result<String, Error> {
     let written = Written::parse(hook, attribute)?;
     let (_, tail) = match &written.place {
         Some((_, place)) => *place,
@@ -17,7 +18,7 @@ pub(super) fn name(hook: &Hook, attribute: TokenStream) -> Result<String, Wrong>
             .iter()
             .find(|(word, _)| word.is_empty())
             .ok_or_else(|| {
-                Wrong::new(
+                Error::new(
                     Span::call_site(),
                     format!(
                         "`#[{}]` needs one of {}: `#[{0}({})]`",
@@ -40,14 +41,14 @@ pub(super) fn name(hook: &Hook, attribute: TokenStream) -> Result<String, Wrong>
             .options
             .last()
             .map_or(Span::call_site(), |(_, span)| *span);
-        return Err(Wrong::new(
+        return Err(Error::new(
             at,
             format!("`#[{}]` cannot be all of this at once", hook.name),
         ));
     }
     match (written.target, hook.target) {
         (Some((target, _)), _) => Ok(format!("{section}/{target}")),
-        (None, Target::Required(example)) => Err(Wrong::new(
+        (None, Target::Required(example)) => Err(Error::new(
             Span::call_site(),
             format!(
                 "`#[{}]` needs to know {example}: `#[{0}(\"…\")]`",
@@ -66,7 +67,7 @@ struct Written {
 }
 
 impl Written {
-    fn parse(hook: &Hook, attribute: TokenStream) -> Result<Self, Wrong> {
+    fn parse(hook: &Hook, attribute: TokenStream) -> Result<Self, Error> {
         let mut written = Self {
             target: None,
             place: None,
@@ -80,20 +81,20 @@ impl Written {
                 }
                 TokenTree::Ident(word) => written.word(hook, &word.to_string(), token.span())?,
                 other => {
-                    return Err(Wrong::new(other.span(), format!("{} here", takes(hook))));
+                    return Err(Error::new(other.span(), format!("{} here", takes(hook))));
                 }
             }
             match tokens.next() {
                 None => break,
                 Some(comma) if is_punct(&comma, ',') => {}
-                Some(other) => return Err(Wrong::new(other.span(), "a comma goes here")),
+                Some(other) => return Err(Error::new(other.span(), "a comma goes here")),
             }
         }
         Ok(written)
     }
 
-    fn literal(&mut self, hook: &Hook, literal: &str, at: Span) -> Result<(), Wrong> {
-        let wrong = |says: String| Err(Wrong::new(at, says));
+    fn literal(&mut self, hook: &Hook, literal: &str, at: Span) -> Result<(), Error> {
+        let wrong = |says: String| Err(Error::new(at, says));
         let Some(text) = literal
             .strip_prefix('"')
             .and_then(|text| text.strip_suffix('"'))
@@ -119,19 +120,19 @@ impl Written {
         if text.contains('\\') || text.contains(char::is_whitespace) {
             return wrong("no backslashes or spaces in a target".to_owned());
         }
-        target(hook, text).map_err(|says| Wrong::new(at, says))?;
+        target(hook, text).map_err(|says| Error::new(at, says))?;
         self.target = Some((text.to_owned(), at));
         Ok(())
     }
 
-    fn word(&mut self, hook: &Hook, word: &str, at: Span) -> Result<(), Wrong> {
+    fn word(&mut self, hook: &Hook, word: &str, at: Span) -> Result<(), Error> {
         if let Some(place) = hook
             .places
             .iter()
             .find(|(name, _)| *name == word && !word.is_empty())
         {
             if self.place.is_some() {
-                return Err(Wrong::new(
+                return Err(Error::new(
                     at,
                     format!("one of {} at a time", words(&places(hook))),
                 ));
@@ -141,10 +142,10 @@ impl Written {
         }
         if !options(hook).contains(&word) {
             let says = format!("`#[{}]` has no option `{word}`: {}", hook.name, takes(hook));
-            return Err(Wrong::new(at, says));
+            return Err(Error::new(at, says));
         }
         if self.options.iter().any(|(option, _)| option == word) {
-            return Err(Wrong::new(at, format!("`{word}` twice")));
+            return Err(Error::new(at, format!("`{word}` twice")));
         }
         self.options.push((word.to_owned(), at));
         Ok(())

@@ -2,45 +2,8 @@
 
 use std::iter::Peekable;
 
-use proc_macro::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenStream, TokenTree};
-
-/// What is wrong, and at which token.
-pub(super) struct Wrong {
-    at: Span,
-    says: String,
-}
-
-impl Wrong {
-    pub(super) fn new(at: Span, says: impl Into<String>) -> Self {
-        let says = says.into();
-        Self { at, says }
-    }
-
-    /// A `compile_error!` that the compiler shows at the token.
-    pub(super) fn compile_error(self) -> TokenStream {
-        let mut text = Literal::string(&self.says);
-        text.set_span(self.at);
-        let mut arguments = Group::new(
-            Delimiter::Brace,
-            TokenStream::from(TokenTree::Literal(text)),
-        );
-        arguments.set_span(self.at);
-        let mut bang = Punct::new('!', Spacing::Alone);
-        bang.set_span(self.at);
-        // `::core::compile_error! { "…" }`
-        let mut tokens: Vec<TokenTree> = Vec::new();
-        for name in ["core", "compile_error"] {
-            for spacing in [Spacing::Joint, Spacing::Alone] {
-                let mut colon = Punct::new(':', spacing);
-                colon.set_span(self.at);
-                tokens.push(colon.into());
-            }
-            tokens.push(Ident::new(name, self.at).into());
-        }
-        tokens.extend([bang.into(), arguments.into()]);
-        tokens.into_iter().collect()
-    }
-}
+use crate::quote::Error;
+use proc_macro::{Delimiter, Group, Ident, Spacing, Span, TokenStream, TokenTree};
 
 /// A function, taken apart as far as a hook needs it.
 pub(super) struct Function {
@@ -101,7 +64,7 @@ type Tokens = Peekable<proc_macro::token_stream::IntoIter>;
 
 impl Function {
     /// Reads the item under an attribute `#[hook]`.
-    pub(super) fn parse(hook: &str, item: TokenStream) -> Result<Self, Wrong> {
+    pub(super) fn parse(hook: &str, item: TokenStream) -> Result<Self, Error> {
         let mut tokens = item.into_iter().peekable();
         let mut attributes = Vec::new();
         while let Some(pound) = tokens.next_if(|token| is_punct(token, '#')) {
@@ -118,14 +81,14 @@ impl Function {
             return Err(before_fn(hook, &token));
         }
         let Some(keyword) = keyword else {
-            return Err(Wrong::new(
+            return Err(Error::new(
                 Span::call_site(),
                 format!("`#[{hook}]` goes before a function: `fn name(…) {{ … }}`"),
             ));
         };
         let mut rest: Vec<TokenTree> = vec![keyword];
         let Some(TokenTree::Ident(name)) = tokens.next() else {
-            return Err(Wrong::new(Span::call_site(), "a function needs a name"));
+            return Err(Error::new(Span::call_site(), "a function needs a name"));
         };
         rest.push(name.clone().into());
         let parameters = match tokens.next() {
@@ -134,13 +97,13 @@ impl Function {
                 parameters(&group)?
             }
             Some(other) => {
-                return Err(Wrong::new(
+                return Err(Error::new(
                     other.span(),
                     "a program has no generic parameters: the kernel calls it with one context; \
                      name the types",
                 ));
             }
-            None => return Err(Wrong::new(name.span(), "a function needs parameters: `()`")),
+            None => return Err(Error::new(name.span(), "a function needs parameters: `()`")),
         };
         let returns = returns(&mut tokens, &mut rest)?;
         rest.extend(tokens);
@@ -166,7 +129,7 @@ fn visibility(tokens: &mut Tokens) -> TokenStream {
 }
 
 /// What is said of a word before `fn`, or of what is no function.
-fn before_fn(hook: &str, token: &TokenTree) -> Wrong {
+fn before_fn(hook: &str, token: &TokenTree) -> Error {
     let says = match token.to_string().as_str() {
         "async" => "a program cannot be `async`: it runs to its end when the hook fires".into(),
         "unsafe" => {
@@ -178,11 +141,11 @@ fn before_fn(hook: &str, token: &TokenTree) -> Wrong {
         "const" => "a program cannot be `const`".into(),
         other => format!("`#[{hook}]` goes before a function, not before `{other}`"),
     };
-    Wrong::new(token.span(), says)
+    Error::new(token.span(), says)
 }
 
 /// Splits what stands between parentheses at its commas.
-fn parameters(group: &Group) -> Result<Vec<Parameter>, Wrong> {
+fn parameters(group: &Group) -> Result<Vec<Parameter>, Error> {
     split(group.stream())
         .into_iter()
         .map(|tokens| parameter(tokens, group.span()))
@@ -211,10 +174,10 @@ fn split(stream: TokenStream) -> Vec<Vec<TokenTree>> {
     parts
 }
 
-fn parameter(tokens: Vec<TokenTree>, around: Span) -> Result<Parameter, Wrong> {
+fn parameter(tokens: Vec<TokenTree>, around: Span) -> Result<Parameter, Error> {
     let span = tokens.first().map_or(around, TokenTree::span);
     if tokens.last().is_some_and(|last| is_ident(last, "self")) {
-        return Err(Wrong::new(span, "a program is a function, not a method"));
+        return Err(Error::new(span, "a program is a function, not a method"));
     }
     let mut tokens = tokens.into_iter();
     while let Some(token) = tokens.next() {
@@ -230,11 +193,11 @@ fn parameter(tokens: Vec<TokenTree>, around: Span) -> Result<Parameter, Wrong> {
             _ => {}
         }
     }
-    Err(Wrong::new(span, "a parameter needs a type: `name: Type`"))
+    Err(Error::new(span, "a parameter needs a type: `name: Type`"))
 }
 
 /// The type behind `->`, up to the body.
-fn returns(tokens: &mut Tokens, rest: &mut Vec<TokenTree>) -> Result<Option<TokenStream>, Wrong> {
+fn returns(tokens: &mut Tokens, rest: &mut Vec<TokenTree>) -> Result<Option<TokenStream>, Error> {
     let Some(dash) = tokens.next_if(|token| is_punct(token, '-')) else {
         return Ok(None);
     };
@@ -247,13 +210,13 @@ fn returns(tokens: &mut Tokens, rest: &mut Vec<TokenTree>) -> Result<Option<Toke
     };
     while let Some(token) = tokens.next_if(|token| !body(token)) {
         if is_ident(&token, "impl") {
-            return Err(Wrong::new(
+            return Err(Error::new(
                 token.span(),
                 "a program's result is a number: name its type",
             ));
         }
         if is_punct(&token, '!') {
-            return Err(Wrong::new(token.span(), "a program must come to an end"));
+            return Err(Error::new(token.span(), "a program must come to an end"));
         }
         returned.push(token.clone());
         rest.push(token);
