@@ -23,6 +23,7 @@ usage: cargo xtask <command>
   bench [option]…                measure beside libbpf, libbpf-rs and Aya; --help for more
   tidy                           check strata, headers, file lengths and links
   generate abi [--header PATH]   write crates/skep-abi/src/generated from the uapi headers
+  generate ebpf                  write crates/skep-ebpf/src/generated from skep-abi's table
   generate vm-btf                write the virtual machine's BTF from crates/skep-vm/data/vm.c
   generate --check               say whether the committed generated code is current
 ";

@@ -9,6 +9,7 @@ mod hook;
 mod kernel;
 mod map;
 mod place;
+mod plain;
 mod quote;
 
 use proc_macro::TokenStream;
@@ -66,4 +67,11 @@ hooks! {
     socket_filter sk_reuseport tc tcx action netkit xdp lwt_in lwt_out lwt_xmit lwt_seg6local
     sock_ops sk_skb sk_skb_parser sk_msg lirc_mode2 flow_dissector sk_lookup netfilter
     cgroup_skb cgroup_sock cgroup_sock_addr cgroup_sysctl cgroup_sockopt cgroup_device
+}
+
+/// A structure that is nothing but the bytes of its fields: what may be a key, a value or a record.
+/// `skep_ebpf::Plain` says more.
+#[proc_macro_derive(Plain)]
+pub fn plain(item: TokenStream) -> TokenStream {
+    plain::expand(item)
 }

@@ -23,17 +23,30 @@ extern crate self as skep_ebpf;
 pub mod co_re;
 pub mod context;
 mod error;
+mod generated;
+pub mod helper;
 pub mod hook;
+mod lost;
+pub mod map;
+mod plain;
 
 pub use co_re::{core_address, core_load, core_offset, kernel};
 pub use error::{Error, Result};
-pub use skep_ebpf_macros::map;
+pub use lost::count_lost;
+pub use plain::{Interior, Plain};
+pub use skep_ebpf_macros::{Plain, map};
 
 /// What programs import.
 pub mod prelude {
     pub use crate::context::*;
     pub use crate::hook::*;
-    pub use crate::{Error, Result, core_address, core_load, core_offset, kernel, license, map};
+    pub use crate::map::{
+        Array, ArrayOfMaps, BloomFilter, Entry, HashMap, HashOfMaps, LpmTrie, LruHashMap,
+        LruPerCpuHashMap, PerCpuArray, PerCpuHashMap, PerfEventArray, PinByName, Prefix, Queue,
+        RingBuf, Stack, UpdateFlags, Value, Wakeup,
+    };
+    pub use crate::{Error, Interior, Plain, Result, count_lost, field, license, map};
+    pub use crate::{core_address, core_load, core_offset, kernel};
 }
 
 /// The license, by which the kernel decides which helpers the programs may call.

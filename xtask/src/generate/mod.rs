@@ -1,8 +1,10 @@
 //! `cargo xtask generate`: code that is made from the kernel's uapi headers and the tables in
-//! `crates/skep-abi/data`, and the virtual machine's BTF, from C. What it writes is committed;
+//! `crates/skep-abi/data`, what programs in Rust call helpers by, and the virtual machine's BTF,
+//! from C. What it writes is committed;
 //! `--check` says whether it is current.
 
 mod c;
+mod ebpf;
 mod emit;
 mod emit_facts;
 mod emit_helpers;
@@ -28,15 +30,19 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.as_slice() {
         ["abi", "--header", path] => write(&abi(Path::new(path))?),
         ["abi"] => write(&abi(&source::find(recorded_version()?, &cache())?)?),
+        ["ebpf"] => ebpf::write(),
         ["vm-btf"] => vm_btf::write(),
         ["--check"] => check(),
-        _ => Err("usage: cargo xtask generate (abi [--header PATH] | vm-btf | --check)".into()),
+        _ => Err(
+            "usage: cargo xtask generate (abi [--header PATH] | ebpf | vm-btf | --check)".into(),
+        ),
     }
 }
 
 /// Compares all that is committed with what the sources give.
 pub(crate) fn check() -> Result<()> {
     check_abi()?;
+    ebpf::check()?;
     vm_btf::check()
 }
 

@@ -1,0 +1,127 @@
+//! Maps: BTF-defined, made by any loader, found by the name of their `static`.
+//!
+//! A map is a `static` with [`#[map]`](crate::map), of a type that says all of it: keys, values,
+//! how many, and seldom-needed [`Options`].
+//!
+//! ```
+//! #![no_std]
+//! #![no_main]
+//! use skep_ebpf::prelude::*;
+//!
+//! license!("GPL");
+//!
+//! #[map]
+//! static CALLS: HashMap<u32, u64, 1024> = HashMap::new();
+//!
+//! #[xdp]
+//! fn count(_: &XdpContext) -> XdpAction {
+//!     match CALLS.get(&7) {
+//!         Some(calls) => calls.add(1),
+//!         None => CALLS.insert(&7, &1).unwrap_or_default(),
+//!     }
+//!     XdpAction::PASS
+//! }
+//! ```
+
+mod array;
+pub(crate) mod definition;
+mod hash;
+mod nested;
+mod perf;
+mod queue;
+mod ring;
+mod trie;
+mod value;
+
+use core::ffi::c_void;
+
+pub use array::{Array, PerCpuArray};
+pub use definition::*;
+pub use hash::{HashMap, LruHashMap, LruPerCpuHashMap, PerCpuHashMap};
+pub use nested::{ArrayOfMaps, HashOfMaps};
+pub use perf::PerfEventArray;
+pub use queue::{BloomFilter, Queue, Stack};
+pub use ring::{Entry, RingBuf, Wakeup};
+pub use trie::{LpmTrie, Prefix};
+pub use value::Value;
+
+use crate::error::Result;
+use crate::helper::{done, raw};
+use crate::plain::Plain;
+
+/// Whether a key may or must be there when it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct UpdateFlags(u64);
+
+impl UpdateFlags {
+    /// Whether it is there or not (`BPF_ANY`).
+    pub const ANY: Self = Self(0);
+    /// It must not be there: else `EEXIST` (`BPF_NOEXIST`).
+    pub const NO_EXIST: Self = Self(1);
+    /// It must be there: else `ENOENT` (`BPF_EXIST`).
+    pub const EXIST: Self = Self(2);
+
+    /// The kernel's number.
+    #[must_use]
+    #[inline(always)]
+    pub const fn raw(self) -> u64 {
+        self.0
+    }
+}
+
+/// Calls with the address of a value as helpers want it. Small ones are copied to the stack: the
+/// compiler would make a map of constants that it is given by reference.
+#[inline(always)]
+pub(crate) fn address<T: Plain, R>(value: &T, call: impl FnOnce(*const c_void) -> R) -> R {
+    if const { size_of::<T>() <= 8 } {
+        // SAFETY: plain: a copy is as good as the value, and forgotten without more.
+        let copy = core::mem::ManuallyDrop::new(unsafe { core::ptr::read(value) });
+        call((&raw const copy).cast())
+    } else {
+        call(core::ptr::from_ref(value).cast())
+    }
+}
+
+#[inline(always)]
+pub(crate) fn lookup<'a, K: Plain, V: Plain>(map: &'a impl Map, key: &K) -> Option<Value<'a, V>> {
+    // SAFETY: the map has such keys and values, by its definition. They stay until the program ends.
+    address(key, |key| unsafe {
+        Value::new(raw::bpf_map_lookup_elem(map.as_raw(), key).cast())
+    })
+}
+
+#[inline(always)]
+pub(crate) fn lookup_on<'a, K: Plain, V: Plain>(
+    map: &'a impl Map,
+    key: &K,
+    cpu: u32,
+) -> Option<Value<'a, V>> {
+    // SAFETY: as above.
+    address(key, |key| unsafe {
+        Value::new(raw::bpf_map_lookup_percpu_elem(map.as_raw(), key, cpu).cast())
+    })
+}
+
+#[inline(always)]
+pub(crate) fn update<K: Plain, V: Plain>(
+    map: &impl Map,
+    key: &K,
+    value: &V,
+    flags: UpdateFlags,
+) -> Result {
+    address(key, |key| {
+        address(value, |value| {
+            // SAFETY: the map has such keys and values, by its definition.
+            done(unsafe { raw::bpf_map_update_elem(map.as_raw(), key, value, flags.raw()) })
+        })
+    })
+}
+
+#[inline(always)]
+pub(crate) fn delete<K: Plain>(map: &impl Map, key: &K) -> Result {
+    // SAFETY: the map has such keys, by its definition.
+    address(key, |key| {
+        done(unsafe { raw::bpf_map_delete_elem(map.as_raw(), key) })
+    })
+}
