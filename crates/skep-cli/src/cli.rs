@@ -5,8 +5,8 @@ use clap::{Args, ColorChoice, Parser, Subcommand};
 
 use crate::{
     btf::BtfArgs, build::BuildArgs, check::CheckArgs, disasm::DisasmArgs, doctor::DoctorArgs, exit,
-    explain::ExplainArgs, features::FeaturesArgs, link::LinkArgs, manual, run::RunArgs,
-    test::TestArgs,
+    explain::ExplainArgs, features::FeaturesArgs, link::LinkArgs, manual, new::NewArgs,
+    run::RunArgs, test::TestArgs,
 };
 
 /// Compiles, loads, attaches and watches eBPF programs.
@@ -72,6 +72,7 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     Test(TestArgs),
     Build(BuildArgs),
+    New(NewArgs),
     Link(LinkArgs),
     Doctor(DoctorArgs),
     Features(FeaturesArgs),

@@ -19,6 +19,7 @@ mod host;
 mod input;
 mod link;
 mod manual;
+mod new;
 mod output;
 mod report;
 mod run;
@@ -53,6 +54,7 @@ fn carry_out(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::check(&args, global),
         Command::Explain(args) => explain::explain(&args),
         Command::Test(args) => test::test(&args, global),
+        Command::New(args) => new::new(&args, global),
         Command::Link(args) => link::link(&args, global),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Features(args) => features::features(&args),

@@ -33,6 +33,7 @@ fn help_fits_80_columns_and_is_complete() {
     let commands = commands();
     for name in [
         "build",
+        "new",
         "link",
         "test",
         "doctor",

@@ -13,6 +13,7 @@ mod features;
 mod help;
 mod kernels;
 mod link;
+mod new;
 mod test;
 
 use std::{

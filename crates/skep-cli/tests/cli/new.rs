@@ -1,0 +1,144 @@
+//! `skep new`: what it makes builds, runs and passes its tests.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::{Ran, folder, has_clang, has_kernel_btf, run};
+
+/// The workspace.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Makes a project in a folder that stays, so that the next run of the test finds it built.
+fn project(arguments: &[&str]) -> PathBuf {
+    let projects = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new");
+    let project = projects.join(arguments[0]);
+    let _ = fs::remove_dir_all(&project);
+    fs::create_dir_all(&projects).expect("a folder");
+    run(&projects, [&["new"], arguments].concat())
+        .ended_with(0)
+        .saying(&["made ", "cargo test"]);
+    // What this workspace was built of is there without a network.
+    fs::copy(root().join("Cargo.lock"), project.join("Cargo.lock")).expect("a lock file");
+    project
+}
+
+/// cargo in a project, with the workspace's folder of what is built: crates that both depend on are
+/// there if they are built in the same way. Skep's own are built again, for another workspace.
+fn cargo(project: &Path, arguments: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO"));
+    command
+        .args(arguments)
+        .arg("--offline")
+        .args(["--config", "profile.dev.debug='line-tables-only'"])
+        .args(["--config", "profile.dev.package.'*'.debug=false"])
+        .args(["--config", "profile.dev.package.'*'.opt-level=1"])
+        .args(own_crates().flat_map(|name| {
+            let config = format!("profile.dev.package.{name}.opt-level=0");
+            ["--config".to_owned(), config]
+        }))
+        .current_dir(project)
+        .env("CARGO_TERM_COLOR", "never")
+        .env(
+            "CARGO_TARGET_DIR",
+            Path::new(env!("CARGO_BIN_EXE_skep"))
+                .ancestors()
+                .nth(2)
+                .expect("a target folder"),
+        );
+    Ran::of(&mut command)
+}
+
+/// Those of Skep's crates that take long to optimise.
+fn own_crates() -> impl Iterator<Item = &'static str> {
+    [
+        "skep",
+        "skep-btf",
+        "skep-linux",
+        "skep-object",
+        "skep-test",
+        "skep-verifier",
+        "skep-vm",
+    ]
+    .into_iter()
+}
+
+#[test]
+fn a_project_in_c_builds_and_passes_its_tests() {
+    if !has_clang() || !has_kernel_btf() {
+        return;
+    }
+    let project = project(&["new-c", "--c"]);
+    let ran = cargo(&project, &["test"]).ended_with(0);
+    assert!(
+        ran.stdout.contains("programs_do_what_they_should ... ok"),
+        "{}",
+        ran.stdout
+    );
+    let formatted = Command::new(env!("CARGO"))
+        .args(["fmt", "--check"])
+        .current_dir(&project)
+        .output();
+    // Where rustfmt is not installed, that is not the project's fault.
+    if let Ok(output) = formatted {
+        let diff = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(diff, "");
+    }
+    // The program itself, on whichever host it may use.
+    let ran = cargo(&project, &["run", "--", "cat", "/etc/hostname"]).ended_with(0);
+    let row = ran
+        .stdout
+        .lines()
+        .find(|line| line.ends_with("/etc/hostname") && line.contains("cat"));
+    assert!(row.is_some(), "{}\n{}", ran.stdout, ran.stderr);
+}
+
+#[test]
+fn what_is_there_is_left_alone() {
+    let folder = folder();
+    let path = folder.path();
+    fs::create_dir(path.join("there")).unwrap();
+    run(path, ["new", "there", "--c"])
+        .ended_with(2)
+        .saying(&["error: there is there already: name a folder that is to be made"]);
+    assert_eq!(fs::read_dir(path.join("there")).unwrap().count(), 0);
+}
+
+#[test]
+fn names_are_those_of_packages() {
+    let folder = folder();
+    let path = folder.path();
+    run(path, ["new", "2fast", "--c"]).ended_with(2).saying(&[
+        "error: a project can't be called `2fast`",
+        "begin with a digit",
+        "--name",
+    ]);
+    run(path, ["new", "..", "--c"])
+        .ended_with(2)
+        .saying(&["error: .. is no name: name the folder to make, or add --name"]);
+    assert_eq!(fs::read_dir(path).unwrap().count(), 0);
+    run(path, ["new", "a/2fast", "--c", "--name", "fast"]).ended_with(0);
+    let manifest = fs::read_to_string(path.join("a/2fast/Cargo.toml")).unwrap();
+    assert!(manifest.contains("name = \"fast\""), "{manifest}");
+    assert!(path.join("a/2fast/bpf/fast.bpf.c").is_file());
+}
+
+#[test]
+fn skep_is_where_it_is_said_to_be() {
+    let folder = folder();
+    let path = folder.path();
+    run(path, ["new", "x", "--c", "--skep", "."])
+        .ended_with(2)
+        .saying(&["error: . is no checkout of Skep: it has no crates/skep/Cargo.toml"]);
+    let root = root();
+    let root = root.to_str().unwrap();
+    run(path, ["new", "x", "--c", "--skep", root]).ended_with(0);
+    let manifest = fs::read_to_string(path.join("x/Cargo.toml")).unwrap();
+    let crates = fs::canonicalize(root).unwrap().join("crates/skep-build");
+    let line = format!("skep-build = {{ path = \"{}\" }}", crates.display());
+    assert!(manifest.contains(&line), "{manifest}");
+}
