@@ -113,10 +113,14 @@ pub(crate) enum SymbolHome {
 
 /// What a symbol names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum SymbolKind {
+pub enum SymbolKind {
+    /// Code.
     Function,
+    /// A variable.
     Object,
+    /// A section as a whole.
     Section,
+    /// Anything, as where it is found elsewhere.
     #[default]
     Other,
 }

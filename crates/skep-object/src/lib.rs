@@ -63,6 +63,7 @@ mod code;
 mod core;
 mod data;
 mod downgrade;
+mod edit;
 mod elf;
 mod error;
 mod ext;
@@ -92,6 +93,9 @@ mod struct_ops;
 mod target;
 
 pub use crate::core::{CoreKind, CoreRelocation, Needs};
+pub use edit::{
+    Binding, FileRecords, FileRelocation, FileSection, FileSymbol, ObjectFile, SymbolKind,
+};
 pub use error::{CodePlace, Error, Place, Result, SymbolPlace};
 pub use ext::LineRecord;
 pub use features::{Downgrade, Features};

@@ -4,11 +4,11 @@
 
 mod compare;
 mod input;
-mod output;
+pub(crate) mod output;
 mod relocations;
-mod sections;
-mod symbols;
-mod types;
+pub(crate) mod sections;
+pub(crate) mod symbols;
+pub(crate) mod types;
 
 use crate::{Error, Result};
 use input::Input;

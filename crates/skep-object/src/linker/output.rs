@@ -29,7 +29,7 @@ const WORD: usize = 8;
 
 type Header = SectionHeader64<Endianness>;
 
-pub(super) fn write(
+pub(crate) fn write(
     endian: Endian,
     sections: &Sections<'_>,
     symbols: &Symbols<'_>,

@@ -11,7 +11,7 @@ use crate::{Error, Result, elf::Section};
 const MAX_PADDING: u64 = 1 << 24;
 
 /// The flags that mean something to those who load objects: not those of groups, which are undone.
-const KEPT_FLAGS: u64 = elf::SHF_WRITE.0
+pub(crate) const KEPT_FLAGS: u64 = elf::SHF_WRITE.0
     | elf::SHF_ALLOC.0
     | elf::SHF_EXECINSTR.0
     | elf::SHF_MERGE.0
@@ -19,48 +19,48 @@ const KEPT_FLAGS: u64 = elf::SHF_WRITE.0
 
 /// The sections of the result, and where each file's went.
 #[derive(Debug, Default)]
-pub(super) struct Sections<'a> {
-    pub(super) list: Vec<Merged<'a>>,
+pub(crate) struct Sections<'a> {
+    pub(crate) list: Vec<Merged<'a>>,
     by_name: BTreeMap<&'a str, usize>,
     placed: BTreeMap<(usize, usize), Placed>,
 }
 
 /// A section of the result.
 #[derive(Debug)]
-pub(super) struct Merged<'a> {
-    pub(super) name: &'a str,
-    pub(super) executable: bool,
-    pub(super) zeroed: bool,
-    pub(super) flags: u64,
-    pub(super) align: u64,
-    pub(super) entry_size: u64,
+pub(crate) struct Merged<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) executable: bool,
+    pub(crate) zeroed: bool,
+    pub(crate) flags: u64,
+    pub(crate) align: u64,
+    pub(crate) entry_size: u64,
     /// Bytes in memory.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// Empty for a section of zeroes.
-    pub(super) data: Vec<u8>,
+    pub(crate) data: Vec<u8>,
     /// By offset.
-    pub(super) relocations: Vec<Rebased>,
+    pub(crate) relocations: Vec<Rebased>,
     /// The file that has it first.
-    first: usize,
+    pub(crate) first: usize,
 }
 
 /// A relocation of the result.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rebased {
-    pub(super) offset: u64,
-    pub(super) kind: u32,
-    pub(super) symbol: Key,
+pub(crate) struct Rebased {
+    pub(crate) offset: u64,
+    pub(crate) kind: u32,
+    pub(crate) symbol: Key,
 }
 
 /// Where a file's section is in the result.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Placed {
+pub(crate) struct Placed {
     /// Which of [`Sections::list`].
-    pub(super) section: usize,
+    pub(crate) section: usize,
     /// Where in it.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     /// Whether another file's stands there, which says the same: a licence.
-    pub(super) shared: bool,
+    pub(crate) shared: bool,
 }
 
 impl Sections<'_> {

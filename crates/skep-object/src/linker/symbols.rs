@@ -18,9 +18,9 @@ use crate::{
 
 /// The symbols of the result.
 #[derive(Debug, Default)]
-pub(super) struct Symbols<'a> {
-    pub(super) locals: Vec<OutSymbol<'a>>,
-    pub(super) globals: Vec<Global<'a>>,
+pub(crate) struct Symbols<'a> {
+    pub(crate) locals: Vec<OutSymbol<'a>>,
+    pub(crate) globals: Vec<Global<'a>>,
     by_name: BTreeMap<&'a str, usize>,
     /// By file and symbol.
     keys: Vec<Vec<Option<Key>>>,
@@ -28,7 +28,7 @@ pub(super) struct Symbols<'a> {
 
 /// A symbol of the result, before the table is in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Key {
+pub(crate) enum Key {
     /// The symbol of a section, by [`Sections::list`].
     Section(usize),
     /// One of [`Symbols::locals`].
@@ -39,27 +39,27 @@ pub(super) enum Key {
 
 /// What the table says of a symbol.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct OutSymbol<'a> {
-    pub(super) name: &'a str,
-    pub(super) kind: SymbolKind,
+pub(crate) struct OutSymbol<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) kind: SymbolKind,
     /// Which of [`Sections::list`]; `None` for one that is not defined.
-    pub(super) section: Option<usize>,
-    pub(super) value: u64,
-    pub(super) size: u64,
+    pub(crate) section: Option<usize>,
+    pub(crate) value: u64,
+    pub(crate) size: u64,
 }
 
 /// A name that all files see.
 #[derive(Debug)]
-pub(super) struct Global<'a> {
-    pub(super) symbol: OutSymbol<'a>,
-    pub(super) weak: bool,
-    pub(super) hidden: bool,
+pub(crate) struct Global<'a> {
+    pub(crate) symbol: OutSymbol<'a>,
+    pub(crate) weak: bool,
+    pub(crate) hidden: bool,
     /// The file whose definition, or declaration if there is none, it is.
-    pub(super) input: usize,
+    pub(crate) input: usize,
     /// Its type there.
-    pub(super) type_id: Option<TypeId>,
+    pub(crate) type_id: Option<TypeId>,
     /// All that define or declare it, by file and symbol.
-    uses: Vec<(usize, usize)>,
+    pub(crate) uses: Vec<(usize, usize)>,
 }
 
 impl<'a> Symbols<'a> {

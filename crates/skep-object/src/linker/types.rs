@@ -29,9 +29,9 @@ const MAX_STRINGS: usize = 1 << 26;
 
 /// The bytes of the sections of types; empty where there are none.
 #[derive(Debug, Default)]
-pub(super) struct Types {
-    pub(super) btf: Vec<u8>,
-    pub(super) ext: Vec<u8>,
+pub(crate) struct Types {
+    pub(crate) btf: Vec<u8>,
+    pub(crate) ext: Vec<u8>,
 }
 
 pub(super) fn merge(
