@@ -179,6 +179,35 @@ impl Builder {
         Ok(())
     }
 
+    /// Renames types, members, enumerators and parameters: `new` gets what they are called and the
+    /// kind of the type that they belong to, and gives another name where it wants one.
+    ///
+    /// # Errors
+    /// [`Error::DoesNotFit`] if names become too long all together.
+    pub fn rename_all(
+        &mut self,
+        mut new: impl FnMut(KindTag, &str) -> Option<String>,
+    ) -> Result<()> {
+        let strings = &mut self.strings;
+        for (id, words) in (self.first_id..).map(TypeId).zip(&mut self.types) {
+            let number = words.get(1).map_or(0, |info| split_info(*info).0);
+            let Some(kind) = KindTag::from_number(number) else {
+                continue;
+            };
+            words::each_reference(words, |_, what, word| {
+                if what == words::Reference::Name && *word >= strings.base() {
+                    let name = String::from_utf8_lossy(strings.string(StringOffset(*word)));
+                    if let Some(name) = new(kind, &name) {
+                        *word = strings.intern(name.as_bytes()).0;
+                    }
+                }
+                Ok(())
+            })?;
+            strings.check_length(id)?;
+        }
+        Ok(())
+    }
+
     /// Sets the size of a data section, and lets `edit` change its entries.
     ///
     /// # Errors

@@ -1,43 +1,50 @@
-//! One source, one object: the compiler's command line, and what comes of it.
+//! One source, one object: how it is to be made, and whether it was made before. Each language has
+//! its own file for the compiler's command line and what comes of it (`c`, `rust`).
 
 use std::{
-    ffi::{OsStr, OsString},
-    fs,
+    ffi::OsString,
     io::IsTerminal,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     sync::Arc,
     time::SystemTime,
 };
 
 use crate::{
-    Arch, Cache, Clang, Cpu, Endian, Error, KernelTypes, Result,
+    Arch, Cache, Clang, Cpu, Endian, KernelTypes, Result, Rustc, c,
     cache::Fingerprint,
-    depfile, headers, hint,
     kept::{Found, Kept},
-    pch, scan,
+    rust,
 };
 
-/// How a C source is to be compiled. Made by [`Build::new`], changed by its methods, carried out by
+/// How a source is to be compiled. Made by [`Build::new`], changed by its methods, carried out by
 /// [`Build::run`] or [`Build::cached`]; several sources are several builds.
 ///
-/// The compiler is called with `-g -O2 -target bpf… -mcpu=… -D__TARGET_ARCH_…`; the include path is
+/// The source's name says its language: Rust for `.rs`, else C.
+///
+/// clang is called with `-g -O2 -target bpf… -mcpu=… -D__TARGET_ARCH_…`; the include path is
 /// the user's folders, Skep's headers, the generated `vmlinux.h`, and last the system's
 /// `/usr/include` with its folder of this machine's headers. No warning is turned on.
+///
+/// rustc compiles the source as the 2024 edition with `skep_ebpf` at hand (`use
+/// skep_ebpf::prelude::*`), and core, which is compiled for BPF once; `no_std` and `no_main` need not
+/// be said. What of these settings is C's alone (folders of headers, the machine that is traced,
+/// kernel types) does not matter for it.
 #[derive(Clone, Debug)]
 pub struct Build {
-    source: PathBuf,
+    pub(crate) source: PathBuf,
     output: Option<PathBuf>,
-    folders: Vec<PathBuf>,
-    defines: Vec<String>,
-    arguments: Vec<OsString>,
-    arch: Arch,
-    endian: Endian,
-    cpu: Cpu,
-    types: KernelTypes,
+    pub(crate) folders: Vec<PathBuf>,
+    pub(crate) defines: Vec<String>,
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) arch: Arch,
+    pub(crate) endian: Endian,
+    pub(crate) cpu: Cpu,
+    pub(crate) types: KernelTypes,
     color: Option<bool>,
-    precompile: bool,
-    clang: Option<Clang>,
+    pub(crate) precompile: bool,
+    pub(crate) clang: Option<Clang>,
+    pub(crate) rustc: Option<Rustc>,
+    pub(crate) progress: Option<fn(&str)>,
     cache: Option<Cache>,
 }
 
@@ -82,6 +89,8 @@ impl Build {
             color: None,
             precompile: true,
             clang: None,
+            rustc: None,
+            progress: None,
             cache: None,
         }
     }
@@ -99,7 +108,8 @@ impl Build {
         self
     }
 
-    /// Defines a macro (`-D`): `NAME` or `NAME=VALUE`.
+    /// Defines a macro (`-D`): `NAME` or `NAME=VALUE`. In Rust it is a `cfg`: `#[cfg(NAME)]`,
+    /// `#[cfg(NAME = "VALUE")]`.
     pub fn define(mut self, macro_: impl Into<String>) -> Self {
         self.defines.push(macro_.into());
         self
@@ -154,9 +164,22 @@ impl Build {
         self
     }
 
-    /// The compiler to use, instead of what [`Clang::find`] finds.
+    /// The compiler of C to use, instead of what [`Clang::find`] finds.
     pub fn clang(mut self, clang: Clang) -> Self {
         self.clang = Some(clang);
+        self
+    }
+
+    /// The compiler of Rust to use, instead of what [`Rustc::find`] finds.
+    pub fn rustc(mut self, rustc: Rustc) -> Self {
+        self.rustc = Some(rustc);
+        self
+    }
+
+    /// Whom to tell, in a sentence, of what takes some seconds: compiling core for BPF, which is
+    /// done once for a compiler.
+    pub fn progress(mut self, tell: fn(&str)) -> Self {
+        self.progress = Some(tell);
         self
     }
 
@@ -173,29 +196,25 @@ impl Build {
     pub fn run(&self) -> Result<BuildOutput> {
         let job = self.prepare()?;
         let object = self.object();
-        let Compiled {
-            warnings,
-            dependencies,
-        } = job.compile(&object)?;
+        let compiled = job.compile(&object)?;
         Ok(BuildOutput {
             object,
-            warnings,
-            dependencies,
+            warnings: compiled.warnings,
+            dependencies: compiled.dependencies,
             from_cache: false,
-            _cache: job.cache,
+            _cache: job.cache().clone(),
         })
     }
 
     /// The compiler's command line, the program first: run by hand, it makes the same object as
-    /// [`Build::run`], which may use a precompiled header besides, and asks for dependencies.
+    /// [`Build::run`], which may use a precompiled header besides, and asks for dependencies; and
+    /// finishes what rustc makes, which is no object that kernels take.
     ///
     /// # Errors
     /// As [`Build::run`], but for what the compiler says.
     pub fn command_line(&self) -> Result<Vec<OsString>> {
         let job = self.prepare()?;
-        let program = job.clang.path().as_os_str().to_owned();
-        let rest = job.arguments(&self.object());
-        Ok([program].into_iter().chain(rest).collect())
+        Ok(job.command_line(&self.object()))
     }
 
     /// Where the object goes.
@@ -214,7 +233,7 @@ impl Build {
     /// As [`Build::run`].
     pub fn cached(&self) -> Result<BuildOutput> {
         let job = self.prepare()?;
-        let kept = Kept::new(&job.cache, &job.key()?)?;
+        let kept = Kept::new(job.cache(), &job.key()?)?;
         if let Some(Found {
             object,
             warnings,
@@ -226,220 +245,109 @@ impl Build {
                 warnings,
                 dependencies,
                 from_cache: true,
-                _cache: job.cache,
+                _cache: job.cache().clone(),
             });
         }
         let place = kept.place()?;
         let started = SystemTime::now();
-        let Compiled {
-            warnings,
-            dependencies,
-        } = job.compile(&place)?;
-        let object = kept.keep(place, started, &dependencies, &warnings)?;
+        let compiled = job.compile(&place)?;
+        let known = compiled.keep.then_some(compiled.dependencies.as_slice());
+        let object = kept.keep(place, started, known, &compiled.warnings)?;
         Ok(BuildOutput {
             object,
-            warnings,
-            dependencies,
+            warnings: compiled.warnings,
+            dependencies: compiled.dependencies,
             from_cache: false,
-            _cache: job.cache,
+            _cache: job.cache().clone(),
         })
     }
 
-    /// Finds the compiler and the headers, and puts the command line together.
+    /// Finds the compiler of the source's language, and what it needs.
     fn prepare(&self) -> Result<Job<'_>> {
-        let unread = |error| Error::Source {
-            path: self.source.clone(),
-            error,
-        };
-        let vmlinux = scan::vmlinux(&self.source, &self.folders).map_err(unread)?;
         let cache = match &self.cache {
             Some(cache) => cache.clone(),
             None => Cache::open()?,
         };
-        let clang = match &self.clang {
-            Some(clang) => clang.clone(),
-            None => Clang::find(&cache)?,
-        };
-        let color = self.color.unwrap_or_else(|| {
+        Ok(match Language::of(&self.source) {
+            Language::C => Job::C(c::Job::prepare(self, cache)?),
+            Language::Rust => Job::Rust(rust::Job::prepare(self, cache)?),
+        })
+    }
+
+    /// Whether messages are coloured.
+    pub(crate) fn is_colored(&self) -> bool {
+        self.color.unwrap_or_else(|| {
             std::io::stderr().is_terminal()
                 && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-        });
-
-        let mut flags: Vec<OsString> = ["-g", "-O2", "-target", self.endian.clang_target()]
-            .into_iter()
-            .chain([self.cpu.flag(), "-D", self.arch.macro_name()])
-            .chain([if color {
-                "-fcolor-diagnostics"
-            } else {
-                "-fno-color-diagnostics"
-            }])
-            .map(OsString::from)
-            .collect();
-        // What a precompiled header must agree on ends here: paths come after.
-        let common = flags.len();
-        for define in &self.defines {
-            flags.push(format!("-D{define}").into());
-        }
-        let mut folder = |option: &str, path: &Path| {
-            flags.push(option.into());
-            flags.push(path.into());
-        };
-        self.folders.iter().for_each(|path| folder("-I", path));
-        let mut precompilable = None;
-        match &vmlinux {
-            scan::Vmlinux::Unused => {}
-            scan::Vmlinux::Given(path) => folder("-I", path),
-            scan::Vmlinux::Wanted { first } => {
-                let path = self.types.header_folder(&self.source, &cache)?;
-                folder("-I", &path);
-                let plain = self.defines.is_empty() && self.arguments.is_empty();
-                precompilable =
-                    (*first && plain && self.precompile).then(|| path.join("vmlinux.h"));
-            }
-        }
-        folder("-I", &headers::install(&cache)?);
-        system_folders(self.arch)
-            .iter()
-            .for_each(|path| folder("-idirafter", path));
-        flags.extend(self.arguments.iter().cloned());
-        Ok(Job {
-            build: self,
-            clang,
-            cache: Arc::new(cache),
-            flags,
-            common,
-            precompilable,
         })
     }
 }
 
-/// The system's headers, which clang does not all look for when it compiles for BPF. Where those of
-/// the traced machine are not installed, this machine's stand in: the few that differ say so.
-fn system_folders(arch: Arch) -> Vec<PathBuf> {
-    let base = Path::new("/usr/include");
-    let machine = arch
-        .multiarch()
-        .iter()
-        .chain(Arch::host().multiarch())
-        .map(|name| base.join(name));
-    let machine = machine.into_iter().find(|path| path.is_dir());
-    machine
-        .into_iter()
-        .chain([base.to_owned()])
-        .filter(|path| path.is_dir())
-        .collect()
+/// What sources are written in, by their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// Anything but the others.
+    C,
+    /// `.rs`.
+    Rust,
 }
 
-/// A build made ready: all that the compiler's command line needs.
-struct Job<'a> {
-    build: &'a Build,
-    clang: Clang,
-    cache: Arc<Cache>,
-    flags: Vec<OsString>,
-    /// How many of the flags are neither paths nor the user's.
-    common: usize,
-    /// The `vmlinux.h` that may be used in its precompiled form.
-    precompilable: Option<PathBuf>,
+impl Language {
+    /// The language of a file of this name.
+    pub fn of(source: &Path) -> Self {
+        match source.extension() {
+            Some(extension) if extension == "rs" => Self::Rust,
+            _ => Self::C,
+        }
+    }
 }
 
-struct Compiled {
-    warnings: String,
-    dependencies: Vec<PathBuf>,
+/// A build made ready.
+enum Job<'a> {
+    C(c::Job<'a>),
+    Rust(rust::Job<'a>),
+}
+
+/// What came of compiling.
+pub(crate) struct Compiled {
+    pub(crate) warnings: String,
+    pub(crate) dependencies: Vec<PathBuf>,
+    /// Whether the object depends on nothing but the key and the files.
+    pub(crate) keep: bool,
 }
 
 impl Job<'_> {
-    /// Everything that decides the object but for the files' contents.
     fn key(&self) -> Result<Fingerprint> {
-        let mut key = Fingerprint::new("object");
-        key.add_file_identity(self.clang.path())
-            .map_err(|error| Error::Run {
-                path: self.clang.path().to_owned(),
-                error,
-            })?;
-        // Debug information has the current folder in it, and the source's name as it was given.
-        key.add(std::env::current_dir().ok());
-        key.add(&self.build.source);
-        key.add(&self.flags);
-        Ok(key)
+        match self {
+            Self::C(job) => job.key(),
+            Self::Rust(job) => job.key(),
+        }
     }
 
     fn compile(&self, object: &Path) -> Result<Compiled> {
-        let precompiled = self.precompilable.as_ref().and_then(|header| {
-            let common = self.flags.get(..self.common)?;
-            Some((header, pch::of(&self.clang, common, header, &self.cache)?))
-        });
-        if let Some((header, precompiled)) = precompiled {
-            match self.call(object, &["-include-pch".as_ref(), precompiled.as_os_str()]) {
-                Ok(mut compiled) => {
-                    // It stands for the header, and is nothing that anyone edits.
-                    compiled.dependencies.retain(|path| *path != precompiled);
-                    if !compiled.dependencies.contains(header) {
-                        compiled.dependencies.push(header.clone());
-                    }
-                    return Ok(compiled);
-                }
-                // The source's fault or ours: the plain way shows it. If ours, don't try again.
-                Err(_) => {
-                    let compiled = self.call(object, &[])?;
-                    let _ = fs::remove_file(&precompiled);
-                    return Ok(compiled);
-                }
-            }
+        match self {
+            Self::C(job) => job.compile(object),
+            Self::Rust(job) => job.compile(object),
         }
-        self.call(object, &[])
     }
 
-    /// What the compiler is told, but for how it may be faster.
-    fn arguments(&self, object: &Path) -> impl Iterator<Item = OsString> + use<'_> {
-        let output = ["-c".into(), "-o".into(), object.as_os_str().to_owned()];
-        let source = as_file(&self.build.source).into_os_string();
-        self.flags.iter().cloned().chain(output).chain([source])
+    fn command_line(&self, object: &Path) -> Vec<OsString> {
+        match self {
+            Self::C(job) => job.command_line(object),
+            Self::Rust(job) => job.command_line(object),
+        }
     }
 
-    fn call(&self, object: &Path, extra: &[&OsStr]) -> Result<Compiled> {
-        let depfile = tempfile::Builder::new()
-            .prefix("skep-")
-            .suffix(".d")
-            .tempfile()
-            .map_err(Error::write(std::env::temp_dir()))?;
-        let output = Command::new(self.clang.path())
-            .args(extra)
-            .args(["-MD", "-MF"])
-            .arg(depfile.path())
-            .args(self.arguments(object))
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| Error::Run {
-                path: self.clang.path().to_owned(),
-                error,
-            })?;
-        let mut stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        if !output.status.success() {
-            stderr.truncate(stderr.trim_end_matches('\n').len());
-            if stderr.is_empty() {
-                stderr = format!(
-                    "{} ended with {}",
-                    self.clang.path().display(),
-                    output.status
-                );
-            }
-            let hint = hint::for_missing_header(&stderr);
-            return Err(Error::Compile {
-                source_file: self.build.source.clone(),
-                stderr,
-                hint,
-            });
+    fn cache(&self) -> &Arc<Cache> {
+        match self {
+            Self::C(job) => &job.cache,
+            Self::Rust(job) => &job.cache,
         }
-        let text = fs::read(depfile.path()).unwrap_or_default();
-        Ok(Compiled {
-            warnings: stderr,
-            dependencies: depfile::prerequisites(&text),
-        })
     }
 }
 
-/// A name that clang takes for a file and no option; its `--` does not reach all its parts.
-fn as_file(path: &Path) -> PathBuf {
+/// A name that compilers take for a file and no option; clang's `--` does not reach all its parts.
+pub(crate) fn as_file(path: &Path) -> PathBuf {
     let option = path.as_os_str().as_encoded_bytes().starts_with(b"-");
     if option {
         Path::new(".").join(path)

@@ -192,7 +192,7 @@ fn rank(error: &Error) -> Rank {
 }
 
 /// What a command printed; on failure what it complained of, in one line.
-fn output(command: &mut Command) -> std::result::Result<String, String> {
+pub(crate) fn output(command: &mut Command) -> std::result::Result<String, String> {
     let output = command
         .stdin(Stdio::null())
         .output()
@@ -209,7 +209,7 @@ fn output(command: &mut Command) -> std::result::Result<String, String> {
 }
 
 /// A name without a slash is looked for on `PATH`; kept as it is if it isn't there.
-fn on_path(name: &Path) -> PathBuf {
+pub(crate) fn on_path(name: &Path) -> PathBuf {
     if name.components().count() > 1 {
         return name.to_owned();
     }

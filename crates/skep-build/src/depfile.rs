@@ -1,4 +1,4 @@
-//! What an object was made from, as clang writes it for make (`-MD`).
+//! What an object was made from, as clang (`-MD`) and rustc (`--emit=dep-info`) write it for make.
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 
@@ -38,6 +38,27 @@ pub(crate) fn prerequisites(text: &[u8]) -> Vec<PathBuf> {
         .collect()
 }
 
+/// What rustc says that it read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct OfRustc {
+    pub(crate) files: Vec<PathBuf>,
+    /// By `env!`: what it gave is not in any file.
+    pub(crate) asks_environment: bool,
+}
+
+/// The prerequisites of the first rule in `text`; the others say the same. rustc puts a backslash
+/// before blanks, and names in comments what it read of the environment.
+pub(crate) fn of_rustc(text: &[u8]) -> OfRustc {
+    let rule = text.split(|&byte| byte == b'\n').next();
+    let comments = text.split(|&byte| byte == b'\n');
+    OfRustc {
+        files: prerequisites(rule.unwrap_or_default()),
+        asks_environment: comments
+            .into_iter()
+            .any(|line| line.starts_with(b"# env-dep:")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,6 +68,19 @@ mod tests {
         let text = b"/tmp/x y.o: a.bpf.c \\\n  /inc/with\\ blank.h \\\n  /a$$b/\\#1.h c:d.h\n";
         let expected = ["a.bpf.c", "/inc/with blank.h", "/a$b/#1.h", "c:d.h"];
         assert_eq!(prerequisites(text), expected.map(PathBuf::from));
+    }
+
+    #[test]
+    fn rules_of_rustc() {
+        let text = b"/tmp/a.o: a.rs m\\ n.rs\n\n/tmp/a.d: a.rs m\\ n.rs\n\na.rs:\nm\\ n.rs:\n";
+        let mut expected = OfRustc {
+            files: vec!["a.rs".into(), "m n.rs".into()],
+            asks_environment: false,
+        };
+        assert_eq!(of_rustc(text), expected);
+        expected.asks_environment = true;
+        let text = [text.as_slice(), b"\n# env-dep:VERSION=1\n"].concat();
+        assert_eq!(of_rustc(&text), expected);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! What can go wrong between a C file and its object, each with what to do about it.
+//! What can go wrong between a source and its object, each with what to do about it.
 
 use std::{io, path::PathBuf};
 
-use crate::clang::ClangVersion;
+use crate::{clang::ClangVersion, rust::RustVersion};
 
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -46,6 +46,81 @@ pub enum Error {
         /// The command that installs another on this system.
         remedy: String,
     },
+    /// No rustc on `PATH`, nor named by `SKEP_RUSTC` or `RUSTC`.
+    #[error("no rustc found on PATH: {remedy}, or name one with SKEP_RUSTC")]
+    RustcNotFound {
+        /// The command that installs it on this system.
+        remedy: String,
+    },
+    /// The rustc that was found could not be asked what it is.
+    #[error("{} is no working rustc: {reason}", path.display())]
+    RustcUnusable {
+        /// The program that was run.
+        path: PathBuf,
+        /// What it said, or why it did not start.
+        reason: String,
+    },
+    /// The rustc is older than [`RustVersion::OLDEST`].
+    #[error("{} is rustc {found}, too old to compile for BPF: {oldest} or newer is needed; {remedy}",
+            path.display(), oldest = RustVersion::OLDEST)]
+    RustcTooOld {
+        /// The compiler.
+        path: PathBuf,
+        /// Its version.
+        found: RustVersion,
+        /// The command that installs a newer one on this system.
+        remedy: String,
+    },
+    /// Core must be compiled for BPF, and its source is not on this machine.
+    #[error(
+        "Rust programs need core's source for rustc {version} ({}), and it is not in {}: {remedy}",
+        rustc.display(),
+        looked.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" nor in ")
+    )]
+    NoCoreSource {
+        /// The compiler that it is for.
+        rustc: PathBuf,
+        /// Its version, which the source must have too.
+        version: RustVersion,
+        /// Where it was looked for.
+        looked: Vec<PathBuf>,
+        /// What to do about it on this system.
+        remedy: String,
+    },
+    /// Core does not compile: its source is most likely of another version.
+    #[error(
+        "core does not compile for BPF: is its source in {} that of rustc {release}?\n{stderr}",
+        source_folder.display()
+    )]
+    Core {
+        /// The source.
+        source_folder: PathBuf,
+        /// The compiler's version.
+        release: String,
+        /// What it said.
+        stderr: String,
+    },
+    /// `skep-ebpf`, which this crate carries, does not compile.
+    #[error(
+        "skep-ebpf does not compile with rustc {release}{}\n{stderr}",
+        hint.as_ref().map(|hint| format!(": {hint}")).unwrap_or_default()
+    )]
+    Library {
+        /// The compiler's version.
+        release: String,
+        /// What is missing, if that is known.
+        hint: Option<String>,
+        /// What the compiler said.
+        stderr: String,
+    },
+    /// The compiler made an object that can't be finished.
+    #[error("the object of {} can't be finished: {error}", source_file.display())]
+    Finish {
+        /// The source.
+        source_file: PathBuf,
+        /// What is wrong with it.
+        error: skep_object::Error,
+    },
     /// The source could not be read.
     #[error("cannot read {}: {error}", path.display())]
     Source {
@@ -60,7 +135,7 @@ pub enum Error {
     Compile {
         /// The source.
         source_file: PathBuf,
-        /// What clang printed, without its last line end, colours included if asked for.
+        /// What the compiler printed, without its last line end, colours included if asked for.
         stderr: String,
         /// What to install, where a system header is missing.
         hint: Option<String>,

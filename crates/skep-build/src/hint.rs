@@ -10,6 +10,11 @@ pub(crate) enum Missing {
     KernelHeaders,
     /// `stdint.h` and the C library's other headers.
     CHeaders,
+    Rust,
+    /// The standard library's source.
+    RustSource,
+    /// `cc`, which rustc links macros with.
+    Linker,
 }
 
 /// "install it: apt install clang", as a clause of a sentence.
@@ -22,31 +27,66 @@ pub(crate) fn install(missing: Missing) -> String {
 
 /// One row for each package manager: the systems (ID or ID_LIKE), its command, and its names of
 /// what may be missing.
-const SYSTEMS: &[(&[&str], &str, [&str; 3])] = &[
+const SYSTEMS: &[(&[&str], &str, [&str; 6])] = &[
     (
         &["debian", "ubuntu"],
         "apt install",
-        ["clang", "linux-libc-dev", "libc6-dev"],
+        [
+            "clang",
+            "linux-libc-dev",
+            "libc6-dev",
+            "rustc",
+            "rust-src",
+            "gcc",
+        ],
     ),
     (
         &["fedora", "rhel", "centos"],
         "dnf install",
-        ["clang", "kernel-headers", "glibc-devel"],
+        [
+            "clang",
+            "kernel-headers",
+            "glibc-devel",
+            "rust",
+            "rust-src",
+            "gcc",
+        ],
     ),
     (
         &["arch"],
         "pacman -S",
-        ["clang", "linux-api-headers", "glibc"],
+        [
+            "clang",
+            "linux-api-headers",
+            "glibc",
+            "rust",
+            "rust-src",
+            "gcc",
+        ],
     ),
     (
         &["alpine"],
         "apk add",
-        ["clang", "linux-headers", "musl-dev"],
+        [
+            "clang",
+            "linux-headers",
+            "musl-dev",
+            "rust",
+            "rust-src",
+            "gcc",
+        ],
     ),
     (
         &["suse", "opensuse"],
         "zypper install",
-        ["clang", "linux-glibc-devel", "glibc-devel"],
+        [
+            "clang",
+            "linux-glibc-devel",
+            "glibc-devel",
+            "rust",
+            "rust-src",
+            "gcc",
+        ],
     ),
 ];
 
@@ -61,6 +101,12 @@ fn install_on(os_release: &str, missing: Missing) -> String {
         Missing::Clang => (0, "clang 11 or newer with the bpf target"),
         Missing::KernelHeaders => (1, "the kernel's user-space headers"),
         Missing::CHeaders => (2, "the C library's headers"),
+        Missing::Rust => (3, "rustc"),
+        Missing::RustSource => (
+            4,
+            "Rust's source, usually called rust-src, of the same version",
+        ),
+        Missing::Linker => (5, "a C compiler, with which rustc links macros"),
     };
     SYSTEMS
         .iter()
@@ -69,6 +115,19 @@ fn install_on(os_release: &str, missing: Missing) -> String {
             || format!("install {what}"),
             |(_, command, packages)| format!("install it with `{command} {}`", packages[package]),
         )
+}
+
+/// The remedy where rustc says that it finds no linker.
+pub(crate) fn for_missing_linker(stderr: &str) -> Option<String> {
+    let (_, rest) = stderr.split_once("linker `")?;
+    let (name, rest) = rest.split_once('`')?;
+    let remedy = || {
+        format!(
+            "rustc links macros with `{name}`: {}",
+            install(Missing::Linker)
+        )
+    };
+    rest.starts_with(" not found").then(remedy)
 }
 
 /// The remedy for a header that clang says is not there, if a package brings it.

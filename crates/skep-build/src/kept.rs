@@ -72,12 +72,13 @@ impl Kept {
     }
 
     /// Keeps an object that was made at [`Kept::place`], under a name of its contents' own. The
-    /// compiler was started at `started`: a file changed since may not be the one it read.
+    /// compiler was started at `started`: a file changed since may not be the one it read. Without
+    /// `dependencies` it will not be found again, as it depends on more than files.
     pub(crate) fn keep(
         &self,
         made: tempfile::TempPath,
         started: SystemTime,
-        dependencies: &[PathBuf],
+        dependencies: Option<&[PathBuf]>,
         warnings: &str,
     ) -> Result<PathBuf> {
         let name = format!("{}.o", contents(&made).map_err(Error::write(&*made))?);
@@ -85,6 +86,9 @@ impl Kept {
         made.persist(&object)
             .map_err(|error| Error::write(&object)(error.error))?;
 
+        let Some(dependencies) = dependencies else {
+            return Ok(object);
+        };
         let mut manifest = name.into_bytes();
         manifest.push(b'\n');
         for path in dependencies {

@@ -1,5 +1,6 @@
-//! C sources to BPF objects: finds clang, brings the BPF-side headers and the kernel's types
-//! (`vmlinux.h`), runs the compiler and shows its errors as it prints them.
+//! C and Rust sources to BPF objects: finds the compiler, brings what programs need besides it,
+//! runs it and shows its errors as it prints them. For C that is clang, the BPF-side headers and the
+//! kernel's types (`vmlinux.h`); for Rust it is rustc, core and the library `skep-ebpf`.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), skep_build::Error> {
@@ -16,6 +17,7 @@
 //! cache and gives the one that fits, in a millisecond, until something it was made from changes.
 
 mod build;
+mod c;
 mod cache;
 mod clang;
 mod depfile;
@@ -24,14 +26,15 @@ mod headers;
 mod hint;
 mod kept;
 mod pch;
-pub mod rust;
+mod rust;
 mod scan;
 mod target;
 mod vmlinux;
 
-pub use build::{Build, BuildOutput};
+pub use build::{Build, BuildOutput, Language};
 pub use cache::Cache;
 pub use clang::{Clang, ClangVersion};
 pub use error::{Error, Result};
+pub use rust::{CoreSource, RustVersion, Rustc};
 pub use target::{Arch, Cpu, Endian};
 pub use vmlinux::KernelTypes;

@@ -90,6 +90,13 @@ impl Endian {
         }
     }
 
+    pub(crate) const fn rust_target(self) -> &'static str {
+        match self {
+            Self::Little => "bpfel-skep",
+            Self::Big => "bpfeb-skep",
+        }
+    }
+
     pub(crate) const fn clang_target(self) -> &'static str {
         match self {
             Self::Little => "bpfel",
@@ -114,7 +121,7 @@ pub enum Cpu {
     #[default]
     V3,
     /// Sign-extending loads and moves, byte swaps, signed division, long jumps. Linux 6.6, and
-    /// clang 18.
+    /// clang 18 or any rustc that will do.
     V4,
 }
 
@@ -125,6 +132,14 @@ impl Cpu {
             Self::V2 => "-mcpu=v2",
             Self::V3 => "-mcpu=v3",
             Self::V4 => "-mcpu=v4",
+        }
+    }
+    pub(crate) const fn rust_flag(self) -> &'static str {
+        match self {
+            Self::V1 => "-Ctarget-cpu=v1",
+            Self::V2 => "-Ctarget-cpu=v2",
+            Self::V3 => "-Ctarget-cpu=v3",
+            Self::V4 => "-Ctarget-cpu=v4",
         }
     }
 }

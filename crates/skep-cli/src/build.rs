@@ -1,4 +1,4 @@
-//! `skep build`: C sources to objects.
+//! `skep build`: sources, in C and Rust, to objects.
 
 use std::{
     collections::BTreeSet,
@@ -16,13 +16,14 @@ use crate::{
     report,
 };
 
-/// Compile C sources to BPF objects
+/// Compile C and Rust sources to BPF objects
 ///
-/// Finds clang, brings BPF's headers under their usual names and makes vmlinux.h where a source
-/// wants it. What clang prints is passed on as it is.
+/// For C, finds clang, brings BPF's headers under their usual names and makes vmlinux.h where a
+/// source wants it. For Rust (.rs), finds rustc and core's source (rust-src), and brings the crate
+/// skep_ebpf. What compilers print is passed on as it is.
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
-    /// C sources
+    /// Sources: .c and .rs
     #[arg(required = true, value_name = "SRC", value_hint = ValueHint::FilePath)]
     sources: Vec<PathBuf>,
 

@@ -151,6 +151,12 @@ fn of_build(error: &skep_build::Error) -> Exit {
         | Error::ClangUnusable { .. }
         | Error::ClangTooOld { .. }
         | Error::ClangWithoutBpf { .. }
+        | Error::RustcNotFound { .. }
+        | Error::RustcUnusable { .. }
+        | Error::RustcTooOld { .. }
+        | Error::NoCoreSource { .. }
+        | Error::Core { .. }
+        | Error::Library { .. }
         | Error::NoKernelTypes { .. }
         | Error::KernelTypes { .. }
         | Error::Run { .. } => Exit::Machine,

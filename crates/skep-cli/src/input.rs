@@ -1,5 +1,5 @@
-//! What users name on the command line as a program: a C source, which is compiled first, or an
-//! object.
+//! What users name on the command line as a program: a source, in C or Rust, which is compiled
+//! first, or an object.
 
 use std::{
     ffi::OsStr,
@@ -23,13 +23,13 @@ pub(crate) struct CompileArgs {
     #[arg(short = 'I', value_name = "DIR", value_hint = ValueHint::DirPath)]
     include: Vec<PathBuf>,
 
-    /// Define a macro
+    /// Define a macro; in Rust a cfg
     #[arg(short = 'D', value_name = "NAME[=VALUE]")]
     define: Vec<String>,
 
     /// The instruction set to compile for [default: v3]
     ///
-    /// v4 needs clang 18 and Linux 6.6; any kernel from 5.10 on takes v3.
+    /// v4 needs Linux 6.6, and for C clang 18; any kernel from 5.10 on takes v3.
     #[arg(long, value_name = "SET", hide_possible_values = true)]
     cpu: Option<InstructionSet>,
 
@@ -58,7 +58,7 @@ enum InstructionSet {
 impl CompileArgs {
     /// How to compile this source.
     pub(crate) fn build(&self, source: &Path) -> anyhow::Result<Build> {
-        let mut build = Build::new(source).color(colored());
+        let mut build = Build::new(source).color(colored()).progress(report::note);
         if let Some(path) = &self.vmlinux {
             build = with_types(build, path)?;
         }
@@ -150,7 +150,8 @@ fn vm_types() -> anyhow::Result<KernelTypes> {
 
 /// Whether it is to be compiled.
 pub(crate) fn is_source(path: &Path) -> bool {
-    path.extension() == Some(OsStr::new("c"))
+    let extension = path.extension();
+    extension == Some(OsStr::new("c")) || extension == Some(OsStr::new("rs"))
 }
 
 /// Passes on what the compiler printed, and with `-v` says what was done.

@@ -48,7 +48,7 @@ pub struct Suite {
 impl Suite {
     /// Opens a test file: reads it, and compiles or opens the program that it is about. That is
     /// what `source` names, or else the C source or object beside the file that has its name:
-    /// `fw.bpf.c`, `fw.c`, `fw.bpf.o` or `fw.o` of `fw.test.toml`.
+    /// `fw.bpf.c`, `fw.c`, `fw.bpf.rs`, `fw.rs`, `fw.bpf.o` or `fw.o` of `fw.test.toml`.
     ///
     /// # Errors
     /// The file can't be read, says what can't be, or its program does not compile.
@@ -195,13 +195,13 @@ fn program_path(file: &Value, path: &Path, folder: &Path) -> Parsed<PathBuf> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = name.strip_suffix(ENDING);
     let stem = stem.or(name.strip_suffix(".toml")).unwrap_or(&name);
-    let endings = [".bpf.c", ".c", ".bpf.o", ".o"];
+    let endings = [".bpf.c", ".c", ".bpf.rs", ".rs", ".bpf.o", ".o"];
     let beside = endings.map(|ending| folder.join(format!("{stem}{ending}")));
     beside
         .into_iter()
         .find(|path| path.is_file())
         .ok_or_else(|| {
-            let what = format!("there is no {stem}.bpf.c and no {stem}.bpf.o beside this file");
+            let what = format!("there is no {stem}.bpf.c, .bpf.rs or .bpf.o beside this file");
             let error = file.error(what);
             error.help("name the program: source = \"….bpf.c\"")
         })
@@ -221,7 +221,9 @@ fn object(program: &Path, file: &Value, folder: &Path) -> Result<(Object, PathBu
         }
     };
     let (include, define) = (words("include")?, words("define")?);
-    let is_source = program.extension().is_some_and(|ending| ending == "c");
+    let is_source = program
+        .extension()
+        .is_some_and(|ending| ending == "c" || ending == "rs");
     // What was built stays until it is read: where nothing can be kept, it goes with this.
     let built = match is_source {
         true => {

@@ -71,14 +71,13 @@ pub(super) fn parts(file: &ObjectFile) -> Result<Parts<'_>> {
 }
 
 /// Puts a symbol where the table will have it.
-fn key<'a>(
-    file: &ObjectFile,
-    symbol: &'a FileSymbol,
-    symbols: &mut Symbols<'a>,
-) -> Result<Key> {
+fn key<'a>(file: &ObjectFile, symbol: &'a FileSymbol, symbols: &mut Symbols<'a>) -> Result<Key> {
     let missing = |section: usize| Error::Malformed {
         place: Place::new("symbol table", 0),
-        problem: format!("`{}` is in section {section}, which is not there", symbol.name),
+        problem: format!(
+            "`{}` is in section {section}, which is not there",
+            symbol.name
+        ),
     };
     if let Some(section) = symbol.section
         && section >= file.sections.len()

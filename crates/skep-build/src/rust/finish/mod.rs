@@ -1,0 +1,34 @@
+//! What an object of rustc's still needs before loaders and kernels take it: a list of passes, each
+//! a file, over the object taken apart.
+//!
+//! | pass | does |
+//! |---|---|
+//! | [`linkage`] | functions and variables are static in BTF where they are local in the file |
+//! | [`names`] | Rust's names become C's, which kernels ask for |
+//! | [`sections`] | what was only for these passes goes |
+//!
+//! Debug information other than BTF is left out when the object is taken apart, and equal types
+//! become one when it is written.
+
+use skep_object::{ObjectFile, Result};
+
+mod linkage;
+mod names;
+mod sections;
+
+type Pass = fn(&mut ObjectFile) -> Result<()>;
+
+/// In this order: records are read before names change.
+const PASSES: &[Pass] = &[linkage::run, names::run, sections::run];
+
+/// The object as it is to be loaded.
+///
+/// # Errors
+/// What [`ObjectFile::parse`] and [`ObjectFile::write`] say, and what the passes find wrong.
+pub(super) fn finished(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut file = ObjectFile::parse(bytes)?;
+    for pass in PASSES {
+        pass(&mut file)?;
+    }
+    file.write()
+}

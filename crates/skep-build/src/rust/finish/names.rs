@@ -1,0 +1,94 @@
+//! Names: what Rust calls `HashMap<u32, u64>` is called `HashMap_u32_u64` in BTF, as kernels take
+//! only what C could name.
+
+use skep_btf::KindTag;
+use skep_object::{ObjectFile, Result};
+
+pub(super) fn run(file: &mut ObjectFile) -> Result<()> {
+    Ok(file.types.rename_all(|kind, name| match kind {
+        // Files name sections, and kernels take most names.
+        KindTag::DataSection => None,
+        // The text of tags is for those who read them.
+        KindTag::DeclTag | KindTag::TypeTag => None,
+        KindTag::Function => function(name),
+        _ => valid(name),
+    })?)
+}
+
+/// The kernel's `KSYM_NAME_LEN` of before 6.1, without the NUL.
+const LONGEST: usize = 127;
+
+fn is_letter(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// Functions go without what they are generic over: the line of source says which it is.
+fn function(name: &str) -> Option<String> {
+    match name.split_once('<') {
+        Some((plain, _)) if !plain.is_empty() => Some(valid(plain).unwrap_or(plain.to_owned())),
+        _ => valid(name),
+    }
+}
+
+/// A name that says the same in C's letters, unless it is one that C could have.
+fn valid(name: &str) -> Option<String> {
+    let starts_well = !name.starts_with(|c: char| c.is_ascii_digit());
+    if starts_well && name.len() <= LONGEST && name.bytes().all(is_letter) {
+        return None;
+    }
+    let mut valid = String::new();
+    // What would be nothing, or the name of something else.
+    if name == "()" {
+        return Some("unit".to_owned());
+    }
+    for (start, word) in [("&[", "slice_"), ("&mut [", "slice_mut_"), ("(", "tuple_")] {
+        if name.starts_with(start) {
+            valid += word;
+        }
+    }
+    let mut gap = false;
+    for c in name.chars() {
+        let fits = u8::try_from(c).is_ok_and(is_letter);
+        if fits {
+            if gap && !valid.is_empty() && !valid.ends_with('_') {
+                valid.push('_');
+            }
+            valid.push(c);
+        }
+        gap = !fits;
+    }
+    if valid.is_empty() || valid.starts_with(|c: char| c.is_ascii_digit()) {
+        valid.insert(0, '_');
+    }
+    valid.truncate(LONGEST);
+    Some(valid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_rust_in_letters_of_c() {
+        for (rust, c) in [
+            ("task_struct", "task_struct"),
+            ("__ARRAY_SIZE_TYPE__", "__ARRAY_SIZE_TYPE__"),
+            ("HashMap<u32, u64, 16>", "HashMap_u32_u64_16"),
+            ("Option<&u64>", "Option_u64"),
+            ("&[u8]", "slice_u8"),
+            ("&mut [u8]", "slice_mut_u8"),
+            ("(u32, bool)", "tuple_u32_bool"),
+            ("&str", "str"),
+            ("()", "unit"),
+            ("{closure_env#0}<u32>", "closure_env_0_u32"),
+            ("größe", "gr_e"),
+            ("!", "_"),
+            ("0", "_0"),
+        ] {
+            assert_eq!(valid(rust).as_deref().unwrap_or(rust), c, "{rust}");
+        }
+        assert_eq!(function("read<u32>").as_deref(), Some("read"));
+        assert_eq!(function("{closure#0}<u32>").as_deref(), Some("closure_0"));
+        assert_eq!(valid(&"x".repeat(200)), Some("x".repeat(LONGEST)));
+    }
+}
