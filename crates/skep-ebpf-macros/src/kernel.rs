@@ -2,6 +2,8 @@
 
 use proc_macro::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 
+mod enumeration;
+
 use crate::{
     place::is,
     quote::{Error, Quote, method, plain},
@@ -58,7 +60,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
     match kind.to_string().as_str() {
         "struct" => structure(declaration, "s", &kernel_name),
         "union" => structure(declaration, "n", &kernel_name),
-        _ => Err(Error::new(kind.span(), "enums are not supported yet")),
+        _ => enumeration::expand(declaration, &kernel_name),
     }
 }
 
@@ -105,6 +107,7 @@ fn structure(
 
     let mut names = TokenStream::new();
     let mut methods = Quote::default();
+    let (mut declared, mut hash) = (Quote::default(), Quote::new("0xcbf2_9ce4_8422_2325"));
     for (index, field) in fields.iter().enumerate() {
         names.extend(TokenStream::from(literal(&field.kernel_name)));
         names.extend(TokenStream::from(Quote::new(",")));
@@ -123,9 +126,27 @@ fn structure(
             .ident(&method(&plain(&field.name), field.name.span())?)
             .code("(self) ->")
             .code(&cursor)
-            .tokens(TokenStream::from(of))
+            .tokens(TokenStream::from(of.clone()))
             .code(&format!(", {index}>>"))
             .braces(body);
+        declared = declared
+            .code(
+                "::skep_ebpf::co_re::hidden::declare::<\
+                   ::skep_ebpf::co_re::hidden::DeclaredField<Self,",
+            )
+            .tokens(TokenStream::from(of.clone()))
+            .code(&format!(", {index}>>(); <"))
+            .tokens(TokenStream::from(of.clone()))
+            .code("as ::skep_ebpf::co_re::hidden::KernelType>::declare();");
+        let start = Quote::new("::skep_ebpf::co_re::hidden::Text::new().str")
+            .parens(TokenStream::from(literal(&field.kernel_name)))
+            .code(".text")
+            .parens(
+                Quote::new("<")
+                    .tokens(TokenStream::from(of))
+                    .code("as ::skep_ebpf::co_re::hidden::KernelType>::TEXT"),
+            );
+        hash = start.code(".hash").parens(hash);
     }
 
     let text = format!("{letter}{kernel_name};");
@@ -151,7 +172,13 @@ fn structure(
         #[inline(always)]
         fn load<{path}>(at: {cursor}) -> {cursor} {{ at }}
         #[inline(always)]
-        fn name<{path}>(at: {cursor}) -> {cursor} {{ at }}"
+        fn read<{path}, M: ::skep_ebpf::co_re::hidden::Memory>(
+            at: {cursor}
+        ) -> ::skep_ebpf::Result<{cursor}> {{ Ok(at) }}
+        #[inline(always)]
+        fn name<{path}>(at: {cursor}) -> {cursor} {{ at }}
+        #[inline(always)]
+        fn probe<{path}>(at: {cursor}) -> {cursor} {{ at }}"
     ));
     let inner = Quote::new(&format!("pub struct Fields<P>({cursor});"))
         .code("#[allow(dead_code, non_snake_case)] impl<P: ::skep_ebpf::co_re::hidden::Path<Type =")
@@ -166,7 +193,10 @@ fn structure(
         .braces(kernel)
         .code("impl ::skep_ebpf::co_re::hidden::Enter for")
         .ident(&name)
-        .braces(enter);
+        .braces(enter)
+        .code("impl ::skep_ebpf::co_re::hidden::Named for")
+        .ident(&name)
+        .code("{}");
     Ok(Quote::default()
         .code("#[repr(C)] #[allow(non_camel_case_types)]")
         .tokens(head)

@@ -8,6 +8,7 @@ mod generated;
 mod hook;
 mod kernel;
 mod map;
+mod named;
 mod place;
 mod plain;
 mod quote;
@@ -32,6 +33,42 @@ pub fn core_load(input: TokenStream) -> TokenStream {
     shown(place::call(input, false, "follow", "load"))
 }
 
+/// Reads a field: see `skep_ebpf::core_read`.
+#[proc_macro]
+pub fn core_read(input: TokenStream) -> TokenStream {
+    shown(place::read(input, "KernelMemory", "read"))
+}
+
+/// Reads a field of a process: see `skep_ebpf::core_read_user`.
+#[proc_macro]
+pub fn core_read_user(input: TokenStream) -> TokenStream {
+    shown(place::read(input, "UserMemory", "read"))
+}
+
+/// Reads a field to a place: see `skep_ebpf::core_read_into`.
+#[proc_macro]
+pub fn core_read_into(input: TokenStream) -> TokenStream {
+    shown(place::read(input, "KernelMemory", "read_into"))
+}
+
+/// Reads a field of a process to a place: see `skep_ebpf::core_read_user_into`.
+#[proc_macro]
+pub fn core_read_user_into(input: TokenStream) -> TokenStream {
+    shown(place::read(input, "UserMemory", "read_into"))
+}
+
+/// Reads text: see `skep_ebpf::core_read_str`.
+#[proc_macro]
+pub fn core_read_str(input: TokenStream) -> TokenStream {
+    shown(place::read(input, "KernelMemory", "read_text"))
+}
+
+/// Reads text of a process: see `skep_ebpf::core_read_user_str`.
+#[proc_macro]
+pub fn core_read_user_str(input: TokenStream) -> TokenStream {
+    shown(place::read(input, "UserMemory", "read_text"))
+}
+
 /// The address of a field: see `skep_ebpf::core_address`.
 #[proc_macro]
 pub fn core_address(input: TokenStream) -> TokenStream {
@@ -42,6 +79,66 @@ pub fn core_address(input: TokenStream) -> TokenStream {
 #[proc_macro]
 pub fn core_offset(input: TokenStream) -> TokenStream {
     shown(place::call(input, true, "walk", "offset"))
+}
+
+/// The size of a field: see `skep_ebpf::core_size`.
+#[proc_macro]
+pub fn core_size(input: TokenStream) -> TokenStream {
+    shown(place::call(input, true, "walk", "size"))
+}
+
+/// Whether a field is signed: see `skep_ebpf::core_signed`.
+#[proc_macro]
+pub fn core_signed(input: TokenStream) -> TokenStream {
+    shown(place::call(input, true, "walk", "signed"))
+}
+
+/// Whether a field exists: see `skep_ebpf::core_exists`.
+#[proc_macro]
+pub fn core_exists(input: TokenStream) -> TokenStream {
+    shown(place::call(input, true, "probe", "exists"))
+}
+
+/// An enumerator's value: see `skep_ebpf::core_enum`.
+#[proc_macro]
+pub fn core_enum(input: TokenStream) -> TokenStream {
+    shown(named::enumerator(input, "enumerator"))
+}
+
+/// Whether an enumerator exists: see `skep_ebpf::core_enum_exists`.
+#[proc_macro]
+pub fn core_enum_exists(input: TokenStream) -> TokenStream {
+    shown(named::enumerator(input, "enumerator_exists"))
+}
+
+/// Whether a type exists: see `skep_ebpf::core_type_exists`.
+#[proc_macro]
+pub fn core_type_exists(input: TokenStream) -> TokenStream {
+    shown(named::of_type(input, "type_exists"))
+}
+
+/// The size of a type: see `skep_ebpf::core_type_size`.
+#[proc_macro]
+pub fn core_type_size(input: TokenStream) -> TokenStream {
+    shown(named::of_type(input, "type_size"))
+}
+
+/// Whether a type is as declared: see `skep_ebpf::core_type_matches`.
+#[proc_macro]
+pub fn core_type_matches(input: TokenStream) -> TokenStream {
+    shown(named::of_type(input, "type_matches"))
+}
+
+/// A type's id in the kernel: see `skep_ebpf::core_type_id`.
+#[proc_macro]
+pub fn core_type_id(input: TokenStream) -> TokenStream {
+    shown(named::of_type(input, "type_id"))
+}
+
+/// A type's id in the object: see `skep_ebpf::core_type_id_local`.
+#[proc_macro]
+pub fn core_type_id_local(input: TokenStream) -> TokenStream {
+    shown(named::local(input))
 }
 
 /// What a macro makes, or the error that it shows.

@@ -114,7 +114,8 @@ impl Place {
         let mut quote = match self.start {
             Start::Value(value) => {
                 let value = Quote::new("&").parens(value);
-                Quote::new(HIDDEN).code("root").parens(value)
+                let root = if enter == "follow" { "root" } else { "type_of" };
+                Quote::new(HIDDEN).code(root).parens(value)
             }
             Start::Type(named) => Quote::new(HIDDEN)
                 .code("type_root::<")
@@ -157,6 +158,56 @@ pub(crate) fn call(
     }
     let cursor = place.cursor(enter)?;
     Ok(Quote::new(HIDDEN).code(function).parens(cursor).into())
+}
+
+/// The read of a place by a helper, from `memory`; `function` takes what follows the place, too.
+pub(crate) fn read(input: TokenStream, memory: &str, function: &str) -> Result<TokenStream, Error> {
+    let mut tokens: Vec<TokenTree> = input.into_iter().collect();
+    let comma = tokens.iter().position(|token| is(token, ','));
+    let rest = comma
+        .map(|comma| tokens.split_off(comma))
+        .unwrap_or_default();
+    let place = parse(tokens.into_iter().collect(), false)?;
+    let Start::Value(value) = place.start else {
+        return Err(Error::new(Span::call_site(), "expected a place"));
+    };
+    if place.steps.is_empty() {
+        let message = "expected a field behind it: `task.pid`";
+        return Err(Error::new(Span::call_site(), message));
+    }
+    let root = Quote::new(HIDDEN)
+        .code("root")
+        .parens(Quote::new("&").parens(value));
+    let mut quote = Quote::new("Ok").parens(root);
+    for step in place.steps {
+        quote = match step {
+            Step::Field(ident) => {
+                let name = method(&crate::quote::plain(&ident), ident.span())?;
+                let closure = Quote::new("#[inline(always)] |__fields| __fields.")
+                    .ident(&name)
+                    .code("()");
+                Quote::new(HIDDEN)
+                    .code(&format!("enter::<{HIDDEN}{memory}, _>"))
+                    .parens(quote)
+                    .code(".map")
+                    .parens(closure)
+            }
+            Step::Element(index) => {
+                let closure = Quote::new("#[inline(always)] |__at|")
+                    .code(HIDDEN)
+                    .code("element::<")
+                    .braces(index)
+                    .code(", _>(__at)");
+                quote.code(".map").parens(closure)
+            }
+        };
+    }
+    let quote = quote.tokens(rest);
+    Ok(Quote::new(HIDDEN)
+        .code(function)
+        .code(&format!("::<{HIDDEN}{memory}, _>"))
+        .parens(quote)
+        .into())
 }
 
 /// Whether a token is this character.

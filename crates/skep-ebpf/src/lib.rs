@@ -30,7 +30,7 @@ mod lost;
 pub mod map;
 mod plain;
 
-pub use co_re::{core_address, core_load, core_offset, kernel};
+pub use co_re::macros::*;
 pub use error::{Error, Result};
 pub use lost::count_lost;
 pub use plain::{Interior, Plain};
@@ -38,6 +38,7 @@ pub use skep_ebpf_macros::{Plain, map};
 
 /// What programs import.
 pub mod prelude {
+    pub use crate::co_re::macros::*;
     pub use crate::context::*;
     pub use crate::hook::*;
     pub use crate::map::{
@@ -46,7 +47,6 @@ pub mod prelude {
         RingBuf, Stack, UpdateFlags, Value, Wakeup,
     };
     pub use crate::{Error, Interior, Plain, Result, count_lost, field, license, map};
-    pub use crate::{core_address, core_load, core_offset, kernel};
 }
 
 /// The license, by which the kernel decides which helpers the programs may call.

@@ -40,6 +40,17 @@ pub fn address<P: Path>(at: Cursor<P>) -> *const P::Type {
     record::address::<P>(at.base).cast()
 }
 
+/// The number of an enumeration `T`.
+#[inline(always)]
+pub fn number<P: Path>(at: Cursor<P>) -> u64 {
+    match size_of::<P::Type>() {
+        1 => record::load_1::<P>(at.base),
+        2 => record::load_2::<P>(at.base),
+        4 => record::load_4::<P>(at.base),
+        _ => record::load_8::<P>(at.base),
+    }
+}
+
 /// Eight bytes.
 #[inline(always)]
 pub(super) fn word<P: Path>(at: Cursor<P>) -> u64 {

@@ -30,9 +30,11 @@
 //! not used leaves neither instruction nor record.
 
 mod access;
+mod bits;
 mod load;
-mod macros;
+pub(crate) mod macros;
 mod path;
+mod read;
 mod record;
 mod text;
 mod types;
@@ -41,14 +43,21 @@ mod types;
 #[doc(hidden)]
 pub mod hidden {
     pub use super::{
-        access::{offset, root, type_root, walk},
-        load::{address, follow, load},
-        path::{Cursor, Element, Field, Path, Root, element},
+        access::{
+            declare, enumerator, enumerator_exists, exists, noted, offset, probe, root, signed,
+            size, type_exists, type_id, type_id_local, type_matches, type_of, type_root, type_size,
+            walk,
+        },
+        load::{address, follow, load, number},
+        path::{Cursor, DeclaredField, Element, Enumerator, Field, Path, Root, element},
+        read::{KernelMemory, Memory, UserMemory, Whole, enter, read, read_into, read_text},
         text::Text,
-        types::{Base, Enter, KernelType},
+        types::{Base, Enter, KernelType, Named},
     };
 }
 
+pub use bits::FromBits;
 pub use load::Load;
-pub use macros::{core_address, core_load, core_offset, kernel};
-pub use types::{Bits, Kernel};
+pub use macros::*;
+pub use read::{Destination, Read, ReadText};
+pub use types::{Bits, Enumeration, Kernel};

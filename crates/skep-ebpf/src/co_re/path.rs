@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 
 use super::{
     text::Text,
-    types::{Kernel, KernelType},
+    types::{Enumeration, Kernel, KernelType},
 };
 
 /// A way from a kernel type to a part of it.
@@ -53,6 +53,46 @@ where
         assert!(INDEX < LEN || LEN == 0, "the array has fewer elements");
         P::TEXT.str("#").number(INDEX)
     };
+}
+
+/// The enumerator number `INDEX` of `T`.
+pub struct Enumerator<T, const INDEX: usize>(PhantomData<T>);
+
+impl<T: Enumeration, const INDEX: usize> Path for Enumerator<T, INDEX> {
+    type Type = T;
+    const TEXT: Text = {
+        let (name, value) = T::ENUMERATORS[INDEX];
+        T::TEXT.str(":").str(name).str("=").signed(value)
+    };
+}
+
+impl<T, const INDEX: usize> Enumerator<T, INDEX> {
+    /// What stands for it in programs.
+    #[allow(clippy::new_without_default)]
+    #[inline(always)]
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// The field number `INDEX` of a `T`, which is an `F`, where all of `T` is declared.
+pub struct DeclaredField<T, F, const INDEX: usize>(PhantomData<(T, F)>);
+
+impl<T: Kernel, F: KernelType, const INDEX: usize> Path for DeclaredField<T, F, INDEX> {
+    type Type = F;
+    const TEXT: Text = T::DECLARED
+        .str(".")
+        .str(T::FIELDS[INDEX])
+        .str("=")
+        .text(F::DECLARED);
+}
+
+/// The whole of a type, all of which is declared.
+pub(super) struct Declared<T>(PhantomData<T>);
+
+impl<T: KernelType> Path for Declared<T> {
+    type Type = T;
+    const TEXT: Text = T::DECLARED;
 }
 
 /// An address, and the path that is still to be added to it.

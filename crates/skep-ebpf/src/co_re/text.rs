@@ -10,9 +10,11 @@
 //! | `[16]` type | array |
 //! | `sNAME;` `nNAME;` | structure, union |
 //! | `e4NAME;` `E4NAME;` | enumeration of so many bytes, signed if `E` |
+//! | `SNAME@7;` `NNAME@7;` | structure or union of which all is declared, and which declaration |
+//! | `lNAME;` | a type of the program's own |
 //!
-//! A path is a type, then fields `.name=` type and elements `#3`. `skep-build` reads it
-//! (`rust/finish/record`).
+//! A path is a type, then fields `.name=` type, elements `#3`, or an enumerator `:NAME=3`.
+//! `skep-build` reads it (`rust/finish/record`).
 
 /// Bytes of the longest text.
 pub(super) const CAPACITY: usize = 256;
@@ -57,6 +59,22 @@ impl Text {
         }
         let (_, digits) = digits.split_at(at);
         self.slice(digits, digits.len())
+    }
+
+    /// This, then `number`, which may be negative.
+    pub const fn signed(self, number: i128) -> Self {
+        let signed = if number < 0 { self.str("-") } else { self };
+        signed.number(number.unsigned_abs() as usize)
+    }
+
+    /// A number for this text after others, whose number is `seed`: FNV-1a.
+    pub const fn hash(self, seed: u64) -> u64 {
+        let (mut hash, mut at) = (seed, 0);
+        while at < self.len {
+            hash = (hash ^ self.bytes[at] as u64).wrapping_mul(0x0100_0000_01b3);
+            at += 1;
+        }
+        hash
     }
 
     const fn slice(mut self, bytes: &[u8], len: usize) -> Self {

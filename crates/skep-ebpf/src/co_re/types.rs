@@ -3,10 +3,13 @@
 use core::ffi::c_void;
 
 use super::{
+    access,
     load::{self, Load},
     path::{Cursor, Path, Root},
+    read::{Memory, Read},
     text::Text,
 };
+use crate::Result;
 
 /// A type that fields can have.
 ///
@@ -18,7 +21,15 @@ use super::{
 )]
 pub unsafe trait KernelType {
     /// As a record has it.
+    #[doc(hidden)]
     const TEXT: Text;
+    /// As a record has it where the whole declaration counts.
+    #[doc(hidden)]
+    const DECLARED: Text = Self::TEXT;
+    /// Records the whole declaration.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn declare() {}
 }
 
 /// A structure or union of the kernel: what `#[kernel]` makes.
@@ -41,6 +52,30 @@ pub unsafe trait Kernel: KernelType + Sized {
     fn fields<P: Path<Type = Self>>(at: Cursor<P>) -> Self::Fields<P>;
 }
 
+/// An enumeration of the kernel: what `#[kernel]` makes of an `enum`.
+///
+/// # Safety
+/// The type is a number of the size that its text says.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no enumeration of the kernel",
+    note = "declare it with `#[kernel]`"
+)]
+pub unsafe trait Enumeration: KernelType + Sized {
+    /// The kernel's names of its values, and what they are where the program is compiled.
+    #[doc(hidden)]
+    const ENUMERATORS: &'static [(&'static str, i128)];
+    /// The value of a number.
+    #[doc(hidden)]
+    fn of(number: u64) -> Self;
+}
+
+/// A type with a name of the kernel's: what `#[kernel]` makes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no name in the kernel",
+    note = "declare it with `#[kernel]`"
+)]
+pub trait Named: KernelType {}
+
 /// What can be gone on from with `.field`: a kernel type, or a pointer to one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no fields that are known to be the kernel's",
@@ -53,8 +88,12 @@ pub trait Enter: KernelType + Sized {
     type Path<P: Path<Type = Self>>: Path<Type = Self::Kernel>;
     /// Follows a pointer by a load.
     fn load<P: Path<Type = Self>>(at: Cursor<P>) -> Cursor<Self::Path<P>>;
+    /// Follows a pointer by a helper.
+    fn read<P: Path<Type = Self>, M: Memory>(at: Cursor<P>) -> Result<Cursor<Self::Path<P>>>;
     /// Goes on without following.
     fn name<P: Path<Type = Self>>(at: Cursor<P>) -> Cursor<Self::Path<P>>;
+    /// Goes on without following, and notes whether what is left behind exists.
+    fn probe<P: Path<Type = Self>>(at: Cursor<P>) -> Cursor<Self::Path<P>>;
 }
 
 /// What a place can begin with: a pointer or reference to a kernel type, or what stands for one.
@@ -100,11 +139,17 @@ unsafe impl<T: KernelType> KernelType for *mut T {
 // SAFETY: elements follow each other.
 unsafe impl<T: KernelType, const LEN: usize> KernelType for [T; LEN] {
     const TEXT: Text = Text::new().str("[").number(LEN).str("]").text(T::TEXT);
+    const DECLARED: Text = Text::new().str("[").number(LEN).str("]").text(T::DECLARED);
+    #[inline(always)]
+    fn declare() {
+        T::declare();
+    }
 }
 
 // SAFETY: the field is found by its name; it is extracted by what the relocations say.
 unsafe impl<T: KernelType> KernelType for Bits<T> {
     const TEXT: Text = T::TEXT;
+    const DECLARED: Text = T::DECLARED;
 }
 
 macro_rules! pointers {
@@ -117,8 +162,16 @@ macro_rules! pointers {
                 Cursor::new(<Self as Load>::load(at).cast())
             }
             #[inline(always)]
+            fn read<P: Path<Type = Self>, M: Memory>(at: Cursor<P>) -> Result<Cursor<Root<T>>> {
+                Ok(Cursor::new(<Self as Read>::read::<P, M>(at)?.cast()))
+            }
+            #[inline(always)]
             fn name<P: Path<Type = Self>>(at: Cursor<P>) -> Cursor<Root<T>> {
                 at.to()
+            }
+            #[inline(always)]
+            fn probe<P: Path<Type = Self>>(at: Cursor<P>) -> Cursor<Root<T>> {
+                access::noted(at).to()
             }
         }
 
