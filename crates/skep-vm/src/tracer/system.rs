@@ -233,12 +233,22 @@ pub(super) enum Waited {
     Nobody,
 }
 
-/// Waits for a tracee of this thread, and for no other thread's child.
+/// Waits for a tracee of this thread, and for no other thread's child. Of all that stand it finds
+/// the one that is traced for the shortest time.
 pub(super) fn wait(block: bool) -> Waited {
+    waitpid(-1, if block { 0 } else { libc::WNOHANG })
+}
+
+/// Looks whether a tracee of this thread stands or has ended.
+pub(super) fn wait_for(pid: pid_t) -> Waited {
+    waitpid(pid, libc::WNOHANG)
+}
+
+fn waitpid(pid: pid_t, flags: c_int) -> Waited {
     let mut status = 0;
-    let flags = libc::__WALL | libc::__WNOTHREAD | if block { 0 } else { libc::WNOHANG };
+    let flags = libc::__WALL | libc::__WNOTHREAD | flags;
     // SAFETY: writes one number at `status`.
-    match unsafe { libc::waitpid(-1, &mut status, flags) } {
+    match unsafe { libc::waitpid(pid, &mut status, flags) } {
         0 => Waited::Nothing,
         pid if pid > 0 => Waited::Status(pid, status),
         _ if last() == Errno::EINTR => Waited::Interrupted,

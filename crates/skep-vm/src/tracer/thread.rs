@@ -281,11 +281,7 @@ impl<'a> Tracer<'a> {
             interrupted = false;
             // Those who made newborns tell of them soon, if they live.
             let block = asked || self.newborns.is_empty();
-            let found = match block {
-                true => wait.next(self.tracees.len()),
-                false => system::wait(false),
-            };
-            match found {
+            match wait.next(&self.tracees, block) {
                 Waited::Status(pid, status) => {
                     asked = false;
                     self.happened(pid, status);
