@@ -53,12 +53,10 @@ impl Tracer<'_> {
     /// A task that nobody told of stands: its maker's event is still to come, or got lost with
     /// its maker.
     pub(super) fn newborn(&mut self, pid: pid_t, status: c_int) {
+        self.newborns.insert(pid, status);
         // Killed before it ran: so is its maker, who will not tell of it.
         if status >> 16 == libc::PTRACE_EVENT_EXIT {
-            self.newborns.remove(&pid);
             self.adopt(pid);
-        } else {
-            self.newborns.insert(pid, status);
         }
     }
 
@@ -70,7 +68,6 @@ impl Tracer<'_> {
         });
         let lives = |one: &Tracee| one.tgid == parent as pid_t;
         if !self.tracees.values().any(lives) {
-            self.newborns.remove(&pid);
             self.adopt(pid);
         }
     }
@@ -85,6 +82,9 @@ impl Tracer<'_> {
 
     /// Takes a newborn that only `/proc` describes.
     fn adopt(&mut self, pid: pid_t) {
+        let Some(status) = self.newborns.remove(&pid) else {
+            return;
+        };
         let task = self
             .machine()
             .and_then(|machine| known_or_new(machine, pid));
@@ -92,7 +92,7 @@ impl Tracer<'_> {
         let parent = task.info().parent.clone();
         self.breakpoints.add_orphan(pid);
         self.born(pid, task, parent.as_ref(), None);
-        self.let_newborn_go(pid);
+        self.happened(pid, status);
     }
 
     /// A task of which nothing is known or asked.
@@ -144,25 +144,13 @@ impl Tracer<'_> {
         self.alive();
     }
 
-    /// Resumes a newborn at its first stop.
-    fn let_newborn_go(&mut self, pid: pid_t) {
-        if let Some(tracee) = self.tracees.get_mut(&pid) {
-            tracee.standing = true;
-            tracee.may_call = true;
-        }
-        if self.breakpoints.wants_call(pid) {
-            self.sync_breakpoints(pid);
-        }
-        self.resume_in_call(pid);
-    }
-
     /// A tracee has made another.
     pub(super) fn forked(&mut self, parent: pid_t, event: c_int) {
         let Ok(child) = system::message(parent, event) else {
             return;
         };
         let child = child as pid_t;
-        let waiting = self.newborns.remove(&child).is_some();
+        let waiting = self.newborns.remove(&child);
         if self.tracees.contains_key(&child) {
             return;
         }
@@ -183,8 +171,8 @@ impl Tracer<'_> {
             .add_child(parent, child, shares_memory(parent, child, flags));
         let own = number.filter(|number| self.plan.wants_exit(*number));
         self.born(child, task, Some(&maker), call.or(own.map(|own| (own, 0))));
-        if waiting {
-            self.let_newborn_go(child);
+        if let Some(status) = waiting {
+            self.happened(child, status);
         }
     }
 

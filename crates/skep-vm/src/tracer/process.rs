@@ -2,7 +2,7 @@
 
 use std::{fs, io::Read, ops::Range, sync::Arc};
 
-use libc::pid_t;
+use libc::{c_int, pid_t};
 use skep_host::Errno;
 
 use super::system;
@@ -78,17 +78,43 @@ pub(super) fn running_on(tgid: pid_t, tid: pid_t) -> Option<u32> {
     (state == "R").then_some(cpu)
 }
 
+/// Sets of signals of a thread, by their names in `/proc`; `None`: it is gone.
+fn signals<const N: usize>(tid: pid_t, names: [&str; N]) -> Option<[u64; N]> {
+    let text = contents(format!("/proc/{tid}/status"))?;
+    let text = String::from_utf8_lossy(&text);
+    Some(names.map(|name| {
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix(name));
+        let hex = lines.find_map(|rest| rest.strip_prefix(':'));
+        hex.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+            .unwrap_or(0)
+    }))
+}
+
+/// A signal's bit in a set.
+pub(super) const fn bit(signal: c_int) -> u64 {
+    1 << (signal - 1)
+}
+
 /// Whether a signal waits that a thread does not block.
 pub(super) fn has_signal(tid: pid_t) -> bool {
-    let Ok(text) = fs::read_to_string(format!("/proc/{tid}/status")) else {
-        return false;
-    };
-    let set = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-            .unwrap_or(0)
-    };
-    (set("SigPnd:") | set("ShdPnd:")) & !set("SigBlk:") != 0
+    let sets = signals(tid, ["SigPnd", "ShdPnd", "SigBlk"]);
+    sets.is_some_and(|[own, shared, blocked]| (own | shared) & !blocked != 0)
+}
+
+/// Whether a `SIGTRAP` is on its way to a thread.
+pub(super) fn has_trap(tid: pid_t) -> bool {
+    signals(tid, ["SigPnd"]).is_some_and(|[own]| own & bit(libc::SIGTRAP) != 0)
+}
+
+/// Whether a signal stops the process of the thread that gets it, if anything.
+pub(super) fn is_to_stop(tid: pid_t, signal: c_int) -> bool {
+    match signal {
+        libc::SIGSTOP => true,
+        libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => {
+            signals(tid, ["SigCgt"]).is_some_and(|[caught]| caught & bit(signal) == 0)
+        }
+        _ => false,
+    }
 }
 
 /// All of a file of `/proc`, which has no length: mostly it comes with the first read.

@@ -10,6 +10,7 @@ use super::{
     filter::MARK,
     fire::{REGISTERS, Tally},
     plan::is_exec,
+    process,
     system::{self, CallStop},
     thread::Tracer,
 };
@@ -98,8 +99,13 @@ impl Tracer<'_> {
             self.ready(pid);
             return self.resume(pid, 0);
         }
-        self.may_call(pid);
-        if self.breakpoints.are_needed() {
+        // One that stops the process is delivered at once, wherever the thread is: if it took a
+        // step first, a SIGCONT that comes meanwhile would not take the stop back.
+        let stops = process::is_to_stop(pid, signal);
+        if !stops {
+            self.may_call(pid);
+        }
+        if !stops && self.breakpoints.are_needed() {
             if signal == libc::SIGTRAP && !before {
                 match self.trapped(pid) {
                     Trap::Ours => return self.resume(pid, 0),

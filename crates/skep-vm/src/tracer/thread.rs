@@ -505,11 +505,13 @@ impl<'a> Tracer<'a> {
             return;
         };
         tracee.standing = false;
+        let may_call = tracee.may_call;
         // A thread that was killed while it stood is gone: its end is told of by the next wait.
         if self.leaving {
-            let may_call = tracee.may_call;
-            if !may_call && self.breakpoints.needs_call_to_leave(pid) {
-                // It stops once more, where it can be made to unmap what is ours.
+            let stops = process::is_to_stop(pid, signal);
+            if stops || (!may_call && self.breakpoints.needs_call_to_leave(pid)) {
+                // It stops once more, where its process is stopped already, and where it can be
+                // made to unmap what is ours.
                 let _ = system::interrupt(pid);
                 let _ = system::resume(pid, false, signal);
                 return;
@@ -522,7 +524,12 @@ impl<'a> Tracer<'a> {
             }
             return;
         }
-        tracee.stepping = stepping || starting;
-        let _ = system::resume(pid, tracee.stepping, signal);
+        let stepping = stepping || starting;
+        tracee.stepping = stepping;
+        if !may_call && self.owed.is_some() && self.breakpoints.wants_call(pid) {
+            // It was to stop where it can make calls, and came here first, which counts as that.
+            let _ = system::interrupt(pid);
+        }
+        let _ = system::resume(pid, stepping, signal);
     }
 }

@@ -43,7 +43,7 @@ use self::{
     starts::Starts,
     thread::{Quiet, Statuses, Stepped},
 };
-use super::{Refused, fire::Firing, system};
+use super::{Refused, fire::Firing, process, system};
 use crate::machine::Hooks;
 
 /// `SI_KERNEL`: what `int3` says of itself.
@@ -434,7 +434,7 @@ impl Breakpoints {
         };
         let mut registers = system::registers(tid)?;
         let met = space.points.contains_key(&registers.rip.wrapping_sub(1));
-        if met && may_call && thread::waits_for_trap(tid) {
+        if met && may_call && process::has_trap(tid) {
             Quiet::new(tid, &mut self.statuses)?.meet_trap()?;
             self.trapped(tid, None)?;
             registers = system::registers(tid)?;

@@ -6,7 +6,7 @@ use std::{collections::VecDeque, mem, ptr};
 use libc::{c_int, c_uint, c_void, pid_t, siginfo_t, user_regs_struct};
 use skep_host::Errno;
 
-use crate::tracer::system;
+use crate::tracer::{process::bit, system};
 
 type Raw<T> = Result<T, Errno>;
 
@@ -97,9 +97,10 @@ pub(super) fn set_ip(tid: pid_t, ip: u64) -> Raw<()> {
     unsafe { with_memory(libc::PTRACE_POKEUSER, tid, at, value) }
 }
 
-fn resume(request: c_uint, tid: pid_t) -> Raw<()> {
-    // SAFETY: the request takes no memory; its fourth argument is no signal.
-    unsafe { with_memory(request, tid, 0, ptr::null_mut::<c_void>()) }
+fn resume(request: c_uint, tid: pid_t, signal: c_int) -> Raw<()> {
+    let signal = ptr::without_provenance_mut::<c_void>(signal as usize);
+    // SAFETY: the request takes no memory; its fourth argument is a signal, or 0 for none.
+    unsafe { with_memory(request, tid, 0, signal) }
 }
 
 /// Waits for this thread alone.
@@ -123,10 +124,6 @@ const RAISED: u64 = bit(libc::SIGSEGV)
     | bit(libc::SIGTRAP)
     | bit(libc::SIGSYS);
 
-const fn bit(signal: c_int) -> u64 {
-    1 << (signal - 1)
-}
-
 /// Whether a signal is of those that an instruction raises.
 pub(super) fn is_raised(signal: c_int) -> bool {
     (1..=64).contains(&signal) && RAISED & bit(signal) != 0
@@ -140,8 +137,9 @@ pub(super) struct Quiet<'a> {
     info: Option<siginfo_t>,
     statuses: &'a mut Statuses,
     gone: bool,
-    /// The process was sent a `SIGSTOP` meanwhile.
-    stop: bool,
+    /// It stopped for something else than its steps: its process is stopped, or the tracer wanted
+    /// it to.
+    halted: bool,
 }
 
 impl<'a> Quiet<'a> {
@@ -156,7 +154,7 @@ impl<'a> Quiet<'a> {
             info: signal_info(tid).ok(),
             statuses,
             gone: false,
-            stop: false,
+            halted: false,
         })
     }
 
@@ -179,8 +177,9 @@ impl<'a> Quiet<'a> {
     fn run(&mut self, request: c_uint) -> Result<(), Stepped> {
         // A few events may come between: this machine's own filter, a stop of the whole process.
         const MOST: usize = 16;
+        let mut signal = 0;
         for _ in 0..MOST {
-            resume(request, self.tid)?;
+            resume(request, self.tid, mem::take(&mut signal))?;
             let status = wait(self.tid)?;
             if !libc::WIFSTOPPED(status) || status >> 16 == libc::PTRACE_EVENT_EXIT {
                 self.gone = true;
@@ -188,13 +187,15 @@ impl<'a> Quiet<'a> {
                 return Err(Stepped::Gone);
             }
             if status >> 16 != 0 {
+                self.halted |= status >> 16 == libc::PTRACE_EVENT_STOP;
                 continue;
             }
             match libc::WSTOPSIG(status) {
                 libc::SIGTRAP => return Ok(()),
                 signal if is_raised(signal) => return Err(Stepped::Signal(signal)),
-                // Only this one can't be kept back.
-                libc::SIGSTOP => self.stop = true,
+                // Only this one can't be kept back. The process stops at once, so that a SIGCONT
+                // that comes from here on is the later of the two.
+                libc::SIGSTOP => signal = libc::SIGSTOP,
                 _ => {}
             }
         }
@@ -212,8 +213,10 @@ impl Drop for Quiet<'_> {
         if let Some(info) = &self.info {
             let _ = set_signal_info(self.tid, info);
         }
-        if self.stop {
-            let _ = system::kill(self.tid, libc::SIGSTOP);
+        if self.halted {
+            // The step took it out of a stop that was not over: it goes back there, if that is
+            // still not over, as soon as it is resumed.
+            let _ = system::interrupt(self.tid);
         }
     }
 }
@@ -231,15 +234,4 @@ pub(super) fn set_address(info: &mut siginfo_t, address: u64) {
             .cast::<u64>()
             .write_unaligned(address);
     }
-}
-
-/// Whether a `SIGTRAP` is on its way to a thread.
-pub(super) fn waits_for_trap(tid: pid_t) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
-    let mut pending = status
-        .lines()
-        .filter_map(|line| line.strip_prefix("SigPnd:"));
-    let bits = pending.next().map(str::trim);
-    let bits = bits.and_then(|hex| u64::from_str_radix(hex, 16).ok());
-    bits.unwrap_or(0) & bit(libc::SIGTRAP) != 0
 }
