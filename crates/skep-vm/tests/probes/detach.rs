@@ -1,6 +1,7 @@
 //! Probes that come and go while the program runs.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Command, Stdio},
@@ -12,7 +13,7 @@ use skep_host::AttachPoint;
 use skep_testing::{Outcome, Stop, ensure, eventually, without_capabilities};
 use skep_vm::Traced;
 
-use crate::support::{Linked, Probes, command, failed, probed, run};
+use crate::support::{Linked, Probes, command, failed, in_machine, probed, run};
 
 const BOTH: &[(&str, &str)] = &[("at_entry", "probed"), ("at_return", "probed")];
 
@@ -302,6 +303,26 @@ fn a_command_goes_on_after_nobody_looks_any_more() {
     });
 }
 
+/// Whether all threads of a traced process stand.
+fn stands(pid: u32) -> Outcome<bool> {
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let status = fs::read_to_string(task?.path().join("status"))?;
+        if !status.contains("\nState:\tt") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+#[test]
+fn stops_and_what_ends_them_are_as_the_kernel_counts_them() {
+    run(|| {
+        let binary = probed(Linked::Pie)?;
+        in_machine(&binary.path, &["stops", "60"], BUSY, &[])?;
+        Ok(())
+    });
+}
+
 #[test]
 fn a_process_that_is_stopped_stays_so_until_it_is_continued() {
     run(|| {
@@ -318,11 +339,11 @@ fn a_process_that_is_stopped_stays_so_until_it_is_continued() {
             let before = hits()?;
             eventually("hits", || Ok(hits()? > before))?;
             traced.signal(libc::SIGSTOP).map_err(failed)?;
-            // All threads have stopped once no hit comes any more.
+            // No thread runs or waits for a line, and no hit comes any more.
             eventually("a stop", || {
                 let before = hits()?;
                 std::thread::sleep(Duration::from_millis(20));
-                Ok(hits()? == before)
+                Ok(stands(traced.id())? && hits()? == before)
             })?;
             traced.signal(libc::SIGCONT).map_err(failed)?;
         }

@@ -448,6 +448,86 @@ static void busy(long n)
 	printf("busy %d\n", odd);
 }
 
+// What threads of the child that is stopped have done.
+static long *done;
+
+static void *works(void *unused)
+{
+	for (;;) {
+		CHECK(probed(1, 1) == 4);
+		CHECK(kind_call(1, 1) == 2);
+		CHECK(recursive(2) == 2);
+		__atomic_add_fetch(done, 1, __ATOMIC_SEQ_CST);
+	}
+	return unused;
+}
+
+static void *works_once(void *unused)
+{
+	CHECK(probed(1, 1) == 4);
+	__atomic_add_fetch(done, 1, __ATOMIC_SEQ_CST);
+	return unused;
+}
+
+static long done_so_far(void)
+{
+	return __atomic_load_n(done, __ATOMIC_SEQ_CST);
+}
+
+static void works_on(void)
+{
+	for (long before = done_so_far(); done_so_far() == before;)
+		usleep(100);
+}
+
+// A child whose threads are in probed functions all the time, and that makes new ones, is stopped
+// and continued by its parent, who is told of it by the kernel.
+static void stops(long n)
+{
+	static const int how[] = { SIGSTOP, SIGTSTP, SIGTTIN };
+	int status;
+	pid_t parent = getpid();
+	done = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(done != MAP_FAILED);
+	// Who waits for ever is wrong.
+	alarm(100);
+	pid_t pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		pthread_t one;
+		CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent);
+		// The kernel lets no terminal's signal stop a group that nobody could continue.
+		CHECK(setpgid(0, 0) == 0);
+		for (int i = 0; i < 4; i++)
+			CHECK(pthread_create(&one, NULL, works, NULL) == 0);
+		for (;;) {
+			CHECK(pthread_create(&one, NULL, works_once, NULL) == 0);
+			pthread_join(one, NULL);
+		}
+	}
+	works_on();
+	for (long i = 0; i < n; i++) {
+		int signal = how[i % 3];
+		CHECK(kill(pid, signal) == 0);
+		CHECK(waitpid(pid, &status, WUNTRACED) == pid);
+		CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == signal);
+		long before = done_so_far();
+		usleep(2000);
+		CHECK(done_so_far() == before);
+		CHECK(kill(pid, SIGCONT) == 0);
+		CHECK(waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status));
+		works_on();
+		// However far it has come with the first, the second is the last word.
+		CHECK(kill(pid, signal) == 0);
+		usleep(i % 5 * 50);
+		CHECK(kill(pid, SIGCONT) == 0);
+		works_on();
+	}
+	CHECK(kill(pid, SIGKILL) == 0);
+	CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+	printf("stops %ld\n", n);
+}
+
 // Lets nobody map memory any more, on pain of death.
 static void sandbox(void)
 {
@@ -510,6 +590,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(what, "library")) library(argv[3], n);
 	else if (!strcmp(what, "waits")) waits(n);
 	else if (!strcmp(what, "busy")) busy(n);
+	else if (!strcmp(what, "stops")) stops(n);
 	else if (!strcmp(what, "threadexec")) threadexec(argv[0]);
 	else if (!strcmp(what, "exits")) exit(probed(n, 0));
 	else return 64;
