@@ -5,6 +5,7 @@
 
 mod c;
 mod ebpf;
+mod ebpf_contexts;
 mod emit;
 mod emit_facts;
 mod emit_helpers;
@@ -30,7 +31,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.as_slice() {
         ["abi", "--header", path] => write(&abi(Path::new(path))?),
         ["abi"] => write(&abi(&source::find(recorded_version()?, &cache())?)?),
-        ["ebpf"] => ebpf::write(),
+        ["ebpf"] => {
+            ebpf::write()?;
+            ebpf_contexts::write()
+        }
         ["vm-btf"] => vm_btf::write(),
         ["--check"] => check(),
         _ => Err(
@@ -43,6 +47,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 pub(crate) fn check() -> Result<()> {
     check_abi()?;
     ebpf::check()?;
+    ebpf_contexts::check()?;
     vm_btf::check()
 }
 

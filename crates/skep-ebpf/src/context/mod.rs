@@ -5,10 +5,15 @@
 //! instruction of a fixed offset (and rewrites it to what it really has): the methods end as that.
 
 mod access;
+mod fields;
+#[rustfmt::skip]
+mod generated;
 mod network;
+mod socket;
 mod tracing;
 
 pub use network::*;
+pub use socket::*;
 pub use tracing::*;
 
 /// A hook's context.

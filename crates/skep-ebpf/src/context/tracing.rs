@@ -4,7 +4,8 @@ use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::marker::PhantomData;
 
-use super::{Argument, Arguments, Context, access, contexts, raw};
+use super::access::Word;
+use super::{Argument, Arguments, Context, contexts, raw};
 
 contexts! {
     /// The registers at the entry of a kernel function. See [`kprobe`](crate::hook::kprobe).
@@ -89,19 +90,19 @@ macro_rules! arrays {
                 // SAFETY: the verifier knows how many arguments there are.
                 unsafe {
                     match index {
-                        0 => access::load_u64::<0>(base),
-                        1 => access::load_u64::<8>(base),
-                        2 => access::load_u64::<16>(base),
-                        3 => access::load_u64::<24>(base),
-                        4 => access::load_u64::<32>(base),
-                        5 => access::load_u64::<40>(base),
-                        6 => access::load_u64::<48>(base),
-                        7 => access::load_u64::<56>(base),
-                        8 => access::load_u64::<64>(base),
-                        9 => access::load_u64::<72>(base),
-                        10 => access::load_u64::<80>(base),
-                        11 => access::load_u64::<88>(base),
-                        _ => access::load_u64::<96>(base),
+                        0 => u64::load::<0>(base),
+                        1 => u64::load::<8>(base),
+                        2 => u64::load::<16>(base),
+                        3 => u64::load::<24>(base),
+                        4 => u64::load::<32>(base),
+                        5 => u64::load::<40>(base),
+                        6 => u64::load::<48>(base),
+                        7 => u64::load::<56>(base),
+                        8 => u64::load::<64>(base),
+                        9 => u64::load::<72>(base),
+                        10 => u64::load::<80>(base),
+                        11 => u64::load::<88>(base),
+                        _ => u64::load::<96>(base),
                     }
                 }
             }
