@@ -12,13 +12,28 @@ mod named;
 mod place;
 mod plain;
 mod quote;
+mod setting;
+mod shared;
+mod show;
 
 use proc_macro::TokenStream;
 
-/// A map: a `static` of one of `skep_ebpf`'s map types becomes a BTF-defined map of that name.
+/// A map: see `skep_ebpf::map`.
 #[proc_macro_attribute]
-pub fn map(_attribute: TokenStream, item: TokenStream) -> TokenStream {
-    map::expand(item)
+pub fn map(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    shown(map::expand(attribute, item))
+}
+
+/// A variable that is set before programs are loaded: see `skep_ebpf::Setting`.
+#[proc_macro_attribute]
+pub fn setting(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    shown(setting::expand(attribute, item))
+}
+
+/// A type of both sides: see `skep_ebpf::shared`.
+#[proc_macro_attribute]
+pub fn shared(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    shown(shared::expand(attribute, item))
 }
 
 /// A type of the kernel, declared by the fields that are used: see `skep_ebpf::co_re`.
@@ -168,7 +183,7 @@ hooks! {
 
 /// A structure that is nothing but the bytes of its fields: what may be a key, a value or a record.
 /// `skep_ebpf::Plain` says more.
-#[proc_macro_derive(Plain)]
+#[proc_macro_derive(Plain, attributes(show))]
 pub fn plain(item: TokenStream) -> TokenStream {
     plain::expand(item)
 }

@@ -2,13 +2,22 @@
 
 use proc_macro::{Delimiter, TokenStream, TokenTree};
 
+use crate::show;
+
 /// The implementation, with assertions on the layout beside it.
 pub(crate) fn expand(item: TokenStream) -> TokenStream {
+    let records = show::records(item.clone());
     let code = match read(item) {
         Ok(structure) => structure.code(),
         Err(message) => format!("::core::compile_error!({message:?});"),
     };
-    code.parse().unwrap_or_default()
+    let (records, wrong) = match records {
+        Ok(records) => (records, TokenStream::new()),
+        Err(error) => (String::new(), error.tokens()),
+    };
+    let mut tokens: TokenStream = (code + &records).parse().unwrap_or_default();
+    tokens.extend(wrong);
+    tokens
 }
 
 struct Structure {

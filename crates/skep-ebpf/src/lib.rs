@@ -29,11 +29,16 @@ pub mod hook;
 mod lost;
 pub mod map;
 mod plain;
+mod setting;
+#[doc(hidden)]
+pub mod show;
 
 pub use co_re::macros::*;
 pub use error::{Error, Result};
 pub use lost::count_lost;
 pub use plain::{Interior, Plain};
+pub use setting::{Setting, setting};
+pub use show::shared;
 pub use skep_ebpf_macros::{Plain, map};
 
 /// What programs import.
@@ -46,7 +51,9 @@ pub mod prelude {
         LruPerCpuHashMap, PerCpuArray, PerCpuHashMap, PerfEventArray, PinByName, Prefix, Queue,
         RingBuf, Stack, UpdateFlags, Value, Wakeup,
     };
-    pub use crate::{Error, Interior, Plain, Result, count_lost, field, license, map};
+    pub use crate::{
+        Error, Interior, Plain, Result, count_lost, field, license, map, setting, shared,
+    };
 }
 
 /// The license, by which the kernel decides which helpers the programs may call.

@@ -79,7 +79,9 @@ impl<'a> Job<'a> {
         let words = std::iter::once(command.get_program())
             .chain(command.get_args())
             .map(OsStr::to_owned);
-        let output = ["--emit=obj".into(), "-o".into(), object.into()];
+        let mut emit = OsString::from("--emit=link,obj=");
+        emit.push(object);
+        let output = [emit];
         words.chain(output).collect()
     }
 
@@ -90,7 +92,13 @@ impl<'a> Job<'a> {
         self.sysroot.flags(&mut command);
         self.library.flags(&mut command);
         command
-            .args(["--crate-type", "cdylib", "-Clto=fat", "--crate-name"])
+            .args([
+                "--crate-type",
+                "cdylib",
+                "-Clto=fat",
+                "-Clinker=true",
+                "--crate-name",
+            ])
             .arg(&self.name)
             .args([
                 "--color",
@@ -133,7 +141,9 @@ impl<'a> Job<'a> {
             .map_err(Error::write(std::env::temp_dir()))?;
         let mut command = self.command();
         command
-            .args(["--emit=obj,dep-info", "--out-dir"])
+            // Only where there is something to link are other crates' functions and variables taken
+            // into the object; the linker, `true`, has nothing to do.
+            .args(["--emit=obj,link,dep-info", "--out-dir"])
             .arg(folder.path());
         let output = command.output().map_err(|error| Error::Run {
             path: self.rustc.path().to_owned(),

@@ -27,6 +27,12 @@ fn project(arguments: &[&str]) -> PathBuf {
     project
 }
 
+/// The workspace's folder of what is built.
+fn target() -> &'static Path {
+    let folder = Path::new(env!("CARGO_BIN_EXE_skep")).ancestors().nth(2);
+    folder.expect("a target folder")
+}
+
 /// cargo in a project, with the workspace's folder of what is built: crates that both depend on are
 /// there if they are built in the same way. Skep's own are built again, for another workspace.
 fn cargo(project: &Path, arguments: &[&str]) -> Ran {
@@ -43,13 +49,7 @@ fn cargo(project: &Path, arguments: &[&str]) -> Ran {
         }))
         .current_dir(project)
         .env("CARGO_TERM_COLOR", "never")
-        .env(
-            "CARGO_TARGET_DIR",
-            Path::new(env!("CARGO_BIN_EXE_skep"))
-                .ancestors()
-                .nth(2)
-                .expect("a target folder"),
-        );
+        .env("CARGO_TARGET_DIR", target());
     Ran::of(&mut command)
 }
 
@@ -89,7 +89,8 @@ fn a_project_in_c_builds_and_passes_its_tests() {
         assert_eq!(diff, "");
     }
     // The program itself, on whichever host it may use.
-    let ran = cargo(&project, &["run", "--", "cat", "/etc/hostname"]).ended_with(0);
+    let mut program = Command::new(target().join("debug/new-c"));
+    let ran = Ran::of(program.args(["cat", "/etc/hostname"])).ended_with(0);
     let row = ran
         .stdout
         .lines()

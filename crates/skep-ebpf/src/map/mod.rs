@@ -22,6 +22,16 @@
 //!     XdpAction::PASS
 //! }
 //! ```
+//!
+//! The attribute takes what else there is to say of a map:
+//!
+//! | option | |
+//! |---|---|
+//! | `name = "hits"` | the map's name, if it is not the static's |
+//! | `event = Event` | the records of a ring or perf buffer are of this type: `skep run` prints them by it |
+//! | `title = "hits by address"` | the heading of what `skep run` prints of it at the end |
+//! | `histogram = "us"` | an array of counts, in slot i of values from 2^i on; their unit |
+//! | `hidden` | the program's own business: not printed |
 
 mod array;
 pub(crate) mod definition;

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`linkage`] | functions and variables are static in BTF where they are local in the file |
 //! | [`names`] | Rust's names become C's, which kernels ask for |
+//! | [`show`] | how output is shown becomes typedefs and tags |
 //! | [`sections`] | what was only for these passes goes |
 //!
 //! Debug information other than BTF is left out when the object is taken apart, and equal types
@@ -15,11 +16,12 @@ use skep_object::{ObjectFile, Result};
 mod linkage;
 mod names;
 mod sections;
+mod show;
 
 type Pass = fn(&mut ObjectFile) -> Result<()>;
 
 /// In this order: records are read before names change.
-const PASSES: &[Pass] = &[linkage::run, names::run, sections::run];
+const PASSES: &[Pass] = &[show::run, linkage::run, names::run, sections::run];
 
 /// The object as it is to be loaded.
 ///

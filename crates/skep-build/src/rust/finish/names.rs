@@ -41,13 +41,15 @@ fn valid(name: &str) -> Option<String> {
     if name == "()" {
         return Some("unit".to_owned());
     }
+    let mut rest = name;
     for (start, word) in [("&[", "slice_"), ("&mut [", "slice_mut_"), ("(", "tuple_")] {
-        if name.starts_with(start) {
+        if let Some(inner) = name.strip_prefix(start) {
             valid += word;
+            rest = inner;
         }
     }
     let mut gap = false;
-    for c in name.chars() {
+    for c in rest.chars() {
         let fits = u8::try_from(c).is_ok_and(is_letter);
         if fits {
             if gap && !valid.is_empty() && !valid.ends_with('_') {

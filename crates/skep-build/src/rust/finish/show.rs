@@ -1,0 +1,247 @@
+//! How output is shown: what `skep.h` says to C programs by typedefs and tags, programs in Rust say
+//! by records, which the macros of `skep-ebpf` leave. They become the same typedefs and tags, so that
+//! readers have one way to look.
+//!
+//! A record is three texts, a zero byte after each: a name, a field, and what is said of it. Of a
+//! variable that is a tag; of a structure's field, the name of a typedef for its type; of a structure
+//! itself (no field), the name of a typedef that takes its place.
+
+use std::collections::BTreeMap;
+
+use skep_btf::{Btf, Builder, Composite, IntEncoding, Kind, KindTag, NewMember, NewType, TypeId};
+use skep_object::{Error, ObjectFile, Place, Result};
+
+/// Where the records are.
+const SECTION: &str = ".skep.show";
+
+/// The tags' prefix: all else are names of typedefs.
+const TAG: &str = "skep:";
+
+/// Types in types that are looked into at most, where arrays hold arrays.
+const DEEPEST: usize = 8;
+
+pub(super) fn run(file: &mut ObjectFile) -> Result<()> {
+    name_losses(file)?;
+    let sections = file.sections.iter().filter(|found| found.name == SECTION);
+    let bytes: Vec<u8> = sections
+        .flat_map(|found| found.data.iter().copied())
+        .collect();
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let records = Records::read(&bytes)?;
+    for (name, tags) in &records.tags {
+        let btf = file.btf()?;
+        let variable = btf
+            .types()
+            .find(|found| found.name() == *name && matches!(found.kind(), Kind::Variable(_)));
+        // What nothing uses is left out of the object; its record may have stayed.
+        let Some(variable) = variable else { continue };
+        for tag in tags {
+            file.types.add(NewType::DeclTag {
+                name: tag,
+                target: variable.id(),
+                component: None,
+                attribute: false,
+            });
+        }
+    }
+    structures(&mut file.types, &records)
+}
+
+/// The library's count of what was lost is found by its name, as that of `skep.h`. It can't have it
+/// in the source: whatever is exported is in every object.
+fn name_losses(file: &mut ObjectFile) -> Result<()> {
+    let is_count = |name: &str| name.starts_with("_R") && name.ends_with("9skep_lost");
+    for symbol in file
+        .symbols
+        .iter_mut()
+        .filter(|symbol| is_count(&symbol.name))
+    {
+        "skep_lost".clone_into(&mut symbol.name);
+    }
+    let name = |kind, name: &str| {
+        (kind == KindTag::Variable && is_count(name)).then(|| "skep_lost".to_owned())
+    };
+    Ok(file.types.rename_all(name)?)
+}
+
+/// What the records say.
+#[derive(Default)]
+struct Records<'a> {
+    /// By variable.
+    tags: BTreeMap<&'a str, Vec<&'a str>>,
+    /// By structure and field.
+    fields: BTreeMap<&'a str, BTreeMap<&'a str, &'a str>>,
+}
+
+impl<'a> Records<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self> {
+        let malformed = |at: usize, problem: &str| Error::Malformed {
+            place: Place {
+                section: SECTION.to_owned(),
+                offset: at as u64,
+            },
+            problem: problem.to_owned(),
+        };
+        let text = str::from_utf8(bytes)
+            .map_err(|error| malformed(error.valid_up_to(), "a record that is no text"))?;
+        let mut records = Self::default();
+        let mut texts = text.split('\0');
+        let mut at = 0_usize;
+        loop {
+            let (name, field, what) = (texts.next(), texts.next(), texts.next());
+            let (Some(name), Some(field), Some(what)) = (name, field, what) else {
+                return match name {
+                    // Behind the last zero byte.
+                    Some("") if field.is_none() => Ok(records),
+                    _ => Err(malformed(at, "a record that ends too early")),
+                };
+            };
+            if what.starts_with(TAG) {
+                records.tags.entry(name).or_default().push(what);
+            } else {
+                records.fields.entry(name).or_default().insert(field, what);
+            }
+            let texts = [name, field, what];
+            let lens = texts.iter().map(|text| text.len().saturating_add(1));
+            at = at.saturating_add(lens.sum());
+        }
+    }
+}
+
+fn structures(types: &mut Builder, records: &Records<'_>) -> Result<()> {
+    if records.fields.is_empty() {
+        return Ok(());
+    }
+    let btf = Btf::parse(types.build()?)?;
+    for found in btf.types() {
+        let (Kind::Struct(structure), Some(fields)) =
+            (found.kind(), records.fields.get(found.name()))
+        else {
+            continue;
+        };
+        if let Some(typedef) = fields.get("") {
+            let mut members = structure.members();
+            if let (Some(only), None) = (members.next(), members.next()) {
+                let target = only.type_id;
+                let new = match btf.type_by_id(target)?.kind() {
+                    Kind::Array(array) => NewType::Array {
+                        element: as_typed(types, &btf, array.element, typedef, 0)?,
+                        index: array.index,
+                        len: array.len,
+                    },
+                    _ => NewType::Typedef {
+                        name: typedef,
+                        target,
+                    },
+                };
+                types.replace(found.id(), new)?;
+            }
+            continue;
+        }
+        replace_members(types, &btf, found.id(), found.name(), structure, fields)?;
+    }
+    Ok(())
+}
+
+/// Puts typedefs into a structure.
+fn replace_members(
+    types: &mut Builder,
+    btf: &Btf,
+    id: TypeId,
+    name: &str,
+    structure: Composite<'_>,
+    fields: &BTreeMap<&str, &str>,
+) -> Result<()> {
+    let mut members = Vec::new();
+    for member in structure.members() {
+        let type_id = match fields.get(member.name()) {
+            Some(typedef) => as_typed(types, btf, member.type_id, typedef, 0)?,
+            None => member.type_id,
+        };
+        members.push(NewMember {
+            name: member.name(),
+            type_id,
+            bit_offset: member.bit_offset,
+            bitfield_size: member.bitfield_size,
+        });
+    }
+    let size = structure.size;
+    types.replace(
+        id,
+        NewType::Struct {
+            name,
+            size,
+            members: &members,
+        },
+    )?;
+    Ok(())
+}
+
+/// The type under another name; of an array, the same of its elements.
+fn as_typed(
+    types: &mut Builder,
+    btf: &Btf,
+    id: TypeId,
+    typedef: &str,
+    depth: usize,
+) -> Result<TypeId> {
+    if let (Kind::Array(array), true) = (btf.type_by_id(id)?.kind(), depth < DEEPEST) {
+        let element = as_typed(types, btf, array.element, typedef, depth.saturating_add(1))?;
+        return Ok(types.array(element, array.index, array.len));
+    }
+    Ok(match typedef {
+        // C has no name for text but this type's own.
+        "char" => types.int("char", 1, IntEncoding::SIGNED),
+        _ => types.typedef(typedef, id),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_three_texts() {
+        let bytes =
+            b"HITS\0\0skep:title=hits by \xc3\xa4ge\0Event\0time\0skep_time_t\0A\0\0__be32\0";
+        let records = Records::read(bytes).unwrap();
+        assert_eq!(records.tags["HITS"], ["skep:title=hits by \u{e4}ge"]);
+        assert_eq!(records.fields["Event"]["time"], "skep_time_t");
+        assert_eq!(records.fields["A"][""], "__be32");
+        for wrong in [&b"a\0b\0c"[..], b"a\0b\0", b"a", b"a\0b\0\xff\0"] {
+            let got = Records::read(wrong);
+            assert!(got.is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn typedefs_reach_into_arrays() {
+        let mut types = Builder::new();
+        let byte = types.int("u8", 1, IntEncoding::default());
+        let index = types.int("__ARRAY_SIZE_TYPE__", 4, IntEncoding::default());
+        let text = types.array(byte, index, 16);
+        let members = [
+            NewMember::new("comm", text, 0),
+            NewMember::new("n", byte, 128),
+        ];
+        let event = types.structure("Event", 17, &members);
+        let records = Records::read(b"Event\0comm\0char\0Event\0n\0pid_t\0").unwrap();
+        structures(&mut types, &records).unwrap();
+        let btf = Btf::parse(types.build().unwrap()).unwrap();
+        let Kind::Struct(structure) = btf.type_by_id(event).unwrap().kind() else {
+            panic!("a structure")
+        };
+        let names: Vec<_> = structure
+            .members()
+            .map(
+                |member| match btf.type_by_id(member.type_id).unwrap().kind() {
+                    Kind::Array(array) => btf.type_by_id(array.element).unwrap().name(),
+                    _ => btf.type_by_id(member.type_id).unwrap().name(),
+                },
+            )
+            .collect();
+        assert_eq!(names, ["char", "pid_t"]);
+    }
+}
