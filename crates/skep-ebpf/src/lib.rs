@@ -28,6 +28,7 @@ pub mod helper;
 pub mod hook;
 mod lost;
 pub mod map;
+mod number;
 mod plain;
 mod setting;
 #[doc(hidden)]
@@ -36,6 +37,7 @@ pub mod show;
 pub use co_re::macros::*;
 pub use error::{Error, Result};
 pub use lost::count_lost;
+pub use number::log2;
 pub use plain::{Interior, Plain};
 pub use setting::{Setting, setting};
 pub use show::shared;
@@ -52,7 +54,7 @@ pub mod prelude {
         RingBuf, Stack, UpdateFlags, Value, Wakeup,
     };
     pub use crate::{
-        Error, Interior, Plain, Result, count_lost, field, license, map, setting, shared,
+        Error, Interior, Plain, Result, count_lost, field, license, log2, map, setting, shared,
     };
 }
 

@@ -162,8 +162,12 @@ impl<'btf> Definition<'btf> {
                 "map_flags" => map.flags = MapCreateFlags::from_bits_retain(self.number(&field)?),
                 "map_extra" => map.map_extra = self.long_number(&field)?,
                 "numa_node" => {
-                    map.numa_node = Some(self.number(&field)?);
-                    map.flags |= MapCreateFlags::NUMA_NODE;
+                    // Node 0 is also what stands there where nothing is said: that is for the flag.
+                    let node = self.number(&field)?;
+                    if node != 0 {
+                        map.numa_node = Some(node);
+                        map.flags |= MapCreateFlags::NUMA_NODE;
+                    }
                 }
                 "key_size" => {
                     let size = self.number(&field)?;

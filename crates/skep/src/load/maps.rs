@@ -128,10 +128,14 @@ impl Loader<'_> {
         let typed = map.key_type.is_some() || map.value_type.is_some() || kernel.is_some();
         let exclusive = self.exclusive_hash(map)?;
         let request = MapCreate {
-            flags: map.flags,
+            // Hosts set the flag by the node.
+            flags: map.flags.difference(MapCreateFlags::NUMA_NODE),
             map_extra: map.map_extra,
             inner_map: inner.as_ref(),
-            numa_node: map.numa_node,
+            numa_node: map
+                .flags
+                .contains(MapCreateFlags::NUMA_NODE)
+                .then(|| map.numa_node.unwrap_or(0)),
             btf: self.btf.as_ref().filter(|_| typed).map(|btf| MapBtf {
                 btf,
                 key_type: map.key_type.unwrap_or_default().0,

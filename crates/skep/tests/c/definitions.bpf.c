@@ -33,7 +33,7 @@ struct value {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 7);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE);
 	__uint(numa_node, 0);
 	__type(key, __u32);
 	__type(value, struct value);
