@@ -8,6 +8,7 @@ mod selftests;
 mod setup;
 mod test;
 mod tidy;
+mod vm;
 
 use std::{
     path::{Path, PathBuf},
@@ -21,6 +22,7 @@ usage: cargo xtask <command>
   test [--ci]                    run all that can run here; --ci adds fmt, clippy and rustdoc
   selftests [option]…            judge the kernel's own BPF selftests; --help for more
   bench [option]…                measure beside libbpf, libbpf-rs and Aya; --help for more
+  vm [option]…                   run the integration suites on other kernels; --help for more
   tidy                           check strata, headers, file lengths and links
   generate abi [--header PATH]   write crates/skep-abi/src/generated from the uapi headers
   generate ebpf                  write crates/skep-ebpf/src/generated from skep-abi's table
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
             "test" => test::run(rest),
             "selftests" => selftests::run(rest),
             "bench" => bench::run(rest),
+            "vm" => vm::run(rest),
             "tidy" => tidy::run(),
             "generate" => generate::run(rest),
             _ => Err(format!("unknown command `{command}`\n\n{USAGE}").into()),

@@ -4,13 +4,14 @@
 use std::{
     ffi::OsStr,
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use skep_build::{Build, Cache, Clang};
 
-use crate::{Outcome, Stop, ensure, find_tool};
+use crate::{Outcome, Stop, ensure, find_tool, prebuilt};
 
 /// The object that clang makes of `source`, compiled once; the cache is in `folder`, for which
 /// tests give their `CARGO_TARGET_TMPDIR`.
@@ -18,7 +19,9 @@ use crate::{Outcome, Stop, ensure, find_tool};
 /// # Errors
 /// Skips for want of clang or of the kernel's types; fails if the source does not compile.
 pub fn compile(source: &Path, folder: &str) -> Outcome<Vec<u8>> {
-    built(source, Build::new(source).cache(cache(folder)?))
+    prebuilt::or_make("clang", source, &[], || {
+        built(source, Build::new(source).cache(cache(folder)?))
+    })
 }
 
 /// The same by a compiler of this name, `clang-19`, for sources that not every clang takes.
@@ -26,14 +29,16 @@ pub fn compile(source: &Path, folder: &str) -> Outcome<Vec<u8>> {
 /// # Errors
 /// As [`compile`].
 pub fn compile_with(clang: &'static str, source: &Path, folder: &str) -> Outcome<Vec<u8>> {
-    let cache = cache(folder)?;
-    match Clang::at(&find_tool(clang)?, &cache) {
-        Ok(clang) => built(source, Build::new(source).clang(clang).cache(cache)),
-        Err(error) => Err(Stop::lacks(format!(
-            "what {} needs: {error}",
-            source.display()
-        ))),
-    }
+    prebuilt::or_make(clang, source, &[], || {
+        let cache = cache(folder)?;
+        match Clang::at(&find_tool(clang)?, &cache) {
+            Ok(clang) => built(source, Build::new(source).clang(clang).cache(cache)),
+            Err(error) => Err(Stop::lacks(format!(
+                "what {} needs: {error}",
+                source.display()
+            ))),
+        }
+    })
 }
 
 fn cache(folder: &str) -> Outcome<Cache> {
@@ -74,16 +79,24 @@ pub fn compile_native(source: &Path, folder: &Path) -> Outcome<PathBuf> {
 /// # Errors
 /// As [`compile_native`].
 pub fn compile_native_as(made: &Path, source: &Path, arguments: &[&OsStr]) -> Outcome {
-    let cc = find_tool("cc").or_else(|_| find_tool("gcc"))?;
-    let ran = Command::new(cc)
-        // Without optimisation: with any, leaf functions may go without a frame.
-        .args(["-g", "-O0", "-fno-omit-frame-pointer", "-o"])
-        .arg(made)
-        .arg(source)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()?;
-    ensure(ran.status.success(), || {
-        String::from_utf8_lossy(&ran.stderr).into_owned()
-    })
+    let program = prebuilt::or_make("cc", source, arguments, || {
+        let cc = find_tool("cc").or_else(|_| find_tool("gcc"))?;
+        let ran = Command::new(cc)
+            // Without optimisation: with any, leaf functions may go without a frame.
+            .args(["-g", "-O0", "-fno-omit-frame-pointer", "-o"])
+            .arg(made)
+            .arg(source)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()?;
+        ensure(ran.status.success(), || {
+            String::from_utf8_lossy(&ran.stderr).into_owned()
+        })?;
+        Ok(fs::read(made)?)
+    })?;
+    if prebuilt::is_prebuilt() {
+        fs::write(made, program)?;
+        fs::set_permissions(made, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
 }

@@ -31,6 +31,14 @@ impl Debian {
         })
     }
 
+    /// The suite with newer versions of packages for this machine: `bookworm-backports`.
+    ///
+    /// # Errors
+    /// Skips: this system does not say what release it is.
+    pub fn backports(&self) -> Outcome<String> {
+        Ok(format!("{}-backports", codename().map_err(Stop::lacks)?))
+    }
+
     /// A folder of the cache.
     pub fn folder(&self, name: &str) -> PathBuf {
         self.cache.root().join("debian").join(name)
@@ -69,10 +77,67 @@ impl Debian {
         )))
     }
 
+    /// A folder with a package's files, unpacked once beside it.
+    ///
+    /// # Errors
+    /// Skips without `dpkg-deb`; fails if the package is none.
+    pub fn unpacked(&self, package: &Path) -> Outcome<PathBuf> {
+        let beside = package.parent().unwrap_or(Path::new("."));
+        let tree = beside.join("tree");
+        if !tree.exists() {
+            unpack(&[package.to_owned()], &tree)?;
+        }
+        Ok(tree)
+    }
+
+    /// A folder with the files of the package `name` of `suite` and of all that it needs and that
+    /// this machine does not have: programs to run from there, with nothing installed.
+    ///
+    /// # Errors
+    /// Skips as [`Self::package`] does.
+    pub fn unpacked_with_needs(&self, name: &str, suite: &str) -> Outcome<PathBuf> {
+        let tree = self.folder(name).join("tree");
+        if tree.exists() {
+            return Ok(tree);
+        }
+        find_tool("apt-get")?;
+        let packages = self.folder(name).join("packages");
+        // What an earlier run that was interrupted has left.
+        let _ = fs::remove_dir_all(&packages);
+        fs::create_dir_all(&packages)?;
+        let fetched = self
+            .suites(&[suite, &codename().map_err(Stop::lacks)?])
+            .and_then(|apt| {
+                let plan = ["-s", "--no-install-recommends", "-t", suite, "install"];
+                let plan = apt.run("apt-get", &[&plan[..], &[name]].concat(), &packages)?;
+                let needed = plan.lines().filter_map(|line| {
+                    let rest = line.strip_prefix("Inst ")?;
+                    rest.split_whitespace().next()
+                });
+                let needed: Vec<&str> = needed.collect();
+                let download = ["-q", "-t", suite, "download"];
+                apt.run("apt-get", &[&download[..], &needed].concat(), &packages)
+            });
+        fetched.map_err(|reason| {
+            Stop::lacks(format!("the package {name} ({suite}) unpacked: {reason}"))
+        })?;
+        let found = fs::read_dir(&packages)?.filter_map(Result::ok);
+        let found: Vec<PathBuf> = found.map(|entry| entry.path()).collect();
+        unpack(&found, &tree)?;
+        Ok(tree)
+    }
+
     /// The machine's sources with another suite.
     fn suite(&self, suite: &str) -> Result<Apt, String> {
-        let sources = sources_of(suite)?;
-        let folder = self.folder("apt").join(suite);
+        self.suites(&[suite])
+    }
+
+    /// The machine's sources with these suites.
+    fn suites(&self, suites: &[&str]) -> Result<Apt, String> {
+        let sources: Result<Vec<String>, String> =
+            suites.iter().map(|suite| sources_of(suite)).collect();
+        let sources = sources?.join("\n");
+        let folder = self.folder("apt").join(suites.join("+"));
         let written = |error| format!("{}: {error}", folder.display());
         for inner in ["state/lists/partial", "cache/archives/partial", "sources"] {
             fs::create_dir_all(folder.join(inner)).map_err(written)?;
@@ -154,6 +219,32 @@ impl Apt {
     }
 }
 
+/// Unpacks packages into `tree`, which is there only when all have been.
+fn unpack(packages: &[PathBuf], tree: &Path) -> Outcome {
+    let dpkg = find_tool("dpkg-deb")?;
+    let beside = tree.parent().unwrap_or(Path::new("."));
+    let unpacked = tempfile::Builder::new()
+        .prefix("unpacking-")
+        .tempdir_in(beside)?;
+    for package in packages {
+        let ran = Command::new(&dpkg)
+            .arg("-x")
+            .args([package, unpacked.path()])
+            .stdin(Stdio::null())
+            .output()?;
+        if !ran.status.success() {
+            let said = String::from_utf8_lossy(&ran.stderr);
+            let package = package.display();
+            return Err(Stop::fail(format!("{package}: {}", said.trim())));
+        }
+    }
+    match fs::rename(unpacked.keep(), tree) {
+        // Another process was faster.
+        Err(_) if tree.exists() => Ok(()),
+        renamed => Ok(renamed?),
+    }
+}
+
 /// The package that was fetched into a folder.
 fn package_in(folder: &Path) -> Option<PathBuf> {
     let files = fs::read_dir(folder).ok()?.filter_map(Result::ok);
@@ -167,20 +258,25 @@ fn numbers(name: &str) -> Vec<u64> {
     digits.filter_map(|digits| digits.parse().ok()).collect()
 }
 
-/// The machine's own sources with `suite` in place of theirs, as a file for apt.
-fn sources_of(suite: &str) -> Result<String, String> {
+/// What the machine's release is called.
+fn codename() -> Result<String, String> {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let codename = release
+    let name = release
         .lines()
         .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
-        .ok_or("this system has no codename")?
-        .trim_matches('"');
+        .ok_or("this system has no codename")?;
+    Ok(name.trim_matches('"').to_owned())
+}
+
+/// The machine's own sources with `suite` in place of theirs, as a file for apt.
+fn sources_of(suite: &str) -> Result<String, String> {
+    let codename = codename()?;
     // Security suites come from places of their own.
     let security = suite.ends_with("-security");
     let like = if security {
         format!("{codename}-security")
     } else {
-        codename.to_owned()
+        codename
     };
     let found: Vec<String> = machine_sources()
         .iter()

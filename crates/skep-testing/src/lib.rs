@@ -21,11 +21,13 @@ mod capabilities;
 mod cgroup;
 mod compile;
 mod debian;
+pub mod guest;
 mod harness;
 mod leaks;
 mod libbpf;
 mod netns;
 mod outcome;
+mod prebuilt;
 
 pub use bpffs::{Bpffs, mount_point};
 pub use capabilities::without_capabilities;
@@ -37,3 +39,4 @@ pub use leaks::Snapshot;
 pub use libbpf::{Libbpf, ProgramView, View};
 pub use netns::{Tools, in_netns};
 pub use outcome::{Lacking, Outcome, PATIENCE, Stop, ensure, eventually, expect_err, find_tool};
+pub use prebuilt::is_prebuilt;

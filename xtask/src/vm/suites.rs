@@ -1,0 +1,234 @@
+//! The test programs that run on test kernels: built by cargo as always, run once on this machine
+//! for what they compile, and put into the guest's files.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::SystemTime,
+};
+
+use skep_testing::{find_tool, guest};
+
+use super::initramfs::Initramfs;
+use crate::{Result, root};
+
+/// The suites: what they are called here, their package and test target.
+const SUITES: [(&str, &str, &str); 2] = [
+    ("skep-linux", "skep-linux", "kernel"),
+    ("skep", "skep", "kernel"),
+];
+
+/// Programs that tests start or look at, and the guest itself needs.
+const PROGRAMS: [&str; 12] = [
+    "sh", "cat", "true", "false", "sleep", "ls", "ip", "unshare", "env", "echo", "touch", "id",
+];
+
+/// Files that programs read, as far as there are such.
+const FILES: [&str; 9] = [
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/os-release",
+    "/etc/nsswitch.conf",
+    "/etc/hosts",
+    "/etc/protocols",
+    "/etc/services",
+    "/etc/ld.so.cache",
+    "/etc/iproute2/rt_protos",
+];
+
+/// Where the guest finds what was compiled beforehand.
+const PREBUILT: &str = "/var/lib/skep-prebuilt";
+
+/// A suite that was built.
+#[derive(Debug, Clone)]
+pub(crate) struct Suite {
+    pub(crate) name: &'static str,
+    /// The test program.
+    program: PathBuf,
+    /// Where its tests write.
+    scratch: PathBuf,
+    /// The folder that cargo would run it in.
+    folder: PathBuf,
+}
+
+/// The names of all suites.
+pub(crate) fn names() -> Vec<&'static str> {
+    SUITES.iter().map(|(name, ..)| *name).collect()
+}
+
+/// Builds the suites of these names.
+pub(crate) fn build(wanted: &[&str]) -> Result<Vec<Suite>> {
+    let mut suites = Vec::new();
+    for (name, package, target) in SUITES {
+        if !wanted.contains(&name) {
+            continue;
+        }
+        let program = cargo(&["test", "--no-run", "--package", package, "--test", target])?;
+        // `CARGO_TARGET_TMPDIR`, which the program was built with.
+        let scratch = program.ancestors().nth(3).ok_or("a program of cargo's")?;
+        suites.push(Suite {
+            name,
+            scratch: scratch.join("tmp"),
+            folder: root().join("crates").join(package),
+            program,
+        });
+    }
+    Ok(suites)
+}
+
+/// The first process of the guest.
+fn init() -> Result<PathBuf> {
+    cargo(&["build", "--package", "skep-testing", "--bin", "vm-init"])
+}
+
+/// Has cargo build something, and gives the one program that comes of it.
+fn cargo(arguments: &[&str]) -> Result<PathBuf> {
+    let ran = Command::new(env!("CARGO"))
+        .args(arguments)
+        .args(["--quiet", "--message-format", "json-render-diagnostics"])
+        .current_dir(root())
+        .stderr(Stdio::inherit())
+        .output()?;
+    if !ran.status.success() {
+        return Err(format!("cargo {} failed", arguments.join(" ")).into());
+    }
+    let said = String::from_utf8_lossy(&ran.stdout);
+    let messages = said
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut made = messages.filter_map(|message| Some(message["executable"].as_str()?.into()));
+    made.next_back()
+        .ok_or_else(|| format!("cargo {} made no program", arguments.join(" ")).into())
+}
+
+impl Suite {
+    /// Runs the tests on this machine for what they compile, unless that was done since the program
+    /// was built. How the tests end does not matter.
+    pub(crate) fn prepare(&self, folder: &Path) -> Result<PathBuf> {
+        let folder = folder.join("prebuilt").join(self.name);
+        let stamp = folder.join("done");
+        let time = |path: &Path| Some(fs::metadata(path).ok()?.modified().ok()?);
+        let newest = newest(&self.folder.join("tests"))?.max(time(&self.program));
+        if time(&stamp) > newest {
+            return Ok(folder);
+        }
+        println!("── {}: compiling what its tests need", self.name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder)?;
+        fs::create_dir_all(&self.scratch)?;
+        Command::new(&self.program)
+            .env("SKEP_PREPARE", &folder)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()?;
+        fs::write(stamp, "")?;
+        Ok(folder)
+    }
+
+    /// Puts the program, what it compiles and its sources into the guest's files.
+    fn put(&self, files: &mut Initramfs, folder: &Path) -> Result<()> {
+        let prebuilt = self.prepare(folder)?;
+        for entry in fs::read_dir(&prebuilt)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default();
+            files.copy_as(&Path::new(PREBUILT).join(name), &path)?;
+        }
+        files.copy_as(&self.program, &stripped(&self.program, folder)?)?;
+        files.libraries(&self.program)?;
+        files.folder(&self.scratch);
+        files.folder(&self.folder);
+        let c = self.folder.join("tests/c");
+        if c.exists() {
+            files.copy_folder(&c)?;
+        }
+        Ok(())
+    }
+
+    /// The command that runs it in the guest.
+    fn command(&self, arguments: &[String]) -> guest::Command {
+        let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        guest::Command {
+            folder: self.folder.clone(),
+            environment: vec![
+                set("SKEP_PREBUILT", PREBUILT),
+                set(
+                    "PATH",
+                    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                ),
+                set("HOME", "/root"),
+                set("RUST_BACKTRACE", "0"),
+            ],
+            words: [self.program.display().to_string()]
+                .into_iter()
+                .chain(arguments.iter().cloned())
+                .collect(),
+        }
+    }
+}
+
+/// The guest's files for these suites, without a kernel's modules.
+pub(crate) fn files(suites: &[Suite], arguments: &[String], folder: &Path) -> Result<Initramfs> {
+    let mut files = Initramfs::new()?;
+    let init = init()?;
+    files.libraries(&init)?;
+    let init = fs::read(stripped(&init, folder)?)?;
+    files.file(Path::new("/init"), 0o755, init);
+    for name in PROGRAMS {
+        if let Ok(program) = find_tool(name) {
+            files.program(&program)?;
+        }
+    }
+    for file in FILES {
+        if Path::new(file).exists() {
+            files.copy(Path::new(file))?;
+        }
+    }
+    for shared in ["corpus", "examples", "crates/skep-object/tests/c"] {
+        files.copy_folder(&root().join(shared))?;
+    }
+    for suite in suites {
+        suite.put(&mut files, folder)?;
+    }
+    let commands: Vec<guest::Command> = suites
+        .iter()
+        .map(|suite| suite.command(arguments))
+        .collect();
+    let text = guest::Command::write(&commands);
+    files.file(Path::new(guest::COMMANDS), 0o644, text.into_bytes());
+    Ok(files)
+}
+
+/// The program without debug information: it is unpacked into the guest's memory.
+fn stripped(program: &Path, folder: &Path) -> Result<PathBuf> {
+    let Ok(strip) = find_tool("strip") else {
+        return Ok(program.to_owned());
+    };
+    let made = folder.join(program.file_name().unwrap_or_default());
+    let ran = Command::new(strip)
+        .arg("--strip-debug")
+        .arg("-o")
+        .args([&made, program])
+        .status()?;
+    match ran.success() {
+        true => Ok(made),
+        false => Err(format!("strip {} failed", program.display()).into()),
+    }
+}
+
+/// When the newest file below a folder was changed.
+fn newest(folder: &Path) -> Result<Option<SystemTime>> {
+    let mut time = None;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let this = if entry.file_type()?.is_dir() {
+            newest(&entry.path())?
+        } else {
+            entry.metadata()?.modified().ok()
+        };
+        time = time.max(this);
+    }
+    Ok(time)
+}
