@@ -62,6 +62,25 @@ fn built(source: &Path, build: Build) -> Outcome<Vec<u8>> {
     }
 }
 
+/// The object that clang makes of a BPF program in assembly, beside it.
+///
+/// # Errors
+/// Skips for want of clang; fails if the source is none.
+pub fn assemble(source: &Path) -> Outcome<Vec<u8>> {
+    prebuilt::or_make("clang -c", source, &[], || {
+        let made = source.with_extension("o");
+        let ran = Command::new(find_tool("clang")?)
+            .args(["-target", "bpf", "-c", "-o"])
+            .args([made.as_path(), source])
+            .stdin(Stdio::null())
+            .output()?;
+        ensure(ran.status.success(), || {
+            String::from_utf8_lossy(&ran.stderr).into_owned()
+        })?;
+        Ok(fs::read(made)?)
+    })
+}
+
 /// Compiles a C program for this machine into `folder`, with debug information and frame
 /// pointers, and gives its path.
 ///

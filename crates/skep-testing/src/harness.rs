@@ -28,13 +28,21 @@ static SKIPPED: AtomicUsize = AtomicUsize::new(0);
 #[derive(Debug, Clone, Copy)]
 pub struct Test {
     name: &'static str,
+    hook: &'static str,
     body: fn() -> Outcome,
 }
 
 impl Test {
     /// A test that needs root, as all that load programs do.
     pub fn new(name: &'static str, body: fn() -> Outcome) -> Self {
-        Self { name, body }
+        let hook = "";
+        Self { name, hook, body }
+    }
+
+    /// The same test, which attaches to a hook of this name, fires it and sees what came: a row of
+    /// the table that `cargo xtask vm` makes.
+    pub fn of_hook(self, hook: &'static str) -> Self {
+        Self { hook, ..self }
     }
 }
 
@@ -114,7 +122,8 @@ pub fn run_on(suite: &'static str, hosts: &[On], tests: &[Test]) -> ExitCode {
                 host => format!("{host}::{}", test.name),
             };
             let (on, test, shown) = (*on, *test, name.clone());
-            Trial::ignorable_test(name, move || guarded(suite, on, &shown, test))
+            let trial = Trial::ignorable_test(name, move || guarded(suite, on, &shown, test));
+            trial.with_kind(test.hook)
         })
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());

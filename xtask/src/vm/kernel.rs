@@ -56,6 +56,8 @@ pub(crate) struct Kernel {
     pub(crate) release: String,
     /// What QEMU starts.
     pub(crate) image: PathBuf,
+    /// Its build configuration.
+    pub(crate) config: PathBuf,
     /// Files of modules, in the order in which they are loaded.
     pub(crate) modules: Vec<PathBuf>,
 }
@@ -82,6 +84,7 @@ impl Kernel {
         };
         let broken = || Stop::fail(format!("{}: no kernel in it", packages.join(", ")));
         let image = named("vmlinuz").ok_or_else(broken)?;
+        let config = named("config").ok_or_else(broken)?;
         let module = |wanted: &&str| {
             let is = |path: &&PathBuf| name(path).split(".ko").next() == Some(*wanted);
             let mut all = files.iter().filter(|path| name(path).contains(".ko"));
@@ -92,6 +95,7 @@ impl Kernel {
             release: release(&files).ok_or_else(broken)?,
             modules: MODULES.iter().filter_map(module).collect(),
             image,
+            config,
         })
     }
 

@@ -117,6 +117,8 @@ fn run_suites(arguments: &Arguments) -> Result<Results> {
             0o644,
             list.into_bytes(),
         );
+        let config = PathBuf::from(format!("/boot/config-{}", kernel.release));
+        files.copy_as(&config, &kernel.config)?;
         let archive = folder.join(format!("{version}.cpio"));
         fs::write(&archive, files.archive())?;
         println!("── Linux {}", kernel.release);
@@ -133,6 +135,8 @@ fn run_suites(arguments: &Arguments) -> Result<Results> {
                 }
                 results.said(version, suite, &text);
             }
+            // The line of output says it, too.
+            Line::Err(text) if text.starts_with("SKIP ") => {}
             Line::Err(text) => println!("{version} {suite} ┆ {text}"),
             Line::Note(text) => println!("{version} ┆ {text}"),
             Line::Exit(code) => results.exited(version, suite, code),

@@ -1,6 +1,9 @@
 //! What came of tests on kernels: read from what the test programs print, counted, and listed.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// How a test ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub(crate) enum End {
 pub(crate) struct Results {
     /// By kernel, in the order in which they ran.
     kernels: Vec<(String, Kernel)>,
+    /// By hook and kernel.
+    hooks: BTreeMap<(String, String), End>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -45,7 +50,18 @@ impl Results {
 
     /// A line of a suite's output.
     pub(crate) fn said(&mut self, version: &str, suite: &str, line: &str) {
-        if let Some((test, end)) = test(line) {
+        if let Some((test, hook, end)) = test(line) {
+            if let Some(hook) = hook {
+                let cell = (hook.to_owned(), version.to_owned());
+                match self.hooks.get(&cell) {
+                    // One failure is a failure of the hook, and a skip says less than a pass.
+                    Some(End::Failed) => {}
+                    Some(End::Ok) if end != End::Failed => {}
+                    _ => {
+                        self.hooks.insert(cell, end.clone());
+                    }
+                }
+            }
             let key = (suite.to_owned(), test.to_owned());
             self.kernel(version).tests.insert(key, end);
         }
@@ -84,18 +100,27 @@ impl Results {
     }
 }
 
-/// The test that a line of a test program tells of: `test maps::rings ... ok`.
-fn test(line: &str) -> Option<(&str, End)> {
+/// What a line of a test program tells of a test: its name, its hook if it has one, and its end, as
+/// in `test [kprobe] hooks::kprobe ... ok`.
+fn test(line: &str) -> Option<(&str, Option<&str>, End)> {
     let (name, end) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
+    let (hook, name) = match name
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("] "))
+    {
+        Some((hook, name)) => (Some(hook), name),
+        None => (None, name),
+    };
     let end = match end {
         "ok" => End::Ok,
         "FAILED" => End::Failed,
         _ => {
-            let why = end.strip_prefix("ignored")?;
-            End::Skipped(why.trim_start_matches(", ").to_owned())
+            let why = end.strip_prefix("ignored")?.trim();
+            let why = why.strip_prefix('(').and_then(|why| why.strip_suffix(')'));
+            End::Skipped(why.unwrap_or_default().to_owned())
         }
     };
-    Some((name.trim_end(), end))
+    Some((name.trim_end(), hook, end))
 }
 
 impl fmt::Display for Results {
@@ -122,6 +147,66 @@ impl fmt::Display for Results {
                 writeln!(f, "      {text}")?;
             }
         }
+        self.table(f)
+    }
+}
+
+impl Results {
+    /// Hooks by kernels, and below it why hooks were skipped.
+    fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hooks: BTreeSet<&str> = self.hooks.keys().map(|(hook, _)| hook.as_str()).collect();
+        if hooks.is_empty() {
+            return Ok(());
+        }
+        let ran = self
+            .kernels
+            .iter()
+            .filter(|(_, kernel)| kernel.lacks.is_none());
+        let ran: Vec<&str> = ran.map(|(version, _)| version.as_str()).collect();
+        let width = hooks
+            .iter()
+            .map(|hook| hook.len())
+            .max()
+            .unwrap_or(0)
+            .max(4);
+        let mut why: Vec<&str> = Vec::new();
+        let mut rows = vec![(
+            "hook",
+            ran.iter().map(|version| (*version).to_owned()).collect(),
+        )];
+        for hook in hooks {
+            let cells = ran.iter().map(|version| {
+                match self.hooks.get(&(hook.to_owned(), (*version).to_owned())) {
+                    Some(End::Ok) => "ok".to_owned(),
+                    Some(End::Failed) => "FAILED".to_owned(),
+                    // Not there yet in this kernel.
+                    Some(End::Skipped(text)) => match text.strip_prefix("lacks Linux ") {
+                        Some(since) => since.to_owned(),
+                        None => {
+                            let place = why.iter().position(|known| *known == text);
+                            let place = place.unwrap_or_else(|| {
+                                why.push(text);
+                                why.len() - 1
+                            });
+                            format!("({})", place + 1)
+                        }
+                    },
+                    None => "-".to_owned(),
+                }
+            });
+            rows.push((hook, cells.collect::<Vec<String>>()));
+        }
+        for (hook, cells) in rows {
+            let mut line = format!("{hook:<width$}");
+            for cell in cells {
+                line += &format!("  {cell:<6}");
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        writeln!(f, "ok: fired; a version: the kernel that has it first")?;
+        for (number, text) in why.iter().enumerate() {
+            writeln!(f, "({}) {text}", number + 1)?;
+        }
         Ok(())
     }
 }
@@ -134,26 +219,34 @@ mod tests {
     fn what_tests_say_is_counted() {
         let mut results = Results::default();
         for line in [
-            "running 3 tests",
+            "running 4 tests",
             "test maps::rings           ... ok",
-            "test maps::arenas ... ignored, lacks Linux 6.9",
-            "test hooks::kprobe ... FAILED",
-            "test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out",
+            "test maps::arenas ... ignored (lacks Linux 6.9)",
+            "test [fentry] hooks::fentry ... ok",
+            "test [kprobe] hooks::kprobe ... FAILED",
+            "test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out",
         ] {
             results.said("5.10", "skep", line);
         }
         results.exited("5.10", "skep", 101);
+        results.said(
+            "6.12",
+            "skep",
+            "test [fentry] hooks::fentry ... ignored (lacks Linux 6.13)",
+        );
         assert_eq!(results.failures(), 1);
         results.exited("5.10", "skep-linux", 0);
         results.broken("5.10", "skep", "hung");
         results.lacks("7.3", "no network");
         let text = results.to_string();
         assert!(
-            text.contains("5.10  1 passed, 1 failed, 1 skipped"),
+            text.contains("5.10  2 passed, 1 failed, 1 skipped"),
             "{text}"
         );
         assert!(text.contains("FAILED skep hooks::kprobe"), "{text}");
         assert!(text.contains("skep-linux: no test ran"), "{text}");
+        let table = "hook    5.10    6.12\nfentry  ok      6.13\nkprobe  FAILED  -\n";
+        assert!(text.contains(table), "{text}");
         assert!(text.contains("7.3   not run: no network"), "{text}");
         assert_eq!(results.failures(), 3);
     }

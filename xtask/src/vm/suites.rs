@@ -186,7 +186,12 @@ pub(crate) fn files(suites: &[Suite], arguments: &[String], folder: &Path) -> Re
             files.copy(Path::new(file))?;
         }
     }
-    for shared in ["corpus", "examples", "crates/skep-object/tests/c"] {
+    for shared in [
+        "corpus",
+        "examples",
+        "crates/skep-object/tests/c",
+        "crates/skep-build/tests/programs",
+    ] {
         files.copy_folder(&root().join(shared))?;
     }
     for suite in suites {

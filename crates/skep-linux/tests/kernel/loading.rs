@@ -48,6 +48,9 @@ fn refusal() -> Outcome {
 
 /// A path of 600,000 instructions ends in a mistake.
 fn long_log() -> Outcome {
+    if skep_testing::is_prebuilt() {
+        return Err(Stop::lacks("a machine that is not emulated"));
+    }
     let mut text = String::from("r2 = 0\n");
     for number in 0..600_000 {
         text.push_str(&format!("r{} = {number}\n", 2 + number % 8));

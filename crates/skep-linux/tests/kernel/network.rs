@@ -24,17 +24,17 @@ use crate::{
 
 pub(crate) fn trials() -> Vec<Test> {
     vec![
-        Test::new("network::socket_filters_drop_and_let_go", socket_filter),
-        Test::new("network::xdp_drops_on_loopback", xdp),
+        Test::new("network::socket_filters_drop_and_let_go", socket_filter).of_hook("socket"),
+        Test::new("network::xdp_drops_on_loopback", xdp).of_hook("xdp"),
         Test::new("network::a_second_xdp_is_told_who_is_there", xdp_twice),
-        Test::new("network::tcx_keeps_the_order", tcx),
+        Test::new("network::tcx_keeps_the_order", tcx).of_hook("tcx"),
         Test::new("network::cgroup_links_count_egress", cgroup_link),
         Test::new(
             "network::cgroup_programs_without_links_are_taken_off",
             cgroup_modes,
         ),
         Test::new("network::what_is_no_cgroup_is_told", no_cgroup),
-        Test::new("network::sk_lookup_attaches_to_a_namespace", netns),
+        Test::new("network::sk_lookup_attaches_to_a_namespace", netns).of_hook("sk_lookup"),
         Test::new(
             "network::unknown_devices_name_those_there_are",
             unknown_device,

@@ -25,10 +25,10 @@ pub(crate) fn trials() -> Vec<Test> {
         ),
         Test::new("tracing::typed_tracepoints_fire", typed_tracepoint),
         Test::new("tracing::cookies_reach_the_program", cookies),
-        Test::new("tracing::uprobes_fire", uprobe),
-        Test::new("tracing::uretprobes_fire_in_one_process", uretprobe),
+        Test::new("tracing::uprobes_fire", uprobe).of_hook("uprobe"),
+        Test::new("tracing::uretprobes_fire_in_one_process", uretprobe).of_hook("uretprobe"),
         Test::new("tracing::uprobe_mistakes_are_told", uprobe_mistakes),
-        Test::new("tracing::timers_fire_on_a_cpu", timer),
+        Test::new("tracing::timers_fire_on_a_cpu", timer).of_hook("perf_event"),
         Test::new(
             "tracing::timers_fire_in_a_process_with_threads",
             process_timer,

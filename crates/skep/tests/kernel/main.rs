@@ -2,6 +2,7 @@
 //! read, with nothing left behind.
 
 mod externs;
+mod hooks;
 mod loading;
 mod map_definitions;
 mod map_kinds;
@@ -26,6 +27,7 @@ fn main() -> std::process::ExitCode {
     let mut tests = Vec::new();
     for group in [
         externs::tests,
+        hooks::tests,
         loading::tests,
         map_definitions::tests,
         special_maps::tests,

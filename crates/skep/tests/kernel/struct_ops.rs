@@ -16,7 +16,7 @@ use crate::support::{Running, host, object};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        Test::new("struct_ops::a_link_registers_until_dropped", linked),
+        Test::new("struct_ops::a_link_registers_until_dropped", linked).of_hook("struct_ops"),
         Test::new("struct_ops::a_link_takes_another_struct", updated),
         Test::new("struct_ops::a_pinned_link_lives_on", pinned),
         Test::new("struct_ops::a_map_registers_without_a_link", registered),
