@@ -8,8 +8,8 @@ use std::{
 use skep_testing::{Debian, Outcome, Stop};
 
 /// A row a kernel: its version, and the packages that have it, by name and suite. The cloud flavour
-/// is small, and has all that tests need. From 7.0 on there is a package of the kernel and one of
-/// its modules.
+/// is small, and has all that tests need. From 7.0 on there are packages of the kernel, of its modules
+/// and of its configuration.
 const KERNELS: [(&str, &[&str], &str); 5] = [
     ("5.10", &["linux-image-5.10.0-*-cloud-amd64"], "bullseye"),
     ("6.1", &["linux-image-6.1.0-*-cloud-amd64"], "bookworm"),
@@ -24,6 +24,7 @@ const KERNELS: [(&str, &[&str], &str); 5] = [
         &[
             "linux-binary-7.3.*-cloud-amd64",
             "linux-modules-7.3.*-cloud-amd64",
+            "linux-base-7.3.*-cloud-amd64",
         ],
         "trixie-backports",
     ),
@@ -78,9 +79,10 @@ impl Kernel {
             let tree = debian.unpacked(&debian.package(package, &[suite])?)?;
             walk(&tree, &mut files)?;
         }
-        let named = |prefix: &str| {
-            let mut all = files.iter();
-            all.find(|path| name(path).starts_with(prefix)).cloned()
+        // `config-RELEASE`, or `config` in a folder of that name.
+        let named = |wanted: &str| {
+            let is = |path: &&PathBuf| name(path).split('-').next() == Some(wanted);
+            files.iter().find(is).cloned()
         };
         let broken = || Stop::fail(format!("{}: no kernel in it", packages.join(", ")));
         let image = named("vmlinuz").ok_or_else(broken)?;

@@ -120,7 +120,7 @@ fn test(line: &str) -> Option<(&str, Option<&str>, End)> {
             End::Skipped(why.unwrap_or_default().to_owned())
         }
     };
-    Some((name.trim_end(), hook, end))
+    Some((name.trim(), hook, end))
 }
 
 impl fmt::Display for Results {
@@ -223,7 +223,7 @@ mod tests {
             "test maps::rings           ... ok",
             "test maps::arenas ... ignored (lacks Linux 6.9)",
             "test [fentry] hooks::fentry ... ok",
-            "test [kprobe] hooks::kprobe ... FAILED",
+            "test [kprobe]   hooks::kprobe ... FAILED",
             "test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out",
         ] {
             results.said("5.10", "skep", line);

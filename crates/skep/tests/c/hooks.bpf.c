@@ -23,14 +23,14 @@ PLAIN(kprobe, "kprobe/vfs_read")
 PLAIN(kretprobe, "kretprobe/vfs_read")
 PLAIN(ksyscall, "ksyscall/getppid")
 PLAIN(kretsyscall, "kretsyscall/getppid")
-PLAIN(kprobe_multi, "kprobe.multi/vfs_rea[d]")
-PLAIN(kretprobe_multi, "kretprobe.multi/vfs_rea[d]")
-PLAIN(kprobe_session, "kprobe.session/vfs_rea[d]")
+PLAIN(kprobe_multi, "kprobe.multi/vfs_rea?")
+PLAIN(kretprobe_multi, "kretprobe.multi/vfs_rea?")
+PLAIN(kprobe_session, "kprobe.session/vfs_rea?")
 PLAIN(fentry, "fentry/vfs_read")
 PLAIN(fexit, "fexit/vfs_read")
 PLAIN(fsession, "fsession/vfs_read")
-PLAIN(fentry_multi, "fentry.multi/vfs_rea[d]")
-PLAIN(fexit_multi, "fexit.multi/vfs_rea[d]")
+PLAIN(fentry_multi, "fentry.multi/vfs_rea?")
+PLAIN(fexit_multi, "fexit.multi/vfs_rea?")
 PLAIN(fmod_ret, "fmod_ret/security_file_permission")
 PLAIN(lsm, "lsm/file_permission")
 PLAIN(lsm_sleepable, "lsm.s/file_open")
@@ -56,13 +56,9 @@ PASSING(cgroup_sendmsg4, "cgroup/sendmsg4")
 PASSING(cgroup_recvmsg4, "cgroup/recvmsg4")
 PASSING(cgroup_getpeername4, "cgroup/getpeername4")
 PASSING(cgroup_getsockname4, "cgroup/getsockname4")
-PASSING(cgroup_sysctl, "cgroup/sysctl")
-PASSING(cgroup_getsockopt, "cgroup/getsockopt")
-PASSING(cgroup_setsockopt, "cgroup/setsockopt")
-PASSING(cgroup_dev, "cgroup/dev")
 PASSING(lsm_cgroup, "lsm_cgroup/socket_bind")
 
-// Packets have no process of their own.
+// Packets have no process of their own, and Linux 5.10 does not tell some programs of theirs.
 #define COUNTING(name, section, answer)                                         \
 	SEC("?" section) int name(void *ctx)                                    \
 	{                                                                       \
@@ -72,6 +68,10 @@ PASSING(lsm_cgroup, "lsm_cgroup/socket_bind")
 
 COUNTING(cgroup_skb_ingress, "cgroup_skb/ingress", 1)
 COUNTING(cgroup_skb_egress, "cgroup_skb/egress", 1)
+COUNTING(cgroup_sysctl, "cgroup/sysctl", 1)
+COUNTING(cgroup_getsockopt, "cgroup/getsockopt", 1)
+COUNTING(cgroup_setsockopt, "cgroup/setsockopt", 1)
+COUNTING(cgroup_dev, "cgroup/dev", 1)
 COUNTING(sockops, "sockops", 1)
 
 char LICENSE[] SEC("license") = "GPL";

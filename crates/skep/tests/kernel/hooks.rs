@@ -48,7 +48,7 @@ pub(crate) fn tests() -> Vec<Test> {
         "fexit.multi" "fexit_multi" (7 2) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" fires read;
         "fmod_ret" "fmod_ret" (5 7) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" fires read;
         "lsm" "lsm" (5 7) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" hardens read;
-        "lsm.s" "lsm_sleepable" (5 10) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" hardens read;
+        "lsm.s" "lsm_sleepable" (5 11) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" hardens read;
         "tracepoint" "tracepoint" (4 7) "CONFIG_FTRACE_SYSCALLS" fires call;
         "raw_tp" "raw_tp" (4 17) "" fires call;
         "tp_btf" "tp_btf" (5 5) "" fires call;
