@@ -108,7 +108,7 @@ impl Suite {
     pub(crate) fn prepare(&self, folder: &Path) -> Result<PathBuf> {
         let folder = folder.join("prebuilt").join(self.name);
         let stamp = folder.join("done");
-        let time = |path: &Path| Some(fs::metadata(path).ok()?.modified().ok()?);
+        let time = |path: &Path| fs::metadata(path).ok()?.modified().ok();
         let newest = newest(&self.folder.join("tests"))?.max(time(&self.program));
         if time(&stamp) > newest {
             return Ok(folder);
