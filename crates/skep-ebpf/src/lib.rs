@@ -47,11 +47,18 @@ pub use skep_ebpf_macros::{Plain, map};
 pub mod prelude {
     pub use crate::co_re::macros::*;
     pub use crate::context::*;
+    pub use crate::helper::{
+        can_loop, current_cgroup_id, current_comm, current_pid_tgid, current_task, current_uid_gid,
+        ktime_ns, processor_id, random, read_current_comm, read_kernel, read_kernel_str, read_user,
+        read_user_str, repeat,
+    };
     pub use crate::hook::*;
     pub use crate::map::{
-        Array, ArrayOfMaps, BloomFilter, Entry, HashMap, HashOfMaps, LpmTrie, LruHashMap,
-        LruPerCpuHashMap, PerCpuArray, PerCpuHashMap, PerfEventArray, PinByName, Prefix, Queue,
-        RingBuf, Stack, UpdateFlags, Value, Wakeup,
+        Array, ArrayOfMaps, BloomFilter, CgroupArray, CgroupStorage, CpuMap, DevMap, DevMapHash,
+        Entry, HashMap, HashOfMaps, InodeStorage, LpmTrie, LruHashMap, LruPerCpuHashMap, PerCpuArray,
+        PerCpuHashMap, PerfEventArray, PinByName, Prefix, ProgramArray, Queue, ReusePortSockArray,
+        RingBuf, SockHash, SockMap, SocketStorage, Stack, StackFlags, StackTrace, TaskStorage,
+        UpdateFlags, Value, Wakeup, XskMap,
     };
     pub use crate::{
         Error, Interior, Plain, Result, count_lost, field, license, log2, map, setting, shared,

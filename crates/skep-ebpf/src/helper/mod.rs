@@ -2,8 +2,16 @@
 //! by topic.
 
 pub(crate) mod call;
+mod machine;
+mod memory;
+mod repeat;
+mod task;
 
 pub use crate::generated::helpers as raw;
+pub use machine::*;
+pub use memory::*;
+pub use repeat::*;
+pub use task::*;
 
 use crate::error::{Error, Result};
 

@@ -35,11 +35,15 @@
 
 mod array;
 pub(crate) mod definition;
+mod device;
 mod hash;
 mod nested;
 mod perf;
 mod queue;
 mod ring;
+mod socket;
+mod special;
+mod storage;
 mod trie;
 mod value;
 
@@ -47,11 +51,15 @@ use core::ffi::c_void;
 
 pub use array::{Array, PerCpuArray};
 pub use definition::*;
+pub use device::{Cpu, CpuMap, DevMap, DevMapHash, Device, XskMap};
 pub use hash::{HashMap, LruHashMap, LruPerCpuHashMap, PerCpuHashMap};
 pub use nested::{ArrayOfMaps, HashOfMaps};
 pub use perf::PerfEventArray;
 pub use queue::{BloomFilter, Queue, Stack};
 pub use ring::{Entry, RingBuf, Wakeup};
+pub use socket::{Direction, ReusePortSockArray, SockHash, SockMap};
+pub use special::{CgroupArray, ProgramArray, StackFlags, StackTrace};
+pub use storage::{CgroupStorage, InodeStorage, SocketStorage, TaskStorage};
 pub use trie::{LpmTrie, Prefix};
 pub use value::Value;
 

@@ -1,9 +1,9 @@
 //! Perf event arrays: a ring for each CPU, as there was before ring buffers.
 
-use core::ffi::c_void;
-
+use super::socket::context;
 use super::definition::{Number, definition};
 use super::{Map, MapOptions, Options};
+use crate::context::Context;
 use crate::error::Result;
 use crate::helper::{done, raw};
 use crate::plain::Plain;
@@ -28,8 +28,7 @@ definition! {
     ///
     /// #[xdp]
     /// fn send(context: &XdpContext) -> XdpAction {
-    ///     // SAFETY: the program's own context.
-    ///     let _ = unsafe { EVENTS.output(context.as_ptr(), &[1_u64, 2]) };
+    ///     let _ = EVENTS.output(context, &[1_u64, 2]);
     ///     XdpAction::PASS
     /// }
     /// ```
@@ -41,18 +40,14 @@ definition! {
 impl<O: MapOptions> PerfEventArray<O> {
     /// Sends a record through the ring of this CPU. `ENOENT` where nobody listens, `ENOSPC` where
     /// the ring is full.
-    ///
-    /// # Safety
-    ///
-    /// `context` is the program's context.
     #[doc(alias = "bpf_perf_event_output")]
     #[inline(always)]
-    pub unsafe fn output<T: Plain>(&self, context: *mut c_void, record: &T) -> Result {
+    pub fn output<C: Context, T: Plain>(&self, with: &C, record: &T) -> Result {
         super::address(record, |at| {
-            // SAFETY: a context by what the caller says; the record is readable.
+            // SAFETY: the context is the program's own, or the verifier says so.
             done(unsafe {
                 raw::bpf_perf_event_output(
-                    context,
+                    context(with),
                     self.as_raw(),
                     CURRENT_CPU,
                     at.cast_mut(),
