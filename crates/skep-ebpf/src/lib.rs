@@ -55,10 +55,10 @@ pub mod prelude {
     pub use crate::hook::*;
     pub use crate::map::{
         Array, ArrayOfMaps, BloomFilter, CgroupArray, CgroupStorage, CpuMap, DevMap, DevMapHash,
-        Entry, HashMap, HashOfMaps, InodeStorage, LpmTrie, LruHashMap, LruPerCpuHashMap, PerCpuArray,
-        PerCpuHashMap, PerfEventArray, PinByName, Prefix, ProgramArray, Queue, ReusePortSockArray,
-        RingBuf, SockHash, SockMap, SocketStorage, Stack, StackFlags, StackTrace, TaskStorage,
-        UpdateFlags, Value, Wakeup, XskMap,
+        Entry, HashMap, HashOfMaps, InodeStorage, LpmTrie, LruHashMap, LruPerCpuHashMap,
+        PerCpuArray, PerCpuHashMap, PerfEventArray, PinByName, Prefix, ProgramArray, Queue,
+        ReusePortSockArray, RingBuf, SockHash, SockMap, SocketStorage, Stack, StackFlags,
+        StackTrace, TaskStorage, UpdateFlags, Value, Wakeup, XskMap,
     };
     pub use crate::{
         Error, Interior, Plain, Result, count_lost, field, license, log2, map, setting, shared,

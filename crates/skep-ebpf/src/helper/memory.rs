@@ -32,7 +32,11 @@ pub fn read_kernel<T: Plain>(from: *const T) -> Result<T> {
     let mut value = MaybeUninit::<T>::uninit();
     // SAFETY: fills the value; any address may be asked for.
     done(unsafe {
-        raw::bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, from.cast())
+        raw::bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            from.cast(),
+        )
     })?;
     // SAFETY: filled, and any bytes are a `T`.
     Ok(unsafe { value.assume_init() })
@@ -98,7 +102,11 @@ pub fn read_user<T: Plain>(from: *const T) -> Result<T> {
     let mut value = MaybeUninit::<T>::uninit();
     // SAFETY: fills the value; any address may be asked for.
     done(unsafe {
-        raw::bpf_probe_read_user(value.as_mut_ptr().cast(), size_of::<T>() as u32, from.cast())
+        raw::bpf_probe_read_user(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            from.cast(),
+        )
     })?;
     // SAFETY: filled, and any bytes are a `T`.
     Ok(unsafe { value.assume_init() })

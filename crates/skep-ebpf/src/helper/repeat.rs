@@ -59,12 +59,7 @@ pub fn repeat<F: FnMut(u32) -> S, S: Step>(times: u32, mut step: F) -> Result<u3
     let callback: extern "C" fn(u32, *mut F) -> i64 = round::<F, S>;
     // SAFETY: calls the function with the address of the closure while it is here.
     Error::check(unsafe {
-        raw::bpf_loop(
-            times,
-            callback as *mut c_void,
-            (&raw mut step).cast(),
-            0,
-        )
+        raw::bpf_loop(times, callback as *mut c_void, (&raw mut step).cast(), 0)
     })
     .map(|rounds| rounds as u32)
 }

@@ -1,7 +1,7 @@
 //! Perf event arrays: a ring for each CPU, as there was before ring buffers.
 
-use super::socket::context;
 use super::definition::{Number, definition};
+use super::socket::context;
 use super::{Map, MapOptions, Options};
 use crate::context::Context;
 use crate::error::Result;

@@ -35,7 +35,7 @@ definition! {
     /// #[map]
     /// static SOCKETS: SockMap<16> = SockMap::new();
     ///
-    /// #[sk_skb("verdict")]
+    /// #[sk_skb(stream_verdict)]
     /// fn forward(packet: &SkSkbContext) -> SkAction {
     ///     SOCKETS.redirect_packet(packet, 0, Direction::Egress)
     /// }
@@ -53,7 +53,12 @@ impl<const MAX_ENTRIES: usize, O: MapOptions> SockMap<MAX_ENTRIES, O> {
         super::address(&index, |index| {
             // SAFETY: the map's type and key are these.
             done(unsafe {
-                raw::bpf_sock_map_update(context(connection), self.as_raw(), index.cast_mut(), flags.raw())
+                raw::bpf_sock_map_update(
+                    context(connection),
+                    self.as_raw(),
+                    index.cast_mut(),
+                    flags.raw(),
+                )
             })
         })
     }
@@ -95,8 +100,9 @@ definition! {
     /// static SOCKETS: SockHash<u64, 1024> = SockHash::new();
     ///
     /// #[sock_ops]
-    /// fn connected(connection: &SockOpsContext) {
-    ///     let _ = SOCKETS.insert(connection, &7, UpdateFlags::ANY);
+    /// fn connected(connection: &SockOpsContext) -> Result<Handled> {
+    ///     SOCKETS.insert(connection, &7, UpdateFlags::ANY)?;
+    ///     Ok(Handled::YES)
     /// }
     /// ```
     #[doc(alias = "BPF_MAP_TYPE_SOCKHASH")]
@@ -112,7 +118,12 @@ impl<K: Plain, const MAX_ENTRIES: usize, O: MapOptions> SockHash<K, MAX_ENTRIES,
         super::address(key, |key| {
             // SAFETY: the map's type and key are these.
             done(unsafe {
-                raw::bpf_sock_hash_update(context(connection), self.as_raw(), key.cast_mut(), flags.raw())
+                raw::bpf_sock_hash_update(
+                    context(connection),
+                    self.as_raw(),
+                    key.cast_mut(),
+                    flags.raw(),
+                )
             })
         })
     }
@@ -138,7 +149,12 @@ impl<K: Plain, const MAX_ENTRIES: usize, O: MapOptions> SockHash<K, MAX_ENTRIES,
         super::address(key, |key| {
             // SAFETY: the map's type and key are these.
             SkAction::new(unsafe {
-                raw::bpf_msg_redirect_hash(context(message), self.as_raw(), key.cast_mut(), to as u64)
+                raw::bpf_msg_redirect_hash(
+                    context(message),
+                    self.as_raw(),
+                    key.cast_mut(),
+                    to as u64,
+                )
             } as i32)
         })
     }

@@ -159,7 +159,9 @@ definition! {
     { key: *const u32, value: *const [u64; DEPTH], max_entries: Number<MAX_ENTRIES> }
 }
 
-impl<const DEPTH: usize, const MAX_ENTRIES: usize, O: MapOptions> StackTrace<DEPTH, MAX_ENTRIES, O> {
+impl<const DEPTH: usize, const MAX_ENTRIES: usize, O: MapOptions>
+    StackTrace<DEPTH, MAX_ENTRIES, O>
+{
     /// Keeps the current stack and gives its id. `EFAULT` where there is none, as in a thread of
     /// the kernel; `EEXIST` where another one has its place.
     #[doc(alias = "bpf_get_stackid")]
@@ -170,4 +172,3 @@ impl<const DEPTH: usize, const MAX_ENTRIES: usize, O: MapOptions> StackTrace<DEP
             .map(|id| id as u32)
     }
 }
-

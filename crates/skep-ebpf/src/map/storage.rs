@@ -160,7 +160,7 @@ storage! {
     /// #[map]
     /// static PACKETS: SocketStorage<u64> = SocketStorage::new();
     ///
-    /// #[cgroup_sock("sock_create")]
+    /// #[cgroup_sock(create)]
     /// fn created(socket: &SockContext) -> Access {
     ///     match PACKETS.get_or_insert(socket, &1) {
     ///         Ok(_) => Access::ALLOW,

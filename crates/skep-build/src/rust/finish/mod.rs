@@ -4,6 +4,7 @@
 //! | pass | does |
 //! |---|---|
 //! | [`linkage`] | functions and variables are static in BTF where they are local in the file |
+//! | [`definitions`] | maps lose the fields that ask for nothing |
 //! | [`names`] | Rust's names become C's, which kernels ask for |
 //! | [`show`] | how output is shown becomes typedefs and tags |
 //! | [`sections`] | what was only for these passes goes |
@@ -13,6 +14,7 @@
 
 use skep_object::{ObjectFile, Result};
 
+mod definitions;
 mod linkage;
 mod names;
 mod sections;
@@ -21,7 +23,13 @@ mod show;
 type Pass = fn(&mut ObjectFile) -> Result<()>;
 
 /// In this order: records are read before names change.
-const PASSES: &[Pass] = &[show::run, linkage::run, names::run, sections::run];
+const PASSES: &[Pass] = &[
+    show::run,
+    definitions::run,
+    linkage::run,
+    names::run,
+    sections::run,
+];
 
 /// The object as it is to be loaded.
 ///
