@@ -150,12 +150,22 @@ fn structure(
     }
 
     let text = format!("{letter}{kernel_name};");
+    // All that is declared is what counts there, so a number of it is in the text.
+    let tagged = format!("{}{kernel_name}@", letter.to_uppercase());
     let known = Quote::new(
         "const TEXT: ::skep_ebpf::co_re::hidden::Text = \
-                            ::skep_ebpf::co_re::hidden::Text::new().str",
+         ::skep_ebpf::co_re::hidden::Text::new().str",
     )
     .parens(TokenStream::from(literal(&text)))
-    .code(";");
+    .code(
+        "; const DECLARED: ::skep_ebpf::co_re::hidden::Text = \
+         ::skep_ebpf::co_re::hidden::Text::new().str",
+    )
+    .parens(TokenStream::from(literal(&tagged)))
+    .code(".number")
+    .parens(hash.code("as usize"))
+    .code(".str(\";\"); #[inline(always)] fn declare()")
+    .braces(declared);
     let cursor = "::skep_ebpf::co_re::hidden::Cursor<P>";
     let path = "P: ::skep_ebpf::co_re::hidden::Path<Type = Self>";
     let kernel = Quote::new("const FIELDS: &'static [&'static str] = &")
@@ -228,7 +238,7 @@ fn fields(body: TokenStream) -> Result<Vec<Field>, Error> {
                     kernel_name = Some(name_of(text)?);
                 }
                 [TokenTree::Ident(word), ..]
-                    if ["doc", "cfg", "allow", "expect"].contains(&word.to_string().as_str()) =>
+                    if ["doc", "allow", "expect"].contains(&word.to_string().as_str()) =>
                 {
                     docs.extend([hash.clone(), TokenTree::Group(attribute.clone())]);
                 }

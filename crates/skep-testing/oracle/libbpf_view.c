@@ -3,7 +3,7 @@
  * the instructions of each program with the numbers that differ from run to run (descriptors) as 0.
  * libbpf relocates all programs before it loads the first, so that they are printed also if the
  * kernel refuses one. With "btf" before the file: loads BTF as it is, to see whether the kernel
- * takes it. With "usdt": attaches one program to a static probe point of a binary, and prints what
+ * takes it. With "core" and a file of BTF before the object: relocates by those types. With "usdt": attaches one program to a static probe point of a binary, and prints what
  * programs are told of its arguments.
  */
 #include <bpf/bpf.h>
@@ -82,9 +82,15 @@ int main(int count, char **arguments)
 	libbpf_set_print(quiet);
 	if (count == 7 && !strcmp(arguments[1], "usdt"))
 		return usdt(arguments);
-	if (count != 2)
+	if (count == 4 && !strcmp(arguments[1], "core")) {
+		LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = arguments[2]);
+
+		object = bpf_object__open_file(arguments[3], &options);
+	} else if (count == 2) {
+		object = bpf_object__open_file(arguments[1], NULL);
+	} else {
 		return 2;
-	object = bpf_object__open_file(arguments[1], NULL);
+	}
 	if (!object)
 		return 1;
 	puts(bpf_object__load(object) ? "refused" : "loaded");

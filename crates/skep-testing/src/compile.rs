@@ -24,7 +24,17 @@ pub fn compile(source: &Path, folder: &str) -> Outcome<Vec<u8>> {
     })
 }
 
-/// The same by a compiler of this name, `clang-19`, for sources that not every clang takes.
+/// The object that rustc makes of a program in Rust, as [`compile`].
+///
+/// # Errors
+/// Skips for want of rustc or of core's source; fails if the source does not compile.
+pub fn compile_rust(source: &Path, folder: &str) -> Outcome<Vec<u8>> {
+    prebuilt::or_make("rustc", source, &[], || {
+        built(source, Build::new(source).cache(cache(folder)?))
+    })
+}
+
+/// The same as [`compile`] by a compiler of this name, `clang-19`, for sources that not every clang takes.
 ///
 /// # Errors
 /// As [`compile`].
@@ -53,7 +63,10 @@ fn built(source: &Path, build: Build) -> Outcome<Vec<u8>> {
             error @ (Error::ClangNotFound { .. }
             | Error::ClangTooOld { .. }
             | Error::ClangWithoutBpf { .. }
-            | Error::NoKernelTypes { .. }),
+            | Error::NoKernelTypes { .. }
+            | Error::RustcNotFound { .. }
+            | Error::RustcTooOld { .. }
+            | Error::NoCoreSource { .. }),
         ) => Err(Stop::lacks(format!(
             "what {} needs: {error}",
             source.display()

@@ -52,6 +52,23 @@ impl Libbpf {
         Ok(View::read(&String::from_utf8_lossy(&run.stdout), words))
     }
 
+    /// The same, relocated by the types in a file of BTF instead of the kernel's.
+    ///
+    /// # Errors
+    /// libbpf can't open it.
+    pub fn load_by(&self, object: &Path, btf: &Path) -> Outcome<View> {
+        let run = Command::new(&self.driver)
+            .arg("core")
+            .args([btf, object])
+            .output()?;
+        let words = String::from_utf8_lossy(&run.stderr).trim().to_owned();
+        if !run.status.success() {
+            let path = object.display();
+            return Err(Stop::fail(format!("libbpf can't open {path}: {words}")));
+        }
+        Ok(View::read(&String::from_utf8_lossy(&run.stdout), words))
+    }
+
     /// Loads an object, attaches a program to a static probe point of a binary, and answers what
     /// is in the map of arguments then: the entries that are not empty, as hexadecimal digits.
     ///

@@ -1,7 +1,7 @@
 //! Places and numbers that need no memory: where a field is, how large, whether it is there.
 
 use super::{
-    path::{Cursor, Declared, Enumerator, Path, Root},
+    path::{Cursor, Declared, Enumerator, FieldsAfter, Path, Root},
     record,
     types::{Base, Enter, Enumeration, Kernel, KernelType, Named},
 };
@@ -27,17 +27,13 @@ pub fn type_of<B: Base>(_: &B) -> Cursor<Root<B::Kernel>> {
 
 /// The fields that follow a place, without following a pointer.
 #[inline(always)]
-pub fn walk<P: Path<Type: Enter>>(
-    at: Cursor<P>,
-) -> <<P::Type as Enter>::Kernel as Kernel>::Fields<<P::Type as Enter>::Path<P>> {
+pub fn walk<P: Path<Type: Enter>>(at: Cursor<P>) -> FieldsAfter<P> {
     Kernel::fields(P::Type::name(at))
 }
 
 /// As [`walk`], and notes what exists.
 #[inline(always)]
-pub fn probe<P: Path<Type: Enter>>(
-    at: Cursor<P>,
-) -> <<P::Type as Enter>::Kernel as Kernel>::Fields<<P::Type as Enter>::Path<P>> {
+pub fn probe<P: Path<Type: Enter>>(at: Cursor<P>) -> FieldsAfter<P> {
     Kernel::fields(P::Type::probe(at))
 }
 

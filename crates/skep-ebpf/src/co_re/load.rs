@@ -2,7 +2,7 @@
 //! verifier knows the type of.
 
 use super::{
-    path::{Cursor, Path},
+    path::{Cursor, FieldsAfter, Path},
     record,
     types::{Enter, Kernel, KernelType},
 };
@@ -28,9 +28,7 @@ pub fn load<P: Path<Type: Load>>(at: Cursor<P>) -> <P::Type as Load>::Value {
 
 /// The fields of what is at a place, or of what the pointer there points to.
 #[inline(always)]
-pub fn follow<P: Path<Type: Enter>>(
-    at: Cursor<P>,
-) -> <<P::Type as Enter>::Kernel as Kernel>::Fields<<P::Type as Enter>::Path<P>> {
+pub fn follow<P: Path<Type: Enter>>(at: Cursor<P>) -> FieldsAfter<P> {
     Kernel::fields(P::Type::load(at))
 }
 

@@ -25,7 +25,7 @@
 //!
 //! # How it works
 //! Each access is one instruction in inline assembly, with a record of what it accesses in the
-//! section `.skep.core`: kind, type and path, in the text of [`Text`]. `skep build` makes of these
+//! section `.skep.core`: kind, type and path, in a small language of its own (`text.rs`). `skep build` makes of these
 //! the relocations of `.BTF.ext` which Skep, libbpf and bpftool resolve. An access whose value is
 //! not used leaves neither instruction nor record.
 

@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 
 use super::{
     text::Text,
-    types::{Enumeration, Kernel, KernelType},
+    types::{Enter, Enumeration, Kernel, KernelType},
 };
 
 /// A way from a kernel type to a part of it.
@@ -134,3 +134,7 @@ where
 {
     at.to()
 }
+
+/// The fields that follow the end of a path, also behind a pointer there.
+pub(super) type FieldsAfter<P> =
+    <<<P as Path>::Type as Enter>::Kernel as Kernel>::Fields<<<P as Path>::Type as Enter>::Path<P>>;

@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 use super::{
     bits::{FromBits, extract},
-    path::{Cursor, Path},
+    path::{Cursor, FieldsAfter, Path},
     record,
     types::{Bits, Enter, Kernel, KernelType},
 };
@@ -138,9 +138,7 @@ pub fn read<M: Memory, P: Path<Type: Read>>(
 
 /// The fields of what is at a place, or of what the pointer there points to.
 #[inline(always)]
-pub fn enter<M: Memory, P: Path<Type: Enter>>(
-    at: Result<Cursor<P>>,
-) -> Result<<<P::Type as Enter>::Kernel as Kernel>::Fields<<P::Type as Enter>::Path<P>>> {
+pub fn enter<M: Memory, P: Path<Type: Enter>>(at: Result<Cursor<P>>) -> Result<FieldsAfter<P>> {
     Ok(Kernel::fields(P::Type::read::<P, M>(at?)?))
 }
 

@@ -1,6 +1,7 @@
 //! The library against the running kernel: objects that clang made, loaded, attached, fired and
 //! read, with nothing left behind.
 
+mod core_rust;
 mod externs;
 mod hooks;
 mod loading;
@@ -26,6 +27,7 @@ mod user_ring;
 fn main() -> std::process::ExitCode {
     let mut tests = Vec::new();
     for group in [
+        core_rust::tests,
         externs::tests,
         hooks::tests,
         loading::tests,

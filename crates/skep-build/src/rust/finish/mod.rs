@@ -6,6 +6,7 @@
 //! | [`linkage`] | functions and variables are static in BTF where they are local in the file |
 //! | [`definitions`] | maps lose the fields that ask for nothing |
 //! | [`names`] | Rust's names become C's, which kernels ask for |
+//! | [`record`] | what programs access of the kernel's types becomes CO-RE relocations |
 //! | [`show`] | how output is shown becomes typedefs and tags |
 //! | [`sections`] | what was only for these passes goes |
 //!
@@ -17,6 +18,7 @@ use skep_object::{ObjectFile, Result};
 mod definitions;
 mod linkage;
 mod names;
+mod record;
 mod sections;
 mod show;
 
@@ -24,6 +26,7 @@ type Pass = fn(&mut ObjectFile) -> Result<()>;
 
 /// In this order: records are read before names change.
 const PASSES: &[Pass] = &[
+    record::run,
     show::run,
     definitions::run,
     linkage::run,

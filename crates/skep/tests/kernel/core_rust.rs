@@ -1,0 +1,169 @@
+//! CO-RE from Rust: what `core_read!` and its siblings give on this kernel, and for types that are
+//! made up; by Skep and by libbpf.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use skep::{
+    Object,
+    boundary::TestRun,
+    btf::{Btf, Builder, IntEncoding, KindTag, NewMember},
+};
+use skep_testing::{Libbpf, Outcome, Stop, Test, View, ensure, expect_err, needs_kernel};
+
+use crate::support::{Running, host};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        Test::new("core_rust::a_tasks_fields_are_true", fields),
+        Test::new("core_rust::what_the_types_say_is_true", numbers),
+        Test::new("core_rust::moved_fields_are_followed", moved),
+        Test::new("core_rust::a_removed_field_is_named", removed),
+    ]
+}
+
+fn bytes(name: &str) -> Outcome<Vec<u8>> {
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/rust/{name}.rs"));
+    skep_testing::compile_rust(&source, env!("CARGO_TARGET_TMPDIR"))
+}
+
+/// `kernel_types.rs`, with one of its programs run.
+fn run(program: &str) -> Outcome<Running> {
+    needs_kernel(5, 11)?; // `bpf_get_current_task_btf`
+    let running = Running::of(Object::parse("kernel_types", &bytes("kernel_types")?)?)?;
+    let loaded = running.loaded.program(program)?;
+    loaded.test_run(&mut TestRun::default())?;
+    Ok(running)
+}
+
+fn check(running: &Running, name: &str, wanted: u64) -> Outcome {
+    let got = running.number(name)?;
+    ensure(got == wanted, || format!("{name}: {got}, not {wanted}"))
+}
+
+fn fields() -> Outcome {
+    let thread = rustix::thread::gettid().as_raw_nonzero().get() as u64;
+    let process = u64::from(std::process::id());
+    let parent = rustix::process::getppid().map_or(0, |id| id.as_raw_nonzero().get() as u64);
+    let helpers = run("by_helpers")?;
+    let name = fs::read(format!("/proc/self/task/{thread}/comm"))?;
+    for (name, wanted) in [
+        ("pid", thread),
+        ("tgid", process),
+        ("parent", parent),
+        ("letters", name.trim_ascii_end().len() as u64),
+        ("reset", 0),
+    ] {
+        check(&helpers, name, wanted)?;
+    }
+    let loads = run("by_loads")?;
+    for (name, wanted) in [
+        ("loaded_pid", thread),
+        ("loaded_tgid", process),
+        ("loaded_parent", parent),
+        ("guarded", 5),
+    ] {
+        check(&loads, name, wanted)?;
+    }
+    // The nice value 0 is priority 120; this process may have another, between 100 and 139.
+    let priority = loads.number("loaded_priority")?;
+    ensure((100..140).contains(&priority), || format!("{priority}"))?;
+    check(&helpers, "priority", priority)?;
+    ensure(loads.number("vruntime")? != 77, || "not written".into())
+}
+
+fn numbers() -> Outcome {
+    let running = run("by_loads")?;
+    let btf = host().btf()?;
+    let task = btf.find("task_struct", KindTag::Struct);
+    let task = task.ok_or_else(|| Stop::fail("no task_struct"))?;
+    for (name, wanted) in [
+        ("has_pid", 1),
+        ("has_never", 0),
+        ("has_far", 1),
+        ("comm_size", 16),
+        ("pid_signed", 1),
+        ("vruntime_signed", 0),
+        ("type_there", 1),
+        ("type_missing", 0),
+        ("task_size", btf.size_of(task)?),
+        ("list_matches", 1),
+        ("other_matches", 0),
+        ("task_id", task.0.into()),
+        ("ringbuf", 27),
+        ("has_hash", 1),
+        ("has_never_type", 0),
+    ] {
+        check(&running, name, wanted)?;
+    }
+    ensure(running.number("offset")? > 3, || "an offset of 0".into())
+}
+
+/// A `task_struct` in which `pid` is at `pid` bytes, if at all, and the bit field at `mode` bits.
+fn types(pid: Option<u32>, inner: u32, mode: u32) -> Outcome<Vec<u8>> {
+    let mut types = Builder::new();
+    let int = types.int("unsigned int", 4, IntEncoding::UNSIGNED);
+    let deep = types.structure("inner", 8, &[NewMember::new("deep", int, 32)]);
+    let mut members = vec![NewMember::new("inner", deep, inner * 8)];
+    members.push(NewMember {
+        bitfield_size: 3,
+        ..NewMember::new("mode", int, mode)
+    });
+    members.extend(pid.map(|pid| NewMember::new("pid", int, pid * 8)));
+    types.structure("task_struct", 256, &members);
+    Ok(types.build()?)
+}
+
+/// What Skep and libbpf make of `kernel_fields.rs` for these types: the same instructions.
+fn both(types: Vec<u8>) -> Outcome<(skep::spec::Image, View)> {
+    let folder = tempfile::tempdir()?;
+    let libbpf = Libbpf::build(folder.path())?;
+    let (object_file, btf_file) = (folder.path().join("fields.o"), folder.path().join("t.btf"));
+    let bytes = bytes("kernel_fields")?;
+    fs::write(&object_file, &bytes)?;
+    fs::write(&btf_file, &types)?;
+    let mut object = Object::parse("fields", &bytes)?;
+    object.core_btf(Arc::new(Btf::parse(types)?));
+    let image = object.link(host())?;
+    let theirs = libbpf.load_by(&object_file, &btf_file)?;
+    let ours = View::of(object.spec(), &image, 1);
+    ensure(ours.programs == theirs.programs, || {
+        format!("{:#?}\nlibbpf: {:#?}", ours.programs, theirs.programs)
+    })?;
+    Ok((image, theirs))
+}
+
+fn moved() -> Outcome {
+    for (pid, inner, mode) in [(8, 16, 256), (100, 40, 261), (200, 4, 1021)] {
+        let (image, theirs) = both(types(Some(pid), inner, mode)?)?;
+        let look = image
+            .program("look")
+            .ok_or_else(|| Stop::fail("no program"))?;
+        ensure(look.poisoned.is_empty(), || format!("{:?}", look.poisoned))?;
+        let byte = mode / 32 * 4;
+        for number in [pid, inner + 4, byte, 64 - 3 - mode % 32, 64 - 3] {
+            let number = number as i32;
+            let has = look.instructions.iter().any(|insn| insn.imm == number);
+            ensure(has, || format!("no {number} in {:?}", look.instructions))?;
+        }
+        ensure(theirs.refusal.is_none(), || format!("{:?}", theirs.refusal))?;
+    }
+    Ok(())
+}
+
+fn removed() -> Outcome {
+    let types = types(None, 16, 256)?;
+    let mut object = Object::parse("fields", &bytes("kernel_fields")?)?;
+    object.core_btf(Arc::new(Btf::parse(types.clone())?));
+    let error = expect_err("a removed field", object.load(host()))?.to_string();
+    for word in ["task_struct", "pid"] {
+        ensure(error.contains(word), || error.clone())?;
+    }
+    let folder = tempfile::tempdir()?;
+    let libbpf = Libbpf::build(folder.path())?;
+    let (object_file, btf_file) = (folder.path().join("fields.o"), folder.path().join("t.btf"));
+    fs::write(&object_file, bytes("kernel_fields")?)?;
+    fs::write(&btf_file, types)?;
+    let theirs = libbpf.load_by(&object_file, &btf_file)?.refusal;
+    let theirs = theirs.ok_or_else(|| Stop::fail("libbpf loads it"))?;
+    ensure(theirs.contains("task_struct.pid"), || theirs.clone())
+}
