@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    Arch, Cache, Clang, Cpu, Endian, KernelTypes, Result, Rustc, c,
+    Arch, Cache, Clang, CoreSource, Cpu, Endian, KernelTypes, Result, Rustc, c,
     cache::Fingerprint,
     kept::{Found, Kept},
     rust,
@@ -44,6 +44,7 @@ pub struct Build {
     pub(crate) precompile: bool,
     pub(crate) clang: Option<Clang>,
     pub(crate) rustc: Option<Rustc>,
+    pub(crate) core: Option<CoreSource>,
     pub(crate) progress: Option<fn(&str)>,
     cache: Option<Cache>,
 }
@@ -90,6 +91,7 @@ impl Build {
             precompile: true,
             clang: None,
             rustc: None,
+            core: None,
             progress: None,
             cache: None,
         }
@@ -173,6 +175,12 @@ impl Build {
     /// The compiler of Rust to use, instead of what [`Rustc::find`] finds.
     pub fn rustc(mut self, rustc: Rustc) -> Self {
         self.rustc = Some(rustc);
+        self
+    }
+
+    /// Core's source, instead of what [`CoreSource::find`] finds.
+    pub fn core_source(mut self, source: CoreSource) -> Self {
+        self.core = Some(source);
         self
     }
 

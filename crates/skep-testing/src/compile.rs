@@ -1,4 +1,4 @@
-//! Compiles what tests are about: BPF objects by clang, and programs to be traced by the
+//! Compiles what tests are about: BPF objects by clang and rustc, and programs to be traced by the
 //! system's C compiler.
 
 use std::{
@@ -9,18 +9,27 @@ use std::{
     process::{Command, Stdio},
 };
 
-use skep_build::{Build, Cache, Clang};
+use skep_build::{Build, Cache, Clang, Language};
 
-use crate::{Outcome, Stop, ensure, find_tool, prebuilt};
+use crate::{Outcome, Stop, core_source, ensure, find_tool, prebuilt};
 
-/// The object that clang makes of `source`, compiled once; the cache is in `folder`, for which
-/// tests give their `CARGO_TARGET_TMPDIR`.
+/// The object that clang, or rustc for `.rs`, makes of `source`, compiled once; the cache is in
+/// `folder`, for which tests give their `CARGO_TARGET_TMPDIR`.
 ///
 /// # Errors
-/// Skips for want of clang or of the kernel's types; fails if the source does not compile.
+/// Skips for want of a compiler, of core's source or of the kernel's types; fails if the source does
+/// not compile.
 pub fn compile(source: &Path, folder: &str) -> Outcome<Vec<u8>> {
-    prebuilt::or_make("clang", source, &[], || {
-        built(source, Build::new(source).cache(cache(folder)?))
+    let compiler = match Language::of(source) {
+        Language::Rust => "rustc",
+        _ => "clang",
+    };
+    prebuilt::or_make(compiler, source, &[], || {
+        let build = Build::new(source).cache(cache(folder)?);
+        match Language::of(source) {
+            Language::Rust => built(source, build.core_source(core_source()?)),
+            _ => built(source, build),
+        }
     })
 }
 

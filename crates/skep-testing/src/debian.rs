@@ -1,4 +1,4 @@
-//! Debian's packages as test material: kernels and their sources, fetched by the machine's own apt.
+//! Debian's packages as test material: kernels, their sources and Rust's, fetched by the machine's own apt.
 //!
 //! Where the machine's sources don't have a package, those of another suite are asked, from the
 //! same places: lists and state stand in the cache, and nothing of the machine is changed. What was
@@ -45,13 +45,13 @@ impl Debian {
     }
 
     /// The newest package of the first of `suites` that has one, as a file: `name` is the whole
-    /// name, or has a `*` for what differs between versions. `trixie-security` and the like are
-    /// suites, too.
+    /// name, or has a `*` for what differs between versions; `NAME=1.95*` asks for a package's
+    /// version. `trixie-security` and the like are suites, too.
     ///
     /// # Errors
     /// Skips: this is no machine of Debian's kind, or there is no such package, or no network.
     pub fn package(&self, name: &str, suites: &[&str]) -> Outcome<PathBuf> {
-        let folder = self.folder(&name.replace('*', "_"));
+        let folder = self.folder(&name.replace(['*', '='], "_"));
         if let Some(package) = package_in(&folder) {
             return Ok(package);
         }
@@ -176,6 +176,8 @@ impl Apt {
     fn download(&self, name: &str, folder: &Path) -> Result<(), String> {
         let found = match name.split_once('*') {
             None => name.to_owned(),
+            // apt itself chooses among versions.
+            Some((prefix, _)) if prefix.contains('=') => name.to_owned(),
             Some((prefix, suffix)) => {
                 let names = self.run("apt-cache", &["pkgnames", prefix], folder)?;
                 let mut names: Vec<&str> = names

@@ -28,6 +28,7 @@ mod libbpf;
 mod netns;
 mod outcome;
 mod prebuilt;
+mod rust;
 
 pub use bpffs::{Bpffs, mount_point};
 pub use capabilities::without_capabilities;
@@ -42,3 +43,4 @@ pub use libbpf::{Libbpf, ProgramView, View};
 pub use netns::{Tools, in_netns};
 pub use outcome::{Lacking, Outcome, PATIENCE, Stop, ensure, eventually, expect_err, find_tool};
 pub use prebuilt::is_prebuilt;
+pub use rust::core_source;

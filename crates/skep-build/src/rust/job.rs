@@ -40,7 +40,10 @@ impl<'a> Job<'a> {
             Some(rustc) => rustc.clone(),
             None => Rustc::find(&cache)?,
         };
-        let source = CoreSource::find(&rustc)?;
+        let source = match &build.core {
+            Some(source) => source.clone(),
+            None => CoreSource::find(&rustc)?,
+        };
         let progress = |text: &str| {
             if let Some(tell) = build.progress {
                 tell(text);

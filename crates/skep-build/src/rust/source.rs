@@ -33,13 +33,9 @@ impl CoreSource {
         };
         if let Some(named) = env::var_os("SKEP_RUST_SRC").filter(|named| !named.is_empty()) {
             let named = PathBuf::from(named);
-            return library_in(&named)
-                .map(|folder| Self { folder })
-                .ok_or_else(|| {
-                    let remedy = "SKEP_RUST_SRC must name the folder that has \
-                                  library/core/src/lib.rs in it";
-                    missing(vec![named], remedy.into())
-                });
+            let remedy =
+                "SKEP_RUST_SRC must name the folder that has library/core/src/lib.rs in it";
+            return Self::at(&named).map_err(|_| missing(vec![named], remedy.into()));
         }
         let places = [
             rustc.sysroot().join("lib/rustlib/src/rust"),
@@ -49,6 +45,19 @@ impl CoreSource {
         found
             .map(|folder| Self { folder })
             .ok_or_else(|| missing(places.to_vec(), remedy(rustc)))
+    }
+
+    /// The one in this folder: it, or `library` in it, has `core/src/lib.rs`. Of which version it is
+    /// shows when it is compiled.
+    ///
+    /// # Errors
+    /// [`Error::Source`]: it is not there.
+    pub fn at(folder: &Path) -> Result<Self> {
+        let found = library_in(folder).map(|folder| Self { folder });
+        found.ok_or_else(|| Error::Source {
+            path: folder.join("library/core/src/lib.rs"),
+            error: std::io::ErrorKind::NotFound.into(),
+        })
     }
 
     /// The folder: `core/src/lib.rs` is in it.
