@@ -33,17 +33,7 @@ pub fn compile(source: &Path, folder: &str) -> Outcome<Vec<u8>> {
     })
 }
 
-/// The object that rustc makes of a program in Rust, as [`compile`].
-///
-/// # Errors
-/// Skips for want of rustc or of core's source; fails if the source does not compile.
-pub fn compile_rust(source: &Path, folder: &str) -> Outcome<Vec<u8>> {
-    prebuilt::or_make("rustc", source, &[], || {
-        built(source, Build::new(source).cache(cache(folder)?))
-    })
-}
-
-/// The same as [`compile`] by a compiler of this name, `clang-19`, for sources that not every clang takes.
+/// The same by a compiler of this name, `clang-19`, for sources that not every clang takes.
 ///
 /// # Errors
 /// As [`compile`].

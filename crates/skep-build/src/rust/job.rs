@@ -8,7 +8,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{CoreSource, Rustc, finish, library::Library, limits, sysroot::Sysroot};
+use super::{
+    CoreSource, Rustc, finish, library::Library, limits, message::Level, sysroot::Sysroot,
+};
 use crate::{
     Build, Cache, Error, Result,
     build::{Compiled, as_file},
@@ -174,7 +176,21 @@ impl<'a> Job<'a> {
             source_file: self.build.source.clone(),
             error,
         })?;
-        fs::write(object, finished).map_err(Error::write(object))?;
+        let mut refused = false;
+        for problem in &finished.problems {
+            refused |= problem.level == Level::Error;
+            stderr += &problem.shown(colored);
+            stderr.push('\n');
+        }
+        if refused {
+            stderr.truncate(stderr.trim_end_matches('\n').len());
+            return Err(Error::Compile {
+                source_file: self.build.source.clone(),
+                hint: None,
+                stderr,
+            });
+        }
+        fs::write(object, finished.object).map_err(Error::write(object))?;
         let rules = depfile::of_rustc(&rules);
         Ok(Compiled {
             warnings: stderr,

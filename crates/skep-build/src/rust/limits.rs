@@ -1,7 +1,7 @@
 //! What LLVM says of code that BPF can't hold, in rustc's form, with the reason and what to write
 //! instead. All else that rustc prints stays as it is.
 
-use std::{fmt::Write as _, fs};
+use super::message::{Level, Message, without_colors};
 
 /// rustc's messages with LLVM's explained.
 pub(super) fn explained(stderr: &str, colored: bool) -> String {
@@ -32,17 +32,6 @@ pub(super) fn explained(stderr: &str, colored: bool) -> String {
         }
     }
     out
-}
-
-/// The text without the escape sequences of terminals.
-fn without_colors(line: &str) -> String {
-    let mut out = String::new();
-    let mut rest = line;
-    while let Some((before, escape)) = rest.split_once("\x1b[") {
-        out += before;
-        rest = escape.split_once('m').map_or("", |(_, after)| after);
-    }
-    out + rest
 }
 
 /// What LLVM said, and where.
@@ -88,51 +77,15 @@ impl<'a> Said<'a> {
 
     fn shown(&self, colored: bool) -> String {
         let (title, help) = self.meaning();
-        let paint = |code: &str, text: &str| match colored {
-            true => format!("\x1b[{code}m{text}\x1b[0m"),
-            false => text.to_owned(),
-        };
-        let (red, blue, bold) = ("1;91", "1;94", "1");
-        let mut out = format!(
-            "{}{}\n",
-            paint(red, "error"),
-            paint(bold, &format!(": {title}"))
-        );
-        let mut parts = self.place.rsplitn(3, ':');
-        let column = parts.next().and_then(|column| column.parse::<usize>().ok());
-        let line = parts.next().and_then(|line| line.parse::<usize>().ok());
-        let (file, line, column) = (parts.next(), line.unwrap_or(0), column.unwrap_or(0));
-        let number = line.to_string();
-        let margin = " ".repeat(number.len());
-        let bar = paint(blue, "|");
-        // Writing to a string can't fail.
-        if let Some(file) = file {
-            let arrow = paint(blue, "-->");
-            let _ = writeln!(out, "{margin}{arrow} {}", self.place);
-            let text = fs::read_to_string(file).unwrap_or_default();
-            let source = line.checked_sub(1).and_then(|line| text.lines().nth(line));
-            if let Some(source) = source {
-                let indent: String = source
-                    .chars()
-                    .take(column.saturating_sub(1))
-                    .map(|c| if c == '\t' { '\t' } else { ' ' })
-                    .collect();
-                let _ = writeln!(out, "{margin} {bar}");
-                let _ = writeln!(out, "{} {bar} {source}", paint(blue, &number));
-                let _ = writeln!(out, "{margin} {bar} {indent}{}", paint(red, "^"));
-            }
-            let _ = writeln!(out, "{margin} {bar}");
+        Message {
+            level: Level::Error,
+            title,
+            place: Some(self.place.to_owned()),
+            function: format!("{:#}", rustc_demangle::demangle(self.function)),
+            note: "",
+            help,
         }
-        let function = format!("{:#}", rustc_demangle::demangle(self.function));
-        let notes = [
-            ("note", format!("in function `{function}`")),
-            ("help", help.to_owned()),
-        ];
-        for (label, text) in notes.iter().filter(|(_, text)| !text.is_empty()) {
-            let (equals, label) = (paint(blue, "="), paint(bold, label));
-            let _ = writeln!(out, "{margin} {equals} {label}: {text}");
-        }
-        out
+        .shown(colored)
     }
 
     /// What it means, and what to write instead.

@@ -9,6 +9,7 @@ mod finish;
 mod job;
 mod library;
 mod limits;
+mod message;
 mod source;
 mod sysroot;
 mod toolchain;

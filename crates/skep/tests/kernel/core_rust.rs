@@ -23,7 +23,7 @@ pub(crate) fn tests() -> Vec<Test> {
 
 fn bytes(name: &str) -> Outcome<Vec<u8>> {
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/rust/{name}.rs"));
-    skep_testing::compile_rust(&source, env!("CARGO_TARGET_TMPDIR"))
+    skep_testing::compile(&source, env!("CARGO_TARGET_TMPDIR"))
 }
 
 /// `kernel_types.rs`, with one of its programs run.

@@ -10,11 +10,16 @@
 //! | [`show`] | how output is shown becomes typedefs and tags |
 //! | [`sections`] | what was only for these passes goes |
 //!
+//! Then [`check`] looks for what no kernel would take.
+//!
 //! Debug information other than BTF is left out when the object is taken apart, and equal types
 //! become one when it is written.
 
 use skep_object::{ObjectFile, Result};
 
+use super::message::Message;
+
+mod check;
 mod definitions;
 mod linkage;
 mod names;
@@ -34,14 +39,26 @@ const PASSES: &[Pass] = &[
     sections::run,
 ];
 
-/// The object as it is to be loaded.
+/// An object as it is to be loaded, and what is wrong with it.
+pub(super) struct Finished {
+    pub(super) object: Vec<u8>,
+    pub(super) problems: Vec<Message>,
+}
+
+/// Finishes an object.
 ///
 /// # Errors
 /// What [`ObjectFile::parse`] and [`ObjectFile::write`] say, and what the passes find wrong.
-pub(super) fn finished(bytes: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn finished(bytes: &[u8]) -> Result<Finished> {
     let mut file = ObjectFile::parse(bytes)?;
     for pass in PASSES {
         pass(&mut file)?;
     }
-    file.write()
+    Ok(Finished {
+        problems: check::problems(&file)?,
+        object: file.write()?,
+    })
 }
+
+#[cfg(test)]
+mod tests;
