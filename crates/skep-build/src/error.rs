@@ -119,7 +119,7 @@ pub enum Error {
         /// The source.
         source_file: PathBuf,
         /// What is wrong with it.
-        error: skep_object::Error,
+        error: Box<skep_object::Error>,
     },
     /// The source could not be read.
     #[error("cannot read {}: {error}", path.display())]

@@ -174,7 +174,7 @@ impl<'a> Job<'a> {
         let rules = read(made.with_extension("d"))?;
         let finished = finish::finished(&bytes).map_err(|error| Error::Finish {
             source_file: self.build.source.clone(),
-            error,
+            error: Box::new(error),
         })?;
         let mut refused = false;
         for problem in &finished.problems {
