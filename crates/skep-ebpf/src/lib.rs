@@ -22,6 +22,7 @@ extern crate self as skep_ebpf;
 
 pub mod co_re;
 pub mod context;
+pub mod dynptr;
 mod error;
 mod generated;
 pub mod helper;
@@ -30,9 +31,12 @@ mod lost;
 pub mod map;
 mod number;
 mod plain;
+#[doc(hidden)]
+pub mod print;
 mod setting;
 #[doc(hidden)]
 pub mod show;
+pub mod sync;
 
 pub use co_re::macros::*;
 pub use error::{Error, Result};
@@ -55,13 +59,14 @@ pub mod prelude {
     pub use crate::hook::*;
     pub use crate::map::{
         Array, ArrayOfMaps, BloomFilter, CgroupArray, CgroupStorage, CpuMap, DevMap, DevMapHash,
-        Entry, HashMap, HashOfMaps, InodeStorage, LpmTrie, LruHashMap, LruPerCpuHashMap,
+        Entry, HashMap, HashOfMaps, InodeStorage, Keyed, LpmTrie, LruHashMap, LruPerCpuHashMap,
         PerCpuArray, PerCpuHashMap, PerfEventArray, PinByName, Prefix, ProgramArray, Queue,
         ReusePortSockArray, RingBuf, SockHash, SockMap, SocketStorage, Stack, StackFlags,
-        StackTrace, TaskStorage, UpdateFlags, Value, Wakeup, XskMap,
+        StackTrace, TaskStorage, UpdateFlags, UserRingBuf, Value, Wakeup, XskMap,
     };
     pub use crate::{
-        Error, Interior, Plain, Result, count_lost, field, license, log2, map, setting, shared,
+        Error, Interior, Plain, Result, count_lost, field, license, log2, map, printk, seq_printf,
+        setting, shared, snprintf,
     };
 }
 

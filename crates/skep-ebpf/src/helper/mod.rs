@@ -5,13 +5,17 @@ pub(crate) mod call;
 mod machine;
 mod memory;
 mod repeat;
+mod stack;
 mod task;
+mod text;
 
 pub use crate::generated::helpers as raw;
 pub use machine::*;
 pub use memory::*;
 pub use repeat::*;
+pub use stack::*;
 pub use task::*;
+pub use text::*;
 
 use crate::error::{Error, Result};
 

@@ -49,6 +49,36 @@ definition! {
     RingBuf = 27, [const BYTES: usize,], [BYTES,], Options, { max_entries: Number<BYTES> }
 }
 
+definition! {
+    /// A ring of records from user space. Linux 6.1.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[map]
+    /// static COMMANDS: UserRingBuf<4096> = UserRingBuf::new();
+    ///
+    /// #[map]
+    /// static LATEST: Array<u64, 1> = Array::new();
+    ///
+    /// #[tracepoint("syscalls/sys_enter_getpid")]
+    /// fn called(_: &TracepointContext) -> Result {
+    ///     COMMANDS.drain(|command| {
+    ///         if let (Ok(number), Some(latest)) = (command.read::<u64>(0), LATEST.get(0)) {
+    ///             latest.store(number);
+    ///         }
+    ///     })?;
+    ///     Ok(())
+    /// }
+    /// ```
+    #[doc(alias = "BPF_MAP_TYPE_USER_RINGBUF")]
+    UserRingBuf = 31, [const BYTES: usize,], [BYTES,], Options, { max_entries: Number<BYTES> }
+}
+
 /// Whether who waits for records is woken when one is submitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]

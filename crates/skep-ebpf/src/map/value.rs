@@ -83,6 +83,20 @@ impl<'a, V> Value<'a, V> {
         }
     }
 
+    /// What a helper returned that is never null.
+    ///
+    /// # Safety
+    ///
+    /// It points to a `V` that stays for `'a`.
+    #[inline(always)]
+    pub(crate) unsafe fn new_unchecked(at: *mut V) -> Self {
+        Self {
+            // SAFETY: as the caller says.
+            at: unsafe { NonNull::new_unchecked(at) },
+            map: PhantomData,
+        }
+    }
+
     /// Where it lies.
     #[inline(always)]
     #[must_use]

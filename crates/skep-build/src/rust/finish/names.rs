@@ -1,10 +1,11 @@
 //! Names: what Rust calls `HashMap<u32, u64>` is called `HashMap_u32_u64` in BTF, as kernels take
 //! only what C could name.
 
-use skep_btf::KindTag;
+use skep_btf::{Btf, Builder, Kind, KindTag, NewType, TypeId};
 use skep_object::{ObjectFile, Result};
 
 pub(super) fn run(file: &mut ObjectFile) -> Result<()> {
+    parameters(&mut file.types)?;
     Ok(file.types.rename_all(|kind, name| match kind {
         // Files name sections, and kernels take most names.
         KindTag::DataSection => None,
@@ -13,6 +14,42 @@ pub(super) fn run(file: &mut ObjectFile) -> Result<()> {
         KindTag::Function => function(name),
         _ => valid(name),
     })?)
+}
+
+/// Parameters that are patterns (`_`) have no name, which kernels ask for in functions.
+fn parameters(types: &mut Builder) -> Result<()> {
+    let btf = Btf::parse(types.build()?)?;
+    for found in btf.types() {
+        let Kind::FunctionPrototype(prototype) = found.kind() else {
+            continue;
+        };
+        let params: Vec<_> = prototype
+            .params()
+            .map(|param| (param.name(), param.type_id))
+            .collect();
+        let unnamed = |&(name, type_id): &(&str, TypeId)| name.is_empty() && type_id != TypeId::VOID;
+        if !params.iter().any(unnamed) {
+            continue;
+        }
+        let numbered: Vec<String> = (1..=params.len()).map(|n| format!("arg{n}")).collect();
+        let params: Vec<(&str, TypeId)> = params
+            .iter()
+            .zip(&numbered)
+            .map(|(param, number)| {
+                let name = if unnamed(param) { number } else { param.0 };
+                (name, param.1)
+            })
+            .collect();
+        let return_type = prototype.return_type;
+        types.replace(
+            found.id(),
+            NewType::FunctionPrototype {
+                return_type,
+                params: &params,
+            },
+        )?;
+    }
+    Ok(())
 }
 
 /// The kernel's `KSYM_NAME_LEN` of before 6.1, without the NUL.
@@ -69,6 +106,21 @@ fn valid(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parameters_have_names() {
+        let mut types = Builder::new();
+        let int = types.int("i32", 4, skep_btf::IntEncoding::SIGNED);
+        let params = [("", int), ("key", int), ("", TypeId::VOID)];
+        let id = types.prototype(int, &params);
+        parameters(&mut types).unwrap();
+        let btf = Btf::parse(types.build().unwrap()).unwrap();
+        let Kind::FunctionPrototype(prototype) = btf.type_by_id(id).unwrap().kind() else {
+            panic!("a prototype")
+        };
+        let names: Vec<_> = prototype.params().map(|param| param.name()).collect();
+        assert_eq!(names, ["arg1", "key", ""]);
+    }
 
     #[test]
     fn names_of_rust_in_letters_of_c() {

@@ -1,0 +1,238 @@
+//! Dynptrs: memory whose size only the kernel knows, with bounds that it checks at run time.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+
+use crate::error::{Error, Result};
+use crate::helper::{Step, done, raw};
+use crate::lost::count_lost;
+use crate::map::{Map, MapOptions, RingBuf, UserRingBuf, Value};
+use crate::plain::Plain;
+
+/// Room for what the kernel keeps in the program's stack.
+#[repr(C, align(8))]
+struct Slots([u64; 2]);
+
+/// Memory that the kernel checks accesses of.
+///
+/// It lies at one place on the stack, which only the kernel may change; so there are only
+/// references to it, which closures are called with. See [`RingBuf::reserve_bytes`],
+/// [`with_memory`] and [`UserRingBuf::drain`].
+pub struct Dynptr<'a> {
+    at: NonNull<Slots>,
+    memory: PhantomData<&'a mut [u8]>,
+}
+
+impl Dynptr<'_> {
+    #[inline(always)]
+    fn raw(&self) -> *mut core::ffi::c_void {
+        self.at.as_ptr().cast()
+    }
+
+    /// A copy of what lies at an offset. `E2BIG` where it is not inside.
+    #[doc(alias = "bpf_dynptr_read")]
+    #[inline(always)]
+    pub fn read<T: Plain>(&self, offset: u32) -> Result<T> {
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: fills the value; the rest is checked at run time.
+        done(unsafe {
+            raw::bpf_dynptr_read(
+                value.as_mut_ptr().cast(),
+                size_of::<T>() as _,
+                self.raw(),
+                offset.into(),
+                0,
+            )
+        })?;
+        // SAFETY: filled, and any bytes are a `T`.
+        Ok(unsafe { value.assume_init() })
+    }
+
+    /// Copies something to an offset. `E2BIG` where it would not be inside, `EINVAL` where the
+    /// memory is read-only.
+    #[doc(alias = "bpf_dynptr_write")]
+    #[inline(always)]
+    pub fn write<T: Plain>(&self, offset: u32, value: &T) -> Result {
+        // SAFETY: reads the value; the rest is checked at run time.
+        crate::map::address(value, |value| {
+            done(unsafe {
+                raw::bpf_dynptr_write(
+                    self.raw(),
+                    offset.into(),
+                    value.cast_mut(),
+                    size_of::<T>() as _,
+                    0,
+                )
+            })
+        })
+    }
+
+    /// Copies bytes to an offset, as [`write`](Self::write) does. The verifier must see how many
+    /// there are at most.
+    #[inline(always)]
+    pub fn write_bytes(&self, offset: u32, bytes: &[u8]) -> Result {
+        // SAFETY: reads the bytes; the rest is checked at run time.
+        done(unsafe {
+            raw::bpf_dynptr_write(
+                self.raw(),
+                offset.into(),
+                bytes.as_ptr().cast_mut().cast(),
+                bytes.len() as _,
+                0,
+            )
+        })
+    }
+
+    /// What lies at an offset, in place; none where it is not inside, or the memory is read-only.
+    #[doc(alias = "bpf_dynptr_data")]
+    #[inline(always)]
+    pub fn data<T: Plain>(&self, offset: u32) -> Option<Value<'_, T>> {
+        // SAFETY: so much memory, or null; it stays as long as the dynptr.
+        unsafe {
+            Value::new(
+                raw::bpf_dynptr_data(self.raw(), offset.into(), size_of::<T>() as _).cast::<T>(),
+            )
+        }
+    }
+}
+
+impl fmt::Debug for Dynptr<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Dynptr")
+    }
+}
+
+/// Calls a closure with a value of a map as a dynptr. Linux 6.1.
+///
+/// ```
+/// #![no_std]
+/// #![no_main]
+/// use skep_ebpf::dynptr::with_memory;
+/// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
+///
+/// #[map]
+/// static BUFFER: PerCpuArray<[u8; 4096], 1> = PerCpuArray::new();
+///
+/// #[xdp]
+/// fn fill(_: &XdpContext) -> Result<XdpAction> {
+///     let buffer = BUFFER.get(0).ok_or(Error::ENOENT)?;
+///     with_memory(buffer, |memory| memory.write(random(), &7_u32))?;
+///     Ok(XdpAction::PASS)
+/// }
+/// ```
+#[doc(alias = "bpf_dynptr_from_mem")]
+#[inline(always)]
+pub fn with_memory<V: Plain, T>(
+    value: Value<'_, V>,
+    body: impl FnOnce(&Dynptr<'_>) -> Result<T>,
+) -> Result<T> {
+    let mut slots = MaybeUninit::<Slots>::uninit();
+    // SAFETY: memory of this size, which stays for the call of the closure.
+    done(unsafe {
+        raw::bpf_dynptr_from_mem(
+            value.as_ptr().cast(),
+            size_of::<V>() as _,
+            0,
+            slots.as_mut_ptr().cast(),
+        )
+    })?;
+    body(&Dynptr {
+        // SAFETY: a local variable.
+        at: unsafe { NonNull::new_unchecked(slots.as_mut_ptr()) },
+        memory: PhantomData,
+    })
+}
+
+impl<const BYTES: usize, O: MapOptions> RingBuf<BYTES, O> {
+    /// Calls a closure with a record of any number of bytes, which is submitted if the closure
+    /// succeeds, and else discarded. `E2BIG`, `EINVAL`, `ENOSPC`, which is counted, where there can
+    /// be no such record. Linux 6.1.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[map]
+    /// static EVENTS: RingBuf<4096> = RingBuf::new();
+    ///
+    /// #[tracepoint("syscalls/sys_enter_getpid")]
+    /// fn called(_: &TracepointContext) -> Result {
+    ///     let size = 8 + random() % 64;
+    ///     EVENTS.reserve_bytes(size, |record| record.write(0, &ktime_ns()))
+    /// }
+    /// ```
+    #[doc(alias = "bpf_ringbuf_reserve_dynptr")]
+    #[inline(always)]
+    pub fn reserve_bytes<T>(
+        &self,
+        size: u32,
+        body: impl FnOnce(&Dynptr<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let mut slots = MaybeUninit::<Slots>::uninit();
+        let at = slots.as_mut_ptr();
+        // SAFETY: the map is a ring buffer.
+        let reserved = done(unsafe {
+            raw::bpf_ringbuf_reserve_dynptr(self.as_raw(), size, 0, at.cast())
+        });
+        if let Err(error) = reserved {
+            // Even a record that there is not must be given back.
+            // SAFETY: what was reserved, and is gone now.
+            unsafe { raw::bpf_ringbuf_discard_dynptr(at.cast(), 0) };
+            count_lost();
+            return Err(error);
+        }
+        let result = body(&Dynptr {
+            // SAFETY: a local variable.
+            at: unsafe { NonNull::new_unchecked(at) },
+            memory: PhantomData,
+        });
+        // SAFETY: what was reserved, and is gone now.
+        unsafe {
+            if result.is_ok() {
+                raw::bpf_ringbuf_submit_dynptr(at.cast(), 0);
+            } else {
+                raw::bpf_ringbuf_discard_dynptr(at.cast(), 0);
+            }
+        }
+        result
+    }
+}
+
+impl<const BYTES: usize, O: MapOptions> UserRingBuf<BYTES, O> {
+    /// Calls a closure with each record that user space has sent; gives how often. The closure
+    /// stops by [`ControlFlow::Break`](core::ops::ControlFlow). `EBUSY` where another CPU does so
+    /// right now.
+    #[doc(alias = "bpf_user_ringbuf_drain")]
+    #[inline(always)]
+    pub fn drain<F: FnMut(&Dynptr<'_>) -> S, S: Step>(&self, mut each: F) -> Result<u32> {
+        let callback: extern "C" fn(*mut Slots, *mut F) -> i64 = record::<F, S>;
+        // SAFETY: calls the function with records, and the address of the closure while it is here.
+        Error::check(unsafe {
+            raw::bpf_user_ringbuf_drain(
+                self.as_raw(),
+                callback as *mut core::ffi::c_void,
+                (&raw mut each).cast(),
+                0,
+            )
+        })
+        .map(|drained| drained as u32)
+    }
+}
+
+extern "C" fn record<F: FnMut(&Dynptr<'_>) -> S, S: Step>(at: *mut Slots, each: *mut F) -> i64 {
+    // SAFETY: the closure of `drain`, which nobody else uses meanwhile.
+    let each = unsafe { &mut *each };
+    let record = Dynptr {
+        // SAFETY: the kernel's dynptr, never null.
+        at: unsafe { NonNull::new_unchecked(at) },
+        memory: PhantomData,
+    };
+    i64::from(each(&record).stops())
+}
