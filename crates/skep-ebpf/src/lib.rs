@@ -13,7 +13,8 @@
 //! what talks to a kernel panics there.
 
 #![no_std]
-#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch, core_intrinsics))]
+#![cfg_attr(target_arch = "bpf", allow(internal_features))]
 // Everything here talks to the kernel by address.
 #![allow(unsafe_code)]
 
@@ -30,6 +31,7 @@ pub mod hook;
 mod lost;
 pub mod map;
 mod number;
+pub mod packet;
 mod plain;
 #[doc(hidden)]
 pub mod print;
@@ -63,6 +65,10 @@ pub mod prelude {
         PerCpuArray, PerCpuHashMap, PerfEventArray, PinByName, Prefix, ProgramArray, Queue,
         ReusePortSockArray, RingBuf, SockHash, SockMap, SocketStorage, Stack, StackFlags,
         StackTrace, TaskStorage, UpdateFlags, UserRingBuf, Value, Wakeup, XskMap,
+    };
+    pub use crate::packet::{
+        Arp, Checksum, Cursor, Ethernet, Icmp, Ipv4, Ipv6, Packet, PacketMut, Tcp, Udp, Vlan,
+        ethertype, protocol, tcp_flags,
     };
     pub use crate::{
         Error, Interior, Plain, Result, count_lost, field, license, log2, map, printk, seq_printf,

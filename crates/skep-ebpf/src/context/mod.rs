@@ -4,7 +4,7 @@
 //! memory there. The kernel lets programs read and write it by fields, each with a single
 //! instruction of a fixed offset (and rewrites it to what it really has): the methods end as that.
 
-mod access;
+pub(crate) mod access;
 mod fields;
 #[rustfmt::skip]
 mod generated;

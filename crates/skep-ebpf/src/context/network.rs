@@ -1,6 +1,7 @@
 //! Contexts of packets and sockets.
 
 use super::{contexts, raw};
+use crate::packet::{Packet, PacketMut};
 
 contexts! {
     /// A packet at a network device, before the network stack. See [`xdp`](crate::hook::xdp).
@@ -56,4 +57,56 @@ contexts! {
     /// A device that a process of a cgroup uses. See [`cgroup_device`](crate::hook::cgroup_device).
     #[doc(alias = "bpf_cgroup_dev_ctx")]
     DeviceContext: raw::bpf_cgroup_dev_ctx;
+}
+
+/// Contexts with a packet that is read.
+macro_rules! packets {
+    ($($Context:ident $start:ident $end:ident;)*) => {$(
+        impl $Context {
+            /// What is there of the packet.
+            #[inline(always)]
+            #[must_use]
+            pub fn packet(&self) -> Packet<'_> {
+                // SAFETY: its own pointers, lent with it.
+                unsafe { Packet::new(self.$start(), self.$end()) }
+            }
+        }
+    )*};
+}
+
+packets! {
+    XdpContext data data_end;
+    TcContext data data_end;
+    CgroupSkbContext data data_end;
+    LwtContext data data_end;
+    SkSkbContext data data_end;
+    FlowDissectorContext data data_end;
+    SkMsgContext data data_end;
+    ReuseportContext data data_end;
+    SockOpsContext skb_data skb_data_end;
+    SockoptContext optval optval_end;
+}
+
+/// Contexts whose packet can be written to.
+macro_rules! writable {
+    ($($Context:ident $start:ident $end:ident;)*) => {$(
+        impl $Context {
+            /// What is there of the packet, to be changed.
+            #[inline(always)]
+            #[must_use]
+            pub fn packet_mut(&mut self) -> PacketMut<'_> {
+                // SAFETY: its own pointers, lent with it and to nobody else.
+                unsafe { PacketMut::new(self.$start(), self.$end()) }
+            }
+        }
+    )*};
+}
+
+writable! {
+    XdpContext data data_end;
+    TcContext data data_end;
+    LwtContext data data_end;
+    SkSkbContext data data_end;
+    SkMsgContext data data_end;
+    SockoptContext optval optval_end;
 }
