@@ -10,14 +10,10 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
     let mut before = TokenStream::new();
     let name = loop {
         match tokens.next() {
-            Some(TokenTree::Ident(word)) if word.to_string() == "static" => {
-                if let Some(TokenTree::Ident(name)) = tokens.next() {
-                    if name.to_string() != "mut" {
-                        break name;
-                    }
-                }
-                return Err(wrong());
-            }
+            Some(TokenTree::Ident(word)) if word.to_string() == "static" => match tokens.next() {
+                Some(TokenTree::Ident(name)) if name.to_string() != "mut" => break name,
+                _ => return Err(wrong()),
+            },
             Some(token) => before.extend([token]),
             None => return Err(wrong()),
         }

@@ -55,8 +55,8 @@ impl Dynptr<'_> {
     #[doc(alias = "bpf_dynptr_write")]
     #[inline(always)]
     pub fn write<T: Plain>(&self, offset: u32, value: &T) -> Result {
-        // SAFETY: reads the value; the rest is checked at run time.
         crate::map::address(value, |value| {
+            // SAFETY: reads the value; the rest is checked at run time.
             done(unsafe {
                 raw::bpf_dynptr_write(
                     self.raw(),
@@ -178,9 +178,8 @@ impl<const BYTES: usize, O: MapOptions> RingBuf<BYTES, O> {
         let mut slots = MaybeUninit::<Slots>::uninit();
         let at = slots.as_mut_ptr();
         // SAFETY: the map is a ring buffer.
-        let reserved = done(unsafe {
-            raw::bpf_ringbuf_reserve_dynptr(self.as_raw(), size, 0, at.cast())
-        });
+        let reserved =
+            done(unsafe { raw::bpf_ringbuf_reserve_dynptr(self.as_raw(), size, 0, at.cast()) });
         if let Err(error) = reserved {
             // Even a record that there is not must be given back.
             // SAFETY: what was reserved, and is gone now.

@@ -62,7 +62,9 @@ const fn conversion(format: &[u8], mut at: usize) -> Option<(u8, usize)> {
             at += 1;
             continue;
         }
-        while at < format.len() && matches!(format[at], b'0'..=b'9' | b'-' | b'+' | b' ' | b'#' | b'.') {
+        while at < format.len()
+            && matches!(format[at], b'0'..=b'9' | b'-' | b'+' | b' ' | b'#' | b'.')
+        {
             at += 1;
         }
         let mut longs = 0;
@@ -81,7 +83,9 @@ const fn conversion(format: &[u8], mut at: usize) -> Option<(u8, usize)> {
             b'c' => kind::BYTE,
             b's' => kind::TEXT,
             b'p' => kind::ADDRESS,
-            _ => panic!("the kernel has no such conversion: it has d i u x X o c s p, ll before numbers"),
+            _ => panic!(
+                "the kernel has no such conversion: it has d i u x X o c s p, ll before numbers"
+            ),
         };
         at += 1;
         if kind == kind::ADDRESS {
@@ -181,7 +185,12 @@ pub fn trace<const N: usize>(format: &'static [u8], words: [u64; N]) -> Result {
         if N <= 3 {
             raw::bpf_trace_printk(at, size, word(0), word(1), word(2))
         } else {
-            raw::bpf_trace_vprintk(at, size, words.as_ptr().cast(), size_of::<[u64; N]>() as u32)
+            raw::bpf_trace_vprintk(
+                at,
+                size,
+                words.as_ptr().cast(),
+                size_of::<[u64; N]>() as u32,
+            )
         }
     };
     Error::check(printed).map(drop)
@@ -211,7 +220,11 @@ pub fn into_buffer<const N: usize>(
 /// Prints into an iterator's file.
 #[doc(hidden)]
 #[inline(always)]
-pub fn into_file<T, const N: usize>(file: *const T, format: &'static [u8], words: [u64; N]) -> Result {
+pub fn into_file<T, const N: usize>(
+    file: *const T,
+    format: &'static [u8],
+    words: [u64; N],
+) -> Result {
     // SAFETY: as above; that this is an iterator's file, the verifier sees to.
     let printed = unsafe {
         raw::bpf_seq_printf(

@@ -33,9 +33,7 @@ mod rust;
 pub use bpffs::{Bpffs, mount_point};
 pub use capabilities::without_capabilities;
 pub use cgroup::Cgroup;
-pub use compile::{
-    assemble, compile, compile_native, compile_native_as, compile_with,
-};
+pub use compile::{assemble, compile, compile_native, compile_native_as, compile_with};
 pub use debian::Debian;
 pub use harness::{On, Test, host, lacks, needs_kernel, needs_option, run, run_on, skip};
 pub use leaks::Snapshot;

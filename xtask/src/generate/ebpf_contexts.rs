@@ -137,7 +137,9 @@ fn fields() -> Result<String> {
         out.push_str("}\n");
     }
     let all = |_: &str| true;
-    let lent: [(&str, &str, Access, fn(&str) -> bool); 3] = [
+    /// Which fields of a structure are lent.
+    type Has = fn(&str) -> bool;
+    let lent: [(&str, &str, Access, Has); 3] = [
         ("Sock", "bpf_sock", Access::READ, all),
         (
             "SockCommon",

@@ -72,19 +72,15 @@ impl Function {
             attributes.extend(tokens.next());
         }
         let visibility = visibility(&mut tokens);
-        let mut keyword = None;
-        while let Some(token) = tokens.next() {
-            if is_ident(&token, "fn") {
-                keyword = Some(token);
-                break;
+        let keyword = match tokens.next() {
+            Some(token) if is_ident(&token, "fn") => token,
+            Some(token) => return Err(before_fn(hook, &token)),
+            None => {
+                return Err(Error::new(
+                    Span::call_site(),
+                    format!("`#[{hook}]` goes before a function: `fn name(…) {{ … }}`"),
+                ));
             }
-            return Err(before_fn(hook, &token));
-        }
-        let Some(keyword) = keyword else {
-            return Err(Error::new(
-                Span::call_site(),
-                format!("`#[{hook}]` goes before a function: `fn name(…) {{ … }}`"),
-            ));
         };
         let mut rest: Vec<TokenTree> = vec![keyword];
         let Some(TokenTree::Ident(name)) = tokens.next() else {

@@ -4,6 +4,9 @@
 //! memory there. The kernel lets programs read and write it by fields, each with a single
 //! instruction of a fixed offset (and rewrites it to what it really has): the methods end as that.
 
+// `len` is a field, named as the kernel names it.
+#![allow(clippy::len_without_is_empty)]
+
 pub(crate) mod access;
 mod fields;
 #[rustfmt::skip]

@@ -28,7 +28,7 @@ use super::raw;
 #[must_use]
 pub fn ktime_ns() -> u64 {
     // SAFETY: takes nothing.
-    unsafe { raw::bpf_ktime_get_ns() as u64 }
+    unsafe { raw::bpf_ktime_get_ns() }
 }
 
 /// Nanoseconds since boot, with the time that the machine was suspended. Linux 5.8.
@@ -57,7 +57,7 @@ pub fn ktime_ns() -> u64 {
 #[must_use]
 pub fn ktime_boot_ns() -> u64 {
     // SAFETY: takes nothing.
-    unsafe { raw::bpf_ktime_get_boot_ns() as u64 }
+    unsafe { raw::bpf_ktime_get_boot_ns() }
 }
 
 /// Nanoseconds since boot as of the last tick: cheaper, and some milliseconds old. Linux 5.11.
@@ -86,7 +86,7 @@ pub fn ktime_boot_ns() -> u64 {
 #[must_use]
 pub fn ktime_coarse_ns() -> u64 {
     // SAFETY: takes nothing.
-    unsafe { raw::bpf_ktime_get_coarse_ns() as u64 }
+    unsafe { raw::bpf_ktime_get_coarse_ns() }
 }
 
 /// Nanoseconds of atomic time, which has no leap seconds. Linux 6.1.
@@ -115,7 +115,7 @@ pub fn ktime_coarse_ns() -> u64 {
 #[must_use]
 pub fn ktime_tai_ns() -> u64 {
     // SAFETY: takes nothing.
-    unsafe { raw::bpf_ktime_get_tai_ns() as u64 }
+    unsafe { raw::bpf_ktime_get_tai_ns() }
 }
 
 /// The kernel's count of ticks. Linux 5.5.
@@ -144,7 +144,7 @@ pub fn ktime_tai_ns() -> u64 {
 #[must_use]
 pub fn jiffies() -> u64 {
     // SAFETY: takes nothing.
-    unsafe { raw::bpf_jiffies64() as u64 }
+    unsafe { raw::bpf_jiffies64() }
 }
 
 /// A pseudo-random number, not for secrets. Linux 4.1.
@@ -173,7 +173,7 @@ pub fn jiffies() -> u64 {
 #[must_use]
 pub fn random() -> u32 {
     // SAFETY: takes nothing.
-    unsafe { raw::bpf_get_prandom_u32() as u32 }
+    unsafe { raw::bpf_get_prandom_u32() }
 }
 
 /// The CPU that runs the program. Linux 4.1.
@@ -202,7 +202,7 @@ pub fn random() -> u32 {
 #[must_use]
 pub fn processor_id() -> u32 {
     // SAFETY: takes nothing.
-    unsafe { raw::bpf_get_smp_processor_id() as u32 }
+    unsafe { raw::bpf_get_smp_processor_id() }
 }
 
 /// The NUMA node of the CPU that runs the program. Linux 4.10.

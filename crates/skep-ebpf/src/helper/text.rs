@@ -104,8 +104,7 @@ pub fn parse_u64(text: &[u8]) -> Result<(u64, usize)> {
 #[must_use]
 pub fn compare_text(text: &[u8], constant: &'static core::ffi::CStr) -> core::cmp::Ordering {
     // SAFETY: reads both.
-    let difference = unsafe {
-        raw::bpf_strncmp(text.as_ptr(), text.len() as u32, constant.as_ptr().cast())
-    };
+    let difference =
+        unsafe { raw::bpf_strncmp(text.as_ptr(), text.len() as u32, constant.as_ptr().cast()) };
     difference.cmp(&0)
 }

@@ -3,7 +3,8 @@
 use core::ffi::c_void;
 
 use super::{
-    Array, HashMap, LruHashMap, LruPerCpuHashMap, Map, MapOptions, PerCpuArray, PerCpuHashMap, Value,
+    Array, HashMap, LruHashMap, LruPerCpuHashMap, Map, MapOptions, PerCpuArray, PerCpuHashMap,
+    Value,
 };
 use crate::error::{Error, Result};
 use crate::helper::{Step, raw};
@@ -57,8 +58,12 @@ pub trait Keyed: Map {
         F: FnMut(&Self::Key, Value<'_, Self::Value>) -> S,
         S: Step,
     {
-        let callback: extern "C" fn(*mut c_void, *const Self::Key, *mut Self::Value, *mut F) -> i64 =
-            element::<Self, F, S>;
+        let callback: extern "C" fn(
+            *mut c_void,
+            *const Self::Key,
+            *mut Self::Value,
+            *mut F,
+        ) -> i64 = element::<Self, F, S>;
         // SAFETY: calls the function with keys and values of this map, and the address of the
         // closure while it is here.
         Error::check(unsafe {

@@ -141,8 +141,8 @@ pub(crate) fn update<K: Plain, V: Plain>(
 
 #[inline(always)]
 pub(crate) fn delete<K: Plain>(map: &impl Map, key: &K) -> Result {
-    // SAFETY: the map has such keys, by its definition.
     address(key, |key| {
+        // SAFETY: the map has such keys, by its definition.
         done(unsafe { raw::bpf_map_delete_elem(map.as_raw(), key) })
     })
 }

@@ -74,13 +74,10 @@ impl<'a, V> Value<'a, V> {
     /// Where not null, it points to a `V` that stays for `'a`.
     #[inline(always)]
     pub unsafe fn new(at: *mut V) -> Option<Self> {
-        match NonNull::new(at) {
-            Some(at) => Some(Self {
-                at,
-                map: PhantomData,
-            }),
-            None => None,
-        }
+        NonNull::new(at).map(|at| Self {
+            at,
+            map: PhantomData,
+        })
     }
 
     /// What a helper returned that is never null.

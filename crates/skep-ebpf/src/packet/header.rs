@@ -1,5 +1,8 @@
 //! Headers: bytes, with a method a field. Numbers are in host byte order, addresses as on the wire.
 
+// `len` is a field, named as the kernel names it.
+#![allow(clippy::len_without_is_empty)]
+
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 
@@ -74,8 +77,8 @@ macro_rules! headers {
         #[inline(always)]
         #[must_use]
         pub fn $name(&self) -> [u8; 6] {
-            // SAFETY: inside of the header.
             let (low, high): (u32, u16) =
+                // SAFETY: inside of the header.
                 unsafe { (Word::load::<$low>(self.at()), Word::load::<$high>(self.at())) };
             let ([a, b, c, d], [e, f]) = (low.to_ne_bytes(), high.to_ne_bytes());
             [a, b, c, d, e, f]
@@ -115,8 +118,8 @@ macro_rules! headers {
         #[inline(always)]
         #[must_use]
         pub fn $name(&self) -> [u8; 16] {
-            // SAFETY: inside of the header.
             let words: [u64; 2] =
+                // SAFETY: inside of the header.
                 unsafe { [Word::load::<$low>(self.at()), Word::load::<$high>(self.at())] };
             // SAFETY: the same size, and any bytes are numbers.
             unsafe { core::mem::transmute(words) }

@@ -122,9 +122,7 @@ impl Value<'_, bpf_timer> {
     pub fn set_callback<M: Keyed, T: Timed<M>>(self, _map: &M) -> Result {
         let callback: extern "C" fn(*const M, *const M::Key, *mut M::Value) -> i64 = fire::<M, T>;
         // SAFETY: a timer in a value of such a map, with whose entries it will be called.
-        done(unsafe {
-            raw::bpf_timer_set_callback(self.as_ptr().cast(), callback as *mut c_void)
-        })
+        done(unsafe { raw::bpf_timer_set_callback(self.as_ptr().cast(), callback as *mut c_void) })
     }
 
     /// Starts it, for once: in so many nanoseconds.

@@ -27,7 +27,8 @@ fn parameters(types: &mut Builder) -> Result<()> {
             .params()
             .map(|param| (param.name(), param.type_id))
             .collect();
-        let unnamed = |&(name, type_id): &(&str, TypeId)| name.is_empty() && type_id != TypeId::VOID;
+        let unnamed =
+            |&(name, type_id): &(&str, TypeId)| name.is_empty() && type_id != TypeId::VOID;
         if !params.iter().any(unnamed) {
             continue;
         }
