@@ -200,7 +200,8 @@ impl Build {
     /// Compiles, and writes the object to [`Build::output`].
     ///
     /// # Errors
-    /// [`Error::Compile`] if the compiler refuses the source, and all others of [`Error`].
+    /// [`Error::Compile`](crate::Error::Compile) if the compiler refuses the source, and all others of
+    /// [`Error`](crate::Error).
     pub fn run(&self) -> Result<BuildOutput> {
         let job = self.prepare()?;
         let object = self.object();

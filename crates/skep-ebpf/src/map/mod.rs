@@ -1,6 +1,6 @@
 //! Maps: BTF-defined, made by any loader, found by the name of their `static`.
 //!
-//! A map is a `static` with [`#[map]`](crate::map), of a type that says all of it: keys, values,
+//! A map is a `static` with [`#[map]`](macro@crate::map), of a type that says all of it: keys, values,
 //! how many, and seldom-needed [`Options`].
 //!
 //! ```

@@ -95,8 +95,8 @@ impl Mode for Exclusive {
 /// The part of a packet that lies in one piece: all of most, the headers of others (see
 /// `pull_data` of contexts).
 ///
-/// It is lent by a context, and ends with what changes where the packet lies, such as
-/// [`XdpContext::adjust_head`](crate::context::XdpContext::adjust_head): the compiler sees to that.
+/// It is lent by a context, and ends with what changes where the packet lies: the compiler sees to
+/// that.
 #[derive(Debug)]
 pub struct Packet<'a, M = Shared> {
     start: *mut u8,
