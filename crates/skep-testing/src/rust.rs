@@ -48,10 +48,9 @@ pub fn core_source() -> Outcome<CoreSource> {
         .spawn()?;
     let tar = outer.stdout.take().map_or(Stdio::null(), Stdio::from);
     let inner = Command::new("tar")
-        .args(["-x", "--strip-components=4", "--wildcards"])
-        .args(["./usr/src/rustc-*/library"])
-        .arg("-C")
+        .args(["-x", "--strip-components=4", "-C"])
         .arg(&making)
+        .args(["--wildcards", "./usr/src/rustc-*/library"])
         .stdin(tar)
         .output()?;
     let outer = outer.wait()?;
@@ -59,9 +58,11 @@ pub fn core_source() -> Outcome<CoreSource> {
         let said = String::from_utf8_lossy(&inner.stderr);
         format!("{} can't be unpacked: {said}", package.display())
     })?;
-    if fs::rename(&making, &folder).is_err() {
-        // Another process was faster, and its is as good.
+    let source = CoreSource::at(&making);
+    if source.is_err() || fs::rename(&making, &folder).is_err() {
+        // In the second case another process was faster, and its is as good.
         fs::remove_dir_all(&making)?;
     }
+    source?;
     Ok(CoreSource::at(&folder)?)
 }

@@ -47,7 +47,7 @@ impl Template<'_> {
             SkepAt::Checkout(_) => (
                 "      # Skep is not published yet: Cargo.toml names a checkout by its path, which must be\n      \
                  # there as well.\n",
-                "\nSkep is not published yet: `Cargo.toml` names a checkout of it by its path.",
+                "\n\nSkep is not published yet: `Cargo.toml` names a checkout of it by its path.",
             ),
             SkepAt::Registry => ("", ""),
         };
