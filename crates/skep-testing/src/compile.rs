@@ -110,12 +110,14 @@ pub fn compile_native(source: &Path, folder: &Path) -> Outcome<PathBuf> {
 /// # Errors
 /// As [`compile_native`].
 pub fn compile_native_as(made: &Path, source: &Path, arguments: &[&OsStr]) -> Outcome {
+    // Beside it, and then moved: others may be running what is there.
+    let making = made.with_extension(format!("making-{}", std::process::id()));
     let program = prebuilt::or_make("cc", source, arguments, || {
         let cc = find_tool("cc").or_else(|_| find_tool("gcc"))?;
         let ran = Command::new(cc)
             // Without optimisation: with any, leaf functions may go without a frame.
             .args(["-g", "-O0", "-fno-omit-frame-pointer", "-o"])
-            .arg(made)
+            .arg(&making)
             .arg(source)
             .args(arguments)
             .stdin(Stdio::null())
@@ -123,11 +125,12 @@ pub fn compile_native_as(made: &Path, source: &Path, arguments: &[&OsStr]) -> Ou
         ensure(ran.status.success(), || {
             String::from_utf8_lossy(&ran.stderr).into_owned()
         })?;
-        Ok(fs::read(made)?)
+        Ok(fs::read(&making)?)
     })?;
     if prebuilt::is_prebuilt() {
-        fs::write(made, program)?;
-        fs::set_permissions(made, fs::Permissions::from_mode(0o755))?;
+        fs::write(&making, program)?;
+        fs::set_permissions(&making, fs::Permissions::from_mode(0o755))?;
     }
+    fs::rename(&making, made)?;
     Ok(())
 }
