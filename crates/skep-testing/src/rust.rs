@@ -50,7 +50,8 @@ pub fn core_source() -> Outcome<CoreSource> {
     let inner = Command::new("tar")
         .args(["-x", "--strip-components=4", "-C"])
         .arg(&making)
-        .args(["--wildcards", "./usr/src/rustc-*/library"])
+        .args(["--wildcards", "--no-wildcards-match-slash"])
+        .arg("./usr/src/rustc-*/library")
         .stdin(tar)
         .output()?;
     let outer = outer.wait()?;
