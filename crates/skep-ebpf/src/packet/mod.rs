@@ -134,7 +134,8 @@ impl<'a, M: Mode> Packet<'a, M> {
     #[inline(always)]
     #[must_use]
     pub fn len(&self) -> usize {
-        (self.end as usize).wrapping_sub(self.start as usize)
+        // A cursor may have skipped more than there is.
+        (self.end as usize).saturating_sub(self.start as usize)
     }
 
     /// Whether there is nothing.

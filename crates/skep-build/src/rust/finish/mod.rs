@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`linkage`] | functions and variables are static in BTF where they are local in the file |
 //! | [`definitions`] | maps lose the fields that ask for nothing |
+//! | [`lines`] | an instruction has one record of its line |
 //! | [`names`] | Rust's names become C's, which kernels ask for |
 //! | [`record`] | what programs access of the kernel's types becomes CO-RE relocations |
 //! | [`show`] | how output is shown becomes typedefs and tags |
@@ -21,6 +22,7 @@ use super::message::Message;
 
 mod check;
 mod definitions;
+mod lines;
 mod linkage;
 mod names;
 mod record;
@@ -35,6 +37,7 @@ const PASSES: &[Pass] = &[
     show::run,
     definitions::run,
     linkage::run,
+    lines::run,
     names::run,
     sections::run,
 ];
