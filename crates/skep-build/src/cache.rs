@@ -8,7 +8,10 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use crate::{Error, Result};
@@ -18,25 +21,36 @@ use crate::{Error, Result};
 pub struct Cache {
     root: PathBuf,
     /// Set where there was no folder to be had: removed with the last clone.
-    private: Option<Arc<tempfile::TempDir>>,
+    private: Option<Arc<Private>>,
+}
+
+/// A temporary folder.
+#[derive(Debug)]
+struct Private {
+    _folder: tempfile::TempDir,
+    /// Why there is no other, unless this is what was asked for.
+    why: Option<Error>,
+    told: AtomicBool,
 }
 
 impl Cache {
     /// `$XDG_CACHE_HOME/skep`, or `~/.cache/skep`. Where neither can be written, or other users
     /// could have (as when `sudo` keeps `$HOME`), a private temporary folder, which is removed
-    /// at the end.
+    /// at the end; [`Cache::why_temporary`] says which it was.
     ///
     /// # Errors
     /// [`Error::Write`] if not even a temporary folder can be made.
     pub fn open() -> Result<Self> {
         let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
         let absolute = |path: PathBuf| path.is_absolute().then_some(path);
-        std::env::var_os("XDG_CACHE_HOME")
+        let base = std::env::var_os("XDG_CACHE_HOME")
             .map(PathBuf::from)
             .and_then(absolute)
-            .or_else(|| home().and_then(absolute))
-            .and_then(|base| Self::at(base.join("skep")).ok())
-            .map_or_else(Self::temporary, Ok)
+            .or_else(|| home().and_then(absolute));
+        match base.ok_or(Error::NoCache) {
+            Ok(base) => Self::at(base.join("skep")).or_else(|why| Self::private(Some(why))),
+            Err(why) => Self::private(Some(why)),
+        }
     }
 
     /// A cache in this folder, which is made if need be.
@@ -57,13 +71,21 @@ impl Cache {
     /// # Errors
     /// [`Error::Write`] if it can't be made.
     pub fn temporary() -> Result<Self> {
+        Self::private(None)
+    }
+
+    fn private(why: Option<Error>) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("skep-")
             .tempdir()
             .map_err(Error::write(std::env::temp_dir()))?;
         Ok(Self {
             root: folder.path().to_owned(),
-            private: Some(Arc::new(folder)),
+            private: Some(Arc::new(Private {
+                _folder: folder,
+                why,
+                told: AtomicBool::new(false),
+            })),
         })
     }
 
@@ -75,6 +97,19 @@ impl Cache {
     /// Whether what is put here will be gone with this value.
     pub fn is_temporary(&self) -> bool {
         self.private.is_some()
+    }
+
+    /// Why [`Cache::open`] gave a temporary folder: where it looked for another, and what was wrong
+    /// with that.
+    pub fn why_temporary(&self) -> Option<&Error> {
+        self.private.as_ref()?.why.as_ref()
+    }
+
+    /// The same once, to whoever asks first.
+    pub(crate) fn tell_why_temporary(&self) -> Option<&Error> {
+        let private = self.private.as_ref()?;
+        let why = private.why.as_ref()?;
+        (!private.told.swap(true, Ordering::Relaxed)).then_some(why)
     }
 
     /// A folder in the cache, made if need be.

@@ -168,6 +168,9 @@ pub enum Error {
         /// The system's reason.
         error: io::Error,
     },
+    /// There is no folder for what is to be kept.
+    #[error("neither XDG_CACHE_HOME nor HOME names a folder")]
+    NoCache,
     /// The compiler could not be started.
     #[error("cannot run {}: {error}", path.display())]
     Run {

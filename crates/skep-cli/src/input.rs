@@ -2,6 +2,7 @@
 //! first, or an object.
 
 use std::{
+    cell::OnceCell,
     ffi::OsStr,
     fs,
     io::Write as _,
@@ -45,6 +46,10 @@ pub(crate) struct CompileArgs {
     /// vmlinux.h is made of the running kernel's types. A vmlinux.h beside the source goes first.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     vmlinux: Option<PathBuf>,
+
+    /// One for all sources: where nothing can be kept, what one needed is there for the next.
+    #[arg(skip)]
+    cache: OnceCell<Cache>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -58,7 +63,15 @@ enum InstructionSet {
 impl CompileArgs {
     /// How to compile this source.
     pub(crate) fn build(&self, source: &Path) -> anyhow::Result<Build> {
-        let mut build = Build::new(source).color(colored()).progress(report::note);
+        let cache = match self.cache.get() {
+            Some(cache) => cache,
+            None => {
+                let cache = Cache::open()?;
+                self.cache.get_or_init(|| cache)
+            }
+        };
+        let build = Build::new(source).color(colored());
+        let mut build = build.progress(report::note).cache(cache.clone());
         if let Some(path) = &self.vmlinux {
             build = with_types(build, path)?;
         }
@@ -77,8 +90,7 @@ impl CompileArgs {
             });
         }
         if let Some(clang) = &self.clang {
-            let cache = Cache::open()?;
-            build = build.clang(Clang::at(clang, &cache)?).cache(cache);
+            build = build.clang(Clang::at(clang, cache)?);
         }
         Ok(build)
     }

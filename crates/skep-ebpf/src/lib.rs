@@ -13,7 +13,7 @@
 //! what talks to a kernel panics there.
 
 #![no_std]
-#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch, core_intrinsics))]
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
 #![cfg_attr(target_arch = "bpf", allow(internal_features))]
 // Everything here talks to the kernel by address.
 #![allow(unsafe_code)]

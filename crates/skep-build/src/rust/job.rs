@@ -9,7 +9,11 @@ use std::{
 };
 
 use super::{
-    CoreSource, Rustc, finish, library::Library, limits, message::Level, sysroot::Sysroot,
+    CoreSource, Rustc, finish,
+    library::Library,
+    limits,
+    message::{Level, Message},
+    sysroot::{ATTRIBUTE, Sysroot},
 };
 use crate::{
     Build, Cache, Error, Result,
@@ -113,7 +117,7 @@ impl<'a> Job<'a> {
                     "never"
                 },
             ])
-            .arg("-Zcrate-attr=feature(asm_experimental_arch)");
+            .arg(ATTRIBUTE);
         for attribute in &self.attributes {
             command.arg(format!("-Zcrate-attr={attribute}"));
         }
@@ -139,6 +143,22 @@ impl<'a> Job<'a> {
         command
     }
 
+    /// A warning where core will have to be compiled again by whoever comes next.
+    fn nothing_is_kept(&self, colored: bool) -> String {
+        let Some(why) = self.cache.tell_why_temporary() else {
+            return String::new();
+        };
+        let message = Message {
+            level: Level::Warning,
+            title: format!("core was compiled for BPF and can't be kept for the next time: {why}"),
+            place: None,
+            function: String::new(),
+            note: "",
+            help: "name a folder that only you can write with XDG_CACHE_HOME",
+        };
+        message.shown(colored) + "\n"
+    }
+
     pub(crate) fn compile(&self, object: &Path) -> Result<Compiled> {
         let folder = tempfile::Builder::new()
             .prefix("skep-")
@@ -155,7 +175,8 @@ impl<'a> Job<'a> {
             error,
         })?;
         let colored = self.build.is_colored();
-        let mut stderr = limits::explained(&String::from_utf8_lossy(&output.stderr), colored);
+        let mut stderr = self.nothing_is_kept(colored);
+        stderr += &limits::explained(&String::from_utf8_lossy(&output.stderr), colored);
         if !output.status.success() {
             stderr.truncate(stderr.trim_end_matches('\n').len());
             if stderr.is_empty() {

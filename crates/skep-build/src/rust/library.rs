@@ -2,7 +2,10 @@
 
 use std::{fs, path::PathBuf, process::Command, sync::Mutex};
 
-use super::{Rustc, sysroot::Sysroot};
+use super::{
+    Rustc,
+    sysroot::{ATTRIBUTE, Sysroot},
+};
 use crate::{
     Cache, Error, Result,
     cache::{Fingerprint, write_if_changed},
@@ -62,7 +65,7 @@ impl Library {
         library
             .args(["--edition", "2024", "--crate-name", "skep_ebpf"])
             .args(["--crate-type", "rlib", "-Clinker-plugin-lto"])
-            .args(["--cap-lints", "allow", "--extern"])
+            .args(["--cap-lints", "allow", ATTRIBUTE, "--extern"])
             .arg(externally(
                 "skep_ebpf_macros",
                 making.path().join(MACROS_FILE),

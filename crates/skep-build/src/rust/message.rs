@@ -16,6 +16,7 @@ pub(super) struct Message {
     pub(super) title: String,
     /// `FILE:LINE:COLUMN`, if it is known.
     pub(super) place: Option<String>,
+    /// Empty if it is of none.
     pub(super) function: String,
     /// More about the function; empty for nothing.
     pub(super) note: &'static str,
@@ -64,6 +65,7 @@ impl Message {
             let _ = writeln!(out, "{margin} {bar}");
         }
         let function = match self.note {
+            note if self.function.is_empty() => note.to_owned(),
             "" => format!("in function `{}`", self.function),
             note => format!("in function `{}`: {note}", self.function),
         };

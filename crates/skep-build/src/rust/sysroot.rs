@@ -19,11 +19,12 @@ const COMPILER_BUILTINS: &str = "\
 #![no_std]
 ";
 
-/// A folder that rustc takes for its sysroot, and the file that describes the target.
+/// A folder that rustc takes for its sysroot. The target is described in it, so that both rustc and
+/// cargo take it by its name.
 #[derive(Clone, Debug)]
 pub(crate) struct Sysroot {
     folder: PathBuf,
-    target: PathBuf,
+    target: &'static str,
     cpu: Cpu,
 }
 
@@ -52,8 +53,8 @@ impl Sysroot {
         let parent = cache.folder("rust")?;
         let folder = parent.join(format!("sysroot-{}", key.finish()));
         let made = Self {
-            target: folder.join(format!("{name}.json")),
             folder,
+            target: name,
             cpu,
         };
         // Tests ask from many threads at once. Of several processes each makes its own, and the
@@ -73,7 +74,7 @@ impl Sysroot {
             .map_err(Error::write(&parent))?;
         let making = Self {
             folder: folder.path().to_owned(),
-            target: folder.path().join(format!("{name}.json")),
+            target: name,
             cpu,
         };
         making.make(rustc, source, endian)?;
@@ -105,7 +106,8 @@ impl Sysroot {
         })?;
         let libraries = self.libraries();
         fs::create_dir_all(&libraries).map_err(Error::write(&libraries))?;
-        fs::write(&self.target, described).map_err(Error::write(&self.target))?;
+        let description = libraries.with_file_name("target.json");
+        fs::write(&description, described).map_err(Error::write(&description))?;
         let builtins = self.folder.join("compiler_builtins.rs");
         fs::write(&builtins, COMPILER_BUILTINS).map_err(Error::write(&builtins))?;
 
@@ -139,8 +141,8 @@ impl Sysroot {
     }
 
     fn libraries(&self) -> PathBuf {
-        let name = self.target.file_stem().unwrap_or_default();
-        self.folder.join("lib/rustlib").join(name).join("lib")
+        let targets = self.folder.join("lib/rustlib");
+        targets.join(self.target).join("lib")
     }
 
     /// The folder.
@@ -151,14 +153,16 @@ impl Sysroot {
     /// What every crate for this target is compiled with.
     pub(crate) fn flags(&self, command: &mut Command) {
         command
-            .arg("--target")
-            .arg(&self.target)
-            .arg("--sysroot")
+            .args(["--target", self.target, "--sysroot"])
             .arg(&self.folder)
             .arg(self.cpu.rust_flag())
             .args(FORM);
     }
 }
+
+/// The crate attribute that everything but core is compiled with, so that no one need write it: what
+/// no instruction of Rust's says is in assembly, which is unstable for BPF.
+pub(super) const ATTRIBUTE: &str = "-Zcrate-attr=feature(asm_experimental_arch)";
 
 /// How all crates for BPF are compiled.
 const FORM: &[&str] = &[

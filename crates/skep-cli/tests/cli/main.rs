@@ -14,6 +14,7 @@ mod help;
 mod kernels;
 mod link;
 mod new;
+mod rust;
 mod test;
 
 use std::{
@@ -133,6 +134,18 @@ fn has_kernel_btf() -> bool {
         skep_testing::lacks("/sys/kernel/btf/vmlinux");
     }
     there
+}
+
+/// The folder of core's source; says that the test is skipped if there is none.
+fn core_source() -> Option<PathBuf> {
+    match skep_testing::core_source() {
+        Ok(source) => Some(source.folder().to_owned()),
+        Err(skep_testing::Stop::Skip(lacking)) => {
+            skep_testing::lacks(lacking);
+            None
+        }
+        Err(skep_testing::Stop::Fail(why)) => panic!("{why}"),
+    }
 }
 
 /// `names.bpf.c` as an object in this folder.
