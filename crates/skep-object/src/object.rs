@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
-use skep_btf::{Btf, TypeId};
+use skep_btf::{Btf, Kind, KindTag, TypeId};
 use skep_isa::Endian;
 
 use crate::{
@@ -291,6 +291,26 @@ impl Object {
         self.map(map)?.value_type
     }
 
+    /// The type of the records of a ring or perf buffer: that of its values where it is a structure,
+    /// or else what a tag names (`SKEP_EVENT` of `skep.h`, `#[map(event = …)]` in Rust).
+    pub fn record_type(&self, map: &str) -> Option<TypeId> {
+        let btf = self.btf.as_deref()?;
+        let is_record = |id: &TypeId| {
+            let found = btf.skip_modifiers(*id);
+            *id != TypeId::VOID
+                && found.is_ok_and(|found| matches!(found.kind(), Kind::Struct(_) | Kind::Union(_)))
+        };
+        let tagged = || {
+            self.decl_tags_of_map(map).into_iter().find_map(|tag| {
+                let name = tag.strip_prefix("skep:event=")?;
+                let name = name.strip_prefix("struct ").unwrap_or(name);
+                let found = btf.find(name, KindTag::Struct);
+                found.or_else(|| btf.find(name, KindTag::Typedef))
+            })
+        };
+        self.value_type(map).filter(is_record).or_else(tagged)
+    }
+
     /// The type of a map's keys.
     pub fn key_type(&self, map: &str) -> Option<TypeId> {
         self.map(map)?.key_type
@@ -306,7 +326,7 @@ impl Object {
         let Some(btf) = &self.btf else {
             return Vec::new();
         };
-        self.decl_tags(btf.find(variable, skep_btf::KindTag::Variable))
+        self.decl_tags(btf.find(variable, KindTag::Variable))
     }
 
     fn decl_tags(&self, target: Option<TypeId>) -> Vec<&str> {

@@ -3,7 +3,7 @@
 
 use skep::{
     Map, Object,
-    btf::{Btf, Kind, KindTag, TypeId, value::Layout},
+    btf::{Btf, Kind, value::Layout},
 };
 
 use super::{
@@ -40,18 +40,7 @@ impl EventRows {
         let mut candidates = Vec::new();
         let mut shape = Shape::Bytes;
         if let Some(btf) = spec.btf() {
-            let said = spec.value_type(map.name()).filter(|id| is_record(btf, *id));
-            let tagged = || {
-                spec.decl_tags_of_map(map.name())
-                    .into_iter()
-                    .find_map(|tag| {
-                        let name = tag.strip_prefix("skep:event=")?;
-                        let name = name.strip_prefix("struct ").unwrap_or(name);
-                        btf.find(name, KindTag::Struct)
-                            .or_else(|| btf.find(name, KindTag::Typedef))
-                    })
-            };
-            match said.or_else(tagged) {
+            match spec.record_type(map.name()) {
                 Some(id) => shape = Shape::typed(Layout::new(btf, id)?),
                 None => candidates = named_like_events(btf),
             }
@@ -166,13 +155,6 @@ impl Shape {
         let columns = layout.fields().map(|field| cells::column(&field)).collect();
         Self::Typed { layout, columns }
     }
-}
-
-fn is_record(btf: &Btf, id: TypeId) -> bool {
-    id != TypeId::VOID
-        && btf
-            .skip_modifiers(id)
-            .is_ok_and(|t| matches!(t.kind(), Kind::Struct(_) | Kind::Union(_)))
 }
 
 fn named_like_events(btf: &Btf) -> Vec<Layout> {

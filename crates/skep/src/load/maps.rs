@@ -3,6 +3,7 @@
 use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
 use skep_abi::{KernelVersion, MapCreateFlags, MapProperties, MapType};
+use skep_btf::TypeId;
 use skep_host::{Errno, MapBtf, MapCreate, MapFd, MapInfo};
 use skep_object::{Contents, Error as LinkError, ImageMap, Slot, SlotValue};
 
@@ -102,13 +103,23 @@ impl Loader<'_> {
         })
     }
 
+    /// The type of a map's values; of rings, of their records. The values of a perf event array are
+    /// descriptors, whatever its records are.
+    fn value_type(&self, map: &skep_object::Map) -> Option<TypeId> {
+        match map.map_type {
+            MapType::Ringbuf => self.spec.record_type(&map.name).or(map.value_type),
+            MapType::PerfEventArray => self.spec.record_type(&map.name),
+            _ => map.value_type,
+        }
+    }
+
     /// A map with the name and the types that the object has for it.
     fn named(&self, original: Option<&skep_object::Map>, map: &ImageMap, fd: MapFd) -> Result<Map> {
         let types = self.spec.btf().zip(original);
         let types = types.map(|(btf, original)| MapTypes {
             btf: Arc::clone(btf),
             key: original.key_type.unwrap_or_default(),
-            value: original.value_type.unwrap_or_default(),
+            value: self.value_type(original).unwrap_or_default(),
         });
         // The host knows only the first 15 bytes of the name.
         let info = MapInfo {
