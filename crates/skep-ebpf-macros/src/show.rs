@@ -76,7 +76,7 @@ fn fields(structure: &str, fields: TokenStream, code: &mut String) -> Result<(),
     Ok(())
 }
 
-/// The typedef for the word of `[show(word)]`; `None` of other attributes.
+/// The typedef or tag for the word of `[show(word)]`; `None` of other attributes.
 fn word(attribute: Option<&TokenTree>) -> Result<Option<&'static str>, Error> {
     let Some(TokenTree::Group(attribute)) = attribute else {
         return Ok(None);
@@ -116,4 +116,6 @@ const WORDS: &[(&str, &str)] = &[
     ("port", "__be16"),
     ("ipv4", "__be32"),
     ("text", "char"),
+    ("bool", "bool"),
+    ("hidden", "skep:hidden"),
 ];

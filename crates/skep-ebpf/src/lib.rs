@@ -30,6 +30,7 @@ pub mod helper;
 pub mod hook;
 mod lost;
 pub mod map;
+mod named;
 mod number;
 pub mod packet;
 mod plain;
@@ -43,6 +44,7 @@ pub mod sync;
 pub use co_re::macros::*;
 pub use error::{Error, Result};
 pub use lost::count_lost;
+pub use named::Named;
 pub use number::log2;
 pub use plain::{Interior, Plain};
 pub use setting::{Setting, setting};
@@ -71,8 +73,8 @@ pub mod prelude {
         ethertype, protocol, tcp_flags,
     };
     pub use crate::{
-        Error, Interior, Plain, Result, count_lost, field, license, log2, map, printk, seq_printf,
-        setting, shared, snprintf,
+        Error, Interior, Named, Plain, Result, count_lost, field, license, log2, map, printk,
+        seq_printf, setting, shared, snprintf,
     };
 }
 

@@ -76,6 +76,40 @@ pub fn read_kernel_into<T: Plain>(into: &mut T, from: *const T) -> Result {
     })
 }
 
+/// Copies bytes out of the kernel's memory to where they belong: as many as there is room
+/// for, and nothing where they are not all there (`EFAULT`). Linux 5.5.
+///
+/// ```
+/// #![no_std]
+/// #![no_main]
+/// use skep_ebpf::helper::read_kernel_bytes;
+/// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
+///
+/// #[map]
+/// static DATA: RingBuf<4096> = RingBuf::new();
+///
+/// #[raw_tracepoint("sys_enter")]
+/// fn entered(context: &RawTracepointContext) -> Result {
+///     let mut data = DATA.reserve::<[u8; 64]>()?;
+///     // The verifier asks for a length that it sees the limit of.
+///     let length = (ktime_ns() % 64) as usize;
+///     if let Some(data) = data.get_mut(..length) {
+///         read_kernel_bytes(data, context.argument(1))?;
+///     }
+///     data.submit();
+///     Ok(())
+/// }
+/// ```
+#[inline(always)]
+pub fn read_kernel_bytes(into: &mut [u8], from: *const u8) -> Result {
+    // SAFETY: writes inside of the slice; any address may be asked for.
+    done(unsafe {
+        raw::bpf_probe_read_kernel(into.as_mut_ptr().cast(), into.len() as u32, from.cast())
+    })
+}
+
 /// A copy of a value in the memory of the current process. `EFAULT` where there is none, or where
 /// it is not in memory now. Linux 5.5.
 ///
@@ -143,6 +177,40 @@ pub fn read_user_into<T: Plain>(into: &mut T, from: *const T) -> Result {
             size_of::<T>() as u32,
             from.cast(),
         )
+    })
+}
+
+/// Copies bytes out of the memory of the current process to where they belong: as many as there is room
+/// for, and nothing where they are not all there (`EFAULT`). Linux 5.5.
+///
+/// ```
+/// #![no_std]
+/// #![no_main]
+/// use skep_ebpf::helper::read_user_bytes;
+/// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
+///
+/// #[map]
+/// static DATA: RingBuf<4096> = RingBuf::new();
+///
+/// #[raw_tracepoint("sys_enter")]
+/// fn entered(context: &RawTracepointContext) -> Result {
+///     let mut data = DATA.reserve::<[u8; 64]>()?;
+///     // The verifier asks for a length that it sees the limit of.
+///     let length = (ktime_ns() % 64) as usize;
+///     if let Some(data) = data.get_mut(..length) {
+///         read_user_bytes(data, context.argument(1))?;
+///     }
+///     data.submit();
+///     Ok(())
+/// }
+/// ```
+#[inline(always)]
+pub fn read_user_bytes(into: &mut [u8], from: *const u8) -> Result {
+    // SAFETY: writes inside of the slice; any address may be asked for.
+    done(unsafe {
+        raw::bpf_probe_read_user(into.as_mut_ptr().cast(), into.len() as u32, from.cast())
     })
 }
 

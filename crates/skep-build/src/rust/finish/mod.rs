@@ -8,6 +8,7 @@
 //! | [`lines`] | an instruction has one record of its line |
 //! | [`names`] | Rust's names become C's, which kernels ask for |
 //! | [`record`] | what programs access of the kernel's types becomes CO-RE relocations |
+//! | [`enumerations`] | numbers with names become enumerations |
 //! | [`show`] | how output is shown becomes typedefs and tags |
 //! | [`sections`] | what was only for these passes goes |
 //!
@@ -22,6 +23,7 @@ use super::message::Message;
 
 mod check;
 mod definitions;
+mod enumerations;
 mod lines;
 mod linkage;
 mod names;
@@ -34,6 +36,7 @@ type Pass = fn(&mut ObjectFile) -> Result<()>;
 /// In this order: records are read before names change.
 const PASSES: &[Pass] = &[
     record::run,
+    enumerations::run,
     show::run,
     definitions::run,
     linkage::run,

@@ -3,8 +3,8 @@
 //! readers have one way to look.
 //!
 //! A record is three texts, a zero byte after each: a name, a field, and what is said of it. Of a
-//! variable that is a tag; of a structure's field, the name of a typedef for its type; of a structure
-//! itself (no field), the name of a typedef that takes its place.
+//! variable that is a tag; of a structure's field, the name of a typedef for its type, or the tag that
+//! hides it; of a structure itself (no field), the name of a typedef that takes its place.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +16,9 @@ const SECTION: &str = ".skep.show";
 
 /// The tags' prefix: all else are names of typedefs.
 const TAG: &str = "skep:";
+
+/// Of a field: it is padding, of which C has no field.
+const HIDDEN: &str = "skep:hidden";
 
 /// Types in types that are looked into at most, where arrays hold arrays.
 const DEEPEST: usize = 8;
@@ -98,7 +101,7 @@ impl<'a> Records<'a> {
                     _ => Err(malformed(at, "a record that ends too early")),
                 };
             };
-            if what.starts_with(TAG) {
+            if field.is_empty() && what.starts_with(TAG) {
                 records.tags.entry(name).or_default().push(what);
             } else {
                 records.fields.entry(name).or_default().insert(field, what);
@@ -145,7 +148,7 @@ fn structures(types: &mut Builder, records: &Records<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Puts typedefs into a structure.
+/// Puts typedefs into a structure, and leaves out what is hidden.
 fn replace_members(
     types: &mut Builder,
     btf: &Btf,
@@ -157,6 +160,7 @@ fn replace_members(
     let mut members = Vec::new();
     for member in structure.members() {
         let type_id = match fields.get(member.name()) {
+            Some(&HIDDEN) => continue,
             Some(typedef) => as_typed(types, btf, member.type_id, typedef, 0)?,
             None => member.type_id,
         };
@@ -192,8 +196,9 @@ fn as_typed(
         return Ok(types.array(element, array.index, array.len));
     }
     Ok(match typedef {
-        // C has no name for text but this type's own.
+        // C has no name for these but the types' own.
         "char" => types.int("char", 1, IntEncoding::SIGNED),
+        "bool" => types.int("bool", 1, IntEncoding::BOOL),
         _ => types.typedef(typedef, id),
     })
 }
@@ -225,9 +230,14 @@ mod tests {
         let members = [
             NewMember::new("comm", text, 0),
             NewMember::new("n", byte, 128),
+            NewMember::new("found", byte, 136),
+            NewMember::new("padding", byte, 144),
         ];
-        let event = types.structure("Event", 17, &members);
-        let records = Records::read(b"Event\0comm\0char\0Event\0n\0pid_t\0").unwrap();
+        let event = types.structure("Event", 19, &members);
+        let records = Records::read(
+            b"Event\0comm\0char\0Event\0n\0pid_t\0Event\0found\0bool\0Event\0padding\0skep:hidden\0",
+        )
+        .unwrap();
         structures(&mut types, &records).unwrap();
         let btf = Btf::parse(types.build().unwrap()).unwrap();
         let Kind::Struct(structure) = btf.type_by_id(event).unwrap().kind() else {
@@ -242,6 +252,6 @@ mod tests {
                 },
             )
             .collect();
-        assert_eq!(names, ["char", "pid_t"]);
+        assert_eq!(names, ["char", "pid_t", "bool"]);
     }
 }
