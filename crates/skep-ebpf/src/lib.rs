@@ -27,6 +27,7 @@ pub mod dynptr;
 mod error;
 mod generated;
 pub mod helper;
+mod hidden;
 pub mod hook;
 mod lost;
 pub mod map;

@@ -351,20 +351,9 @@ macro_rules! snprintf {
 ///
 /// license!("GPL");
 ///
-/// #[kernel]
-/// struct seq_file {}
-///
-/// #[kernel]
-/// struct bpf_iter_meta {
-///     seq: *const seq_file,
-/// }
-///
 /// #[iter("task")]
 /// fn show(context: &IterContext) -> Result {
-///     // The first field of every iterator's context.
-///     let meta: *const bpf_iter_meta = context.argument(0);
-///     seq_printf!(core_load!(meta.seq), "a task\n")?;
-///     Ok(())
+///     seq_printf!(context.seq(), "a task\n")
 /// }
 /// ```
 #[doc(alias = "bpf_seq_printf")]

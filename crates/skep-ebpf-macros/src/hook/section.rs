@@ -4,13 +4,33 @@ use crate::quote::Error;
 use proc_macro::{Span, TokenStream, TokenTree};
 
 use super::syntax::is_punct;
-use super::table::{Hook, OPTIONS, Target};
+use super::table::{Hook, OPTIONS, Parameters, Target};
 use crate::generated::sections::SECTIONS;
 
-/// The name of the section of a hook with what stands in its attribute: `"do_unlinkat"`,
-/// `sleepable`.
-pub(super) fn name(hook: &Hook, attribute: TokenStream) -> Result<String, Error> {
-    let written = Written::parse(hook, attribute)?;
+/// What an attribute says.
+pub(super) struct Place {
+    /// The section's name.
+    pub(super) section: String,
+    /// What is hooked, where the attribute says it.
+    pub(super) target: Option<String>,
+    /// The class of a tracepoint, where it is not its name.
+    pub(super) class: Option<String>,
+}
+
+/// The section of a hook with what stands in its attribute: `"do_unlinkat"`, `sleepable`.
+pub(super) fn place(hook: &Hook, attribute: TokenStream) -> Result<Place, Error> {
+    let mut written = Written::parse(hook, attribute)?;
+    let class = written.class.take();
+    let target = written.target.as_ref().map(|(target, _)| target.clone());
+    let section = name(hook, written)?;
+    Ok(Place {
+        section,
+        target,
+        class,
+    })
+}
+
+fn name(hook: &Hook, written: Written) -> Result<String, Error> {
     let (_, tail) = match &written.place {
         Some((_, place)) => *place,
         None => *hook
@@ -64,6 +84,7 @@ struct Written {
     target: Option<(String, Span)>,
     place: Option<(Span, (&'static str, &'static str))>,
     options: Vec<(String, Span)>,
+    class: Option<String>,
 }
 
 impl Written {
@@ -72,12 +93,18 @@ impl Written {
             target: None,
             place: None,
             options: Vec::new(),
+            class: None,
         };
         let mut tokens = attribute.into_iter();
         while let Some(token) = tokens.next() {
             match &token {
                 TokenTree::Literal(literal) => {
                     written.literal(hook, &literal.to_string(), token.span())?;
+                }
+                TokenTree::Ident(word)
+                    if hook.parameters == Parameters::Fields && word.to_string() == "class" =>
+                {
+                    written.class = Some(class(word.span(), tokens.next(), tokens.next())?);
                 }
                 TokenTree::Ident(word) => written.word(hook, &word.to_string(), token.span())?,
                 other => {
@@ -150,6 +177,27 @@ impl Written {
         self.options.push((word.to_owned(), at));
         Ok(())
     }
+}
+
+/// The class of `class = "…"`.
+fn class(at: Span, equals: Option<TokenTree>, text: Option<TokenTree>) -> Result<String, Error> {
+    let text = match (equals, text) {
+        (Some(equals), Some(TokenTree::Literal(text))) if is_punct(&equals, '=') => {
+            text.to_string()
+        }
+        _ => String::new(),
+    };
+    let name = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
+    let is_name = |name: &&str| {
+        let letter = |byte: u8| byte == b'_' || byte.is_ascii_alphanumeric();
+        !name.is_empty() && name.bytes().all(letter)
+    };
+    name.filter(is_name).map(str::to_owned).ok_or_else(|| {
+        let says = "a tracepoint's class is a name in quotes: `class = \"sched_process_template\"`";
+        Error::new(at, says)
+    })
 }
 
 /// Whether a target has the parts that its hook's targets have.

@@ -21,6 +21,8 @@ pub(super) struct Function {
 
 /// One parameter.
 pub(super) struct Parameter {
+    /// Its name, if it is no other pattern.
+    pub(super) name: Option<Ident>,
     pub(super) r#type: TokenStream,
     pub(super) span: Span,
 }
@@ -35,6 +37,12 @@ impl Parameter {
         }
         tokens.next_if(|token| is_ident(token, "mut"));
         Some(tokens.collect())
+    }
+
+    /// Whether it is `&mut`.
+    pub(super) fn is_mutable(&self) -> bool {
+        let mut words = self.r#type.clone().into_iter();
+        words.any(|token| is_ident(&token, "mut"))
     }
 
     /// The last name of the type's path, without its generic arguments: `XdpContext` of
@@ -176,20 +184,33 @@ fn parameter(tokens: Vec<TokenTree>, around: Span) -> Result<Parameter, Error> {
         return Err(Error::new(span, "a program is a function, not a method"));
     }
     let mut tokens = tokens.into_iter();
+    let mut pattern = Vec::new();
     while let Some(token) = tokens.next() {
         match &token {
             TokenTree::Punct(colon) if colon.as_char() == ':' => {
                 if colon.spacing() == Spacing::Alone {
                     let r#type = tokens.collect();
-                    return Ok(Parameter { r#type, span });
+                    let name = name(&pattern);
+                    return Ok(Parameter { name, r#type, span });
                 }
                 // The rest of `::`, of a path in a pattern.
                 tokens.next();
             }
-            _ => {}
+            _ => pattern.push(token),
         }
     }
     Err(Error::new(span, "a parameter needs a type: `name: Type`"))
+}
+
+/// The name that a pattern is.
+fn name(pattern: &[TokenTree]) -> Option<Ident> {
+    match pattern {
+        [TokenTree::Ident(name)] if name.to_string() != "_" => Some(name.clone()),
+        [TokenTree::Ident(word), TokenTree::Ident(name)] if word.to_string() == "mut" => {
+            Some(name.clone())
+        }
+        _ => None,
+    }
 }
 
 /// The type behind `->`, up to the body.

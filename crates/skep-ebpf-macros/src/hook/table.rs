@@ -12,15 +12,38 @@ pub(crate) enum Target {
     Required(&'static str),
 }
 
-/// What a program's parameters are.
+/// What a program's parameters are: the context, if it is wanted, and then what this says.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Parameters {
-    /// The context, or nothing.
+    /// Nothing.
     Context,
-    /// The context, then the arguments of what is hooked, by position.
-    Arguments,
-    /// Those of the function that is replaced, as they are.
+    /// The arguments of what is hooked, by position, out of as many registers.
+    Registers,
+    /// The arguments of a probe or tracepoint, by position: numbers, and addresses as numbers.
+    Words,
+    /// The arguments of what is hooked, by position, with types that the verifier knows.
+    Typed,
+    /// What a function returned.
+    Returned,
+    /// Fields of a tracepoint's record, by name; of a system call's, by position.
+    Fields,
+    /// Those of the function that is replaced, as they are, and no context.
     Replaced,
+}
+
+impl Parameters {
+    /// How many there are at most, the context not counted.
+    pub(crate) const fn most(self) -> usize {
+        match self {
+            Self::Context => 0,
+            Self::Returned => 1,
+            Self::Registers => 6,
+            Self::Words => 12,
+            // What a function returned comes behind its arguments.
+            Self::Typed => 13,
+            Self::Fields | Self::Replaced => usize::MAX,
+        }
+    }
 }
 
 /// How a program's result becomes the number that the kernel sees.
@@ -32,6 +55,8 @@ pub(crate) enum Returns {
     Permit,
     /// It decides: a verdict, whose type is named.
     Verdict(&'static str),
+    /// It answers for the kernel: a number, 0 for nothing.
+    Answer,
     /// A number, as it is.
     Number,
 }
@@ -81,32 +106,32 @@ macro_rules! hooks {
     };
 }
 
-use Returns::{Number, Permit, Verdict, Watch};
+use Returns::{Answer, Number, Permit, Verdict, Watch};
 use Target::{None, Required};
 
 /// All attributes, in the order of the documentation.
 pub(crate) static HOOKS: &[Hook] = hooks! {
-    kprobe "kprobe" (FUNCTION) Arguments KprobeContext (Watch) NO_PLACES;
-    kretprobe "kretprobe" (FUNCTION) Context KretprobeContext (Watch) NO_PLACES;
-    ksyscall "ksyscall" (Target::Optional("a system call, such as \"openat\"")) Arguments KsyscallContext (Watch) NO_PLACES;
-    kretsyscall "kretsyscall" (Target::Optional("a system call, such as \"openat\"")) Context KretprobeContext (Watch) NO_PLACES;
-    uprobe "uprobe" (IN_BINARY) Arguments UprobeContext (Watch) NO_PLACES;
-    uretprobe "uretprobe" (IN_BINARY) Context UretprobeContext (Watch) NO_PLACES;
-    usdt "usdt" (Target::Optional("a file, a provider and a probe, such as \"/usr/bin/python3:python:line\"")) Arguments UsdtContext (Watch) NO_PLACES;
-    tracepoint "tracepoint" (Target::Optional("a category and a name, such as \"sched/sched_switch\"")) Context TracepointContext (Watch) NO_PLACES;
-    raw_tracepoint "raw_tracepoint" (Target::Optional("a tracepoint, such as \"sched_switch\"")) Arguments RawTracepointContext (Watch) NO_PLACES;
-    tp_btf "tp_btf" (Required("a tracepoint, such as \"sched_switch\"")) Arguments TpBtfContext (Watch) NO_PLACES;
-    fentry "fentry" (FUNCTION) Arguments FentryContext (Watch) NO_PLACES;
-    fexit "fexit" (FUNCTION) Arguments FexitContext (Watch) NO_PLACES;
-    fmod_ret "fmod_ret" (FUNCTION) Arguments FmodRetContext (Permit) NO_PLACES;
-    fsession "fsession" (FUNCTION) Arguments FsessionContext (Watch) NO_PLACES;
+    kprobe "kprobe" (FUNCTION) Registers KprobeContext (Watch) NO_PLACES;
+    kretprobe "kretprobe" (FUNCTION) Returned KretprobeContext (Watch) NO_PLACES;
+    ksyscall "ksyscall" (Target::Optional("a system call, such as \"openat\"")) Registers KsyscallContext (Watch) NO_PLACES;
+    kretsyscall "kretsyscall" (Target::Optional("a system call, such as \"openat\"")) Returned KretprobeContext (Watch) NO_PLACES;
+    uprobe "uprobe" (IN_BINARY) Registers UprobeContext (Watch) NO_PLACES;
+    uretprobe "uretprobe" (IN_BINARY) Returned UretprobeContext (Watch) NO_PLACES;
+    usdt "usdt" (Target::Optional("a file, a provider and a probe, such as \"/usr/bin/python3:python:line\"")) Words UsdtContext (Watch) NO_PLACES;
+    tracepoint "tracepoint" (Target::Optional("a category and a name, such as \"sched/sched_switch\"")) Fields TracepointContext (Watch) NO_PLACES;
+    raw_tracepoint "raw_tracepoint" (Target::Optional("a tracepoint, such as \"sched_switch\"")) Words RawTracepointContext (Watch) NO_PLACES;
+    tp_btf "tp_btf" (Required("a tracepoint, such as \"sched_switch\"")) Typed TpBtfContext (Watch) NO_PLACES;
+    fentry "fentry" (FUNCTION) Typed FentryContext (Watch) NO_PLACES;
+    fexit "fexit" (FUNCTION) Typed FexitContext (Watch) NO_PLACES;
+    fmod_ret "fmod_ret" (FUNCTION) Typed FmodRetContext (Permit) NO_PLACES;
+    fsession "fsession" (FUNCTION) Typed FsessionContext (Watch) NO_PLACES;
     freplace "freplace" (Target::Optional("a function of the replaced program, such as \"filter\"")) Replaced FreplaceContext (Number) NO_PLACES;
-    lsm "lsm" (Required("a hook, such as \"file_open\"")) Arguments LsmContext (Permit) NO_PLACES;
-    lsm_cgroup "lsm_cgroup" (Required("a hook, such as \"socket_bind\"")) Arguments LsmCgroupContext (Verdict("Access")) NO_PLACES;
-    iter "iter" (Required("what to go over, such as \"task\"")) Context IterContext (Watch) NO_PLACES;
+    lsm "lsm" (Required("a hook, such as \"file_open\"")) Typed LsmContext (Permit) NO_PLACES;
+    lsm_cgroup "lsm_cgroup" (Required("a hook, such as \"socket_bind\"")) Typed LsmCgroupContext (Verdict("Access")) NO_PLACES;
+    iter "iter" (Required("what to go over, such as \"task\"")) Typed IterContext (Watch) NO_PLACES;
     perf_event "perf_event" (None) Context PerfEventContext (Watch) NO_PLACES;
     syscall "syscall" (None) Context SyscallContext (Watch) NO_PLACES;
-    struct_ops "struct_ops" (Target::Optional("a member's name")) Arguments StructOpsContext (Permit) NO_PLACES;
+    struct_ops "struct_ops" (Target::Optional("a member's name")) Typed StructOpsContext (Answer) NO_PLACES;
 
     socket_filter "socket" (None) Context SocketFilterContext (Verdict("Keep")) NO_PLACES;
     sk_reuseport "sk_reuseport" (None) Context ReuseportContext (Verdict("SkAction")) &[("", ""), ("migrate", "/migrate")];

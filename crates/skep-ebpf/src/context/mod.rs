@@ -8,71 +8,29 @@
 #![allow(clippy::len_without_is_empty)]
 
 pub(crate) mod access;
+mod arguments;
 mod fields;
 #[rustfmt::skip]
 mod generated;
+mod iterator;
 mod network;
+mod registers;
 mod socket;
+mod tracepoint;
 mod tracing;
+mod usdt;
 
+pub use arguments::{Argument, Arguments};
+pub use iterator::{IterContext, seq_file};
 pub use network::*;
 pub use socket::*;
+pub use tracepoint::{DynamicField, SysEnter, SysExit, TracepointContext};
 pub use tracing::*;
 
 /// A hook's context.
 pub trait Context {
     /// The kernel's type of it, which BTF names.
     type Raw;
-}
-
-/// A context that has the arguments of what is hooked.
-pub trait Arguments {
-    /// The argument of a place, as a register holds it.
-    fn raw_argument(&self, index: usize) -> u64;
-}
-
-/// What an argument can be taken as.
-#[diagnostic::on_unimplemented(
-    message = "an argument of a function is a number or a pointer, not `{Self}`",
-    label = "no type of an argument"
-)]
-pub trait Argument: Sized {
-    /// The argument out of a register.
-    fn from_raw(raw: u64) -> Self;
-}
-
-macro_rules! arguments {
-    ($($number:ty)*) => {$(
-        impl Argument for $number {
-            #[inline(always)]
-            fn from_raw(raw: u64) -> Self {
-                raw as Self
-            }
-        }
-    )*};
-}
-
-arguments! { u8 u16 u32 u64 usize i8 i16 i32 i64 isize }
-
-impl Argument for bool {
-    #[inline(always)]
-    fn from_raw(raw: u64) -> Self {
-        raw as u8 != 0
-    }
-}
-
-impl<T> Argument for *const T {
-    #[inline(always)]
-    fn from_raw(raw: u64) -> Self {
-        core::ptr::with_exposed_provenance(raw as usize)
-    }
-}
-
-impl<T> Argument for *mut T {
-    #[inline(always)]
-    fn from_raw(raw: u64) -> Self {
-        core::ptr::with_exposed_provenance_mut(raw as usize)
-    }
 }
 
 /// The kernel's types of contexts, which programs do not see: only their names matter, in BTF.
@@ -105,6 +63,8 @@ macro_rules! contexts {
         impl $crate::context::Context for $Name {
             type Raw = $raw;
         }
+
+        impl $crate::hook::Is<$Name> for $Name {}
 
         impl $Name {
             /// Its address.

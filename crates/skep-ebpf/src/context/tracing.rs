@@ -1,11 +1,10 @@
 //! Contexts of what watches the kernel and processes.
 
-use core::cell::UnsafeCell;
 use core::ffi::c_void;
-use core::marker::PhantomData;
 
-use super::access::Word;
-use super::{Argument, Arguments, Context, contexts, raw};
+use super::{Argument, Arguments, contexts, raw, registers, usdt};
+use crate::error::Result;
+use crate::helper::raw as raw_helper;
 
 contexts! {
     /// The registers at the entry of a kernel function. See [`kprobe`](crate::hook::kprobe).
@@ -58,58 +57,48 @@ contexts! {
     LircContext: u32;
     /// What the caller of a program gave it. See [`syscall`](crate::hook::syscall).
     SyscallContext: c_void;
-    /// A kernel object that an iterator shows. See [`iter`](crate::hook::iter).
-    IterContext: c_void;
 }
 
-/// A tracepoint's record; `T` says which fields it has. See
-/// [`tracepoint`](crate::hook::tracepoint).
-#[repr(transparent)]
-pub struct TracepointContext<T = ()>(UnsafeCell<[u8; 0]>, PhantomData<T>);
+/// Contexts that are registers.
+macro_rules! registers {
+    ($($Context:ident)*) => {$(
+        impl $Context {
+            /// The address of the next instruction.
+            #[inline(always)]
+            #[must_use]
+            pub fn instruction_pointer(&self) -> u64 {
+                registers::instruction(self.as_ptr())
+            }
 
-impl<T> Context for TracepointContext<T> {
-    type Raw = c_void;
+            /// Where the stack ends.
+            #[inline(always)]
+            #[must_use]
+            pub fn stack_pointer(&self) -> u64 {
+                registers::stack(self.as_ptr())
+            }
+        }
+    )*};
 }
 
-impl<T> TracepointContext<T> {
-    /// Its address.
-    #[inline(always)]
-    #[must_use]
-    pub const fn as_ptr(&self) -> *mut c_void {
-        self.0.get().cast()
-    }
+registers! {
+    KprobeContext KretprobeContext KsyscallContext UprobeContext UretprobeContext UsdtContext
+    PerfEventContext
 }
 
-/// Contexts that are an array of 64-bit arguments.
-macro_rules! arrays {
-    ($($Context:ty)*) => {$(
+/// Contexts of a function's entry.
+macro_rules! entries {
+    ($($Context:ident $argument:path;)*) => {$(
         impl Arguments for $Context {
             #[inline(always)]
             fn raw_argument(&self, index: usize) -> u64 {
-                let base = self.as_ptr();
-                // SAFETY: the verifier knows how many arguments there are.
-                unsafe {
-                    match index {
-                        0 => u64::load::<0>(base),
-                        1 => u64::load::<8>(base),
-                        2 => u64::load::<16>(base),
-                        3 => u64::load::<24>(base),
-                        4 => u64::load::<32>(base),
-                        5 => u64::load::<40>(base),
-                        6 => u64::load::<48>(base),
-                        7 => u64::load::<56>(base),
-                        8 => u64::load::<64>(base),
-                        9 => u64::load::<72>(base),
-                        10 => u64::load::<80>(base),
-                        11 => u64::load::<88>(base),
-                        _ => u64::load::<96>(base),
-                    }
-                }
+                $argument(self.as_ptr(), index)
             }
         }
 
         impl $Context {
-            /// The argument of a place, from 0, as a type that the caller knows it has.
+            /// An argument, of six from 0, as a type that the caller knows it has: by the calling
+            /// convention of C on x86-64 and arm64, where it is no structure and no floating-point
+            /// number.
             #[inline(always)]
             #[must_use]
             pub fn argument<T: Argument>(&self, index: usize) -> T {
@@ -119,7 +108,146 @@ macro_rules! arrays {
     )*};
 }
 
-arrays! {
-    RawTracepointContext TpBtfContext FentryContext FexitContext FmodRetContext FsessionContext
-    LsmContext LsmCgroupContext StructOpsContext
+entries! {
+    KprobeContext registers::argument;
+    UprobeContext registers::argument;
+    KsyscallContext registers::syscall_argument;
 }
+
+/// Contexts of a function's return.
+macro_rules! returns {
+    ($($Context:ident)*) => {$(
+        impl Arguments for $Context {
+            #[inline(always)]
+            fn raw_argument(&self, _: usize) -> u64 {
+                registers::returned(self.as_ptr())
+            }
+        }
+
+        impl $Context {
+            /// What the function returned, as a type that the caller knows it has.
+            #[inline(always)]
+            #[must_use]
+            pub fn returned<T: Argument>(&self) -> T {
+                T::from_raw(self.raw_argument(0))
+            }
+        }
+    )*};
+}
+
+returns! { KretprobeContext UretprobeContext }
+
+impl Arguments for UsdtContext {
+    #[inline(always)]
+    fn raw_argument(&self, index: usize) -> u64 {
+        usdt::argument(self.as_ptr(), index).unwrap_or(0)
+    }
+}
+
+impl UsdtContext {
+    /// An argument of the probe, from 0, with its sign, as a type that the caller knows it has.
+    ///
+    /// # Errors
+    /// `ENOENT` if there are not so many; `EFAULT` if it is in memory that is not there; `ESRCH` if
+    /// the loader did not say where arguments are.
+    #[doc(alias = "bpf_usdt_arg")]
+    #[inline(always)]
+    pub fn argument<T: Argument>(&self, index: usize) -> Result<T> {
+        usdt::argument(self.as_ptr(), index).map(T::from_raw)
+    }
+
+    /// How many bytes an argument has.
+    ///
+    /// # Errors
+    /// As [`argument`](Self::argument).
+    #[doc(alias = "bpf_usdt_arg_size")]
+    #[inline(always)]
+    pub fn argument_size(&self, index: usize) -> Result<usize> {
+        usdt::size(self.as_ptr(), index)
+    }
+
+    /// How many arguments the probe has.
+    ///
+    /// # Errors
+    /// `ESRCH` if the loader did not say.
+    #[doc(alias = "bpf_usdt_arg_cnt")]
+    #[inline(always)]
+    pub fn argument_count(&self) -> Result<usize> {
+        usdt::count(self.as_ptr())
+    }
+
+    /// The number that was given when the program was attached; 0 if none was.
+    #[doc(alias = "bpf_usdt_cookie")]
+    #[inline(always)]
+    #[must_use]
+    pub fn cookie(&self) -> u64 {
+        usdt::cookie(self.as_ptr()).unwrap_or(0)
+    }
+}
+
+/// Contexts whose attachment has a number.
+macro_rules! cookies {
+    ($($Context:ident)*) => {$(
+        impl $Context {
+            /// The number that was given when the program was attached; 0 if none was. Linux 5.15
+            /// for probes, tracepoints and perf events, 5.19 for `fentry` and its like, 6.3 for
+            /// `lsm`, 6.10 for raw tracepoints.
+            #[doc(alias = "bpf_get_attach_cookie")]
+            #[inline(always)]
+            #[must_use]
+            pub fn attach_cookie(&self) -> u64 {
+                // SAFETY: the context.
+                unsafe { raw_helper::bpf_get_attach_cookie(self.as_ptr()) }
+            }
+        }
+    )*};
+}
+
+cookies! {
+    KprobeContext KretprobeContext KsyscallContext UprobeContext UretprobeContext PerfEventContext
+    RawTracepointContext TpBtfContext FentryContext FexitContext FmodRetContext LsmContext
+}
+
+/// Contexts that know which function they are of.
+macro_rules! functions {
+    ($($Context:ident)*) => {$(
+        impl $Context {
+            /// The address of the function that is traced. Linux 5.15 for kernel functions, 5.17
+            /// for `fentry` and its like, 6.6 for functions of processes.
+            #[doc(alias = "bpf_get_func_ip")]
+            #[inline(always)]
+            #[must_use]
+            pub fn function_address(&self) -> u64 {
+                // SAFETY: the context.
+                unsafe { raw_helper::bpf_get_func_ip(self.as_ptr()) }
+            }
+        }
+    )*};
+}
+
+functions! {
+    KprobeContext KretprobeContext UprobeContext UretprobeContext FentryContext FexitContext
+    FmodRetContext
+}
+
+/// Contexts that know what a function returned.
+macro_rules! results {
+    ($($Context:ident)*) => {$(
+        impl $Context {
+            /// What the function returned, as a type that the caller knows it has; of a program
+            /// that can change it, what the ones before it said. Linux 5.17; before it, the last
+            /// parameter of a program that has one for each argument.
+            #[doc(alias = "bpf_get_func_ret")]
+            #[inline(always)]
+            #[must_use]
+            pub fn returned<T: Argument>(&self) -> T {
+                let mut value = 0_u64;
+                // SAFETY: fills the number. It only fails for programs of other hooks.
+                let _ = unsafe { raw_helper::bpf_get_func_ret(self.as_ptr(), (&raw mut value).cast()) };
+                T::from_raw(value)
+            }
+        }
+    )*};
+}
+
+results! { FexitContext FmodRetContext }

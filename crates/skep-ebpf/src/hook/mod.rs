@@ -8,18 +8,19 @@
 //! - Hooks that **watch** (`kprobe`, `uprobe`, `usdt`, `tracepoint`, `tp_btf`, `fentry`, `fexit`,
 //!   `iter`, `perf_event`, `syscall`, …): nothing, `Result<()>` or a number. The kernel is told 0,
 //!   with or without an error: whoever watches changes nothing.
-//! - Hooks that **permit** (`lsm`, `fmod_ret`, `struct_ops`): `Result<()>` or a number. An error is
+//! - Hooks that **permit** (`lsm`, `fmod_ret`): `Result<()>` or a number. An error is
 //!   the answer: the operation fails with it.
 //! - Hooks that **decide** (`xdp`, `tc`, `cgroup_skb`, `sk_lookup`, …): a verdict such as
 //!   [`XdpAction`], or `Result` of it. An error is a refusal, [`Verdict::ON_ERROR`]: a program that
 //!   could not judge lets nothing through.
-//! - A function in another's place (`freplace`): a number.
+//! - A function in another's place (`freplace`), and members of structs of operations
+//!   (`struct_ops`): what that one returns, or nothing.
 
 mod verdict;
 
 use core::marker::PhantomData;
 
-use crate::context::Context;
+use crate::context::{Argument, Arguments, Context, SysEnter, SysExit, TracepointContext};
 use crate::error::{Error, Result};
 
 pub use skep_ebpf_macros::{
@@ -138,6 +139,58 @@ impl<V: Verdict> Decided<V> for i32 {
     }
 }
 
+/// What a function that answers for the kernel may return.
+#[diagnostic::on_unimplemented(
+    message = "a member of a struct of operations returns a number, `bool` or nothing, not `{Self}`",
+    label = "make it what the kernel's member returns"
+)]
+pub trait Answered {
+    /// The number that the kernel is told.
+    fn code(self) -> i32;
+}
+
+impl Answered for () {
+    #[inline(always)]
+    fn code(self) -> i32 {
+        0
+    }
+}
+
+impl Answered for i32 {
+    #[inline(always)]
+    fn code(self) -> i32 {
+        self
+    }
+}
+
+impl Answered for u32 {
+    #[inline(always)]
+    fn code(self) -> i32 {
+        self.cast_signed()
+    }
+}
+
+impl Answered for bool {
+    #[inline(always)]
+    fn code(self) -> i32 {
+        self.into()
+    }
+}
+
+impl Answered for Result<()> {
+    #[inline(always)]
+    fn code(self) -> i32 {
+        Permitted::code(self)
+    }
+}
+
+impl Answered for Result<i32> {
+    #[inline(always)]
+    fn code(self) -> i32 {
+        Permitted::code(self)
+    }
+}
+
 /// What a function in the place of another program's may return.
 #[diagnostic::on_unimplemented(
     message = "a function of a program returns a number, not `{Self}`",
@@ -177,8 +230,6 @@ impl<V: Verdict> Number for V {
 )]
 pub trait Is<Expected> {}
 
-impl<T> Is<T> for T {}
-
 /// A context as the kernel handed it over, for the time of one run.
 #[doc(hidden)]
 pub struct Entered<C> {
@@ -190,6 +241,16 @@ pub struct Entered<C> {
 #[doc(hidden)]
 #[inline(always)]
 pub fn enter<Expected: Context, C: Context + Is<Expected>>(raw: *mut Expected::Raw) -> Entered<C> {
+    Entered {
+        raw: raw.cast(),
+        context: PhantomData,
+    }
+}
+
+/// The same for a function in another's place, whose context is what it says.
+#[doc(hidden)]
+#[inline(always)]
+pub fn enter_any<C: Context>(raw: *mut C::Raw) -> Entered<C> {
     Entered {
         raw: raw.cast(),
         context: PhantomData,
@@ -210,11 +271,29 @@ impl<C: Context> Entered<C> {
     /// The argument of a place, where the hook has arguments.
     #[doc(hidden)]
     #[inline(always)]
-    pub fn argument<T: crate::context::Argument>(&self, index: usize) -> T
+    pub fn argument<T: Argument>(&self, index: usize) -> T
     where
-        C: crate::context::Arguments,
+        C: Arguments,
     {
         let context: &C = self.context();
         T::from_raw(context.raw_argument(index))
+    }
+
+    /// An argument of a system call.
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn syscall_argument<T: Argument>(&self, index: usize) -> T {
+        // SAFETY: as `context`; the attribute is for such a record.
+        let context = unsafe { &*self.raw.cast::<TracepointContext<SysEnter>>() };
+        context.argument(index)
+    }
+
+    /// What a system call returned.
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn syscall_returned<T: Argument>(&self, _: usize) -> T {
+        // SAFETY: as above.
+        let context = unsafe { &*self.raw.cast::<TracepointContext<SysExit>>() };
+        T::from_raw(context.returned().cast_unsigned())
     }
 }

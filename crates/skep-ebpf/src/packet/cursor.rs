@@ -2,8 +2,9 @@
 
 use core::marker::PhantomData;
 
-use super::{Ipv4, Mode, Packet, Shared, Tcp, add, hide, unaligned};
+use super::{Ipv4, Mode, Packet, Shared, Tcp, add, unaligned};
 use crate::Plain;
+use crate::hidden::hide;
 
 /// A place in a packet: see [`Packet::cursor`].
 #[derive(Debug)]

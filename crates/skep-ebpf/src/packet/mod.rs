@@ -42,6 +42,7 @@ mod numbers;
 use core::marker::PhantomData;
 
 use crate::Plain;
+use crate::hidden::{hide, known};
 
 pub use checksum::Checksum;
 pub use cursor::Cursor;
@@ -191,43 +192,6 @@ impl Packet<'_, Exclusive> {
 fn add(pointer: *mut u8, offset: usize) -> Option<*mut u8> {
     let offset = hide(offset);
     (offset <= FARTHEST).then(|| hide(pointer.wrapping_add(offset)))
-}
-
-/// What the compiler knows nothing of. The kernel sees through: there is no instruction.
-#[inline(always)]
-fn hide<T: Copy>(value: T) -> T {
-    #[cfg(target_arch = "bpf")]
-    {
-        const { assert!(size_of::<T>() == 8) };
-        // SAFETY: a register's worth, by the assertion.
-        let mut register: u64 = unsafe { core::mem::transmute_copy(&value) };
-        // SAFETY: no instruction at all.
-        unsafe {
-            core::arch::asm!(
-                "/* {0} */",
-                inout(reg) register,
-                options(pure, nomem, nostack, preserves_flags),
-            );
-        }
-        // SAFETY: the same bits.
-        unsafe { core::mem::transmute_copy(&register) }
-    }
-    #[cfg(not(target_arch = "bpf"))]
-    value
-}
-
-/// Whether the compiler knows a number, after inlining.
-#[inline(always)]
-fn known(number: usize) -> bool {
-    #[cfg(target_arch = "bpf")]
-    {
-        core::intrinsics::is_val_statically_known(number)
-    }
-    #[cfg(not(target_arch = "bpf"))]
-    {
-        let _ = number;
-        false
-    }
 }
 
 /// Holds that a type may lie anywhere.

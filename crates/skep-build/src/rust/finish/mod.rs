@@ -3,6 +3,7 @@
 //!
 //! | pass | does |
 //! |---|---|
+//! | [`library`] | maps of the library's own get their names |
 //! | [`linkage`] | functions and variables are static in BTF where they are local in the file |
 //! | [`definitions`] | maps lose the fields that ask for nothing |
 //! | [`lines`] | an instruction has one record of its line |
@@ -24,6 +25,7 @@ use super::message::Message;
 mod check;
 mod definitions;
 mod enumerations;
+mod library;
 mod lines;
 mod linkage;
 mod names;
@@ -39,6 +41,7 @@ const PASSES: &[Pass] = &[
     enumerations::run,
     show::run,
     definitions::run,
+    library::run,
     linkage::run,
     lines::run,
     names::run,

@@ -1,0 +1,200 @@
+//! Arguments of static probes of processes: where each of them is, the note of the probe says, and
+//! the loader puts it into a map.
+//!
+//! The maps' names and layouts are those that loaders know: `bpf/usdt.bpf.h` has the same for C.
+//! They are only in objects of programs that use them.
+
+use core::ffi::c_void;
+
+use super::registers;
+use crate::Plain;
+use crate::error::{Error, Result};
+use crate::helper::{self, raw};
+use crate::hidden::hide;
+use crate::map::{Array, HashMap};
+use crate::prelude::{core_enum_exists, kernel};
+
+/// How many different probes an object can be attached to.
+const SPECS: usize = 256;
+
+/// How many arguments a probe can have.
+const ARGUMENTS: usize = 12;
+
+#[cfg_attr(target_arch = "bpf", unsafe(link_section = ".maps"))]
+#[allow(non_upper_case_globals, reason = "the loader's name")]
+static __bpf_usdt_specs: Array<Spec, SPECS> = Array::new();
+
+/// Probes by address, where the kernel has no cookies to tell them (before 5.15).
+#[cfg_attr(target_arch = "bpf", unsafe(link_section = ".maps"))]
+#[allow(non_upper_case_globals, reason = "the loader's name")]
+static __bpf_usdt_ip_to_spec_id: HashMap<u64, u32, { SPECS * 4 }> = HashMap::new();
+
+#[kernel]
+enum bpf_func_id {
+    BPF_FUNC_get_attach_cookie = 174,
+}
+
+/// Kinds of places.
+const CONSTANT: u32 = 0;
+const REGISTER: u32 = 1;
+const INDEXED: u32 = 3;
+
+/// Where an argument is.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Place {
+    /// The constant, or what is added to the address.
+    value: u64,
+    /// The kind in the lowest byte, what an index is shifted by in the next, and where in `pt_regs`
+    /// the index is in the upper half.
+    kind: u32,
+    /// Where in `pt_regs` the register is.
+    register: i16,
+    signed: u8,
+    /// 64 less the argument's bits.
+    unused_bits: u8,
+}
+
+/// A probe.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Spec {
+    arguments: [Place; ARGUMENTS],
+    cookie: u64,
+    count: i16,
+    padding: [u8; 6],
+}
+
+// SAFETY: numbers, without gaps, which the assertion holds.
+unsafe impl Plain for Spec {}
+const _: () = assert!(size_of::<Spec>() == ARGUMENTS * 16 + 16);
+
+/// The probe that fired.
+#[inline(always)]
+fn spec(context: *mut c_void) -> Result<*const Spec> {
+    let id = if core_enum_exists!(bpf_func_id::BPF_FUNC_get_attach_cookie) {
+        // SAFETY: the context.
+        unsafe { raw::bpf_get_attach_cookie(context) as u32 }
+    } else {
+        let address = registers::instruction(context);
+        let found = __bpf_usdt_ip_to_spec_id.get(&address);
+        found.ok_or(Error::ESRCH)?.load()
+    };
+    let spec = __bpf_usdt_specs.get(id).ok_or(Error::ESRCH)?;
+    Ok(spec.as_ptr())
+}
+
+/// How many arguments the probe has.
+#[inline(always)]
+pub(super) fn count(context: *mut c_void) -> Result<usize> {
+    // SAFETY: an entry of the map, which the loader wrote before the program was attached.
+    Ok(unsafe { (*spec(context)?).count } as usize)
+}
+
+/// What was said when the program was attached.
+#[inline(always)]
+pub(super) fn cookie(context: *mut c_void) -> Result<u64> {
+    // SAFETY: as above.
+    Ok(unsafe { (*spec(context)?).cookie })
+}
+
+/// Where an argument is.
+#[inline(always)]
+fn place(context: *mut c_void, index: usize) -> Result<Place> {
+    let spec = spec(context)?;
+    // The comparison by which the verifier knows that the array is not left.
+    if index >= ARGUMENTS {
+        return Err(Error::ENOENT);
+    }
+    let index = hide(index);
+    // SAFETY: as above; the index was looked at.
+    unsafe {
+        if index as i64 >= i64::from((*spec).count) {
+            return Err(Error::ENOENT);
+        }
+        Ok(*(&raw const (*spec).arguments)
+            .cast::<Place>()
+            .wrapping_add(index))
+    }
+}
+
+/// The bytes of an argument.
+#[inline(always)]
+pub(super) fn size(context: *mut c_void, index: usize) -> Result<usize> {
+    Ok(usize::from(64 - place(context, index)?.unused_bits) / 8)
+}
+
+/// An argument, with its sign.
+#[inline(always)]
+pub(super) fn argument(context: *mut c_void, index: usize) -> Result<u64> {
+    let mut value = 0;
+    Error::check(read(context, index, &mut value))?;
+    Ok(value)
+}
+
+/// A function of its own: it is long, and probes have several arguments.
+#[inline(never)]
+fn read(context: *mut c_void, index: usize, value: &mut u64) -> i64 {
+    match found(context, index) {
+        Ok(found) => {
+            *value = found;
+            0
+        }
+        Err(error) => error.number().into(),
+    }
+}
+
+#[inline(always)]
+fn found(context: *mut c_void, index: usize) -> Result<u64> {
+    let place = place(context, index)?;
+    let (mut bits, kind) = (place.value, place.kind & 0xff);
+    if kind > INDEXED {
+        return Err(Error::EINVAL);
+    }
+    if kind != CONSTANT {
+        bits = register(context, place.register as usize)?;
+        if kind == INDEXED {
+            let index = register(context, (place.kind >> 16) as usize)?;
+            bits = bits.wrapping_add(index << (place.kind >> 8 & 63));
+        }
+        if kind != REGISTER {
+            bits = memory(bits.wrapping_add(place.value), place.unused_bits)?;
+        }
+    }
+    let unused = u32::from(place.unused_bits & 63);
+    let shifted = bits << unused;
+    Ok(match place.signed {
+        0 => shifted >> unused,
+        _ => (shifted.cast_signed() >> unused).cast_unsigned(),
+    })
+}
+
+/// A register, whose place is only known here: the context can't be read directly.
+#[inline(always)]
+fn register(context: *mut c_void, offset: usize) -> Result<u64> {
+    let at = context.cast_const().cast::<u8>().wrapping_add(offset);
+    helper::read_kernel(at.cast::<u64>())
+}
+
+/// The argument's bytes in the process's memory, and no more: what is behind them may not be there.
+#[inline(always)]
+fn memory(address: u64, unused_bits: u8) -> Result<u64> {
+    let mut bits = 0_u64;
+    let size = hide(64_usize.wrapping_sub(unused_bits.into()) / 8);
+    if size > 8 {
+        return Err(Error::EINVAL);
+    }
+    // SAFETY: at most eight bytes, by the comparison; the helper looks at what it reads.
+    let read = unsafe {
+        raw::bpf_probe_read_user(
+            (&raw mut bits).cast(),
+            size as u32,
+            address as *const c_void,
+        )
+    };
+    helper::done(read)?;
+    Ok(match cfg!(target_endian = "big") {
+        true => bits >> (unused_bits & 63),
+        false => bits,
+    })
+}
