@@ -2,6 +2,7 @@
 
 mod agreement;
 mod compile;
+mod elsewhere;
 mod hosted;
 mod own;
 mod source;
@@ -42,6 +43,12 @@ The sources come from Debian's linux-source-6.12, and stay in the cache.
   --only NAME      just the programs of this name
   --compile        only compile
   --own            judge the project's own programs in their place, beside the running kernel
+
+For `cargo xtask vm --verdicts`, on the project's own programs:
+  --compile-own FOLDER        compile them into a folder
+  --load FOLDER               load each by itself and print what the running kernel says
+  --compare FOLDER --said FILE --release RELEASE --btf FILE --config FILE
+                              hold what a kernel said against what we say of it from afar
 ";
 
 #[derive(Debug, Default)]
@@ -55,6 +62,11 @@ struct Arguments {
     all: bool,
     compile: bool,
     own: bool,
+    compile_own: Option<PathBuf>,
+    load: Option<PathBuf>,
+    compare: Option<PathBuf>,
+    said: PathBuf,
+    kernel_elsewhere: elsewhere::Kernel,
     source: Option<PathBuf>,
     only: Option<String>,
     objects: Vec<PathBuf>,
@@ -117,6 +129,13 @@ fn arguments() -> Result<Option<Arguments>> {
             "--all" => parsed.all = true,
             "--compile" => parsed.compile = true,
             "--own" => parsed.own = true,
+            "--compile-own" => parsed.compile_own = Some(value()?.into()),
+            "--load" => parsed.load = Some(value()?.into()),
+            "--compare" => parsed.compare = Some(value()?.into()),
+            "--said" => parsed.said = value()?.into(),
+            "--release" => parsed.kernel_elsewhere.release = value()?,
+            "--btf" => parsed.kernel_elsewhere.btf = value()?.into(),
+            "--config" => parsed.kernel_elsewhere.config = value()?.into(),
             "--source" => parsed.source = Some(value()?.into()),
             "--only" => parsed.only = Some(value()?),
             "--help" | "-h" => return Ok(None),
@@ -131,6 +150,15 @@ fn arguments() -> Result<Option<Arguments>> {
 fn selftests(arguments: &Arguments) -> Outcome<bool> {
     if arguments.own {
         return own::judge();
+    }
+    if let Some(folder) = &arguments.compile_own {
+        return elsewhere::compile(folder);
+    }
+    if let Some(folder) = &arguments.load {
+        return elsewhere::load(folder);
+    }
+    if let Some(folder) = &arguments.compare {
+        return elsewhere::compare(folder, &arguments.said, &arguments.kernel_elsewhere);
     }
     let mut objects = match arguments.objects.is_empty() {
         true => compiled(arguments)?,

@@ -44,12 +44,7 @@ const LEAST: usize = 98;
 
 /// Compiles and judges all; whether enough are judged as the kernel does.
 pub(crate) fn judge() -> Outcome<bool> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut sources = Vec::new();
-    for folder in FOLDERS {
-        collect(&root.join(folder), &mut sources);
-    }
-    sources.sort();
+    let sources = sources();
     let mut judge = Judge::here().map_err(|error| Stop::lacks(error.to_string()))?;
     judge.all = true;
     let mut kernel = Hosted::kernel()?;
@@ -102,6 +97,17 @@ pub(crate) fn judge() -> Outcome<bool> {
     }
     println!("own programs as the kernel: {same} of {all}");
     Ok(holds)
+}
+
+/// The sources of all.
+pub(crate) fn sources() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut sources = Vec::new();
+    for folder in FOLDERS {
+        collect(&root.join(folder), &mut sources);
+    }
+    sources.sort();
+    sources
 }
 
 fn collect(folder: &Path, sources: &mut Vec<PathBuf>) {

@@ -7,6 +7,7 @@ mod kernel;
 mod qemu;
 mod results;
 mod suites;
+mod verdicts;
 
 use std::{fs, path::PathBuf, time::Instant};
 
@@ -23,7 +24,8 @@ const USAGE: &str = "\
 usage: cargo xtask vm [--kernel VERSION,…|all] [--suite NAME,…] [-- TEST-ARGUMENT…]
 
   --kernel VERSION,…   5.10, 6.1, 6.12, 6.18, 7.3; `all` (the default) is all but 6.18
-  --suite NAME,…       skep-linux, skep; the default is all
+  --suite NAME,…       skep-linux, skep, verdicts (each program of the project loaded by itself, and
+                       held against `skep check --kernel`); the default is all
   TEST-ARGUMENT        what the test programs take: a part of a name, --skip NAME, …
 ";
 
@@ -92,7 +94,7 @@ fn run_suites(arguments: &Arguments) -> Result<Results> {
     let debian = Debian::open().map_err(stopped)?;
     let qemu = Qemu::find(&debian).map_err(stopped)?;
     let wanted: Vec<&str> = arguments.suites.iter().map(String::as_str).collect();
-    let suites = suites::build(&wanted)?;
+    let suites = suites::build(&wanted, &folder)?;
     let files = suites::files(&suites, &arguments.tests, &folder)?;
     let mut results = Results::default();
     for version in &arguments.kernels {
@@ -126,8 +128,10 @@ fn run_suites(arguments: &Arguments) -> Result<Results> {
         let started = Instant::now();
         let mut suite = "";
         let mut last = String::new();
+        let mut verdicts = String::new();
         let ending = qemu.run(&kernel, &archive, &console, &mut |line| match line {
             Line::Begin(number) => suite = suites.get(number).map_or("", |suite| suite.name),
+            Line::Out(text) if suite == verdicts::NAME => verdicts += &format!("{text}\n"),
             Line::Out(text) => {
                 println!("{version} {suite} │ {text}");
                 if text.starts_with("test ") {
@@ -139,6 +143,7 @@ fn run_suites(arguments: &Arguments) -> Result<Results> {
             Line::Err(text) if text.starts_with("SKIP ") => {}
             Line::Err(text) => println!("{version} {suite} ┆ {text}"),
             Line::Note(text) => println!("{version} ┆ {text}"),
+            Line::Exit(code) if suite == verdicts::NAME && code == 0 => {}
             Line::Exit(code) => results.exited(version, suite, code),
             Line::Hung(seconds) => results.broken(
                 version,
@@ -161,6 +166,12 @@ fn run_suites(arguments: &Arguments) -> Result<Results> {
                 suite,
                 &format!("the machine went off before its end, {after} {said}"),
             ),
+        }
+        let asked = suites.iter().find_map(|suite| suite.verdicts.as_ref());
+        if let Some(asked) = asked
+            && let Err(error) = asked.compare(&kernel, &verdicts, &folder)
+        {
+            results.broken(version, verdicts::NAME, &error.to_string());
         }
         println!(
             "── Linux {version}: {} seconds; its console: {}",

@@ -10,7 +10,10 @@ use std::{
 
 use skep_testing::{find_tool, guest};
 
-use super::initramfs::Initramfs;
+use super::{
+    initramfs::Initramfs,
+    verdicts::{self, Verdicts},
+};
 use crate::{Result, root};
 
 /// The suites: what they are called here, their package and test target.
@@ -44,6 +47,8 @@ const PREBUILT: &str = "/var/lib/skep-prebuilt";
 #[derive(Debug, Clone)]
 pub(crate) struct Suite {
     pub(crate) name: &'static str,
+    /// What makes it another thing than a test program.
+    pub(super) verdicts: Option<Verdicts>,
     /// The test program.
     program: PathBuf,
     /// Where its tests write.
@@ -54,11 +59,12 @@ pub(crate) struct Suite {
 
 /// The names of all suites.
 pub(crate) fn names() -> Vec<&'static str> {
-    SUITES.iter().map(|(name, ..)| *name).collect()
+    let tests = SUITES.iter().map(|(name, ..)| *name);
+    tests.chain([verdicts::NAME]).collect()
 }
 
-/// Builds the suites of these names.
-pub(crate) fn build(wanted: &[&str]) -> Result<Vec<Suite>> {
+/// Builds the suites of these names; `folder` is for what comes of that.
+pub(crate) fn build(wanted: &[&str], folder: &Path) -> Result<Vec<Suite>> {
     let mut suites = Vec::new();
     for (name, package, target) in SUITES {
         if !wanted.contains(&name) {
@@ -69,9 +75,20 @@ pub(crate) fn build(wanted: &[&str]) -> Result<Vec<Suite>> {
         let scratch = program.ancestors().nth(3).ok_or("a program of cargo's")?;
         suites.push(Suite {
             name,
+            verdicts: None,
             scratch: scratch.join("tmp"),
             folder: root().join("crates").join(package),
             program,
+        });
+    }
+    if wanted.contains(&verdicts::NAME) {
+        let verdicts = Verdicts::build(folder)?;
+        suites.push(Suite {
+            name: verdicts::NAME,
+            scratch: folder.to_owned(),
+            folder: root(),
+            program: verdicts.program.clone(),
+            verdicts: Some(verdicts),
         });
     }
     Ok(suites)
@@ -83,7 +100,7 @@ fn init() -> Result<PathBuf> {
 }
 
 /// Has cargo build something, and gives the one program that comes of it.
-fn cargo(arguments: &[&str]) -> Result<PathBuf> {
+pub(super) fn cargo(arguments: &[&str]) -> Result<PathBuf> {
     let ran = Command::new(env!("CARGO"))
         .args(arguments)
         .args(["--quiet", "--message-format", "json-render-diagnostics"])
@@ -130,11 +147,15 @@ impl Suite {
 
     /// Puts the program, what it compiles and its sources into the guest's files.
     fn put(&self, files: &mut Initramfs, folder: &Path) -> Result<()> {
-        let prebuilt = self.prepare(folder)?;
-        for entry in fs::read_dir(&prebuilt)? {
-            let path = entry?.path();
-            let name = path.file_name().unwrap_or_default();
-            files.copy_as(&Path::new(PREBUILT).join(name), &path)?;
+        if let Some(verdicts) = &self.verdicts {
+            files.copy_folder(&verdicts.objects)?;
+        } else {
+            let prebuilt = self.prepare(folder)?;
+            for entry in fs::read_dir(&prebuilt)? {
+                let path = entry?.path();
+                let name = path.file_name().unwrap_or_default();
+                files.copy_as(&Path::new(PREBUILT).join(name), &path)?;
+            }
         }
         files.copy_as(&self.program, &stripped(&self.program, folder)?)?;
         files.libraries(&self.program)?;
@@ -163,7 +184,12 @@ impl Suite {
             ],
             words: [self.program.display().to_string()]
                 .into_iter()
-                .chain(arguments.iter().cloned())
+                .chain(match &self.verdicts {
+                    None => arguments.to_vec(),
+                    Some(verdicts) => {
+                        vec!["--load".to_owned(), verdicts.objects.display().to_string()]
+                    }
+                })
                 .collect(),
         }
     }

@@ -28,6 +28,10 @@ pub struct LoadOptions {
     pub log_level: LogLevel,
     /// Where maps that are shared by name are pinned.
     pub pin_folder: PathBuf,
+    /// Whether a program that the host refuses is looked at by Skep's own verifier (feature
+    /// `verifier`), which takes its time and says more than the host's log. Without it there is
+    /// what the host says.
+    pub explain: bool,
 }
 
 impl Default for LoadOptions {
@@ -35,6 +39,7 @@ impl Default for LoadOptions {
         Self {
             log_level: LogLevel::OnFailure,
             pin_folder: "/sys/fs/bpf".into(),
+            explain: true,
         }
     }
 }
@@ -87,7 +92,9 @@ fn load_with(
         Ok(loaded) => loaded,
         #[cfg(feature = "verifier")]
         Err(Error::Rejected(mut rejection)) => {
-            rejection.diagnose(&image, host);
+            if options.explain {
+                rejection.diagnose(&image, host);
+            }
             return Err(Error::Rejected(rejection));
         }
         Err(error) => return Err(error),
