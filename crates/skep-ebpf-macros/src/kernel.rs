@@ -82,7 +82,7 @@ fn renamed(attribute: TokenStream) -> Result<Option<String>, Error> {
 }
 
 /// The kernel's name that a literal gives.
-fn name_of(literal: &proc_macro::Literal) -> Result<String, Error> {
+pub(crate) fn name_of(literal: &proc_macro::Literal) -> Result<String, Error> {
     let text = literal.to_string();
     let name = text
         .strip_prefix('"')
@@ -284,7 +284,7 @@ fn fields(body: TokenStream) -> Result<Vec<Field>, Error> {
 }
 
 /// Splits at the commas that are in no angle brackets.
-fn split(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
+pub(crate) fn split(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
     let (mut parts, mut depth, mut arrow) = (vec![Vec::new()], 0_u32, false);
     for token in tokens {
         match &token {
@@ -306,6 +306,6 @@ fn split(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
     parts
 }
 
-fn literal(text: &str) -> TokenTree {
+pub(crate) fn literal(text: &str) -> TokenTree {
     TokenTree::Literal(proc_macro::Literal::string(text))
 }

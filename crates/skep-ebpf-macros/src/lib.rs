@@ -4,6 +4,7 @@
 //! from the sources that it carries, with rustc alone, and a parser of the whole language would
 //! take longer than everything else together.
 
+mod external;
 mod generated;
 mod hook;
 mod kernel;
@@ -40,6 +41,30 @@ pub fn shared(attribute: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn kernel(attribute: TokenStream, item: TokenStream) -> TokenStream {
     shown(kernel::expand(attribute, item))
+}
+
+/// Functions of the kernel: see `skep_ebpf::kfunc`.
+#[proc_macro_attribute]
+pub fn kfunc(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    shown(external::functions(attribute, item))
+}
+
+/// Whether the kernel has a function: see `skep_ebpf::kfunc_exists`.
+#[proc_macro]
+pub fn kfunc_exists(input: TokenStream) -> TokenStream {
+    shown(external::exists(input))
+}
+
+/// A variable of the kernel: see `skep_ebpf::ksym`.
+#[proc_macro_attribute]
+pub fn ksym(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    shown(external::symbol(attribute, item))
+}
+
+/// A value of the kernel's configuration: see `skep_ebpf::kconfig`.
+#[proc_macro_attribute]
+pub fn kconfig(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    shown(external::configuration(attribute, item))
 }
 
 /// Loads a field: see `skep_ebpf::core_load`.

@@ -25,6 +25,7 @@ pub mod co_re;
 pub mod context;
 pub mod dynptr;
 mod error;
+pub mod external;
 mod generated;
 pub mod helper;
 mod hidden;
@@ -44,6 +45,7 @@ pub mod sync;
 
 pub use co_re::macros::*;
 pub use error::{Error, Result};
+pub use external::{Kconfig, Ksym, Tristate, kconfig, kfunc, kfunc_exists, ksym};
 pub use lost::count_lost;
 pub use named::Named;
 pub use number::log2;
@@ -56,6 +58,7 @@ pub use skep_ebpf_macros::{Plain, map};
 pub mod prelude {
     pub use crate::co_re::macros::*;
     pub use crate::context::*;
+    pub use crate::external::{Kconfig, Ksym, Tristate, kconfig, kfunc, kfunc_exists, ksym};
     pub use crate::helper::{
         can_loop, current_cgroup_id, current_comm, current_pid_tgid, current_task, current_uid_gid,
         ktime_ns, processor_id, random, read_current_comm, read_kernel, read_kernel_str, read_user,

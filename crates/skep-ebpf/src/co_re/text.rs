@@ -12,6 +12,7 @@
 //! | `e4NAME;` `E4NAME;` | enumeration of so many bytes, signed if `E` |
 //! | `SNAME@7;` `NNAME@7;` | structure or union of which all is declared, and which declaration |
 //! | `lNAME;` | a type of the program's own |
+//! | `(` type types `)` | function: what it returns, what it takes |
 //!
 //! A path is a type, then fields `.name=` type, elements `#3`, or an enumerator `:NAME=3`.
 //! `skep-build` reads it (`rust/finish/record`).
@@ -91,8 +92,13 @@ impl Text {
         self
     }
 
+    /// The bytes of it, and more behind them.
+    pub(crate) const fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Bytes of it.
-    pub(super) const fn len(self) -> usize {
+    pub(crate) const fn len(self) -> usize {
         self.len
     }
 

@@ -136,6 +136,38 @@ unsafe impl<T: KernelType> KernelType for *mut T {
     const TEXT: Text = <*const T>::TEXT;
 }
 
+macro_rules! functions {
+    ($(($($parameter:ident)*))*) => { $(
+        // SAFETY: pointers have eight bytes in the kernel as here.
+        unsafe impl<R: KernelType, $($parameter: KernelType),*> KernelType
+            for extern "C" fn($($parameter),*) -> R
+        {
+            const TEXT: Text =
+                Text::new().str("*(").text(R::TEXT)$(.text($parameter::TEXT))*.str(")");
+        }
+
+        // SAFETY: as above.
+        unsafe impl<R: KernelType, $($parameter: KernelType),*> KernelType
+            for unsafe extern "C" fn($($parameter),*) -> R
+        {
+            const TEXT: Text = <extern "C" fn($($parameter),*) -> R>::TEXT;
+        }
+
+        impl<R, $($parameter),*> NonNull for extern "C" fn($($parameter),*) -> R {}
+        impl<R, $($parameter),*> NonNull for unsafe extern "C" fn($($parameter),*) -> R {}
+    )* };
+}
+
+functions! { () (A) (A B) (A B C) (A B C D) (A B C D E) }
+
+// SAFETY: null stands for none, of functions as of references.
+unsafe impl<T: KernelType + NonNull> KernelType for Option<T> {
+    const TEXT: Text = T::TEXT;
+}
+
+/// A pointer that is never null.
+pub trait NonNull {}
+
 // SAFETY: elements follow each other.
 unsafe impl<T: KernelType, const LEN: usize> KernelType for [T; LEN] {
     const TEXT: Text = Text::new().str("[").number(LEN).str("]").text(T::TEXT);

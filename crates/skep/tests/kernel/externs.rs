@@ -58,7 +58,7 @@ fn check(running: &Running, name: &str, wanted: u64) -> Outcome {
 }
 
 /// This kernel's options; a test that needs them passes over where they can't be read.
-fn options() -> Outcome<impl Fn(&str) -> Outcome<String>> {
+pub(crate) fn options() -> Outcome<impl Fn(&str) -> Outcome<String>> {
     boundary()
         .config("CONFIG_BPF")
         .map_err(|_| Stop::lacks("the kernel's configuration"))?;
@@ -194,7 +194,7 @@ fn misfits() -> Outcome {
 }
 
 /// The kernel's symbols as `/proc/kallsyms` has them.
-fn kallsyms() -> Outcome<BTreeMap<String, Vec<u64>>> {
+pub(crate) fn kallsyms() -> Outcome<BTreeMap<String, Vec<u64>>> {
     let text = fs::read_to_string("/proc/kallsyms")?;
     let mut symbols: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for line in text.lines() {

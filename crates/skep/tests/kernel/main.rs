@@ -3,6 +3,7 @@
 
 mod core_rust;
 mod externs;
+mod externs_rust;
 mod hooks;
 mod loading;
 mod map_definitions;
@@ -29,6 +30,7 @@ fn main() -> std::process::ExitCode {
     for group in [
         core_rust::tests,
         externs::tests,
+        externs_rust::tests,
         hooks::tests,
         loading::tests,
         map_definitions::tests,

@@ -2,8 +2,6 @@
 //! as a compiler would. Where the kernel has them is found by name, so any layout will do; but what
 //! stands in the instructions must be what it says, since loaders check that.
 
-use skep_btf::{Builder, IntEncoding, NewMember, NewType, TypeId};
-
 use super::shape::{Access, Name, Shape, Step};
 
 /// The largest structure, in bytes; BTF's offsets are in bits.
@@ -34,6 +32,11 @@ pub(super) enum Type {
     Named(Name),
     /// One of [`Layout::enums`].
     Enum(usize),
+    /// What only pointers point to.
+    Function {
+        returns: Box<Self>,
+        takes: Vec<Self>,
+    },
 }
 
 /// A step of a path.
@@ -53,41 +56,41 @@ pub(super) struct Path {
 }
 
 #[derive(Debug)]
-struct Composite {
-    name: Name,
-    members: Vec<Member>,
+pub(super) struct Composite {
+    pub(super) name: Name,
+    pub(super) members: Vec<Member>,
     /// Once it is laid out.
-    size: Option<Size>,
+    pub(super) size: Option<Size>,
     /// Where each member is among those in order; the inverse of how they were found.
-    places: Vec<usize>,
+    pub(super) places: Vec<usize>,
 }
 
 #[derive(Debug)]
-struct Member {
-    name: String,
-    of: Type,
-    offset: u64,
+pub(super) struct Member {
+    pub(super) name: String,
+    pub(super) of: Type,
+    pub(super) offset: u64,
 }
 
 #[derive(Debug)]
-struct Enum {
-    name: String,
-    bytes: u32,
-    signed: bool,
-    values: Vec<(String, u64)>,
+pub(super) struct Enum {
+    pub(super) name: String,
+    pub(super) bytes: u32,
+    pub(super) signed: bool,
+    pub(super) values: Vec<(String, u64)>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Size {
-    bytes: u64,
-    align: u64,
+pub(super) struct Size {
+    pub(super) bytes: u64,
+    pub(super) align: u64,
 }
 
 /// All local types of an object.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
-    composites: Vec<Composite>,
-    enums: Vec<Enum>,
+    pub(super) composites: Vec<Composite>,
+    pub(super) enums: Vec<Enum>,
 }
 
 /// Of what was being laid out, and met within itself.
@@ -174,7 +177,31 @@ impl Layout {
                 Type::Composite(known.unwrap_or_else(|| self.composite(name)))
             }
             Shape::Enum { .. } => Type::Enum(self.enumeration(shape)),
+            Shape::Function { returns, takes } => Type::Function {
+                returns: Box::new(self.plain(returns)),
+                takes: takes.iter().map(|of| self.plain(of)).collect(),
+            },
         }
+    }
+
+    /// As [`Self::plain`], of what loaders compare with the kernel's by its kind: structures that
+    /// are pointed to are there as such, and not as a mere name.
+    pub(super) fn whole(&mut self, shape: &Shape) -> Type {
+        match shape {
+            Shape::Composite(_) => {
+                self.plain(shape);
+            }
+            Shape::Pointer(of) | Shape::Array { element: of, .. } => {
+                self.whole(of);
+            }
+            Shape::Function { returns, takes } => {
+                for of in takes.iter().chain([&**returns]) {
+                    self.whole(of);
+                }
+            }
+            _ => {}
+        }
+        self.plain(shape)
     }
 
     fn composite(&mut self, name: &Name) -> usize {
@@ -322,7 +349,9 @@ impl Layout {
             }
             Type::Composite(index) => self.lay_out(*index, within)?,
             Type::Enum(index) => plain(self.enums.get(*index).map_or(4, |of| of.bytes)),
-            Type::Void | Type::Named(_) => return Err("a value of no size".to_owned()),
+            Type::Void | Type::Named(_) | Type::Function { .. } => {
+                return Err("a value of no size".to_owned());
+            }
         })
     }
 
@@ -391,178 +420,5 @@ impl Layout {
             Type::Enum(index) => self.enums.get(*index).is_some_and(|of| of.signed),
             _ => false,
         }
-    }
-
-    /// Writes the types behind those of `builder`.
-    pub(super) fn write<'a>(&'a self, builder: &'a mut Builder) -> skep_btf::Result<Written<'a>> {
-        let mut written = Written {
-            layout: self,
-            composites: Vec::new(),
-            enums: Vec::new(),
-            others: Vec::new(),
-            builder,
-        };
-        for of in &self.enums {
-            let id = written.enumeration(of);
-            written.enums.push(id);
-        }
-        // Structures can refer to each other: first there is a place for each.
-        for composite in &self.composites {
-            let id = written.builder.add(composite.to_write(&[]));
-            written.composites.push(id);
-        }
-        for (index, composite) in self.composites.iter().enumerate() {
-            let mut sorted = vec![NewMember::new("", TypeId::VOID, 0); composite.members.len()];
-            for (place, member) in composite.places.iter().zip(&composite.members) {
-                let of = written.id(&member.of);
-                let bits = u32::try_from(member.offset.saturating_mul(8)).unwrap_or(u32::MAX);
-                if let Some(slot) = sorted.get_mut(*place) {
-                    *slot = NewMember::new(&member.name, of, bits);
-                }
-            }
-            if let Some(id) = written.composites.get(index).copied() {
-                written.builder.replace(id, composite.to_write(&sorted))?;
-            }
-        }
-        Ok(written)
-    }
-}
-
-impl Composite {
-    fn to_write<'a>(&'a self, members: &'a [NewMember<'a>]) -> NewType<'a> {
-        let name = &self.name.name;
-        let size = self.size.map_or(0, |size| size.bytes);
-        let size = u32::try_from(size).unwrap_or(u32::MAX);
-        match self.name.union {
-            false => NewType::Struct {
-                name,
-                size,
-                members,
-            },
-            true => NewType::Union {
-                name,
-                size,
-                members,
-            },
-        }
-    }
-}
-
-/// The types in BTF.
-pub(super) struct Written<'a> {
-    layout: &'a Layout,
-    builder: &'a mut Builder,
-    composites: Vec<TypeId>,
-    enums: Vec<TypeId>,
-    others: Vec<(Type, TypeId)>,
-}
-
-impl Written<'_> {
-    pub(super) fn builder(&mut self) -> &mut Builder {
-        self.builder
-    }
-
-    /// The id of a type, which is written if it was not yet.
-    pub(super) fn id(&mut self, of: &Type) -> TypeId {
-        match of {
-            Type::Void => return TypeId::VOID,
-            Type::Composite(index) => {
-                return self.composites.get(*index).copied().unwrap_or(TypeId::VOID);
-            }
-            Type::Enum(index) => return self.enums.get(*index).copied().unwrap_or(TypeId::VOID),
-            _ => {}
-        }
-        if let Some((_, id)) = self.others.iter().find(|(known, _)| known == of) {
-            return *id;
-        }
-        let id = match of {
-            Type::Int { bytes, signed } => {
-                let (name, encoding) = match (bytes, signed) {
-                    (1, false) => ("unsigned char", IntEncoding::UNSIGNED),
-                    (2, false) => ("unsigned short", IntEncoding::UNSIGNED),
-                    (4, false) => ("unsigned int", IntEncoding::UNSIGNED),
-                    (8, false) => ("unsigned long", IntEncoding::UNSIGNED),
-                    (_, false) => ("unsigned __int128", IntEncoding::UNSIGNED),
-                    (1, true) => ("signed char", IntEncoding::SIGNED),
-                    (2, true) => ("short", IntEncoding::SIGNED),
-                    (4, true) => ("int", IntEncoding::SIGNED),
-                    (8, true) => ("long", IntEncoding::SIGNED),
-                    (_, true) => ("__int128", IntEncoding::SIGNED),
-                };
-                self.builder.int(name, *bytes, encoding)
-            }
-            Type::Bool { bytes } => self.builder.int("_Bool", *bytes, IntEncoding::BOOL),
-            Type::Float { bytes } => {
-                let name = if *bytes == 4 { "float" } else { "double" };
-                self.builder.add(NewType::Float { name, size: *bytes })
-            }
-            Type::Pointer(to) => {
-                let target = self.id(to);
-                self.builder.pointer(target)
-            }
-            Type::Array { len, element } => {
-                let element = self.id(element);
-                let index = self.id(&Type::Int {
-                    bytes: 4,
-                    signed: false,
-                });
-                self.builder.array(element, index, *len)
-            }
-            Type::Named(name) => self.named(name),
-            Type::Void | Type::Composite(_) | Type::Enum(_) => TypeId::VOID,
-        };
-        self.others.push((of.clone(), id));
-        id
-    }
-
-    /// What a pointer points to: the structure, if it has fields here, or else its name.
-    fn named(&mut self, name: &Name) -> TypeId {
-        let mut composites = self.layout.composites.iter();
-        let known = composites
-            .position(|known| known.name.union == name.union && known.name.name == name.name);
-        if let Some(id) = known.and_then(|index| self.composites.get(index)) {
-            return *id;
-        }
-        self.builder.add(NewType::Forward {
-            name: &name.name,
-            union: name.union,
-        })
-    }
-
-    fn enumeration(&mut self, of: &Enum) -> TypeId {
-        let (name, size, signed) = (of.name.as_str(), of.bytes, of.signed);
-        if size == 8 {
-            let values: Vec<(&str, u64)> = of
-                .values
-                .iter()
-                .map(|(name, value)| (name.as_str(), *value))
-                .collect();
-            return self.builder.add(NewType::Enum64 {
-                name,
-                size,
-                signed,
-                values: &values,
-            });
-        }
-        let values: Vec<(&str, i64)> = of
-            .values
-            .iter()
-            .map(|(name, value)| {
-                // The low half, by the enumeration's sign.
-                let low = *value as u32;
-                let value = if signed {
-                    i64::from(low.cast_signed())
-                } else {
-                    low.into()
-                };
-                (name.as_str(), value)
-            })
-            .collect();
-        self.builder.add(NewType::Enum {
-            name,
-            size,
-            signed,
-            values: &values,
-        })
     }
 }

@@ -1,7 +1,8 @@
 //! Records that programs leave beside their instructions become what loaders know: CO-RE
-//! relocations in `.BTF.ext`, with types of their own in `.BTF`.
+//! relocations in `.BTF.ext`, with types of their own in `.BTF`; and, in [`externs`], what the kernel
+//! is to provide.
 //!
-//! A record in [`SECTION`] is an instruction's address (8 bytes, filled in by a relocation), a kind
+//! A record of CO-RE in [`SECTION`] is an instruction's address (8 bytes, filled in by a relocation), a kind
 //! and the text's bytes (4 each), and the text, padded to 64, 128 or 256 bytes.
 
 use skep_btf::{KindTag, TypeId};
@@ -11,10 +12,12 @@ use skep_object::{CoreKind, CoreRelocation, Error, ObjectFile, Place, Result};
 use layout::{Layout, Path, Type};
 use shape::{Access, Shape};
 
+mod externs;
 mod layout;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod written;
 
 /// Where `skep_ebpf::co_re` writes them.
 const SECTION: &str = ".skep.core";
@@ -39,7 +42,8 @@ pub(super) fn run(file: &mut ObjectFile) -> Result<()> {
             read(file, index, &mut records)?;
         }
     }
-    if records.is_empty() {
+    let declared = externs::read(file)?;
+    if records.is_empty() && declared.is_empty() {
         return Ok(());
     }
 
@@ -49,7 +53,9 @@ pub(super) fn run(file: &mut ObjectFile) -> Result<()> {
         let path = layout.access(&record.access);
         paths.push(path.map_err(|problem| malformed(record.at, problem))?);
     }
+    let mut declared = externs::place(declared, &mut layout)?;
     layout.finish().map_err(|problem| malformed(0, problem))?;
+    externs::measure(&mut declared, &mut layout)?;
 
     let endian = file.endian;
     let mut numbers = Vec::with_capacity(records.len());
@@ -97,8 +103,10 @@ pub(super) fn run(file: &mut ObjectFile) -> Result<()> {
         };
         put(slots, endian, number).map_err(|problem| malformed(record.at, problem))?;
     }
+    let weak = externs::write(&declared, &mut written);
     drop(written);
     file.types = types;
+    externs::weaken(file, &weak);
     for (section, relocation) in relocations {
         let Some(section) = file.sections.get(section) else {
             continue;

@@ -30,6 +30,25 @@ pub(super) enum Shape {
         bytes: u32,
         signed: bool,
     },
+    Function {
+        returns: Box<Self>,
+        takes: Vec<Self>,
+    },
+}
+
+impl Shape {
+    /// Reads the text of a type, and nothing else.
+    ///
+    /// # Errors
+    /// What was expected, and where.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let mut reader = Reader { text, at: 0 };
+        let shape = reader.shape(0)?;
+        match reader.rest() {
+            "" => Ok(shape),
+            _ => Err(reader.expected("the end")),
+        }
+    }
 }
 
 /// The name of a structure or union.
@@ -186,6 +205,15 @@ impl Reader<'_> {
                 let union = letter == b'N';
                 Shape::Composite(Name { union, name, tag })
             }
+            Some(b'(') => {
+                let returns = Box::new(self.shape(depth)?);
+                let mut takes = Vec::new();
+                while !self.rest().starts_with(')') {
+                    takes.push(self.shape(depth)?);
+                }
+                self.letter();
+                Shape::Function { returns, takes }
+            }
             Some(b'l') => Shape::Local(self.name(b';')?),
             Some(letter @ (b'e' | b'E')) => Shape::Enum {
                 bytes: self.bytes()?,
@@ -253,6 +281,9 @@ mod tests {
             "Sa@;",
             "sa;ä",
             "[99999999999]i4",
+            "*(i4",
+            "*()",
+            "*(v*v",
         ] {
             assert!(Access::parse(text.as_bytes()).is_err(), "{text}");
         }
