@@ -20,6 +20,34 @@ struct Slots([u64; 2]);
 /// It lies at one place on the stack, which only the kernel may change; so there are only
 /// references to it, which closures are called with. See [`RingBuf::reserve_bytes`],
 /// [`with_memory`] and [`UserRingBuf::drain`].
+///
+/// ```
+/// #![no_std]
+/// #![no_main]
+/// use skep_ebpf::dynptr::{Dynptr, with_memory};
+/// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
+///
+/// #[map]
+/// static BUFFER: PerCpuArray<[u8; 1024], 1> = PerCpuArray::new();
+///
+/// fn note(memory: &Dynptr<'_>, offset: u32) -> Result<u64> {
+///     memory.write_bytes(offset, b"time")?;
+///     let time = memory.data::<u64>(8).ok_or(Error::E2BIG)?;
+///     time.store(ktime_ns());
+///     memory.read(offset)
+/// }
+///
+/// #[xdp]
+/// fn fill(_: &XdpContext) -> Result<XdpAction> {
+///     let buffer = BUFFER.get(0).ok_or(Error::ENOENT)?;
+///     match with_memory(buffer, |memory| note(memory, random()))? {
+///         0 => Ok(XdpAction::DROP),
+///         _ => Ok(XdpAction::PASS),
+///     }
+/// }
+/// ```
 pub struct Dynptr<'a> {
     at: NonNull<Slots>,
     memory: PhantomData<&'a mut [u8]>,
@@ -85,11 +113,18 @@ impl Dynptr<'_> {
         })
     }
 
-    /// What lies at an offset, in place; none where it is not inside, or the memory is read-only.
+    /// What lies at an offset, in place; none where it is not inside, the memory is read-only, or
+    /// the offset is no multiple of the type's alignment (of 8 bytes at most).
     #[doc(alias = "bpf_dynptr_data")]
     #[inline(always)]
+    #[must_use]
     pub fn data<T: Plain>(&self, offset: u32) -> Option<Value<'_, T>> {
-        // SAFETY: so much memory, or null; it stays as long as the dynptr.
+        const { assert!(align_of::<T>() <= 8, "memory is aligned to 8 bytes") };
+        if !offset.is_multiple_of(align_of::<T>() as u32) {
+            return None;
+        }
+        // SAFETY: so much memory, or null, which begins at a multiple of 8 (a map's value, a
+        // record); it stays as long as the dynptr.
         unsafe {
             Value::new(
                 raw::bpf_dynptr_data(self.raw(), offset.into(), size_of::<T>() as _).cast::<T>(),

@@ -100,6 +100,22 @@ impl Error {
 
     /// What a helper returned, where a negative number is an error.
     ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::helper::raw;
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[xdp]
+    /// fn grow(context: &XdpContext) -> Result<XdpAction> {
+    ///     // SAFETY: the context is this program's; no pointer into the packet is held.
+    ///     Error::check(unsafe { raw::bpf_xdp_adjust_head(context.as_ptr(), -14) })?;
+    ///     Ok(XdpAction::TX)
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// The number as an error, if it is negative.
     #[inline(always)]

@@ -5,6 +5,23 @@
 /// Without a loop or a table, and seen by the verifier to be at most 63.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
+/// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
+///
+/// #[map(histogram = "ns")]
+/// static TIMES: Array<u64, 64> = Array::new();
+///
+/// #[tracepoint("syscalls/sys_enter_getpid")]
+/// fn called(_: &TracepointContext) -> Result {
+///     TIMES.get(log2(ktime_ns())).ok_or(Error::ENOENT)?.add(1);
+///     Ok(())
+/// }
+/// ```
+///
+/// ```
 /// assert_eq!(skep_ebpf::log2(0), 0);
 /// assert_eq!(skep_ebpf::log2(1023), 9);
 /// assert_eq!(skep_ebpf::log2(u64::MAX), 63);

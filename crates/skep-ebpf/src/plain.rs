@@ -75,14 +75,45 @@ unsafe impl<T> Plain for *const T {}
 // SAFETY: as above.
 unsafe impl<T> Plain for *mut T {}
 
-/// A type that stays what it is while others write to it: its parts are atomics, or cells.
+/// A type that stays what it is while others write to it: its parts are atomics.
 ///
 /// References to such values can be had safely, although they lie in memory that other CPUs and
-/// user space see.
+/// user space see: a [`Value`](crate::map::Value) of one is what `&V` is.
+///
+/// ```
+/// #![no_std]
+/// #![no_main]
+/// use core::sync::atomic::{AtomicU64, Ordering};
+/// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
+///
+/// #[repr(C)]
+/// #[derive(Plain)]
+/// struct Traffic {
+///     packets: AtomicU64,
+///     bytes: AtomicU64,
+/// }
+///
+/// // SAFETY: both of its fields are atomics.
+/// unsafe impl Interior for Traffic {}
+///
+/// #[map]
+/// static TRAFFIC: Array<Traffic, 1> = Array::new();
+///
+/// #[xdp]
+/// fn count(_: &XdpContext) -> XdpAction {
+///     if let Some(traffic) = TRAFFIC.get(0) {
+///         traffic.packets.fetch_add(1, Ordering::Relaxed);
+///         traffic.bytes.fetch_add(64, Ordering::Relaxed);
+///     }
+///     XdpAction::PASS
+/// }
+/// ```
 ///
 /// # Safety
 ///
-/// All of the type that is not constant is behind [`UnsafeCell`].
+/// All of the type is atomic: a [`Cell`] is not enough, since other CPUs write at the same time.
 pub unsafe trait Interior: Plain {}
 
 macro_rules! interior {
@@ -93,7 +124,5 @@ macro_rules! interior {
 }
 
 interior! { AtomicU32 AtomicU64 AtomicI32 AtomicI64 }
-// SAFETY: a cell is one.
-unsafe impl<T: Plain> Interior for Cell<T> {}
 // SAFETY: as its elements are.
 unsafe impl<T: Interior, const N: usize> Interior for [T; N] {}

@@ -11,7 +11,7 @@ use crate::helper::raw;
 pub mod kind {
     /// `%d`, `%i`
     pub const SIGNED: u8 = 0;
-    /// `%u`, `%x`, `%X`, `%o`
+    /// `%u`, `%x`, `%X`
     pub const UNSIGNED: u8 = 1;
     /// `%ld`, `%lld`
     pub const SIGNED_LONG: u8 = 2;
@@ -19,7 +19,7 @@ pub mod kind {
     pub const UNSIGNED_LONG: u8 = 3;
     /// `%c`
     pub const BYTE: u8 = 4;
-    /// `%s`, `%ks`, `%us`
+    /// `%s`, `%pks`, `%pus`
     pub const TEXT: u8 = 5;
     /// `%p` and its variants
     pub const ADDRESS: u8 = 6;
@@ -33,6 +33,7 @@ pub const fn count(format: &[u8]) -> usize {
     while let Some((_, next)) = conversion(format, at) {
         (at, count) = (next, count + 1);
     }
+    assert!(count <= 12, "the kernel prints at most 12 values at once");
     count
 }
 
@@ -51,8 +52,14 @@ pub const fn kind_of(format: &[u8], place: usize) -> u8 {
 }
 
 /// The next conversion from a place on, and where it ends.
+///
+/// By the rules of the kernel's `bpf_bprintf_prepare`, so that what compiles is not refused there.
 const fn conversion(format: &[u8], mut at: usize) -> Option<(u8, usize)> {
     while at < format.len() {
+        assert!(
+            matches!(format[at], b' '..=b'~' | b'\t'..=b'\r'),
+            "the kernel prints formats of ASCII only; pass other text by %s"
+        );
         if format[at] != b'%' {
             at += 1;
             continue;
@@ -62,41 +69,63 @@ const fn conversion(format: &[u8], mut at: usize) -> Option<(u8, usize)> {
             at += 1;
             continue;
         }
-        while at < format.len()
-            && matches!(format[at], b'0'..=b'9' | b'-' | b'+' | b' ' | b'#' | b'.')
-        {
+        while matches!(letter(format, at), b'0' | b'+' | b'-' | b' ') {
             at += 1;
         }
-        let mut longs = 0;
-        while at < format.len() && format[at] == b'l' {
-            (at, longs) = (at + 1, longs + 1);
-        }
-        if at + 1 < format.len() && matches!(format[at], b'k' | b'u') && format[at + 1] == b's' {
+        while letter(format, at).is_ascii_digit() {
             at += 1;
         }
-        assert!(at < format.len(), "the format ends inside of a conversion");
-        let kind = match format[at] {
-            b'd' | b'i' if longs == 0 => kind::SIGNED,
-            b'd' | b'i' => kind::SIGNED_LONG,
-            b'u' | b'x' | b'X' | b'o' if longs == 0 => kind::UNSIGNED,
-            b'u' | b'x' | b'X' | b'o' => kind::UNSIGNED_LONG,
-            b'c' => kind::BYTE,
-            b's' => kind::TEXT,
-            b'p' => kind::ADDRESS,
-            _ => panic!(
-                "the kernel has no such conversion: it has d i u x X o c s p, ll before numbers"
-            ),
-        };
-        at += 1;
-        if kind == kind::ADDRESS {
-            // `%px`, `%pks`, `%pI4`: letters that say what is there.
-            while at < format.len() && (format[at].is_ascii_alphanumeric()) {
-                at += 1;
-            }
-        }
-        return Some((kind, at));
+        return Some(match letter(format, at) {
+            b'p' => address(format, at + 1),
+            b's' => (kind::TEXT, text_end(format, at + 1)),
+            b'c' => (kind::BYTE, at + 1),
+            _ => number(format, at),
+        });
     }
     None
+}
+
+/// A letter of a format, and 0 behind its end.
+const fn letter(format: &[u8], at: usize) -> u8 {
+    if at < format.len() { format[at] } else { 0 }
+}
+
+const NO_SUCH: &str = "the kernel has no such conversion: it has %d %i %u %x %X, with l or ll for 64 bits, %c, %s, %p, \
+                       %pK %px %ps %pS %pB, %pi4 %pI4 %pi6 %pI6, %pks %pus; a width, and no precision";
+
+const fn number(format: &[u8], mut at: usize) -> (u8, usize) {
+    let start = at;
+    while letter(format, at) == b'l' && at - start < 2 {
+        at += 1;
+    }
+    let kind = match (letter(format, at), at - start) {
+        (b'd' | b'i', 0) => kind::SIGNED,
+        (b'd' | b'i', _) => kind::SIGNED_LONG,
+        (b'u' | b'x' | b'X', 0) => kind::UNSIGNED,
+        (b'u' | b'x' | b'X', _) => kind::UNSIGNED_LONG,
+        _ => panic!("{}", NO_SUCH),
+    };
+    (kind, at + 1)
+}
+
+/// What stands behind `%p`.
+const fn address(format: &[u8], at: usize) -> (u8, usize) {
+    match (letter(format, at), letter(format, at + 1)) {
+        (b'k' | b'u', b's') => (kind::TEXT, text_end(format, at + 2)),
+        (b'i' | b'I', b'4' | b'6') => (kind::ADDRESS, at + 2),
+        (b'K' | b'x' | b's' | b'S' | b'B', _) => (kind::ADDRESS, at + 1),
+        (next, _) if !next.is_ascii_alphanumeric() => (kind::ADDRESS, at),
+        _ => panic!("{}", NO_SUCH),
+    }
+}
+
+/// Behind text there must be something that is no letter.
+const fn text_end(format: &[u8], at: usize) -> usize {
+    assert!(
+        !letter(format, at).is_ascii_alphanumeric(),
+        "the kernel wants a space, a sign or the end behind %s"
+    );
+    at
 }
 
 /// A format with the zero byte that the kernel wants.
@@ -150,6 +179,13 @@ impl<T> Argument<{ kind::ADDRESS }> for *const T {
     #[inline(always)]
     fn into_word(self) -> u64 {
         self.expose_provenance() as u64
+    }
+}
+
+impl<const N: usize> Argument<{ kind::ADDRESS }> for &[u8; N] {
+    #[inline(always)]
+    fn into_word(self) -> u64 {
+        self.as_ptr().expose_provenance() as u64
     }
 }
 
@@ -286,8 +322,10 @@ macro_rules! __words {
 /// programs share it. More than three arguments need Linux 5.16.
 ///
 /// The format is the kernel's: `%d`, `%u`, `%x` for up to 32 bits, `%lld`, `%llu`, `%llx` for 64,
-/// `%s` for text of the kernel's or the program's, `%p` and its variants for addresses. It is held
-/// against the types of the arguments when the program is compiled.
+/// `%c` for a byte, `%s` for text that ends with a zero byte (of the program's or the kernel's;
+/// `%pus` of the process's), `%p` and its variants for addresses, `%pI4` and `%pI6` for those of
+/// networks, by where they lie. There is a width, but no precision. All this is held against the
+/// types of the arguments when the program is compiled; there are at most 12 of them.
 ///
 /// ```
 /// #![no_std]
@@ -362,4 +400,58 @@ macro_rules! seq_printf {
     ($file:expr, $format:literal $(, $argument:expr)* $(,)?) => {
         $crate::__print!($crate::print::into_file, ($file), $format $(, $argument)*)
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kinds(format: &str) -> impl Iterator<Item = u8> {
+        let format = format.as_bytes();
+        (0..count(format)).map(|place| kind_of(format, place))
+    }
+
+    #[test]
+    fn formats_are_read_as_the_kernel_does() {
+        for (format, expected) in [
+            ("", &[][..]),
+            ("100%%\n", &[]),
+            ("%d %-5i %+08u %x %X", &[0, 0, 1, 1, 1]),
+            ("%ld %lld %lu %llx", &[2, 2, 3, 3]),
+            ("%c%c, %s: %20s", &[4, 4, 5, 5]),
+            ("%pks-%pus", &[5, 5]),
+            ("%p %px %pK %ps %pS %pB %pI4 %pi6", &[6; 8]),
+            ("%p", &[6]),
+        ] {
+            assert!(kinds(format).eq(expected.iter().copied()), "{format}");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_is_refused() {
+        extern crate std;
+        for format in [
+            "%",
+            "%5",
+            "%l",
+            "%lll",
+            "%llld",
+            "%f",
+            "%o",
+            "%.3s",
+            "%#x",
+            "%sx",
+            "%ks",
+            "%pz",
+            "%pI5",
+            "%*d",
+            "%hd",
+            "é",
+            "\u{7}",
+            "%d%d%d%d%d%d%d%d%d%d%d%d%d",
+        ] {
+            let read = std::panic::catch_unwind(|| count(format.as_bytes()));
+            assert!(read.is_err(), "{format}");
+        }
+    }
 }

@@ -22,13 +22,6 @@ macro_rules! array {
                 lookup(self, &index)
             }
 
-            /// Where the value at an index lies, or null.
-            #[inline(always)]
-            #[must_use]
-            pub fn get_ptr(&self, index: u32) -> *mut V {
-                self.get(index).map_or(core::ptr::null_mut(), Value::as_ptr)
-            }
-
             /// Writes the value at an index. `E2BIG` where that is outside.
             #[doc(alias = "bpf_map_update_elem")]
             #[inline(always)]
@@ -82,7 +75,11 @@ array! {
     ///     if let Some(byte) = BUFFER.get(0).and_then(|buffer| buffer.at(4095)) {
     ///         byte.store(1);
     ///     }
-    ///     XdpAction::PASS
+    ///     let other = BUFFER.get_for_cpu(0, 1).and_then(|buffer| buffer.at(0));
+    ///     match other.map(|byte| byte.load()) {
+    ///         Some(0) => XdpAction::DROP,
+    ///         _ => XdpAction::PASS,
+    ///     }
     /// }
     /// ```
     #[doc(alias = "BPF_MAP_TYPE_PERCPU_ARRAY")]

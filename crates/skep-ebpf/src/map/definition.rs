@@ -72,6 +72,27 @@ impl<const FLAGS: usize, const PINNING: usize, const NUMA_NODE: usize, const EXT
 }
 
 /// The map is pinned in the file system of BPF by its name, and shared by all who load it so.
+///
+/// It stays when they have ended, until its file, `/sys/fs/bpf/NAME`, is removed.
+///
+/// ```
+/// #![no_std]
+/// #![no_main]
+/// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
+///
+/// #[map(name = "skep_example_hits")]
+/// static HITS: Array<u64, 1, PinByName> = Array::new();
+///
+/// #[xdp]
+/// fn count(_: &XdpContext) -> XdpAction {
+///     if let Some(hits) = HITS.get(0) {
+///         hits.add(1);
+///     }
+///     XdpAction::PASS
+/// }
+/// ```
 pub type PinByName<const FLAGS: usize = 0> = Options<FLAGS, 1>;
 
 macro_rules! flags {

@@ -10,7 +10,35 @@ use crate::error::{Error, Result};
 use crate::helper::{Step, raw};
 use crate::plain::Plain;
 
-/// A map of keys and values.
+/// A map of keys and values, for functions of any of them.
+///
+/// ```
+/// #![no_std]
+/// #![no_main]
+/// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
+///
+/// #[map]
+/// static SENT: HashMap<u32, u64, 1024> = HashMap::new();
+///
+/// #[map]
+/// static RECEIVED: Array<u64, 16> = Array::new();
+///
+/// fn sum(map: &impl Keyed<Value = u64>) -> Result<u64> {
+///     let mut sum = 0;
+///     map.for_each(|_, value| sum += value.load())?;
+///     Ok(sum)
+/// }
+///
+/// #[xdp]
+/// fn compare(_: &XdpContext) -> Result<XdpAction> {
+///     match sum(&SENT)? > sum(&RECEIVED)? {
+///         true => Ok(XdpAction::DROP),
+///         false => Ok(XdpAction::PASS),
+///     }
+/// }
+/// ```
 pub trait Keyed: Map {
     /// The type of its keys.
     type Key: Plain;

@@ -22,13 +22,6 @@ macro_rules! hash {
                 lookup(self, key)
             }
 
-            /// Where the value of a key lies, or null.
-            #[inline(always)]
-            #[must_use]
-            pub fn get_ptr(&self, key: &K) -> *mut V {
-                self.get(key).map_or(core::ptr::null_mut(), Value::as_ptr)
-            }
-
             /// Writes the value of a key. `E2BIG` where the map is full.
             #[doc(alias = "bpf_map_update_elem")]
             #[inline(always)]
@@ -103,8 +96,10 @@ hash! {
     ///
     /// #[xdp]
     /// fn remember(_: &XdpContext) -> XdpAction {
-    ///     let _ = LATEST.insert(&6, &1);
-    ///     XdpAction::PASS
+    ///     match LATEST.insert_with(&6, &1, UpdateFlags::NO_EXIST) {
+    ///         Err(Error::EEXIST) => XdpAction::DROP,
+    ///         _ => XdpAction::PASS,
+    ///     }
     /// }
     /// ```
     #[doc(alias = "BPF_MAP_TYPE_LRU_HASH")]

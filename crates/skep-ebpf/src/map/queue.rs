@@ -75,6 +75,7 @@ queue! {
     /// fn take(_: &XdpContext) -> XdpAction {
     ///     match PORTS.pop() {
     ///         Ok(port) if port > 1024 => XdpAction::PASS,
+    ///         Ok(port) if PORTS.push(&port).is_ok() => XdpAction::TX,
     ///         _ => XdpAction::DROP,
     ///     }
     /// }
@@ -97,7 +98,10 @@ queue! {
     /// #[xdp]
     /// fn put(_: &XdpContext) -> XdpAction {
     ///     let _ = LATEST.push_over(&1);
-    ///     XdpAction::PASS
+    ///     match LATEST.peek() {
+    ///         Ok(1) => XdpAction::PASS,
+    ///         _ => XdpAction::DROP,
+    ///     }
     /// }
     /// ```
     #[doc(alias = "BPF_MAP_TYPE_STACK")]

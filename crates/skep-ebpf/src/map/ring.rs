@@ -39,7 +39,7 @@ definition! {
     /// #[tracepoint("syscalls/sys_enter_getpid")]
     /// fn called(_: &TracepointContext) -> Result {
     ///     let mut event = EVENTS.reserve::<Event>()?;
-    ///     event.time = 1;
+    ///     event.time = ktime_ns();
     ///     event.number = 2;
     ///     event.submit();
     ///     Ok(())
@@ -80,6 +80,27 @@ definition! {
 }
 
 /// Whether who waits for records is woken when one is submitted.
+///
+/// ```
+/// #![no_std]
+/// #![no_main]
+/// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
+///
+/// #[map]
+/// static TIMES: RingBuf<{ 64 * 1024 }> = RingBuf::new();
+///
+/// #[tracepoint("syscalls/sys_enter_getpid")]
+/// fn called(_: &TracepointContext) -> Result {
+///     // Who reads is woken once the ring is half full.
+///     let wakeup = match TIMES.unread() > TIMES.size() / 2 {
+///         true => Wakeup::Always,
+///         false => Wakeup::Never,
+///     };
+///     TIMES.output_with(&ktime_ns(), wakeup)
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Wakeup {
@@ -149,6 +170,23 @@ impl<const BYTES: usize, O: MapOptions> RingBuf<BYTES, O> {
 
     /// Copies bytes into the ring, as one record. The verifier must see how many there are at most.
     ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[map]
+    /// static NAMES: RingBuf<4096> = RingBuf::new();
+    ///
+    /// #[tracepoint("syscalls/sys_enter_getpid")]
+    /// fn called(_: &TracepointContext) -> Result {
+    ///     let name = current_comm()?;
+    ///     NAMES.output_bytes(&name[..8])
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`output`](Self::output).
@@ -206,14 +244,21 @@ fn counted(returned: i64) -> Result {
 /// static NUMBERS: RingBuf<4096> = RingBuf::new();
 ///
 /// fn number() -> Result<u64> {
-///     Err(Error::ENODATA)
+///     match ktime_ns() % 2 {
+///         0 => Err(Error::ENODATA),
+///         odd => Ok(odd),
+///     }
 /// }
 ///
 /// #[tracepoint("syscalls/sys_enter_getpid")]
 /// fn called(_: &TracepointContext) -> Result {
-///     let mut entry = NUMBERS.reserve::<u64>()?;
+///     let mut entry: Entry<'_, u64> = NUMBERS.reserve()?;
 ///     *entry = number()?; // Discards the entry on its way out.
-///     entry.submit();
+///     if *entry == 7 {
+///         entry.discard();
+///     } else {
+///         entry.submit_with(Wakeup::Always);
+///     }
 ///     Ok(())
 /// }
 /// ```

@@ -75,6 +75,23 @@ impl<const MAX_ENTRIES: usize, O: MapOptions> SockMap<MAX_ENTRIES, O> {
     }
 
     /// Hands a message to another socket.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::map::Direction;
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[map]
+    /// static SOCKETS: SockMap<16> = SockMap::new();
+    ///
+    /// #[sk_msg]
+    /// fn hand_over(message: &SkMsgContext) -> SkAction {
+    ///     SOCKETS.redirect_message(message, 0, Direction::Ingress)
+    /// }
+    /// ```
     #[doc(alias = "bpf_msg_redirect_map")]
     #[inline(always)]
     #[must_use = "it is what the program returns"]

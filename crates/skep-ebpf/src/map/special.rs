@@ -84,6 +84,25 @@ impl<const MAX_ENTRIES: usize, O: MapOptions> CgroupArray<MAX_ENTRIES, O> {
 
     /// Whether a packet's socket is in the cgroup at an index, or below it, with the errors of
     /// [`has_current_task`](Self::has_current_task).
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[map]
+    /// static ALLOWED: CgroupArray<1> = CgroupArray::new();
+    ///
+    /// #[tc]
+    /// fn leaving(packet: &TcContext) -> Result<TcAction> {
+    ///     match ALLOWED.has_packet(packet, 0)? {
+    ///         true => Ok(TcAction::OK),
+    ///         false => Ok(TcAction::SHOT),
+    ///     }
+    /// }
+    /// ```
     #[doc(alias = "bpf_skb_under_cgroup")]
     #[inline(always)]
     pub fn has_packet<C: Context>(&self, packet: &C, index: u32) -> Result<bool> {
@@ -136,7 +155,6 @@ definition! {
     /// ```
     /// #![no_std]
     /// #![no_main]
-    /// use skep_ebpf::map::StackFlags;
     /// use skep_ebpf::prelude::*;
     ///
     /// license!("GPL");
@@ -149,7 +167,8 @@ definition! {
     ///
     /// #[perf_event]
     /// fn sample(context: &PerfEventContext) -> Result {
-    ///     let stack = STACKS.id(context, StackFlags::USER)?;
+    ///     let flags = StackFlags::USER.with(StackFlags::FAST_COMPARE).skip(1);
+    ///     let stack = STACKS.id(context, flags)?;
     ///     COUNTS.get_or_insert(&stack, &0)?.add(1);
     ///     Ok(())
     /// }

@@ -17,8 +17,7 @@ use crate::plain::{Interior, Plain};
 /// It is not `&V`: others may write to it between any two reads. [`load`](Self::load) and
 /// [`store`](Self::store) copy it as it is, whole numbers in one access; the atomic functions
 /// of numbers are for counters that several CPUs share; [`field!`](crate::field) leads from a
-/// structure to one of its fields. Where `V` is made for being shared (an atomic, a
-/// [`Cell`](core::cell::Cell)), it also is what `&V` is.
+/// structure to one of its fields. Where `V` is an atomic, it also is what `&V` is.
 ///
 /// ```
 /// #![no_std]
@@ -44,6 +43,41 @@ use crate::plain::{Interior, Plain};
 ///         field!(traffic.bytes).add(64);
 ///     }
 ///     XdpAction::PASS
+/// }
+/// ```
+///
+/// Whole numbers can be changed atomically, with what was there before (CPU v3):
+///
+/// ```
+/// #![no_std]
+/// #![no_main]
+/// use core::sync::atomic::{AtomicU64, Ordering};
+/// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
+///
+/// #[map]
+/// static TICKETS: Array<u64, 2> = Array::new();
+///
+/// #[map]
+/// static FLAGS: Array<AtomicU64, 1> = Array::new();
+///
+/// #[xdp]
+/// fn take(_: &XdpContext) -> Result<XdpAction> {
+///     let tickets = TICKETS.get(0).ok_or(Error::ENOENT)?;
+///     if tickets.fetch_add(1) > 100 {
+///         tickets.fetch_sub(1);
+///         return Ok(XdpAction::DROP);
+///     }
+///     let state = TICKETS.get(1).ok_or(Error::ENOENT)?;
+///     if state.compare_exchange(0, 1).is_err() && state.swap(2) == 3 {
+///         return Ok(XdpAction::ABORTED);
+///     }
+///     if state.fetch_or(4) & state.fetch_and(7) ^ state.fetch_xor(1) == 9 {
+///         return Ok(XdpAction::TX);
+///     }
+///     FLAGS.get(0).ok_or(Error::ENOENT)?.fetch_or(1, Ordering::SeqCst);
+///     Ok(XdpAction::PASS)
 /// }
 /// ```
 pub struct Value<'a, V> {
@@ -107,6 +141,31 @@ impl<'a, V> Value<'a, V> {
     ///
     /// Nobody writes to it meanwhile: as it is in a per-CPU map where only this program does, or
     /// under a lock.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[map]
+    /// static SCRATCH: PerCpuArray<[u64; 64], 1> = PerCpuArray::new();
+    ///
+    /// #[xdp]
+    /// fn order(_: &XdpContext) -> Result<XdpAction> {
+    ///     let scratch = SCRATCH.get(0).ok_or(Error::ENOENT)?;
+    ///     // SAFETY: this CPU's own, and XDP programs don't interrupt each other.
+    ///     let numbers = unsafe { scratch.as_mut() };
+    ///     numbers[0] = ktime_ns();
+    ///     numbers.swap(0, 63);
+    ///     // SAFETY: as above, and `numbers` is not used any more.
+    ///     match unsafe { scratch.as_ref() } {
+    ///         [first, .., last] if first > last => Ok(XdpAction::DROP),
+    ///         _ => Ok(XdpAction::PASS),
+    ///     }
+    /// }
+    /// ```
     #[inline(always)]
     #[must_use]
     pub const unsafe fn as_ref(self) -> &'a V {
@@ -257,10 +316,11 @@ numbers! { u32, AtomicU32; u64, AtomicU64; i32, AtomicI32; i64, AtomicI64; }
 /// See [`Value`] for an example.
 #[macro_export]
 macro_rules! field {
-    ($value:ident . $($field:tt)+) => {{
+    // Nothing but names and numbers of fields: what stands there is evaluated as unsafe code.
+    ($value:ident $(. $field:tt)+) => {{
         let value: $crate::map::Value<'_, _> = $value;
         let at = value.as_ptr();
         // SAFETY: a field of what is there.
-        unsafe { value.part(&raw mut (*at).$($field)+) }
+        unsafe { value.part(&raw mut (*at)$(.$field)+) }
     }};
 }

@@ -9,7 +9,28 @@ mod timer;
 pub use lock::{SpinGuard, bpf_spin_lock, bpf_spin_lock as SpinLock};
 pub use timer::{Clock, Timed, bpf_timer, bpf_timer as Timer};
 
-/// Keeps the compiler from moving accesses of memory across.
+/// Keeps the compiler from moving accesses of memory across. It is no instruction.
+///
+/// ```
+/// #![no_std]
+/// #![no_main]
+/// use skep_ebpf::prelude::*;
+/// use skep_ebpf::sync::barrier;
+///
+/// license!("GPL");
+///
+/// #[map]
+/// static STATE: Array<[u64; 2], 1> = Array::new();
+///
+/// #[xdp]
+/// fn note(_: &XdpContext) -> Result<XdpAction> {
+///     let state = STATE.get(0).ok_or(Error::ENOENT)?;
+///     state.at(0).ok_or(Error::ENOENT)?.store(1);
+///     barrier();
+///     state.at(1).ok_or(Error::ENOENT)?.store(ktime_ns());
+///     Ok(XdpAction::PASS)
+/// }
+/// ```
 #[inline(always)]
 pub fn barrier() {
     core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);

@@ -32,7 +32,7 @@ use crate::plain::Plain;
 /// impl Timed<Array<Watch, 1>> for Tick {
 ///     fn fire(_: &Array<Watch, 1>, _: &u32, watch: Value<'_, Watch>) {
 ///         field!(watch.rounds).add(1);
-///         let _ = field!(watch.timer).start(1_000_000);
+///         let _ = field!(watch.timer).start_at(ktime_ns() + 1_000_000);
 ///     }
 /// }
 ///
@@ -40,7 +40,10 @@ use crate::plain::Plain;
 /// fn begin(_: &TcContext) -> Result<TcAction> {
 ///     let watch = WATCHES.get(0).ok_or(Error::ENOENT)?;
 ///     let timer = field!(watch.timer);
-///     timer.init(&WATCHES, Clock::Monotonic)?;
+///     if timer.init(&WATCHES, Clock::Monotonic) == Err(Error::EBUSY) {
+///         // It runs already.
+///         timer.cancel()?;
+///     }
 ///     timer.set_callback::<_, Tick>(&WATCHES)?;
 ///     timer.start(1_000_000)?;
 ///     Ok(TcAction::OK)

@@ -17,6 +17,7 @@ mod readers;
 mod recording;
 mod refusals;
 mod rings;
+mod rust_examples;
 mod special_maps;
 mod struct_ops;
 mod support;
@@ -39,6 +40,7 @@ fn main() -> std::process::ExitCode {
         maps::tests,
         map_kinds::tests,
         rings::tests,
+        rust_examples::tests,
         readers::tests,
         recording::tests,
         user_ring::tests,
