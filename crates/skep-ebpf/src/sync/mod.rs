@@ -33,5 +33,12 @@ pub use timer::{Clock, Timed, bpf_timer, bpf_timer as Timer};
 /// ```
 #[inline(always)]
 pub fn barrier() {
+    // LLVM can't compile a fence of the compiler's alone for BPF either.
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: there is nothing in it, but the compiler must think that memory changes.
+    unsafe {
+        core::arch::asm!("", options(nostack, preserves_flags));
+    }
+    #[cfg(not(target_arch = "bpf"))]
     core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
 }
