@@ -5,6 +5,7 @@ use std::{
     ffi::OsString,
     io::IsTerminal,
     path::{Path, PathBuf},
+    process::ExitCode,
     sync::Arc,
     time::SystemTime,
 };
@@ -19,7 +20,8 @@ use crate::{
 /// How a source is to be compiled. Made by [`Build::new`], changed by its methods, carried out by
 /// [`Build::run`] or [`Build::cached`]; several sources are several builds.
 ///
-/// The source's name says its language: Rust for `.rs`, else C.
+/// The source's name says its language: Rust for `.rs`, and for a folder with a Cargo.toml, which is
+/// a package; else C.
 ///
 /// clang is called with `-g -O2 -target bpf… -mcpu=… -D__TARGET_ARCH_…`; the include path is
 /// the user's folders, Skep's headers, the generated `vmlinux.h`, and last the system's
@@ -27,7 +29,15 @@ use crate::{
 ///
 /// rustc compiles the source as the 2024 edition with `skep_ebpf` at hand (`use
 /// skep_ebpf::prelude::*`), and core, which is compiled for BPF once; `no_std` and `no_main` need not
-/// be said. What of these settings is C's alone (folders of headers, the machine that is traced,
+/// be said.
+///
+/// Of a package cargo makes what it is: its library, or its binary, with all that it depends on, for
+/// BPF and with core as for a file. It depends on `skep-ebpf`, says `no_std` itself, and compiles for
+/// this machine as well, for editors and lints, if it is a library. A workspace's folder is as good
+/// as that of the one package in it that has programs. Cargo works in the workspace's target folder,
+/// or, in a build script, below `OUT_DIR`.
+///
+/// What of these settings is C's alone (folders of headers, the machine that is traced,
 /// kernel types) does not matter for it.
 #[derive(Clone, Debug)]
 pub struct Build {
@@ -36,6 +46,7 @@ pub struct Build {
     pub(crate) folders: Vec<PathBuf>,
     pub(crate) defines: Vec<String>,
     pub(crate) arguments: Vec<OsString>,
+    pub(crate) binary: Option<String>,
     pub(crate) arch: Arch,
     pub(crate) endian: Endian,
     pub(crate) cpu: Cpu,
@@ -55,6 +66,8 @@ pub struct Build {
 pub struct BuildOutput {
     /// The object. In the cache for [`Build::cached`]: read it soon, don't change it.
     pub object: PathBuf,
+    /// What loaders call it: the source's name up to its first dot, or the package's or binary's.
+    pub name: String,
     /// What the compiler printed, as it did; empty or with its last line end.
     pub warnings: String,
     /// The files that it was made from, the source first, headers of the system and of Skep too.
@@ -83,6 +96,7 @@ impl Build {
             folders: Vec::new(),
             defines: Vec::new(),
             arguments: Vec::new(),
+            binary: None,
             arch: Arch::host(),
             endian: Endian::host(),
             cpu: Cpu::default(),
@@ -120,6 +134,12 @@ impl Build {
     /// Adds an argument for the compiler, after all others but the source.
     pub fn argument(mut self, argument: impl Into<OsString>) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// Which of a package's binaries to build, where it has several.
+    pub fn binary(mut self, name: impl Into<String>) -> Self {
+        self.binary = Some(name.into());
         self
     }
 
@@ -204,15 +224,43 @@ impl Build {
     /// [`Error`](crate::Error).
     pub fn run(&self) -> Result<BuildOutput> {
         let job = self.prepare()?;
-        let object = self.object();
+        let object = self.object(&job);
         let compiled = job.compile(&object)?;
         Ok(BuildOutput {
             object,
+            name: job.short_name(&self.source),
             warnings: compiled.warnings,
             dependencies: compiled.dependencies,
             from_cache: false,
             _cache: job.cache().clone(),
         })
+    }
+
+    /// All that a `build.rs` has to do: writes the object to `OUT_DIR` under this name, has cargo show
+    /// warnings and run it again when a source changes, and shows an error.
+    ///
+    /// ```no_run
+    /// // build.rs; user space has include_bytes!(concat!(env!("OUT_DIR"), "/opens.bpf.o")).
+    /// fn main() -> std::process::ExitCode {
+    ///     skep_build::Build::new("../opens-ebpf").build_script("opens.bpf.o")
+    /// }
+    /// ```
+    pub fn build_script(self, name: &str) -> ExitCode {
+        let folder = std::env::var_os("OUT_DIR").unwrap_or_default();
+        let output = Path::new(&folder).join(name);
+        match self.output(output).color(false).run() {
+            Ok(built) => {
+                built.emit_rerun_if_changed();
+                for line in built.warnings.lines() {
+                    println!("cargo::warning={line}");
+                }
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        }
     }
 
     /// The compiler's command line, the program first: run by hand, it makes the same object as
@@ -223,14 +271,27 @@ impl Build {
     /// As [`Build::run`], but for what the compiler says.
     pub fn command_line(&self) -> Result<Vec<OsString>> {
         let job = self.prepare()?;
-        Ok(job.command_line(&self.object()))
+        Ok(job.command_line(&self.object(&job)))
+    }
+
+    /// What the object is called where nothing else is said ([`Build::output`]): of a package cargo is
+    /// asked.
+    ///
+    /// # Errors
+    /// For a package as [`Build::run`], but for what the compiler says.
+    pub fn object_name(&self) -> Result<PathBuf> {
+        if !rust::is_package(&self.source) {
+            let name = self.source.file_name().unwrap_or_default();
+            return Ok(Path::new(name).with_extension("o"));
+        }
+        let job = self.prepare()?;
+        Ok(PathBuf::from(job.name(&self.source)))
     }
 
     /// Where the object goes.
-    fn object(&self) -> PathBuf {
-        self.output.clone().unwrap_or_else(|| {
-            PathBuf::from(self.source.file_name().unwrap_or_default()).with_extension("o")
-        })
+    fn object(&self, job: &Job<'_>) -> PathBuf {
+        let output = self.output.clone();
+        output.unwrap_or_else(|| PathBuf::from(job.name(&self.source)).with_extension("o"))
     }
 
     /// Gives the object from the cache if neither the source, nor a file it includes, nor the
@@ -251,6 +312,7 @@ impl Build {
         {
             return Ok(BuildOutput {
                 object,
+                name: job.short_name(&self.source),
                 warnings,
                 dependencies,
                 from_cache: true,
@@ -264,6 +326,7 @@ impl Build {
         let object = kept.keep(place, started, known, &compiled.warnings)?;
         Ok(BuildOutput {
             object,
+            name: job.short_name(&self.source),
             warnings: compiled.warnings,
             dependencies: compiled.dependencies,
             from_cache: false,
@@ -279,8 +342,16 @@ impl Build {
         };
         Ok(match Language::of(&self.source) {
             Language::C => Job::C(c::Job::prepare(self, cache)?),
-            Language::Rust => Job::Rust(rust::Job::prepare(self, cache)?),
+            Language::Rust if rust::is_package(&self.source) => {
+                Job::Package(rust::PackageJob::prepare(self, cache)?)
+            }
+            Language::Rust => Job::Rust(rust::FileJob::prepare(self, cache)?),
         })
+    }
+
+    /// Whether messages are coloured, in rustc's and cargo's word.
+    pub(crate) fn color_word(&self) -> &'static str {
+        if self.is_colored() { "always" } else { "never" }
     }
 
     /// Whether messages are coloured.
@@ -297,7 +368,7 @@ impl Build {
 pub enum Language {
     /// Anything but the others.
     C,
-    /// `.rs`.
+    /// `.rs`, and packages: folders with a Cargo.toml, or that file.
     Rust,
 }
 
@@ -306,7 +377,17 @@ impl Language {
     pub fn of(source: &Path) -> Self {
         match source.extension() {
             Some(extension) if extension == "rs" => Self::Rust,
+            _ if rust::is_package(source) => Self::Rust,
             _ => Self::C,
+        }
+    }
+
+    /// The same, if the name says that it is a source at all: of C that is `.c`.
+    pub fn of_source(path: &Path) -> Option<Self> {
+        match (Self::of(path), path.extension()) {
+            (Self::C, Some(extension)) if extension == "c" => Some(Self::C),
+            (Self::C, _) => None,
+            (language, _) => Some(language),
         }
     }
 }
@@ -314,7 +395,8 @@ impl Language {
 /// A build made ready.
 enum Job<'a> {
     C(c::Job<'a>),
-    Rust(rust::Job<'a>),
+    Rust(rust::FileJob<'a>),
+    Package(rust::PackageJob<'a>),
 }
 
 /// What came of compiling.
@@ -330,6 +412,7 @@ impl Job<'_> {
         match self {
             Self::C(job) => job.key(),
             Self::Rust(job) => job.key(),
+            Self::Package(job) => job.key(),
         }
     }
 
@@ -337,6 +420,7 @@ impl Job<'_> {
         match self {
             Self::C(job) => job.compile(object),
             Self::Rust(job) => job.compile(object),
+            Self::Package(job) => job.compile(object),
         }
     }
 
@@ -344,13 +428,30 @@ impl Job<'_> {
         match self {
             Self::C(job) => job.command_line(object),
             Self::Rust(job) => job.command_line(object),
+            Self::Package(job) => job.command_line(object),
         }
+    }
+
+    /// What objects are called after: the source, or what of a package becomes one.
+    fn name(&self, source: &Path) -> OsString {
+        match self {
+            Self::C(_) | Self::Rust(_) => source.file_name().unwrap_or_default().to_owned(),
+            // With an ending for another to take the place of.
+            Self::Package(job) => format!("{}.o", job.name()).into(),
+        }
+    }
+
+    fn short_name(&self, source: &Path) -> String {
+        let name = self.name(source);
+        let name = name.to_string_lossy();
+        name.split('.').next().unwrap_or_default().to_owned()
     }
 
     fn cache(&self) -> &Arc<Cache> {
         match self {
             Self::C(job) => &job.cache,
-            Self::Rust(job) => &job.cache,
+            Self::Rust(job) => job.cache(),
+            Self::Package(job) => job.cache(),
         }
     }
 }

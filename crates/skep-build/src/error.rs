@@ -71,6 +71,20 @@ pub enum Error {
         /// The command that installs a newer one on this system.
         remedy: String,
     },
+    /// A package is to be built, and there is no cargo.
+    #[error("no cargo found beside rustc or on PATH: {remedy}")]
+    CargoNotFound {
+        /// The command that installs it on this system.
+        remedy: String,
+    },
+    /// A package that can't be built, or not without saying more.
+    #[error("{}: {reason}", manifest.display())]
+    Package {
+        /// Its Cargo.toml.
+        manifest: PathBuf,
+        /// What cargo says, or what is missing.
+        reason: String,
+    },
     /// Core must be compiled for BPF, and its source is not on this machine.
     #[error(
         "Rust programs need core's source for rustc {version} ({}), and it is not in {}: {remedy}",

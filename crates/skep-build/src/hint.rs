@@ -11,6 +11,7 @@ pub(crate) enum Missing {
     /// `stdint.h` and the C library's other headers.
     CHeaders,
     Rust,
+    Cargo,
     /// The standard library's source.
     RustSource,
     /// `cc`, which rustc links macros with.
@@ -27,7 +28,7 @@ pub(crate) fn install(missing: Missing) -> String {
 
 /// One row for each package manager: the systems (ID or ID_LIKE), its command, and its names of
 /// what may be missing.
-const SYSTEMS: &[(&[&str], &str, [&str; 6])] = &[
+const SYSTEMS: &[(&[&str], &str, [&str; 7])] = &[
     (
         &["debian", "ubuntu"],
         "apt install",
@@ -38,6 +39,7 @@ const SYSTEMS: &[(&[&str], &str, [&str; 6])] = &[
             "rustc",
             "rust-src",
             "gcc",
+            "cargo",
         ],
     ),
     (
@@ -50,6 +52,7 @@ const SYSTEMS: &[(&[&str], &str, [&str; 6])] = &[
             "rust",
             "rust-src",
             "gcc",
+            "cargo",
         ],
     ),
     (
@@ -62,6 +65,7 @@ const SYSTEMS: &[(&[&str], &str, [&str; 6])] = &[
             "rust",
             "rust-src",
             "gcc",
+            "rust",
         ],
     ),
     (
@@ -74,6 +78,7 @@ const SYSTEMS: &[(&[&str], &str, [&str; 6])] = &[
             "rust",
             "rust-src",
             "gcc",
+            "cargo",
         ],
     ),
     (
@@ -86,6 +91,7 @@ const SYSTEMS: &[(&[&str], &str, [&str; 6])] = &[
             "rust",
             "rust-src",
             "gcc",
+            "cargo",
         ],
     ),
 ];
@@ -106,6 +112,7 @@ fn install_on(os_release: &str, missing: Missing) -> String {
             4,
             "Rust's source, usually called rust-src, of the same version",
         ),
+        Missing::Cargo => (6, "cargo"),
         Missing::Linker => (5, "a C compiler, with which rustc links macros"),
     };
     SYSTEMS

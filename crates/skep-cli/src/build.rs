@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::{Args, ValueHint};
+use skep_build::Build;
 
 use crate::{
     cli::Global,
@@ -16,20 +17,22 @@ use crate::{
     report,
 };
 
-/// Compile C and Rust sources to BPF objects
+/// Compile C and Rust sources and cargo packages to BPF objects
 ///
 /// For C, finds clang, brings BPF's headers under their usual names and makes vmlinux.h where a
 /// source wants it. For Rust (.rs), finds rustc and core's source (rust-src), and brings the crate
-/// skep_ebpf. What compilers print is passed on as it is.
+/// skep_ebpf; so for a package, named by its folder or its workspace's, whose dependencies are cargo's
+/// matter. What compilers print is passed on as it is.
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
-    /// Sources: .c and .rs
-    #[arg(required = true, value_name = "SRC", value_hint = ValueHint::FilePath)]
+    /// Sources: .c, .rs, and folders with a Cargo.toml
+    #[arg(required = true, value_name = "SRC", value_hint = ValueHint::AnyPath)]
     sources: Vec<PathBuf>,
 
     /// The object to write, or the folder to write objects to
     ///
-    /// Without it, objects go to the current folder: opensnoop.bpf.o for src/opensnoop.bpf.c.
+    /// Without it, objects go to the current folder: opensnoop.bpf.o for src/opensnoop.bpf.c, and of a
+    /// package one of its name.
     #[arg(short, long, value_name = "OUT", value_hint = ValueHint::AnyPath)]
     output: Option<PathBuf>,
 
@@ -39,8 +42,7 @@ pub(crate) struct BuildArgs {
 
 pub(crate) fn build(args: &BuildArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let mut worst = None;
-    for (source, object) in outputs(args)? {
-        let build = args.compile.build(source)?.output(object);
+    for build in builds(args)? {
         if global.verbose > 0 {
             report::note(&shell_line(&build.command_line()?));
         }
@@ -68,8 +70,8 @@ fn shell_line(words: &[OsString]) -> String {
     quoted.collect::<Vec<_>>().join(" ")
 }
 
-/// Each source with the object to make of it.
-fn outputs(args: &BuildArgs) -> anyhow::Result<Vec<(&Path, PathBuf)>> {
+/// What is to be built, each with the object to make.
+fn builds(args: &BuildArgs) -> anyhow::Result<Vec<Build>> {
     let folder = match &args.output {
         Some(path) if path.is_dir() => path.as_path(),
         Some(path) if args.sources.len() > 1 => {
@@ -79,21 +81,20 @@ fn outputs(args: &BuildArgs) -> anyhow::Result<Vec<(&Path, PathBuf)>> {
             ))
             .into());
         }
-        Some(path) => return Ok(vec![(&args.sources[0], path.clone())]),
+        Some(path) => return Ok(vec![args.compile.build(&args.sources[0])?.output(path)]),
         None => Path::new(""),
     };
     let mut taken = BTreeSet::new();
     args.sources
         .iter()
         .map(|source| {
-            let object = folder
-                .join(source.file_name().unwrap_or_default())
-                .with_extension("o");
+            let build = args.compile.build(source)?;
+            let object = folder.join(build.object_name()?);
             if !taken.insert(object.clone()) {
                 let object = object.display();
                 return Err(Usage(format!("two sources would both become {object}")).into());
             }
-            Ok((source.as_path(), object))
+            Ok(build.output(object))
         })
         .collect()
 }

@@ -147,6 +147,7 @@ fn of_build(error: &skep_build::Error) -> Exit {
     use skep_build::Error;
     match error {
         Error::Compile { .. } => Exit::Program,
+        Error::Package { .. } => Exit::Usage,
         Error::ClangNotFound { .. }
         | Error::ClangUnusable { .. }
         | Error::ClangTooOld { .. }
@@ -154,6 +155,7 @@ fn of_build(error: &skep_build::Error) -> Exit {
         | Error::RustcNotFound { .. }
         | Error::RustcUnusable { .. }
         | Error::RustcTooOld { .. }
+        | Error::CargoNotFound { .. }
         | Error::NoCoreSource { .. }
         | Error::Core { .. }
         | Error::Library { .. }

@@ -1,5 +1,5 @@
-//! What users name on the command line as a program: a source, in C or Rust, which is compiled
-//! first, or an object.
+//! What users name on the command line as a program: a source, in C or Rust, or a cargo package,
+//! which are compiled first, or an object.
 
 use std::{
     cell::OnceCell,
@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use clap::{Args, ValueEnum, ValueHint};
 use skep::spec::ParseOptions;
-use skep_build::{Build, Cache, Clang, Cpu, KernelTypes};
+use skep_build::{Build, BuildOutput, Cache, Clang, Cpu, KernelTypes, Language};
 
 use crate::{btf, cli::Global, exit::Usage, report};
 
@@ -33,6 +33,10 @@ pub(crate) struct CompileArgs {
     /// v4 needs Linux 6.6, and for C clang 18; any kernel from 5.10 on takes v3.
     #[arg(long, value_name = "SET", hide_possible_values = true)]
     cpu: Option<InstructionSet>,
+
+    /// Of a package with several binaries: this one
+    #[arg(long, value_name = "NAME")]
+    bin: Option<String>,
 
     /// The clang to use: a path, or a name on PATH
     ///
@@ -89,6 +93,9 @@ impl CompileArgs {
                 InstructionSet::V4 => Cpu::V4,
             });
         }
+        if let Some(name) = &self.bin {
+            build = build.binary(name);
+        }
         if let Some(clang) = &self.clang {
             build = build.clang(Clang::at(clang, cache)?);
         }
@@ -130,18 +137,25 @@ pub(crate) fn open(
     if !is_source(path) {
         return Ok(skep::Object::open(path)?);
     }
-    let options = ParseOptions::new(object_name(path)).file(path.display().to_string());
-    let object = bytes(path, args, global)?;
-    Ok(skep::Object::parse_with(&object, &options)?)
+    let built = built(path, args, global)?;
+    let options = ParseOptions::new(built.name.as_str()).file(path.display().to_string());
+    Ok(skep::Object::parse_with(&read(&built.object)?, &options)?)
 }
 
 /// The object that the user named or that a source is compiled to, not yet looked at.
 pub(crate) fn bytes(path: &Path, args: &CompileArgs, global: &Global) -> anyhow::Result<Vec<u8>> {
-    let read =
-        |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-    if !is_source(path) {
-        return read(path);
+    match is_source(path) {
+        true => read(&built(path, args, global)?.object),
+        false => read(path),
     }
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The object of a source, and what there was to say of it, said.
+fn built(path: &Path, args: &CompileArgs, global: &Global) -> anyhow::Result<BuildOutput> {
     let built = match args.build(path)?.cached() {
         Err(skep_build::Error::NoKernelTypes { .. }) => {
             report::note("this kernel shows no types: compiling with those of the vm");
@@ -150,7 +164,7 @@ pub(crate) fn bytes(path: &Path, args: &CompileArgs, global: &Global) -> anyhow:
         built => built?,
     };
     say_built(&built, global);
-    read(&built.object)
+    Ok(built)
 }
 
 /// The virtual machine's types. What is compiled with them is relocated for the host that it then
@@ -162,8 +176,7 @@ fn vm_types() -> anyhow::Result<KernelTypes> {
 
 /// Whether it is to be compiled.
 pub(crate) fn is_source(path: &Path) -> bool {
-    let extension = path.extension();
-    extension == Some(OsStr::new("c")) || extension == Some(OsStr::new("rs"))
+    Language::of_source(path).is_some()
 }
 
 /// Passes on what the compiler printed, and with `-v` says what was done.
@@ -178,10 +191,4 @@ pub(crate) fn say_built(built: &skep_build::BuildOutput, global: &Global) {
     }
     // The compiler's own text, coloured if it was asked to.
     let _ = std::io::stderr().write_all(built.warnings.as_bytes());
-}
-
-/// The object's name as libbpf would have it: the file's, up to its first dot.
-fn object_name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.split('.').next().unwrap_or_default().to_owned()
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use skep::Object;
-use skep_build::Build;
+use skep_build::{Build, Language};
 
 use crate::{
     Error, Report, RunOptions,
@@ -187,7 +187,7 @@ fn definitions(file: &Value) -> Parsed<Vec<Definition>> {
 fn program_path(file: &Value, path: &Path, folder: &Path) -> Parsed<PathBuf> {
     if let Some(source) = file.get("source") {
         let named = folder.join(source.text("a file's name")?);
-        return match named.is_file() {
+        return match named.is_file() || Language::of_source(&named).is_some() {
             true => Ok(named),
             false => Err(source.error(format!("there is no file {}", named.display()))),
         };
@@ -200,8 +200,14 @@ fn program_path(file: &Value, path: &Path, folder: &Path) -> Parsed<PathBuf> {
     beside
         .into_iter()
         .find(|path| path.is_file())
+        .or_else(|| {
+            let manifest = folder.join("Cargo.toml");
+            manifest.is_file().then_some(manifest)
+        })
         .ok_or_else(|| {
-            let what = format!("there is no {stem}.bpf.c, .bpf.rs or .bpf.o beside this file");
+            let what = format!(
+                "there is no {stem}.bpf.c, .bpf.rs or .bpf.o beside this file, nor a Cargo.toml"
+            );
             let error = file.error(what);
             error.help("name the program: source = \"….bpf.c\"")
         })
@@ -221,9 +227,7 @@ fn object(program: &Path, file: &Value, folder: &Path) -> Result<(Object, PathBu
         }
     };
     let (include, define) = (words("include")?, words("define")?);
-    let is_source = program
-        .extension()
-        .is_some_and(|ending| ending == "c" || ending == "rs");
+    let is_source = Language::of_source(program).is_some();
     // What was built stays until it is read: where nothing can be kept, it goes with this.
     let built = match is_source {
         true => {
@@ -254,9 +258,14 @@ fn object(program: &Path, file: &Value, folder: &Path) -> Result<(Object, PathBu
         source,
     })?;
     // Maps of global data are named after the program, not after the compiler's cache.
-    let name = program.file_name().unwrap_or_default().to_string_lossy();
-    let stem = name.split('.').next().unwrap_or_default();
-    let object = Object::parse(stem, &bytes).map_err(failed)?;
+    let name = built.as_ref().map_or_else(
+        || {
+            let name = program.file_name().unwrap_or_default().to_string_lossy();
+            name.split('.').next().unwrap_or_default().to_owned()
+        },
+        |built| built.name.clone(),
+    );
+    let object = Object::parse(&name, &bytes).map_err(failed)?;
     let warnings = built.map_or_else(String::new, |built| built.warnings.clone());
     Ok((object, path, warnings))
 }

@@ -3,17 +3,22 @@
 //! No linker and no LLVM besides rustc's own takes part. [`sysroot`](self) has core compiled for BPF
 //! once for a compiler; the library that programs use is carried as source and compiled once, too;
 //! the program is compiled with both into one object, by rustc's own link-time optimisation; and the
-//! passes of `finish` make of that object what kernels and loaders take.
+//! passes of `finish` make of that object what kernels and loaders take. That is a file's way; of a
+//! cargo package, cargo compiles the library with all else that the package depends on.
 
+mod cargo;
+mod file;
 mod finish;
-mod job;
 mod library;
 mod limits;
 mod message;
+mod package;
 mod source;
 mod sysroot;
 mod toolchain;
+mod tools;
 
-pub(crate) use job::Job;
+pub(crate) use file::Job as FileJob;
+pub(crate) use package::{Job as PackageJob, is_package};
 pub use source::CoreSource;
 pub use toolchain::{RustVersion, Rustc};

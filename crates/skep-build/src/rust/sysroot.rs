@@ -2,6 +2,7 @@
 //! LLVM's own code in a library, of which each program takes what it uses.
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -152,11 +153,16 @@ impl Sysroot {
 
     /// What every crate for this target is compiled with.
     pub(crate) fn flags(&self, command: &mut Command) {
-        command
-            .args(["--target", self.target, "--sysroot"])
-            .arg(&self.folder)
-            .arg(self.cpu.rust_flag())
-            .args(FORM);
+        command.args(["--target", self.target]).args(self.words());
+    }
+
+    /// The same without the target.
+    pub(crate) fn words(&self) -> Vec<OsString> {
+        let own = ["--sysroot".into(), self.folder.clone().into()];
+        let others = [self.cpu.rust_flag()]
+            .into_iter()
+            .chain(FORM.iter().copied());
+        own.into_iter().chain(others.map(OsString::from)).collect()
     }
 }
 

@@ -158,7 +158,7 @@ fn who_is_at_fault_shows_in_the_exit_code() {
     write("a.test.toml", "[[test]]\nname = \"x\"\n");
     run(empty.path(), ["test", "a.test.toml"])
         .ended_with(2)
-        .saying(&["there is no a.bpf.c, .bpf.rs or .bpf.o beside this file"]);
+        .saying(&["there is no a.bpf.c, .bpf.rs or .bpf.o beside this file, nor a Cargo.toml"]);
     write("a.bpf.c", "this is no C\n");
     let ran = run(empty.path(), ["test", "a.test.toml"]);
     assert!(matches!(ran.code, 3 | 4), "{}", ran.stderr);

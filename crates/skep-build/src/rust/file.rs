@@ -1,4 +1,4 @@
-//! A program: rustc's command line, and what comes of it.
+//! A program in a file: rustc's command line, and what comes of it.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -8,26 +8,17 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    CoreSource, Rustc, finish,
-    library::Library,
-    limits,
-    message::{Level, Message},
-    sysroot::{ATTRIBUTE, Sysroot},
-};
+use super::{library::Library, sysroot::ATTRIBUTE, tools::Tools};
 use crate::{
     Build, Cache, Error, Result,
     build::{Compiled, as_file},
     cache::Fingerprint,
-    depfile, hint,
+    depfile,
 };
 
 /// A build made ready: core and the library are compiled.
 pub(crate) struct Job<'a> {
-    build: &'a Build,
-    pub(crate) cache: Arc<Cache>,
-    rustc: Rustc,
-    sysroot: Sysroot,
+    tools: Tools<'a>,
     library: Library,
     /// Of the source, as it will be in the crate's name and the object's.
     name: String,
@@ -42,32 +33,19 @@ impl<'a> Job<'a> {
             error,
         })?;
         let text = String::from_utf8_lossy(&text);
-        let rustc = match &build.rustc {
-            Some(rustc) => rustc.clone(),
-            None => Rustc::find(&cache)?,
-        };
-        let source = match &build.core {
-            Some(source) => source.clone(),
-            None => CoreSource::find(&rustc)?,
-        };
-        let progress = |text: &str| {
-            if let Some(tell) = build.progress {
-                tell(text);
-            }
-        };
-        let (endian, cpu) = (build.endian, build.cpu);
-        let sysroot = Sysroot::of(&rustc, &source, endian, cpu, &cache, progress)?;
-        let library = Library::of(&rustc, &sysroot, &cache)?;
+        let tools = Tools::prepare(build, cache)?;
+        let library = Library::of(&tools.rustc, &tools.sysroot, &tools.cache)?;
         let missing = |attribute: &&str| !has_attribute(&text, attribute);
         Ok(Self {
-            build,
-            cache: Arc::new(cache),
-            rustc,
-            sysroot,
+            tools,
             library,
             name: crate_name(&build.source),
             attributes: ["no_std", "no_main"].into_iter().filter(missing).collect(),
         })
+    }
+
+    pub(crate) fn cache(&self) -> &Arc<Cache> {
+        &self.tools.cache
     }
 
     /// Everything that decides the object but for the files' contents.
@@ -75,7 +53,7 @@ impl<'a> Job<'a> {
         let mut key = Fingerprint::new("rust object");
         // Lines of source have the current folder in their names.
         key.add(std::env::current_dir().ok());
-        key.add(&self.build.source);
+        key.add(&self.tools.build.source);
         let command = self.command();
         key.add(command.get_program());
         command.get_args().for_each(|argument| key.add(argument));
@@ -96,42 +74,18 @@ impl<'a> Job<'a> {
 
     /// All but what is to be written, and where.
     fn command(&self) -> Command {
-        let build = self.build;
-        let mut command = self.rustc.command();
-        self.sysroot.flags(&mut command);
+        let build = self.tools.build;
+        let mut command = self.tools.rustc.command();
+        self.tools.sysroot.flags(&mut command);
         self.library.flags(&mut command);
         command
-            .args([
-                "--crate-type",
-                "cdylib",
-                "-Clto=fat",
-                "-Clinker=true",
-                "--crate-name",
-            ])
-            .arg(&self.name)
-            .args([
-                "--color",
-                if build.is_colored() {
-                    "always"
-                } else {
-                    "never"
-                },
-            ])
-            .arg(ATTRIBUTE);
+            .args(["--crate-type", "cdylib", "-Clto=fat"])
+            .args(["-Clinker=true", "--crate-name", &self.name])
+            .args(["--color", build.color_word(), ATTRIBUTE]);
         for attribute in &self.attributes {
             command.arg(format!("-Zcrate-attr={attribute}"));
         }
-        for define in &build.defines {
-            let (name, value) = match define.split_once('=') {
-                Some((name, value)) => (name, format!("{name}={value:?}")),
-                None => (define.as_str(), define.clone()),
-            };
-            command.args(["--cfg", &value]);
-            command.args([
-                "--check-cfg",
-                &format!("cfg({name}, values(none(), any()))"),
-            ]);
-        }
+        command.args(self.tools.defines());
         let is_edition = |argument: &OsString| {
             let argument = argument.as_encoded_bytes();
             argument.starts_with(b"--edition")
@@ -141,22 +95,6 @@ impl<'a> Job<'a> {
         }
         command.args(&build.arguments).arg(as_file(&build.source));
         command
-    }
-
-    /// A warning where core will have to be compiled again by whoever comes next.
-    fn nothing_is_kept(&self, colored: bool) -> String {
-        let Some(why) = self.cache.tell_why_temporary() else {
-            return String::new();
-        };
-        let message = Message {
-            level: Level::Warning,
-            title: format!("core was compiled for BPF and can't be kept for the next time: {why}"),
-            place: None,
-            function: String::new(),
-            note: "",
-            help: "name a folder that only you can write with XDG_CACHE_HOME",
-        };
-        message.shown(colored) + "\n"
     }
 
     pub(crate) fn compile(&self, object: &Path) -> Result<Compiled> {
@@ -170,51 +108,25 @@ impl<'a> Job<'a> {
             // into the object; the linker, `true`, has nothing to do.
             .args(["--emit=obj,link,dep-info", "--out-dir"])
             .arg(folder.path());
+        let rustc = &self.tools.rustc;
         let output = command.output().map_err(|error| Error::Run {
-            path: self.rustc.path().to_owned(),
+            path: rustc.path().to_owned(),
             error,
         })?;
-        let colored = self.build.is_colored();
-        let mut stderr = self.nothing_is_kept(colored);
-        stderr += &limits::explained(&String::from_utf8_lossy(&output.stderr), colored);
+        let mut said = self.tools.explained(&output.stderr);
         if !output.status.success() {
-            stderr.truncate(stderr.trim_end_matches('\n').len());
-            if stderr.is_empty() {
-                let rustc = self.rustc.path().display();
-                stderr = format!("{rustc} ended with {}", output.status);
+            if said.is_empty() {
+                let rustc = rustc.path().display();
+                said = format!("{rustc} ended with {}", output.status);
             }
-            return Err(Error::Compile {
-                source_file: self.build.source.clone(),
-                hint: hint::for_missing_linker(&stderr),
-                stderr,
-            });
+            return Err(self.tools.refused(said));
         }
         let made = folder.path().join(&self.name);
         let read = |path: PathBuf| fs::read(&path).map_err(|error| Error::Source { path, error });
         let bytes = read(made.with_extension("o"))?;
-        let rules = read(made.with_extension("d"))?;
-        let finished = finish::finished(&bytes).map_err(|error| Error::Finish {
-            source_file: self.build.source.clone(),
-            error: Box::new(error),
-        })?;
-        let mut refused = false;
-        for problem in &finished.problems {
-            refused |= problem.level == Level::Error;
-            stderr += &problem.shown(colored);
-            stderr.push('\n');
-        }
-        if refused {
-            stderr.truncate(stderr.trim_end_matches('\n').len());
-            return Err(Error::Compile {
-                source_file: self.build.source.clone(),
-                hint: None,
-                stderr,
-            });
-        }
-        fs::write(object, finished.object).map_err(Error::write(object))?;
-        let rules = depfile::of_rustc(&rules);
+        let rules = depfile::of_rustc(&read(made.with_extension("d"))?);
         Ok(Compiled {
-            warnings: stderr,
+            warnings: self.tools.finish(&bytes, said, object)?,
             dependencies: rules.files,
             keep: !rules.asks_environment,
         })
