@@ -1,7 +1,7 @@
 //! What LLVM says of code that BPF can't hold, in rustc's form, with the reason and what to write
 //! instead. All else that rustc prints stays as it is.
 
-use super::message::{Level, Message, without_colors};
+use super::message::{Level, Message, is_own, without_colors};
 
 /// rustc's messages with LLVM's explained.
 pub(super) fn explained(stderr: &str, colored: bool) -> String {
@@ -36,7 +36,7 @@ pub(super) fn explained(stderr: &str, colored: bool) -> String {
 
 /// What LLVM said, and where.
 struct Said<'a> {
-    /// `FILE:LINE:COLUMN`, if it is known.
+    /// `FILE:LINE:COLUMN`; empty if it is not known.
     place: &'a str,
     function: &'a str,
     message: &'a str,
@@ -51,22 +51,26 @@ impl<'a> Said<'a> {
         let (function, rest) = rest.split_once(' ')?;
         let (_, message) = rest.split_once("): ")?;
         Some(Self {
-            place,
+            place: if place.starts_with('<') { "" } else { place },
             function,
             message,
             operation: false,
         })
     }
 
-    /// `0x…: ch = OPERATION<…> …, PLACE @[ PLACE @[ PLACE ] ]`: the last is where all that stands
-    /// before was inlined.
+    /// `0x…: ch = OPERATION<…> …, PLACE @[ PLACE @[ PLACE ] ]`: each was inlined where the next one
+    /// is. The first that the program's author wrote is the one to look at.
     fn of_selection(node: &'a str, function: &'a str) -> Self {
         let operation = node.split_once(" = ").map_or(node, |(_, rest)| rest);
         let end = operation.find(|c: char| !c.is_ascii_alphanumeric());
-        let place = node.rsplit(" @[ ").next().unwrap_or_default();
-        let place = place.rsplit(", ").next().unwrap_or_default();
+        let places = || {
+            node.split(" @[ ")
+                .map(|place| place.trim_end_matches([' ', ']']))
+        };
+        let places = || places().map(|place| place.rsplit(", ").next().unwrap_or_default());
+        let own = places().find(|place| is_own(place));
         Self {
-            place: place.trim_end_matches([' ', ']']),
+            place: own.or(places().last()).unwrap_or_default(),
             function,
             message: operation
                 .get(..end.unwrap_or(operation.len()))
@@ -80,7 +84,7 @@ impl<'a> Said<'a> {
         Message {
             level: Level::Error,
             title,
-            place: Some(self.place.to_owned()),
+            place: Some(self.place.to_owned()).filter(|place| !place.is_empty()),
             function: format!("{:#}", rustc_demangle::demangle(self.function)),
             note: "",
             help,
@@ -261,7 +265,7 @@ error: aborting due to 1 previous error
     fn selections_that_fail_are_explained_where_they_were_inlined() {
         let stderr = "warning: x\n\nrustc-LLVM ERROR: Cannot select: 0x7f: i32,ch = \
                       AtomicLoad<(load monotonic (s32) from %ir.0)> 0x7f:1, 0x70, \
-                      /lib/core/src/sync/atomic.rs:3890:24 @[ /lib/core/src/a.rs:2:2 @[ k.rs:3:165 \
+                      /library/core/src/sync/atomic.rs:3890:24 @[ /library/core/src/a.rs:2:2 @[ k.rs:3:165 \
                       ] ]\n  0x70: i64,ch = CopyFromReg 0x7f\nIn function: hello\n";
         let said = explained(stderr, false);
         let expected = "warning: x\n\nerror: instruction sets before v4 have no atomic load\n \

@@ -79,6 +79,11 @@ impl Message {
     }
 }
 
+/// Whether a place is in the program, and neither in core nor in what Skep brings.
+pub(super) fn is_own(place: &str) -> bool {
+    !place.contains("/library/core/src/") && !place.contains("/skep-ebpf/")
+}
+
 /// The text without the escape sequences of terminals.
 pub(super) fn without_colors(line: &str) -> String {
     let mut out = String::new();

@@ -7,7 +7,7 @@ use skep_btf::{Btf, FunctionLinkage, Kind, VariableLinkage};
 use skep_isa::{CallTarget, Insn, InsnIndex, decode_program, decode_slots};
 use skep_object::{FileRecords, FileRelocation, FileSection, ObjectFile, Result, SymbolKind};
 
-use crate::rust::message::{Level, Message};
+use crate::rust::message::{Level, Message, is_own};
 
 /// LLVM's name for the end of all that must not be reached; a kernel function since Linux 6.17.
 const TRAP: &str = "__bpf_trap";
@@ -203,19 +203,26 @@ impl<'a> Code<'a> {
         let around = functions.iter().filter(|(start, _)| *start <= at);
         let around = around.max_by_key(|(start, _)| *start);
         let name = around.and_then(|(_, id)| self.btf.type_by_id(*id).ok());
+        let start = around.map_or(InsnIndex(0), |(start, _)| *start);
         let lines = self.records.map_or(&[][..], |records| &records.lines);
-        let line = lines
-            .iter()
-            .rfind(|line| line.insn <= at && line.line() != 0);
-        let place = line.and_then(|line| {
+        let mut places = lines.iter().rev().filter_map(|line| {
             let file = self.btf.string(line.file).ok()?;
-            Some(format!(
-                "{}:{}:{}",
-                shortened(file),
-                line.line(),
-                line.column()
-            ))
+            let known = line.insn <= at && line.insn >= start && line.line() != 0;
+            let place = || {
+                let file = shortened(file);
+                format!("{file}:{}:{}", line.line(), line.column())
+            };
+            known.then(place)
         });
+        // What was inlined from elsewhere has no line of the program's: the last one before it is
+        // nearest.
+        let last = places.next();
+        let place = match last {
+            Some(last) if !is_own(&last) => {
+                Some(places.find(|place| is_own(place)).unwrap_or(last))
+            }
+            last => last,
+        };
         Message {
             level: Level::Error,
             title: String::new(),

@@ -16,7 +16,6 @@ pub(super) fn run(file: &mut ObjectFile) -> Result<()> {
             continue;
         }
         if let Some(own) = last(&symbol.name) {
-            let own = own.to_owned();
             names.insert(std::mem::replace(&mut symbol.name, own.clone()), own);
             symbol.binding = Binding::Global;
         }
@@ -38,32 +37,29 @@ pub(super) fn run(file: &mut ObjectFile) -> Result<()> {
 }
 
 /// The last part of a mangled path (RFC 2603): `COUNT` of `_RNvNtCs1234_4prog4maps5COUNT`.
-fn last(mangled: &str) -> Option<&str> {
-    let path = mangled.strip_prefix("_R")?;
-    // Its length stands before it, and `_` between the two if it begins with a digit or `_`.
-    (0..path.len()).find_map(|start| {
-        let (before, name) = path.split_at_checked(start)?;
-        let digits = before.strip_suffix('_').unwrap_or(before);
-        let from = digits.trim_end_matches(|c: char| c.is_ascii_digit()).len();
-        let len: usize = digits.get(from..)?.parse().ok()?;
-        (len == name.len()).then_some(name)
-    })
+fn last(mangled: &str) -> Option<String> {
+    let path = rustc_demangle::try_demangle(mangled).ok()?;
+    let path = format!("{path:#}");
+    let name = path.rsplit("::").next().filter(|name| !name.is_empty());
+    name.map(str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn the_last_part_of_a_path() {
-        let last = super::last;
-        assert_eq!(
-            last("_RNvNtCscFb5_2st5inner16___bpf_usdt_specs"),
-            Some("__bpf_usdt_specs")
+        let is = |mangled, name: Option<&str>| {
+            assert_eq!(super::last(mangled).as_deref(), name, "{mangled}");
+        };
+        is(
+            "_RNvNtCscFb5_2st5inner16___bpf_usdt_specs",
+            Some("__bpf_usdt_specs"),
         );
-        assert_eq!(last("_RNvNtCs1234_4prog4maps5COUNT"), Some("COUNT"));
-        assert_eq!(last("_RNvCs1234_4prog3a_1"), Some("a_1"));
-        assert_eq!(last("COUNT"), None);
-        assert_eq!(last("_R"), None);
-        assert_eq!(last("_RNvCs1234_4prog9a"), None);
-        assert_eq!(last("_RNvCsß"), None);
+        is("_RNvNtCs1234_4prog4maps5COUNT", Some("COUNT"));
+        is("_RNvCs1234_4prog3a_1", Some("a_1"));
+        is("COUNT", None);
+        is("_R", None);
+        is("_RNvCs1234_4prog9a", None);
+        is("_RNvCsß", None);
     }
 }
