@@ -29,7 +29,9 @@ impl Verifier<'_> {
                     AttachType::TraceFentry | AttachType::TraceFexit | AttachType::ModifyReturn,
                 ) => true,
                 Some(AttachType::TraceFsession) => true,
-                Some(AttachType::TraceIter) => self.since(5, 19),
+                Some(AttachType::TraceIter) if self.since(5, 19) => true,
+                // They forgot to look.
+                Some(AttachType::TraceIter | AttachType::TraceRawTp) => !self.since(6, 3),
                 _ => false,
             },
             ProgramType::Lsm => self.program.attach_type != Some(AttachType::LsmCgroup),
@@ -58,6 +60,7 @@ impl Verifier<'_> {
             ProgramType::Tracing if self.program.attach_type != Some(AttachType::TraceIter) => {
                 TracedFunction { name }.may_sleep()
             }
+            ProgramType::Lsm if !self.since(5, 11) => name == "bpf_lsm_bprm_committed_creds",
             ProgramType::Lsm => LsmHook::of_function(name).is_some_and(LsmHook::may_sleep),
             ProgramType::StructOps => struct_ops_member_may_sleep(structure, name).unwrap_or(true),
             _ => true,

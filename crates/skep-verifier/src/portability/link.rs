@@ -63,6 +63,7 @@ impl Report<'_> {
                 reason: error.to_string(),
                 rule: None,
                 place: None,
+                at_attach: false,
             }),
         }
     }
