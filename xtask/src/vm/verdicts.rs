@@ -44,7 +44,9 @@ impl Verdicts {
             .stdout(Stdio::null()))?;
         let kept = fs::read(kernels.join(format!("{}.json", kernel.release)))?;
         let kept: serde_json::Value = serde_json::from_slice(&kept)?;
-        let version = kept["version"].as_str().ok_or("a harvest without a version")?;
+        let version = kept["version"]
+            .as_str()
+            .ok_or("a harvest without a version")?;
         let types = kernels.join(format!("{}.btf", kernel.release));
         run(Command::new(&self.program)
             .arg("--compare")

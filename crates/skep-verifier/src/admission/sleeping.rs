@@ -29,6 +29,8 @@ impl Verifier<'_> {
                     AttachType::TraceFentry | AttachType::TraceFexit | AttachType::ModifyReturn,
                 ) => true,
                 Some(AttachType::TraceFsession) => true,
+                Some(AttachType::TraceRawTp) if self.since(7, 2) => true,
+                _ if self.is_multi() => true,
                 Some(AttachType::TraceIter) if self.since(5, 19) => true,
                 // They forgot to look.
                 Some(AttachType::TraceIter | AttachType::TraceRawTp) => !self.since(6, 3),
@@ -38,6 +40,8 @@ impl Verifier<'_> {
             // Of kprobes, the kernel refuses it when they are attached.
             ProgramType::Kprobe => self.since(6, 0),
             ProgramType::StructOps => self.since(6, 1),
+            // Of tracepoints, too.
+            ProgramType::Tracepoint | ProgramType::RawTracepoint => self.since(7, 2),
             _ => false,
         };
         if may {
@@ -57,6 +61,12 @@ impl Verifier<'_> {
         }
         let name = attached.name.as_str();
         let may = match self.program.program_type {
+            // Of tracepoints those that system calls go through may fault.
+            ProgramType::Tracing if self.program.attach_type == Some(AttachType::TraceRawTp) => {
+                !self.since(7, 2) || matches!(name, "btf_trace_sys_enter" | "btf_trace_sys_exit")
+            }
+            // Each function is asked when the program is attached to it.
+            ProgramType::Tracing if self.is_multi() => true,
             ProgramType::Tracing if self.program.attach_type != Some(AttachType::TraceIter) => {
                 TracedFunction { name }.may_sleep()
             }

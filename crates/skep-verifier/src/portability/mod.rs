@@ -8,7 +8,7 @@ mod link;
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use skep_abi::{AttachType, KernelVersion};
+use skep_abi::{AttachType, KernelVersion, ProgramType};
 use skep_btf::Btf;
 use skep_isa::InsnIndex;
 use skep_object::{Downgrade, Image, ImageMap, ImageProgram, LinkOptions, Object, Target};
@@ -192,6 +192,13 @@ impl Report<'_> {
             let value = config.get(**option).map(String::as_str);
             matches!(value, Some("y" | "m"))
         };
+        if kind == ProgramType::LircMode2 && config.is_empty() {
+            // Others are in nearly every kernel.
+            self.unknown(
+                &program.name,
+                format!("{kind} needs CONFIG_BPF_LIRC_MODE2, which few kernels are built with"),
+            );
+        }
         let mut options = kind.config_options().iter();
         if let Some(lacking) = options.find(|option| !config.is_empty() && !built(option)) {
             let reason = format!("the kernel is built without {lacking}, which {kind} needs");
@@ -213,7 +220,10 @@ impl Report<'_> {
         self.findings.push(Finding {
             answer: Answer::Refused,
             subject: Some(program.name.clone()),
-            reason: format!("{} {needs} to be attached", section.name().trim_start_matches('?')),
+            reason: format!(
+                "{} {needs} to be attached",
+                section.name().trim_start_matches('?')
+            ),
             rule: Some(Rule::TypeNotHere),
             place: None,
             at_attach: true,
@@ -296,6 +306,7 @@ fn asks_types(rule: Rule) -> bool {
             | Rule::StructAccess
             | Rule::UnknownKfunc
             | Rule::KfuncNotAllowed
+            | Rule::CoreRelocation
             | Rule::UntrustedPointer
             | Rule::ContextAccess
             | Rule::ArgumentType

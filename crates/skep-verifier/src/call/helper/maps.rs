@@ -172,7 +172,8 @@ impl Verifier<'_> {
                     || program == P::SocketFilter
                     || (self.program.is_sleepable() && !self.since(6, 6))
             }
-            FieldKind::Timer | FieldKind::Workqueue => tracing,
+            // Newer ones put off what can't be done where these programs run.
+            FieldKind::Timer | FieldKind::Workqueue => tracing && !self.since(7, 0),
             _ => false,
         });
         if let Some(field) = kind {
