@@ -35,33 +35,42 @@ enum bpf_func_id {
 }
 
 /// Kinds of places.
-const CONSTANT: u32 = 0;
-const REGISTER: u32 = 1;
-const INDEXED: u32 = 3;
+const CONSTANT: u8 = 0;
+const REGISTER: u8 = 1;
+const INDEXED: u8 = 3;
 
-/// Where an argument is.
+/// Where an argument is. Loaders find these parts by their names.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Place {
     /// The constant, or what is added to the address.
-    value: u64,
-    /// The kind in the lowest byte, what an index is shifted by in the next, and where in `pt_regs`
-    /// the index is in the upper half.
-    kind: u32,
+    val_off: u64,
+    #[cfg(target_endian = "little")]
+    arg_type: u8,
+    /// What the second register is shifted by.
+    #[cfg(target_endian = "little")]
+    scale_bitshift: u8,
+    /// Where in `pt_regs` the second register is, whose value is added.
+    idx_reg_off: u16,
+    // As C lays bit fields out, and older loaders know `arg_type`: as all of these four bytes.
+    #[cfg(target_endian = "big")]
+    scale_bitshift: u8,
+    #[cfg(target_endian = "big")]
+    arg_type: u8,
     /// Where in `pt_regs` the register is.
-    register: i16,
-    signed: u8,
+    reg_off: i16,
+    arg_signed: u8,
     /// 64 less the argument's bits.
-    unused_bits: u8,
+    arg_bitshift: u8,
 }
 
 /// A probe.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Spec {
-    arguments: [Place; ARGUMENTS],
-    cookie: u64,
-    count: i16,
+    args: [Place; ARGUMENTS],
+    usdt_cookie: u64,
+    arg_cnt: i16,
     padding: [u8; 6],
 }
 
@@ -88,14 +97,14 @@ fn spec(context: *mut c_void) -> Result<*const Spec> {
 #[inline(always)]
 pub(super) fn count(context: *mut c_void) -> Result<usize> {
     // SAFETY: an entry of the map, which the loader wrote before the program was attached.
-    Ok(unsafe { (*spec(context)?).count } as usize)
+    Ok(unsafe { (*spec(context)?).arg_cnt } as usize)
 }
 
 /// What was said when the program was attached.
 #[inline(always)]
 pub(super) fn cookie(context: *mut c_void) -> Result<u64> {
     // SAFETY: as above.
-    Ok(unsafe { (*spec(context)?).cookie })
+    Ok(unsafe { (*spec(context)?).usdt_cookie })
 }
 
 /// Where an argument is.
@@ -109,10 +118,10 @@ fn place(context: *mut c_void, index: usize) -> Result<Place> {
     let index = hide(index);
     // SAFETY: as above; the index was looked at.
     unsafe {
-        if index as i64 >= i64::from((*spec).count) {
+        if index as i64 >= i64::from((*spec).arg_cnt) {
             return Err(Error::ENOENT);
         }
-        Ok(*(&raw const (*spec).arguments)
+        Ok(*(&raw const (*spec).args)
             .cast::<Place>()
             .wrapping_add(index))
     }
@@ -121,7 +130,7 @@ fn place(context: *mut c_void, index: usize) -> Result<Place> {
 /// The bytes of an argument.
 #[inline(always)]
 pub(super) fn size(context: *mut c_void, index: usize) -> Result<usize> {
-    Ok(usize::from(64 - place(context, index)?.unused_bits) / 8)
+    Ok(usize::from(64 - place(context, index)?.arg_bitshift) / 8)
 }
 
 /// An argument, with its sign.
@@ -147,23 +156,23 @@ fn read(context: *mut c_void, index: usize, value: &mut u64) -> i64 {
 #[inline(always)]
 fn found(context: *mut c_void, index: usize) -> Result<u64> {
     let place = place(context, index)?;
-    let (mut bits, kind) = (place.value, place.kind & 0xff);
+    let (mut bits, kind) = (place.val_off, place.arg_type);
     if kind > INDEXED {
         return Err(Error::EINVAL);
     }
     if kind != CONSTANT {
-        bits = register(context, place.register as usize)?;
+        bits = register(context, place.reg_off as usize)?;
         if kind == INDEXED {
-            let index = register(context, (place.kind >> 16) as usize)?;
-            bits = bits.wrapping_add(index << (place.kind >> 8 & 63));
+            let index = register(context, usize::from(place.idx_reg_off))?;
+            bits = bits.wrapping_add(index << (place.scale_bitshift & 63));
         }
         if kind != REGISTER {
-            bits = memory(bits.wrapping_add(place.value), place.unused_bits)?;
+            bits = memory(bits.wrapping_add(place.val_off), place.arg_bitshift)?;
         }
     }
-    let unused = u32::from(place.unused_bits & 63);
+    let unused = u32::from(place.arg_bitshift & 63);
     let shifted = bits << unused;
-    Ok(match place.signed {
+    Ok(match place.arg_signed {
         0 => shifted >> unused,
         _ => (shifted.cast_signed() >> unused).cast_unsigned(),
     })

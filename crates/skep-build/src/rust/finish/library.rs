@@ -5,7 +5,8 @@
 use std::collections::HashMap;
 
 use skep_btf::{Kind, KindTag, VariableLinkage};
-use skep_object::{Binding, ObjectFile, Result};
+use skep_isa::Endian;
+use skep_object::{Binding, FileSymbol, ObjectFile, Result, SymbolKind};
 
 pub(super) fn run(file: &mut ObjectFile) -> Result<()> {
     let mut names = HashMap::new();
@@ -23,6 +24,7 @@ pub(super) fn run(file: &mut ObjectFile) -> Result<()> {
     if names.is_empty() {
         return Ok(());
     }
+    references(file);
     let btf = file.btf()?;
     for found in btf.types() {
         if matches!(found.kind(), Kind::Variable(_)) && names.contains_key(found.name()) {
@@ -34,6 +36,46 @@ pub(super) fn run(file: &mut ObjectFile) -> Result<()> {
         KindTag::Variable => names.get(name).cloned(),
         _ => None,
     })?)
+}
+
+/// What was local is referred to by its section and its place there, which the instruction has;
+/// loaders look for the map's own symbol.
+fn references(file: &mut ObjectFile) {
+    let Some((maps, _)) = file.section(".maps") else {
+        return;
+    };
+    let in_maps = |symbol: &FileSymbol| symbol.section == Some(maps);
+    let by_place: HashMap<u64, usize> = file
+        .symbols
+        .iter()
+        .enumerate()
+        .filter(|(_, symbol)| in_maps(symbol) && symbol.kind != SymbolKind::Section)
+        .map(|(index, symbol)| (symbol.value, index))
+        .collect();
+    let endian = file.endian;
+    for section in file.sections.iter_mut().filter(|section| section.is_code()) {
+        for relocation in &mut section.relocations {
+            let symbol = file.symbols.get(relocation.symbol);
+            let by_section =
+                symbol.is_some_and(|symbol| in_maps(symbol) && symbol.kind == SymbolKind::Section);
+            let imm = usize::try_from(relocation.offset)
+                .ok()
+                .and_then(|offset| section.data.get_mut(offset..)?.get_mut(4..8));
+            let Some(imm) = imm.filter(|_| by_section) else {
+                continue;
+            };
+            let mut place = [0; 4];
+            place.copy_from_slice(imm);
+            let place = match endian {
+                Endian::Little => u32::from_le_bytes(place),
+                Endian::Big => u32::from_be_bytes(place),
+            };
+            if let Some(own) = by_place.get(&place.into()) {
+                relocation.symbol = *own;
+                imm.fill(0);
+            }
+        }
+    }
 }
 
 /// The last part of a mangled path (RFC 2603): `COUNT` of `_RNvNtCs1234_4prog4maps5COUNT`.
