@@ -4,6 +4,7 @@
 mod bench;
 mod demo;
 mod generate;
+mod sanitize;
 mod selftests;
 mod setup;
 mod test;
@@ -23,6 +24,7 @@ usage: cargo xtask <command>
   selftests [option]…            judge the kernel's own BPF selftests; --help for more
   bench [option]…                measure beside libbpf, libbpf-rs and Aya; --help for more
   vm [option]…                   run the integration suites on other kernels; --help for more
+  sanitize [thread|address]…     run the virtual machine's tests under sanitizers
   tidy                           check strata, headers, file lengths and links
   generate abi [--header PATH]   write crates/skep-abi/src/generated from the uapi headers
   generate ebpf                  write crates/skep-ebpf/src/generated from skep-abi's table
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
             "selftests" => selftests::run(rest),
             "bench" => bench::run(rest),
             "vm" => vm::run(rest),
+            "sanitize" => sanitize::run(rest),
             "tidy" => tidy::run(),
             "generate" => generate::run(rest),
             _ => Err(format!("unknown command `{command}`\n\n{USAGE}").into()),

@@ -183,7 +183,7 @@ fn run_suites(arguments: &Arguments) -> Result<Results> {
 }
 
 /// Says why something can't be had.
-fn stopped(stop: Stop) -> Box<dyn std::error::Error> {
+pub(crate) fn stopped(stop: Stop) -> Box<dyn std::error::Error> {
     match stop {
         Stop::Skip(lacking) => format!("the test machines can't run here: {lacking}").into(),
         Stop::Fail(text) => text.into(),
