@@ -36,6 +36,10 @@ const MOST_BLOCKS: usize = 20_000;
 /// Visits of a block before its bounds are widened, and before they are given up.
 const PATIENCE: (u32, u32) = (3, 24);
 
+/// Up to this, the quotient of two floating-point numbers of 32 bits is off by a quarter at most:
+/// it has 24 bits.
+const MOST_EXACT: u64 = 1 << 22;
+
 /// What is known of an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Fact(u8);
@@ -51,6 +55,8 @@ impl Fact {
     pub(super) const SHORT_DIVIDEND: Self = Self(8);
     /// The divisor is below 2³².
     pub(super) const SHORT_DIVISOR: Self = Self(16);
+    /// The dividend is at most [`MOST_EXACT`].
+    pub(super) const SMALL_DIVIDEND: Self = Self(32);
 
     pub(super) const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -330,6 +336,7 @@ impl<'a> Analysis<'a> {
             fact.add(Fact::NONZERO, b.min > 0);
             fact.add(Fact::SHORT_DIVIDEND, a.fits32());
             fact.add(Fact::SHORT_DIVISOR, b.fits32());
+            fact.add(Fact::SMALL_DIVIDEND, a.max <= MOST_EXACT);
         }
         fact
     }

@@ -4,7 +4,7 @@
 use cranelift_codegen::ir::{
     Block, InstBuilder as _, MemFlags, Type, Value,
     condcodes::IntCC,
-    types::{F64, I32, I64},
+    types::{F32, F64, I32, I64},
 };
 use skep_isa::{AluOp, InsnIndex, Operand};
 
@@ -137,6 +137,7 @@ impl Translator<'_> {
     /// others, go another way.
     fn unsigned(&mut self, at: InsnIndex, ty: Type, op: AluOp, a: Value, b: Value) -> Value {
         let fact = self.facts.at(at);
+        let floats = ty == I64 && self.by_doubles.contains(&at.0) && fact.has(Fact::SMALL_DIVIDEND);
         let (cold, next) = (self.cold_block(), self.b.create_block());
         let value = self.b.append_block_param(next, ty);
         let wide = ty == I64;
@@ -146,7 +147,13 @@ impl Translator<'_> {
             self.branch_off(high, cold);
             careful = true;
         }
-        if wide && !fact.has(Fact::SHORT_DIVISOR) {
+        if floats && op == AluOp::Mod {
+            // By 0 the quotient is infinite or not a number, of which the lower bits make a rest
+            // that is the dividend, as it should be. What is negative as signed is not for it.
+            let negative = self.b.ins().icmp_imm(IntCC::SignedLessThan, b, 0);
+            self.branch_off(negative, cold);
+            careful = true;
+        } else if wide && !fact.has(Fact::SHORT_DIVISOR) {
             // Neither 0 nor too large.
             let below = self.b.ins().iadd_imm(b, -1);
             let last = i64::from(i32::MAX);
@@ -203,7 +210,8 @@ impl Translator<'_> {
                 I64 => (a, b),
                 _ => (self.b.ins().uextend(I64, a), self.b.ins().uextend(I64, b)),
             };
-            let answer = self.double(op, a, b);
+            let small = self.facts.at(at).has(Fact::SMALL_DIVIDEND);
+            let answer = self.floating(op, if small { F32 } else { F64 }, a, b);
             return match ty {
                 I64 => answer,
                 _ => self.b.ins().ireduce(I32, answer),
@@ -218,18 +226,27 @@ impl Translator<'_> {
     }
 
     /// By floating-point numbers: the quotient, rounded to the nearest whole number, is exact or
-    /// one too large, which the sign of the rest tells.
-    fn double(&mut self, op: AluOp, a: Value, b: Value) -> Value {
+    /// one too large, which the sign of the rest tells. Those of 32 bits are divided faster, and
+    /// do for small dividends: of a divisor that they don't hold exactly the quotient is 0, or 1
+    /// if rounded up.
+    fn floating(&mut self, op: AluOp, of: Type, a: Value, b: Value) -> Value {
         let (x, y) = (
-            self.b.ins().fcvt_from_sint(F64, a),
-            self.b.ins().fcvt_from_sint(F64, b),
+            self.b.ins().fcvt_from_sint(of, a),
+            self.b.ins().fcvt_from_sint(of, b),
         );
         let quotient = self.b.ins().fdiv(x, y);
-        // Doubles between 2⁵² and 2⁵³ are whole numbers, whose low bits are those of the fraction.
-        let whole = self.b.ins().f64const(4_503_599_627_370_496.0);
-        let quotient = self.b.ins().fadd(quotient, whole);
-        let quotient = self.b.ins().bitcast(I64, MemFlags::new(), quotient);
-        let quotient = self.b.ins().ireduce(I32, quotient);
+        // From 2⁵² on, or 2²³, they are whole numbers, whose low bits are those of the fraction.
+        let quotient = if of == F32 {
+            let whole = self.b.ins().f32const(8_388_608.0);
+            let quotient = self.b.ins().fadd(quotient, whole);
+            let quotient = self.b.ins().bitcast(I32, MemFlags::new(), quotient);
+            self.b.ins().band_imm(quotient, (1 << 23) - 1)
+        } else {
+            let whole = self.b.ins().f64const(4_503_599_627_370_496.0);
+            let quotient = self.b.ins().fadd(quotient, whole);
+            let quotient = self.b.ins().bitcast(I64, MemFlags::new(), quotient);
+            self.b.ins().ireduce(I32, quotient)
+        };
         let quotient = self.b.ins().uextend(I64, quotient);
         let product = self.b.ins().imul(quotient, b);
         let rest = self.b.ins().isub(a, product);

@@ -11,6 +11,7 @@ mod chain;
 mod counted;
 mod division;
 mod function;
+mod hoist;
 mod jump;
 mod liveness;
 mod memory;
@@ -134,6 +135,7 @@ fn compile(code: &Code, mode: Mode, isa: &dyn TargetIsa) -> Result<(Vec<u8>, Vec
         if context.func.dfg.num_insts() > MOST {
             return Err(Errno::EOPNOTSUPP);
         }
+        hoist::run(&mut context);
         if context.compile(isa, &mut control).is_err() {
             return Err(Errno::EOPNOTSUPP);
         }
