@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The crate that makes a package a kernel side.
-pub(super) const LIBRARY: &str = "skep-ebpf";
+const LIBRARY: &str = "skep-ebpf";
 
 /// A cargo that calls this rustc.
 #[derive(Debug)]

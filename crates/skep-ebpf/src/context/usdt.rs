@@ -9,10 +9,10 @@ use core::ffi::c_void;
 use super::registers;
 use crate::Plain;
 use crate::error::{Error, Result};
+use crate::external::kconfig;
 use crate::helper::{self, raw};
 use crate::hidden::hide;
 use crate::map::{Array, HashMap};
-use crate::prelude::{core_enum_exists, kernel};
 
 /// How many different probes an object can be attached to.
 const SPECS: usize = 256;
@@ -29,34 +29,28 @@ static __bpf_usdt_specs: Array<Spec, SPECS> = Array::new();
 #[allow(non_upper_case_globals, reason = "the loader's name")]
 static __bpf_usdt_ip_to_spec_id: HashMap<u64, u32, { SPECS * 4 }> = HashMap::new();
 
-#[kernel]
-enum bpf_func_id {
-    BPF_FUNC_get_attach_cookie = 174,
-}
+/// Whether the kernel tells by a cookie which probe fired: the loader's answer, as it then tells it
+/// so.
+#[kconfig]
+static LINUX_HAS_BPF_COOKIE: bool;
 
 /// Kinds of places.
 const CONSTANT: u8 = 0;
 const REGISTER: u8 = 1;
 const INDEXED: u8 = 3;
 
-/// Where an argument is. Loaders find these parts by their names.
+/// Where an argument is. Loaders that look at types, as Skep does, know the fields by these names.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Place {
     /// The constant, or what is added to the address.
     val_off: u64,
-    #[cfg(target_endian = "little")]
+    /// The kind.
     arg_type: u8,
-    /// What the second register is shifted by.
-    #[cfg(target_endian = "little")]
+    /// What an index is shifted by.
     scale_bitshift: u8,
-    /// Where in `pt_regs` the second register is, whose value is added.
+    /// Where in `pt_regs` the index is.
     idx_reg_off: u16,
-    // As C lays bit fields out, and older loaders know `arg_type`: as all of these four bytes.
-    #[cfg(target_endian = "big")]
-    scale_bitshift: u8,
-    #[cfg(target_endian = "big")]
-    arg_type: u8,
     /// Where in `pt_regs` the register is.
     reg_off: i16,
     arg_signed: u8,
@@ -81,7 +75,7 @@ const _: () = assert!(size_of::<Spec>() == ARGUMENTS * 16 + 16);
 /// The probe that fired.
 #[inline(always)]
 fn spec(context: *mut c_void) -> Result<*const Spec> {
-    let id = if core_enum_exists!(bpf_func_id::BPF_FUNC_get_attach_cookie) {
+    let id = if LINUX_HAS_BPF_COOKIE.get() {
         // SAFETY: the context.
         unsafe { raw::bpf_get_attach_cookie(context) as u32 }
     } else {
@@ -163,7 +157,7 @@ fn found(context: *mut c_void, index: usize) -> Result<u64> {
     if kind != CONSTANT {
         bits = register(context, place.reg_off as usize)?;
         if kind == INDEXED {
-            let index = register(context, usize::from(place.idx_reg_off))?;
+            let index = register(context, place.idx_reg_off.into())?;
             bits = bits.wrapping_add(index << (place.scale_bitshift & 63));
         }
         if kind != REGISTER {
