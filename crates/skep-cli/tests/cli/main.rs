@@ -15,7 +15,6 @@ mod kernels;
 mod link;
 mod new;
 mod rust;
-mod rust_missing;
 mod test;
 
 use std::{

@@ -9,59 +9,30 @@ use std::{
 
 use skep_testing::{Cgroup, Outcome, Stop, Test, ensure, in_netns, needs_kernel};
 
-use crate::support::{Ran, Started, Unique, example, run, worker};
+use crate::support::{Language, Ran, Started, Unique, in_both, run, worker};
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![
-        Test::new("examples::there_is_a_test_for_each", complete),
-        Test::new("examples::opensnoop_sees_other_processes", opensnoop),
-        Test::new(
-            "examples::opensnoop_watches_its_command_alone",
-            opensnoop_command,
-        ),
-        Test::new("examples::opensnoop_speaks_json", opensnoop_json),
-        Test::new("examples::execsnoop_sees_arguments", execsnoop),
-        Test::new("examples::syscount_counts_its_command", syscount),
-        Test::new("examples::runqlat_draws_a_histogram", runqlat),
-        Test::new("examples::profile_names_the_busy_function", profile),
-        Test::new("examples::malloc_sizes_are_a_histogram", malloc_sizes),
-        Test::new("examples::usdt_imports_sees_modules", usdt_imports),
-        Test::new("examples::tasks_lists_this_process", tasks),
-        Test::new("examples::xdp_count_counts_packets", xdp_count),
-        Test::new("examples::cgroup_egress_meters_destinations", cgroup_egress),
-    ]
-}
-
-fn complete() -> Outcome {
-    const TESTED: &[&str] = &[
-        "cgroup_egress",
-        "execsnoop",
-        "malloc_sizes",
-        "opensnoop",
-        "profile",
-        "runqlat",
-        "syscount",
-        "tasks",
-        "usdt_imports",
-        "xdp_count",
-        "xdp_echo",
-    ];
-    let folder = example("x");
-    for entry in fs::read_dir(folder.parent().unwrap_or(&folder))? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if let Some(name) = name.strip_suffix(".bpf.c") {
-            ensure(TESTED.contains(&name), || {
-                format!("{name} has no test here")
-            })?;
-        }
+    in_both! {
+        "examples::";
+        opensnoop_sees_other_processes opensnoop;
+        opensnoop_watches_its_command_alone opensnoop_command;
+        opensnoop_speaks_json opensnoop_json;
+        execsnoop_sees_arguments execsnoop;
+        syscount_counts_its_command syscount;
+        runqlat_draws_a_histogram runqlat;
+        profile_names_the_busy_function profile;
+        malloc_sizes_are_a_histogram malloc_sizes;
+        usdt_imports_sees_modules usdt_imports;
+        tasks_lists_this_process tasks;
+        xdp_count_counts_packets xdp_count;
+        cgroup_egress_meters_destinations cgroup_egress;
     }
-    Ok(())
 }
 
-fn opensnoop() -> Outcome {
+fn opensnoop(of: Language) -> Outcome {
     let folder = tempfile::tempdir()?;
     let file = Unique::new(&folder, "opened")?;
-    let run = Started::attached(&example("opensnoop"), &[] as &[&str])?;
+    let run = Started::attached(&of.example("opensnoop"), &[] as &[&str])?;
     file.cat()?;
     skep_testing::eventually("the row", || Ok(run.stdout().contains(file.text())))?;
     let ran = run
@@ -85,7 +56,7 @@ fn opensnoop() -> Outcome {
     })
 }
 
-fn opensnoop_command() -> Outcome {
+fn opensnoop_command(of: Language) -> Outcome {
     let folder = tempfile::tempdir()?;
     let (file, other) = (Unique::new(&folder, "own")?, Unique::new(&folder, "other")?);
     // The command has another process open the other file; itself it opens the first.
@@ -94,18 +65,18 @@ fn opensnoop_command() -> Outcome {
         other.text(),
         file.text()
     );
-    let ran = run(&example("opensnoop"), &["--", "sh", "-c", &script])?.ended_with(0)?;
+    let ran = run(&of.example("opensnoop"), &["--", "sh", "-c", &script])?.ended_with(0)?;
     let ran = ran
         .with_row(&["cat", file.text()])?
         .with_row(&["sh", file.text()])?;
     ensure(!ran.stdout.contains(other.text()), || ran.to_string())
 }
 
-fn opensnoop_json() -> Outcome {
+fn opensnoop_json(of: Language) -> Outcome {
     let folder = tempfile::tempdir()?;
     let file = Unique::new(&folder, "json")?;
     let ran = run(
-        &example("opensnoop"),
+        &of.example("opensnoop"),
         &[
             "--format",
             "json",
@@ -137,9 +108,9 @@ fn opensnoop_json() -> Outcome {
     ensure(right, || ran.to_string())
 }
 
-fn execsnoop() -> Outcome {
+fn execsnoop(of: Language) -> Outcome {
     let mark = format!("mark-{}", std::process::id());
-    let run = Started::attached(&example("execsnoop"), &[] as &[&str])?;
+    let run = Started::attached(&of.example("execsnoop"), &[] as &[&str])?;
     let status = Command::new("cat")
         .args(["--", &mark, "two  words"])
         .stderr(Stdio::null())
@@ -153,11 +124,11 @@ fn execsnoop() -> Outcome {
         .map(|_| ())
 }
 
-fn syscount() -> Outcome {
+fn syscount(of: Language) -> Outcome {
     let worker = worker()?;
     let worker = worker.to_str().unwrap_or_default();
     let ran = run(
-        &example("syscount"),
+        &of.example("syscount"),
         &["--format", "json", "--", worker, "getppid", "5000"],
     )?;
     let rows = ran.ended_with(0)?.json()?;
@@ -171,7 +142,7 @@ fn syscount() -> Outcome {
         row["map"] == "calls" && (5_000..6_000).contains(&calls),
         || format!("{rows:?}"),
     )?;
-    let ran = run(&example("syscount"), &["--", worker, "getppid", "10"])?.ended_with(0)?;
+    let ran = run(&of.example("syscount"), &["--", worker, "getppid", "10"])?.ended_with(0)?;
     ran.printing(&["system calls by process: ", "PID", "COMM"])?
         .with_row(&["worker"])?;
     Ok(())
@@ -185,16 +156,16 @@ fn is_histogram(ran: &Ran, title: &str) -> Outcome {
     ensure(right, || ran.to_string())
 }
 
-fn runqlat() -> Outcome {
-    let ran = run(&example("runqlat"), &["--duration", "300ms"])?.ended_with(0)?;
+fn runqlat(of: Language) -> Outcome {
+    let ran = run(&of.example("runqlat"), &["--duration", "300ms"])?.ended_with(0)?;
     is_histogram(&ran, "run-queue latency, us")
 }
 
-fn profile() -> Outcome {
+fn profile(of: Language) -> Outcome {
     let worker = worker()?;
     let worker = worker.to_str().unwrap_or_default();
     let ran = run(
-        &example("profile"),
+        &of.example("profile"),
         &["-F", "499", "--", worker, "spin", "400"],
     )?;
     let ran = ran.ended_with(0)?.printing(&[
@@ -210,11 +181,11 @@ fn profile() -> Outcome {
     })
 }
 
-fn malloc_sizes() -> Outcome {
+fn malloc_sizes(of: Language) -> Outcome {
     let worker = worker()?;
     let worker = worker.to_str().unwrap_or_default();
     let ran = run(
-        &example("malloc_sizes"),
+        &of.example("malloc_sizes"),
         &["--format", "json", "--", worker, "malloc", "700"],
     )?;
     let rows = ran.ended_with(0)?.json()?;
@@ -224,7 +195,11 @@ fn malloc_sizes() -> Outcome {
         .and_then(|row| row["histogram"][11].as_u64())
         .unwrap_or_default();
     ensure(count == 700, || format!("{rows:?}"))?;
-    let ran = run(&example("malloc_sizes"), &["--", worker, "malloc", "700"])?.ended_with(0)?;
+    let ran = run(
+        &of.example("malloc_sizes"),
+        &["--", worker, "malloc", "700"],
+    )?
+    .ended_with(0)?;
     is_histogram(&ran, "malloc sizes, bytes")
 }
 
@@ -240,7 +215,7 @@ pub(crate) fn python_with_points() -> Outcome<PathBuf> {
     found.ok_or_else(|| Stop::lacks("a python3 with static probe points"))
 }
 
-fn usdt_imports() -> Outcome {
+fn usdt_imports(of: Language) -> Outcome {
     let python = python_with_points()?;
     let folder = tempfile::tempdir()?;
     fs::write(folder.path().join("skep_inner.py"), "")?;
@@ -250,7 +225,7 @@ fn usdt_imports() -> Outcome {
     let code =
         format!("{path}\nimport skep_outer\ntry: import skep_none\nexcept ImportError: pass");
     let ran = run(
-        &example("usdt_imports"),
+        &of.example("usdt_imports"),
         &["--format", "json", "--", python, "-S", "-c", &code],
     )?;
     let rows = ran.ended_with(0)?.json()?;
@@ -266,8 +241,8 @@ fn usdt_imports() -> Outcome {
     imported("skep_none", 0, false)
 }
 
-fn tasks() -> Outcome {
-    let ran = run(&example("tasks"), &[] as &[&str])?.ended_with(0)?;
+fn tasks(of: Language) -> Outcome {
+    let ran = run(&of.example("tasks"), &[] as &[&str])?.ended_with(0)?;
     let own = std::process::id().to_string();
     ran.with_row(&["TGID", "TID", "PPID", "COMM"])?
         .with_row(&[&own, &own])?;
@@ -285,10 +260,10 @@ fn send_seven() -> Outcome {
     Ok(())
 }
 
-fn xdp_count() -> Outcome {
+fn xdp_count(of: Language) -> Outcome {
     needs_kernel(5, 9)?;
     in_netns(|_| {
-        let run = Started::attached(&example("xdp_count"), &["--device", "lo"])?;
+        let run = Started::attached(&of.example("xdp_count"), &["--device", "lo"])?;
         send_seven()?;
         // 14 + 20 + 8 + 72 bytes each.
         let ran = run
@@ -300,12 +275,12 @@ fn xdp_count() -> Outcome {
     })
 }
 
-fn cgroup_egress() -> Outcome {
+fn cgroup_egress(of: Language) -> Outcome {
     needs_kernel(5, 7)?;
     let cgroup = Cgroup::new()?;
     let path = cgroup.path().to_str().unwrap_or_default().to_owned();
     in_netns(|_| {
-        let run = Started::attached(&example("cgroup_egress"), &["--cgroup", &path])?;
+        let run = Started::attached(&of.example("cgroup_egress"), &["--cgroup", &path])?;
         send_seven()?; // from outside
         cgroup.join()?;
         send_seven()?;

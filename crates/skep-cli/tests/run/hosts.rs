@@ -12,28 +12,34 @@ use serde_json::Value;
 use skep_testing::{Outcome, Stop, Test, ensure, eventually, find_tool};
 use tempfile::TempDir;
 
-use crate::support::{Ran, Started, Unique, example, prepare, run, source, worker};
+use crate::support::{
+    Language, Ran, Started, Unique, example, in_both, prepare, run, source, worker,
+};
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![
-        Test::new("hosts::opensnoop_prints_the_same", opensnoop),
-        Test::new("hosts::execsnoop_prints_the_same", execsnoop),
-        Test::new("hosts::syscount_counts_the_same", syscount),
-        Test::new("hosts::malloc_sizes_are_the_same", malloc_sizes),
-        Test::new("hosts::profile_names_the_same_functions", profile),
+    let mut tests = in_both! {
+        "hosts::";
+        opensnoop_prints_the_same opensnoop;
+        execsnoop_prints_the_same execsnoop;
+        syscount_counts_the_same syscount;
+        malloc_sizes_are_the_same malloc_sizes;
+        profile_names_the_same_functions profile;
+        packets_are_counted_alike packets;
+        the_vm_lists_what_it_traces tasks;
+    };
+    tests.extend([
         Test::new("hosts::processes_that_ended_have_names", ended),
         Test::new("hosts::faults_are_told_with_their_lines", faults),
-        Test::new("hosts::packets_are_counted_alike", packets),
         Test::new("hosts::an_ordinary_user_sees_it_too", ordinary_user),
         Test::new("hosts::an_ordinary_user_can_test", ordinary_tests),
         Test::new("hosts::a_kernel_without_types_is_no_matter", no_types),
-        Test::new("hosts::the_vm_lists_what_it_traces", tasks),
         Test::new("hosts::what_the_vm_lacks_is_told", lacking),
         Test::new("hosts::the_vm_needs_to_be_told_what", nothing_to_see),
         Test::new("hosts::the_commands_status_is_the_runs", status),
         Test::new("hosts::a_duration_and_signals_end_it", ending),
         Test::new("hosts::a_process_is_followed_and_let_go", followed),
-    ]
+    ]);
+    tests
 }
 
 /// The rows of a run with `--format json`, one array of these fields each.
@@ -43,35 +49,41 @@ pub(crate) fn rows(ran: &Ran, fields: &[&str]) -> Outcome<Vec<Value>> {
 }
 
 /// Runs an example on a host over a command, in JSON.
-pub(crate) fn over(host: &str, name: &str, command: &[&str]) -> Outcome<Ran> {
+pub(crate) fn over(of: Language, host: &str, name: &str, command: &[&str]) -> Outcome<Ran> {
     let mut words = vec!["--host", host, "--format", "json", "--"];
     words.extend(command);
-    run(&example(name), &words)?.saying(&[&format!("host: {host}")])
+    run(&of.example(name), &words)?.saying(&[&format!("host: {host}")])
 }
 
-/// Both hosts' rows of an example, which must be the same; those of the kernel that `keep` keeps.
+/// Both hosts' rows of an example, which must be the same, and those of its twin in C on the kernel;
+/// those of the kernel that `keep` keeps.
 pub(crate) fn same(
+    of: Language,
     name: &str,
     fields: &[&str],
     command: &[&str],
     keep: impl Fn(&Value) -> bool,
 ) -> Outcome<Vec<Value>> {
-    let on = |host| {
-        let ran = over(host, name, command)?.ended_with(0)?;
+    let on = |of, host| {
+        let ran = over(of, host, name, command)?.ended_with(0)?;
         let mut rows = rows(&ran, fields)?;
         rows.retain(&keep);
         Ok::<_, Stop>((rows, ran))
     };
-    let ((kernel, _), (vm, ran)) = (on("kernel")?, on("vm")?);
+    let ((kernel, _), (vm, ran)) = (on(of, "kernel")?, on(of, "vm")?);
     ensure(kernel == vm && !vm.is_empty(), || {
         format!("kernel: {kernel:#?}\nvm: {vm:#?}\n{ran}")
     })?;
+    if of != Language::C {
+        let (c, _) = on(Language::C, "kernel")?;
+        ensure(c == vm, || format!("in C: {c:#?}\nin {of:?}: {vm:#?}"))?;
+    }
     Ok(vm)
 }
 
-fn opensnoop() -> Outcome {
+fn opensnoop(of: Language) -> Outcome {
     let fields = ["comm", "ret", "path"];
-    same("opensnoop", &fields, &["ls", "/etc"], |_| true)?;
+    same(of, "opensnoop", &fields, &["ls", "/etc"], |_| true)?;
     // Files that are there and that are not, and another program in the same process.
     let folder = tempfile::tempdir()?;
     let file = Unique::new(&folder, "both")?;
@@ -80,7 +92,7 @@ fn opensnoop() -> Outcome {
         file.text()
     );
     let script = format!("{script} 2>/dev/null");
-    let rows = same("opensnoop", &fields, &["bash", "-c", &script], |_| true)?;
+    let rows = same(of, "opensnoop", &fields, &["bash", "-c", &script], |_| true)?;
     let has = |comm: &str, ret: i32, path: &str| {
         let row = serde_json::json!([comm, ret, path]);
         ensure(rows.contains(&row), || format!("no {row} in {rows:#?}"))
@@ -90,22 +102,22 @@ fn opensnoop() -> Outcome {
     has("cat", 3, file.text())
 }
 
-fn execsnoop() -> Outcome {
+fn execsnoop(of: Language) -> Outcome {
     let mark = format!("mark-{}", std::process::id());
     let script = format!("true {mark} 'two  words'; /bin/true {mark}; (sh -c 'exit 0 # {mark}')");
     // The kernel's tells of all processes.
     let ours = |row: &Value| row[1].as_str().is_some_and(|args| args.contains(&mark));
     let fields = ["comm", "args", "uid"];
-    let rows = same("execsnoop", &fields, &["sh", "-c", &script], ours)?;
+    let rows = same(of, "execsnoop", &fields, &["sh", "-c", &script], ours)?;
     ensure(rows.len() == 3, || format!("{rows:#?}"))
 }
 
-fn syscount() -> Outcome {
+fn syscount(of: Language) -> Outcome {
     let worker = worker()?;
     let command = [worker.to_str().unwrap_or_default(), "getppid", "5000"];
     let of_worker = |row: &Value| row[0]["comm"] == "worker";
     let count = |host| {
-        let ran = over(host, "syscount", &command)?.ended_with(0)?;
+        let ran = over(of, host, "syscount", &command)?.ended_with(0)?;
         let mut rows = rows(&ran, &["key", "value"])?;
         rows.retain(of_worker);
         ensure(rows.len() == 1, || ran.to_string())?;
@@ -115,13 +127,13 @@ fn syscount() -> Outcome {
     ensure(kernel == vm, || format!("kernel: {kernel}, vm: {vm}"))
 }
 
-fn malloc_sizes() -> Outcome {
+fn malloc_sizes(of: Language) -> Outcome {
     let worker = worker()?;
     let command = [worker.to_str().unwrap_or_default(), "malloc", "700"];
     // 3,000 bytes are in the slot from 2^11 on. In others the kernel counts what skep asks for
     // between being woken and becoming the command.
     let of_worker = |host| {
-        let ran = over(host, "malloc_sizes", &command)?.ended_with(0)?;
+        let ran = over(of, host, "malloc_sizes", &command)?.ended_with(0)?;
         let rows = ran.json()?;
         Ok::<_, Stop>((rows[0]["histogram"][11].clone(), rows[0]["unit"].clone()))
     };
@@ -131,12 +143,12 @@ fn malloc_sizes() -> Outcome {
     })
 }
 
-fn profile() -> Outcome {
+fn profile(of: Language) -> Outcome {
     let worker = worker()?;
     for host in ["kernel", "vm"] {
         let words = ["--host", host, "-F", "499", "--"];
         let command = [worker.to_str().unwrap_or_default(), "spin", "400"];
-        let ran = run(&example("profile"), &[&words[..], &command].concat())?.ended_with(0)?;
+        let ran = run(&of.example("profile"), &[&words[..], &command].concat())?.ended_with(0)?;
         let place = |name: &str| ran.stdout.lines().position(|line| line.contains(name));
         let places = ["skep_busy_inner", "skep_busy_outer", "main"].map(place);
         ensure(places.is_sorted() && places[0].is_some(), || {
@@ -206,7 +218,7 @@ fn capture() -> Vec<u8> {
 }
 
 /// The rows are those of `examples::xdp_count` and `examples::cgroup_egress`, on the kernel.
-fn packets() -> Outcome {
+fn packets(of: Language) -> Outcome {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("seven.pcap");
     fs::write(&file, capture())?;
@@ -218,7 +230,9 @@ fn packets() -> Outcome {
         ),
     ] {
         let words = ["--pcap", file.to_str().unwrap_or_default()];
-        run(&example(name), &words)?.ended_with(0)?.with_row(row)?;
+        run(&of.example(name), &words)?
+            .ended_with(0)?
+            .with_row(row)?;
     }
     Ok(())
 }
@@ -260,7 +274,7 @@ fn as_nobody(skep: &Path, arguments: &[&str]) -> Outcome<Ran> {
 fn ordinary_user() -> Outcome {
     let (folder, skep) = for_everyone()?;
     let fields = ["comm", "ret", "path"];
-    let kernel = over("kernel", "opensnoop", &["ls", "/etc"])?.ended_with(0)?;
+    let kernel = over(Language::C, "kernel", "opensnoop", &["ls", "/etc"])?.ended_with(0)?;
     let kernel = rows(&kernel, &fields)?;
     for name in ["opensnoop.bpf.c", "opensnoop.o"] {
         let program = folder.path().join(name);
@@ -315,7 +329,7 @@ fn no_types() -> Outcome {
     Ok(())
 }
 
-fn tasks() -> Outcome {
+fn tasks(of: Language) -> Outcome {
     let worker = worker()?;
     let words = [
         "--host",
@@ -325,7 +339,7 @@ fn tasks() -> Outcome {
         "spin",
         "300",
     ];
-    let ran = run(&example("tasks"), &words)?.ended_with(0)?;
+    let ran = run(&of.example("tasks"), &words)?.ended_with(0)?;
     ran.with_row(&["TGID", "TID", "PPID", "COMM"])?
         .with_row(&["worker"])?;
     Ok(())

@@ -10,11 +10,13 @@ mod recording;
 mod refusals;
 mod support;
 mod timers;
+mod twins;
 
 fn main() -> std::process::ExitCode {
     let mut tests = Vec::new();
     for group in [
         examples::tests,
+        twins::tests,
         control::tests,
         hosts::tests,
         timers::tests,

@@ -9,19 +9,23 @@ use skep::vm::capture::{Capture, Format, Record, Writer};
 use skep_testing::{Outcome, Stop, Test, ensure, find_tool};
 use tempfile::TempDir;
 
-use crate::support::{example, run, source};
+use crate::support::{Language, example, in_both, run, source};
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![
-        Test::new("packets::a_capture_is_counted", counted),
+    let mut tests = in_both! {
+        "packets::";
+        a_capture_is_counted counted;
+        hooks_of_sending_send sending;
+        a_command_pings_in_its_own_network tap;
+    };
+    tests.extend([
         Test::new("packets::what_passes_is_written", written),
         Test::new("packets::json_has_verdicts_and_outcomes", json),
-        Test::new("packets::hooks_of_sending_send", sending),
         Test::new("packets::a_cut_capture_is_used_as_far_as_it_goes", cut),
         Test::new("packets::what_is_no_capture_is_refused", refused),
-        Test::new("packets::a_command_pings_in_its_own_network", tap),
         Test::new("packets::captures_of_tcpdump_are_read", tcpdump),
-    ]
+    ]);
+    tests
 }
 
 /// A frame of UDP to a port, or of another protocol.
@@ -57,11 +61,11 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap_or_default()
 }
 
-fn counted() -> Outcome {
+fn counted(of: Language) -> Outcome {
     let folder = tempfile::tempdir()?;
     for name in ["in.pcap", "in.pcapng"] {
         let file = capture(&folder, name, &mixed())?;
-        run(&example("xdp_count"), &["--pcap", text(&file)])?
+        run(&of.example("xdp_count"), &["--pcap", text(&file)])?
             .ended_with(0)?
             .saying(&["host: vm (--pcap)", "15 packets: 15 passed"])?
             .with_row(&["xdp", "count", "XDP_PASS", "15"])?
@@ -134,10 +138,10 @@ fn json() -> Outcome {
     })
 }
 
-fn sending() -> Outcome {
+fn sending(of: Language) -> Outcome {
     let folder = tempfile::tempdir()?;
     let file = capture(&folder, "in.pcap", &mixed())?;
-    run(&example("cgroup_egress"), &["--pcap", text(&file)])?
+    run(&of.example("cgroup_egress"), &["--pcap", text(&file)])?
         .ended_with(0)?
         .saying(&["15 packets: 15 sent"])?
         .with_row(&["cgroup_skb/egress", "meter", "allow", "15"])?
@@ -191,11 +195,11 @@ fn refused() -> Outcome {
 }
 
 /// What it can't have here is told, with what helps.
-fn tap() -> Outcome {
+fn tap(of: Language) -> Outcome {
     let folder = tempfile::tempdir()?;
     let ping = skep_testing::compile_native(&source("ping.c"), folder.path())?;
     let ran = run(
-        &example("xdp_echo"),
+        &of.example("xdp_echo"),
         &["--tap", "--", text(&ping), "10.7.0.9"],
     )?;
     if ran.stderr.contains("fix:") && ran.stderr.contains("--tap") {

@@ -26,11 +26,69 @@ pub(crate) fn boundary() -> &'static dyn skep::boundary::Host {
     &*HOST
 }
 
-/// An example of the project.
+/// What an example is written in: each is there in both languages, and prints the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Language {
+    C,
+    Rust,
+}
+
+impl Language {
+    pub(crate) const ALL: [Self; 2] = [Self::C, Self::Rust];
+
+    /// An example of the project.
+    pub(crate) fn example(self, name: &str) -> PathBuf {
+        let ending = match self {
+            Self::C => "c",
+            Self::Rust => "rs",
+        };
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../examples")
+            .join(format!("{name}.bpf.{ending}"))
+    }
+
+    /// Skips where it can't be compiled.
+    pub(crate) fn needs_compiler(self) -> Outcome {
+        match self {
+            Self::C => skep_testing::find_tool("clang").map(drop),
+            Self::Rust => {
+                skep_testing::core_source()?;
+                // Core takes seconds: no test waits for it that waits for its own program.
+                static COMPILED: LazyLock<Outcome> = LazyLock::new(|| {
+                    let folder = tempfile::tempdir()?;
+                    let mut command = skep(&Language::Rust.example("syscount"), "build");
+                    command.arg("--output").arg(folder.path());
+                    Started::new(&mut command)?
+                        .finish()?
+                        .ended_with(0)
+                        .map(drop)
+                });
+                match &*COMPILED {
+                    Err(Stop::Fail(text)) => Err(Stop::fail(text.clone())),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// A test of an example, and the same of its twin.
+macro_rules! in_both {
+    ($group:literal; $($name:ident $test:ident;)*) => {
+        vec![$(
+            Test::new(concat!($group, stringify!($name)), || $test(Language::C)),
+            Test::new(concat!($group, stringify!($name), "_in_rust"), || {
+                Language::Rust.needs_compiler()?;
+                $test(Language::Rust)
+            }),
+        )*]
+    };
+}
+pub(crate) use in_both;
+
+/// An example of the project, in C.
 pub(crate) fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../examples")
-        .join(format!("{name}.bpf.c"))
+    Language::C.example(name)
 }
 
 /// A source of these tests.
@@ -133,9 +191,19 @@ impl std::fmt::Display for Ran {
 /// `skep run`, with a cache that only tests use and nothing of the user's environment that
 /// changes what it prints.
 pub(crate) fn skep_run(program: &Path) -> Command {
+    skep(program, "run")
+}
+
+/// `skep` with a word and a program, as [`skep_run`].
+fn skep(program: &Path, word: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
     prepare(&mut command);
-    command.arg("run").arg(program);
+    command.arg(word).arg(program);
+    if program.extension().is_some_and(|ending| ending == "rs")
+        && let Ok(source) = skep_testing::core_source()
+    {
+        command.env("SKEP_RUST_SRC", source.folder());
+    }
     command
 }
 

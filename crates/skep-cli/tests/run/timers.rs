@@ -6,15 +6,17 @@ use skep_testing::{Outcome, Stop, Test, ensure};
 
 use crate::{
     hosts::{over, rows, same},
-    support::{Ran, run, source, worker},
+    support::{Language, Ran, in_both, run, source, worker},
 };
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![
-        Test::new("timers::profile_finds_the_same_place", profile),
-        Test::new("timers::timers_of_programs_go_on", ticks),
-        Test::new("timers::imports_are_the_same", imports),
-    ]
+    let mut tests = in_both! {
+        "timers::";
+        profile_finds_the_same_place profile;
+        imports_are_the_same imports;
+    };
+    tests.push(Test::new("timers::timers_of_programs_go_on", ticks));
+    tests
 }
 
 /// The functions of the place that was seen most, innermost first, and the share of samples there.
@@ -38,10 +40,10 @@ fn busiest(ran: &Ran) -> Outcome<(Vec<String>, f64)> {
     Ok((names, count as f64 / all as f64))
 }
 
-fn profile() -> Outcome {
+fn profile(of: Language) -> Outcome {
     let worker = worker()?;
     let command = [worker.to_str().unwrap_or_default(), "spin", "600"];
-    let on = |host| busiest(&over(host, "profile", &command)?.ended_with(0)?);
+    let on = |host| busiest(&over(of, host, "profile", &command)?.ended_with(0)?);
     let ((kernel, kernels), (vm, vms)) = (on("kernel")?, on("vm")?);
     ensure(kernel == vm && kernel.len() >= 3, || {
         format!("kernel: {kernel:?}, vm: {vm:?}")
@@ -59,11 +61,12 @@ fn ticks() -> Outcome {
     ensure(seen == wanted, || format!("{seen:?}\n{ran}"))
 }
 
-fn imports() -> Outcome {
+fn imports(of: Language) -> Outcome {
     let python = crate::examples::python_with_points()?;
     let python = python.to_str().unwrap_or_default();
     let command = [python, "-S", "-c", "import json, email.message"];
     let seen = same(
+        of,
         "usdt_imports",
         &["depth", "found", "name"],
         &command,

@@ -18,7 +18,6 @@ mod recording;
 mod refusals;
 mod rings;
 mod rust_examples;
-mod rust_hooks;
 mod special_maps;
 mod struct_ops;
 mod support;
@@ -53,7 +52,6 @@ fn main() -> std::process::ExitCode {
         refusals::tests,
         privileges::tests,
         program_types::tests,
-        rust_hooks::tests,
     ] {
         tests.extend(group());
     }

@@ -168,12 +168,9 @@ impl Verifier<'_> {
         let kind = map.fields.find(|kind| match kind {
             FieldKind::ListHead { .. } | FieldKind::TreeRoot { .. } => tracing,
             FieldKind::SpinLock | FieldKind::ResilientSpinLock => {
-                tracing
-                    || program == P::SocketFilter
-                    || (self.program.is_sleepable() && !self.since(6, 6))
+                tracing || program == P::SocketFilter
             }
-            // Newer ones put off what can't be done where these programs run.
-            FieldKind::Timer | FieldKind::Workqueue => tracing && !self.since(7, 0),
+            FieldKind::Timer | FieldKind::Workqueue => tracing,
             _ => false,
         });
         if let Some(field) = kind {
@@ -181,8 +178,7 @@ impl Verifier<'_> {
             return Err(self.reject(
                 Rule::MapNotAllowed,
                 format!(
-                    "{}programs of type {program} may not use `{}`, because of {what} in its values",
-                    if self.program.is_sleepable() { "sleepable " } else { "" },
+                    "programs of type {program} may not use `{}`, because of {what} in its values",
                     map.name
                 ),
             ));
