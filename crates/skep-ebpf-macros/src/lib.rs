@@ -31,6 +31,12 @@ pub fn setting(attribute: TokenStream, item: TokenStream) -> TokenStream {
     shown(setting::expand(attribute, item))
 }
 
+/// A variable of programs and user space: see `skep_ebpf::global`.
+#[proc_macro_attribute]
+pub fn global(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    shown(setting::global(attribute, item))
+}
+
 /// A type of both sides: see `skep_ebpf::shared`.
 #[proc_macro_attribute]
 pub fn shared(attribute: TokenStream, item: TokenStream) -> TokenStream {

@@ -27,6 +27,8 @@ pub mod dynptr;
 mod error;
 pub mod external;
 mod generated;
+#[doc(hidden)]
+pub mod global;
 pub mod helper;
 mod hidden;
 pub mod hook;
@@ -46,6 +48,7 @@ pub mod sync;
 pub use co_re::macros::*;
 pub use error::{Error, Result};
 pub use external::{Kconfig, Ksym, Tristate, kconfig, kfunc, kfunc_exists, ksym};
+pub use global::global;
 pub use lost::count_lost;
 pub use named::Named;
 pub use number::log2;
@@ -77,8 +80,8 @@ pub mod prelude {
         ethertype, protocol, tcp_flags,
     };
     pub use crate::{
-        Error, Interior, Named, Plain, Result, count_lost, field, license, log2, map, printk,
-        seq_printf, setting, shared, snprintf,
+        Error, Interior, Named, Plain, Result, count_lost, field, global, license, log2, map,
+        printk, seq_printf, setting, shared, snprintf,
     };
 }
 

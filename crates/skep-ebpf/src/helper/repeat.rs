@@ -58,10 +58,10 @@ impl Step for ControlFlow<()> {
 pub fn repeat<F: FnMut(u32) -> S, S: Step>(times: u32, mut step: F) -> Result<u32> {
     let callback: extern "C" fn(u32, *mut F) -> i64 = round::<F, S>;
     // SAFETY: calls the function with the address of the closure while it is here.
-    Error::check(unsafe {
-        raw::bpf_loop(times, callback as *mut c_void, (&raw mut step).cast(), 0)
-    })
-    .map(|rounds| rounds as u32)
+    let rounds =
+        unsafe { raw::bpf_loop(times, callback as *mut c_void, (&raw mut step).cast(), 0) };
+    // Where the verifier puts the loop in the helper's place, its error has 32 bits only.
+    Error::check(i64::from(rounds as i32)).map(|rounds| rounds as u32)
 }
 
 extern "C" fn round<F: FnMut(u32) -> S, S: Step>(round: u32, step: *mut F) -> i64 {

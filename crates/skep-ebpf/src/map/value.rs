@@ -120,7 +120,7 @@ impl<'a, V> Value<'a, V> {
     ///
     /// It points to a `V` that stays for `'a`.
     #[inline(always)]
-    pub(crate) unsafe fn new_unchecked(at: *mut V) -> Self {
+    pub(crate) const unsafe fn new_unchecked(at: *mut V) -> Self {
         Self {
             // SAFETY: as the caller says.
             at: unsafe { NonNull::new_unchecked(at) },
