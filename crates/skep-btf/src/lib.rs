@@ -58,6 +58,7 @@ mod new_type;
 mod raw;
 mod resolve;
 mod retain;
+mod rust;
 mod starts;
 mod strings;
 mod types;
@@ -80,6 +81,7 @@ pub use minimize::{Minimizer, Need};
 pub use names::{Candidates, Named, essential_name};
 pub use new_type::{NewMember, NewType};
 pub use raw::{RawDump, RawType};
+pub use rust::rust_module;
 pub use skep_isa::Endian;
 pub use types::{
     Array, Composite, DataSection, DeclTag, Enum, Function, FunctionLinkage, FunctionPrototype,

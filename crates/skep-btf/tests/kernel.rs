@@ -3,7 +3,7 @@
 mod common;
 
 use common::{compile, installed, kernel_btf};
-use skep_btf::{Btf, JsonDump, Kind, KindTag, RawDump, c_header};
+use skep_btf::{Btf, JsonDump, Kind, KindTag, RawDump, c_header, rust_module};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::process::Command;
@@ -173,4 +173,45 @@ fn clang_lays_out_the_header_as_btf_says() {
     for clang in installed(&["clang-14", "clang-19", "clang"]) {
         compile(&clang, &source, &["-target", "bpf"], dir.path());
     }
+}
+
+/// All of the kernel's types, as rustfmt would write them; each name once.
+#[test]
+fn declarations_in_rust_are_formatted() {
+    let Some(bytes) = kernel_btf() else { return };
+    let kernel = Btf::parse(bytes).unwrap();
+    let mut text = String::new();
+    rust_module(&kernel, None, &mut text).unwrap();
+    for part in [
+        "pub struct task_struct {\n",
+        "    real_parent: *mut task_struct,\n",
+    ] {
+        assert!(text.contains(part), "no {part}");
+    }
+    let mut names = std::collections::HashSet::new();
+    for line in text.lines() {
+        let item = ["pub struct ", "pub union ", "pub enum ", "pub const "];
+        let Some(rest) = item.iter().find_map(|item| line.strip_prefix(item)) else {
+            continue;
+        };
+        let name = rest.split([' ', ':']).next();
+        assert!(names.insert(name), "{line}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vmlinux.rs");
+    std::fs::write(&path, &text).unwrap();
+    let run = Command::new("rustfmt")
+        .args(["--edition", "2024", "--check"])
+        .arg(&path)
+        .output();
+    let Ok(run) = run else {
+        skep_testing::lacks("rustfmt");
+        return;
+    };
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(
+        run.status.success(),
+        "{}",
+        said.get(..2000).unwrap_or(&said)
+    );
 }

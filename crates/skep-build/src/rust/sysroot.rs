@@ -41,7 +41,7 @@ impl Sysroot {
         progress: impl FnOnce(&str),
     ) -> Result<Self> {
         let name = endian.rust_target();
-        let mut key = Fingerprint::new("sysroot");
+        let mut key = Fingerprint::new("sysroot with its target");
         let identity = |path: &Path, key: &mut Fingerprint| {
             key.add_file_identity(path).map_err(|error| Error::Source {
                 path: path.to_owned(),

@@ -1,4 +1,4 @@
-//! `skep btf`: `dump` prints types as the kernel lists them, or as C; `min` cuts BTF down to what
+//! `skep btf`: `dump` prints types as the kernel lists them, or as C or Rust; `min` cuts BTF down to what
 //! objects need; `harvest` takes it out of kernels' files.
 
 mod harvest;
@@ -9,7 +9,7 @@ mod source;
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
-use skep::btf::{Btf, JsonDump, JsonType, RawDump, RawType, TypeId, c_header};
+use skep::btf::{Btf, JsonDump, JsonType, RawDump, RawType, TypeId, c_header, rust_module};
 
 use crate::{
     cli::Global,
@@ -36,7 +36,9 @@ enum BtfCommand {
 /// Print types
 ///
 /// `skep btf dump --format c > vmlinux.h` writes the header that BPF sources include;
-/// `skep btf dump --format c --root task_struct` only one type and what it needs.
+/// `skep btf dump --format c --root task_struct` only one type and what it needs. With
+/// `--format rust` it is a module for programs in Rust, `mod vmlinux;`, where a type that
+/// is only pointed to has fields if it is named by a `--root` of its own.
 #[derive(Debug, Args)]
 struct DumpArgs {
     /// Raw BTF, an ELF file with it, a C source, or - for standard input [default: the
@@ -67,6 +69,8 @@ enum Format {
     Raw,
     /// A C header; of the kernel's BTF: vmlinux.h
     C,
+    /// A module of declarations for programs in Rust: vmlinux.rs
+    Rust,
     /// One JSON object, as `bpftool -j btf dump` prints it: {"types":[{"id":1,"kind":"INT",…
     Json,
 }
@@ -83,7 +87,11 @@ fn dump(args: &DumpArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let btf = source::open(args.file.as_deref(), args.base.as_deref(), global)?;
     let roots = match args.roots.as_slice() {
         [] => None,
-        names => Some(roots::find(&btf, names, args.format == Format::C)?),
+        names => Some(roots::find(
+            &btf,
+            names,
+            matches!(args.format, Format::C | Format::Rust),
+        )?),
     };
     let mut out = Output::new();
     match args.format {
@@ -92,6 +100,11 @@ fn dump(args: &DumpArgs, global: &Global) -> anyhow::Result<ExitCode> {
         Format::C => {
             let mut text = TextTo::new(&mut out);
             let done = c_header(&btf, roots.as_deref(), &mut text);
+            text.finish(done)?;
+        }
+        Format::Rust => {
+            let mut text = TextTo::new(&mut out);
+            let done = rust_module(&btf, roots.as_deref(), &mut text);
             text.finish(done)?;
         }
     }

@@ -34,7 +34,7 @@
 /// static WATCHED: i32 = 1;
 ///
 /// #[tp_btf("task_newtask")]
-/// fn created(_: &BtfTracepointContext) {
+/// fn created(_: &TpBtfContext) {
 ///     // SAFETY: what is acquired is released.
 ///     unsafe {
 ///         let task = match kfunc_exists!(bpf_task_from_vpid) {
@@ -120,10 +120,16 @@ pub use skep_ebpf_macros::ksym;
 /// #[kconfig(weak)]
 /// static CONFIG_BPF_LSM: bool;
 ///
+/// #[kconfig(weak)]
+/// static CONFIG_BRIDGE: Tristate;
+///
 /// #[tracepoint("syscalls/sys_enter_getpid")]
 /// fn called(_: &TracepointContext) {
 ///     if CONFIG_BPF_LSM.get() || LINUX_KERNEL_VERSION.get() > 0x05_0f_00 {
 ///         printk!("%u ticks a second", CONFIG_HZ.get());
+///     }
+///     if CONFIG_BRIDGE.get() == Tristate::MODULE {
+///         printk!("a bridge, once its module is there");
 ///     }
 /// }
 /// ```

@@ -228,12 +228,14 @@ pub fn exists(function: *const ()) -> bool {
 
 /// What a program would do that runs on this machine instead of in a kernel.
 #[cfg(not(target_arch = "bpf"))]
+#[doc(hidden)]
 pub fn not_here(what: &str) -> ! {
     crate::helper::call::not_here(what)
 }
 
 /// Nothing calls it where there is a kernel.
 #[cfg(target_arch = "bpf")]
+#[doc(hidden)]
 pub fn not_here(_: &str) -> ! {
     unreachable!()
 }

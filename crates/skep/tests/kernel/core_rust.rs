@@ -1,12 +1,12 @@
 //! CO-RE from Rust: what `core_read!` and its siblings give on this kernel, and for types that are
 //! made up; by Skep and by libbpf.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf, process::Command, sync::Arc};
 
 use skep::{
     Object,
     boundary::TestRun,
-    btf::{Btf, Builder, IntEncoding, KindTag, NewMember},
+    btf::{Btf, Builder, IntEncoding, KindTag, NewMember, rust_module},
 };
 use skep_testing::{Libbpf, Outcome, Stop, Test, View, ensure, expect_err, needs_kernel};
 
@@ -18,6 +18,10 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("core_rust::what_the_types_say_is_true", numbers),
         Test::new("core_rust::moved_fields_are_followed", moved),
         Test::new("core_rust::a_removed_field_is_named", removed),
+        Test::new(
+            "core_rust::declarations_come_from_the_kernels_types",
+            generated,
+        ),
     ]
 }
 
@@ -166,4 +170,49 @@ fn removed() -> Outcome {
     let theirs = libbpf.load_by(&object_file, &btf_file)?.refusal;
     let theirs = theirs.ok_or_else(|| Stop::fail("libbpf loads it"))?;
     ensure(theirs.contains("task_struct.pid"), || theirs.clone())
+}
+
+fn generated() -> Outcome {
+    needs_kernel(5, 11)?; // `bpf_get_current_task_btf`
+    if skep_testing::is_prebuilt() {
+        return Err(Stop::lacks("a compiler"));
+    }
+    let btf = host().btf()?;
+    let find = |name, kind| {
+        let found = btf.find(name, kind);
+        found.ok_or_else(|| Stop::fail(format!("no {name}")))
+    };
+    let roots = [
+        find("task_struct", KindTag::Struct)?,
+        find("bpf_map_type", KindTag::Enum)?,
+    ];
+    let mut module = String::new();
+    rust_module(&btf, Some(&roots), &mut module)?;
+    let folder = tempfile::tempdir()?;
+    let vmlinux = folder.path().join("vmlinux.rs");
+    fs::write(&vmlinux, &module)?;
+    let rustfmt = Command::new("rustfmt")
+        .args(["--edition", "2024", "--check"])
+        .arg(&vmlinux)
+        .output();
+    if let Ok(rustfmt) = rustfmt {
+        let said = String::from_utf8_lossy(&rustfmt.stdout);
+        ensure(rustfmt.status.success(), || said.into_owned())?;
+    }
+    let source = folder.path().join("generated_types.rs");
+    let program = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/rust/generated_types.rs");
+    fs::copy(program, &source)?;
+    let bytes = skep_testing::compile(&source, env!("CARGO_TARGET_TMPDIR"))?;
+    let running = Running::of(Object::parse("generated_types", &bytes)?)?;
+    let loaded = running.loaded.program("look")?;
+    loaded.test_run(&mut TestRun::default())?;
+    let thread = rustix::thread::gettid().as_raw_nonzero().get() as u64;
+    let parent = rustix::process::getppid().map_or(0, |id| id.as_raw_nonzero().get() as u64);
+    check(&running, "pid", thread)?;
+    check(&running, "parent", parent)?;
+    check(&running, "ringbuf", 27)?;
+    let counted = running.number("counted")?;
+    ensure((1..1000).contains(&counted), || {
+        format!("{counted} references")
+    })
 }
