@@ -38,7 +38,7 @@ pub(crate) struct Found {
 
 impl Found {
     /// The kernel's types, if it shows them.
-    fn btf(&self, host: &LinuxHost) -> Option<&Btf> {
+    pub(crate) fn btf(&self, host: &LinuxHost) -> Option<&Btf> {
         let read = || Btf::parse_trusted(host.btf(None).ok()?, None).ok();
         kept(&self.btf, || read().ok_or(())).ok()
     }

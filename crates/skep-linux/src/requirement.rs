@@ -128,6 +128,9 @@ pub(crate) fn of_point(point: &AttachPoint<'_>) -> Option<Requirement> {
         AttachPoint::Tracing {
             cookie: Some(1..), ..
         } => Requirement::since(6, 0, &[]),
+        AttachPoint::TracingMulti { .. } => {
+            Requirement::since(7, 2, &["CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS"])
+        }
         AttachPoint::Uprobe { .. } => Requirement::options(&["CONFIG_UPROBE_EVENTS"]),
         AttachPoint::UprobeMulti { mode, .. } => match mode {
             skep_host::MultiMode::Session => Requirement::since(6, 13, &["CONFIG_UPROBE_EVENTS"]),

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use skep_abi::KernelVersion;
+use skep_abi::{KernelVersion, ParseKernelVersionError};
 use skep_btf::Btf;
 use skep_isa::Endian;
 
@@ -22,6 +22,9 @@ pub struct Target {
     pub modules: Vec<ModuleBtf>,
     /// Its version.
     pub version: KernelVersion,
+    /// The third number of its version, 0 where it is not known: the updates of long-term kernels
+    /// bring some of what later versions have.
+    pub patch: u16,
     /// Its configuration: names with `CONFIG_`, values as `.config` spells them (`y`, `1000`,
     /// `"text"`).
     pub config: BTreeMap<String, String>,
@@ -62,12 +65,26 @@ impl Target {
             core_btf: None,
             modules: Vec::new(),
             version,
+            patch: 0,
             config: BTreeMap::new(),
             symbols: BTreeMap::new(),
             pointer_size: 8,
             endian: Endian::NATIVE,
             features: Features::of(version),
         }
+    }
+
+    /// A machine like this one of the version that a text such as `6.1.192` begins with.
+    ///
+    /// # Errors
+    /// It does not begin with one.
+    pub fn of_release(text: &str) -> Result<Self, ParseKernelVersionError> {
+        let mut target = Self::new(text.parse()?);
+        let third = text.split('.').nth(2).unwrap_or_default();
+        let end = third.find(|letter: char| !letter.is_ascii_digit());
+        let digits = third.get(..end.unwrap_or(third.len()));
+        target.patch = digits.and_then(|digits| digits.parse().ok()).unwrap_or(0);
+        Ok(target)
     }
 
     /// The same with the kernel's types, and the pointer size and byte order that they say.
@@ -110,5 +127,24 @@ impl Target {
         self.config
             .extend(known.map(|(name, value)| (name.to_owned(), value.to_owned())));
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_has_a_patch_level_or_none() {
+        for (text, patch) in [
+            ("6.1.192", 192),
+            ("6.12.117+deb12-cloud-amd64", 117),
+            ("5.10", 0),
+            ("6.18-rc1", 0),
+            ("7.3.x", 0),
+        ] {
+            assert_eq!(Target::of_release(text).expect(text).patch, patch, "{text}");
+        }
+        assert!(Target::of_release("six").is_err());
     }
 }

@@ -47,7 +47,7 @@ The sources come from Debian's linux-source-6.12, and stay in the cache.
 For `cargo xtask vm --verdicts`, on the project's own programs:
   --compile-own FOLDER        compile them into a folder
   --load FOLDER               load each by itself and print what the running kernel says
-  --compare FOLDER --said FILE --release RELEASE --btf FILE --config FILE
+  --compare FOLDER --said FILE --release RELEASE --version VERSION --btf FILE --config FILE
                               hold what a kernel said against what we say of it from afar
 ";
 
@@ -134,6 +134,7 @@ fn arguments() -> Result<Option<Arguments>> {
             "--compare" => parsed.compare = Some(value()?.into()),
             "--said" => parsed.said = value()?.into(),
             "--release" => parsed.kernel_elsewhere.release = value()?,
+            "--version" => parsed.kernel_elsewhere.version = value()?,
             "--btf" => parsed.kernel_elsewhere.btf = value()?.into(),
             "--config" => parsed.kernel_elsewhere.config = value()?.into(),
             "--source" => parsed.source = Some(value()?.into()),

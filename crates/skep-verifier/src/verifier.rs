@@ -196,6 +196,20 @@ impl<'a> Verifier<'a> {
         self.target.version >= KernelVersion::new(major, minor)
     }
 
+    /// Whether the target's kernel is at least this new, or a long-term one that took the same over:
+    /// `updates` are the first that did (major, minor, patch level). Where the patch level is not
+    /// known they did not.
+    pub(crate) fn since_or_update(
+        &self,
+        (major, minor): (u8, u8),
+        updates: &[(u8, u8, u16)],
+    ) -> bool {
+        let updated = updates.iter().any(|&(major, minor, patch)| {
+            self.target.version == KernelVersion::new(major, minor) && self.target.patch >= patch
+        });
+        updated || self.since(major, minor)
+    }
+
     /// The BTF that a register's type is in.
     pub(crate) fn btf(&self, source: BtfSource) -> Option<&'a Arc<Btf>> {
         match source {

@@ -42,11 +42,16 @@ impl Verdicts {
             .args(harvest)
             .args([&kernels, &kernel.image])
             .stdout(Stdio::null()))?;
+        let kept = fs::read(kernels.join(format!("{}.json", kernel.release)))?;
+        let kept: serde_json::Value = serde_json::from_slice(&kept)?;
+        let version = kept["version"]
+            .as_str()
+            .ok_or("a harvest without a version")?;
         let types = kernels.join(format!("{}.btf", kernel.release));
         run(Command::new(&self.program)
             .arg("--compare")
             .arg(&self.objects)
-            .args(["--release", &kernel.release])
+            .args(["--release", &kernel.release, "--version", version])
             .args([Path::new("--said"), &file])
             .args([Path::new("--btf"), &types])
             .args([Path::new("--config"), &kernel.config]))

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The crate that makes a package a kernel side.
-const LIBRARY: &str = "skep-ebpf";
+pub(super) const LIBRARY: &str = "skep-ebpf";
 
 /// A cargo that calls this rustc.
 #[derive(Debug)]

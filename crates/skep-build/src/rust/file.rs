@@ -126,7 +126,7 @@ impl<'a> Job<'a> {
         let bytes = read(made.with_extension("o"))?;
         let rules = depfile::of_rustc(&read(made.with_extension("d"))?);
         Ok(Compiled {
-            warnings: self.tools.finish(&bytes, said, object)?,
+            warnings: self.tools.finish(&bytes, &rules.files, said, object)?,
             dependencies: rules.files,
             keep: !rules.asks_environment,
         })

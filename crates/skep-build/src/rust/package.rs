@@ -19,7 +19,7 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 
 use super::{
-    cargo::{Cargo, Package, Target},
+    cargo::{Cargo, LIBRARY, Package, Target},
     sysroot::ATTRIBUTE,
     tools::Tools,
 };
@@ -180,8 +180,9 @@ impl<'a> Job<'a> {
         };
         let rules = depfile::of_rustc(&read(self.made().join(rules))?);
         drop((lock, guard));
+        let own = rules.files.iter().filter(|file| !is_of_library(file));
         Ok(Compiled {
-            warnings: self.tools.finish(&bytes, said, object)?,
+            warnings: self.tools.finish(&bytes, own, said, object)?,
             dependencies: self.dependencies(rules.files),
             keep: false,
         })
@@ -221,6 +222,19 @@ impl<'a> Job<'a> {
         files.extend(manifests);
         files
     }
+}
+
+/// Whether a source is the library's, which is a dependency like others: by the manifest next to it.
+fn is_of_library(file: &Path) -> bool {
+    let manifests = file
+        .ancestors()
+        .skip(1)
+        .map(|folder| folder.join("Cargo.toml"));
+    let text = manifests
+        .filter_map(|manifest| fs::read_to_string(manifest).ok())
+        .next();
+    let name = format!("name = \"{LIBRARY}\"");
+    text.is_some_and(|text| text.lines().any(|line| line.trim() == name))
 }
 
 /// Where cargo is to work: a build script's own folder, since cargo, which runs it, holds the

@@ -50,7 +50,7 @@ impl Sysroot {
         };
         identity(rustc.path(), &mut key)?;
         identity(&source.core(), &mut key)?;
-        key.add((name, cpu, rustc.release(), FORM, COMPILER_BUILTINS));
+        key.add((name, cpu, rustc.release(), FORM, COMPILER_BUILTINS, LAYOUT));
         let parent = cache.folder("rust")?;
         let folder = parent.join(format!("sysroot-{}", key.finish()));
         let made = Self {
@@ -165,6 +165,9 @@ impl Sysroot {
         own.into_iter().chain(others.map(OsString::from)).collect()
     }
 }
+
+/// To be raised when another folder is made of the same.
+const LAYOUT: u32 = 2;
 
 /// The crate attribute that everything but core is compiled with, so that no one need write it: what
 /// no instruction of Rust's says is in assembly, which is unstable for BPF.

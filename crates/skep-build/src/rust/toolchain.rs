@@ -78,9 +78,7 @@ impl Rustc {
                 if path.components().count() > 1 {
                     Self::at(&path, cache)
                 } else {
-                    Err(Error::RustcNotFound {
-                        remedy: install(Missing::Rust),
-                    })
+                    Err(Error::RustcNotFound { remedy: remedy() })
                 }
             }
         }
@@ -133,10 +131,14 @@ impl Rustc {
 
     fn new_enough(self) -> Result<Self> {
         if self.version < RustVersion::OLDEST {
+            let remedy = match self.toolchain() {
+                Some(toolchain) => format!("get a newer one with `rustup update {toolchain}`"),
+                None => remedy(),
+            };
             return Err(Error::RustcTooOld {
+                remedy,
                 path: self.path,
                 found: self.version,
-                remedy: install(Missing::Rust),
             });
         }
         Ok(self)
@@ -203,6 +205,16 @@ impl Rustc {
             .stdin(Stdio::null());
         command
     }
+}
+
+/// What brings a compiler. Distributions often have an older one.
+fn remedy() -> String {
+    let oldest = RustVersion::OLDEST;
+    let (major, minor) = (oldest.major, oldest.minor);
+    let distribution = install(Missing::Rust);
+    format!(
+        "get Rust {major}.{minor} or newer with rustup, or, where that is as new, {distribution}"
+    )
 }
 
 /// Everything that decides which compiler answers to this path, without asking it.

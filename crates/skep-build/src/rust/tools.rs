@@ -1,6 +1,10 @@
 //! What files and packages have in common: the compiler with core for BPF, and what comes after it.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     CoreSource, Rustc, finish, limits,
@@ -75,8 +79,16 @@ impl<'a> Tools<'a> {
     }
 
     /// Finishes what the compiler made and writes it; gives what there is to say, all in all.
-    pub(super) fn finish(&self, made: &[u8], mut said: String, object: &Path) -> Result<String> {
-        let finished = finish::finished(made).map_err(|error| Error::Finish {
+    /// `own` are the program's sources.
+    pub(super) fn finish<'f>(
+        &self,
+        made: &[u8],
+        own: impl IntoIterator<Item = &'f PathBuf>,
+        mut said: String,
+        object: &Path,
+    ) -> Result<String> {
+        let own = finish::Own::new(own);
+        let finished = finish::finished(made, &own).map_err(|error| Error::Finish {
             source_file: self.build.source.clone(),
             error: Box::new(error),
         })?;

@@ -11,7 +11,6 @@ use anyhow::Context as _;
 use clap::{Args, ValueHint};
 use serde_json::{Value, json};
 use skep::{
-    abi::KernelVersion,
     spec::Target,
     verifier::{Answer, Finding, Portability},
 };
@@ -95,10 +94,10 @@ fn kernels(args: &KernelsArgs) -> anyhow::Result<Vec<Kernel>> {
     let mut kernels: Vec<Kernel> = Vec::new();
     for asked in &args.kernels {
         let path = Path::new(asked);
-        kernels.push(match asked.parse::<KernelVersion>() {
-            Ok(version) if !path.exists() => Kernel {
+        kernels.push(match Target::of_release(asked) {
+            Ok(target) if !path.exists() => Kernel {
                 name: asked.clone(),
-                target: Target::new(version),
+                target,
             },
             Err(error) if !path.exists() => {
                 return Err(Usage(format!("--kernel {asked}: no such file, and {error}")).into());

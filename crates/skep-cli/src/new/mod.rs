@@ -30,7 +30,7 @@ pub(crate) struct NewArgs {
     path: PathBuf,
 
     #[command(flatten)]
-    language: Language,
+    language: Languages,
 
     /// What the programs are attached to
     #[arg(long, value_name = "HOOK", default_value = "tracepoint")]
@@ -51,10 +51,21 @@ pub(crate) struct NewArgs {
 /// What the kernel side is written in.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-struct Language {
+struct Languages {
     /// The kernel side is in C, and compiled by clang
     #[arg(long)]
     c: bool,
+
+    /// The kernel side is in Rust, a crate of its own, compiled by rustc with core's source
+    #[arg(long)]
+    rust: bool,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Language {
+    C,
+    Rust,
 }
 
 /// The first program's hook.
@@ -72,9 +83,12 @@ pub(crate) fn new(args: &NewArgs, global: &Global) -> anyhow::Result<ExitCode> {
     name::check(&name).map_err(Usage)?;
     let skep = SkepAt::find(args.skep.as_deref())?;
     make_folder(&args.path)?;
-    let Language { c: _ } = args.language;
     let template = Template {
         name: &name,
+        language: match args.language {
+            Languages { rust: true, .. } => Language::Rust,
+            Languages { .. } => Language::C,
+        },
         hook: args.hook,
         skep: &skep,
     };

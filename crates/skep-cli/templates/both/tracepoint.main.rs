@@ -7,8 +7,9 @@
 
 use std::{env, error::Error, ops::ControlFlow, process::ExitCode, time::Duration};
 
-{{event_use}}use skep::{Host, Object, RingBuffer};
-use watched::Watched;
+use skep::{Host, Object, RingBuffer};
+
+{{event_use}}use watched::Watched;
 
 /// The programs, compiled by `build.rs`.
 static PROGRAMS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/{{module}}.bpf.o"));
@@ -29,7 +30,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let mut watched = Watched::new(&host, env::args_os().skip(1).collect())?;
     let loaded = object.load(&host)?;
     let _links = loaded.attach_all()?; // detached when they are dropped
-    let mut events = RingBuffer::<Open>::new(loaded.map("events")?)?;
+    let mut events = RingBuffer::<Open>::new(loaded.map("{{events}}")?)?;
 
     watched.begin()?;
     println!("{:>7}  {:<16} {:>4}  PATH", "PID", "COMM", "RET");

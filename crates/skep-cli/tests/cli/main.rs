@@ -15,6 +15,7 @@ mod kernels;
 mod link;
 mod new;
 mod rust;
+mod rust_missing;
 mod test;
 
 use std::{

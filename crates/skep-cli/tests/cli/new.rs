@@ -1,12 +1,13 @@
 //! `skep new`: what it makes builds, runs and passes its tests.
 
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use super::{Ran, folder, has_clang, has_kernel_btf, run};
+use super::{Ran, core_source, folder, has_clang, has_kernel_btf, run, skep};
 
 /// The workspace.
 fn root() -> PathBuf {
@@ -35,7 +36,7 @@ fn target() -> &'static Path {
 
 /// cargo in a project, with the workspace's folder of what is built: crates that both depend on are
 /// there if they are built in the same way. Skep's own are built again, for another workspace.
-fn cargo(project: &Path, arguments: &[&str]) -> Ran {
+fn cargo(project: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command
         .args(arguments)
@@ -49,8 +50,12 @@ fn cargo(project: &Path, arguments: &[&str]) -> Ran {
         }))
         .current_dir(project)
         .env("CARGO_TERM_COLOR", "never")
-        .env("CARGO_TARGET_DIR", target());
-    Ran::of(&mut command)
+        .env("CARGO_TARGET_DIR", target())
+        .env(
+            "XDG_CACHE_HOME",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"),
+        );
+    command
 }
 
 /// Those of Skep's crates that take long to optimise.
@@ -69,27 +74,54 @@ fn own_crates() -> impl Iterator<Item = &'static str> {
 
 #[test]
 fn a_project_in_c_builds_and_passes_its_tests() {
-    if !has_clang() || !has_kernel_btf() {
-        return;
+    if has_clang() && has_kernel_btf() {
+        passes(&project(&["new-c", "--c"]), "new-c", &[]);
     }
-    let project = project(&["new-c", "--c"]);
-    let ran = cargo(&project, &["test"]).ended_with(0);
+}
+
+/// Kernel side and user space as cargo builds both, the former by the build script of the latter.
+#[test]
+fn a_project_in_rust_builds_and_passes_its_tests() {
+    let Some(core) = core_source() else {
+        return;
+    };
+    let environment = [("SKEP_RUST_SRC", core.as_os_str())];
+    let project = project(&["new-rust", "--rust"]);
+    passes(&project, "new-rust", &environment);
+    // The kernel side by itself, as `skep` takes it.
+    let mut command = skep(&project);
+    command.envs(environment).env_remove("CARGO");
+    command.env("CARGO_NET_OFFLINE", "true");
+    let ran = Ran::of(command.args(["check", ".", "--host", "vm"])).ended_with(0);
+    assert!(ran.stdout.contains("leave: accepted"), "{}", ran.stdout);
+}
+
+/// Its tests pass, it is formatted, and does what it is for.
+fn passes(project: &Path, name: &str, environment: &[(&str, &OsStr)]) {
+    let cargo = |arguments: &[&str]| {
+        let mut command = cargo(project, arguments);
+        Ran::of(command.envs(environment.iter().copied()))
+    };
+    let ran = cargo(&["test", "--workspace"]).ended_with(0);
     assert!(
         ran.stdout.contains("programs_do_what_they_should ... ok"),
         "{}",
         ran.stdout
     );
-    let formatted = Command::new(env!("CARGO"))
-        .args(["fmt", "--check"])
-        .current_dir(&project)
-        .output();
-    // Where rustfmt is not installed, that is not the project's fault.
-    if let Ok(output) = formatted {
-        let diff = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert_eq!(diff, "");
+    // Where these are not installed, that is not the project's fault.
+    let there = |tool: &str| {
+        let version = Command::new(env!("CARGO"))
+            .args([tool, "--version"])
+            .output();
+        version.is_ok_and(|output| output.status.success())
+    };
+    if there("fmt") {
+        let mut command = Command::new(env!("CARGO"));
+        command.args(["fmt", "--check"]).current_dir(project);
+        assert_eq!(Ran::of(&mut command).stdout, "");
     }
     // The program itself, on whichever host it may use.
-    let mut program = Command::new(target().join("debug/new-c"));
+    let mut program = Command::new(target().join("debug").join(name));
     let ran = Ran::of(program.args(["cat", "/etc/hostname"])).ended_with(0);
     let row = ran
         .stdout

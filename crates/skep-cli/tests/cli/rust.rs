@@ -216,6 +216,49 @@ fn which_package_is_a_question_with_an_answer() {
         .saying(&["error: app-ebpf/Cargo.toml: ", "nonsense"]);
 }
 
+/// What is inlined of the library has its lines there; whoever reads of it wrote another one.
+#[test]
+fn lines_are_the_programs_own() {
+    let Some(project) = Project::new(WORKSPACE) else {
+        return;
+    };
+    let source = "use skep_ebpf::prelude::*;\nlicense!(\"GPL\");\n\
+                  #[map]\nstatic COUNTS: HashMap<u32, u64, 16> = HashMap::new();\n\
+                  #[tracepoint(\"syscalls/sys_enter_getpid\")]\n\
+                  fn enter(_: &TracepointContext) -> Result {\n    \
+                      let pid = current_pid_tgid().tgid;\n    \
+                      if let Some(count) = COUNTS.get(&pid) {\n        \
+                          count.add(1);\n    }\n    Ok(())\n}\n";
+    project.write("a.rs", source);
+    project.run(&["build", "a.rs"]).ended_with(0);
+    project.run(&["build", "app-ebpf"]).ended_with(0);
+    for (object, file, call, line) in [
+        ("a.o", "/a.rs:", "bpf_map_lookup_elem", "COUNTS.get(&pid)"),
+        (
+            "app-ebpf.o",
+            "/src/lib.rs:",
+            "bpf_ringbuf_submit",
+            "event.submit();",
+        ),
+    ] {
+        let listing = project.run(&["disasm", object]).data();
+        let mut last = "";
+        let mut calls = 0;
+        for text in listing.lines() {
+            if let Some(source) = text.strip_prefix("; ").filter(|text| text.contains(" @ ")) {
+                let own = source.contains(file) && !source.contains("skep-ebpf");
+                assert!(own, "{source} in:\n{listing}");
+                last = source;
+            }
+            if text.contains(call) {
+                assert!(last.contains(line), "{text} is of {last} in:\n{listing}");
+                calls += 1;
+            }
+        }
+        assert_eq!(calls, 1, "{listing}");
+    }
+}
+
 /// As those have them who come from Aya: each binary is an object.
 #[test]
 fn binaries_of_packages_build() {

@@ -3,6 +3,7 @@
 //! The function stays as it is, inside of one that the kernel calls: with the C calling
 //! convention, in the hook's section, under the function's name, which is also the name in BTF.
 
+mod operations;
 mod parameters;
 mod section;
 mod syntax;
@@ -18,6 +19,9 @@ use template::{block, fill};
 /// The function as a program, or what is wrong with it.
 pub(crate) fn expand(name: &str, attribute: TokenStream, item: TokenStream) -> TokenStream {
     let wrong = || Error::new(Span::call_site(), format!("`{name}` is no hook"));
+    if name == "struct_ops" && operations::is_static(&item) {
+        return operations::expand(attribute, item).unwrap_or_else(Error::tokens);
+    }
     let hook = HOOKS.iter().find(|hook| hook.name == name);
     hook.ok_or_else(wrong)
         .and_then(|hook| program(hook, attribute, item))

@@ -9,20 +9,30 @@
 
 pub(crate) mod access;
 mod arguments;
+mod control;
 mod fields;
 #[rustfmt::skip]
 mod generated;
 mod iterator;
+mod lookup;
+mod methods;
 mod network;
+mod operations;
 mod registers;
+mod skb;
 mod socket;
 mod tracepoint;
 mod tracing;
 mod usdt;
+mod xdp;
 
 pub use arguments::{Argument, Arguments};
+pub use control::PerfValue;
 pub use iterator::{IterContext, seq_file};
+pub use lookup::{FoundSock, Tuple, Tuple4, Tuple6};
 pub use network::*;
+pub use operations::{sock_op, sock_op_flags};
+pub use skb::{Header, Room, Way};
 pub use socket::*;
 pub use tracepoint::{DynamicField, SysEnter, SysExit, TracepointContext};
 pub use tracing::*;

@@ -39,18 +39,24 @@ const CONSTANT: u8 = 0;
 const REGISTER: u8 = 1;
 const INDEXED: u8 = 3;
 
-/// Where an argument is. Loaders that look at types, as Skep does, know the fields by these names.
+/// Where an argument is. Loaders find these parts by their names.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Place {
     /// The constant, or what is added to the address.
     val_off: u64,
-    /// The kind.
+    #[cfg(target_endian = "little")]
     arg_type: u8,
-    /// What an index is shifted by.
+    /// What the second register is shifted by.
+    #[cfg(target_endian = "little")]
     scale_bitshift: u8,
-    /// Where in `pt_regs` the index is.
+    /// Where in `pt_regs` the second register is, whose value is added.
     idx_reg_off: u16,
+    // As C lays bit fields out, and older loaders know `arg_type`: as all of these four bytes.
+    #[cfg(target_endian = "big")]
+    scale_bitshift: u8,
+    #[cfg(target_endian = "big")]
+    arg_type: u8,
     /// Where in `pt_regs` the register is.
     reg_off: i16,
     arg_signed: u8,
@@ -157,7 +163,7 @@ fn found(context: *mut c_void, index: usize) -> Result<u64> {
     if kind != CONSTANT {
         bits = register(context, place.reg_off as usize)?;
         if kind == INDEXED {
-            let index = register(context, place.idx_reg_off.into())?;
+            let index = register(context, usize::from(place.idx_reg_off))?;
             bits = bits.wrapping_add(index << (place.scale_bitshift & 63));
         }
         if kind != REGISTER {

@@ -139,6 +139,56 @@ impl<V: Verdict> Decided<V> for i32 {
     }
 }
 
+/// A member of a struct of operations: what `#[struct_ops]` makes of a function.
+///
+/// On a static, the attribute registers a struct of such members with the kernel: of the kernel's
+/// name, declared by the members that are used, in any order. Linux 6.4; `#[struct_ops(without_link)]`
+/// registers it as kernels since 5.6 do, until it is deleted.
+///
+/// ```
+/// #![no_std]
+/// #![no_main]
+/// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
+///
+/// #[kernel]
+/// struct tcp_sock {
+///     snd_cwnd: u32,
+/// }
+///
+/// #[struct_ops]
+/// fn ssthresh(socket: &tcp_sock) -> u32 {
+///     core_load!(socket.snd_cwnd).max(4) / 2
+/// }
+///
+/// #[struct_ops]
+/// fn cong_avoid(_socket: &tcp_sock, _ack: u32, _acked: u32) {}
+///
+/// #[struct_ops]
+/// fn undo_cwnd(socket: &tcp_sock) -> u32 {
+///     core_load!(socket.snd_cwnd)
+/// }
+///
+/// #[repr(C)]
+/// struct tcp_congestion_ops {
+///     ssthresh: Operation,
+///     cong_avoid: Operation,
+///     undo_cwnd: Operation,
+///     name: [u8; 16],
+/// }
+///
+/// #[struct_ops]
+/// static HALVING: tcp_congestion_ops = tcp_congestion_ops {
+///     ssthresh,
+///     cong_avoid,
+///     undo_cwnd,
+///     name: *b"halving\0\0\0\0\0\0\0\0\0",
+/// };
+/// ```
+#[doc(alias = "BPF_MAP_TYPE_STRUCT_OPS")]
+pub type Operation = extern "C" fn(*mut u64) -> i32;
+
 /// What a function that answers for the kernel may return.
 #[diagnostic::on_unimplemented(
     message = "a member of a struct of operations returns a number, `bool` or nothing, not `{Self}`",

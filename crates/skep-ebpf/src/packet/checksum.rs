@@ -1,5 +1,8 @@
 //! The Internet's checksum (RFC 1071), and how it changes with what it is of (RFC 1624).
 
+use crate::error::{Error, Result};
+use crate::helper::raw;
+
 /// A checksum as headers hold it, in host byte order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checksum(u16);
@@ -32,6 +35,26 @@ impl Checksum {
     pub const fn replace_bytes(self, old: [u8; 4], new: [u8; 4]) -> Self {
         let (old, new) = (u32::from_be_bytes(old), u32::from_be_bytes(new));
         Self(Self::fold(!self.0 as u64 + !old as u64 + new as u64))
+    }
+
+    /// What becomes of a sum of words when bytes become others, or are added, if there were none:
+    /// for [`update_checksum`](crate::context::TcContext::update_checksum), and, from the sum that
+    /// is given, for [`fold`](Self::fold). Both have a multiple of four bytes. Linux 4.6.
+    ///
+    /// # Errors
+    /// `EINVAL` if they have not.
+    #[doc(alias = "bpf_csum_diff")]
+    #[inline(always)]
+    pub fn difference(from: &[u8], to: &[u8], sum: u32) -> Result<u32> {
+        // The helper takes null where there is nothing.
+        let start = |bytes: &[u8]| match bytes.is_empty() {
+            true => core::ptr::null_mut(),
+            false => bytes.as_ptr().cast_mut().cast(),
+        };
+        let (old, new) = (start(from), start(to));
+        // SAFETY: all of the slices, which are read.
+        let sum = unsafe { raw::bpf_csum_diff(old, from.len() as u32, new, to.len() as u32, sum) };
+        Ok(Error::check(sum)? as u32)
     }
 
     /// The checksum of what a sum of words is of.

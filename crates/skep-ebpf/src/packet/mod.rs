@@ -146,16 +146,6 @@ impl<'a, M: Mode> Packet<'a, M> {
         self.end <= self.start
     }
 
-    /// What is at an offset: nothing, if it is not all there.
-    #[inline(always)]
-    #[must_use]
-    pub fn read<T: Plain>(&self, offset: usize) -> Option<&T> {
-        let at = self.place(offset, size_of::<T>())?;
-        unaligned::<T>();
-        // SAFETY: it ends before the packet does, and `&self` is lent as long as it.
-        Some(unsafe { Shared::lend(at) })
-    }
-
     /// Goes through the packet from its start.
     #[inline(always)]
     #[must_use]
@@ -174,7 +164,29 @@ impl<'a, M: Mode> Packet<'a, M> {
     }
 }
 
+impl<'a> Packet<'a> {
+    /// What is at an offset: nothing, if it is not all there.
+    #[inline(always)]
+    #[must_use]
+    pub fn read<T: Plain>(self, offset: usize) -> Option<&'a T> {
+        let at = self.place(offset, size_of::<T>())?;
+        unaligned::<T>();
+        // SAFETY: it ends before the packet does, which is lent as long as it.
+        Some(unsafe { Shared::lend(at) })
+    }
+}
+
 impl Packet<'_, Exclusive> {
+    /// What is at an offset: nothing, if it is not all there.
+    #[inline(always)]
+    #[must_use]
+    pub fn read<T: Plain>(&self, offset: usize) -> Option<&T> {
+        let at = self.place(offset, size_of::<T>())?;
+        unaligned::<T>();
+        // SAFETY: it ends before the packet does, and `&self` is lent as long as it.
+        Some(unsafe { Shared::lend(at) })
+    }
+
     /// What is at an offset, to be changed: nothing, if it is not all there.
     #[inline(always)]
     #[must_use]

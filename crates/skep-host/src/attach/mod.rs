@@ -45,6 +45,16 @@ pub enum AttachPoint<'a> {
         /// What `bpf_get_attach_cookie` returns. Since 6.0.
         cookie: Option<u64>,
     },
+    /// Many functions of the kernel with their arguments, by one link: fentry.multi, fexit.multi,
+    /// fsession.multi. Since 7.2.
+    TracingMulti {
+        /// The attach type that the program was loaded with.
+        attach_type: AttachType,
+        /// The functions: names or a pattern, no addresses.
+        functions: KernelFunctions,
+        /// A cookie each, in the order of names; or none.
+        cookies: Vec<u64>,
+    },
     /// An instruction of a binary in user space.
     Uprobe {
         /// At the return, not the entry.
@@ -206,6 +216,18 @@ impl fmt::Display for AttachPoint<'_> {
                 mode, functions, ..
             } => {
                 write!(f, "{}/{functions}", mode.kprobe_section())
+            }
+            Self::TracingMulti {
+                attach_type,
+                functions,
+                ..
+            } => {
+                let section = match attach_type {
+                    AttachType::TraceFexitMulti => "fexit.multi",
+                    AttachType::TraceFsessionMulti => "fsession.multi",
+                    _ => "fentry.multi",
+                };
+                write!(f, "{section}/{functions}")
             }
             Self::PerfEvent { event, scope, .. } => write!(f, "perf_event/{event}{scope}"),
             Self::Xdp { ifindex, .. } => write!(f, "xdp on device {ifindex}"),

@@ -53,7 +53,8 @@ fn open_cause(host: &LinuxHost, errno: Errno, function: &str, offset: u64) -> Op
     }
 }
 
-fn not_found(host: &LinuxHost, function: &str) -> Cause {
+/// What to say of a function that is not there.
+pub(super) fn not_found(host: &LinuxHost, function: &str) -> Cause {
     let all = traceable(host).unwrap_or_default();
     Cause::NotFound {
         kind: "kernel function",
@@ -127,11 +128,27 @@ pub(super) fn attach_many(
     Ok(Attachment::link(link))
 }
 
+/// Whether it may mean several functions.
+pub(super) fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '[', ']'])
+}
+
 /// The functions that a pattern means; at least one.
-fn matching(host: &LinuxHost, pattern: &str) -> Result<Vec<String>, Refusal> {
+pub(super) fn matching(host: &LinuxHost, pattern: &str) -> Result<Vec<String>, Refusal> {
     // A name without a wildcard needs no list.
-    if !pattern.contains(['*', '?']) {
+    if !is_pattern(pattern) {
         return Ok(vec![pattern.to_owned()]);
+    }
+    if pattern.contains(['[', ']']) {
+        // No function's name has them: they are meant as a shell would read them.
+        let cause = Cause::Other {
+            what: format!(
+                "`{pattern}` has brackets, and of the letters in a pattern only `*` and `?` stand \
+                 for others"
+            ),
+            fix: format!("write `{}`", without_brackets(pattern)),
+        };
+        return Err(Refusal::because(Errno::EINVAL, cause));
     }
     let mut all = traceable(host)?;
     all.retain(|name| skep_abi::glob_matches(pattern, name));
@@ -144,4 +161,39 @@ fn matching(host: &LinuxHost, pattern: &str) -> Result<Vec<String>, Refusal> {
         return Err(Refusal::because(Errno::ENOENT, cause));
     }
     Ok(all.into_iter().collect())
+}
+
+/// A pattern with a `?` in place of each `[…]`.
+fn without_brackets(pattern: &str) -> String {
+    let mut plain = String::new();
+    let mut inside = false;
+    for letter in pattern.chars() {
+        match letter {
+            '[' if !inside => {
+                inside = true;
+                plain.push('?');
+            }
+            ']' => inside = false,
+            _ if inside => {}
+            _ => plain.push(letter),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_become_question_marks() {
+        for (pattern, plain) in [
+            ("vfs_rea[d]", "vfs_rea?"),
+            ("tcp_[rs]*", "tcp_?*"),
+            ("x[", "x?"),
+            ("x]", "x"),
+        ] {
+            assert_eq!(without_brackets(pattern), plain);
+        }
+    }
 }

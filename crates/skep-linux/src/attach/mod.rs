@@ -15,6 +15,7 @@ mod source;
 mod tcx;
 pub(crate) mod tracepoint;
 mod tracing;
+mod tracing_multi;
 mod unlinked;
 mod uprobe;
 mod xdp;
@@ -80,6 +81,11 @@ pub(crate) fn attach(
             cookie,
             ..
         } => tracing::attach(host, program, *attach_type, *cookie),
+        AttachPoint::TracingMulti {
+            attach_type,
+            functions,
+            cookies,
+        } => tracing_multi::attach(host, program, *attach_type, functions, cookies),
         AttachPoint::Uprobe {
             at_return,
             binary,

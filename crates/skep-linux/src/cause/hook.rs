@@ -27,6 +27,7 @@ pub(crate) fn of_attach(
                 | AttachPoint::UprobeMulti { .. }
                 | AttachPoint::Kprobe { .. }
                 | AttachPoint::KprobeMulti { .. }
+                | AttachPoint::TracingMulti { .. }
                 | AttachPoint::PerfEvent { .. }
                 | AttachPoint::Iterator(_) => vec![Capability::Bpf, Capability::Perfmon],
                 _ => vec![Capability::NetAdmin],

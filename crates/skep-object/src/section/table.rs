@@ -115,7 +115,7 @@ pub(super) static TABLE: &[Row] = table! {
     "fsession.multi.s" Tracing TraceFsessionMulti FsessionMulti [+ sleepable];
     "freplace" Ext - Freplace [+];
     "lsm" Lsm LsmMac Lsm [+];
-    "lsm.s" Lsm LsmMac Lsm [+ sleepable (5 10)];
+    "lsm.s" Lsm LsmMac Lsm [+ sleepable (5 11)];
     "lsm_cgroup" Lsm LsmCgroup LsmCgroup [+];
     "iter" Tracing TraceIter Iterator [+];
     "iter.s" Tracing TraceIter Iterator [+ sleepable (5 18)];

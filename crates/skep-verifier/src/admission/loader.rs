@@ -82,8 +82,12 @@ impl Verifier<'_> {
     pub(super) fn check_attach_type(&self) -> Result {
         let program_type = self.program.program_type;
         let attach_type = self.program.attach_type;
+        // Kernels before 5.14 don't look at those of sockets' choice.
+        let required = program_type.expected_attach_type() == ExpectedAttachType::Required
+            && (program_type != ProgramType::SkReuseport || self.since(5, 14));
         if let Some(attach_type) = attach_type
             && attach_type.since() > self.kernel()
+            && required
         {
             return Err(Rejection::new(
                 Rule::TypeNotHere,

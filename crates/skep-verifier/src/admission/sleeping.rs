@@ -29,13 +29,19 @@ impl Verifier<'_> {
                     AttachType::TraceFentry | AttachType::TraceFexit | AttachType::ModifyReturn,
                 ) => true,
                 Some(AttachType::TraceFsession) => true,
-                Some(AttachType::TraceIter) => self.since(5, 19),
+                Some(AttachType::TraceRawTp) if self.since(7, 2) => true,
+                _ if self.is_multi() => true,
+                Some(AttachType::TraceIter) if self.since(5, 19) => true,
+                // They forgot to look.
+                Some(AttachType::TraceIter | AttachType::TraceRawTp) => !self.since(6, 3),
                 _ => false,
             },
             ProgramType::Lsm => self.program.attach_type != Some(AttachType::LsmCgroup),
             // Of kprobes, the kernel refuses it when they are attached.
             ProgramType::Kprobe => self.since(6, 0),
             ProgramType::StructOps => self.since(6, 1),
+            // Of tracepoints, too.
+            ProgramType::Tracepoint | ProgramType::RawTracepoint => self.since(7, 2),
             _ => false,
         };
         if may {
@@ -55,9 +61,16 @@ impl Verifier<'_> {
         }
         let name = attached.name.as_str();
         let may = match self.program.program_type {
+            // Of tracepoints those that system calls go through may fault.
+            ProgramType::Tracing if self.program.attach_type == Some(AttachType::TraceRawTp) => {
+                !self.since(7, 2) || matches!(name, "btf_trace_sys_enter" | "btf_trace_sys_exit")
+            }
+            // Each function is asked when the program is attached to it.
+            ProgramType::Tracing if self.is_multi() => true,
             ProgramType::Tracing if self.program.attach_type != Some(AttachType::TraceIter) => {
                 TracedFunction { name }.may_sleep()
             }
+            ProgramType::Lsm if !self.since(5, 11) => name == "bpf_lsm_bprm_committed_creds",
             ProgramType::Lsm => LsmHook::of_function(name).is_some_and(LsmHook::may_sleep),
             ProgramType::StructOps => struct_ops_member_may_sleep(structure, name).unwrap_or(true),
             _ => true,

@@ -37,6 +37,9 @@ impl Default for Attached {
     }
 }
 
+/// What programs for many functions are verified against.
+const MULTI: &str = "bpf_multi_func";
+
 impl Verifier<'_> {
     /// Looks up what the program attaches to, and checks that it may.
     pub(super) fn find_attach_target(&mut self) -> Result {
@@ -65,12 +68,35 @@ impl Verifier<'_> {
             Some(AttachTarget::Program { btf, function, .. }) => {
                 self.check_traced_program(btf, *function)
             }
+            None if self.is_multi() => {
+                // It stands for all that the program is attached to later.
+                let kernel = self.target.kernel_btf.as_ref();
+                match kernel.and_then(|btf| btf.find(MULTI, KindTag::Function)) {
+                    Some(id) => self.attach_to_kernel(BtfSource::Kernel, id),
+                    None => Err(Rejection::new(
+                        Rule::AttachTarget,
+                        format!("the target's types have no `{MULTI}`, by which it attaches"),
+                    )),
+                }
+            }
             None => Err(Rejection::new(
                 Rule::AttachTarget,
                 "nothing says what the program attaches to",
             )
             .help("name it in the section: `SEC(\"fentry/FUNCTION\")`")),
         }
+    }
+
+    /// Whether the program is attached to many functions, which are named when that is done.
+    pub(super) fn is_multi(&self) -> bool {
+        matches!(
+            self.program.attach_type,
+            Some(
+                AttachType::TraceFentryMulti
+                    | AttachType::TraceFexitMulti
+                    | AttachType::TraceFsessionMulti
+            )
+        )
     }
 
     fn target_source(&self, module: Option<&str>) -> Result<BtfSource> {

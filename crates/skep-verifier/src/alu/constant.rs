@@ -68,6 +68,8 @@ impl Verifier<'_> {
             // Addresses in an arena are numbers until they are cast.
             MapType::Arena => return Ok(Register::unknown()),
             MapType::Array | MapType::InsnArray => {}
+            // The place of each CPU's own (`.percpu`).
+            MapType::PercpuArray if self.since(7, 1) => {}
             _ => {
                 let message = format!(
                     "the address of a value in the map `{}`, which is no array",
@@ -77,7 +79,7 @@ impl Verifier<'_> {
             }
         }
         if u64::from(offset) >= map.direct_size()
-            || map.max_entries != 1 && map.map_type == MapType::Array
+            || map.max_entries != 1 && map.map_type != MapType::InsnArray
         {
             let message = format!(
                 "the address of byte {offset} of the first value of `{}`, which has {} values of {} \

@@ -361,10 +361,10 @@ impl Verifier<'_> {
     }
 
     /// Whether stack that nothing was written to may be read, as some bytes. Long-term kernels took
-    /// that over in July 2024 (5.10.222, 6.1.100): versions are told apart by two numbers here, and
-    /// what some kernels of one refuse is refused.
+    /// that over in July 2024.
     fn reads_uninitialised_stack(&self) -> bool {
-        self.options.perfmon && self.since(6, 3)
+        const UPDATES: &[(u8, u8, u16)] = &[(5, 10, 222), (6, 1, 100)];
+        self.options.perfmon && self.since_or_update((6, 3), UPDATES)
     }
 
     /// Whether storing a register would give a kernel address away.

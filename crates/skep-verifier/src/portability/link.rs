@@ -57,12 +57,16 @@ impl Report<'_> {
             Error::AttachTarget { problem, .. } => {
                 self.not_in_types(name, problem, Rule::AttachTarget);
             }
+            Error::StructOps { .. } if self.target.kernel_btf.is_none() => {
+                self.unknown(name, NO_TYPES.to_owned());
+            }
             error => self.findings.push(Finding {
                 answer: Answer::Refused,
                 subject: Some(name.clone()),
                 reason: error.to_string(),
                 rule: None,
                 place: None,
+                at_attach: false,
             }),
         }
     }

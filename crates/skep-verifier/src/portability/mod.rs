@@ -8,7 +8,7 @@ mod link;
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use skep_abi::{ExpectedAttachType, KernelVersion};
+use skep_abi::{AttachType, KernelVersion, ProgramType};
 use skep_btf::Btf;
 use skep_isa::InsnIndex;
 use skep_object::{Downgrade, Image, ImageMap, ImageProgram, LinkOptions, Object, Target};
@@ -63,6 +63,8 @@ pub struct Finding {
     pub rule: Option<Rule>,
     /// Where in the source.
     pub place: Option<FindingPlace>,
+    /// The kernel may load it; what it refuses is to attach it as its section says.
+    pub at_attach: bool,
 }
 
 /// A place in a source file.
@@ -182,18 +184,21 @@ impl Report<'_> {
             self.refuse(&program.name, Rule::TypeNotHere, reason);
             return false;
         }
-        // Where it may be left out at the load, what it is attached as comes later, or never.
-        let optional = kind.expected_attach_type() == ExpectedAttachType::Optional;
-        if section.since() > version && !optional {
-            let reason = format!("{section} needs Linux {}", section.since());
-            self.refuse(&program.name, Rule::TypeNotHere, reason);
-            return false;
+        if section.since() > version {
+            self.too_new(program);
         }
         let config = &self.target.config;
         let built = |option: &&&str| {
             let value = config.get(**option).map(String::as_str);
             matches!(value, Some("y" | "m"))
         };
+        if kind == ProgramType::LircMode2 && config.is_empty() {
+            // Others are in nearly every kernel.
+            self.unknown(
+                &program.name,
+                format!("{kind} needs CONFIG_BPF_LIRC_MODE2, which few kernels are built with"),
+            );
+        }
         let mut options = kind.config_options().iter();
         if let Some(lacking) = options.find(|option| !config.is_empty() && !built(option)) {
             let reason = format!("the kernel is built without {lacking}, which {kind} needs");
@@ -203,6 +208,28 @@ impl Report<'_> {
         true
     }
 
+    /// A program whose section's name is too new for the target. The kernel refuses it at the load
+    /// only if it looks at what the name stands for; else it loads, to no use.
+    fn too_new(&mut self, program: &skep_object::Program) {
+        let section = &program.section;
+        // It is what old kernels attach without a word of it.
+        if section.attach_type() == Some(AttachType::SkReuseportSelect) {
+            return;
+        }
+        let needs = format!("needs Linux {}", section.since());
+        self.findings.push(Finding {
+            answer: Answer::Refused,
+            subject: Some(program.name.clone()),
+            reason: format!(
+                "{} {needs} to be attached",
+                section.name().trim_start_matches('?')
+            ),
+            rule: Some(Rule::TypeNotHere),
+            place: None,
+            at_attach: true,
+        });
+    }
+
     fn refuse(&mut self, subject: &str, rule: Rule, reason: String) {
         self.findings.push(Finding {
             answer: Answer::Refused,
@@ -210,6 +237,7 @@ impl Report<'_> {
             reason,
             rule: Some(rule),
             place: None,
+            at_attach: false,
         });
     }
 
@@ -220,6 +248,7 @@ impl Report<'_> {
             reason,
             rule: None,
             place: None,
+            at_attach: false,
         });
     }
 
@@ -277,6 +306,7 @@ fn asks_types(rule: Rule) -> bool {
             | Rule::StructAccess
             | Rule::UnknownKfunc
             | Rule::KfuncNotAllowed
+            | Rule::CoreRelocation
             | Rule::UntrustedPointer
             | Rule::ContextAccess
             | Rule::ArgumentType
@@ -291,6 +321,7 @@ fn finding_of(program: &ImageProgram, rejection: &Rejection) -> Finding {
         reason: rejection.message.clone(),
         rule: Some(rejection.rule),
         place,
+        at_attach: false,
     }
 }
 

@@ -7,6 +7,7 @@ mod flow;
 mod live;
 mod points;
 
+use skep_abi::KernelVersion;
 use skep_btf::{FunctionLinkage, Kind, TypeId};
 use skep_isa::Insn;
 use skep_object::Target;
@@ -96,7 +97,9 @@ impl Code {
         available::check_instructions(&code, target)?;
         let names = points::Names { program, target };
         flow::check_jumps(&code, |insn| names.throws(insn))?;
-        let exceptions = exception_callback(program);
+        // Kernels before 6.7 have no exceptions.
+        let knows = target.version >= KernelVersion::new(6, 7);
+        let exceptions = knows.then(|| exception_callback(program)).flatten();
         flow::check_reachable(&code, target, options, exceptions)?;
         code.points = points::find(&code, &names);
         code.live = live::registers(&code);

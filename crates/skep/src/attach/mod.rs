@@ -66,6 +66,9 @@ impl Program {
             | AttachKind::FmodRet
             | AttachKind::Fsession
             | AttachKind::Lsm => tracing::by_btf(self, options),
+            AttachKind::FentryMulti | AttachKind::FexitMulti | AttachKind::FsessionMulti => {
+                tracing::many(self, options)
+            }
             AttachKind::Iterator => {
                 self.attach_to(&AttachPoint::Iterator(skep_host::IterTarget::All))
             }
@@ -87,7 +90,7 @@ impl Program {
             AttachKind::Tc => network::tcx(self, options),
             AttachKind::Netkit => network::netkit(self, options),
             AttachKind::Netfilter => network::netfilter(self, options),
-            AttachKind::Cgroup => network::cgroup(self, options),
+            AttachKind::Cgroup | AttachKind::LsmCgroup => network::cgroup(self, options),
             AttachKind::Netns => network::netns(self),
             AttachKind::SocketFilter => network::socket_filter(self, options),
             AttachKind::StructOps => Err(self.cannot_attach(

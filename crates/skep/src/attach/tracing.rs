@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skep_host::AttachPoint;
+use skep_host::{AttachPoint, KernelFunctions};
 
 use super::AttachOptions;
 use crate::{Link, Program, Result};
@@ -42,5 +42,25 @@ pub(super) fn by_btf(program: &Arc<Program>, options: &AttachOptions) -> Result<
         attach_type,
         target: program.section().to_string(),
         cookie: options.cookie,
+    })
+}
+
+/// `fentry.multi/pattern`
+pub(super) fn many(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
+    let pattern = program.needed_target("fentry.multi/tcp_*")?;
+    // A cookie is one function's; with a pattern nobody knows how many there are.
+    if options.cookie.is_some() && pattern.contains(['*', '?']) {
+        return Err(program.cannot_attach(
+            "a cookie belongs to one function: name it, or describe the place in full",
+        ));
+    }
+    let attach_type = program
+        .section()
+        .attach_type()
+        .ok_or_else(|| program.cannot_attach("its section says no attach type"))?;
+    program.attach_to(&AttachPoint::TracingMulti {
+        attach_type,
+        functions: KernelFunctions::Pattern(pattern.to_owned()),
+        cookies: options.cookie.into_iter().collect(),
     })
 }

@@ -46,6 +46,7 @@ pub(crate) fn tests() -> Vec<Test> {
         "fsession" "fsession" (7 0) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" fires read;
         "fentry.multi" "fentry_multi" (7 2) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" fires read;
         "fexit.multi" "fexit_multi" (7 2) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" fires read;
+        "fsession.multi" "fsession_multi" (7 2) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" fires read;
         "fmod_ret" "fmod_ret" (5 7) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" fires read;
         "lsm" "lsm" (5 7) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" hardens read;
         "lsm.s" "lsm_sleepable" (5 11) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" hardens read;

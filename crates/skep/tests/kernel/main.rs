@@ -18,6 +18,7 @@ mod recording;
 mod refusals;
 mod rings;
 mod rust_examples;
+mod rust_hooks;
 mod special_maps;
 mod struct_ops;
 mod support;
@@ -52,6 +53,7 @@ fn main() -> std::process::ExitCode {
         refusals::tests,
         privileges::tests,
         program_types::tests,
+        rust_hooks::tests,
     ] {
         tests.extend(group());
     }

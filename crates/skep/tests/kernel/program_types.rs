@@ -61,7 +61,7 @@ fn patches(feature: &Feature) -> bool {
 }
 
 /// A refusal is right if its reason is: looked at another way than the probe did.
-fn is_right(feature: &Feature, cause: &Cause) -> Outcome<bool> {
+pub(crate) fn is_right(feature: &Feature, cause: &Cause) -> Outcome<bool> {
     Ok(match cause {
         Cause::KernelTooOld { needs, has, .. } => *has == running() && needs > has,
         Cause::KernelOption(option) => host().boundary().config(option)?.is_none(),

@@ -33,12 +33,12 @@ fn available() -> Outcome<Vec<String>> {
     Ok(text.split_whitespace().map(str::to_owned).collect())
 }
 
-fn has(name: &str) -> Outcome<bool> {
+pub(crate) fn has(name: &str) -> Outcome<bool> {
     Ok(available()?.iter().any(|known| known == name))
 }
 
 /// Sends over the loopback device with a congestion control.
-fn send_with(name: &str) -> Outcome {
+pub(crate) fn send_with(name: &str) -> Outcome {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let mut sender = TcpStream::connect(listener.local_addr()?)?;
     set_tcp_congestion(&sender, name)?;

@@ -6,7 +6,7 @@
 //! | [`library`] | maps of the library's own get their names |
 //! | [`linkage`] | functions and variables are static in BTF where they are local in the file |
 //! | [`definitions`] | maps lose the fields that ask for nothing |
-//! | [`lines`] | an instruction has one record of its line |
+//! | [`lines`] | an instruction has one record of its line, and that of the program's own source |
 //! | [`names`] | Rust's names become C's, which kernels ask for |
 //! | [`record`] | what programs access of the kernel's types becomes CO-RE relocations |
 //! | [`enumerations`] | numbers with names become enumerations |
@@ -25,13 +25,17 @@ use super::message::Message;
 mod check;
 mod definitions;
 mod enumerations;
+mod inlined;
 mod library;
 mod lines;
 mod linkage;
 mod names;
+mod own;
 mod record;
 mod sections;
 mod show;
+
+pub(super) use own::Own;
 
 type Pass = fn(&mut ObjectFile) -> Result<()>;
 
@@ -54,12 +58,13 @@ pub(super) struct Finished {
     pub(super) problems: Vec<Message>,
 }
 
-/// Finishes an object.
+/// Finishes an object, of a program whose sources are `own`.
 ///
 /// # Errors
 /// What [`ObjectFile::parse`] and [`ObjectFile::write`] say, and what the passes find wrong.
-pub(super) fn finished(bytes: &[u8]) -> Result<Finished> {
+pub(super) fn finished(bytes: &[u8], own: &Own) -> Result<Finished> {
     let mut file = ObjectFile::parse(bytes)?;
+    lines::of_own(&mut file, bytes, own)?;
     for pass in PASSES {
         pass(&mut file)?;
     }

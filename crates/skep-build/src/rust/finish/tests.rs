@@ -63,7 +63,7 @@ fn object(callee: &str) -> Vec<u8> {
 
 #[test]
 fn what_is_nowhere_is_named() {
-    let finished = finished(&object("elsewhere")).unwrap();
+    let finished = finished(&object("elsewhere"), &Own::default()).unwrap();
     let [problem] = finished.problems.as_slice() else {
         panic!("{:?}", finished.problems);
     };
@@ -73,7 +73,7 @@ fn what_is_nowhere_is_named() {
 
 #[test]
 fn panics_are_warned_of() {
-    let finished = finished(&object("__bpf_trap")).unwrap();
+    let finished = finished(&object("__bpf_trap"), &Own::default()).unwrap();
     let [problem] = finished.problems.as_slice() else {
         panic!("{:?}", finished.problems);
     };
@@ -89,8 +89,8 @@ fn damage_ends_with_a_result() {
         for byte in [0, 1, 0x7f, 0xff] {
             let mut damaged = whole.clone();
             damaged[at] = byte;
-            let _ = finished(&damaged);
+            let _ = finished(&damaged, &Own::default());
         }
-        let _ = finished(&whole[..at]);
+        let _ = finished(&whole[..at], &Own::default());
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ffi::OsStr, fs, path::Path, sync::Arc};
 
 use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
-use skep::{abi::KernelVersion, btf::Btf, spec::Target};
+use skep::{btf::Btf, spec::Target};
 
 use super::kernel::Kernel;
 
@@ -57,8 +57,7 @@ impl Kept {
             text.ok_or_else(|| anyhow!("{}: it has no `{name}`", path.display()))
         };
         let release = field("release")?.to_owned();
-        let version: KernelVersion = field("version")?.parse().with_context(shown)?;
-        let mut target = Target::new(version);
+        let mut target = Target::of_release(field("version")?).with_context(shown)?;
         if let Some(name) = value.get("btf").and_then(Value::as_str) {
             let types = path.with_file_name(name);
             target = target.with_kernel_btf(Arc::new(types_in(&types)?));
@@ -88,6 +87,8 @@ pub(crate) fn types_in(path: &Path) -> anyhow::Result<Btf> {
 
 #[cfg(test)]
 mod tests {
+    use skep::abi::KernelVersion;
+
     use super::*;
 
     #[test]

@@ -168,9 +168,12 @@ impl Verifier<'_> {
         let kind = map.fields.find(|kind| match kind {
             FieldKind::ListHead { .. } | FieldKind::TreeRoot { .. } => tracing,
             FieldKind::SpinLock | FieldKind::ResilientSpinLock => {
-                tracing || program == P::SocketFilter
+                tracing
+                    || program == P::SocketFilter
+                    || (self.program.is_sleepable() && !self.since(6, 6))
             }
-            FieldKind::Timer | FieldKind::Workqueue => tracing,
+            // Newer ones put off what can't be done where these programs run.
+            FieldKind::Timer | FieldKind::Workqueue => tracing && !self.since(7, 0),
             _ => false,
         });
         if let Some(field) = kind {
@@ -178,7 +181,8 @@ impl Verifier<'_> {
             return Err(self.reject(
                 Rule::MapNotAllowed,
                 format!(
-                    "programs of type {program} may not use `{}`, because of {what} in its values",
+                    "{}programs of type {program} may not use `{}`, because of {what} in its values",
+                    if self.program.is_sleepable() { "sleepable " } else { "" },
                     map.name
                 ),
             ));

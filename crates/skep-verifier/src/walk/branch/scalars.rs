@@ -1,7 +1,7 @@
 //! What a comparison of numbers teaches: bounds for both, and for all numbers that differ from
 //! them by a constant.
 
-use skep_isa::{AluOp, Operand, Width};
+use skep_isa::{AluOp, CompareOp, Operand, Width};
 
 use super::Comparison;
 use crate::{
@@ -34,8 +34,26 @@ impl Verifier<'_> {
         if !left.is_scalar() || !right.is_scalar() {
             return None;
         }
-        let taken = Scalar::refine(op, width, &left.value, &right.value);
-        let fallen = Scalar::refine_not(op, width, &left.value, &right.value);
+        let (left, right) = (&left.value, &right.value);
+        let equality = matches!(op, CompareOp::Eq | CompareOp::Ne);
+        let mut taken = Scalar::refine(op, width, left, right);
+        let mut fallen = Scalar::refine_not(op, width, left, right);
+        if !self.since(6, 8) {
+            // Older kernels learn nothing from what is not equal, and of two numbers that are not
+            // known only that they are equal, as a whole.
+            let known = |value: &Scalar| match width {
+                Width::W32 => value.as_constant32().is_some(),
+                Width::W64 => value.as_constant().is_some(),
+            };
+            let both_unknown = !known(left) && !known(right);
+            let learns_equal = equality && (!both_unknown || width == Width::W64);
+            if (equality || both_unknown) && !(learns_equal && op == CompareOp::Eq) {
+                taken = (*left, *right);
+            }
+            if (equality || both_unknown) && !(learns_equal && op == CompareOp::Ne) {
+                fallen = (*left, *right);
+            }
+        }
         let [taken, fallen] = [taken, fallen].map(|(left, right)| Numbers { left, right });
         Some((taken, fallen))
     }

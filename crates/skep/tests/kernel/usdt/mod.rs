@@ -9,10 +9,10 @@ mod vm;
 use std::{ffi::OsStr, path::Path};
 
 use skep::{AttachOptions, Link, Object, abi::AttachType};
-use skep_testing::{Outcome, Stop, Test, ensure, expect_err};
+use skep_testing::{Outcome, Stop, Test, ensure, expect_err, needs_kernel};
 
 use crate::support::{Probed, Running, object, source};
-use points::{Form, built, check, on, points, put, seen};
+use points::{Form, built, check, in_rust, of, on, points, put, seen};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -31,6 +31,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ),
         Test::new("usdt::entries_are_shared_and_given_back", entries),
         Test::new("usdt::parameters_have_their_types", typed),
+        Test::new("usdt::programs_in_rust_have_the_same", rust),
         Test::new("usdt::only_one_process_is_watched", one_process),
         Test::new("usdt::what_is_not_there_is_named", missing),
         Test::new("usdt::systemtaps_header_and_compilers_of_today", systemtap),
@@ -294,6 +295,32 @@ fn typed() -> Outcome {
         .map(|name| running.number(name).map(|number| number as i64));
     let numbers: Vec<i64> = numbers.into_iter().collect::<Outcome<_>>()?;
     ensure(numbers == [2, 255, -1, -5], || format!("{numbers:?}"))
+}
+
+fn rust() -> Outcome {
+    needs_kernel(5, 15)?; // cookies
+    for form in [Form::Fixed, Form::Library] {
+        let (built, points) = (built(form)?, points(form));
+        let names: Vec<&str> = points.iter().map(|(name, _)| *name).collect();
+        let running = Running::of(of(in_rust()?, &names, &built)?)?;
+        let mut process = Probed::of(&built.program)?;
+        let links = running.loaded.attach_all_with(&in_process(process.id()))?;
+        process.call(3)?;
+        drop(links);
+        process.call(1)?;
+        check(&running, &built, &points, 3)?;
+    }
+    let built = built(Form::Anywhere)?;
+    let mut object = in_rust()?;
+    object.only_programs(&["typed"])?;
+    put(&mut object, "typed", &built, "constants")?;
+    let running = Running::of(object)?;
+    let _links = running.loaded.attach_all()?;
+    Probed::of(&built.program)?.call(2)?;
+    let numbers = ["typed_first", "typed_second", "typed_third"]
+        .map(|name| running.number(name).map(|number| number as i64));
+    let numbers: Vec<i64> = numbers.into_iter().collect::<Outcome<_>>()?;
+    ensure(numbers == [255, -1, -5], || format!("{numbers:?}"))
 }
 
 fn one_process() -> Outcome {

@@ -148,7 +148,18 @@ const FIXED_POINTS: &[(&str, &[i64])] = &[("fixed", &[-77, -4000, -4000, 3000])]
 
 /// `usdt.bpf.c` with a program on each of these points.
 pub(crate) fn on(points: &[&str], built: &Built) -> Outcome<Object> {
-    let mut object = object("usdt")?;
+    of(object("usdt")?, points, built)
+}
+
+/// `usdt.rs`, which has the same programs.
+pub(crate) fn in_rust() -> Outcome<Object> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rust/usdt.rs");
+    let bytes = skep_testing::compile(&source, env!("CARGO_TARGET_TMPDIR"))?;
+    Ok(Object::parse("usdt_rust", &bytes)?)
+}
+
+/// One of the two with a program on each of these points.
+pub(crate) fn of(mut object: Object, points: &[&str], built: &Built) -> Outcome<Object> {
     let programs: Vec<String> = points.iter().map(|point| format!("on_{point}")).collect();
     let names: Vec<&str> = programs.iter().map(String::as_str).collect();
     object.only_programs(&names)?;
