@@ -35,6 +35,8 @@ pub use build::{Build, BuildOutput, Language};
 pub use cache::Cache;
 pub use clang::{Clang, ClangVersion};
 pub use error::{Error, Result};
+#[doc(hidden)]
+pub use rust::finish;
 pub use rust::{CoreSource, RustVersion, Rustc};
 pub use target::{Arch, Cpu, Endian};
 pub use vmlinux::KernelTypes;

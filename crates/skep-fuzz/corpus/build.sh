@@ -30,3 +30,20 @@ ld -z noseparate-code -z max-page-size=0x10 --build-id=none -o points-x86-64.obj
 clang-14 -target aarch64-linux-gnu -c points.S -o points-arm64.obj
 clang-14 -target aarch64_be-linux-gnu -c points.S -o points-arm64-be.obj
 rm points.o
+
+# What rustc leaves of a program, before it is finished: cargo's own is where Skep reads it.
+package=$(mktemp -d)
+mkdir "$package/src"
+cp rust.rs "$package/src/lib.rs"
+cat >"$package/Cargo.toml" <<TOML
+[package]
+name = "rust"
+version = "0.1.0"
+edition = "2024"
+[dependencies]
+skep-ebpf = { path = "$PWD/../../skep-ebpf" }
+[workspace]
+TOML
+cargo run -p skep-cli -- build "$package" -o "$package/rust.o"
+cp "$package/target/bpfel-skep/bpf/deps/rust.unfinished.o" rust.obj
+rm -r "$package"

@@ -22,6 +22,9 @@ pub const HALVES: &[&[u8]] = &[
     include_bytes!("../corpus/half-2-19-be.obj"),
 ];
 
+/// What rustc leaves of a program, with its debug information.
+pub const RUST: &[u8] = include_bytes!("../corpus/rust.obj");
+
 /// Programs with static probe points.
 pub const POINTS: &[&[u8]] = &[
     include_bytes!("../corpus/points-x86-64.obj"),

@@ -36,6 +36,11 @@ pub const TARGETS: &[Target] = &[
         seeds: oracle::linker::halves,
     },
     Target {
+        name: "finish",
+        run: oracle::finish::finish,
+        seeds: oracle::finish::objects,
+    },
+    Target {
         name: "btf_ext",
         run: oracle::object::btf_ext,
         seeds: oracle::object::btf_exts,

@@ -37,6 +37,11 @@ fn linker() {
 }
 
 #[test]
+fn finish() {
+    check("finish", 400);
+}
+
+#[test]
 fn btf_ext() {
     check("btf_ext", 800);
 }

@@ -22,3 +22,13 @@ pub(crate) use file::Job as FileJob;
 pub(crate) use package::{Job as PackageJob, is_package};
 pub use source::CoreSource;
 pub use toolchain::{RustVersion, Rustc};
+
+/// What this crate makes of an object of rustc's, for those who test that with any bytes: the object
+/// as it is to be loaded, of a program with these sources.
+///
+/// # Errors
+/// It is no such object.
+#[doc(hidden)]
+pub fn finish(object: &[u8], sources: &[std::path::PathBuf]) -> skep_object::Result<Vec<u8>> {
+    Ok(finish::finished(object, &finish::Own::new(sources))?.object)
+}

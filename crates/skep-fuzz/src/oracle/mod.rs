@@ -2,6 +2,7 @@
 
 pub(crate) mod btf;
 pub(crate) mod capture;
+pub(crate) mod finish;
 pub(crate) mod instructions;
 pub(crate) mod linker;
 pub(crate) mod object;
