@@ -393,8 +393,8 @@ impl Ran {
     }
 }
 
-/// Runs a file's tests in the virtual machine and panics, with a table of what was otherwise than
-/// expected, if one fails: for `cargo test`.
+/// Runs a file's tests in the virtual machine, on each program that it is about, and panics, with a
+/// table of what was otherwise than expected, if one fails: for `cargo test`.
 ///
 /// ```no_run
 /// #[test]
@@ -408,20 +408,23 @@ impl Ran {
 #[track_caller]
 #[expect(clippy::panic, reason = "how tests fail")]
 pub fn assert_passes(path: impl AsRef<Path>) {
-    let path = path.as_ref();
-    match Suite::open(path) {
-        Ok(suite) => {
-            let report = suite.run(&RunOptions::default());
-            assert!(report.passed(), "{}\n{report}", path.display());
-        }
-        Err(error) => {
-            let mut text = error.to_string();
-            let mut cause = std::error::Error::source(&error);
-            while let Some(error) = cause {
-                text = format!("{text}: {error}");
-                cause = error.source();
+    let run = |suite: Suite| {
+        let report = suite.run(&RunOptions::default());
+        assert!(report.passed(), "{}\n{report}", report.name().display());
+    };
+    let opened = Suite::open_all(path);
+    for suite in opened.unwrap_or_else(|error| vec![Err(error)]) {
+        match suite {
+            Ok(suite) => run(suite),
+            Err(error) => {
+                let mut text = error.to_string();
+                let mut cause = std::error::Error::source(&error);
+                while let Some(error) = cause {
+                    text = format!("{text}: {error}");
+                    cause = error.source();
+                }
+                panic!("{text}");
             }
-            panic!("{text}");
         }
     }
 }

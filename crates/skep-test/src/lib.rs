@@ -22,7 +22,8 @@
 //! expect.maps.hits = [{ key = "10.0.0.7", value = 1 }]
 //! ```
 //!
-//! At the top of a file stand `source` (a C source or an object; else what has the file's name),
+//! At the top of a file stand `source` (a source in C or Rust, an object, or an array of them; else
+//! what has the file's name: `fw.bpf.c` and `fw.bpf.rs` both, as twins have the same tests),
 //! `include` and `define` for the compiler, and whatever all tests have in common, by the names
 //! that tests have. A name that means nothing is an error.
 //!

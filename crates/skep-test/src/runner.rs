@@ -106,6 +106,7 @@ pub(crate) fn run(
     let tests: Vec<_> = done.into_iter().filter_map(OnceLock::into_inner).collect();
     Report {
         path: path.to_owned(),
+        program: None,
         left: chosen.len().saturating_sub(tests.len()),
         tests,
         duration: began.elapsed(),

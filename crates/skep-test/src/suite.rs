@@ -1,5 +1,7 @@
 //! A file of tests, opened: its program is compiled, its tests are known, and can be run.
 
+mod programs;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -39,6 +41,7 @@ const FILE: [&str; 4] = ["source", "include", "define", "test"];
 #[derive(Debug)]
 pub struct Suite {
     path: PathBuf,
+    program: Option<PathBuf>,
     object_path: PathBuf,
     warnings: String,
     prepared: Arc<Prepared>,
@@ -47,47 +50,56 @@ pub struct Suite {
 
 impl Suite {
     /// Opens a test file: reads it, and compiles or opens the program that it is about. That is
-    /// what `source` names, or else the C source or object beside the file that has its name:
-    /// `fw.bpf.c`, `fw.c`, `fw.bpf.rs`, `fw.rs`, `fw.bpf.o` or `fw.o` of `fw.test.toml`.
+    /// what `source` names, or else the source or object beside the file that has its name:
+    /// `fw.bpf.c`, `fw.c`, `fw.bpf.rs`, `fw.rs`, `fw.bpf.o` or `fw.o` of `fw.test.toml`, the first
+    /// that is there; or the cargo package there.
     ///
     /// # Errors
     /// The file can't be read, says what can't be, or its program does not compile.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let read = fs::read_to_string(path);
-        let text = read.map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(path, &text)
+        Self::parse(path, &read(path)?)
     }
 
-    /// The same of a text that is there already; `path` is where it would stand.
+    /// The same about this program: a source, a cargo package, or an object.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(path: impl AsRef<Path>, program: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let file = File::parse(path, &read(path)?)?;
+        file.with(program.as_ref(), true)
+    }
+
+    /// Opens a test file with each program that it is about: those that `source` names, or the C
+    /// source and the one in Rust beside it; an object where there is no source. A program can be
+    /// given, too, and is tested by the file that stands beside it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), where it concerns all; what concerns a program is in its place.
+    pub fn open_all(path: impl AsRef<Path>) -> Result<Vec<Result<Self, Error>>, Error> {
+        let path = path.as_ref();
+        if let Some(tests) = programs::tests_of(path)? {
+            return Ok(vec![Self::open_with(tests, path)]);
+        }
+        let file = File::parse(path, &read(path)?)?;
+        let programs = file.programs()?;
+        let several = programs.len() > 1;
+        let opened = programs.iter().map(|program| file.with(program, several));
+        Ok(opened.collect())
+    }
+
+    /// What [`open`](Self::open) does, of a text that is there already; `path` is where it would
+    /// stand.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn parse(path: impl AsRef<Path>, text: &str) -> Result<Self, Error> {
-        let path = path.as_ref();
-        let source = Arc::new(Source {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        });
-        let file = parse(&source)?;
-        let tests = definitions(&file)?;
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let program = program_path(&file, path, &folder)?;
-        let (object, object_path, warnings) = object(&program, &file, &folder)?;
-        let prepared = Prepared::new(object.spec().clone(), &folder);
-        Ok(Self {
-            path: path.to_owned(),
-            object_path,
-            warnings,
-            prepared: Arc::new(prepared),
-            tests,
-        })
+        let file = File::parse(path.as_ref(), text)?;
+        let programs = file.programs()?;
+        // There is one at least.
+        let program = programs.first().map(PathBuf::as_path);
+        file.with(program.unwrap_or(Path::new("")), false)
     }
 
     /// The names of a text's tests, if the text is right as far as that can be said without the
@@ -121,6 +133,12 @@ impl Suite {
         &self.path
     }
 
+    /// The program, where it is one of several that the file is about, or was named.
+    #[must_use]
+    pub fn program(&self) -> Option<&Path> {
+        self.program.as_deref()
+    }
+
     /// The object that its tests load: of a C source, in the compiler's cache.
     #[must_use]
     pub fn object_path(&self) -> &Path {
@@ -142,7 +160,62 @@ impl Suite {
     /// error: the report has them.
     #[must_use]
     pub fn run(&self, options: &RunOptions) -> Report {
-        runner::run(&self.path, &self.prepared, &self.tests, options)
+        let mut report = runner::run(&self.path, &self.prepared, &self.tests, options);
+        report.program.clone_from(&self.program);
+        report
+    }
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// A test file that was read.
+struct File {
+    path: PathBuf,
+    folder: PathBuf,
+    value: Value,
+    tests: Vec<Definition>,
+}
+
+impl File {
+    fn parse(path: &Path, text: &str) -> Result<Self, Error> {
+        let source = Arc::new(Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        });
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let value = parse(&source)?;
+        Ok(Self {
+            path: path.to_owned(),
+            folder,
+            tests: definitions(&value)?,
+            value,
+        })
+    }
+
+    fn programs(&self) -> Parsed<Vec<PathBuf>> {
+        programs::programs(&self.value, &self.path, &self.folder)
+    }
+
+    /// The suite about a program; `named`: which one it is must be said.
+    fn with(&self, program: &Path, named: bool) -> Result<Suite, Error> {
+        let (object, object_path, warnings) = object(program, &self.value, &self.folder)?;
+        let prepared = Prepared::new(object.spec().clone(), &self.folder);
+        Ok(Suite {
+            path: self.path.clone(),
+            program: named.then(|| program.to_owned()),
+            object_path,
+            warnings,
+            prepared: Arc::new(prepared),
+            tests: self.tests.clone(),
+        })
     }
 }
 
@@ -181,36 +254,6 @@ fn definitions(file: &Value) -> Parsed<Vec<Definition>> {
         }
     }
     Ok(all)
-}
-
-/// What the tests are about: named, or beside the file.
-fn program_path(file: &Value, path: &Path, folder: &Path) -> Parsed<PathBuf> {
-    if let Some(source) = file.get("source") {
-        let named = folder.join(source.text("a file's name")?);
-        return match named.is_file() || Language::of_source(&named).is_some() {
-            true => Ok(named),
-            false => Err(source.error(format!("there is no file {}", named.display()))),
-        };
-    }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let stem = name.strip_suffix(ENDING);
-    let stem = stem.or(name.strip_suffix(".toml")).unwrap_or(&name);
-    let endings = [".bpf.c", ".c", ".bpf.rs", ".rs", ".bpf.o", ".o"];
-    let beside = endings.map(|ending| folder.join(format!("{stem}{ending}")));
-    beside
-        .into_iter()
-        .find(|path| path.is_file())
-        .or_else(|| {
-            let manifest = folder.join("Cargo.toml");
-            manifest.is_file().then_some(manifest)
-        })
-        .ok_or_else(|| {
-            let what = format!(
-                "there is no {stem}.bpf.c, .bpf.rs or .bpf.o beside this file, nor a Cargo.toml"
-            );
-            let error = file.error(what);
-            error.help("name the program: source = \"….bpf.c\"")
-        })
 }
 
 /// Compiles a source, or opens an object.

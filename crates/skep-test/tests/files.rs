@@ -33,18 +33,37 @@ fn suite(path: &Path) -> Suite {
     })
 }
 
-#[test]
-fn examples_pass() {
-    if !has_compiler() {
-        return;
-    }
+/// Examples in a language pass the tests that are beside them.
+fn examples_pass(ending: &str) {
     let files = find(&[root().join("examples")]).expect("a folder");
     assert!(files.len() >= 4, "{files:?}");
     for file in files {
-        let report = suite(&file).run(&RunOptions::default());
-        assert!(report.passed(), "{}\n{report}", file.display());
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let source = file.with_file_name(name.replace(".test.toml", ending));
+        let bytes = match skep_testing::compile(&source, env!("CARGO_TARGET_TMPDIR")) {
+            Ok(bytes) => bytes,
+            Err(skep_testing::Stop::Skip(lacking)) => return skep_testing::lacks(lacking),
+            Err(skep_testing::Stop::Fail(text)) => panic!("{text}"),
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let object = folder.path().join(name.replace(".test.toml", ".bpf.o"));
+        fs::write(&object, bytes).expect("an object");
+        let suite = Suite::open_with(&file, &object).expect("a suite");
+        let report = suite.run(&RunOptions::default());
+        assert!(report.passed(), "{}\n{report}", source.display());
         assert!(!report.tests.is_empty(), "{}", file.display());
+        assert_eq!(report.name(), object);
     }
+}
+
+#[test]
+fn examples_in_c_pass() {
+    examples_pass(".bpf.c");
+}
+
+#[test]
+fn examples_in_rust_pass() {
+    examples_pass(".bpf.rs");
 }
 
 /// A report without what differs from run to run: times.

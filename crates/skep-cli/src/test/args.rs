@@ -7,15 +7,15 @@ use skep_test::TestHost;
 
 /// Run unit tests of programs
 ///
-/// A test file stands beside a program: fw.test.toml beside fw.bpf.c. Each test in it says what
-/// a program is given (a context, a packet, maps, a task, the time) and what is expected of it
+/// A test file stands beside a program: fw.test.toml beside fw.bpf.c or fw.bpf.rs, or both, which
+/// then have the same tests. Each test in it says what a program is given (a context, a packet, maps, a task, the time) and what is expected of it
 /// (its return value, the packet, maps, events, what it prints).
 ///
 /// Tests run in Skep's virtual machine, without privileges, each with a load of its own.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLE)]
 pub(crate) struct TestArgs {
-    /// Test files, or folders with some; without any, those below the current folder
+    /// Test files, programs beside one, or folders; without any, the current folder
     ///
     /// Of folders, all files whose names end with .test.toml are taken.
     #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]

@@ -1,15 +1,16 @@
 //! What came of tests as JSON: an object a line.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use skep_test::{Outcome, Summary, TestReport};
+use skep_test::{Outcome, Report, Summary, TestReport};
 
 /// A test that ran.
-pub(super) fn test(path: &Path, test: &TestReport) -> String {
+pub(super) fn test(report: &Report, test: &TestReport) -> String {
     let place = test.place.as_ref();
     let mut value = json!({
-        "file": path.display().to_string(),
+        "file": report.path.display().to_string(),
+        "program": report.program.as_ref().map(|program| program.display().to_string()),
         "line": place.map(|place| place.line_column().0),
         "name": test.name,
         "host": test.host.name(),

@@ -48,8 +48,13 @@ pub(crate) fn test(args: &TestArgs, global: &Global) -> anyhow::Result<ExitCode>
     let mut reports = Vec::new();
     let mut unopened = 0_usize;
     let several = files.len() > 1;
-    for file in &files {
-        let suite = match Suite::open(file).map_err(anyhow::Error::from) {
+    let opened = files.iter().flat_map(|file| {
+        let opened = Suite::open_all(file).unwrap_or_else(|error| vec![Err(error)]);
+        let several = several || opened.len() > 1;
+        opened.into_iter().map(move |suite| (suite, several))
+    });
+    for (suite, several) in opened {
+        let suite = match suite.map_err(anyhow::Error::from) {
             Ok(suite) => suite,
             // The others may be right: one run shows all that is wrong.
             Err(error) => {
@@ -93,7 +98,8 @@ pub(crate) fn test(args: &TestArgs, global: &Global) -> anyhow::Result<ExitCode>
         Format::Table => {
             let mut text = summary.to_string();
             if unopened > 0 {
-                let _ = write!(text, ", {unopened} of {} files not opened", files.len());
+                let all = unopened + reports.len();
+                let _ = write!(text, ", {unopened} of {all} files not opened");
             }
             line(&format!("{text}{coverage}"))?;
         }
@@ -110,10 +116,11 @@ pub(crate) fn test(args: &TestArgs, global: &Global) -> anyhow::Result<ExitCode>
 fn list(suite: &Suite, args: &TestArgs, several: bool) -> anyhow::Result<()> {
     let filter = args.filter.as_deref().unwrap_or_default();
     let path = suite.path().display().to_string();
+    let shown = suite.program().unwrap_or(suite.path()).display();
     for name in suite.tests().filter(|name| name.contains(filter)) {
         match args.format {
             Format::Json => line(&json::listed(&path, name))?,
-            Format::Table if several => line(&format!("{path}: {name}"))?,
+            Format::Table if several => line(&format!("{shown}: {name}"))?,
             Format::Table => line(name)?,
         }
     }
@@ -123,13 +130,13 @@ fn list(suite: &Suite, args: &TestArgs, several: bool) -> anyhow::Result<()> {
 fn show(report: &Report, args: &TestArgs, several: bool) -> anyhow::Result<()> {
     if args.format == Format::Json {
         for test in &report.tests {
-            line(&json::test(&report.path, test))?;
+            line(&json::test(report, test))?;
         }
         return Ok(());
     }
     let mut text = String::new();
     if several && !report.tests.is_empty() {
-        let _ = writeln!(text, "{}", report.path.display());
+        let _ = writeln!(text, "{}", report.name().display());
     }
     let width = name_width(&report.tests);
     for test in &report.tests {

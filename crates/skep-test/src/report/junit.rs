@@ -34,7 +34,8 @@ pub fn junit(reports: &[Report]) -> String {
 }
 
 fn suite(report: &Report, out: &mut String) {
-    let name = attribute(&report.path.display().to_string());
+    let name = attribute(&report.name().display().to_string());
+    let file = attribute(&report.path.display().to_string());
     let skipped = report.tests.iter();
     let skipped = skipped.filter(|test| matches!(test.outcome, Outcome::Skipped(_)));
     let _ = writeln!(
@@ -50,7 +51,7 @@ fn suite(report: &Report, out: &mut String) {
         let line = test
             .place
             .as_ref()
-            .map(|place| format!(" file=\"{name}\" line=\"{}\"", place.line_column().0));
+            .map(|place| format!(" file=\"{file}\" line=\"{}\"", place.line_column().0));
         let _ = write!(
             out,
             "    <testcase name=\"{}\" classname=\"{name}\"{} time=\"{:.6}\"",

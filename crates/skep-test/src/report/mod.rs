@@ -3,7 +3,11 @@
 mod junit;
 mod text;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{FileError, Mismatch, Place, TestHost, coverage::Tally};
 
@@ -16,6 +20,8 @@ pub use text::{Summary, name_width, show_failure, show_line};
 pub struct Report {
     /// The file.
     pub path: PathBuf,
+    /// The program, where the file is about several, or it was named.
+    pub program: Option<PathBuf>,
     /// The tests that ran or were skipped, in the order of the file.
     pub tests: Vec<TestReport>,
     /// Tests that were not begun, since one before them failed.
@@ -76,6 +82,12 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Report {
+    /// What it is called: after the program, where that is said, else after the file.
+    #[must_use]
+    pub fn name(&self) -> &Path {
+        self.program.as_deref().unwrap_or(&self.path)
+    }
+
     /// Whether no test failed.
     #[must_use]
     pub fn passed(&self) -> bool {
