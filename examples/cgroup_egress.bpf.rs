@@ -35,7 +35,6 @@ struct Traffic {
 static SENT: LruHashMap<Destination, Traffic, 4096> = LruHashMap::new();
 
 /// Where a packet goes, if it is IPv4; the port is 0 where there are none.
-#[inline(always)]
 fn destination(packet: &CgroupSkbContext) -> Option<Destination> {
     if packet.protocol() != u32::from(ethertype::IPV4.to_be()) {
         return None;

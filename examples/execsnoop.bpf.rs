@@ -10,7 +10,6 @@
 #![no_std]
 #![no_main]
 
-use skep_ebpf::helper::read_user_bytes;
 use skep_ebpf::prelude::*;
 
 license!("Dual MIT/GPL");
@@ -70,20 +69,17 @@ fn exec(task: &task_struct) -> Result {
     // The arguments lie behind each other in the new process' memory, a zero byte after each.
     let start = core_read!(task.mm.arg_start)?;
     let length = core_read!(task.mm.arg_end)?.wrapping_sub(start);
-    let length = (length as usize).min(event.args.len() - 1);
-    event.args[0] = 0;
-    if let Some(args) = event.args.get_mut(..length)
-        && read_user_bytes(args, start as *const u8).is_ok()
-    {
-        for i in 0..event.args.len() - 1 {
-            if i + 1 >= length {
-                break;
-            }
-            if event.args[i] == 0 {
-                event.args[i] = b' ';
+    let args = &mut event.args;
+    let length = (length as usize).min(args.len() - 1);
+    args[0] = 0;
+    if read_user_bytes(&mut args[..length], start as *const u8).is_ok() {
+        // The last word keeps its zero byte.
+        for byte in args.iter_mut().take(length.saturating_sub(1)) {
+            if *byte == 0 {
+                *byte = b' ';
             }
         }
-        event.args[length] = 0;
+        args[length] = 0;
     }
     event.submit();
     Ok(())

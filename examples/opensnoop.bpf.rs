@@ -47,7 +47,6 @@ static EVENTS: RingBuf<{ 256 * 1024 }> = RingBuf::new();
 #[map(name = "opening", hidden)]
 static OPENING: HashMap<u32, *const u8, 10240> = HashMap::new();
 
-#[inline(always)]
 fn enter(path: *const u8) -> Result {
     let id = current_pid_tgid();
     if TARGET_PID.get() != 0 && id.tgid != TARGET_PID.get() {
@@ -59,7 +58,6 @@ fn enter(path: *const u8) -> Result {
     OPENING.insert(&id.pid, &path).inspect_err(|_| count_lost())
 }
 
-#[inline(always)]
 fn leave(ret: i64) -> Result {
     let id = current_pid_tgid();
     let Some(path) = OPENING.get(&id.pid) else {

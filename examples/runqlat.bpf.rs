@@ -30,7 +30,6 @@ struct task_struct {
     tgid: i32,
 }
 
-#[inline(always)]
 fn starts_waiting(task: &task_struct) -> Result {
     let (tgid, tid) = (core_load!(task.tgid), core_load!(task.pid));
     let now = ktime_ns();

@@ -36,7 +36,6 @@ static RECEIVED: PerCpuHashMap<Named<protocol_name>, Traffic, 256> = PerCpuHashM
 
 /// Each header is only there if the packet is long enough: `?` is the check that the verifier asks
 /// for.
-#[inline(always)]
 fn protocol_of(packet: Packet<'_>) -> Option<u8> {
     let mut cursor = packet.cursor();
     match cursor.next::<Ethernet>()?.ethertype() {

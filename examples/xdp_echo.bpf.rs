@@ -29,7 +29,6 @@ struct Address(u32);
 #[map(name = "answered", title = "answered for")]
 static ANSWERED: HashMap<Address, u64, 1024> = HashMap::new();
 
-#[inline(always)]
 fn count(address: [u8; 4]) {
     let address = Address(u32::from_ne_bytes(address));
     match ANSWERED.get(&address) {
@@ -41,14 +40,12 @@ fn count(address: [u8; 4]) {
 }
 
 /// Back to where it came from.
-#[inline(always)]
 fn answer(ethernet: &mut Ethernet) -> XdpAction {
     ethernet.set_destination(ethernet.source());
     ethernet.set_source(HERE);
     XdpAction::TX
 }
 
-#[inline(always)]
 fn answer_arp(ethernet: &mut Ethernet, arp: &mut Arp) -> Option<XdpAction> {
     if arp.operation() != ARP_REQUEST || arp.protocol() != ethertype::IPV4 {
         return None;
@@ -62,7 +59,6 @@ fn answer_arp(ethernet: &mut Ethernet, arp: &mut Arp) -> Option<XdpAction> {
     Some(answer(ethernet))
 }
 
-#[inline(always)]
 fn answer_ping(ethernet: &mut Ethernet, ip: &mut Ipv4, icmp: &mut Icmp) -> Option<XdpAction> {
     if icmp.kind() != ECHO {
         return None;
@@ -77,7 +73,6 @@ fn answer_ping(ethernet: &mut Ethernet, ip: &mut Ipv4, icmp: &mut Icmp) -> Optio
     Some(answer(ethernet))
 }
 
-#[inline(always)]
 fn answered(packet: PacketMut<'_>) -> Option<XdpAction> {
     let mut cursor = packet.cursor();
     let ethernet = cursor.next::<Ethernet>()?;

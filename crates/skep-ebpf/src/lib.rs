@@ -64,8 +64,8 @@ pub mod prelude {
     pub use crate::external::{Kconfig, Ksym, Tristate, kconfig, kfunc, kfunc_exists, ksym};
     pub use crate::helper::{
         can_loop, current_cgroup_id, current_comm, current_pid_tgid, current_task, current_uid_gid,
-        ktime_ns, processor_id, random, read_current_comm, read_kernel, read_kernel_str, read_user,
-        read_user_str, repeat,
+        ktime_ns, processor_id, random, read_current_comm, read_kernel, read_kernel_bytes,
+        read_kernel_str, read_user, read_user_bytes, read_user_str, repeat,
     };
     pub use crate::hook::*;
     pub use crate::map::{
