@@ -21,8 +21,8 @@ use template::Template;
 
 /// Make a new project: programs, user space, tests and CI
 ///
-/// It builds, runs and passes its tests as it is: `cargo run -- ls /etc`, `cargo test`. User space
-/// is in Rust; the kernel side in C or in Rust.
+/// It builds, runs and passes its tests as it is: `cargo run`, `cargo test`. User space is in Rust; the
+/// kernel side in C or in Rust.
 #[derive(Debug, Args)]
 pub(crate) struct NewArgs {
     /// The folder to make; its last part is the project's name
@@ -73,6 +73,12 @@ enum Language {
 pub(crate) enum Hook {
     /// System calls of processes: which files they open
     Tracepoint,
+    /// A function of the kernel's: which files it opens
+    Kprobe,
+    /// A function of a process: which environment variables it asks for
+    Uprobe,
+    /// Packets as a network device receives them: how many of which protocol
+    Xdp,
 }
 
 pub(crate) fn new(args: &NewArgs, global: &Global) -> anyhow::Result<ExitCode> {
@@ -100,7 +106,12 @@ pub(crate) fn new(args: &NewArgs, global: &Global) -> anyhow::Result<ExitCode> {
         }
     }
     let path = args.path.display();
-    eprintln!("made {path}: next, `cd {path} && cargo run -- ls /etc`, `cargo test`");
+    let next = match args.hook {
+        Hook::Tracepoint | Hook::Uprobe => "cargo run -- ls /etc`, `cargo test`",
+        Hook::Kprobe => "cargo test`, and as root `cargo run`",
+        Hook::Xdp => "cargo test`, and as root `cargo run -- lo`",
+    };
+    eprintln!("made {path}: next, `cd {path} && {next}");
     if let SkepAt::Registry = skep {
         report::note(
             "Skep is not published yet, and its sources are not where this command was built: name \

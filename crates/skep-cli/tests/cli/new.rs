@@ -130,6 +130,36 @@ fn passes(project: &Path, name: &str, environment: &[(&str, &OsStr)]) {
     assert!(row.is_some(), "{}\n{}", ran.stdout, ran.stderr);
 }
 
+/// Of all other hooks, the kernel side by itself: it is built, and passes its tests in the machine.
+#[test]
+fn kernel_sides_of_every_hook_pass_their_tests() {
+    let core = core_source();
+    let clang = has_clang() && has_kernel_btf();
+    for hook in ["kprobe", "uprobe", "xdp"] {
+        for language in ["c", "rust"] {
+            let there = match language {
+                "c" => clang,
+                _ => core.is_some(),
+            };
+            if !there {
+                continue;
+            }
+            let name = format!("{hook}-{language}");
+            let language = format!("--{language}");
+            let project = project(&[&name, &language, "--hook", hook]);
+            let mut command = skep(&project);
+            command.env_remove("CARGO").env("CARGO_NET_OFFLINE", "true");
+            command.envs(core.iter().map(|core| ("SKEP_RUST_SRC", core)));
+            let ran = Ran::of(command.args(["test", "--host", "vm"])).ended_with(0);
+            assert!(ran.stdout.contains(" 0 failed"), "{name}:\n{}", ran.stdout);
+            let mut command = Command::new(env!("CARGO"));
+            command.args(["fmt", "--check"]).current_dir(&project);
+            let formatted = Ran::of(&mut command);
+            assert_eq!(formatted.stdout, "", "{name}");
+        }
+    }
+}
+
 #[test]
 fn what_is_there_is_left_alone() {
     let folder = folder();

@@ -1,7 +1,6 @@
-//! {{name}}: which process opens which file, and what came of it.
+//! {{name}}: {{about}}.
 //!
-//! Loads the programs, attaches them and prints what they send. With the kernel's leave (as root) that
-//! is of all processes; without it, of a command in Skep's virtual machine: `cargo run -- ls /etc`.
+//! Loads the programs, attaches them and prints what they send{{who}}
 
 {{event_module}}mod watched;
 
@@ -30,23 +29,20 @@ fn run() -> Result<(), Box<dyn Error>> {
     let mut watched = Watched::new(&host, env::args_os().skip(1).collect())?;
     let loaded = object.load(&host)?;
     let _links = loaded.attach_all()?; // detached when they are dropped
-    let mut events = RingBuffer::<Open>::new(loaded.map("{{events}}")?)?;
+    let mut events = RingBuffer::<{{record}}>::new(loaded.map("{{events}}")?)?;
 
     watched.begin()?;
-    println!("{:>7}  {:<16} {:>4}  PATH", "PID", "COMM", "RET");
+    println!("{HEADS}");
     while !watched.has_ended()? {
         if let Some(batch) = events.wait(Some(Duration::from_millis(100)))? {
             batch.iter().for_each(show);
         }
     }
-    events.consume(|open| {
-        show(open);
+    events.consume(|event| {
+        show(event);
         ControlFlow::Continue(())
     })?;
     Ok(())
 }
 
-fn show(open: &Open) {
-    let (comm, path) = (skep::text(&open.comm), skep::text(&open.path));
-    println!("{:>7}  {comm:<16} {:>4}  {path}", open.pid, open.ret);
-}
+{{show}}

@@ -3,7 +3,7 @@
 #include <bpf/bpf_helpers.h>
 #include <skep.h>
 
-// What user space gets: `Open` of src/event.rs.
+// What user space gets: `Open` of src/types.rs.
 struct event {
 	__u32 pid;
 	__s32 ret;

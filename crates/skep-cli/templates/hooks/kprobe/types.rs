@@ -1,0 +1,15 @@
+//! What the kernel side sends: `struct event` of bpf/{{name}}.bpf.c.
+
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+/// A file is being opened.
+#[repr(C)]
+#[derive(Debug, FromBytes, Immutable, KnownLayout)]
+pub struct Open {
+    /// The process.
+    pub pid: u32,
+    /// The thread's name, up to its first zero.
+    pub comm: [u8; 16],
+    /// What is to be opened, up to its first zero.
+    pub path: [u8; 256],
+}
