@@ -65,7 +65,7 @@ pub struct FoundSock<'a> {
 
 impl FoundSock<'_> {
     #[inline(always)]
-    fn new(at: *mut c_void) -> Option<Self> {
+    pub(crate) fn new(at: *mut c_void) -> Option<Self> {
         // No `Self` of null may come to be: it would be given back.
         NonNull::new(at).map(|at| Self {
             at,

@@ -250,6 +250,28 @@ impl SkLookupContext {
     /// Has this socket get the packet or connection, unless a program before this one chose another.
     /// Linux 5.9.
     ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[map]
+    /// static SERVERS: SockMap<1> = SockMap::new();
+    ///
+    /// /// All ports of 127.0.0.7 are one server's.
+    /// #[sk_lookup]
+    /// fn steer(context: &SkLookupContext) -> Result<SkAction> {
+    ///     if context.local_ip4().to_ne_bytes() == [127, 0, 0, 7] {
+    ///         if let Some(server) = SERVERS.get(0) {
+    ///             context.assign(&server)?;
+    ///         }
+    ///     }
+    ///     Ok(SkAction::PASS)
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// `EEXIST` if one is chosen; `ESOCKTNOSUPPORT` (94) if it is of another kind; `EPROTOTYPE` (91);
     /// `EAFNOSUPPORT`.

@@ -5,7 +5,9 @@ use core::ptr;
 
 use super::definition::{Number, definition};
 use super::{Map, MapOptions, Options, UpdateFlags};
-use crate::context::{Context, ReuseportContext, SkMsgContext, SkSkbContext, SockOpsContext};
+use crate::context::{
+    Context, FoundSock, ReuseportContext, SkMsgContext, SkSkbContext, SockOpsContext,
+};
 use crate::error::Result;
 use crate::helper::{done, raw};
 use crate::hook::SkAction;
@@ -60,6 +62,17 @@ impl<const MAX_ENTRIES: usize, O: MapOptions> SockMap<MAX_ENTRIES, O> {
                     flags.raw(),
                 )
             })
+        })
+    }
+
+    /// The socket at an index, for [`SkLookupContext::assign`](crate::context::SkLookupContext::assign)
+    /// and its like. Linux 5.9.
+    #[inline(always)]
+    #[must_use]
+    pub fn get(&self, index: u32) -> Option<FoundSock<'_>> {
+        super::address(&index, |index| {
+            // SAFETY: the map's type and key are these; what it gives is to be given back.
+            FoundSock::new(unsafe { raw::bpf_map_lookup_elem(self.as_raw(), index.cast()) })
         })
     }
 
@@ -142,6 +155,16 @@ impl<K: Plain, const MAX_ENTRIES: usize, O: MapOptions> SockHash<K, MAX_ENTRIES,
                     flags.raw(),
                 )
             })
+        })
+    }
+
+    /// The socket of a key, as [`SockMap::get`]. Linux 5.9.
+    #[inline(always)]
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<FoundSock<'_>> {
+        super::address(key, |key| {
+            // SAFETY: the map's type and key are these; what it gives is to be given back.
+            FoundSock::new(unsafe { raw::bpf_map_lookup_elem(self.as_raw(), key.cast()) })
         })
     }
 

@@ -79,7 +79,8 @@ pub(super) fn netns(program: &Arc<Program>) -> Result<Link> {
         .section()
         .attach_type()
         .ok_or_else(|| program.cannot_attach("its section says no attach type"))?;
-    let own = Path::new("/proc/self/ns/net");
+    // A thread can be in another one than its process, and its sockets are there.
+    let own = Path::new("/proc/thread-self/ns/net");
     let file = fs::File::open(own).map_err(|error| {
         program.cannot_attach(&format!("cannot open {}: {error}", own.display()))
     })?;

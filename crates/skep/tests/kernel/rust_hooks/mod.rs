@@ -2,8 +2,11 @@
 //! Debian's bpftool; and what can fire on this machine does, with true arguments.
 
 mod events;
+mod functions;
 mod packets;
 mod sockets;
+#[cfg(feature = "vm")]
+mod vm;
 
 use std::{collections::BTreeSet, path::PathBuf, process::Command};
 
@@ -25,8 +28,11 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("rust_hooks::bpftool_loads_them", bpftool),
     ];
     tests.extend(events::tests());
+    tests.extend(functions::tests());
     tests.extend(packets::tests());
     tests.extend(sockets::tests());
+    #[cfg(feature = "vm")]
+    tests.extend(vm::tests());
     tests
 }
 

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream, UdpSocket},
+    os::fd::AsRawFd as _,
 };
 
 use skep::{AttachOptions, Link};
@@ -16,6 +17,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("rust_hooks::connections_are_led_elsewhere", connected),
         Test::new("rust_hooks::sockets_are_made_and_bound", bound),
         Test::new("rust_hooks::events_of_connections_are_told", events),
+        Test::new("rust_hooks::connections_find_a_socket_in_a_map", steered),
         Test::new("rust_hooks::sysctls_have_names_and_values", sysctl),
         Test::new("rust_hooks::options_are_answered", options),
         Test::new("rust_hooks::devices_are_refused", device),
@@ -83,6 +85,29 @@ fn events() -> Outcome {
         ensure(there.nodelay()? && here.nodelay()?, || "not set".into())?;
         drop((there, here));
         ensure(seen(&running, 2)? != 0, || "no change of state".into())
+    })
+}
+
+fn steered() -> Outcome {
+    needs_kernel(5, 9)?;
+    in_netns(|_| {
+        let running = running("sockets", &["steer"])?;
+        let server = TcpListener::bind("127.0.0.1:0")?;
+        let (key, value) = (0_u32.to_ne_bytes(), u64::try_from(server.as_raw_fd())?);
+        let map = running.loaded.map("SERVERS")?;
+        map.update(&key, &value.to_ne_bytes(), skep::Update::Any)?;
+        let link = running.loaded.program("steer")?.attach()?;
+        let there = TcpStream::connect("127.0.0.7:777")?;
+        let (_, from) = server.accept()?;
+        ensure(there.local_addr()? == from, || from.to_string())?;
+        saw(&running, 13, 777)?;
+        saw(&running, 14, 6)?;
+        drop(link);
+        let refused = expect_err("without it", TcpStream::connect("127.0.0.7:777"))?;
+        ensure(
+            refused.kind() == std::io::ErrorKind::ConnectionRefused,
+            || refused.to_string(),
+        )
     })
 }
 

@@ -61,6 +61,22 @@ fn message(context: &mut SkMsgContext) -> Result<SkAction> {
     })
 }
 
+#[map]
+static SERVERS: SockMap<1> = SockMap::new();
+
+/// All ports of 127.0.0.7 are one server's.
+#[sk_lookup]
+fn steer(context: &SkLookupContext) -> Result<SkAction> {
+    if context.local_ip4().to_ne_bytes() == [127, 0, 0, 7] {
+        see(13, context.local_port().into());
+        see(14, context.protocol().into());
+        if let Some(server) = SERVERS.get(0) {
+            context.assign(&server)?;
+        }
+    }
+    Ok(SkAction::PASS)
+}
+
 #[sk_lookup]
 fn look(context: &SkLookupContext) -> Result<SkAction> {
     if context.local_port() == 7 && context.protocol() == 6 {
