@@ -28,12 +28,16 @@ const SUITES: [&str; 8] = [
     "--test=timers",
 ];
 
+/// Tests that can't run under them, and why.
+const WITHOUT: [(&str, &str); 1] = [(
+    "addresses_can_be_asked_for",
+    "the sanitizer's own memory lies at the address that it asks for",
+)];
+
 struct Sanitizer {
     name: &'static str,
     /// Its own options, by the environment.
     options: (&'static str, &'static str),
-    /// Tests that can't run under it, and why.
-    without: &'static [(&'static str, &'static str)],
     /// Reports that are none, in its own syntax, and why.
     suppressed: &'static [(&'static str, &'static str)],
 }
@@ -42,10 +46,6 @@ const SANITIZERS: [Sanitizer; 2] = [
     Sanitizer {
         name: "thread",
         options: ("TSAN_OPTIONS", "history_size=4"),
-        without: &[(
-            "addresses_can_be_asked_for",
-            "the sanitizer's own memory lies at the address it asks for",
-        )],
         suppressed: &[(
             "race:engine::jit::memory::Memory",
             "pages come by system calls that it does not see, and may have been another thread's",
@@ -58,7 +58,6 @@ const SANITIZERS: [Sanitizer; 2] = [
             "ASAN_OPTIONS",
             "handle_segv=0:handle_sigbus=0:detect_leaks=0",
         ),
-        without: &[],
         suppressed: &[],
     },
 ];
@@ -82,7 +81,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             continue;
         }
         println!("== {} sanitizer", sanitizer.name);
-        for (what, reason) in sanitizer.without.iter().chain(sanitizer.suppressed) {
+        for (what, reason) in WITHOUT.iter().chain(sanitizer.suppressed) {
             println!("without `{what}`: {reason}");
         }
         if !under(sanitizer, core.folder(), tests)? {
@@ -113,10 +112,7 @@ fn under(sanitizer: &Sanitizer, core: &Path, tests: &[String]) -> Result<bool> {
             .collect::<String>(),
     )?;
     let (variable, options) = sanitizer.options;
-    let skipped = sanitizer
-        .without
-        .iter()
-        .flat_map(|(test, _)| ["--skip", test]);
+    let skipped = WITHOUT.iter().flat_map(|(test, _)| ["--skip", test]);
     let status = Command::new(env!("CARGO"))
         .args(["test", "--package", "skep-vm", "--no-fail-fast"])
         .args(["-Zbuild-std", "--target", &target])
