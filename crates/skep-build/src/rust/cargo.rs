@@ -63,7 +63,8 @@ impl<'a> Cargo<'a> {
     }
 
     /// Cargo ready to be called for BPF: with this compiler, and with nothing of what a build of this
-    /// machine's own crates sets, as for the build script that this may be.
+    /// machine's own crates sets, as for the build script that this may be. What is not stable yet is
+    /// allowed to all crates, macros and build scripts of dependencies too, as by a nightly compiler.
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         command
