@@ -15,7 +15,14 @@
 //!   could not judge lets nothing through.
 //! - A function in another's place (`freplace`), and members of structs of operations
 //!   (`struct_ops`): what that one returns, or nothing.
+//!
+//! Many hooks have arguments: a program takes them as parameters behind its context, or, where it
+//! needs no context, without it. Each attribute says below what they are.
 
+mod connections;
+mod packets;
+mod points;
+mod probes;
 mod verdict;
 
 use core::marker::PhantomData;
@@ -23,14 +30,10 @@ use core::marker::PhantomData;
 use crate::context::{Argument, Arguments, Context, SysEnter, SysExit, TracepointContext};
 use crate::error::{Error, Result};
 
-pub use skep_ebpf_macros::{
-    action, cgroup_device, cgroup_skb, cgroup_sock, cgroup_sock_addr, cgroup_sockopt,
-    cgroup_sysctl, fentry, fexit, flow_dissector, fmod_ret, freplace, fsession, iter, kprobe,
-    kretprobe, kretsyscall, ksyscall, lirc_mode2, lsm, lsm_cgroup, lwt_in, lwt_out, lwt_seg6local,
-    lwt_xmit, netfilter, netkit, perf_event, raw_tracepoint, sk_lookup, sk_msg, sk_reuseport,
-    sk_skb, sk_skb_parser, sock_ops, socket_filter, struct_ops, syscall, tc, tcx, tp_btf,
-    tracepoint, uprobe, uretprobe, usdt, xdp,
-};
+pub use connections::*;
+pub use packets::*;
+pub use points::*;
+pub use probes::*;
 pub use verdict::{
     Access, Dissected, Handled, Keep, LwtAction, NetfilterVerdict, Parsed, SkAction, TcAction,
     Verdict, XdpAction,
@@ -139,53 +142,7 @@ impl<V: Verdict> Decided<V> for i32 {
     }
 }
 
-/// A member of a struct of operations: what `#[struct_ops]` makes of a function.
-///
-/// On a static, the attribute registers a struct of such members with the kernel: of the kernel's
-/// name, declared by the members that are used, in any order. Linux 6.4; `#[struct_ops(without_link)]`
-/// registers it as kernels since 5.6 do, until it is deleted.
-///
-/// ```
-/// #![no_std]
-/// #![no_main]
-/// use skep_ebpf::prelude::*;
-///
-/// license!("GPL");
-///
-/// #[kernel]
-/// struct tcp_sock {
-///     snd_cwnd: u32,
-/// }
-///
-/// #[struct_ops]
-/// fn ssthresh(socket: &tcp_sock) -> u32 {
-///     core_load!(socket.snd_cwnd).max(4) / 2
-/// }
-///
-/// #[struct_ops]
-/// fn cong_avoid(_socket: &tcp_sock, _ack: u32, _acked: u32) {}
-///
-/// #[struct_ops]
-/// fn undo_cwnd(socket: &tcp_sock) -> u32 {
-///     core_load!(socket.snd_cwnd)
-/// }
-///
-/// #[repr(C)]
-/// struct tcp_congestion_ops {
-///     ssthresh: Operation,
-///     cong_avoid: Operation,
-///     undo_cwnd: Operation,
-///     name: [u8; 16],
-/// }
-///
-/// #[struct_ops]
-/// static HALVING: tcp_congestion_ops = tcp_congestion_ops {
-///     ssthresh,
-///     cong_avoid,
-///     undo_cwnd,
-///     name: *b"halving\0\0\0\0\0\0\0\0\0",
-/// };
-/// ```
+/// A member of a struct of operations: what [`#[struct_ops]`](struct_ops) makes of a function.
 #[doc(alias = "BPF_MAP_TYPE_STRUCT_OPS")]
 pub type Operation = extern "C" fn(*mut u64) -> i32;
 
