@@ -1,15 +1,18 @@
 //! Dynptrs: memory whose size only the kernel knows, with bounds that it checks at run time.
 
+use core::ffi::c_void;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
+use crate::context::{CgroupSkbContext, Context, LwtContext, SkSkbContext, TcContext, XdpContext};
 use crate::error::{Error, Result};
 use crate::helper::{Step, done, raw};
 use crate::lost::count_lost;
 use crate::map::{Map, MapOptions, RingBuf, UserRingBuf, Value};
 use crate::plain::Plain;
+use crate::{kernel, kfunc};
 
 /// Room for what the kernel keeps in the program's stack.
 #[repr(C, align(8))]
@@ -19,7 +22,7 @@ struct Slots([u64; 2]);
 ///
 /// It lies at one place on the stack, which only the kernel may change; so there are only
 /// references to it, which closures are called with. See [`RingBuf::reserve_bytes`],
-/// [`with_memory`] and [`UserRingBuf::drain`].
+/// [`with_memory`], [`with_packet`] and [`UserRingBuf::drain`].
 ///
 /// ```
 /// #![no_std]
@@ -55,7 +58,7 @@ pub struct Dynptr<'a> {
 
 impl Dynptr<'_> {
     #[inline(always)]
-    fn raw(&self) -> *mut core::ffi::c_void {
+    fn raw(&self) -> *mut c_void {
         self.at.as_ptr().cast()
     }
 
@@ -113,6 +116,45 @@ impl Dynptr<'_> {
         })
     }
 
+    /// How many bytes there are. Linux 6.5.
+    #[doc(alias = "bpf_dynptr_size")]
+    #[inline(always)]
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        // SAFETY: a dynptr.
+        unsafe { bpf_dynptr_size(self.raw().cast()) }
+    }
+
+    /// What lies at an offset, to be read: in place, or copied into the buffer where a packet does
+    /// not have it in one piece. None where it is not inside. Linux 6.4.
+    ///
+    /// The verifier ends its life when the memory is written to.
+    #[doc(alias = "bpf_dynptr_slice")]
+    #[inline(always)]
+    #[must_use]
+    pub fn slice<'a, T: Plain>(
+        &'a self,
+        offset: u32,
+        buffer: &'a mut MaybeUninit<T>,
+    ) -> Option<Value<'a, T>> {
+        const {
+            assert!(
+                align_of::<T>() == 1,
+                "packets have no alignment: use arrays of bytes"
+            )
+        };
+        // SAFETY: so much memory, or null; it stays as long as the dynptr and the buffer.
+        unsafe {
+            let at = bpf_dynptr_slice(
+                self.raw().cast(),
+                offset,
+                buffer.as_mut_ptr().cast(),
+                size_of::<T>() as u32,
+            );
+            Value::new(at.cast::<T>())
+        }
+    }
+
     /// What lies at an offset, in place; none where it is not inside, the memory is read-only, or
     /// the offset is no multiple of the type's alignment (of 8 bytes at most).
     #[doc(alias = "bpf_dynptr_data")]
@@ -137,6 +179,102 @@ impl fmt::Debug for Dynptr<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Dynptr")
     }
+}
+
+#[kernel(name = "__sk_buff")]
+struct Skb {}
+
+#[kernel(name = "xdp_md")]
+struct Xdp {}
+
+#[kernel(name = "bpf_dynptr")]
+struct KernelDynptr {}
+
+#[kfunc]
+unsafe extern "C" {
+    fn bpf_dynptr_from_skb(s: *mut Skb, flags: u64, ptr: *mut KernelDynptr) -> i32;
+    fn bpf_dynptr_from_xdp(x: *mut Xdp, flags: u64, ptr: *mut KernelDynptr) -> i32;
+    fn bpf_dynptr_size(p: *const KernelDynptr) -> u32;
+    fn bpf_dynptr_slice(
+        p: *const KernelDynptr,
+        offset: u32,
+        buffer: *mut c_void,
+        buffer_size: u32,
+    ) -> *mut c_void;
+}
+
+/// Contexts whose packet can be had as a dynptr.
+///
+/// # Safety
+///
+/// The function fills the slots.
+pub unsafe trait PacketContext: Context {
+    /// Makes the dynptr.
+    #[doc(hidden)]
+    fn dynptr(&self, slots: *mut c_void) -> Result;
+}
+
+macro_rules! packets {
+    ($($Context:ident $function:ident;)*) => { $(
+        // SAFETY: that is what the kernel's function does.
+        unsafe impl PacketContext for $Context {
+            #[inline(always)]
+            fn dynptr(&self, slots: *mut c_void) -> Result {
+                // SAFETY: the context is this program's.
+                done(unsafe { $function(self.as_ptr().cast(), 0, slots.cast()) }.into())
+            }
+        }
+    )* };
+}
+
+packets! {
+    XdpContext bpf_dynptr_from_xdp;
+    TcContext bpf_dynptr_from_skb;
+    CgroupSkbContext bpf_dynptr_from_skb;
+    LwtContext bpf_dynptr_from_skb;
+    SkSkbContext bpf_dynptr_from_skb;
+}
+
+/// Calls a closure with the whole packet as a dynptr, whether it lies in one piece or not. Linux 6.4.
+///
+/// Where the hook may not change packets, it can only be read.
+///
+/// ```
+/// #![no_std]
+/// #![no_main]
+/// use core::mem::MaybeUninit;
+/// use skep_ebpf::dynptr::with_packet;
+/// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
+///
+/// #[xdp]
+/// fn last_bytes(context: &XdpContext) -> Result<XdpAction> {
+///     with_packet(context, |packet| {
+///         let mut buffer = MaybeUninit::uninit();
+///         let start = packet.size().saturating_sub(4);
+///         let last = packet.slice::<[u8; 4]>(start, &mut buffer).ok_or(Error::E2BIG)?;
+///         match last.load() {
+///             [0, 0, 0, 0] => Ok(XdpAction::DROP),
+///             _ => Ok(XdpAction::PASS),
+///         }
+///     })
+/// }
+/// ```
+#[doc(alias = "bpf_dynptr_from_skb")]
+#[doc(alias = "bpf_dynptr_from_xdp")]
+#[inline(always)]
+pub fn with_packet<C: PacketContext, T>(
+    context: &C,
+    body: impl FnOnce(&Dynptr<'_>) -> Result<T>,
+) -> Result<T> {
+    let mut slots = MaybeUninit::<Slots>::uninit();
+    context.dynptr(slots.as_mut_ptr().cast())?;
+    body(&Dynptr {
+        // SAFETY: a local variable.
+        at: unsafe { NonNull::new_unchecked(slots.as_mut_ptr()) },
+        memory: PhantomData,
+    })
 }
 
 /// Calls a closure with a value of a map as a dynptr. Linux 6.1.

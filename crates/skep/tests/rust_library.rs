@@ -54,13 +54,17 @@ fn main() -> ExitCode {
         Test::new("rings::records", records),
         Test::new("rings::losses_are_counted", losses),
         Test::new("rings::from_user_space", commands),
-        Test::new("dynptrs", dynptrs),
+        Test::new("dynptrs::of_memory", dynptrs),
         Test::new("locks", locks),
         Test::new("timers", timers),
         Test::new("loops::closures", closures),
         Test::new("loops::open_ended", open_ended),
         Test::new("text::printed_and_compared", text),
         Test::new("text::numbers", numbers),
+        Test::new("text::anywhere", strings),
+        Test::new("dynptrs::of_packets", packets),
+        Test::new("work", work),
+        Test::new("arenas", arenas),
     ];
     skep_testing::run_on("skep-ebpf", &hosts, &tests)
 }
@@ -81,6 +85,11 @@ fn load_with(name: &str, change: impl FnOnce(&mut Object) -> skep::Result<()>) -
         _ => &KERNEL.1,
     };
     Ok(object.load(host)?)
+}
+
+/// Only some of its programs, where others need a newer kernel.
+fn only(name: &str, programs: &[&str]) -> Outcome<Loaded> {
+    load_with(name, |object| object.only_programs(programs))
 }
 
 /// Runs a program once, with a packet; gives what it returned.
@@ -184,7 +193,7 @@ fn commands() -> Outcome {
 
 fn dynptrs() -> Outcome {
     needs_kernel(6, 1)?;
-    let loaded = load("memory")?;
+    let loaded = only("memory", &["test"])?;
     passes(&loaded, "test")?;
     let buffer = loaded.map("BUFFER")?;
     let buffer = buffer.lookup(&[0; 4])?.unwrap_or_default();
@@ -240,7 +249,7 @@ fn timers() -> Outcome {
 
 fn closures() -> Outcome {
     needs_kernel(5, 17)?; // `bpf_loop`
-    let loaded = load("loops")?;
+    let loaded = only("loops", &["test"])?;
     passes(&loaded, "test")?;
     wants(&loaded, "SUM", 4_999_950_000)
 }
@@ -254,7 +263,7 @@ fn open_ended() -> Outcome {
 
 fn text() -> Outcome {
     needs_kernel(5, 17)?; // `bpf_strncmp`
-    let loaded = load("text")?;
+    let loaded = only("text", &["test"])?;
     let returned = run(&loaded, "test")?;
     right(&loaded)?;
     ensure(returned == 0, || format!("{returned}"))?;
@@ -271,5 +280,60 @@ fn until_zero(bytes: &[u8]) -> &[u8] {
 
 fn numbers() -> Outcome {
     needs_kernel(6, 1)?; // `bpf_strtol` of all programs.
-    passes(&load("text")?, "numbers")
+    passes(&only("text", &["numbers"])?, "numbers")
+}
+
+fn strings() -> Outcome {
+    needs_kernel(6, 17)?;
+    let loaded = only("text", &["strings"])?;
+    let returned = run(&loaded, "strings")?;
+    right(&loaded)?;
+    ensure(returned == 0, || format!("{returned}"))
+}
+
+fn packets() -> Outcome {
+    needs_kernel(6, 5)?; // `bpf_dynptr_size`
+    passes(&only("memory", &["packet"])?, "packet")
+}
+
+fn work() -> Outcome {
+    needs_kernel(6, 10)?;
+    let loaded = load("work")?;
+    let returned = run(&loaded, "begin")?;
+    right(&loaded)?;
+    ensure(returned == 0, || format!("{returned}"))?;
+    eventually("the work", || Ok(number(&loaded, "DONE")? == 11))?;
+    right(&loaded)
+}
+
+/// Runs a program that user space calls.
+fn call(loaded: &Loaded, program: &str) -> Outcome {
+    let ran = loaded.program(program)?.test_run(&mut TestRun::default())?;
+    right(loaded)?;
+    let returned = ran.return_value;
+    ensure(returned == 0, || format!("{program}: {returned}"))
+}
+
+fn arenas() -> Outcome {
+    needs_kernel(6, 9)?;
+    let loaded = load("arena")?;
+    call(&loaded, "build")?;
+    call(&loaded, "sum")?;
+    wants(&loaded, "SUM", 5 + 6 + 7)?;
+    // The list, as user space follows it.
+    let memory = loaded.map("MEMORY")?;
+    let arena = memory.arena()?;
+    let (mut item, mut numbers) = (number(&loaded, "FIRST")?, Vec::new());
+    while item != 0 && numbers.len() < 10 {
+        let word = |offset| -> Outcome<u64> {
+            let at = arena.offset_of(item + offset);
+            let at = at.ok_or_else(|| Stop::fail(format!("{item:#x} is outside")))?;
+            let mut bytes = [0; 8];
+            arena.read(at, &mut bytes)?;
+            Ok(u64::from_ne_bytes(bytes))
+        };
+        numbers.push(word(8)?);
+        item = word(0)?;
+    }
+    ensure(numbers == [7, 6, 5], || format!("{numbers:?}"))
 }

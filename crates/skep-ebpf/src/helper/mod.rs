@@ -6,6 +6,7 @@ mod machine;
 mod memory;
 mod repeat;
 mod stack;
+mod string;
 mod task;
 mod text;
 
@@ -14,6 +15,7 @@ pub use machine::*;
 pub use memory::*;
 pub use repeat::*;
 pub use stack::*;
+pub use string::*;
 pub use task::*;
 pub use text::*;
 

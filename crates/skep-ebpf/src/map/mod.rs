@@ -33,6 +33,7 @@
 //! | `histogram = "us"` | an array of counts, in slot i of values from 2^i on; their unit |
 //! | `hidden` | the program's own business: not printed |
 
+mod arena;
 mod array;
 pub(crate) mod definition;
 mod device;
@@ -50,6 +51,7 @@ mod value;
 
 use core::ffi::c_void;
 
+pub use arena::{Arena, ArenaPointer};
 pub use array::{Array, PerCpuArray};
 pub use definition::*;
 pub use device::{Cpu, CpuMap, DevMap, DevMapHash, Device, XskMap};

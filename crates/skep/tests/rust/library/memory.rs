@@ -1,5 +1,7 @@
 //! Dynptrs: accesses within and outside of their bounds.
-use skep_ebpf::dynptr::{Dynptr, with_memory};
+use core::mem::MaybeUninit;
+
+use skep_ebpf::dynptr::{Dynptr, with_memory, with_packet};
 use skep_ebpf::prelude::*;
 
 license!("GPL");
@@ -48,4 +50,19 @@ fn test(_: &XdpContext) -> Result<XdpAction> {
     let buffer = BUFFER.get(0).ok_or(Error::ENOENT)?;
     with_memory(buffer, accesses)?;
     Ok(XdpAction::PASS)
+}
+
+#[xdp]
+fn packet(context: &XdpContext) -> Result<XdpAction> {
+    with_packet(context, |packet| {
+        check(10, packet.size() == 64);
+        packet.write(62, &[7_u8, 8])?;
+        let mut buffer = MaybeUninit::uninit();
+        let last = packet.slice::<[u8; 3]>(61, &mut buffer);
+        check(11, last.map(|last| last.load()) == Some([0, 7, 8]));
+        let mut buffer = MaybeUninit::uninit();
+        check(12, packet.slice::<[u8; 3]>(62, &mut buffer).is_none());
+        check(13, packet.read::<u16>(63) == Err(Error::E2BIG));
+        Ok(XdpAction::PASS)
+    })
 }

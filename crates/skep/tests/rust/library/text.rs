@@ -1,7 +1,10 @@
 //! Text: printed, compared, and numbers in it.
 use core::cmp::Ordering;
 
-use skep_ebpf::helper::{compare_text, parse_i64, parse_u64};
+use skep_ebpf::helper::{
+    compare_text, find_byte, find_text, find_text_within, order_texts, parse_i64, parse_u64,
+    text_len,
+};
 use skep_ebpf::prelude::*;
 
 license!("GPL");
@@ -68,4 +71,41 @@ fn numbers(_: &XdpContext) -> XdpAction {
         parse_i64(&text(b"99999999999999")) == Ok((99_999_999_999_999, 14)),
     );
     XdpAction::PASS
+}
+
+#[tc]
+fn strings(_: &TcContext) -> Result<TcAction> {
+    let name = text(b"kworker/7:1");
+    let name = name.as_ptr();
+    let constant = |text: &'static core::ffi::CStr| text.as_ptr().cast::<u8>();
+    check(
+        10,
+        text_len(name, 16) == Ok(11) && text_len(name, 4) == Ok(4),
+    );
+    check(11, find_byte(name, 16, b'/') == Ok(7));
+    check(12, find_byte(name, 5, b'/') == Err(Error::ENOENT));
+    check(13, find_text(name, constant(c"work")) == Ok(1));
+    check(
+        14,
+        find_text(name, constant(c"works")) == Err(Error::ENOENT),
+    );
+    check(15, find_text_within(name, constant(c"k"), 1) == Ok(0));
+    check(
+        16,
+        find_text_within(name, constant(c"w"), 1) == Err(Error::ENOENT),
+    );
+    check(
+        17,
+        order_texts(name, constant(c"kworker/7:1")) == Ok(Ordering::Equal),
+    );
+    check(
+        18,
+        order_texts(name, constant(c"kworker/8")) == Ok(Ordering::Less),
+    );
+    check(
+        19,
+        order_texts(name, constant(c"apple")) == Ok(Ordering::Greater),
+    );
+    check(20, text_len(core::ptr::null(), 4).is_err());
+    Ok(TcAction::OK)
 }
