@@ -20,7 +20,8 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   demo                           install what is missing, build, watch real events
-  test [--ci]                    run all that can run here; --ci adds fmt, clippy and rustdoc
+  test [--ci] [--kernels LIST]   run all that can run here; --ci adds fmt, clippy and rustdoc, and
+                                 two other kernels; --kernels all: the table of hooks, too
   selftests [option]…            judge the kernel's own BPF selftests; --help for more
   bench [option]…                measure beside libbpf, libbpf-rs and Aya; --help for more
   vm [option]…                   run the integration suites on other kernels; --help for more

@@ -1,20 +1,33 @@
 //! `cargo xtask test`: everything that can run on this machine, and a list of what could not
 //! and why.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, io::Write as _, path::PathBuf, process::Command};
 
-use crate::{Result, root, setup, tidy};
+use crate::{Result, root, setup, tidy, vm};
 
 /// Where tests say what they skipped, one line each (`SKIP name: reason`).
 const SKIP_LOG: &str = "SKEP_SKIP_LOG";
 
-/// Runs the tests; with `ci`, also formatting, lints, docs and the tidy check.
+/// The kernels that CI runs the suites on, beside its own: the oldest and the newest of those that
+/// are promised.
+const CI_KERNELS: &str = "5.10,7.3";
+
+/// Runs the tests, also on other kernels if any are named; with `ci`, also formatting, lints, docs and the tidy check.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let ci = match arguments {
-        [] => false,
-        [flag] if flag == "--ci" => true,
-        _ => return Err("usage: cargo xtask test [--ci]".into()),
-    };
+    let mut ci = false;
+    let mut kernels = None;
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        match (word.as_str(), words.as_slice().first()) {
+            ("--ci", _) => ci = true,
+            ("--kernels", Some(list)) => {
+                kernels = Some(list.clone());
+                words.next();
+            }
+            _ => return Err("usage: cargo xtask test [--ci] [--kernels VERSION,…|all]".into()),
+        }
+    }
+    let kernels = kernels.or_else(|| ci.then(|| CI_KERNELS.to_owned()));
     setup::for_tests()?;
     let skip_log = root().join("target/skipped.txt");
     fs::create_dir_all(root().join("target"))?;
@@ -75,6 +88,19 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         let run = ["run", "--quiet", "--package", "skep-selftests", "--"];
         let arguments = [&run[..], flags].concat();
         step(&mut failed, "verdicts", &arguments, &environment);
+    }
+    if let Some(kernels) = &kernels {
+        println!("── tests on other kernels: {kernels}");
+        let suites = ["--suite", "skep-linux,skep"].map(str::to_owned);
+        let words = [&["--kernel".to_owned(), kernels.clone()][..], &suites].concat();
+        match vm::run(&words) {
+            Err(error) if error.is::<vm::Lacks>() => {
+                let mut log = fs::OpenOptions::new().append(true).open(&skip_log)?;
+                writeln!(log, "SKIP kernels {kernels}: {error}")?;
+            }
+            Err(error) => failed.push(format!("other kernels: {error}")),
+            Ok(()) => {}
+        }
     }
     report_skips(&skip_log)?;
     if failed.is_empty() {

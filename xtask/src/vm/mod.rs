@@ -7,16 +7,25 @@ mod kernel;
 mod qemu;
 mod results;
 mod suites;
+mod table;
 mod verdicts;
 
-use std::{fs, path::PathBuf, time::Instant};
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Instant,
+};
 
 use skep_testing::{Debian, Stop, guest::Line};
 
 use self::{
+    initramfs::Initramfs,
     kernel::Kernel,
     qemu::{Ending, Qemu},
     results::Results,
+    suites::Suite,
 };
 use crate::{Result, root};
 
@@ -75,6 +84,13 @@ impl Arguments {
         }
         Ok(this)
     }
+
+    /// Whether the table of all hooks on all promised kernels comes of it.
+    fn is_everything(&self) -> bool {
+        self.kernels == kernel::PROMISED
+            && self.tests.is_empty()
+            && self.suites.iter().any(|suite| suite == "skep")
+    }
 }
 
 /// Runs the suites on the kernels.
@@ -82,6 +98,9 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     let arguments = Arguments::read(words)?;
     let results = run_suites(&arguments)?;
     print!("{results}");
+    if arguments.is_everything() {
+        table::write(&results)?;
+    }
     match results.failures() {
         0 => Ok(()),
         count => Err(format!("{count} failures on test kernels").into()),
@@ -96,96 +115,171 @@ fn run_suites(arguments: &Arguments) -> Result<Results> {
     let wanted: Vec<&str> = arguments.suites.iter().map(String::as_str).collect();
     let suites = suites::build(&wanted, &folder)?;
     let files = suites::files(&suites, &arguments.tests, &folder)?;
-    let mut results = Results::default();
+    let results = Mutex::new(Results::of(&arguments.kernels));
+    let mut machines = Vec::new();
     for version in &arguments.kernels {
-        let kernel = match Kernel::fetch(&debian, version) {
-            Ok(kernel) => kernel,
-            Err(Stop::Skip(lacking)) => {
-                results.lacks(version, &lacking.to_string());
-                continue;
-            }
+        match Kernel::fetch(&debian, version) {
+            Ok(kernel) => machines.push(Machine {
+                version,
+                kernel,
+                qemu: &qemu,
+                suites: &suites,
+                files: &files,
+                folder: &folder,
+                results: &results,
+            }),
+            Err(Stop::Skip(lacking)) => lock(&results).lacks(version, &lacking.to_string()),
             Err(stop) => return Err(stopped(stop)),
-        };
-        let mut files = files.clone();
-        let mut list = String::new();
-        for module in &kernel.modules {
-            let name = module.file_name().unwrap_or_default();
-            let place = PathBuf::from("/lib/modules").join(name);
-            list += &format!("{}\n", place.display());
-            files.copy_as(&place, module)?;
         }
-        files.file(
-            skep_testing::guest::MODULES.as_ref(),
-            0o644,
-            list.into_bytes(),
-        );
-        let config = PathBuf::from(format!("/boot/config-{}", kernel.release));
-        files.copy_as(&config, &kernel.config)?;
-        let archive = folder.join(format!("{version}.cpio"));
-        fs::write(&archive, files.archive())?;
+    }
+    // A machine has one processor.
+    let at_once = thread::available_parallelism().map_or(1, usize::from);
+    let queue = Mutex::new(machines.iter());
+    // The queue is free again before a machine starts.
+    let next = || lock(&queue).next();
+    let failed: Vec<String> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_once.min(machines.len()))
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut failed = Vec::new();
+                    while let Some(machine) = next() {
+                        if let Err(error) = machine.run() {
+                            failed.push(format!("Linux {}: {error}", machine.version));
+                        }
+                    }
+                    failed
+                })
+            })
+            .collect();
+        let ends = workers.into_iter().map(std::thread::ScopedJoinHandle::join);
+        ends.flat_map(|end| end.unwrap_or_else(|_| vec!["a thread panicked".into()]))
+            .collect()
+    });
+    if !failed.is_empty() {
+        return Err(failed.join("; ").into());
+    }
+    Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A kernel with what is run on it.
+struct Machine<'a> {
+    version: &'a str,
+    kernel: Kernel,
+    qemu: &'a Qemu,
+    suites: &'a [Suite],
+    files: &'a Initramfs,
+    folder: &'a Path,
+    results: &'a Mutex<Results>,
+}
+
+impl Machine<'_> {
+    /// Runs it from start to power-off, and writes down what the suites say.
+    fn run(&self) -> Result<()> {
+        let Self {
+            version, kernel, ..
+        } = self;
+        let archive = self.folder.join(format!("{version}.cpio"));
+        fs::write(&archive, self.archive()?)?;
         println!("── Linux {}", kernel.release);
-        let console = folder.join(format!("{version}.console"));
+        lock(self.results).configured(version, &fs::read_to_string(&kernel.config)?);
+        let console = self.folder.join(format!("{version}.console"));
         let started = Instant::now();
         let mut suite = "";
         let mut last = String::new();
         let mut verdicts = String::new();
-        let ending = qemu.run(&kernel, &archive, &console, &mut |line| match line {
-            Line::Begin(number) => suite = suites.get(number).map_or("", |suite| suite.name),
-            Line::Out(text) if suite == verdicts::NAME => verdicts += &format!("{text}\n"),
-            Line::Out(text) => {
-                println!("{version} {suite} │ {text}");
-                if text.starts_with("test ") {
-                    last.clone_from(&text);
+        let ending = self
+            .qemu
+            .run(kernel, &archive, &console, &mut |line| match line {
+                Line::Begin(number) => suite = self.suites.get(number).map_or("", |one| one.name),
+                Line::Out(text) if suite == verdicts::NAME => verdicts += &format!("{text}\n"),
+                Line::Out(text) => {
+                    println!("{version} {suite} │ {text}");
+                    if text.starts_with("test ") {
+                        last.clone_from(&text);
+                    }
+                    lock(self.results).said(version, suite, &text);
                 }
-                results.said(version, suite, &text);
-            }
-            // The line of output says it, too.
-            Line::Err(text) if text.starts_with("SKIP ") => {}
-            Line::Err(text) => println!("{version} {suite} ┆ {text}"),
-            Line::Note(text) => println!("{version} ┆ {text}"),
-            Line::Exit(code) if suite == verdicts::NAME && code == 0 => {}
-            Line::Exit(code) => results.exited(version, suite, code),
-            Line::Hung(seconds) => results.broken(
-                version,
-                suite,
-                &format!("said nothing for {seconds} seconds and was killed, in or after: {last}"),
-            ),
-            Line::Alive | Line::End => {}
-        })?;
+                // The line of output says it, too.
+                Line::Err(text) if text.starts_with("SKIP ") => {}
+                Line::Err(text) => println!("{version} {suite} ┆ {text}"),
+                Line::Note(text) => println!("{version} ┆ {text}"),
+                Line::Exit(0) if suite == verdicts::NAME => {}
+                Line::Exit(code) => lock(self.results).exited(version, suite, code),
+                Line::Hung(seconds) => self.broken(
+                    suite,
+                    &format!("said nothing for {seconds} seconds and was killed, in or after: {last}"),
+                ),
+                Line::Alive | Line::End => {}
+            })?;
         let after = format!("in or after: {last}");
         match ending {
             Ending::Done => {}
-            Ending::Panic(text) => results.broken(version, suite, &format!("{text}, {after}")),
-            Ending::Silent(seconds) => results.broken(
-                version,
+            Ending::Panic(text) => self.broken(suite, &format!("{text}, {after}")),
+            Ending::Silent(seconds) => self.broken(
                 suite,
                 &format!("the machine hung: nothing was heard for {seconds} seconds, {after}"),
             ),
-            Ending::Gone(said) => results.broken(
-                version,
+            Ending::Gone(said) => self.broken(
                 suite,
                 &format!("the machine went off before its end, {after} {said}"),
             ),
         }
-        let asked = suites.iter().find_map(|suite| suite.verdicts.as_ref());
+        let asked = self.suites.iter().find_map(|suite| suite.verdicts.as_ref());
         if let Some(asked) = asked
-            && let Err(error) = asked.compare(&kernel, &verdicts, &folder)
+            && let Err(error) = asked.compare(kernel, &verdicts, self.folder)
         {
-            results.broken(version, verdicts::NAME, &error.to_string());
+            self.broken(verdicts::NAME, &error.to_string());
         }
         println!(
             "── Linux {version}: {} seconds; its console: {}",
             started.elapsed().as_secs(),
             console.display()
         );
+        Ok(())
     }
-    Ok(results)
+
+    fn broken(&self, suite: &str, text: &str) {
+        lock(self.results).broken(self.version, suite, text);
+    }
+
+    /// The files of all machines, and this kernel's modules and configuration.
+    fn archive(&self) -> Result<Vec<u8>> {
+        let mut files = self.files.clone();
+        let mut list = String::new();
+        for module in &self.kernel.modules {
+            let name = module.file_name().unwrap_or_default();
+            let place = PathBuf::from("/lib/modules").join(name);
+            list += &format!("{}\n", place.display());
+            files.copy_as(&place, module)?;
+        }
+        let modules = skep_testing::guest::MODULES.as_ref();
+        files.file(modules, 0o644, list.into_bytes());
+        let config = PathBuf::from(format!("/boot/config-{}", self.kernel.release));
+        files.copy_as(&config, &self.kernel.config)?;
+        Ok(files.archive())
+    }
 }
+
+/// What the machines lack here.
+#[derive(Debug)]
+pub(crate) struct Lacks(String);
+
+impl fmt::Display for Lacks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the test machines can't run here: {}", self.0)
+    }
+}
+
+impl std::error::Error for Lacks {}
 
 /// Says why something can't be had.
 pub(crate) fn stopped(stop: Stop) -> Box<dyn std::error::Error> {
     match stop {
-        Stop::Skip(lacking) => format!("the test machines can't run here: {lacking}").into(),
+        Stop::Skip(lacking) => Box::new(Lacks(lacking.to_string())),
         Stop::Fail(text) => text.into(),
     }
 }

@@ -5,6 +5,8 @@ use std::{
     fmt,
 };
 
+use skep_abi::KernelVersion;
+
 /// How a test ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
@@ -31,9 +33,64 @@ struct Kernel {
     broken: Vec<String>,
     /// Why the kernel could not be had.
     lacks: Option<String>,
+    /// Its configuration, as text.
+    config: String,
+}
+
+/// What tests may lack on the machines of all kernels, beside versions and options: how the reasons
+/// begin, and what is behind it.
+const EXCUSES: &[&str] = &[];
+
+impl Kernel {
+    /// Whether a test may be skipped for this reason on a kernel of this version: one that has what
+    /// the test needs must run it.
+    fn excuses(&self, version: &str, why: &str) -> bool {
+        let Some(lacking) = why.strip_prefix("lacks ") else {
+            return false;
+        };
+        if let Some(since) = lacking.strip_prefix("Linux ") {
+            let numbers = (since.parse(), version.parse::<KernelVersion>());
+            return matches!(numbers, (Ok(since), Ok(version)) if version < since);
+        }
+        if lacking.starts_with("CONFIG_") {
+            let set = |line: &str| {
+                line.split_once('=')
+                    .is_some_and(|(name, value)| name == lacking && value != "n")
+            };
+            return !self.config.lines().any(set);
+        }
+        EXCUSES.iter().any(|excuse| lacking.starts_with(excuse))
+    }
+
+    /// The tests that were skipped without a reason that counts here.
+    fn unexcused(&self, version: &str) -> Vec<(&(String, String), &str)> {
+        let skipped = self.tests.iter().filter_map(|(test, end)| match end {
+            End::Skipped(why) => Some((test, why.as_str())),
+            _ => None,
+        });
+        skipped
+            .filter(|(_, why)| !self.excuses(version, why))
+            .collect()
+    }
 }
 
 impl Results {
+    /// Of a run on these kernels, which are shown in this order.
+    pub(crate) fn of(kernels: &[String]) -> Self {
+        Self {
+            kernels: kernels
+                .iter()
+                .map(|version| (version.clone(), Kernel::default()))
+                .collect(),
+            hooks: BTreeMap::new(),
+        }
+    }
+
+    /// A kernel's configuration.
+    pub(crate) fn configured(&mut self, version: &str, config: &str) {
+        config.clone_into(&mut self.kernel(version).config);
+    }
+
     fn kernel(&mut self, version: &str) -> &mut Kernel {
         let place = self.kernels.iter().position(|(name, _)| name == version);
         let place = place.unwrap_or_else(|| {
@@ -92,11 +149,11 @@ impl Results {
 
     /// How many tests failed, and what else went wrong.
     pub(crate) fn failures(&self) -> usize {
-        let of = |kernel: &Kernel| {
+        let of = |(version, kernel): &(String, Kernel)| {
             let failed = kernel.tests.values().filter(|end| **end == End::Failed);
-            failed.count() + kernel.broken.len()
+            failed.count() + kernel.unexcused(version).len() + kernel.broken.len()
         };
-        self.kernels.iter().map(|(_, kernel)| of(kernel)).sum()
+        self.kernels.iter().map(of).sum()
     }
 }
 
@@ -143,6 +200,9 @@ impl fmt::Display for Results {
                     writeln!(f, "      FAILED {suite} {test}")?;
                 }
             }
+            for ((suite, test), why) in kernel.unexcused(version) {
+                writeln!(f, "      SKIPPED {suite} {test}: {why}, and should have run")?;
+            }
             for text in &kernel.broken {
                 writeln!(f, "      {text}")?;
             }
@@ -154,49 +214,14 @@ impl fmt::Display for Results {
 impl Results {
     /// Hooks by kernels, and below it why hooks were skipped.
     fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hooks: BTreeSet<&str> = self.hooks.keys().map(|(hook, _)| hook.as_str()).collect();
-        if hooks.is_empty() {
+        let Cells { kernels, rows, why } = self.cells();
+        if rows.is_empty() {
             return Ok(());
         }
-        let ran = self
-            .kernels
-            .iter()
-            .filter(|(_, kernel)| kernel.lacks.is_none());
-        let ran: Vec<&str> = ran.map(|(version, _)| version.as_str()).collect();
-        let width = hooks
-            .iter()
-            .map(|hook| hook.len())
-            .max()
-            .unwrap_or(0)
-            .max(4);
-        let mut why: Vec<&str> = Vec::new();
-        let mut rows = vec![(
-            "hook",
-            ran.iter().map(|version| (*version).to_owned()).collect(),
-        )];
-        for hook in hooks {
-            let cells = ran.iter().map(|version| {
-                match self.hooks.get(&(hook.to_owned(), (*version).to_owned())) {
-                    Some(End::Ok) => "ok".to_owned(),
-                    Some(End::Failed) => "FAILED".to_owned(),
-                    // Not there yet in this kernel.
-                    Some(End::Skipped(text)) => match text.strip_prefix("lacks Linux ") {
-                        Some(since) => since.to_owned(),
-                        None => {
-                            let place = why.iter().position(|known| *known == text);
-                            let place = place.unwrap_or_else(|| {
-                                why.push(text);
-                                why.len() - 1
-                            });
-                            format!("({})", place + 1)
-                        }
-                    },
-                    None => "-".to_owned(),
-                }
-            });
-            rows.push((hook, cells.collect::<Vec<String>>()));
-        }
-        for (hook, cells) in rows {
+        let width = rows.iter().map(|(hook, _)| hook.len()).max();
+        let width = width.unwrap_or(0).max(4);
+        let head = ("hook", kernels.into_iter().map(str::to_owned).collect());
+        for (hook, cells) in [head].iter().chain(&rows) {
             let mut line = format!("{hook:<width$}");
             for cell in cells {
                 line += &format!("  {cell:<6}");
@@ -209,7 +234,65 @@ impl Results {
         }
         Ok(())
     }
+
+    /// The table, if every hook could be tried on every kernel and none failed.
+    pub(crate) fn hooks(&self) -> Option<Cells<'_>> {
+        let all = self.kernels.iter().all(|(_, kernel)| kernel.lacks.is_none());
+        let cells = self.cells();
+        let hole = |cell: &String| cell == FAILED || cell == UNTRIED;
+        let whole = cells.rows.iter().all(|(_, row)| !row.iter().any(hole));
+        (all && whole && !cells.rows.is_empty()).then_some(cells)
+    }
+
+    fn cells(&self) -> Cells<'_> {
+        let ran = self
+            .kernels
+            .iter()
+            .filter(|(_, kernel)| kernel.lacks.is_none());
+        let kernels: Vec<&str> = ran.map(|(version, _)| version.as_str()).collect();
+        let hooks: BTreeSet<&str> = self.hooks.keys().map(|(hook, _)| hook.as_str()).collect();
+        let mut why: Vec<&str> = Vec::new();
+        let mut rows = Vec::new();
+        for hook in hooks {
+            let cell = |version: &&str| {
+                let Some(end) = self.hooks.get(&(hook.to_owned(), (*version).to_owned())) else {
+                    return UNTRIED.to_owned();
+                };
+                match end {
+                    End::Ok => "ok".to_owned(),
+                    End::Failed => FAILED.to_owned(),
+                    // Not there yet in this kernel.
+                    End::Skipped(text) => match text.strip_prefix("lacks Linux ") {
+                        Some(since) => since.to_owned(),
+                        None => {
+                            let place = why.iter().position(|known| *known == text);
+                            let place = place.unwrap_or_else(|| {
+                                why.push(text);
+                                why.len() - 1
+                            });
+                            format!("({})", place + 1)
+                        }
+                    },
+                }
+            };
+            let row: Vec<String> = kernels.iter().map(cell).collect();
+            rows.push((hook, row));
+        }
+        Cells { kernels, rows, why }
+    }
 }
+
+/// Hooks by kernels.
+pub(crate) struct Cells<'a> {
+    pub(crate) kernels: Vec<&'a str>,
+    /// A hook, and a cell a kernel: `ok`, a version that has it first, or `(n)` for a reason.
+    pub(crate) rows: Vec<(&'a str, Vec<String>)>,
+    /// The reasons.
+    pub(crate) why: Vec<&'a str>,
+}
+
+const FAILED: &str = "FAILED";
+const UNTRIED: &str = "-";
 
 #[cfg(test)]
 mod tests {

@@ -54,10 +54,11 @@ impl Verifier<'_> {
             | "bpf_remove_dentry_xattr" => self.effective_type() == ProgramType::Lsm,
             "bpf_get_fsverity_digest" => self.effective_type() == ProgramType::Lsm,
             "bpf_sock_destroy" => attach == Some(AttachType::TraceIter),
-            "bpf_session_cookie" | "bpf_session_is_return" => matches!(
-                attach,
-                Some(AttachType::TraceKprobeSession | AttachType::TraceUprobeSession)
-            ),
+            "bpf_session_cookie" | "bpf_session_is_return" => match attach {
+                Some(AttachType::TraceKprobeSession) => true,
+                Some(AttachType::TraceUprobeSession) => self.since(6, 13),
+                _ => false,
+            },
             "bpf_xdp_metadata_rx_hash"
             | "bpf_xdp_metadata_rx_timestamp"
             | "bpf_xdp_metadata_rx_vlan_tag" => self
