@@ -36,6 +36,7 @@ mod map;
 mod may;
 mod memory;
 mod mounts;
+mod netlink;
 mod perf;
 mod pin;
 mod poll;

@@ -320,6 +320,52 @@ pub(crate) fn device_index(name: &CStr) -> SysResult<u32> {
     }
 }
 
+/// A socket of the kernel's routing netlink, closed on exec.
+pub(crate) fn route_socket() -> SysResult<OwnedFd> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+    // SAFETY: takes plain numbers, and gives a descriptor or -1.
+    owned(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) }.into())
+}
+
+/// Sends a message as a whole.
+pub(crate) fn send(socket: &OwnedFd, message: &[u8]) -> SysResult<()> {
+    // SAFETY: the kernel reads the slice's bytes, which outlive the call.
+    let sent = unsafe {
+        libc::send(
+            socket.as_raw_fd(),
+            message.as_ptr().cast(),
+            message.len(),
+            0,
+        )
+    };
+    match usize::try_from(sent) {
+        Ok(count) if count == message.len() => Ok(()),
+        Ok(_) => Err(Errno::E2BIG),
+        Err(_) => Err(last_errno()),
+    }
+}
+
+/// Waits for a message; how many bytes it has.
+pub(crate) fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> SysResult<usize> {
+    loop {
+        // SAFETY: the kernel writes at most the slice's length, into the slice, which outlives
+        // the call.
+        let count = unsafe {
+            libc::recv(
+                socket.as_raw_fd(),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                0,
+            )
+        };
+        match usize::try_from(count) {
+            Ok(count) => return Ok(count),
+            Err(_) if last_errno() == Errno::EINTR => {}
+            Err(_) => return Err(last_errno()),
+        }
+    }
+}
+
 /// Moves the calling thread to a network namespace of its own.
 pub(crate) fn unshare_network() -> SysResult<()> {
     // SAFETY: takes and gives plain numbers; memory is not touched.

@@ -73,7 +73,7 @@ pub fn host() -> &'static dyn Host {
 /// Skips.
 pub fn needs_kernel(major: u8, minor: u8) -> Outcome {
     let needs = KernelVersion::new(major, minor);
-    if host().info().version < needs && !prebuilt::preparing() {
+    if host().info().version < needs && !prebuilt::is_preparing() {
         Err(Stop::Skip(Lacking::Kernel(needs)))
     } else {
         Ok(())
@@ -87,7 +87,7 @@ pub fn needs_kernel(major: u8, minor: u8) -> Outcome {
 pub fn needs_option(option: &'static str) -> Outcome {
     match host().config(option)? {
         Some(value) if value == "y" || value == "m" => Ok(()),
-        _ if prebuilt::preparing() => Ok(()),
+        _ if prebuilt::is_preparing() => Ok(()),
         _ => Err(Stop::Skip(Lacking::Option(option))),
     }
 }
@@ -169,7 +169,7 @@ fn guarded(suite: &str, on: On, name: &str, test: Test) -> Result<Completion, Fa
         skip(suite, name, lacking);
         Ok(Completion::ignored_with(lacking))
     };
-    if on.needs_root && !is_root() && !prebuilt::preparing() {
+    if on.needs_root && !is_root() && !prebuilt::is_preparing() {
         return skipped(&Lacking::Root);
     }
     *HOST.write().unwrap_or_else(PoisonError::into_inner) = Some((on.host)());

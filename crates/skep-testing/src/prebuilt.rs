@@ -18,7 +18,7 @@ const PREPARE: &str = "SKEP_PREPARE";
 const PREBUILT: &str = "SKEP_PREBUILT";
 
 /// Whether this run is for what it compiles, on a machine that may lack what the tests need.
-pub(crate) fn preparing() -> bool {
+pub fn is_preparing() -> bool {
     env::var_os(PREPARE).is_some()
 }
 

@@ -211,7 +211,9 @@ impl Machine<'_> {
                 Line::Exit(code) => lock(self.results).exited(version, suite, code),
                 Line::Hung(seconds) => self.broken(
                     suite,
-                    &format!("said nothing for {seconds} seconds and was killed, in or after: {last}"),
+                    &format!(
+                        "said nothing for {seconds} seconds and was killed, in or after: {last}"
+                    ),
                 ),
                 Line::Alive | Line::End => {}
             })?;

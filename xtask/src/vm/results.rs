@@ -39,7 +39,13 @@ struct Kernel {
 
 /// What tests may lack on the machines of all kernels, beside versions and options: how the reasons
 /// begin, and what is behind it.
-const EXCUSES: &[&str] = &[];
+const EXCUSES: &[&str] = &[
+    "a C compiler",
+    "a compiler",
+    "a machine that is not emulated",
+    "a second CPU",
+    "the library's source",
+];
 
 impl Kernel {
     /// Whether a test may be skipped for this reason on a kernel of this version: one that has what
@@ -48,14 +54,18 @@ impl Kernel {
         let Some(lacking) = why.strip_prefix("lacks ") else {
             return false;
         };
-        if let Some(since) = lacking.strip_prefix("Linux ") {
+        // A version, or something that came with one: `bpf_rcu_read_lock (6.2)`.
+        let with = lacking.strip_suffix(')');
+        let with = with.and_then(|rest| Some(rest.rsplit_once(" (")?.1));
+        if let Some(since) = lacking.strip_prefix("Linux ").or(with) {
             let numbers = (since.parse(), version.parse::<KernelVersion>());
             return matches!(numbers, (Ok(since), Ok(version)) if version < since);
         }
-        if lacking.starts_with("CONFIG_") {
+        let option = lacking.split(' ').next().unwrap_or_default();
+        if option.starts_with("CONFIG_") {
             let set = |line: &str| {
                 line.split_once('=')
-                    .is_some_and(|(name, value)| name == lacking && value != "n")
+                    .is_some_and(|(name, value)| name == option && value != "n")
             };
             return !self.config.lines().any(set);
         }
@@ -201,7 +211,10 @@ impl fmt::Display for Results {
                 }
             }
             for ((suite, test), why) in kernel.unexcused(version) {
-                writeln!(f, "      SKIPPED {suite} {test}: {why}, and should have run")?;
+                writeln!(
+                    f,
+                    "      SKIPPED {suite} {test}: {why}, and should have run"
+                )?;
             }
             for text in &kernel.broken {
                 writeln!(f, "      {text}")?;
@@ -237,7 +250,10 @@ impl Results {
 
     /// The table, if every hook could be tried on every kernel and none failed.
     pub(crate) fn hooks(&self) -> Option<Cells<'_>> {
-        let all = self.kernels.iter().all(|(_, kernel)| kernel.lacks.is_none());
+        let all = self
+            .kernels
+            .iter()
+            .all(|(_, kernel)| kernel.lacks.is_none());
         let cells = self.cells();
         let hole = |cell: &String| cell == FAILED || cell == UNTRIED;
         let whole = cells.rows.iter().all(|(_, row)| !row.iter().any(hole));
@@ -332,5 +348,30 @@ mod tests {
         assert!(text.contains(table), "{text}");
         assert!(text.contains("7.3   not run: no network"), "{text}");
         assert_eq!(results.failures(), 3);
+    }
+
+    #[test]
+    fn what_should_have_run_is_a_failure() {
+        let mut results = Results::of(&["6.1".to_owned()]);
+        results.configured("6.1", "CONFIG_BPF=y\n# CONFIG_FPROBE is not set\n");
+        for (why, counts) in [
+            ("lacks Linux 6.6", true),
+            ("lacks Linux 5.15", false),
+            ("lacks bpf_rcu_read_lock (6.2)", true),
+            ("lacks bpf_loop (5.17)", false),
+            ("lacks CONFIG_FPROBE", true),
+            ("lacks CONFIG_BPF", false),
+            ("lacks CONFIG_HZ in the kernel's configuration", true),
+            ("lacks a second CPU", true),
+            ("lacks root", false),
+        ] {
+            results.said("6.1", "skep", &format!("test x ... ignored ({why})"));
+            assert_eq!(results.failures() == 0, counts, "{why}");
+        }
+        let text = results.to_string();
+        assert!(
+            text.contains("SKIPPED skep x: lacks root, and should have run"),
+            "{text}"
+        );
     }
 }

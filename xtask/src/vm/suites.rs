@@ -161,9 +161,11 @@ impl Suite {
         files.libraries(&self.program)?;
         files.folder(&self.scratch);
         files.folder(&self.folder);
-        let c = self.folder.join("tests/c");
-        if c.exists() {
-            files.copy_folder(&c)?;
+        for sources in ["tests/c", "tests/rust"] {
+            let folder = self.folder.join(sources);
+            if folder.exists() {
+                files.copy_folder(&folder)?;
+            }
         }
         Ok(())
     }

@@ -64,18 +64,33 @@ mod tests {
     fn hooks_are_rows() {
         let mut results = Results::of(&["5.10".to_owned(), "7.3".to_owned()]);
         for (kernel, line) in [
-            ("5.10", "test [kprobe.multi] x ... ignored (lacks Linux 5.18)"),
+            (
+                "5.10",
+                "test [kprobe.multi] x ... ignored (lacks Linux 5.18)",
+            ),
             ("7.3", "test [kprobe.multi] x ... ok"),
-            ("5.10", "test [lirc] y ... ignored (lacks CONFIG_BPF_LIRC_MODE2)"),
-            ("7.3", "test [lirc] y ... ignored (lacks CONFIG_BPF_LIRC_MODE2)"),
+            (
+                "5.10",
+                "test [lirc] y ... ignored (lacks CONFIG_BPF_LIRC_MODE2)",
+            ),
+            (
+                "7.3",
+                "test [lirc] y ... ignored (lacks CONFIG_BPF_LIRC_MODE2)",
+            ),
         ] {
             results.said(kernel, "skep", line);
         }
         let text = markdown(&results).unwrap();
-        assert!(text.contains("| hook | 5.10 | 7.3 |\n|---|---|---|\n"), "{text}");
+        assert!(
+            text.contains("| hook | 5.10 | 7.3 |\n|---|---|---|\n"),
+            "{text}"
+        );
         assert!(text.contains("| `kprobe.multi` | 5.18 | ✓ |\n"), "{text}");
         assert!(text.contains("| `lirc` | (1) | (1) |\n"), "{text}");
-        assert!(text.ends_with("- (1) lacks CONFIG_BPF_LIRC_MODE2\n"), "{text}");
+        assert!(
+            text.ends_with("- (1) lacks CONFIG_BPF_LIRC_MODE2\n"),
+            "{text}"
+        );
         results.said("7.3", "skep", "test [lirc] y ... FAILED");
         assert!(markdown(&results).is_none());
     }

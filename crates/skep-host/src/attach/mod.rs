@@ -119,6 +119,16 @@ pub enum AttachPoint<'a> {
         /// In the driver or after it.
         mode: XdpMode,
     },
+    /// The traffic-control hook as kernels before 6.6 have it: a filter of `clsact`, by netlink.
+    /// Since 4.5. It has no link: no pin, and no info.
+    Clsact {
+        /// The device.
+        ifindex: u32,
+        /// Which way packets go.
+        direction: TcxDirection,
+        /// Where among the filters of the device: first or last.
+        position: Position,
+    },
     /// Packets at the traffic-control hook, in order with other programs. Since 6.6.
     Tcx {
         /// The device's index.
@@ -239,6 +249,15 @@ impl fmt::Display for AttachPoint<'_> {
                 write!(f, "tcx/ingress on device {ifindex}")
             }
             Self::Tcx { ifindex, .. } => write!(f, "tcx/egress on device {ifindex}"),
+            Self::Clsact {
+                ifindex, direction, ..
+            } => {
+                let side = match direction {
+                    TcxDirection::Ingress => "ingress",
+                    TcxDirection::Egress => "egress",
+                };
+                write!(f, "tc/{side} (clsact) on device {ifindex}")
+            }
             Self::Netkit { ifindex, end, .. } => {
                 let end = match end {
                     NetkitEnd::Primary => "primary",

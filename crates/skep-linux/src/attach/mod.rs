@@ -2,6 +2,7 @@
 //! what is known of its cause; this file dresses that as an error.
 
 mod cgroup;
+mod clsact;
 mod iterator;
 mod kprobe;
 mod netfilter;
@@ -131,6 +132,11 @@ pub(crate) fn attach(
             direction,
             position,
         } => tcx::attach(host, program, *ifindex, *direction, *position),
+        AttachPoint::Clsact {
+            ifindex,
+            direction,
+            position,
+        } => clsact::attach(program, *ifindex, *direction, *position),
         AttachPoint::Netkit {
             ifindex,
             end,

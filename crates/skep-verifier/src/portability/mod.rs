@@ -212,18 +212,17 @@ impl Report<'_> {
     /// only if it looks at what the name stands for; else it loads, to no use.
     fn too_new(&mut self, program: &skep_object::Program) {
         let section = &program.section;
-        // It is what old kernels attach without a word of it.
-        if section.attach_type() == Some(AttachType::SkReuseportSelect) {
+        let name = section.name().trim_start_matches('?');
+        // Old kernels attach these without a word of it, or in an older way.
+        let otherwise = section.attach_type() == Some(AttachType::SkReuseportSelect);
+        if otherwise || name.starts_with("tc/") {
             return;
         }
         let needs = format!("needs Linux {}", section.since());
         self.findings.push(Finding {
             answer: Answer::Refused,
             subject: Some(program.name.clone()),
-            reason: format!(
-                "{} {needs} to be attached",
-                section.name().trim_start_matches('?')
-            ),
+            reason: format!("{name} {needs} to be attached"),
             rule: Some(Rule::TypeNotHere),
             place: None,
             at_attach: true,

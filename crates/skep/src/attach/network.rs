@@ -8,7 +8,7 @@ use std::{
 };
 
 use skep_abi::AttachType;
-use skep_host::{AttachPoint, CgroupMode, NetkitEnd, Position};
+use skep_host::{AttachPoint, CgroupMode, HostKind, NetkitEnd, Position};
 
 use super::{AttachOptions, direction};
 use crate::{Link, Program, Result};
@@ -25,10 +25,21 @@ pub(super) fn tcx(program: &Arc<Program>, options: &AttachOptions) -> Result<Lin
     let ifindex = device(program, options)?;
     let direction = direction(program)
         .ok_or_else(|| program.cannot_attach("its section says neither ingress nor egress"))?;
+    let position = Position::Last;
+    // `tc` means the hook in either form, `tcx` the newer one alone.
+    let info = program.host().info();
+    let old = info.kind == HostKind::Kernel && info.version < AttachType::TcxIngress.since();
+    if old && !program.section().name().starts_with("tcx") {
+        return program.attach_to(&AttachPoint::Clsact {
+            ifindex,
+            direction,
+            position,
+        });
+    }
     program.attach_to(&AttachPoint::Tcx {
         ifindex,
         direction,
-        position: Position::Last,
+        position,
     })
 }
 

@@ -145,6 +145,7 @@ fn max_entries() -> Outcome {
     typed.set(&2, &Pair::default(), Update::Any)?;
     let error = expect_err("a third", typed.set(&3, &Pair::default(), Update::Any))?;
     ensure(error.to_string().contains("table"), || error.to_string())?;
+    needs_kernel(5, 14)?; // programs of type syscall
     // A ring's size becomes whole pages, a power of two.
     let mut rings = crate::support::object("ring")?;
     rings.map("events")?.max_entries(5_000);

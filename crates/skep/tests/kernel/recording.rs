@@ -6,7 +6,7 @@ use skep::{
     LoadOptions, Object,
     recording::{Instrumented, RecordOptions},
 };
-use skep_testing::{Outcome, Stop, Test, ensure};
+use skep_testing::{Outcome, Stop, Test, ensure, needs_kernel};
 
 use crate::support::host;
 
@@ -67,6 +67,7 @@ fn sources(folder: &str) -> Outcome<Vec<std::path::PathBuf>> {
 }
 
 fn examples_load() -> Outcome {
+    needs_kernel(5, 12)?; // atomic operations that fetch
     for source in sources("examples")? {
         let (refused, loaded) = load_each(&source)?;
         let iterator = source.ends_with("tasks.bpf.c");
@@ -79,6 +80,7 @@ fn examples_load() -> Outcome {
 }
 
 fn corpus_loads() -> Outcome {
+    needs_kernel(5, 12)?; // atomic operations that fetch
     let (mut all, mut refused) = (0, Vec::new());
     for source in sources("corpus")? {
         if source.ends_with("maps.bpf.c") {

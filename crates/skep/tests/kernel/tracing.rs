@@ -122,6 +122,7 @@ fn outlives() -> Outcome {
 
 /// The swaps that the kernel can do are in `network`.
 fn update() -> Outcome {
+    needs_kernel(5, 15)?; // links of perf events
     let running = links()?;
     let mut link = attach(&running, "on_tracepoint")?;
     let other = running.loaded.program("on_tracepoint_too")?;

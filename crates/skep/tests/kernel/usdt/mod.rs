@@ -17,7 +17,7 @@ use points::{Form, built, check, in_rust, of, on, points, put, seen};
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("usdt::arguments_of_a_program_at_a_fixed_address", fixed),
-        Test::new("usdt::arguments_of_a_program_at_any_address", anywhere).of_hook("usdt"),
+        Test::new("usdt::arguments_of_a_program_at_any_address", anywhere),
         Test::new("usdt::arguments_of_a_library", library),
         Test::new("usdt::one_link_a_place_does_as_well", place_by_place),
         Test::new(
@@ -32,7 +32,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("usdt::entries_are_shared_and_given_back", entries),
         Test::new("usdt::parameters_have_their_types", typed),
         Test::new("usdt::programs_in_rust_have_the_same", rust),
-        Test::new("usdt::only_one_process_is_watched", one_process),
+        Test::new("usdt::only_one_process_is_watched", one_process).of_hook("usdt"),
         Test::new("usdt::what_is_not_there_is_named", missing),
         Test::new("usdt::systemtaps_header_and_compilers_of_today", systemtap),
         #[cfg(feature = "vm")]
@@ -82,10 +82,12 @@ fn fixed() -> Outcome {
 }
 
 fn anywhere() -> Outcome {
+    needs_kernel(5, 15)?; // cookies: without them one process must be chosen
     arguments(Form::Anywhere, as_it_is, everywhere)
 }
 
 fn library() -> Outcome {
+    needs_kernel(5, 15)?; // cookies: without them one process must be chosen
     arguments(Form::Library, as_it_is, everywhere)
 }
 
@@ -117,6 +119,7 @@ fn singly(object: &mut Object, points: &[&str]) -> Outcome {
 }
 
 fn place_by_place() -> Outcome {
+    needs_kernel(5, 15)?; // cookies: without them one process must be chosen
     arguments(Form::Anywhere, singly, everywhere)?;
     arguments(Form::Anywhere, singly, in_process)
 }
@@ -161,6 +164,7 @@ fn by_address() -> Outcome {
 }
 
 fn watched() -> Outcome {
+    needs_kernel(5, 15)?; // cookies: without them one process must be chosen
     for form in [Form::Fixed, Form::Anywhere, Form::Library] {
         let built = built(form)?;
         for prepare in [as_it_is, singly] {
@@ -191,6 +195,7 @@ fn watched() -> Outcome {
 }
 
 fn several_places() -> Outcome {
+    needs_kernel(5, 15)?; // cookies: without them one process must be chosen
     let built = built(Form::Anywhere)?;
     for prepare in [as_it_is, singly] {
         let mut object = on(&["many"], &built)?;
@@ -222,6 +227,7 @@ fn used(running: &Running, entries: u32) -> Outcome<Vec<bool>> {
 }
 
 fn entries() -> Outcome {
+    needs_kernel(5, 15)?; // cookies: without them one process must be chosen
     let built = built(Form::Anywhere)?;
     let mut object = on(&["watched", "none", "constants"], &built)?;
     object.map("__bpf_usdt_specs")?.max_entries(2);
@@ -283,6 +289,7 @@ fn entries() -> Outcome {
 }
 
 fn typed() -> Outcome {
+    needs_kernel(5, 15)?; // cookies: without them one process must be chosen
     let built = built(Form::Anywhere)?;
     let mut object = object("usdt")?;
     object.only_programs(&["typed", "plain"])?;
@@ -340,6 +347,7 @@ fn one_process() -> Outcome {
 }
 
 fn missing() -> Outcome {
+    needs_kernel(5, 15)?; // cookies: without them one process must be chosen
     let built = built(Form::Anywhere)?;
     let points = built.points.display();
     for (target, parts) in [
@@ -387,6 +395,7 @@ fn missing() -> Outcome {
 
 /// Points by systemtap's own header, with arguments where compilers put them.
 fn systemtap() -> Outcome {
+    needs_kernel(5, 15)?; // cookies: without them one process must be chosen
     if !skep_testing::is_prebuilt()
         && !Path::new("/usr/include").join("sys/sdt.h").exists()
         && !Path::new("/usr/include/x86_64-linux-gnu/sys/sdt.h").exists()
