@@ -344,7 +344,8 @@ fn missing() -> Outcome {
             "no_variable",
             "extern const int no_such_symbol __ksym;",
             body,
-            "no variable of that name in its BTF",
+            // Of the kernel, or also of its modules.
+            "variable of that name in",
         ),
         (
             "no_function",

@@ -222,7 +222,7 @@ fn shared() -> Outcome {
 }
 
 fn shapes() -> Outcome {
-    needs_kernel(5, 11)?; // storage of tasks
+    needs_kernel(6, 2)?; // storage of cgroups
     let definitions = Running::new("definitions")?;
     let mut object = object("guarded")?;
     object.reuse_map("always", definitions.loaded.map("every_field")?)?;
@@ -280,7 +280,7 @@ fn pins(folder: &Path) -> Outcome<usize> {
 }
 
 fn nothing_left() -> Outcome {
-    needs_kernel(5, 11)?; // storage of tasks
+    needs_kernel(6, 2)?; // storage of cgroups
     let bpffs = Bpffs::mount()?;
     // The kernel may put files of its own into the root.
     let folder = bpffs.path().join("own");

@@ -127,7 +127,8 @@ impl Recorder<'_> {
                         .alu_number(AluOp::Add, Reg::R1, bytes)
                         .call(helper::PROBE_READ_KERNEL);
                 } else {
-                    let empty = code.jump_if(Reg::R2, CompareOp::Eq, imm(0));
+                    // Verifiers before 6.8 learn nothing from what is not equal.
+                    let empty = code.jump_if(Reg::R2, CompareOp::Lt, imm(1));
                     code.copy(Reg::R4, Reg::R2)
                         .copy(Reg::R3, area)
                         .alu_number(AluOp::Add, Reg::R3, bytes)
