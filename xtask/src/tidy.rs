@@ -123,7 +123,12 @@ fn rust_file(name: &str, path: &Path, wrong: &mut Vec<String>) -> Result<bool> {
         }
         return Ok(false);
     }
-    if !text.trim_start().starts_with("//!") {
+    // Examples say their licence first, as their twins in C do.
+    let opening = match text.split_once('\n') {
+        Some((first, rest)) if first.starts_with("// SPDX-License-Identifier: ") => rest,
+        _ => &text,
+    };
+    if !opening.trim_start().starts_with("//!") {
         wrong.push(format!(
             "{name}: must open with `//!`: what lives here and why"
         ));

@@ -95,20 +95,20 @@ impl Parts {
             Hook::Tracepoint => Self {
                 about: "which process opens which file, and what came of it",
                 record: "Open",
-                show: text!("hooks/tracepoint/show.rs"),
+                show: text!("hooks/tracepoint/show.rs.in"),
                 ..hook!("tracepoint")
             },
             Hook::Kprobe => Self {
                 about: "which process has the kernel open which file",
                 record: "Open",
                 in_vm: false,
-                show: text!("hooks/kprobe/show.rs"),
+                show: text!("hooks/kprobe/show.rs.in"),
                 ..hook!("kprobe")
             },
             Hook::Uprobe => Self {
                 about: "which process asks for which environment variable",
                 record: "Lookup",
-                show: text!("hooks/uprobe/show.rs"),
+                show: text!("hooks/uprobe/show.rs.in"),
                 ..hook!("uprobe")
             },
             Hook::Xdp => Self {
