@@ -32,6 +32,7 @@ pub mod global;
 pub mod helper;
 mod hidden;
 pub mod hook;
+pub mod iterate;
 mod lost;
 pub mod map;
 mod named;
@@ -81,7 +82,7 @@ pub mod prelude {
     };
     pub use crate::{
         Error, Interior, Named, Plain, Result, count_lost, field, global, license, log2, map,
-        printk, seq_printf, setting, shared, snprintf,
+        printk, range, seq_printf, setting, shared, snprintf,
     };
 }
 

@@ -1,12 +1,15 @@
-//! Fields of values with a meaning to the kernel: locks, timers and work; and what orders memory.
+//! Fields of values with a meaning to the kernel: locks, timers and work; stretches of a program in
+//! which something must not happen; and what orders memory.
 //!
 //! They lie in the values of maps, and are used where they lie: [`field!`](crate::field) leads to
 //! them. The kernel finds them by the names of their types.
 
+mod guard;
 mod lock;
 mod timer;
 mod work;
 
+pub use guard::{PreemptGuard, RcuGuard, preempt_disable, rcu_read_lock};
 pub use lock::{SpinGuard, bpf_spin_lock, bpf_spin_lock as SpinLock};
 pub use timer::{Clock, Timed, bpf_timer, bpf_timer as Timer};
 pub use work::{Work, bpf_wq, bpf_wq as WorkQueue};

@@ -5,6 +5,7 @@ mod core_rust;
 mod externs;
 mod externs_rust;
 mod hooks;
+mod iterators_rust;
 mod loading;
 mod map_definitions;
 mod map_kinds;
@@ -34,6 +35,7 @@ fn main() -> std::process::ExitCode {
         externs::tests,
         externs_rust::tests,
         hooks::tests,
+        iterators_rust::tests,
         loading::tests,
         map_definitions::tests,
         special_maps::tests,

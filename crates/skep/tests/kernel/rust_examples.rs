@@ -88,6 +88,21 @@ const WITHOUT: &[(&str, &str, &str)] = &[
         "what `#[kconfig]` makes of a static",
     ),
     ("external/mod.rs", "Configured", "what `#[kconfig]` takes"),
+    ("iterate/", "Numbers", "what a macro begins"),
+    ("iterate/", "Bits", "what a macro begins"),
+    ("iterate/", "Tasks", "what a macro begins"),
+    ("iterate/", "Areas", "what a macro begins"),
+    ("iterate/", "Groups", "what a macro begins"),
+    (
+        "sync/guard.rs",
+        "RcuGuard",
+        "what a function returns, which is held and dropped",
+    ),
+    (
+        "sync/guard.rs",
+        "PreemptGuard",
+        "what a function returns, which is held and dropped",
+    ),
     ("map/definition.rs", "Number", "how definitions are made"),
     ("map/definition.rs", "Map", "what is common to all maps"),
     (
