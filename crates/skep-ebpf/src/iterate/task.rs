@@ -62,11 +62,12 @@ const THREADS_OF_ONE: u32 = 2;
 /// fn list(_: &SyscallContext) -> i32 {
 ///     let _guard = rcu_read_lock();
 ///     for task in tasks!(task_struct) {
-///         let mut threads = 0;
-///         for thread in threads_of!(task) {
-///             threads += (core_load!(thread.tgid) == core_load!(task.tgid)) as i32;
-///         }
-///         printk!("%d has %d threads", core_load!(task.pid), threads);
+///         printk!("process %d", core_load!(task.pid));
+///     }
+///     // SAFETY: the current task stays while it is current.
+///     let current: &task_struct = unsafe { &*current_task() };
+///     for thread in threads_of!(current) {
+///         printk!("thread %d of this", core_load!(thread.pid));
 ///     }
 ///     0
 /// }
@@ -110,7 +111,10 @@ macro_rules! threads {
     };
 }
 
-/// The threads of a task's process: `for thread in threads_of!(task)`. See [`tasks!`](crate::tasks).
+/// The threads of a task's process: `for thread in threads_of!(task)`, as [`tasks!`](crate::tasks).
+///
+/// Of a task that the verifier trusts: the current one, a hook's argument, or one that was acquired
+/// (`bpf_task_acquire`); what [`tasks!`](crate::tasks) gives is none until then. Linux 6.7.
 #[macro_export]
 macro_rules! threads_of {
     ($task:expr) => {

@@ -272,3 +272,105 @@ pub(super) fn weaken(file: &mut ObjectFile, names: &[String]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use skep_btf::{Builder, Kind};
+    use skep_isa::Endian;
+    use skep_object::{FileSection, FileSymbol, SymbolKind};
+
+    use super::*;
+
+    /// An object with these records, which uses these symbols.
+    fn file(records: &str, used: &[&str]) -> ObjectFile {
+        let data = records.as_bytes().to_vec();
+        let mut types = Builder::new();
+        types.set_endianness(Endian::Little);
+        ObjectFile {
+            endian: Endian::Little,
+            types,
+            records: BTreeMap::default(),
+            sections: vec![FileSection {
+                name: SECTION.into(),
+                align: 1,
+                size: data.len() as u64,
+                data,
+                ..FileSection::default()
+            }],
+            symbols: used
+                .iter()
+                .map(|name| FileSymbol {
+                    name: (*name).into(),
+                    kind: SymbolKind::Other,
+                    section: None,
+                    value: 0,
+                    size: 0,
+                    binding: Binding::Global,
+                    hidden: false,
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_used_is_declared() {
+        let records = "kfunc\0weak\0bpf_look\0b1\0task\0*stask_struct;\0call\0*(i4*v)\0\0\
+                       ksym\0\0init_task\0stask_struct;\0\0\
+                       ksym\0\0unused\0i4\0\0\
+                       ksym\0\0anything\0v\0\0\
+                       kconfig\0\0CONFIG_HZ\0u4\0\0";
+        let mut file = file(records, &["bpf_look", "init_task", "anything", "CONFIG_HZ"]);
+        super::super::run(&mut file).unwrap();
+        let btf = file.btf().unwrap();
+        let section = |name: &str| {
+            let found = btf.types().find(|found| found.name() == name).unwrap();
+            let Kind::DataSection(section) = found.kind() else {
+                panic!("a section")
+            };
+            section
+                .entries()
+                .map(|entry| (btf.declaration(entry.type_id).unwrap(), entry.size))
+                .collect::<Vec<_>>()
+        };
+        let declared = |text: &str, size| (text.to_owned(), size);
+        assert_eq!(
+            section(".ksyms"),
+            [
+                declared("const void anything;", 0),
+                declared(
+                    "_Bool bpf_look(struct task_struct *task, int (*call)(void *));",
+                    0
+                ),
+                declared("struct task_struct init_task;", 0),
+            ]
+        );
+        assert_eq!(
+            section(".kconfig"),
+            [declared("unsigned int CONFIG_HZ;", 4)]
+        );
+        let (_, weak) = file.symbol("bpf_look").unwrap();
+        let (_, strong) = file.symbol("init_task").unwrap();
+        let bindings = (weak.binding, strong.binding);
+        assert_eq!(bindings, (Binding::Weak, Binding::Global));
+    }
+
+    #[test]
+    fn what_is_no_declaration_is_refused() {
+        for (records, part) in [
+            ("kfunc\0", "ends within a record"),
+            ("kfunc\0maybe\0f\0v\0\0", "`maybe`"),
+            ("thing\0\0f\0v\0\0", "`thing`"),
+            ("ksym\0\0f\0x\0\0", "expected a type"),
+            ("ksym\0\0f\0i4i4\0\0", "expected the end"),
+            ("ksym\0\0f\0i4\0more\0i4\0\0", "one type"),
+            ("kfunc\0\0f\0v\0a\0v\0\0", "no size"),
+            ("kconfig\0\0f\0v\0\0", "no size"),
+            ("ksym\0\0f\0lOwn;\0\0", "does not know"),
+            ("ksym\0\0f\0i4\0\0ksym\0\0f\0i8\0\0", "declared twice"),
+        ] {
+            let error = super::super::run(&mut file(records, &["f"])).unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+}
