@@ -339,7 +339,10 @@ fn load(example: &Example, bytes: &[u8]) -> Outcome<bool> {
     let wanted: Vec<String> = programs
         .iter()
         .filter(|program| {
-            let feature = Feature::ProgramType(program.program_type());
+            let feature = match program.attach_type() {
+                Some(attach) => Feature::AttachType(attach),
+                None => Feature::ProgramType(program.program_type()),
+            };
             // An extension needs a program that is there before it.
             program.program_type() != ProgramType::Ext
                 && !matches!(host().probe(&feature), Probe::No { .. })
