@@ -46,7 +46,7 @@ pub use skep_ebpf_macros::kprobe;
 pub use skep_ebpf_macros::kretprobe;
 
 /// At the entry of a system call, by its own name on each machine: `#[ksyscall("unlink")]`.
-/// Parameters are the call's arguments.
+/// Parameters are the call's arguments. Linux 4.17 on x86-64, 4.19 on arm64.
 ///
 /// ```
 /// #![no_std]
