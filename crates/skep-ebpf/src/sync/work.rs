@@ -4,7 +4,7 @@ use core::ffi::c_void;
 
 use crate::error::Result;
 use crate::helper::done;
-use crate::map::{Keyed, Map as _, Value};
+use crate::map::{Keyed, Value};
 use crate::plain::Plain;
 use crate::{kernel, kfunc};
 
