@@ -15,7 +15,8 @@ use skep::{
     boundary::{AttachPoint, LinkDetails, Position, TcxDirection, XdpMode},
 };
 use skep_testing::{
-    Cgroup, Outcome, PATIENCE, Stop, Test, ensure, eventually, in_netns, needs_kernel, needs_option,
+    Cgroup, Outcome, PATIENCE, Stop, Test, ensure, eventually, expect_err, in_netns, needs_kernel,
+    needs_option,
 };
 
 use crate::support::{Running, boundary, object};
@@ -237,12 +238,16 @@ fn clsact() -> Outcome {
         let last = on("going", TcxDirection::Egress, Position::Last)?;
         five_come("two in a row", &send_five()?)?;
         both(15, 15)?;
-        let beside = on("going", TcxDirection::Egress, Position::AfterProgram(1));
-        let said = match beside {
-            Err(Stop::Fail(text)) => text,
-            other => return Err(Stop::fail(format!("{other:?}"))),
+        let beside = AttachPoint::Clsact {
+            ifindex: boundary().device_index("lo")?,
+            direction: TcxDirection::Egress,
+            position: Position::AfterProgram(1),
         };
-        ensure(said.contains("filters"), || said.clone())?;
+        let beside = running.loaded.program("going")?.attach_to(&beside);
+        let fix = expect_err("beside a program", beside)?.fix();
+        ensure(fix.as_ref().is_some_and(|fix| fix.contains("tcx")), || {
+            format!("{fix:?}")
+        })?;
         drop((goes, last));
         five_come("detached", &send_five()?)?;
         both(15, 15)
