@@ -45,6 +45,7 @@ const EXCUSES: &[&str] = &[
     "a machine that is not emulated",
     "a second CPU",
     "the library's source",
+    "the program `bpftool`",
 ];
 
 impl Kernel {

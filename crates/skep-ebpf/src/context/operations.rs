@@ -30,7 +30,7 @@ methods!([
     SkMsgContext SockoptContext
 ] {
     /// A number that is the network namespace's own as long as the machine runs. Linux 5.7 for
-    /// sockets and addresses, 5.15 to 6.12 for the others.
+    /// sockets and addresses, 5.15 for events, messages and options; for packets later than 6.12.
     #[doc(alias = "bpf_get_netns_cookie")]
     #[inline(always)]
     #[must_use]

@@ -88,6 +88,8 @@ const SINCE: &[(&str, KernelVersion)] = &[
     ("netkit", KernelVersion::new(6, 7)),
     ("migrate", KernelVersion::new(5, 14)),
     ("lsm_sleepable", KernelVersion::new(5, 11)),
+    // Of packets 6.12 does not say where they are, and 6.18 does.
+    ("elsewhere", KernelVersion::new(6, 18)),
 ];
 
 fn every_type() -> Outcome {
@@ -157,7 +159,8 @@ fn libbpf_of(bpftool: &PathBuf) -> Outcome<(u32, u32)> {
 }
 
 fn bpftool() -> Outcome {
-    needs_kernel(6, 6)?;
+    // One of its programs; and what is younger is seen on the machine itself.
+    needs_kernel(6, 18)?;
     let bpftool = find_tool("bpftool")?;
     let libbpf = libbpf_of(&bpftool)?;
     let folder = tempfile::tempdir()?;

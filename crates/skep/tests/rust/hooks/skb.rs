@@ -67,7 +67,7 @@ fn everything(context: &mut TcContext) -> Result<TcAction> {
     if context.mark_congestion() || context.cgroup_id() == 7 || context.socket_uid() == 7 {
         return Ok(TcAction::SHOT);
     }
-    if context.socket_cookie() == 1 && context.netns_cookie() == 7 {
+    if context.socket_cookie() == 1 {
         return Ok(context.redirect_peer(1));
     }
     match context.sk() {
@@ -78,6 +78,14 @@ fn everything(context: &mut TcContext) -> Result<TcAction> {
         ([8, 0], 4) => TcAction::OK,
         _ => context.redirect(1, Way::In),
     })
+}
+
+#[tc]
+fn elsewhere(context: &TcContext) -> TcAction {
+    match context.netns_cookie() {
+        7 => TcAction::SHOT,
+        _ => TcAction::OK,
+    }
 }
 
 #[tc]
