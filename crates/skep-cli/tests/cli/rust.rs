@@ -286,3 +286,42 @@ fn binaries_of_packages_build() {
         assert!(ran.stdout.contains("enter: accepted"), "{}", ran.stdout);
     }
 }
+
+/// What the README shows of a program is what comes of it.
+#[test]
+fn the_readmes_program_runs() {
+    let Some(core) = core_source() else {
+        return;
+    };
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let (_, section) = readme.split_once("## Programs in Rust\n").unwrap();
+    let block = |language: &str| {
+        let (_, block) = section.split_once(&format!("```{language}\n")).unwrap();
+        block.split_once("```").unwrap().0
+    };
+    let (program, shown) = (block("rust"), block("console"));
+    let name = program.lines().next().unwrap_or_default();
+    let name = name.strip_prefix("// ").unwrap();
+    let folder = folder();
+    fs::write(folder.path().join(name), program).unwrap();
+    let mut shown = shown.lines().filter(|line| *line != "…");
+    let command = shown.next().unwrap_or_default();
+    let words = command.strip_prefix("# skep ").unwrap().split(' ');
+    let (run, words): (Vec<_>, Vec<_>) = words.enumerate().partition(|(index, _)| *index == 0);
+    assert_eq!(run, [(0, "run")]);
+    let mut skep = skep(folder.path());
+    skep.env("SKEP_RUST_SRC", core)
+        .args(["run", "--host", "vm"])
+        .args(words.into_iter().map(|(_, word)| word));
+    let ran = Ran::of(&mut skep)
+        .ended_with(0)
+        .saying(&[" events, 0 lost"]);
+    let mut rows = ran.stdout.lines();
+    // But for the numbers of processes, which stand in columns.
+    let last = |line: &str| line.rsplit(' ').next().map(str::to_owned);
+    for line in shown {
+        let same = |row: &str| row.len() == line.len() && last(row) == last(line);
+        assert!(rows.any(same), "{line:?} is not in\n{}", ran.stdout);
+    }
+}

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use tempfile::TempDir;
 
-use super::{Ran, folder, run, skep};
+use super::{Ran, core_source, folder, run, skep};
 
 /// A filter of packets by their first byte, without a header of the system's.
 const SOURCE: &str = r#"
@@ -101,28 +101,24 @@ fn filter(context: &XdpContext) -> XdpAction {
 "#;
 
 /// `skep test` where programs in Rust are compiled.
-fn test_in_rust(folder: &TempDir, source: &skep_build::CoreSource, arguments: &[&str]) -> Ran {
+fn test_in_rust(folder: &TempDir, core: &Path, arguments: &[&str]) -> Ran {
     let mut command = skep(folder.path());
-    command.env("SKEP_RUST_SRC", source.folder());
+    command.env("SKEP_RUST_SRC", core);
     Ran::of(command.arg("test").args(arguments))
 }
 
 #[test]
 fn twins_have_the_same_tests() {
     let Some(folder) = project(TESTS) else { return };
-    let source = match skep_testing::core_source() {
-        Ok(source) => source,
-        Err(skep_testing::Stop::Skip(lacking)) => return skep_testing::lacks(lacking),
-        Err(skep_testing::Stop::Fail(text)) => panic!("{text}"),
-    };
+    let Some(core) = core_source() else { return };
     fs::write(folder.path().join("fw.bpf.rs"), TWIN).expect("a source");
-    let ran = test_in_rust(&folder, &source, &[]).ended_with(0);
+    let ran = test_in_rust(&folder, &core, &[]).ended_with(0);
     let each = ["ok broadcasts are dropped", "ok all else passes"];
     assert_eq!(lines(&ran.stdout), [each, each].concat());
     let headings = ran.stdout.lines().filter(|line| line.starts_with("./fw"));
     assert_eq!(headings.collect::<Vec<_>>(), ["./fw.bpf.c", "./fw.bpf.rs"]);
     // One of them, by its name.
-    let ran = test_in_rust(&folder, &source, &["fw.bpf.rs", "--format", "json"]).ended_with(0);
+    let ran = test_in_rust(&folder, &core, &["fw.bpf.rs", "--format", "json"]).ended_with(0);
     let first: serde_json::Value =
         serde_json::from_str(ran.stdout.lines().next().unwrap_or_default()).expect("JSON");
     assert_eq!(first["file"], "fw.test.toml");
@@ -130,7 +126,7 @@ fn twins_have_the_same_tests() {
     assert_eq!(ran.stdout.lines().count(), 3, "{}", ran.stdout);
     // Where one of them is no good, the other is tested.
     fs::write(folder.path().join("fw.bpf.rs"), "fn").expect("a source");
-    let ran = test_in_rust(&folder, &source, &[]).ended_with(3);
+    let ran = test_in_rust(&folder, &core, &[]).ended_with(3);
     assert_eq!(lines(&ran.stdout), each);
     assert!(
         ran.stdout
@@ -139,7 +135,7 @@ fn twins_have_the_same_tests() {
         ran.stdout
     );
     fs::write(folder.path().join("other.rs"), TWIN).expect("a source");
-    test_in_rust(&folder, &source, &["other.rs"])
+    test_in_rust(&folder, &core, &["other.rs"])
         .ended_with(2)
         .saying(&["other.rs has no tests: they go into other.test.toml beside it"]);
 }
