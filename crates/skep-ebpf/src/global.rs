@@ -9,7 +9,7 @@ use crate::plain::Plain;
 /// is, to be loaded, stored, and counted up. `name = "…"` gives it another name in the object.
 /// User space finds it by that name: `loaded.global(…)` and `loaded.live(…)` in the library. What is
 /// each CPU's own is a [`PerCpuArray`](crate::map::PerCpuArray) of one element, and what only user
-/// space changes, before it loads the object, a [`setting`](crate::setting()). Linux 5.2.
+/// space changes, before it loads the object, a [`setting`](macro@crate::setting). Linux 5.2.
 ///
 /// ```
 /// #![no_std]
