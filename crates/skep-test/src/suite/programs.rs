@@ -44,7 +44,7 @@ pub(super) fn programs(file: &Value, path: &Path, folder: &Path) -> Parsed<Vec<P
     let manifest = || manifest.is_file().then_some(manifest.clone());
     match OBJECTS
         .iter()
-        .find_map(|ending| beside(&ending))
+        .find_map(|ending| beside(ending))
         .or_else(manifest)
     {
         Some(path) => Ok(vec![path]),
