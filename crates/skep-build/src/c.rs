@@ -188,7 +188,7 @@ impl<'a> Job<'a> {
                     output.status
                 );
             }
-            let hint = hint::for_missing_header(&stderr);
+            let hint = hint::for_clang(&stderr);
             return Err(Error::Compile {
                 source_file: self.build.source.clone(),
                 stderr,

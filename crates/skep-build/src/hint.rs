@@ -137,8 +137,27 @@ pub(crate) fn for_missing_linker(stderr: &str) -> Option<String> {
     rest.starts_with(" not found").then(remedy)
 }
 
-/// The remedy for a header that clang says is not there, if a package brings it.
-pub(crate) fn for_missing_header(stderr: &str) -> Option<String> {
+/// The remedy for what clang says, where it does not say it itself.
+pub(crate) fn for_clang(stderr: &str) -> Option<String> {
+    for_missing_header(stderr).or_else(|| for_name_of_section(stderr))
+}
+
+/// Clang names no place when a variable has the name of a section.
+fn for_name_of_section(stderr: &str) -> Option<String> {
+    let (_, name) = stderr.split_once("error: symbol '")?;
+    let (name, _) = name.split_once("' is already defined")?;
+    Some(format!(
+        "clang takes no variable or function that is named as a section, here `{name}`: give it \
+         another name, such as `{}`",
+        match name.to_uppercase() {
+            upper if upper != name => upper,
+            _ => format!("{name}_"),
+        }
+    ))
+}
+
+/// The remedy for a header that is not there, if a package brings it.
+fn for_missing_header(stderr: &str) -> Option<String> {
     let (before, _) = stderr.split_once("' file not found")?;
     let (_, header) = before.rsplit_once('\'')?;
     let missing = match header.split_once('/') {
@@ -162,6 +181,15 @@ pub(crate) fn for_missing_header(stderr: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_sections() {
+        let stderr = "error: license changed binding to STB_GLOBAL\n\
+                      error: symbol 'license' is already defined";
+        let hint = for_clang(stderr);
+        assert!(hint.is_some_and(|hint| hint.ends_with("such as `LICENSE`")));
+        assert_eq!(for_clang("a.c:1:5: error: redefinition of 'f'"), None);
+    }
 
     #[test]
     fn commands_of_systems() {

@@ -107,7 +107,7 @@ impl<'a> Resolver<'a> {
         let resolved = match found {
             Ok(resolved) => resolved,
             Err(problem) if external.weak => {
-                Resolved::Missing(format!("weak extern `{}`: {problem}", external.name))
+                Resolved::Missing(format!("`{}` (a weak extern): {problem}", external.name))
             }
             Err(problem) => {
                 let name = external.name.clone();

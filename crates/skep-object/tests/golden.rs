@@ -366,7 +366,7 @@ fn configuration_and_maps_are_where_instructions_look() {
         };
         assert_eq!(
             poisoned.description,
-            "weak extern `no_such_function`: the kernel has no function of that name in its BTF"
+            "`no_such_function` (a weak extern): the kernel has no function of that name in its BTF"
         );
     }
 }
