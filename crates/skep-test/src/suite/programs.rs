@@ -42,11 +42,7 @@ pub(super) fn programs(file: &Value, path: &Path, folder: &Path) -> Parsed<Vec<P
     }
     let manifest = folder.join("Cargo.toml");
     let manifest = || manifest.is_file().then_some(manifest.clone());
-    match OBJECTS
-        .iter()
-        .find_map(|ending| beside(ending))
-        .or_else(manifest)
-    {
+    match OBJECTS.iter().find_map(beside).or_else(manifest) {
         Some(path) => Ok(vec![path]),
         None => {
             let what = format!(
