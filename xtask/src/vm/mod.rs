@@ -188,7 +188,7 @@ impl Machine<'_> {
         lock(self.results).configured(version, &fs::read_to_string(&kernel.config)?);
         let console = self.folder.join(format!("{version}.console"));
         let started = Instant::now();
-        let mut suite = "";
+        let (mut suite, mut ran) = ("", 0);
         let mut last = String::new();
         let mut verdicts = String::new();
         let ending = self
@@ -207,18 +207,27 @@ impl Machine<'_> {
                 Line::Err(text) if text.starts_with("SKIP ") => {}
                 Line::Err(text) => println!("{version} {suite} ┆ {text}"),
                 Line::Note(text) => println!("{version} ┆ {text}"),
-                Line::Exit(0) if suite == verdicts::NAME => {}
-                Line::Exit(code) => lock(self.results).exited(version, suite, code),
-                Line::Hung(seconds) => self.broken(
-                    suite,
-                    &format!(
+                Line::Exit(code) => {
+                    ran += 1;
+                    if code != 0 || suite != verdicts::NAME {
+                        lock(self.results).exited(version, suite, code);
+                    }
+                }
+                Line::Hung(seconds) => {
+                    ran += 1;
+                    let text = format!(
                         "said nothing for {seconds} seconds and was killed, in or after: {last}"
-                    ),
-                ),
+                    );
+                    self.broken(suite, &text);
+                }
                 Line::Alive | Line::End => {}
             })?;
         let after = format!("in or after: {last}");
         match ending {
+            Ending::Done if ran < self.suites.len() => {
+                let text = format!("{ran} of {} suites ran", self.suites.len());
+                self.broken("", &text);
+            }
             Ending::Done => {}
             Ending::Panic(text) => self.broken(suite, &format!("{text}, {after}")),
             Ending::Silent(seconds) => self.broken(

@@ -28,7 +28,11 @@ const BEAT: Duration = Duration::from_secs(5);
 /// A command that says nothing for so long hangs: the machine is emulated, and slow.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// What is mounted: the type, and where.
+/// How a command ends that could not be started, as in a shell.
+const NOT_RUN: i32 = 127;
+
+/// What is mounted: the type, and where. Memory is not, where files of this machine are already:
+/// those of a checkout below /tmp.
 const MOUNTS: [(&str, &str); 12] = [
     ("proc", "/proc"),
     ("sysfs", "/sys"),
@@ -67,6 +71,9 @@ fn main() {
 fn mounts() -> Vec<String> {
     let mut notes = Vec::new();
     for (kind, place) in MOUNTS {
+        if kind == "tmpfs" && fs::read_dir(place).is_ok_and(|mut files| files.next().is_some()) {
+            continue;
+        }
         let mounted = fs::create_dir_all(place)
             .and_then(|()| Ok(mount(kind, place, kind, MountFlags::empty(), None)?));
         if let Err(error) = mounted {
@@ -118,7 +125,9 @@ impl Guest {
                 for (number, command) in commands.iter().enumerate() {
                     self.send(&Line::Begin(number));
                     let ended = self.command(command).unwrap_or_else(|error| {
-                        Line::Note(format!("cannot run {:?}: {error}", command.words))
+                        let said = format!("cannot run {:?}: {error}", command.words);
+                        self.send(&Line::Note(said));
+                        Line::Exit(NOT_RUN)
                     });
                     self.send(&ended);
                 }
