@@ -7,6 +7,7 @@ use skep::{
     Host, LoadOptions, Loaded,
     abi::{Command, ProgramType},
     boundary::{Errno, Error, LogLevel, TestRun},
+    spec::Pinning,
 };
 use skep_selftests::{Case, TEST_DATA_LEN};
 use skep_testing::{Outcome, Stop};
@@ -103,6 +104,10 @@ impl Hosted {
         };
         for program in &mut image.programs {
             program.flags |= case.expectation.flags;
+        }
+        // What is asked is the verdict; pins would stay behind.
+        for map in &mut image.maps {
+            map.pinning = Pinning::None;
         }
         let options = LoadOptions {
             log_level: LogLevel::Statistics,
