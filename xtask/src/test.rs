@@ -12,7 +12,8 @@ const SKIP_LOG: &str = "SKEP_SKIP_LOG";
 /// are promised.
 const CI_KERNELS: &str = "5.10,7.3";
 
-/// Runs the tests, also on other kernels if any are named; with `ci`, also formatting, lints, docs and the tidy check.
+/// Runs the tests, also on other kernels if any are named; with `ci`, also formatting, lints, docs
+/// and the tidy check.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut ci = false;
     let mut kernels = None;
@@ -28,15 +29,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         }
     }
     // CI fires every hook there; who names kernels has the suites run as a whole.
-    let filter: &[&str] = if kernels.is_none() {
-        &["--", "hooks", "--skip", "rust_hooks"]
-    } else {
-        &[]
-    };
-    let suites = if kernels.is_none() {
-        "skep"
-    } else {
-        "skep-linux,skep"
+    let words: &[&str] = match kernels {
+        None => &["--suite", "skep", "--", "hooks", "--skip", "rust_hooks"],
+        Some(_) => &["--suite", "skep-linux,skep"],
     };
     let kernels = kernels.or_else(|| ci.then(|| CI_KERNELS.to_owned()));
     setup::for_tests()?;
@@ -102,11 +97,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     if let Some(kernels) = &kernels {
         println!("── tests on other kernels: {kernels}");
-        let words = [
-            &["--kernel", kernels.as_str(), "--suite", suites][..],
-            filter,
-        ]
-        .concat();
+        let words = [&["--kernel", kernels.as_str()], words].concat();
         let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
         match vm::run(&words) {
             Err(error) if error.is::<vm::Lacks>() => {

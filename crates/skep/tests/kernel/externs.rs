@@ -28,8 +28,8 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// Runs one program of `externs.bpf.c`.
-fn run(object: Object, program: &str) -> Outcome<Running> {
+/// Loads an object and runs one of its programs.
+pub(crate) fn run(object: Object, program: &str) -> Outcome<Running> {
     needs_kernel(5, 10)?; // test runs of raw tracepoints
     let running = Running::of(object)?;
     let loaded = running.loaded.program(program)?;
@@ -52,7 +52,7 @@ fn number(running: &Running, name: &str) -> Outcome<u64> {
     Ok(u64::from_le_bytes(all))
 }
 
-fn check(running: &Running, name: &str, wanted: u64) -> Outcome {
+pub(crate) fn check(running: &Running, name: &str, wanted: u64) -> Outcome {
     let got = number(running, name)?;
     ensure(got == wanted, || format!("{name}: {got}, not {wanted}"))
 }
@@ -68,6 +68,20 @@ pub(crate) fn options() -> Outcome<impl Fn(&str) -> Outcome<String>> {
     })
 }
 
+/// Globals have the numbers of this kernel's options.
+pub(crate) fn check_options(running: &Running, globals: &[(&str, &str)]) -> Outcome {
+    let option = options()?;
+    for &(name, global) in globals {
+        let text = option(name)?;
+        let wanted = match text.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16),
+            None => text.parse(),
+        };
+        check(running, global, wanted.map_err(|_| Stop::fail(text))?)?;
+    }
+    Ok(())
+}
+
 fn configuration() -> Outcome {
     let option = options()?;
     let running = run(only("configuration")?, "configuration")?;
@@ -77,19 +91,15 @@ fn configuration() -> Outcome {
     check(&running, "bpf_letter", b'y'.into())?;
     check(&running, "missing_option", 0)?;
     check(&running, "missing_module", 0)?;
-    for (name, global) in [
-        ("CONFIG_HZ", "hz"),
-        ("CONFIG_NR_CPUS", "cpus"),
-        ("CONFIG_PANIC_TIMEOUT", "panic_timeout"),
-        ("CONFIG_PHYSICAL_START", "physical_start"),
-    ] {
-        let text = option(name)?;
-        let wanted = match text.strip_prefix("0x") {
-            Some(digits) => u64::from_str_radix(digits, 16),
-            None => text.parse(),
-        };
-        check(&running, global, wanted.map_err(|_| Stop::fail(text))?)?;
-    }
+    check_options(
+        &running,
+        &[
+            ("CONFIG_HZ", "hz"),
+            ("CONFIG_NR_CPUS", "cpus"),
+            ("CONFIG_PANIC_TIMEOUT", "panic_timeout"),
+            ("CONFIG_PHYSICAL_START", "physical_start"),
+        ],
+    )?;
     let jit = if option("CONFIG_BPF_JIT")? == "m" {
         2
     } else {

@@ -2,11 +2,11 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
-use skep::{Object, boundary::TestRun, btf::KindTag};
-use skep_testing::{Bpffs, Libbpf, Outcome, Stop, Test, ensure, expect_err, needs_kernel};
+use skep::{Object, btf::KindTag};
+use skep_testing::{Bpffs, Libbpf, Outcome, Stop, Test, ensure, expect_err};
 
 use crate::{
-    externs::{kallsyms, options},
+    externs::{self, check, check_options, kallsyms, options},
     support::{Running, boundary, host},
 };
 
@@ -26,20 +26,11 @@ fn bytes(name: &str) -> Outcome<Vec<u8>> {
     skep_testing::compile(&source, env!("CARGO_TARGET_TMPDIR"))
 }
 
-/// One of the programs of an object, run.
+/// Runs one program of tests/rust.
 fn run(name: &str, program: &str) -> Outcome<Running> {
-    needs_kernel(5, 10)?; // test runs of raw tracepoints
     let mut object = Object::parse(name, &bytes(name)?)?;
     object.only_programs(&[program])?;
-    let running = Running::of(object)?;
-    let loaded = running.loaded.program(program)?;
-    loaded.test_run(&mut TestRun::default())?;
-    Ok(running)
-}
-
-fn check(running: &Running, name: &str, wanted: u64) -> Outcome {
-    let got = running.number(name)?;
-    ensure(got == wanted, || format!("{name}: {got}, not {wanted}"))
+    externs::run(object, program)
 }
 
 fn configuration() -> Outcome {
@@ -53,18 +44,14 @@ fn configuration() -> Outcome {
     check(&running, "missing_module", 0)?;
     check(&running, "bpf_jit", 1)?;
     check(&running, "has_cookie", u64::from(code >= 0x05_0f_00))?;
-    for (name, global) in [
-        ("CONFIG_HZ", "hz"),
-        ("CONFIG_NR_CPUS", "cpus"),
-        ("CONFIG_PHYSICAL_START", "physical_start"),
-    ] {
-        let text = option(name)?;
-        let wanted = match text.strip_prefix("0x") {
-            Some(digits) => u64::from_str_radix(digits, 16),
-            None => text.parse(),
-        };
-        check(&running, global, wanted.map_err(|_| Stop::fail(text))?)?;
-    }
+    check_options(
+        &running,
+        &[
+            ("CONFIG_HZ", "hz"),
+            ("CONFIG_NR_CPUS", "cpus"),
+            ("CONFIG_PHYSICAL_START", "physical_start"),
+        ],
+    )?;
     let mut wanted = [0; 8];
     let name = option("CONFIG_DEFAULT_HOSTNAME")?;
     let letters = name.trim_matches('"').bytes();
@@ -114,11 +101,21 @@ fn variables() -> Outcome {
     check(&running, "nothing", 0)
 }
 
-fn functions() -> Outcome {
-    let there = |name| Ok::<_, Stop>(host().btf()?.find(name, KindTag::Function).is_some());
-    if !there("bpf_rcu_read_lock")? {
-        return Err(Stop::lacks("bpf_rcu_read_lock (6.2)"));
+/// Whether this kernel has a function.
+fn there(name: &str) -> Outcome<bool> {
+    Ok(host().btf()?.find(name, KindTag::Function).is_some())
+}
+
+/// The first function that the programs call.
+fn needs_functions() -> Outcome {
+    match there("bpf_rcu_read_lock")? {
+        true => Ok(()),
+        false => Err(Stop::lacks("bpf_rcu_read_lock (6.2)")),
     }
+}
+
+fn functions() -> Outcome {
+    needs_functions()?;
     let running = run("externs", "functions")?;
     check(&running, "locked", 1)?;
     check(&running, "called", 0)?;
@@ -132,13 +129,7 @@ fn functions() -> Outcome {
 }
 
 fn others() -> Outcome {
-    if host()
-        .btf()?
-        .find("bpf_rcu_read_lock", KindTag::Function)
-        .is_none()
-    {
-        return Err(Stop::lacks("bpf_rcu_read_lock (6.2)"));
-    }
+    needs_functions()?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("externs.o");
     fs::write(&file, bytes("externs")?)?;
