@@ -5,8 +5,8 @@ use clap::{Args, ColorChoice, Parser, Subcommand};
 
 use crate::{
     btf::BtfArgs, build::BuildArgs, check::CheckArgs, disasm::DisasmArgs, doctor::DoctorArgs, exit,
-    explain::ExplainArgs, features::FeaturesArgs, link::LinkArgs, manual, new::NewArgs,
-    run::RunArgs, test::TestArgs,
+    explain::ExplainArgs, features::FeaturesArgs, generate::GenArgs, link::LinkArgs, manual,
+    new::NewArgs, run::RunArgs, test::TestArgs,
 };
 
 /// Compiles, loads, attaches and watches eBPF programs.
@@ -73,6 +73,7 @@ pub(crate) enum Command {
     Test(TestArgs),
     Build(BuildArgs),
     New(NewArgs),
+    Gen(GenArgs),
     Link(LinkArgs),
     Doctor(DoctorArgs),
     Features(FeaturesArgs),

@@ -15,6 +15,7 @@ mod doctor;
 mod exit;
 mod explain;
 mod features;
+mod generate;
 mod host;
 mod input;
 mod link;
@@ -55,6 +56,7 @@ fn carry_out(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::explain(&args),
         Command::Test(args) => test::test(&args, global),
         Command::New(args) => new::new(&args, global),
+        Command::Gen(args) => generate::generate(&args, global),
         Command::Link(args) => link::link(&args, global),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Features(args) => features::features(&args),

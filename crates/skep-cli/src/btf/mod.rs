@@ -1,5 +1,5 @@
 //! `skep btf`: `dump` prints types as the kernel lists them, or as C or Rust; `min` cuts BTF down to what
-//! objects need; `harvest` takes it out of kernels' files.
+//! objects need; `harvest` takes it out of kernels' files. `skep gen vmlinux` prints by the same code.
 
 mod harvest;
 mod min;
@@ -41,14 +41,21 @@ enum BtfCommand {
 /// is only pointed to has fields if it is named by a `--root` of its own.
 #[derive(Debug, Args)]
 struct DumpArgs {
-    /// Raw BTF, an ELF file with it, a C source, or - for standard input [default: the
-    /// kernel's]
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-    file: Option<PathBuf>,
+    #[command(flatten)]
+    types: TypesArgs,
 
     /// How to print
     #[arg(short, long, value_enum, default_value = "raw")]
     format: Format,
+}
+
+/// Which types are meant, and of what BTF.
+#[derive(Debug, Args)]
+pub(crate) struct TypesArgs {
+    /// Raw BTF, an ELF file with it, a C source, or - for standard input [default: the
+    /// kernel's]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    file: Option<PathBuf>,
 
     /// Only types of this name, and what they need
     ///
@@ -64,7 +71,7 @@ struct DumpArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(crate) enum Format {
     /// A line a type and a line a member, with their numbers
     Raw,
     /// A C header; of the kernel's BTF: vmlinux.h
@@ -77,24 +84,29 @@ enum Format {
 
 pub(crate) fn btf(args: BtfArgs, global: &Global) -> anyhow::Result<ExitCode> {
     match args.command {
-        BtfCommand::Dump(args) => dump(&args, global),
+        BtfCommand::Dump(args) => print(&args.types, args.format, global),
         BtfCommand::Min(args) => min::min(&args, global),
         BtfCommand::Harvest(args) => harvest::harvest(&args),
     }
 }
 
-fn dump(args: &DumpArgs, global: &Global) -> anyhow::Result<ExitCode> {
-    let btf = source::open(args.file.as_deref(), args.base.as_deref(), global)?;
-    let roots = match args.roots.as_slice() {
+/// Prints the types that are meant.
+pub(crate) fn print(
+    types: &TypesArgs,
+    format: Format,
+    global: &Global,
+) -> anyhow::Result<ExitCode> {
+    let btf = source::open(types.file.as_deref(), types.base.as_deref(), global)?;
+    let roots = match types.roots.as_slice() {
         [] => None,
         names => Some(roots::find(
             &btf,
             names,
-            matches!(args.format, Format::C | Format::Rust),
+            matches!(format, Format::C | Format::Rust),
         )?),
     };
     let mut out = Output::new();
-    match args.format {
+    match format {
         Format::Raw => raw(&btf, roots, &mut out)?,
         Format::Json => json(&btf, roots, &mut out)?,
         Format::C => {

@@ -69,6 +69,32 @@ fn c_is_a_header_that_compiles() {
     run(folder.path(), ["build", "a.c"]).data();
 }
 
+/// `skep gen vmlinux` is another name for two of the formats.
+#[test]
+fn gen_vmlinux_prints_what_btf_dump_prints() {
+    if !has_kernel_btf() {
+        return;
+    }
+    let folder = folder();
+    let path = folder.path();
+    let root = ["--root", "list_head,pid"];
+    let dump = |format| run(path, ["btf", "dump", "-f", format, root[0], root[1]]).data();
+    let made = |arguments: &[&str]| run(path, [&["gen", "vmlinux"], arguments].concat()).data();
+    let (c, rust) = (dump("c"), dump("rust"));
+    assert!(c.contains("struct list_head {"), "{c}");
+    assert!(rust.contains("struct list_head {"), "{rust}");
+    assert_eq!(made(&[root[0], root[1], "--c"]), c);
+    assert_eq!(made(&root), c, "a header if nothing is said");
+    assert_eq!(made(&[KERNEL, root[0], root[1], "--rust"]), rust);
+
+    run(path, ["gen", "vmlinux", "--c", "--rust"])
+        .ended_with(2)
+        .saying(&["--rust", "cannot be used with", "--c"]);
+    run(path, ["gen", "vmlinux", "--rust", "--root", "task_strcut"])
+        .ended_with(2)
+        .saying(&["there is no type `task_strcut`; did you mean `task_struct`"]);
+}
+
 #[test]
 fn roots_bring_what_they_need_and_no_more() {
     if !has_kernel_btf() {

@@ -34,6 +34,7 @@ fn help_fits_80_columns_and_is_complete() {
     for name in [
         "build",
         "new",
+        "gen",
         "link",
         "test",
         "doctor",
@@ -137,6 +138,7 @@ fn man_pages_are_written() {
         "skep-disasm",
         "skep-btf",
         "skep-btf-dump",
+        "skep-gen-vmlinux",
     ] {
         let path = folder.path().join("pages").join(format!("{name}.1"));
         let page = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path:?}: {e}"));

@@ -23,7 +23,7 @@
 //! ([`core_load!`](crate::core_load) and its siblings) take a place: a value that points to a
 //! kernel type, then fields and elements. A pointer on the way is followed.
 //!
-//! `skep btf dump --format rust --root task_struct > vmlinux.rs` writes such declarations of the
+//! `skep gen vmlinux --rust --root task_struct > vmlinux.rs` writes such declarations of the
 //! running kernel's types, for `mod vmlinux;`; without `--root` all of them, which takes rustc a
 //! minute to read.
 //!
