@@ -4,7 +4,14 @@
 
 {{event_module}}mod watched;
 
-use std::{env, error::Error, ops::ControlFlow, process::ExitCode, time::Duration};
+use std::{
+    env,
+    error::Error,
+    io::{self, ErrorKind, Write as _},
+    ops::ControlFlow,
+    process::ExitCode,
+    time::Duration,
+};
 
 use skep::{Host, Object, RingBuffer};
 
@@ -16,11 +23,18 @@ static PROGRAMS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/{{module}}.bp
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
+        // Who read the output has seen enough, as in `… | head`.
+        Err(error) if is_closed_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
@@ -32,17 +46,24 @@ fn run() -> Result<(), Box<dyn Error>> {
     let mut events = RingBuffer::<{{record}}>::new(loaded.map("{{events}}")?)?;
 
     watched.begin()?;
-    println!("{HEADS}");
+    let mut out = io::stdout();
+    writeln!(out, "{HEADS}")?;
     while !watched.has_ended()? {
         if let Some(batch) = events.wait(Some(Duration::from_millis(100)))? {
-            batch.iter().for_each(show);
+            for event in &batch {
+                show(&mut out, event)?;
+            }
         }
     }
+    let mut shown = Ok(());
     events.consume(|event| {
-        show(event);
-        ControlFlow::Continue(())
+        shown = show(&mut out, event);
+        match shown {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
     })?;
-    Ok(())
+    Ok(shown?)
 }
 
 {{show}}

@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use super::{Ran, core_source, folder, has_clang, has_kernel_btf, run, skep};
@@ -128,6 +128,21 @@ fn passes(project: &Path, name: &str, environment: &[(&str, &OsStr)]) {
         .lines()
         .find(|line| line.ends_with("/etc/hostname") && line.contains("cat"));
     assert!(row.is_some(), "{}\n{}", ran.stdout, ran.stderr);
+    ends_quietly(&target().join("debug").join(name));
+}
+
+/// Nobody reads what it prints, as behind `… | head -1`: it has no more to say.
+fn ends_quietly(program: &Path) {
+    let mut child = Command::new(program)
+        .args(["cat", "/etc/hostname"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the project's program");
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().expect("its end");
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+    assert_eq!(ended.status.code(), Some(0));
 }
 
 /// Of all other hooks, the kernel side by itself: it is built, and passes its tests in the machine.

@@ -3,7 +3,14 @@
 //! Loads the program, attaches it to a network device and prints what it counts, each second until
 //! Ctrl-C. That takes root: `cargo build && sudo target/debug/{{name}} lo`.
 
-{{event_module}}use std::{env, error::Error, process::ExitCode, thread, time::Duration};
+{{event_module}}use std::{
+    env,
+    error::Error,
+    io::{self, ErrorKind, Write as _},
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
 
 use skep::{AttachOptions, Host, Map, Object};
 
@@ -13,11 +20,18 @@ static PROGRAMS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/{{module}}.bp
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
+        // Who read the output has seen enough, as in `… | head`.
+        Err(error) if is_closed_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
@@ -40,7 +54,8 @@ fn run() -> Result<(), Box<dyn Error>> {
 
 /// The protocols that were seen, each with the sum over all CPUs.
 fn show(received: &Map) -> Result<(), Box<dyn Error>> {
-    println!("PROTOCOL      PACKETS          BYTES");
+    let mut out = io::stdout();
+    writeln!(out, "PROTOCOL      PACKETS          BYTES")?;
     let by_protocol = received.per_cpu::<u32, Traffic>()?;
     for protocol in 0..received.max_entries() {
         let by_cpu = by_protocol.get(&protocol)?.unwrap_or_default();
@@ -55,7 +70,7 @@ fn show(received: &Map) -> Result<(), Box<dyn Error>> {
                 0 => "other".to_owned(),
                 number => number.to_string(),
             };
-            println!("{name:<8} {packets:>12} {bytes:>14}");
+            writeln!(out, "{name:<8} {packets:>12} {bytes:>14}")?;
         }
     }
     Ok(())
