@@ -213,18 +213,14 @@ pub(crate) fn missing(
     if let Some(cause) = missing_anywhere(host, &needed) {
         return Some(cause);
     }
-    let names: Vec<&str> = needed.iter().map(|needed| needed.name()).collect();
-    (!names.is_empty() && process::in_user_namespace()).then(|| Cause::Process {
-        what: format!(
-            "this process has {} in a user namespace only (a container's, or of `unshare`)",
-            names.join(" and ")
-        ),
-        fix: "run it as root outside of the namespace, or give it a BPF token".into(),
-    })
+    let mut names: Vec<&str> = needed.iter().map(|needed| needed.name()).collect();
+    names.dedup();
+    (!names.is_empty() && process::in_user_namespace())
+        .then(|| host.why_no_use(&names.join(" and ")))
 }
 
 /// The same for what asks for them in the process' own user namespace.
-fn missing_anywhere(host: &LinuxHost, needed: &[Capability]) -> Option<Cause> {
+pub(crate) fn missing_anywhere(host: &LinuxHost, needed: &[Capability]) -> Option<Cause> {
     let held = process::capabilities()?;
     let mut names: Vec<&'static str> = needed
         .iter()

@@ -4,10 +4,10 @@
 
 use std::fs;
 
-use skep_abi::{Capability, MapType, ProgramType};
-use skep_host::{Cause, Feature, Hook, Host, Probe};
+use skep_abi::{AttachType, Capability, Command, MapType, ProgramType};
+use skep_host::{Cause, Feature, Hook, Host, Probe, TokenInfo};
 
-use crate::{LinuxHost, cause, mounts::why_no_tracefs, process};
+use crate::{LinuxHost, cause, mounts::why_no_tracefs, process, token};
 
 /// Yes, no, or not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -159,7 +159,7 @@ pub fn report(host: &LinuxHost) -> DoctorReport {
 }
 
 fn capabilities(host: &LinuxHost) -> Vec<Check> {
-    [
+    let mut checks: Vec<Check> = [
         Capability::Bpf,
         Capability::Perfmon,
         Capability::NetAdmin,
@@ -175,7 +175,74 @@ fn capabilities(host: &LinuxHost) -> Vec<Check> {
             (Some(_), None) => Check::yes(name, "by CAP_SYS_ADMIN"),
         }
     })
-    .collect()
+    .collect();
+    checks.extend(token(host));
+    checks
+}
+
+/// The BPF token, which only a process in a user namespace can have.
+fn token(host: &LinuxHost) -> Option<Check> {
+    const NAME: &str = "BPF token";
+    if !process::in_user_namespace() {
+        return None;
+    }
+    let Some(bpffs) = host.bpffs() else {
+        return Some(Check::unknown(
+            NAME,
+            "LIBBPF_BPF_TOKEN_PATH is empty: it is to do without",
+            "let it name a bpffs that delegates",
+        ));
+    };
+    let place = bpffs.display();
+    Some(match host.try_token() {
+        Some(Ok(_)) => match host.delegated() {
+            Some(info) => Check::yes(NAME, format!("{place} delegates {}", words(&info))),
+            None => Check::yes(
+                NAME,
+                format!("{place} delegates; what, kernels before 6.17 don't say"),
+            ),
+        },
+        Some(Err(error)) => Check::no(
+            NAME,
+            &Cause::Process {
+                what: format!("{place}: {}", token::reason(&error)),
+                fix: error.cause().map(Cause::fix).unwrap_or_default(),
+            },
+        ),
+        None => return None,
+    })
+}
+
+/// What a token delegates, in words.
+fn words(info: &TokenInfo) -> String {
+    fn list<T: Copy>(
+        all: &[T],
+        has: impl Fn(T) -> bool,
+        name: impl Fn(T) -> &'static str,
+    ) -> String {
+        let of_all: Vec<T> = all.iter().copied().filter(|one| has(*one)).collect();
+        match of_all.len() {
+            0 => "none".into(),
+            len if len == all.len() => "all".into(),
+            _ => of_all.into_iter().map(name).collect::<Vec<_>>().join(" "),
+        }
+    }
+    let commands = [Command::MapCreate, Command::ProgLoad, Command::BtfLoad];
+    format!(
+        "commands: {}; maps: {}; programs: {}; attach types: {}",
+        list(&commands, |it| info.allows_command(it), Command::name),
+        list(MapType::ALL, |it| info.allows_map(it), MapType::short_name),
+        list(
+            ProgramType::ALL,
+            |it| info.allows_program_type(it),
+            ProgramType::short_name
+        ),
+        list(
+            AttachType::ALL,
+            |it| info.allows_attach_type(it.raw()),
+            AttachType::name
+        ),
+    )
 }
 
 fn kernel(host: &LinuxHost) -> Vec<Check> {

@@ -17,7 +17,7 @@ use crate::{
     mounts::{FileSystem, Tree},
     probe, process,
     symbols::{self, Symbols},
-    sys,
+    sys, token,
 };
 
 /// The running kernel.
@@ -25,7 +25,8 @@ use crate::{
 /// Making one costs a `uname(2)`, and before Linux 5.11, which counts maps against it, raises
 /// this process' limit of locked memory; everything else is looked up when it is first needed
 /// and kept for as long as the value lives. It may hold a descriptor of a tracefs or securityfs
-/// that is mounted nowhere (see [`tracepoints`](skep_host::Host::tracepoints)).
+/// that is mounted nowhere (see [`tracepoints`](skep_host::Host::tracepoints)), and in a user namespace
+/// the token of a bpffs (see [`with_token`](Self::with_token)).
 pub struct LinuxHost {
     info: HostInfo,
     files: Arc<Files>,
@@ -36,6 +37,7 @@ pub struct LinuxHost {
     possible_cpus: OnceLock<usize>,
     common_attributes: OnceLock<bool>,
     found: probe::Found,
+    pub(crate) token: token::Own,
 }
 
 const _: () = {
@@ -76,6 +78,7 @@ impl LinuxHost {
             possible_cpus: OnceLock::new(),
             common_attributes: OnceLock::new(),
             found: probe::Found::default(),
+            token: token::Own::usual(),
         })
     }
 

@@ -46,6 +46,7 @@ mod program;
 mod requirement;
 mod symbols;
 mod sys;
+mod token;
 mod vmlinux;
 
 pub use doctor::{

@@ -7,7 +7,9 @@ use skep_abi::{AttachType, Capability, Command, MapType, ProgramType};
 use skep_host::{Cause, Errno};
 
 use crate::{
-    LinuxHost, attr, cause, requirement,
+    LinuxHost, attr,
+    cause::{self, token::Delegated},
+    requirement,
     sys::{self, bpf_open},
 };
 
@@ -30,6 +32,12 @@ impl Wanted {
         }
     }
 
+    /// What a token would have to delegate.
+    pub(crate) fn delegated(&self) -> Delegated {
+        let attach_type = self.attach_type.map_or(0, AttachType::raw);
+        Delegated::Program(self.program_type, attach_type)
+    }
+
     /// The capabilities that loading and attaching it take.
     fn capabilities(&self) -> impl Iterator<Item = Capability> {
         let attaching = self.attach_type.map(requirement::attach_capabilities);
@@ -46,6 +54,9 @@ impl LinuxHost {
     /// `kernel.unprivileged_bpf_disabled` of 0 leaves to everyone is not counted: attaching it
     /// takes more.
     ///
+    /// In a user namespace, where its capabilities count for nothing, what its token delegates does
+    /// (see [`with_token`](Self::with_token)).
+    ///
     /// Takes some 20 µs, and leaves nothing behind.
     ///
     /// # Errors
@@ -56,6 +67,9 @@ impl LinuxHost {
             if !needed.contains(&capability) {
                 needed.push(capability);
             }
+        }
+        if self.token().is_some() {
+            return self.token_permits(&needed, programs);
         }
         match trial() {
             // Who may not make such maps is told so before the type is looked at (4.20).

@@ -93,6 +93,23 @@ impl Host {
         })
     }
 
+    /// The running Linux kernel, by the token of the bpffs that is mounted at `bpffs`: for a process
+    /// of a container, which has its capabilities in a user namespace only, and a bpffs that
+    /// delegates to it (`delegate_cmds`, `delegate_maps`, `delegate_progs`, `delegate_attachs`). Since
+    /// 6.9.
+    ///
+    /// [`kernel`](Self::kernel) and [`auto`](Self::auto) find the token of `/sys/fs/bpf`, or of
+    /// the place that the environment's `LIBBPF_BPF_TOKEN_PATH` names, by themselves.
+    ///
+    /// # Errors
+    /// It gives no token: no bpffs is there, it delegates nothing, or to another user namespace.
+    #[cfg(target_os = "linux")]
+    #[doc(alias = "bpf_token_path")]
+    pub fn kernel_by_token(bpffs: impl AsRef<std::path::Path>) -> Result<Self> {
+        let host = skep_linux::LinuxHost::with_token(bpffs.as_ref())?;
+        Ok(Self::new(Arc::new(host)))
+    }
+
     /// A new virtual machine in this process, which needs no privileges. Its clones, and what is
     /// loaded into it, share it.
     ///

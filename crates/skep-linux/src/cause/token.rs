@@ -2,7 +2,7 @@
 //! by which one is made.
 
 use skep_abi::{AttachType, Capability, Command, MapType, ProgramType};
-use skep_host::{Cause, Errno, TokenFd};
+use skep_host::{Cause, Errno, TokenFd, TokenInfo};
 
 use super::{missing_anywhere, too_old};
 use crate::LinuxHost;
@@ -24,7 +24,11 @@ pub(crate) fn lacking(token: Option<&TokenFd>, errno: Errno, wanted: Delegated) 
     if errno != Errno::EPERM {
         return None;
     }
-    let info = crate::info::token_raw(token?).ok()?;
+    not_delegated(&crate::info::token_raw(token?).ok()?, wanted)
+}
+
+/// What of that such a token does not delegate.
+pub(crate) fn not_delegated(info: &TokenInfo, wanted: Delegated) -> Option<Cause> {
     let command = match wanted {
         Delegated::Map(_) => Command::MapCreate,
         Delegated::Program(..) => Command::ProgLoad,

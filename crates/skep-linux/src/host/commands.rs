@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use skep_abi::{Command, ObjectFlags, ProgramType};
+use skep_abi::{Command, KernelVersion, ObjectFlags, ProgramType};
 use skep_host::{
     Access, AttachPoint, Attachment, BatchOutcome, BtfBytes, BtfFd, BtfInfo, BtfLoad, Cause,
     CgroupFd, Descriptor, Error, Feature, Host, HostInfo, IterFd, LinkCreate, LinkFd, LinkInfo,
@@ -18,13 +18,16 @@ use crate::{
     sys,
 };
 
+/// The first kernel that opens BTF by a token.
+const TOKEN_BY_ID: KernelVersion = KernelVersion::new(6, 16);
+
 impl Host for LinuxHost {
     fn info(&self) -> &HostInfo {
         &self.info
     }
 
     fn map_create(&self, request: &MapCreate<'_>) -> Result<MapFd> {
-        map::create(self, request)
+        map::create(self, &self.delegate_map(request))
     }
 
     fn map_lookup_elem(
@@ -104,7 +107,7 @@ impl Host for LinuxHost {
     }
 
     fn prog_load(&self, request: &ProgramLoad<'_>) -> Result<LoadedProgram> {
-        program::load(self, request)
+        program::load(self, &self.delegate_program(request))
     }
 
     fn prog_attach(&self, request: &ProgramAttach<'_>) -> Result<()> {
@@ -171,7 +174,7 @@ impl Host for LinuxHost {
     }
 
     fn btf_load(&self, request: &BtfLoad<'_>) -> Result<BtfFd> {
-        btf::load(self, request)
+        btf::load(self, &self.delegate_btf(request))
     }
 
     fn token_create(&self, bpffs: &Path) -> Result<TokenFd> {
@@ -211,7 +214,9 @@ impl Host for LinuxHost {
     }
 
     fn btf_by_id(&self, id: u32, token: Option<&TokenFd>) -> Result<Option<BtfFd>> {
-        info::btf_by_id(self, id, token)
+        // Kernels before call a token here invalid.
+        let own = || self.token().filter(|_| self.version() >= TOKEN_BY_ID);
+        info::btf_by_id(self, id, token.or_else(own))
     }
 
     fn link_by_id(&self, id: u32) -> Result<Option<LinkFd>> {

@@ -280,7 +280,7 @@ fn call(
         if sleepable {
             request.flags |= ProgLoadFlags::SLEEPABLE;
         }
-        program::verdict(&request).map_err(|error| Probe::refused(&error))
+        program::verdict(&host.delegate_program(&request)).map_err(|error| Probe::refused(&error))
     };
     let mut outcome = try_it(sleepable)?;
     let mut never_sleeps = true;

@@ -1,47 +1,17 @@
 //! Tokens: made and used by a process in a user namespace of its own, from a bpffs that this
 //! process, which is root outside, lets delegate.
-//!
-//! The child is this test binary again, started by `unshare`. It makes the file system's context,
-//! this process sets the options that take real privileges, and the child mounts it.
 
-use std::{
-    io::{self, BufRead, BufReader, Write},
-    os::fd::{AsRawFd, OwnedFd},
-    path::{Path, PathBuf},
-    process::{Child, Command, ExitCode, Stdio},
-};
+use std::path::Path;
 
-use rustix::{
-    mount::{
-        FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
-        fsopen,
-    },
-    process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open},
-};
 use skep_abi::{AttachType, MapType, ProgramType};
 use skep_host::{BtfLoad, Cause, Host, LogLevel, MapCreate, ProgramLoad, TokenFd};
 use skep_linux::LinuxHost;
-use skep_testing::{Bpffs, Outcome, Stop, ensure, expect_err, find_tool, needs_kernel};
+use skep_testing::{
+    Bpffs, MountOptions, Outcome, delegated_bpffs, ensure, expect_err, in_user_namespace,
+    needs_kernel,
+};
 
 use crate::{harness::host, programs::code};
-
-/// Says to this binary that it is the child.
-const CHILD: &str = "SKEP_TOKEN_CHILD";
-
-/// Runs the child's side, if this process is the child.
-pub(crate) fn child() -> Option<ExitCode> {
-    std::env::var_os(CHILD)?;
-    Some(match in_namespace() {
-        Ok(()) => {
-            println!("done");
-            ExitCode::SUCCESS
-        }
-        Err(stop) => {
-            println!("{stop:?}");
-            ExitCode::FAILURE
-        }
-    })
-}
 
 pub(crate) fn create() -> Outcome {
     needs_kernel(6, 9)?;
@@ -49,58 +19,20 @@ pub(crate) fn create() -> Outcome {
     let bpffs = Bpffs::mount()?;
     refused(host(), bpffs.path(), "initial user namespace")?;
     refused(host(), Path::new("/proc"), "root of a bpffs")?;
-    let unshare = find_tool("unshare")?;
-    let mut child = Holder(
-        Command::new(unshare)
-            .args(["--user", "--map-root-user", "--mount", "--"])
-            .arg(std::env::current_exe()?)
-            .env(CHILD, "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?,
-    );
-    let pid = i32::try_from(child.0.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| Stop::fail("no process id"))?;
-    let (Some(mut to), Some(from)) = (child.0.stdin.take(), child.0.stdout.take()) else {
-        return Err(Stop::fail("no pipes"));
-    };
-    let mut from = BufReader::new(from).lines();
-    let mut line = || from.next().transpose().map(Option::unwrap_or_default);
     // Twice: a bpffs that delegates nothing, and one that delegates some.
-    for options in [&[][..], DELEGATED] {
-        let said = line()?;
-        let Ok(raw) = said.parse() else {
-            return Err(Stop::Fail(format!("the child said `{said}`")));
-        };
-        let theirs = pidfd_open(pid, PidfdFlags::empty())?;
-        let context = pidfd_getfd(theirs, raw, PidfdGetfdFlags::empty())?;
-        for (key, value) in options {
-            fsconfig_set_string(&context, *key, *value)?;
-        }
-        fsconfig_create(&context)?;
-        to.write_all(b"\n")?;
-    }
-    let said = line()?;
-    ensure(said == "done", || format!("the child: {said}"))
+    in_user_namespace(PART, &[&[], DELEGATED])
 }
 
+/// The child's side of the test.
+pub(crate) const PART: &str = "token";
+
 /// What the bpffs lets do: maps of type hash, programs of type XDP.
-const DELEGATED: &[(&str, &str)] = &[
+const DELEGATED: MountOptions<'_> = &[
     ("delegate_cmds", "any"),
     ("delegate_maps", "0x2"),
     ("delegate_progs", "0x40"),
     ("delegate_attachs", "any"),
 ];
-
-struct Holder(Child);
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// No token from `place`, with a cause that has `words` in it.
 fn refused(host: &LinuxHost, place: &Path, words: &str) -> Outcome {
@@ -109,22 +41,11 @@ fn refused(host: &LinuxHost, place: &Path, words: &str) -> Outcome {
     ensure(cause.contains(words), || format!("{error}: {cause}"))
 }
 
-/// The root of a bpffs that the parent gave its options, and its path.
-fn mounted() -> Outcome<(OwnedFd, PathBuf)> {
-    let context = fsopen("bpf", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    println!("{}", context.as_raw_fd());
-    io::stdin().lock().read_line(&mut String::new())?;
-    let flags = FsMountFlags::FSMOUNT_CLOEXEC;
-    let root = fsmount(&context, flags, MountAttrFlags::empty())?;
-    let path = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
-    Ok((root, path))
-}
-
-fn in_namespace() -> Outcome {
+pub(crate) fn in_namespace() -> Outcome {
     let host = LinuxHost::new()?;
-    let (_root, nothing) = mounted()?;
+    let (_root, nothing) = delegated_bpffs()?;
     refused(&host, &nothing, "delegates nothing")?;
-    let (_root, path) = mounted()?;
+    let (_root, path) = delegated_bpffs()?;
     let token = host.token_create(&path)?;
     maps(&host, &token)?;
     programs(&host, &token)?;

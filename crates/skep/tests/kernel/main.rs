@@ -23,12 +23,16 @@ mod rust_hooks;
 mod special_maps;
 mod struct_ops;
 mod support;
+mod token;
 mod tracing;
 mod uprobes;
 mod usdt;
 mod user_ring;
 
 fn main() -> std::process::ExitCode {
+    if let Some(code) = skep_testing::play(&[(token::PART, token::in_namespace)]) {
+        return code;
+    }
     let mut tests = Vec::new();
     for group in [
         core_rust::tests,
@@ -54,6 +58,7 @@ fn main() -> std::process::ExitCode {
         network::tests,
         refusals::tests,
         privileges::tests,
+        token::tests,
         program_types::tests,
         rust_hooks::tests,
     ] {
