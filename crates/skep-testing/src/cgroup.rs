@@ -38,6 +38,17 @@ impl Cgroup {
         Ok(Self { path, home })
     }
 
+    /// Makes one below it, empty, which must be dropped first.
+    ///
+    /// # Errors
+    /// There is one already.
+    pub fn below(&self) -> Outcome<Self> {
+        let path = self.path.join("below");
+        fs::create_dir(&path)?;
+        let home = self.home.clone();
+        Ok(Self { path, home })
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use skep_abi::{AttachType, MapType, ProgramType};
 use skep_host::{
-    AttachPoint, Attachment, CgroupMode, Host, MapCreate, Position, ProgramFd, ProgramLoad,
+    AttachPoint, Attachment, CgroupMode, Host, MapCreate, Order, ProgramFd, ProgramLoad,
     TcxDirection, XdpMode,
 };
 use skep_isa::{Endian, assemble, encode_slots};
@@ -51,11 +51,11 @@ fn xdp(vm: &Vm, ifindex: u32, text: &str) -> Attachment {
 
 fn tcx(vm: &Vm, ifindex: u32, direction: TcxDirection, name: &str, text: &str) -> Attachment {
     let program = load_for(vm, ProgramType::SchedCls, None, name, text);
-    let position = Position::Last;
+    let order = Order::default();
     let point = AttachPoint::Tcx {
         ifindex,
         direction,
-        position,
+        order,
     };
     vm.attach(name, &program, ProgramType::SchedCls, &point)
         .expect("attached")
@@ -68,6 +68,7 @@ fn cgroup(vm: &Vm, attach_type: AttachType, name: &str, text: &str) -> Attachmen
         cgroup: &cgroup,
         attach_type,
         mode: CgroupMode::Link,
+        order: Order::default(),
     };
     vm.attach(name, &program, ProgramType::CgroupSkb, &point)
         .expect("attached")

@@ -15,7 +15,7 @@ use std::{
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, socket_with};
 
 use skep::{Host, Link, Loaded, Object, Update};
-use skep_host::{AttachPoint, Host as _, Position, TcxDirection, XdpMode};
+use skep_host::{AttachPoint, Host as _, Order, TcxDirection, XdpMode};
 use skep_testing::{Outcome, Stop, in_netns, skip};
 use skep_vm::{
     Device, Frame, Network, Vm,
@@ -81,11 +81,11 @@ fn attach(loaded: &Loaded, devices: [u32; 2], mode: XdpMode, socket: i32) -> Out
     set("both", 0, &here.to_ne_bytes())?;
     set("both", 1, &other.to_ne_bytes())?;
     let tcx = |name: &str, ifindex, direction| {
-        let position = Position::Last;
+        let order = Order::default();
         loaded.program(name)?.attach_to(&AttachPoint::Tcx {
             ifindex,
             direction,
-            position,
+            order,
         })
     };
     let ifindex = here;

@@ -3,6 +3,7 @@
 //! A host attaches by a link where it can and by older ways where it must; both look the same
 //! from above and end when the [`Attachment`] is dropped.
 
+mod order;
 mod places;
 
 use std::{fmt, path::PathBuf};
@@ -11,9 +12,10 @@ use skep_abi::AttachType;
 
 use crate::{CgroupFd, LinkFd, MapFd, ProgramFd, Result};
 
+pub use order::{Order, Position};
 pub use places::{
     CgroupMode, CgroupRoot, IterTarget, KernelFunctions, MultiMode, NetfilterHook, NetkitEnd,
-    PerfEvent, PerfScope, Position, TcxDirection, UprobePlace, XdpMode,
+    PerfEvent, PerfScope, TcxDirection, UprobePlace, XdpMode,
 };
 
 /// Where a program is attached, and how.
@@ -136,7 +138,7 @@ pub enum AttachPoint<'a> {
         /// Coming or going.
         direction: TcxDirection,
         /// Where among the others.
-        position: Position,
+        order: Order,
     },
     /// Packets at an end of a netkit pair, in order with other programs. Since 6.7.
     Netkit {
@@ -145,7 +147,7 @@ pub enum AttachPoint<'a> {
         /// Which end's packets.
         end: NetkitEnd,
         /// Where among the others.
-        position: Position,
+        order: Order,
     },
     /// A netfilter hook. Since 6.4.
     Netfilter(NetfilterHook),
@@ -164,6 +166,8 @@ pub enum AttachPoint<'a> {
         attach_type: AttachType,
         /// With other programs or alone.
         mode: CgroupMode,
+        /// Where among the others, where there can be others.
+        order: Order,
     },
     /// A socket of this process.
     SocketFilter {

@@ -85,20 +85,6 @@ pub enum TcxDirection {
     Egress,
 }
 
-/// Where among the programs of a hook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Position {
-    /// After all that is there.
-    #[default]
-    Last,
-    /// Before all that is there.
-    First,
-    /// Before the program with this id.
-    BeforeProgram(u32),
-    /// After the program with this id.
-    AfterProgram(u32),
-}
-
 /// How a cgroup program stands to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CgroupMode {

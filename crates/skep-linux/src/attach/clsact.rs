@@ -127,9 +127,9 @@ impl Filter {
         let priority = match position {
             Position::First => first.map_or(Some(MIDDLE), |first| first.checked_sub(1)),
             Position::Last => last.map_or(Some(MIDDLE), |last| last.checked_add(1)),
-            Position::BeforeProgram(_) | Position::AfterProgram(_) => {
+            _ => {
                 let cause = Cause::Other {
-                    what: "filters of clsact have no place beside a program".into(),
+                    what: "filters of clsact have no place beside a given program".into(),
                     fix: "put it first or last; from Linux 6.6 on, attach by tcx".into(),
                 };
                 return Err(Refusal::because(Errno::EOPNOTSUPP, cause));

@@ -130,8 +130,8 @@ pub(crate) fn attach(
         AttachPoint::Tcx {
             ifindex,
             direction,
-            position,
-        } => tcx::attach(host, program, *ifindex, *direction, *position),
+            order,
+        } => tcx::attach(host, program, *ifindex, *direction, *order),
         AttachPoint::Clsact {
             ifindex,
             direction,
@@ -140,8 +140,8 @@ pub(crate) fn attach(
         AttachPoint::Netkit {
             ifindex,
             end,
-            position,
-        } => netkit::attach(host, program, *ifindex, *end, *position),
+            order,
+        } => netkit::attach(host, program, *ifindex, *end, *order),
         AttachPoint::Netfilter(hook) => netfilter::attach(host, program, hook),
         AttachPoint::Sockmap { map, attach_type } => {
             sockmap::attach(host, program, map, *attach_type)
@@ -150,7 +150,8 @@ pub(crate) fn attach(
             cgroup,
             attach_type,
             mode,
-        } => cgroup::attach(host, program, cgroup, *attach_type, *mode),
+            order,
+        } => cgroup::attach(host, program, cgroup, *attach_type, *mode, *order),
         AttachPoint::SocketFilter { socket } => socket::attach(program, *socket),
         AttachPoint::Iterator(target) => iterator::attach(host, program, *target),
         AttachPoint::Netns { netns, attach_type } => {

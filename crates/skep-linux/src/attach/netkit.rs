@@ -1,7 +1,7 @@
 //! Packets of a netkit pair: by link, in order with others (6.7).
 
 use skep_abi::AttachType;
-use skep_host::{Attachment, Cause, Errno, LinkTarget, NetkitEnd, Position, ProgramFd, Result};
+use skep_host::{Attachment, Cause, Errno, LinkTarget, NetkitEnd, Order, ProgramFd, Result};
 
 use super::{Refusal, tcx::place};
 use crate::{LinuxHost, link};
@@ -11,14 +11,14 @@ pub(super) fn attach(
     program: &ProgramFd,
     ifindex: u32,
     end: NetkitEnd,
-    position: Position,
+    order: Order,
 ) -> Result<Attachment, Refusal> {
     let attach_type = match end {
         NetkitEnd::Primary => AttachType::NetkitPrimary,
         NetkitEnd::Peer => AttachType::NetkitPeer,
     };
     let mut request = link::plain(program, LinkTarget::Device(ifindex), attach_type);
-    (request.flags, request.options) = place(position);
+    (request.flags, request.options) = place(order);
     let link = link::create_raw(host, &request).map_err(|errno| Refusal {
         errno,
         cause: (errno == Errno::ENXIO).then(|| Cause::Other {

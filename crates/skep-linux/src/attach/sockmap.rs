@@ -13,7 +13,12 @@ pub(super) fn attach(
     attach_type: AttachType,
 ) -> Result<Attachment, Refusal> {
     if host.version() < LinkType::Sockmap.since() {
-        return unlinked::attach(program, map.raw(), attach_type, AttachFlags::empty());
+        return Ok(unlinked::attach(
+            program,
+            map.raw(),
+            attach_type,
+            AttachFlags::empty(),
+        )?);
     }
     let request = link::plain(program, LinkTarget::Map(map), attach_type);
     Ok(Attachment::link(link::create_raw(host, &request)?))

@@ -1,7 +1,9 @@
 //! Packets at the traffic-control hook: by link, in order with others (6.6).
 
 use skep_abi::{AttachFlags, AttachType};
-use skep_host::{Attachment, LinkOptions, LinkTarget, Position, ProgramFd, Result, TcxDirection};
+use skep_host::{
+    Attachment, LinkOptions, LinkTarget, Order, Position, ProgramFd, Result, TcxDirection,
+};
 
 use super::Refusal;
 use crate::{LinuxHost, link};
@@ -11,28 +13,41 @@ pub(super) fn attach(
     program: &ProgramFd,
     ifindex: u32,
     direction: TcxDirection,
-    position: Position,
+    order: Order,
 ) -> Result<Attachment, Refusal> {
     let attach_type = match direction {
         TcxDirection::Ingress => AttachType::TcxIngress,
         TcxDirection::Egress => AttachType::TcxEgress,
     };
     let mut request = link::plain(program, LinkTarget::Device(ifindex), attach_type);
-    (request.flags, request.options) = place(position);
+    (request.flags, request.options) = place(order);
     Ok(Attachment::link(link::create_raw(host, &request)?))
 }
 
-/// A position among the programs of a hook, as flags and options of a link.
-pub(super) fn place(position: Position) -> (u32, LinkOptions<'static>) {
-    let (flags, relative) = match position {
-        Position::Last => (AttachFlags::empty(), 0),
+/// A place in the order of a hook, as flags and options of a link.
+pub(super) fn place(order: Order) -> (u32, LinkOptions<'static>) {
+    let (flags, relative) = flags(order);
+    let options = LinkOptions::Ordered {
+        relative,
+        expected_revision: order.revision,
+    };
+    (flags.bits(), options)
+}
+
+/// A place in the order of a hook, as flags and the id that they speak of.
+pub(super) fn flags(order: Order) -> (AttachFlags, u32) {
+    let link = AttachFlags::ID | AttachFlags::LINK;
+    let (mut flags, relative) = match order.position {
         Position::First => (AttachFlags::BEFORE, 0),
         Position::BeforeProgram(id) => (AttachFlags::BEFORE | AttachFlags::ID, id),
         Position::AfterProgram(id) => (AttachFlags::AFTER | AttachFlags::ID, id),
+        Position::BeforeLink(id) => (AttachFlags::BEFORE | link, id),
+        Position::AfterLink(id) => (AttachFlags::AFTER | link, id),
+        // As the kernel does by itself.
+        _ => (AttachFlags::empty(), 0),
     };
-    let options = LinkOptions::Ordered {
-        relative,
-        expected_revision: 0,
-    };
-    (flags.bits(), options)
+    if order.preorder {
+        flags |= AttachFlags::PREORDER;
+    }
+    (flags, relative)
 }

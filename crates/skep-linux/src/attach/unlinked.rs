@@ -6,28 +6,61 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use skep_abi::{AttachFlags, AttachType, Command};
 use skep_host::{Attachment, Detach, Errno, Error, LinkTarget, ProgramAttach, ProgramFd, Result};
 
-use super::Refusal;
 use crate::{program::attach_raw, sys};
+
+/// Beside what others, and where among them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) flags: AttachFlags,
+    /// The id that the flags speak of.
+    pub(super) relative: u32,
+    /// The revision that must still hold, or 0.
+    pub(super) revision: u64,
+}
+
+impl From<AttachFlags> for Place {
+    fn from(flags: AttachFlags) -> Self {
+        Self {
+            flags,
+            relative: 0,
+            revision: 0,
+        }
+    }
+}
 
 /// Attaches to an open cgroup or map.
 pub(super) fn attach(
     program: &ProgramFd,
     target: RawFd,
     attach_type: AttachType,
-    flags: AttachFlags,
-) -> Result<Attachment, Refusal> {
+    place: impl Into<Place>,
+) -> Result<Attachment, Errno> {
+    let place = place.into();
+    let full = |error: Error| error.errno().unwrap_or(Errno::EMFILE);
     let holder = Holder {
         target: sys::duplicate(target)?,
-        program: Some(program.try_clone()?),
+        program: Some(program.try_clone().map_err(full)?),
         attach_type,
-        flags,
+        flags: place.flags & STAYING,
     };
-    if let Err(errno) = attach_raw(Command::ProgAttach, &holder.request(flags, None)) {
+    let request = ProgramAttach {
+        relative: place.relative,
+        expected_revision: place.revision,
+        ..holder.request(place.flags, None)
+    };
+    if let Err(errno) = attach_raw(Command::ProgAttach, &request) {
         holder.forget();
-        return Err(errno.into());
+        return Err(errno);
     }
     Ok(Attachment::held(Box::new(holder), None))
 }
+
+/// What the kernel keeps of an attachment's flags, and wants to see again.
+const STAYING: AttachFlags = AttachFlags::from_bits_retain(
+    AttachFlags::ALLOW_MULTI.bits()
+        | AttachFlags::ALLOW_OVERRIDE.bits()
+        | AttachFlags::PREORDER.bits(),
+);
 
 /// What has to be taken off by name.
 #[derive(Debug)]

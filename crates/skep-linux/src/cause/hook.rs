@@ -70,6 +70,27 @@ pub(crate) fn of_attach(
                 fix: "list what is attached, and name one of those".into(),
             })
         }
+        (
+            Errno::ESTALE,
+            AttachPoint::Tcx { order, .. }
+            | AttachPoint::Netkit { order, .. }
+            | AttachPoint::Cgroup { order, .. },
+        ) => Some(Cause::InUse(format!(
+            "the hook is not at revision {} any more: others came or went since; query it again",
+            order.revision
+        ))),
+        (Errno::EEXIST, AttachPoint::Tcx { .. } | AttachPoint::Netkit { .. }) => {
+            Some(Cause::InUse(
+                "this very program is on this hook already, which holds each program once".into(),
+            ))
+        }
+        (Errno::ERANGE, AttachPoint::Tcx { .. } | AttachPoint::Netkit { .. }) => {
+            Some(Cause::InUse(
+                "the hook is full (64 programs), or what to stand beside is on it in another way \
+                 (by a link, or without one)"
+                    .into(),
+            ))
+        }
         (Errno::EINVAL | Errno::ENOTSUPP | Errno::EOPNOTSUPP, _) => point_lacks(host, point)
             .or_else(|| attach_type_of(point).and_then(|kind| too_old_for(host, kind)))
             .or_else(|| {

@@ -13,8 +13,8 @@ use skep_abi::{
 };
 use skep_host::{
     AttachPoint, Cause, CgroupMode, Errno, Feature, Hook, Host, IterTarget, LinkCreate, LinkFd,
-    LinkOptions, LinkTarget, PerfEvent, PerfScope, Position, Probe, ProgramFd, Result,
-    TcxDirection, XdpMode,
+    LinkOptions, LinkTarget, Order, PerfEvent, PerfScope, Probe, ProgramFd, Result, TcxDirection,
+    XdpMode,
 };
 
 use super::{
@@ -69,7 +69,7 @@ pub(super) fn probe(host: &LinuxHost, hook: Hook) -> Probe {
             attach(host, ProgramType::SchedCls, None, &|| AttachPoint::Tcx {
                 ifindex: 1,
                 direction: TcxDirection::Ingress,
-                position: Position::Last,
+                order: Order::default(),
             })
         }),
         Hook::CgroupSkb => cgroup(host),
@@ -415,6 +415,7 @@ fn cgroup(host: &LinuxHost) -> Probe {
             cgroup: &cgroup,
             attach_type,
             mode: CgroupMode::Multi,
+            order: Order::default(),
         };
         host.attach(NAME, program, ProgramType::CgroupSkb, &point)?
             .detach()

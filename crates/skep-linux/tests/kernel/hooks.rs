@@ -11,7 +11,7 @@ use std::{
 use skep_abi::{AttachType, MapType, ProgramType};
 use skep_host::{
     AttachPoint, Attachment, Cause, Errno, Host, KernelFunctions, LinkDetails, MultiMode,
-    NetfilterHook, NetkitEnd, Position, ProgramFd, UprobePlace,
+    NetfilterHook, NetkitEnd, Order, ProgramFd, UprobePlace,
 };
 use skep_testing::{Outcome, Stop, Test, ensure, expect_err, in_netns, needs_kernel, needs_option};
 
@@ -368,7 +368,7 @@ fn netkit() -> Outcome {
     let point = AttachPoint::Netkit {
         ifindex: host().device_index("lo")?,
         end: NetkitEnd::Primary,
-        position: Position::Last,
+        order: Order::default(),
     };
     let error = expect_err("no netkit", {
         host().attach("hooked", &program, ProgramType::SchedCls, &point)

@@ -10,8 +10,8 @@ use std::{
 
 use skep_abi::{AttachType, ProgramType, QueryFlags};
 use skep_host::{
-    AttachPoint, Attachment, Cause, CgroupMode, Errno, Host, LinkDetails, LinkTarget, Position,
-    ProgramFd, ProgramQuery, TcxDirection, XdpMode,
+    AttachPoint, Attachment, Cause, CgroupMode, Errno, Host, LinkDetails, LinkTarget, Order,
+    Position, ProgramFd, ProgramQuery, TcxDirection, XdpMode,
 };
 use skep_testing::{
     Cgroup, Outcome, PATIENCE, Stop, Test, ensure, eventually, in_netns, needs_kernel, needs_option,
@@ -180,7 +180,7 @@ fn tcx() -> Outcome {
             let point = AttachPoint::Tcx {
                 ifindex: 1,
                 direction: TcxDirection::Ingress,
-                position,
+                order: Order::from(position),
             };
             host().attach("tcx", program, ProgramType::SchedCls, &point)
         };
@@ -227,6 +227,7 @@ fn cgroup_point(cgroup: &skep_host::CgroupFd, mode: CgroupMode) -> AttachPoint<'
         cgroup,
         attach_type: AttachType::CgroupInetEgress,
         mode,
+        order: Order::default(),
     }
 }
 

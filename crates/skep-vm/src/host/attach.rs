@@ -221,24 +221,24 @@ fn attached(vm: &Vm, fd: &ProgramFd, point: &AttachPoint<'_>) -> Raw<Attachment>
         AttachPoint::Tcx {
             ifindex,
             direction,
-            position,
+            order,
         } => {
             let attach = match direction {
                 TcxDirection::Ingress => AttachType::TcxIngress,
                 TcxDirection::Egress => AttachType::TcxEgress,
             };
-            on_device(vm, program, *ifindex, attach, *position)
+            on_device(vm, program, *ifindex, attach, *order)
         }
         AttachPoint::Netkit {
             ifindex,
             end,
-            position,
+            order,
         } => {
             let attach = match end {
                 NetkitEnd::Primary => AttachType::NetkitPrimary,
                 NetkitEnd::Peer => AttachType::NetkitPeer,
             };
-            on_device(vm, program, *ifindex, attach, *position)
+            on_device(vm, program, *ifindex, attach, *order)
         }
         AttachPoint::Netfilter(hook) => {
             let flags = match hook.defragment {
@@ -264,7 +264,8 @@ fn attached(vm: &Vm, fd: &ProgramFd, point: &AttachPoint<'_>) -> Raw<Attachment>
             cgroup,
             attach_type,
             mode,
-        } => return on_cgroup(vm, fd, program, cgroup, *attach_type, *mode),
+            order,
+        } => return on_cgroup(vm, program, cgroup, *attach_type, *mode, *order),
         AttachPoint::SocketFilter { socket } => {
             if program.program_type != ProgramType::SocketFilter {
                 return Err(Errno::EINVAL);
@@ -385,30 +386,10 @@ fn on_device(
     program: &Arc<Program>,
     ifindex: u32,
     attach: AttachType,
-    position: Position,
+    order: skep_host::Order,
 ) -> Raw<LinkFd> {
     link::check_type(program, attach)?;
-    let by_id = |id| {
-        let known = vm.0.registry.programs.by_id(id).ok_or(Errno::ENOENT)?;
-        Ok::<_, Errno>(Relative::Program(known))
-    };
-    let order = match position {
-        Position::Last => Order::last(),
-        Position::First => Order {
-            flags: AttachFlags::BEFORE,
-            ..Order::last()
-        },
-        Position::BeforeProgram(id) => Order {
-            flags: AttachFlags::BEFORE | AttachFlags::ID,
-            relative: by_id(id)?,
-            revision: 0,
-        },
-        Position::AfterProgram(id) => Order {
-            flags: AttachFlags::AFTER | AttachFlags::ID,
-            relative: by_id(id)?,
-            revision: 0,
-        },
-    };
+    let order = place(vm, order)?;
     let new = |link_type, details| New {
         vm,
         program,
@@ -418,24 +399,45 @@ fn on_device(
     link::ordered(new, vm, ifindex, attach, order)
 }
 
+/// A place in the order of a hook.
+fn place(vm: &Vm, order: skep_host::Order) -> Raw<Order> {
+    let by_id = |id| {
+        let known = vm.0.registry.programs.by_id(id).ok_or(Errno::ENOENT)?;
+        Ok::<_, Errno>(Relative::Program(known))
+    };
+    let link = AttachFlags::ID | AttachFlags::LINK;
+    let (mut flags, relative) = match order.position {
+        Position::First => (AttachFlags::BEFORE, Relative::Nobody),
+        Position::BeforeProgram(id) => (AttachFlags::BEFORE | AttachFlags::ID, by_id(id)?),
+        Position::AfterProgram(id) => (AttachFlags::AFTER | AttachFlags::ID, by_id(id)?),
+        Position::BeforeLink(id) => (AttachFlags::BEFORE | link, Relative::Link(id)),
+        Position::AfterLink(id) => (AttachFlags::AFTER | link, Relative::Link(id)),
+        // As the kernel does by itself.
+        _ => (AttachFlags::empty(), Relative::Nobody),
+    };
+    if order.preorder {
+        flags |= AttachFlags::PREORDER;
+    }
+    Ok(Order {
+        flags,
+        relative,
+        revision: order.revision,
+    })
+}
+
 fn on_cgroup(
     vm: &Vm,
-    fd: &ProgramFd,
     program: &Arc<Program>,
     cgroup: &skep_host::CgroupFd,
     attach: AttachType,
     mode: CgroupMode,
+    order: skep_host::Order,
 ) -> Raw<Attachment> {
+    let mut order = place(vm, order)?;
     let flags = match mode {
         CgroupMode::Link => {
-            let request = skep_host::LinkCreate {
-                program: fd.into(),
-                target: skep_host::LinkTarget::Cgroup(cgroup),
-                attach_type: attach,
-                flags: 0,
-                options: skep_host::LinkOptions::None,
-            };
-            return link::created(vm, &request).map(Attachment::link);
+            let link = link::on_cgroup(vm, program, cgroup, attach, order);
+            return link.map(Attachment::link);
         }
         CgroupMode::Multi => AttachFlags::ALLOW_MULTI,
         CgroupMode::Override => AttachFlags::ALLOW_OVERRIDE,
@@ -443,15 +445,12 @@ fn on_cgroup(
     };
     link::check_type(program, attach)?;
     let cgroup = tree::cgroup(vm, cgroup)?;
+    order.flags |= flags;
     let entry = Attached {
-        flags: flags.bits(),
+        flags: (flags | order.flags & AttachFlags::PREORDER).bits(),
         ..Attached::new(Arc::clone(program), 0)
     };
     let owner = entry.owner;
-    let order = Order {
-        flags,
-        ..Order::last()
-    };
     vm.0.hooks
         .attach_cgroup(cgroup, attach, entry, &order, None)?;
     let holder = Unlinked {

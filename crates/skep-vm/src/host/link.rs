@@ -235,30 +235,7 @@ pub(super) fn created(vm: &Vm, request: &LinkCreate<'_>) -> Raw<LinkFd> {
         }
         (AttachType::Netfilter, _) => netfilter(vm, program, request.options),
         (_, LinkTarget::Cgroup(cgroup)) => {
-            check_type(program, attach)?;
-            let cgroup = super::tree::cgroup(vm, cgroup)?;
-            let mut order = order(vm, request)?;
-            order.flags |= AttachFlags::ALLOW_MULTI;
-            let details = LinkDetails::Cgroup {
-                cgroup: cgroup.id,
-                attach_type: attach.raw(),
-            };
-            let key = HookKey::Cgroup {
-                id: cgroup.id,
-                attach,
-            };
-            let point = vm.0.hooks.point(key);
-            new(LinkType::Cgroup, details).finish(None, |id| {
-                let entry = Attached {
-                    link: id,
-                    flags: (order.flags & AttachFlags::PREORDER).bits(),
-                    ..Attached::new(Arc::clone(program), 0)
-                };
-                let owner = entry.owner;
-                vm.0.hooks
-                    .attach_cgroup(cgroup, attach, entry, &order, None)?;
-                Ok(vec![(point, owner)])
-            })
+            on_cgroup(vm, program, cgroup, attach, order(vm, request)?)
         }
         (_, LinkTarget::Map(fd)) => {
             check_type(program, attach)?;
@@ -281,6 +258,44 @@ pub(super) fn created(vm: &Vm, request: &LinkCreate<'_>) -> Raw<LinkFd> {
         (_, LinkTarget::Device(_)) => Err(Errno::EINVAL),
         _ => Err(Errno::EBADF),
     }
+}
+
+/// A cgroup's hook, beside others.
+pub(super) fn on_cgroup(
+    vm: &Vm,
+    program: &Arc<Program>,
+    cgroup: &skep_host::CgroupFd,
+    attach: AttachType,
+    mut order: Order,
+) -> Raw<LinkFd> {
+    check_type(program, attach)?;
+    let cgroup = super::tree::cgroup(vm, cgroup)?;
+    order.flags |= AttachFlags::ALLOW_MULTI;
+    let new = New {
+        vm,
+        program,
+        link_type: LinkType::Cgroup,
+        details: LinkDetails::Cgroup {
+            cgroup: cgroup.id,
+            attach_type: attach.raw(),
+        },
+    };
+    let key = HookKey::Cgroup {
+        id: cgroup.id,
+        attach,
+    };
+    let point = vm.0.hooks.point(key);
+    new.finish(None, |id| {
+        let entry = Attached {
+            link: id,
+            flags: (order.flags & AttachFlags::PREORDER).bits(),
+            ..Attached::new(Arc::clone(program), 0)
+        };
+        let owner = entry.owner;
+        vm.0.hooks
+            .attach_cgroup(cgroup, attach, entry, &order, None)?;
+        Ok(vec![(point, owner)])
+    })
 }
 
 /// Where among others a link is to be.

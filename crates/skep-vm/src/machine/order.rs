@@ -34,15 +34,6 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// Behind all others.
-    pub(crate) fn last() -> Self {
-        Self {
-            flags: AttachFlags::empty(),
-            relative: Relative::Nobody,
-            revision: 0,
-        }
-    }
-
     fn place(&self, programs: &Programs) -> Raw<Option<usize>> {
         let list = &programs.list;
         let found = match &self.relative {

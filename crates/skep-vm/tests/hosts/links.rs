@@ -3,8 +3,8 @@
 use skep_abi::{AttachFlags, AttachType, ObjectFlags, ProgramType, QueryFlags};
 use skep_host::{
     AttachPoint, CgroupFd, CgroupMode, Errno, Host, HostKind, LinkCreate, LinkFd, LinkOptions,
-    LinkSource, LinkTarget, NetfilterHook, ObjectId, Pinned, Position, ProgramAttach, ProgramFd,
-    ProgramQuery, TcxDirection, XdpMode,
+    LinkSource, LinkTarget, NetfilterHook, ObjectId, Order, Pinned, Position, ProgramAttach,
+    ProgramFd, ProgramQuery, TcxDirection, XdpMode,
 };
 use skep_testing::{Bpffs, Cgroup, Outcome, Stop, Test, ensure, host, in_netns, needs_kernel};
 use skep_vm::Vm;
@@ -221,7 +221,7 @@ fn tcx(host: &dyn Host, record: &mut Record) -> Outcome {
             &AttachPoint::Tcx {
                 ifindex: DEVICE,
                 direction: TcxDirection::Ingress,
-                position: Position::First,
+                order: Position::First.into(),
             },
         );
         record.done("attach", &attachment);
@@ -414,6 +414,7 @@ fn cgroups(host: &dyn Host, record: &mut Record) -> Outcome {
             cgroup: &above,
             attach_type: EGRESS,
             mode,
+            order: Order::default(),
         };
         let attached = host.attach("a", &a, kind, &point);
         record.done(format!("attach {mode:?}"), &attached);

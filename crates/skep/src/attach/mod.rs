@@ -14,7 +14,9 @@ pub(crate) use own::Attachers;
 
 use std::{path::PathBuf, sync::Arc};
 
-use skep_host::{AttachPoint, MultiMode, NetfilterHook, PerfScope, TcxDirection, XdpMode};
+use skep_host::{
+    AttachPoint, CgroupMode, MultiMode, NetfilterHook, Order, PerfScope, TcxDirection, XdpMode,
+};
 use skep_object::AttachKind;
 
 use crate::{Error, Link, Program, Result};
@@ -28,6 +30,11 @@ pub struct AttachOptions {
     pub xdp_mode: XdpMode,
     /// The cgroup of cgroup programs; without it, the root of the cgroup v2 tree.
     pub cgroup: Option<PathBuf>,
+    /// How cgroup programs stand to others; without it, by link, beside them.
+    pub cgroup_mode: CgroupMode,
+    /// Where among the programs of their hook tc, netkit and cgroup programs run; without it, after
+    /// those that are there.
+    pub order: Order,
     /// The only process that uprobes and static probe points of user space fire in; also where
     /// their libraries are looked for.
     pub pid: Option<u32>,

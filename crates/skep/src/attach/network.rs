@@ -8,7 +8,7 @@ use std::{
 };
 
 use skep_abi::AttachType;
-use skep_host::{AttachPoint, CgroupMode, HostKind, NetkitEnd, Position};
+use skep_host::{AttachPoint, HostKind, NetkitEnd};
 
 use super::{AttachOptions, direction};
 use crate::{Link, Program, Result};
@@ -25,7 +25,7 @@ pub(super) fn tcx(program: &Arc<Program>, options: &AttachOptions) -> Result<Lin
     let ifindex = device(program, options)?;
     let direction = direction(program)
         .ok_or_else(|| program.cannot_attach("its section says neither ingress nor egress"))?;
-    let position = Position::Last;
+    let order = options.order;
     // `tc` means the hook in either form, `tcx` the newer one alone.
     let info = program.host().info();
     let old = info.kind == HostKind::Kernel && info.version < AttachType::TcxIngress.since();
@@ -33,13 +33,13 @@ pub(super) fn tcx(program: &Arc<Program>, options: &AttachOptions) -> Result<Lin
         return program.attach_to(&AttachPoint::Clsact {
             ifindex,
             direction,
-            position,
+            position: order.position,
         });
     }
     program.attach_to(&AttachPoint::Tcx {
         ifindex,
         direction,
-        position,
+        order,
     })
 }
 
@@ -52,7 +52,7 @@ pub(super) fn netkit(program: &Arc<Program>, options: &AttachOptions) -> Result<
     program.attach_to(&AttachPoint::Netkit {
         ifindex,
         end,
-        position: Position::Last,
+        order: options.order,
     })
 }
 
@@ -81,7 +81,8 @@ pub(super) fn cgroup(program: &Arc<Program>, options: &AttachOptions) -> Result<
     program.attach_to(&AttachPoint::Cgroup {
         cgroup: &cgroup,
         attach_type,
-        mode: CgroupMode::Link,
+        mode: options.cgroup_mode,
+        order: options.order,
     })
 }
 

@@ -1,5 +1,7 @@
 //! Packets that really travel, in namespaces and a cgroup of the tests' own.
 
+mod order;
+
 use std::{
     io::ErrorKind,
     net::UdpSocket,
@@ -22,7 +24,7 @@ use skep_testing::{
 use crate::support::{Running, boundary, object};
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![
+    let mut tests = vec![
         Test::new("network::xdp_on_loopback_passes_and_drops", loopback),
         Test::new("network::xdp_sees_what_another_namespace_sends", veth),
         Test::new("network::a_link_takes_another_xdp_program", swap),
@@ -30,7 +32,9 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("network::clsact_sees_both_directions", clsact).of_hook("tc (clsact)"),
         Test::new("network::a_cgroups_packets_are_counted_and_held", cgroup),
         Test::new("network::a_socket_filter_drops_and_lets_go", socket),
-    ]
+    ];
+    tests.extend(order::tests());
+    tests
 }
 
 /// Some packets to the port that the programs count.
