@@ -128,6 +128,12 @@ pub(crate) fn of_point(point: &AttachPoint<'_>) -> Option<Requirement> {
         AttachPoint::Tracing {
             cookie: Some(1..), ..
         } => Requirement::since(6, 0, &[]),
+        AttachPoint::Replace {
+            cookie: Some(1..), ..
+        } => Requirement::since(6, 0, &[]),
+        AttachPoint::Replace {
+            elsewhere: Some(_), ..
+        } => Requirement::since(5, 10, &[]),
         AttachPoint::TracingMulti { .. } => {
             Requirement::since(7, 2, &["CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS"])
         }

@@ -368,6 +368,7 @@ impl Object {
         }
         let attach_btf = match operation {
             Some(operation) => Some(operation.of.clone()),
+            None if options.is_some_and(|options| options.of_program) => None,
             None => attach::resolve(program, attach_target.as_deref(), target)?,
         };
         if program.program_type() == ProgramType::StructOps && attach_btf.is_none() {

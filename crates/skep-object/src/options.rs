@@ -135,6 +135,7 @@ pub struct ProgramOptions {
     pub(crate) autoattach: Option<bool>,
     pub(crate) attach_type: Option<AttachType>,
     pub(crate) attach_target: Option<String>,
+    pub(crate) of_program: bool,
 }
 
 impl ProgramOptions {
@@ -159,6 +160,19 @@ impl ProgramOptions {
     /// What it is attached to, in place of what follows the slash in its section's name.
     pub fn attach_target(&mut self, target: impl Into<String>) -> &mut Self {
         self.attach_target = Some(target.into());
+        self
+    }
+
+    /// What [`attach_target`](Self::attach_target) said.
+    pub fn chosen_target(&self) -> Option<&str> {
+        self.attach_target.as_deref()
+    }
+
+    /// Whether its target is a function of another program: then it is looked for in no kernel's
+    /// types, and whoever loads it says which program it is.
+    #[doc(alias = "bpf_program__set_attach_target")]
+    pub fn of_program(&mut self, of_program: bool) -> &mut Self {
+        self.of_program = of_program;
         self
     }
 }

@@ -107,6 +107,7 @@ mod rejection;
 mod ring;
 mod struct_ops;
 mod target;
+mod target_program;
 mod text;
 pub mod usdt;
 mod user_ring;
@@ -139,6 +140,7 @@ pub use record::Record;
 pub use rejection::{Rejection, SourcePlace};
 pub use ring::{Consumed, RingBatch, RingBuffer, RingIter};
 pub use struct_ops::StructOps;
+pub use target_program::TargetProgram;
 pub use text::text;
 pub use user_ring::{UserRingBuffer, UserSample};
 

@@ -1,15 +1,15 @@
 //! An object with the user's choices: which programs, how large the maps, what the globals
 //! start with. Pure until it is loaded.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use skep_btf::Btf;
 use skep_object::{ExternKind, LinkOptions, MapOptions, ProgramOptions, Variable};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::{
-    AttachOptions, Error, Host, Link, LoadOptions, Loaded, Map, Program, Result, attach::Attachers,
-    value,
+    AttachOptions, Error, Host, Link, LoadOptions, Loaded, Map, Program, Result, TargetProgram,
+    attach::Attachers, load::Given, value,
 };
 
 /// A BPF object, opened, and the choices made for it.
@@ -28,8 +28,7 @@ use crate::{
 pub struct Object {
     spec: skep_object::Object,
     options: LinkOptions,
-    /// Maps that stand in for the object's own.
-    given: BTreeMap<String, Arc<Map>>,
+    given: Given,
     /// Types to relocate by, in place of the host's.
     core_btf: Option<Arc<Btf>>,
     attachers: Attachers,
@@ -60,7 +59,7 @@ impl Object {
         Self {
             spec,
             options: LinkOptions::new(),
-            given: BTreeMap::new(),
+            given: Given::default(),
             core_btf: None,
             attachers: Attachers::default(),
         }
@@ -182,7 +181,53 @@ impl Object {
     #[doc(alias = "bpf_map__reuse_fd")]
     pub fn reuse_map(&mut self, name: &str, map: Arc<Map>) -> Result<()> {
         self.map(name)?;
-        self.given.insert(name.to_owned(), map);
+        self.given.maps.insert(name.to_owned(), map);
+        Ok(())
+    }
+
+    /// Has a program loaded for a function of another program, which a host holds already: one of
+    /// `freplace` takes its place (5.6), `fentry`, `fexit` and `fsession` trace it. Which function
+    /// is what follows the slash in the section's name, or what
+    /// [`attach_target`](ProgramOptions::attach_target) said before this.
+    ///
+    /// ```no_run
+    /// use skep::{Host, Object, TargetProgram};
+    ///
+    /// let host = Host::auto()?;
+    /// let firewall = TargetProgram::pinned(&host, "/sys/fs/bpf/firewall".as_ref())?;
+    /// let mut object = Object::open("patch.bpf.o")?;
+    /// // SEC("freplace/is_allowed")
+    /// object.attach_to_program("is_allowed_now", &firewall)?;
+    /// let _links = object.load(&host)?.attach_all()?;
+    /// # Ok::<(), skep::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// There is no program of that name, it names no function, or the other one has no global
+    /// function of it or was loaded without BTF.
+    #[doc(alias = "bpf_program__set_attach_target")]
+    pub fn attach_to_program(&mut self, name: &str, target: &TargetProgram) -> Result<()> {
+        self.program(name)?;
+        let chosen = self
+            .options
+            .program(name)
+            .chosen_target()
+            .map(str::to_owned);
+        let mut programs = self.spec.programs().iter();
+        let Some(program) = programs.find(|program| program.name == name) else {
+            return Ok(());
+        };
+        let section = program.section.target().map(str::to_owned);
+        let function = chosen.or(section).ok_or_else(|| Error::Attach {
+            program: name.to_owned(),
+            section: program.section.to_string(),
+            reason: "its section must say which function of the other program, as in \
+                     `freplace/is_allowed`"
+                .into(),
+        })?;
+        let function = target.function(&function)?;
+        self.options.program(name).of_program(true);
+        self.given.targets.insert(name.to_owned(), function);
         Ok(())
     }
 

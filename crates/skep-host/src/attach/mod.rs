@@ -47,6 +47,16 @@ pub enum AttachPoint<'a> {
         /// What `bpf_get_attach_cookie` returns. Since 6.0.
         cookie: Option<u64>,
     },
+    /// A function of another program, whose place the program takes (freplace). Since 5.6.
+    Replace {
+        /// The function, for errors.
+        function: String,
+        /// Where else than the program was loaded for, which that fits too: a program, and the
+        /// function's id in its BTF. Since 5.10.
+        elsewhere: Option<(&'a ProgramFd, u32)>,
+        /// What `bpf_get_attach_cookie` returns. Since 6.0.
+        cookie: Option<u64>,
+    },
     /// Many functions of the kernel with their arguments, by one link: fentry.multi, fexit.multi,
     /// fsession.multi. Since 7.2.
     TracingMulti {
@@ -191,6 +201,7 @@ impl fmt::Display for AttachPoint<'_> {
             Self::Tracepoint { category, name, .. } => write!(f, "tracepoint/{category}/{name}"),
             Self::RawTracepoint { name, .. } => write!(f, "raw_tp/{name}"),
             Self::Tracing { target, .. } => f.write_str(target),
+            Self::Replace { function, .. } => write!(f, "freplace/{function}"),
             Self::Uprobe {
                 at_return,
                 binary,

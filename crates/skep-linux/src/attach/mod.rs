@@ -82,6 +82,9 @@ pub(crate) fn attach(
             cookie,
             ..
         } => tracing::attach(host, program, *attach_type, *cookie),
+        AttachPoint::Replace {
+            elsewhere, cookie, ..
+        } => tracing::replace(host, program, *elsewhere, *cookie),
         AttachPoint::TracingMulti {
             attach_type,
             functions,

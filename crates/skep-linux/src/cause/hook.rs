@@ -23,6 +23,7 @@ pub(crate) fn of_attach(
                 AttachPoint::Tracepoint { .. }
                 | AttachPoint::RawTracepoint { .. }
                 | AttachPoint::Tracing { .. }
+                | AttachPoint::Replace { .. }
                 | AttachPoint::Uprobe { .. }
                 | AttachPoint::UprobeMulti { .. }
                 | AttachPoint::Kprobe { .. }

@@ -19,7 +19,7 @@ use skep_host::{
 };
 use skep_object::AttachKind;
 
-use crate::{Error, Link, Program, Result};
+use crate::{Error, Link, Program, Result, TargetProgram};
 
 /// What section names leave open.
 #[derive(Debug, Clone, Default)]
@@ -73,6 +73,7 @@ impl Program {
             | AttachKind::FmodRet
             | AttachKind::Fsession
             | AttachKind::Lsm => tracing::by_btf(self, options),
+            AttachKind::Freplace => tracing::replace(self, options),
             AttachKind::FentryMulti | AttachKind::FexitMulti | AttachKind::FsessionMulti => {
                 tracing::many(self, options)
             }
@@ -127,6 +128,26 @@ impl Program {
     /// The place is not there, or the host refuses.
     pub fn attach_to(self: &Arc<Self>, point: &AttachPoint<'_>) -> Result<Link> {
         self.attach_to_each(std::slice::from_ref(point))
+    }
+
+    /// Puts a program of `freplace` into the place of a function of another program than the one
+    /// that it was loaded for, whose arguments and type must be like that one's. Since 5.10.
+    ///
+    /// # Errors
+    /// The other program has no function of that name, or it is not like the first.
+    #[doc(alias = "bpf_program__attach_freplace")]
+    pub fn replace(
+        self: &Arc<Self>,
+        target: &TargetProgram,
+        function: &str,
+        options: &AttachOptions,
+    ) -> Result<Link> {
+        let function = target.function(function)?;
+        self.attach_to(&AttachPoint::Replace {
+            function: function.name().to_owned(),
+            elsewhere: Some((function.program(), function.type_id().0)),
+            cookie: options.cookie,
+        })
     }
 
     /// One link over several places, such as a perf event on each CPU.

@@ -45,6 +45,15 @@ pub(super) fn by_btf(program: &Arc<Program>, options: &AttachOptions) -> Result<
     })
 }
 
+/// `freplace/function`: the load fixed whose function it is.
+pub(super) fn replace(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
+    program.attach_to(&AttachPoint::Replace {
+        function: program.needed_target("freplace/is_allowed")?.to_owned(),
+        elsewhere: None,
+        cookie: options.cookie,
+    })
+}
+
 /// `fentry.multi/pattern`
 pub(super) fn many(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
     let pattern = program.needed_target("fentry.multi/tcp_*")?;

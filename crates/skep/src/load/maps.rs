@@ -36,7 +36,7 @@ impl Loader<'_> {
             Contents::Arena(data) => arena::data_offset(self.host.as_ref(), map, data.len())?,
             _ => 0,
         };
-        if let Some(given) = self.given.get(&map.name) {
+        if let Some(given) = self.given.maps.get(&map.name) {
             self.check_given(map, given)?;
             return Ok(Made {
                 map: Arc::clone(given),

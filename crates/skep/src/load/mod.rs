@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use skep_host::{BtfFd, BtfLoad, Host as Boundary, LogLevel};
 use skep_object::{Image, MapIndex};
 
-use crate::{Error, Host, Loaded, Map, Program, Result, StructOps};
+use crate::{Error, Host, Loaded, Map, Program, Result, StructOps, target_program::TargetFunction};
 use modules::Modules;
 use pins::NewPins;
 
@@ -44,7 +44,16 @@ impl Default for LoadOptions {
     }
 }
 
-/// Loads an image; `given` are maps that stand in for some of the object's own.
+/// What is there already, and an object is loaded with.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Given {
+    /// Maps that stand in for the object's own, by name.
+    pub(crate) maps: BTreeMap<String, Arc<Map>>,
+    /// Functions of programs that the object's are loaded for, by the names of the latter.
+    pub(crate) targets: BTreeMap<String, TargetFunction>,
+}
+
+/// Loads an image, with what is given to it.
 ///
 /// A host that refuses the BTF may take the rest, which then has no types there. If it does not,
 /// the BTF is what was wrong.
@@ -53,7 +62,7 @@ pub(crate) fn load(
     image: Image,
     host: &Host,
     options: &LoadOptions,
-    given: &BTreeMap<String, Arc<Map>>,
+    given: &Given,
 ) -> Result<Loaded> {
     match load_btf(&image, host.boundary()) {
         Ok(btf) => load_with(spec, image, host, options, given, btf),
@@ -69,7 +78,7 @@ fn load_with(
     image: Image,
     host: &Host,
     options: &LoadOptions,
-    given: &BTreeMap<String, Arc<Map>>,
+    given: &Given,
     btf: Option<BtfFd>,
 ) -> Result<Loaded> {
     let boundary = host.boundary();
@@ -148,7 +157,7 @@ struct Loader<'a> {
     image: &'a Image,
     host: &'a Arc<dyn Boundary>,
     options: &'a LoadOptions,
-    given: &'a BTreeMap<String, Arc<Map>>,
+    given: &'a Given,
     btf: Option<BtfFd>,
     modules: Modules<'a>,
     pins: NewPins,

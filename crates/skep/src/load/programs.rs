@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use skep_abi::{AttachType, KernelVersion, MapType};
+use skep_abi::{AttachType, KernelVersion, MapType, ProgramType};
 use skep_host::{AttachTarget, Feature, Hook, MapCreate, MapFd, ProgramBtf, ProgramLoad};
 use skep_object::{
     AttachKind, Contents, Error as LinkError, ImageJumpTable, ImageProgram, MapReferenceKind, Slot,
@@ -87,6 +87,17 @@ impl Loader<'_> {
         let target_module = target
             .and_then(|target| target.module.as_deref())
             .and_then(|module| self.modules.get(module));
+        let function = self.given.targets.get(&program.name);
+        if function.is_none() && program.program_type == ProgramType::Ext {
+            return Err(Error::Attach {
+                program: program.name.clone(),
+                section: program.section.to_string(),
+                reason:
+                    "it takes the place of a function of another program, which must be loaded \
+                         first: say which (`Object::attach_to_program`)"
+                        .into(),
+            });
+        }
         let request = ProgramLoad {
             expected_attach_type: match multi {
                 true => Some(AttachType::TraceUprobeMulti),
@@ -107,8 +118,14 @@ impl Loader<'_> {
                     line_info_record_size: program.line_info.record_size,
                     ..ProgramBtf::new(btf)
                 }),
-            attach_btf_id: target.map_or(0, |target| target.type_id.0),
-            attach_target: target_module.map(AttachTarget::Module),
+            attach_btf_id: match function {
+                Some(function) => function.type_id().0,
+                None => target.map_or(0, |target| target.type_id.0),
+            },
+            attach_target: match function {
+                Some(function) => Some(AttachTarget::Program(function.program())),
+                None => target_module.map(AttachTarget::Module),
+            },
             fd_array: &instructions.fd_array,
             log_level: self.options.log_level,
             ..ProgramLoad::new(

@@ -14,6 +14,7 @@ mod network;
 mod perf;
 mod privileges;
 mod program_types;
+mod programs_on_programs;
 mod readers;
 mod recording;
 mod refusals;
@@ -60,6 +61,7 @@ fn main() -> std::process::ExitCode {
         privileges::tests,
         token::tests,
         program_types::tests,
+        programs_on_programs::tests,
         rust_hooks::tests,
     ] {
         tests.extend(group());
