@@ -20,6 +20,8 @@ pub enum Lacking {
     Root,
     /// A newer kernel.
     Kernel(KernelVersion),
+    /// A kernel that is older than this one.
+    OlderKernel(KernelVersion),
     /// A build option of the kernel.
     Option(&'static str),
     /// A program that is run.
@@ -33,6 +35,7 @@ impl fmt::Display for Lacking {
         match self {
             Self::Root => write!(f, "lacks root"),
             Self::Kernel(version) => write!(f, "lacks Linux {version}"),
+            Self::OlderKernel(version) => write!(f, "lacks a kernel before Linux {version}"),
             Self::Option(option) => write!(f, "lacks {option}"),
             Self::Tool(tool) => write!(f, "lacks the program `{tool}`"),
             Self::Thing(thing) => write!(f, "lacks {thing}"),

@@ -38,7 +38,8 @@ impl Host {
 
     /// The kernel functions that programs may call, by name: those that the host's BTF marks as
     /// such, without those of its modules. Which programs may call one, a probe says
-    /// ([`Feature::KernelFunction`]). Empty before Linux 6.10, whose BTF has no marks.
+    /// ([`Feature::KernelFunction`]). Empty where BTF has no marks: they take Linux 6.10, and the kernel's
+    /// builder pahole 1.26.
     ///
     /// # Errors
     /// The host has no BTF, or it is damaged.

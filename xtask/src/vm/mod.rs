@@ -3,6 +3,7 @@
 //! comes back as they say it.
 
 mod initramfs;
+mod kept;
 mod kernel;
 mod qemu;
 mod results;
@@ -13,6 +14,7 @@ mod verdicts;
 use std::{
     fmt, fs,
     path::{Path, PathBuf},
+    process::Command,
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::Instant,
@@ -22,6 +24,7 @@ use skep_testing::{Debian, Stop, guest::Line};
 
 use self::{
     initramfs::Initramfs,
+    kept::Kept,
     kernel::Kernel,
     qemu::{Ending, Qemu},
     results::Results,
@@ -31,11 +34,13 @@ use crate::{Result, root};
 
 const USAGE: &str = "\
 usage: cargo xtask vm [--kernel VERSION,…|all] [--suite NAME,…] [-- TEST-ARGUMENT…]
+       cargo xtask vm --table
 
   --kernel VERSION,…   5.10, 6.1, 6.12, 6.18, 7.3; `all` (the default) is all but 6.18
   --suite NAME,…       skep-linux, skep, verdicts (each program of the project loaded by itself, and
                        held against `skep check --kernel`); the default is all
   TEST-ARGUMENT        what the test programs take: a part of a name, --skip NAME, …
+  --table              runs nothing, and writes HOOKS.md from what the newest runs said
 ";
 
 /// What was asked for.
@@ -44,6 +49,7 @@ struct Arguments {
     kernels: Vec<String>,
     suites: Vec<String>,
     tests: Vec<String>,
+    table: bool,
 }
 
 impl Arguments {
@@ -61,6 +67,7 @@ impl Arguments {
             match word.as_str() {
                 "--kernel" | "--kernels" => list(&mut this.kernels)?,
                 "--suite" => list(&mut this.suites)?,
+                "--table" => this.table = true,
                 "--" => {
                     this.tests = words.cloned().collect();
                     break;
@@ -96,10 +103,15 @@ impl Arguments {
 /// Runs the suites on the kernels.
 pub(crate) fn run(words: &[String]) -> Result<()> {
     let arguments = Arguments::read(words)?;
-    let results = run_suites(&arguments)?;
+    let folder = root().join("target/vm");
+    fs::create_dir_all(&folder)?;
+    if arguments.table {
+        return table::write(&folder, true);
+    }
+    let results = run_suites(&arguments, &folder)?;
     print!("{results}");
     if arguments.is_everything() {
-        table::write(&results)?;
+        table::write(&folder, false)?;
     }
     match results.failures() {
         0 => Ok(()),
@@ -107,14 +119,27 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     }
 }
 
-fn run_suites(arguments: &Arguments) -> Result<Results> {
-    let folder = root().join("target/vm");
-    fs::create_dir_all(&folder)?;
+/// Which run this is, for those who read what came of it later.
+fn run_name() -> Result<String> {
+    let said = |program: &str, arguments: &[&str]| -> Result<String> {
+        let ran = Command::new(program)
+            .args(arguments)
+            .current_dir(root())
+            .output()?;
+        Ok(String::from_utf8_lossy(&ran.stdout).trim().to_owned())
+    };
+    let date = said("date", &["-u", "+%Y-%m-%d"])?;
+    let commit = said("git", &["describe", "--always", "--dirty", "--exclude=*"])?;
+    Ok(format!("{date}, {commit}"))
+}
+
+fn run_suites(arguments: &Arguments, folder: &Path) -> Result<Results> {
+    let name = run_name()?;
     let debian = Debian::open().map_err(stopped)?;
     let qemu = Qemu::find(&debian).map_err(stopped)?;
     let wanted: Vec<&str> = arguments.suites.iter().map(String::as_str).collect();
-    let suites = suites::build(&wanted, &folder)?;
-    let files = suites::files(&suites, &arguments.tests, &folder)?;
+    let suites = suites::build(&wanted, folder)?;
+    let files = suites::files(&suites, &arguments.tests, folder)?;
     let results = Mutex::new(Results::of(&arguments.kernels));
     let mut machines = Vec::new();
     for version in &arguments.kernels {
@@ -125,8 +150,10 @@ fn run_suites(arguments: &Arguments) -> Result<Results> {
                 qemu: &qemu,
                 suites: &suites,
                 files: &files,
-                folder: &folder,
+                folder,
                 results: &results,
+                name: &name,
+                is_whole: arguments.tests.is_empty(),
             }),
             Err(Stop::Skip(lacking)) => lock(&results).lacks(version, &lacking.to_string()),
             Err(stop) => return Err(stopped(stop)),
@@ -174,6 +201,10 @@ struct Machine<'a> {
     files: &'a Initramfs,
     folder: &'a Path,
     results: &'a Mutex<Results>,
+    /// Which run it is.
+    name: &'a str,
+    /// All tests of the suites are run.
+    is_whole: bool,
 }
 
 impl Machine<'_> {
@@ -190,7 +221,7 @@ impl Machine<'_> {
         let started = Instant::now();
         let (mut suite, mut ran) = ("", 0);
         let mut last = String::new();
-        let mut verdicts = String::new();
+        let (mut verdicts, mut whole) = (String::new(), Vec::new());
         let ending = self
             .qemu
             .run(kernel, &archive, &console, &mut |line| match line {
@@ -209,6 +240,7 @@ impl Machine<'_> {
                 Line::Note(text) => println!("{version} ┆ {text}"),
                 Line::Exit(code) => {
                     ran += 1;
+                    whole.push(suite);
                     if code != 0 || suite != verdicts::NAME {
                         lock(self.results).exited(version, suite, code);
                     }
@@ -245,6 +277,11 @@ impl Machine<'_> {
         {
             self.broken(verdicts::NAME, &error.to_string());
         }
+        let mut kept = Kept::read(self.folder, version)?;
+        kept.release.clone_from(&kernel.release);
+        whole.retain(|_| self.is_whole);
+        kept.take(lock(self.results).of_hooks(version), self.name, &whole);
+        kept.write(self.folder, version)?;
         println!(
             "── Linux {version}: {} seconds; its console: {}",
             started.elapsed().as_secs(),

@@ -1,9 +1,6 @@
 //! What came of tests on kernels: read from what the test programs print, counted, and listed.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::{collections::BTreeMap, fmt};
 
 use skep_abi::KernelVersion;
 
@@ -21,14 +18,20 @@ pub(crate) enum End {
 pub(crate) struct Results {
     /// By kernel, in the order in which they ran.
     kernels: Vec<(String, Kernel)>,
-    /// By hook and kernel.
-    hooks: BTreeMap<(String, String), End>,
+}
+
+/// What came of a test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Ended {
+    /// The hook that it fires, if it is one of those.
+    hook: Option<String>,
+    end: End,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Kernel {
     /// By suite and test.
-    tests: BTreeMap<(String, String), End>,
+    tests: BTreeMap<(String, String), Ended>,
     /// What went wrong outside of a test.
     broken: Vec<String>,
     /// Why the kernel could not be had.
@@ -62,6 +65,11 @@ impl Kernel {
             let numbers = (since.parse(), version.parse::<KernelVersion>());
             return matches!(numbers, (Ok(since), Ok(version)) if version < since);
         }
+        // Of what kernels say that are too old.
+        if let Some(since) = lacking.strip_prefix("a kernel before Linux ") {
+            let numbers = (since.parse(), version.parse::<KernelVersion>());
+            return matches!(numbers, (Ok(since), Ok(version)) if version >= since);
+        }
         let option = lacking.split(' ').next().unwrap_or_default();
         if option.starts_with("CONFIG_") {
             let set = |line: &str| {
@@ -75,13 +83,20 @@ impl Kernel {
 
     /// The tests that were skipped without a reason that counts here.
     fn unexcused(&self, version: &str) -> Vec<(&(String, String), &str)> {
-        let skipped = self.tests.iter().filter_map(|(test, end)| match end {
-            End::Skipped(why) => Some((test, why.as_str())),
-            _ => None,
-        });
+        let skipped = self
+            .tests
+            .iter()
+            .filter_map(|(test, ended)| match &ended.end {
+                End::Skipped(why) => Some((test, why.as_str())),
+                _ => None,
+            });
         skipped
             .filter(|(_, why)| !self.excuses(version, why))
             .collect()
+    }
+
+    fn count(&self, is: fn(&End) -> bool) -> usize {
+        self.tests.values().filter(|ended| is(&ended.end)).count()
     }
 }
 
@@ -93,7 +108,6 @@ impl Results {
                 .iter()
                 .map(|version| (version.clone(), Kernel::default()))
                 .collect(),
-            hooks: BTreeMap::new(),
         }
     }
 
@@ -119,27 +133,35 @@ impl Results {
     /// A line of a suite's output.
     pub(crate) fn said(&mut self, version: &str, suite: &str, line: &str) {
         if let Some((test, hook, end)) = test(line) {
-            if let Some(hook) = hook {
-                let cell = (hook.to_owned(), version.to_owned());
-                match self.hooks.get(&cell) {
-                    // One failure is a failure of the hook, and a skip says less than a pass.
-                    Some(End::Failed) => {}
-                    Some(End::Ok) if end != End::Failed => {}
-                    _ => {
-                        self.hooks.insert(cell, end.clone());
-                    }
-                }
-            }
             let key = (suite.to_owned(), test.to_owned());
-            self.kernel(version).tests.insert(key, end);
+            let hook = hook.map(str::to_owned);
+            self.kernel(version).tests.insert(key, Ended { hook, end });
         }
+    }
+
+    /// What a run said of the tests of hooks, by suite and test, in the words of the test programs: a
+    /// skip that does not count is a failure.
+    pub(crate) fn of_hooks(&self, version: &str) -> BTreeMap<(String, String), String> {
+        let Some((_, kernel)) = self.kernels.iter().find(|(name, _)| name == version) else {
+            return BTreeMap::new();
+        };
+        let of_hooks = kernel.tests.iter().filter_map(|(key, ended)| {
+            let end = match &ended.end {
+                End::Ok => "ok".to_owned(),
+                End::Skipped(why) if kernel.excuses(version, why) => format!("ignored ({why})"),
+                End::Skipped(_) | End::Failed => "FAILED".to_owned(),
+            };
+            let line = format!("test [{}] {} ... {end}", ended.hook.as_ref()?, key.1);
+            Some((key.clone(), line))
+        });
+        of_hooks.collect()
     }
 
     /// A suite ended.
     pub(crate) fn exited(&mut self, version: &str, suite: &str, code: i32) {
         let kernel = self.kernel(version);
         let mut ends = kernel.tests.iter().filter(|((of, _), _)| of == suite);
-        let failed = ends.any(|(_, end)| *end == End::Failed);
+        let failed = ends.any(|(_, ended)| ended.end == End::Failed);
         let any = kernel.tests.keys().any(|(of, _)| of == suite);
         match code {
             0 if any => {}
@@ -161,8 +183,8 @@ impl Results {
     /// How many tests failed, and what else went wrong.
     pub(crate) fn failures(&self) -> usize {
         let of = |(version, kernel): &(String, Kernel)| {
-            let failed = kernel.tests.values().filter(|end| **end == End::Failed);
-            failed.count() + kernel.unexcused(version).len() + kernel.broken.len()
+            let failed = kernel.count(|end| *end == End::Failed);
+            failed + kernel.unexcused(version).len() + kernel.broken.len()
         };
         self.kernels.iter().map(of).sum()
     }
@@ -198,16 +220,15 @@ impl fmt::Display for Results {
                 writeln!(f, "{version:<5} not run: {why}")?;
                 continue;
             }
-            let count = |is: fn(&End) -> bool| kernel.tests.values().filter(|end| is(end)).count();
             writeln!(
                 f,
                 "{version:<5} {} passed, {} failed, {} skipped",
-                count(|end| *end == End::Ok),
-                count(|end| *end == End::Failed),
-                count(|end| matches!(end, End::Skipped(_))),
+                kernel.count(|end| *end == End::Ok),
+                kernel.count(|end| *end == End::Failed),
+                kernel.count(|end| matches!(end, End::Skipped(_))),
             )?;
-            for ((suite, test), end) in &kernel.tests {
-                if *end == End::Failed {
+            for ((suite, test), ended) in &kernel.tests {
+                if ended.end == End::Failed {
                     writeln!(f, "      FAILED {suite} {test}")?;
                 }
             }
@@ -249,52 +270,54 @@ impl Results {
         Ok(())
     }
 
-    /// The table, if every hook could be tried on every kernel and none failed.
-    pub(crate) fn hooks(&self) -> Option<Cells<'_>> {
-        let all = self
-            .kernels
-            .iter()
-            .all(|(_, kernel)| kernel.lacks.is_none());
-        let cells = self.cells();
-        let hole = |cell: &String| cell == FAILED || cell == UNTRIED;
-        let whole = cells.rows.iter().all(|(_, row)| !row.iter().any(hole));
-        (all && whole && !cells.rows.is_empty()).then_some(cells)
-    }
-
-    fn cells(&self) -> Cells<'_> {
+    /// Hooks by the kernels that ran.
+    pub(crate) fn cells<'a>(&'a self) -> Cells<'a> {
         let ran = self
             .kernels
             .iter()
             .filter(|(_, kernel)| kernel.lacks.is_none());
-        let kernels: Vec<&str> = ran.map(|(version, _)| version.as_str()).collect();
-        let hooks: BTreeSet<&str> = self.hooks.keys().map(|(hook, _)| hook.as_str()).collect();
-        let mut why: Vec<&str> = Vec::new();
-        let mut rows = Vec::new();
-        for hook in hooks {
-            let cell = |version: &&str| {
-                let Some(end) = self.hooks.get(&(hook.to_owned(), (*version).to_owned())) else {
-                    return UNTRIED.to_owned();
-                };
-                match end {
-                    End::Ok => "ok".to_owned(),
-                    End::Failed => FAILED.to_owned(),
-                    // Not there yet in this kernel.
-                    End::Skipped(text) => match text.strip_prefix("lacks Linux ") {
-                        Some(since) => since.to_owned(),
-                        None => {
-                            let place = why.iter().position(|known| *known == text);
-                            let place = place.unwrap_or_else(|| {
-                                why.push(text);
-                                why.len() - 1
-                            });
-                            format!("({})", place + 1)
-                        }
-                    },
+        let mut kernels = Vec::new();
+        let mut hooks: BTreeMap<&str, BTreeMap<&str, &End>> = BTreeMap::new();
+        for (version, kernel) in ran {
+            kernels.push(version.as_str());
+            for Ended { hook, end } in kernel.tests.values() {
+                let Some(hook) = hook else { continue };
+                let row = hooks.entry(hook).or_default();
+                let cell = row.entry(version.as_str()).or_insert(end);
+                // One failure is a failure of the hook, and a skip says less than a pass.
+                match (&**cell, end) {
+                    (End::Failed, _) | (End::Ok, End::Ok | End::Skipped(_)) => {}
+                    _ => *cell = end,
                 }
-            };
-            let row: Vec<String> = kernels.iter().map(cell).collect();
-            rows.push((hook, row));
+            }
         }
+        let mut why: Vec<&str> = Vec::new();
+        let mut cell = |end: Option<&'a End>| match end {
+            None => UNTRIED.to_owned(),
+            Some(End::Ok) => "ok".to_owned(),
+            Some(End::Failed) => FAILED.to_owned(),
+            // Not there yet in this kernel.
+            Some(End::Skipped(text)) => match text.strip_prefix("lacks Linux ") {
+                Some(since) => since.to_owned(),
+                None => {
+                    let place = why.iter().position(|known| known == text);
+                    let place = place.unwrap_or_else(|| {
+                        why.push(text);
+                        why.len() - 1
+                    });
+                    format!("({})", place + 1)
+                }
+            },
+        };
+        let rows = hooks
+            .into_iter()
+            .map(|(hook, row)| {
+                let cells = kernels
+                    .iter()
+                    .map(|version| cell(row.get(version).copied()));
+                (hook, cells.collect())
+            })
+            .collect();
         Cells { kernels, rows, why }
     }
 }
@@ -308,8 +331,16 @@ pub(crate) struct Cells<'a> {
     pub(crate) why: Vec<&'a str>,
 }
 
-const FAILED: &str = "FAILED";
-const UNTRIED: &str = "-";
+impl Cells<'_> {
+    /// Whether every hook was tried on every kernel, and none failed.
+    pub(crate) fn is_whole(&self) -> bool {
+        let mut cells = self.rows.iter().flat_map(|(_, row)| row);
+        !self.rows.is_empty() && !cells.any(|cell| cell == FAILED || cell == UNTRIED)
+    }
+}
+
+pub(crate) const FAILED: &str = "FAILED";
+pub(crate) const UNTRIED: &str = "-";
 
 #[cfg(test)]
 mod tests {
@@ -360,6 +391,8 @@ mod tests {
             ("lacks Linux 5.15", false),
             ("lacks bpf_rcu_read_lock (6.2)", true),
             ("lacks bpf_loop (5.17)", false),
+            ("lacks a kernel before Linux 6.1", true),
+            ("lacks a kernel before Linux 6.2", false),
             ("lacks CONFIG_FPROBE", true),
             ("lacks CONFIG_BPF", false),
             ("lacks CONFIG_HZ in the kernel's configuration", true),

@@ -120,9 +120,9 @@ pub(super) fn cargo(arguments: &[&str]) -> Result<PathBuf> {
 }
 
 impl Suite {
-    /// Runs the tests on this machine for what they compile, unless that was done since the program
-    /// was built. How the tests end does not matter.
-    pub(crate) fn prepare(&self, folder: &Path) -> Result<PathBuf> {
+    /// Runs the tests on this machine for what they compile, unless that was done for all of them
+    /// since the program was built. How the tests end does not matter.
+    pub(crate) fn prepare(&self, folder: &Path, arguments: &[String]) -> Result<PathBuf> {
         let folder = folder.join("prebuilt").join(self.name);
         let stamp = folder.join("done");
         let time = |path: &Path| fs::metadata(path).ok()?.modified().ok();
@@ -131,26 +131,32 @@ impl Suite {
             return Ok(folder);
         }
         println!("── {}: compiling what its tests need", self.name);
-        let _ = fs::remove_dir_all(&folder);
+        let all = arguments.is_empty();
+        if all {
+            let _ = fs::remove_dir_all(&folder);
+        }
         fs::create_dir_all(&folder)?;
         fs::create_dir_all(&self.scratch)?;
         Command::new(&self.program)
+            .args(arguments)
             .env("SKEP_PREPARE", &folder)
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status()?;
-        fs::write(stamp, "")?;
+        if all {
+            fs::write(stamp, "")?;
+        }
         Ok(folder)
     }
 
     /// Puts the program, what it compiles and its sources into the guest's files.
-    fn put(&self, files: &mut Initramfs, folder: &Path) -> Result<()> {
+    fn put(&self, files: &mut Initramfs, arguments: &[String], folder: &Path) -> Result<()> {
         if let Some(verdicts) = &self.verdicts {
             files.copy_folder(&verdicts.objects)?;
         } else {
-            let prebuilt = self.prepare(folder)?;
+            let prebuilt = self.prepare(folder, arguments)?;
             for entry in fs::read_dir(&prebuilt)? {
                 let path = entry?.path();
                 let name = path.file_name().unwrap_or_default();
@@ -223,7 +229,7 @@ pub(crate) fn files(suites: &[Suite], arguments: &[String], folder: &Path) -> Re
         files.copy_folder(&root().join(shared))?;
     }
     for suite in suites {
-        suite.put(&mut files, folder)?;
+        suite.put(&mut files, arguments, folder)?;
     }
     let commands: Vec<guest::Command> = suites
         .iter()

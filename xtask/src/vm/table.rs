@@ -1,9 +1,13 @@
-//! The table of hooks by kernels in the documentation (`HOOKS.md`), written from what a run on all
-//! promised kernels saw.
+//! The table of hooks by kernels in the documentation (`HOOKS.md`), written from what the newest runs
+//! on the promised kernels saw.
 
-use std::fs;
+use std::{collections::BTreeMap, fs, path::Path};
 
-use super::results::{Cells, Results};
+use super::{
+    kept::Kept,
+    kernel::PROMISED,
+    results::{Cells, FAILED, Results, UNTRIED},
+};
 use crate::{Result, root};
 
 /// Where it stands, from the workspace's folder.
@@ -13,8 +17,9 @@ const HEAD: &str = "\
 # Hooks by kernel
 
 Each cell is a test that ran on that kernel (Debian's, under QEMU): the program was attached by its
-section's name, the hook was fired, and the program saw it; detached, it saw no more. Written by
-`cargo xtask vm` (or `cargo xtask test --kernels all`); don't edit it by hand.
+section's name or by the library, the hook was fired, and the program saw it. Written by
+`cargo xtask vm` on all of them (or `cargo xtask test --kernels all`); don't edit it by hand.
+A test is a row by `.of_hook(\"NAME\")`, and by nothing else.
 
 ";
 
@@ -23,12 +28,23 @@ const LEGEND: &str = "
 for the reason below: the kernel is built or started without it.
 ";
 
-/// Writes it, if something of it is new. A run in which a hook failed leaves it as it is.
-pub(super) fn write(results: &Results) -> Result<()> {
-    let Some(text) = markdown(results) else {
-        println!("{FILE} is left as it is: not every hook could be tried on every kernel");
+/// Writes it, if something of it is new. Unless it `must`, it is left as it is where a hook failed or
+/// was not tried.
+pub(super) fn write(folder: &Path, must: bool) -> Result<()> {
+    let mut kept = Vec::new();
+    for version in PROMISED {
+        kept.push((version.to_owned(), Kept::read(folder, version)?));
+    }
+    let mut results = Results::of(&PROMISED.map(str::to_owned));
+    for (version, kept) in &kept {
+        kept.tell(version, &mut results);
+    }
+    let cells = results.cells();
+    if !must && !cells.is_whole() {
+        println!("{FILE} is left as it is: not every hook fired or was skipped on every kernel");
         return Ok(());
-    };
+    }
+    let text = markdown(&cells, &kept);
     let path = root().join(FILE);
     if fs::read_to_string(&path).is_ok_and(|old| old == text) {
         return Ok(());
@@ -38,32 +54,76 @@ pub(super) fn write(results: &Results) -> Result<()> {
     Ok(())
 }
 
-fn markdown(results: &Results) -> Option<String> {
-    let Cells { kernels, rows, why } = results.hooks()?;
+fn markdown(cells: &Cells<'_>, kept: &[(String, Kept)]) -> String {
+    let Cells { kernels, rows, why } = cells;
     let mut text = HEAD.to_owned();
     text += &format!("| hook | {} |\n", kernels.join(" | "));
     text += &format!("|---|{}\n", "---|".repeat(kernels.len()));
+    let sign = |cell: &String| match cell.as_str() {
+        "ok" => "✓".to_owned(),
+        FAILED => "✗".to_owned(),
+        UNTRIED => "–".to_owned(),
+        _ => cell.clone(),
+    };
     for (hook, cells) in rows {
-        text += &format!("| `{hook}` | {} |\n", cells.join(" | ").replace("ok", "✓"));
+        let cells: Vec<String> = cells.iter().map(sign).collect();
+        text += &format!("| `{hook}` | {} |\n", cells.join(" | "));
     }
     text += LEGEND;
+    if !cells.is_whole() {
+        text += "✗: its test failed. –: its test is newer than the newest run on that kernel.\n";
+    }
     for (number, reason) in why.iter().enumerate() {
         text += &format!("\n- ({}) {reason}", number + 1);
     }
     if !why.is_empty() {
         text.push('\n');
     }
-    Some(text)
+    text += "\nThe kernels, and the runs that the cells are of:\n\n";
+    // Most often it is one run on all.
+    let mut runs: BTreeMap<Vec<&str>, Vec<&str>> = BTreeMap::new();
+    for (_, kept) in kept {
+        let of_kernel = kept.runs().into_iter().collect();
+        runs.entry(of_kernel).or_default().push(&kept.release);
+    }
+    for (runs, releases) in runs {
+        text += &format!("- {}: {}\n", releases.join(", "), runs.join("; "));
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// What a run on two kernels said.
+    fn ran(lines: &[(&str, &str)]) -> Vec<(String, Kept)> {
+        let versions = ["5.10", "7.3"].map(str::to_owned);
+        let mut results = Results::of(&versions);
+        results.configured("5.10", "");
+        for (kernel, line) in lines {
+            results.said(kernel, "skep", line);
+        }
+        let kept = versions.map(|version| {
+            let mut kept = Kept::default();
+            kept.release = format!("{version}.1-cloud-amd64");
+            kept.take(results.of_hooks(&version), "2026-11-29, 939db7b", &["skep"]);
+            (version, kept)
+        });
+        kept.into()
+    }
+
+    fn text_of(kept: &[(String, Kept)]) -> String {
+        let mut results = Results::of(&["5.10".to_owned(), "7.3".to_owned()]);
+        for (version, kept) in kept {
+            kept.tell(version, &mut results);
+        }
+        markdown(&results.cells(), kept)
+    }
+
     #[test]
     fn hooks_are_rows() {
-        let mut results = Results::of(&["5.10".to_owned(), "7.3".to_owned()]);
-        for (kernel, line) in [
+        let text = text_of(&ran(&[
             (
                 "5.10",
                 "test [kprobe.multi] x ... ignored (lacks Linux 5.18)",
@@ -77,21 +137,30 @@ mod tests {
                 "7.3",
                 "test [lirc] y ... ignored (lacks CONFIG_BPF_LIRC_MODE2)",
             ),
+            ("7.3", "test of_nothing ... ok"),
+        ]));
+        for part in [
+            "| hook | 5.10 | 7.3 |\n|---|---|---|\n| `kprobe.multi` | 5.18 | ✓ |\n| `lirc` | (1) | (1) |\n",
+            "\n- (1) lacks CONFIG_BPF_LIRC_MODE2\n",
+            "\n- 5.10.1-cloud-amd64, 7.3.1-cloud-amd64: 2026-11-29, 939db7b\n",
         ] {
-            results.said(kernel, "skep", line);
+            assert!(text.contains(part), "{part}\n{text}");
         }
-        let text = markdown(&results).unwrap();
+        assert!(!text.contains('✗'), "{text}");
+    }
+
+    #[test]
+    fn what_failed_or_was_not_tried_is_told() {
+        let text = text_of(&ran(&[
+            ("5.10", "test [xdp] x ... FAILED"),
+            // That kernel has it.
+            ("7.3", "test [xdp] x ... ignored (lacks Linux 5.9)"),
+            ("7.3", "test [tcx] y ... ok"),
+        ]));
         assert!(
-            text.contains("| hook | 5.10 | 7.3 |\n|---|---|---|\n"),
+            text.contains("| `tcx` | – | ✓ |\n| `xdp` | ✗ | ✗ |\n"),
             "{text}"
         );
-        assert!(text.contains("| `kprobe.multi` | 5.18 | ✓ |\n"), "{text}");
-        assert!(text.contains("| `lirc` | (1) | (1) |\n"), "{text}");
-        assert!(
-            text.ends_with("- (1) lacks CONFIG_BPF_LIRC_MODE2\n"),
-            "{text}"
-        );
-        results.said("7.3", "skep", "test [lirc] y ... FAILED");
-        assert!(markdown(&results).is_none());
+        assert!(text.contains("✗: its test failed."), "{text}");
     }
 }

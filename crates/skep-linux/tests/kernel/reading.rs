@@ -265,10 +265,12 @@ fn trace_pipe() -> Outcome {
         r1 += -8
         r2 = 8
         call 6
-        r0 = 0
         exit"
     );
-    run(&load(ProgramType::Xdp, None, &text)?)?;
+    let printed = run(&load(ProgramType::Xdp, None, &text)?)?;
+    ensure(printed as usize == mark.len(), || {
+        format!("{} printed", printed as i32)
+    })?;
     let mut seen = String::new();
     skep_testing::eventually("the line", || {
         if let Ok(got) = host().read(&pipe, &mut buffer) {

@@ -7,7 +7,7 @@ use skep_testing::{Bpffs, Libbpf, Outcome, Stop, Test, ensure, expect_err};
 
 use crate::{
     externs::{self, check, check_options, kallsyms, options},
-    support::{Running, boundary, host},
+    support::{Running, boundary, host, needs_function},
 };
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -108,10 +108,7 @@ fn there(name: &str) -> Outcome<bool> {
 
 /// The first function that the programs call.
 fn needs_functions() -> Outcome {
-    match there("bpf_rcu_read_lock")? {
-        true => Ok(()),
-        false => Err(Stop::lacks("bpf_rcu_read_lock (6.2)")),
-    }
+    needs_function("bpf_rcu_read_lock", "6.2")
 }
 
 fn functions() -> Outcome {

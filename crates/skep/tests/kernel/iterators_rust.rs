@@ -2,10 +2,10 @@
 
 use std::{fs, path::PathBuf};
 
-use skep::{Object, boundary::TestRun, btf::KindTag};
+use skep::{Object, boundary::TestRun};
 use skep_testing::{Libbpf, Outcome, Stop, Test, ensure};
 
-use crate::support::{Running, host};
+use crate::support::{Running, needs_function};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -23,12 +23,14 @@ fn bytes() -> Outcome<Vec<u8>> {
     skep_testing::compile(&source, env!("CARGO_TARGET_TMPDIR"))
 }
 
+/// Functions that programs call, and the kernels that have them first.
+const NUMBERS: (&str, &str) = ("bpf_iter_num_new", "6.4");
+const BITS: (&str, &str) = ("bpf_iter_bits_new", "6.11");
+
 /// One of the programs, run, where the kernel has what it needs.
-fn run(program: &str, needs: &[&str]) -> Outcome<(Running, u64)> {
-    for name in needs {
-        if host().btf()?.find(name, KindTag::Function).is_none() {
-            return Err(Stop::lacks(format!("{name} in the kernel")));
-        }
+fn run(program: &str, needs: &[(&str, &str)]) -> Outcome<(Running, u64)> {
+    for (name, since) in needs {
+        needs_function(name, since)?;
     }
     let mut object = Object::parse("iterators", &bytes()?)?;
     object.only_programs(&[program])?;
@@ -45,7 +47,7 @@ fn check(running: &Running, name: &str, wanted: u64) -> Outcome {
 }
 
 fn counted() -> Outcome {
-    let (running, _) = run("counted", &["bpf_iter_num_new", "bpf_iter_bits_new"])?;
+    let (running, _) = run("counted", &[NUMBERS, BITS])?;
     let products: u64 = (1..11_u64)
         .flat_map(|one| (1..=one).map(move |other| one * other))
         .sum();
@@ -62,7 +64,7 @@ fn counted() -> Outcome {
 }
 
 fn processes() -> Outcome {
-    let (running, _) = run("processes", &["bpf_iter_task_new"])?;
+    let (running, _) = run("processes", &[("bpf_iter_task_new", "6.7")])?;
     check(&running, "own_process", 1)?;
     let mine = fs::read_dir("/proc/self/task")?.count() as u64;
     let own = running.number("own_threads")?;
@@ -78,7 +80,7 @@ fn processes() -> Outcome {
 }
 
 fn memory() -> Outcome {
-    let (running, _) = run("memory", &["bpf_iter_task_vma_new"])?;
+    let (running, _) = run("memory", &[("bpf_iter_task_vma_new", "6.7")])?;
     let bytes = running.number("own_areas")?;
     ensure(bytes > 1 << 20 && bytes % 4096 == 0, || {
         format!("{bytes} bytes")
@@ -86,7 +88,7 @@ fn memory() -> Outcome {
 }
 
 fn groups() -> Outcome {
-    let needs = ["bpf_iter_css_new", "bpf_cgroup_from_id"];
+    let needs = [("bpf_iter_css_new", "6.7"), ("bpf_cgroup_from_id", "6.4")];
     let (running, _) = run("control_groups", &needs)?;
     if running.number("above")? == 77 {
         return Err(Stop::lacks("a control group of number 1"));
@@ -96,19 +98,13 @@ fn groups() -> Outcome {
 }
 
 fn alone() -> Outcome {
-    let (_, returned) = run("alone", &["bpf_preempt_disable"])?;
+    let (_, returned) = run("alone", &[("bpf_preempt_disable", "6.10")])?;
     let processors = std::thread::available_parallelism()?.get() as u64;
     ensure(returned < processors.max(1024), || format!("{returned}"))
 }
 
 fn others() -> Outcome {
-    if host()
-        .btf()?
-        .find("bpf_iter_bits_new", KindTag::Function)
-        .is_none()
-    {
-        return Err(Stop::lacks("bpf_iter_bits_new (6.11)"));
-    }
+    needs_function(BITS.0, BITS.1)?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("iterators.o");
     fs::write(&file, bytes()?)?;

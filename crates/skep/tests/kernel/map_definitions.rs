@@ -4,7 +4,9 @@
 use std::{path::Path, sync::Arc};
 
 use skep::{Error, LoadOptions, Loaded, Map, Object, Update, abi::MapType, boundary::TestRun};
-use skep_testing::{Bpffs, Outcome, Snapshot, Stop, Test, ensure, expect_err, needs_kernel};
+use skep_testing::{
+    Bpffs, Lacking, Outcome, Snapshot, Stop, Test, ensure, expect_err, needs_kernel,
+};
 
 use crate::support::{Running, boundary, host, object};
 
@@ -336,10 +338,9 @@ fn nothing_left() -> Outcome {
 }
 
 fn old_kernel() -> Outcome {
-    if boundary().info().version >= MapType::Rhash.since() {
-        return Err(Stop::lacks(
-            "a kernel without resizable hashes (before 7.2)",
-        ));
+    let since = MapType::Rhash.since();
+    if boundary().info().version >= since {
+        return Err(Stop::Skip(Lacking::OlderKernel(since)));
     }
     let mut object = object("guarded")?;
     object.map("extra")?.map_type(MapType::Rhash);

@@ -234,11 +234,7 @@ fn helpers() -> Outcome {
 
 fn kernel_functions() -> Outcome {
     needs_kernel(6, 10)?;
-    let names = host().kernel_functions()?;
     let name = "bpf_dynptr_size";
-    ensure(names.iter().any(|known| known == name), || {
-        format!("no {name} among {names:?}")
-    })?;
     let probe = |name: &str, kind| host().probe(&Feature::KernelFunction(name.into(), kind));
     ensure(probe(name, ProgramType::Xdp).is_yes(), || name.into())?;
     // A dynptr of a packet is for programs that have one.
@@ -251,9 +247,17 @@ fn kernel_functions() -> Outcome {
     match probe("bpf_there_is_no_such_function", ProgramType::Xdp) {
         Probe::No {
             cause: Cause::NotFound { .. },
-        } => Ok(()),
-        other => Err(Stop::fail(format!("{other:?}"))),
+        } => {}
+        other => return Err(Stop::fail(format!("{other:?}"))),
     }
+    let names = host().kernel_functions()?;
+    // Debian 12 builds its kernel 6.12 with pahole 1.24.
+    if names.is_empty() {
+        return Err(Stop::lacks("BTF that pahole 1.26 made (6.18)"));
+    }
+    ensure(names.iter().any(|known| known == name), || {
+        format!("no {name} among {names:?}")
+    })
 }
 
 fn unprivileged() -> Outcome {

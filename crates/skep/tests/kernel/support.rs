@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use skep::{Host, Loaded, Object, Update, linux::LinuxHost};
+use skep::{Host, Loaded, Object, Update, btf::KindTag, linux::LinuxHost};
 use skep_testing::{Outcome, Stop};
 
 static HOST: LazyLock<(Arc<LinuxHost>, Host)> = LazyLock::new(|| {
@@ -96,6 +96,15 @@ impl Running {
         value[start..start + bytes.len()].copy_from_slice(bytes);
         Ok(map.update(&key, &value, Update::Any)?)
     }
+}
+
+/// Skips unless the kernel has a function that programs call, and that came with this version.
+pub(crate) fn needs_function(name: &str, since: &str) -> Outcome {
+    let there = host().btf()?.find(name, KindTag::Function).is_some();
+    if there || skep_testing::is_preparing() {
+        return Ok(());
+    }
+    Err(Stop::lacks(format!("{name} ({since})")))
 }
 
 /// This process.

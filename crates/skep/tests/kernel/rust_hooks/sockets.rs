@@ -80,9 +80,12 @@ fn events() -> Outcome {
         let (mut here, _) = listener.accept()?;
         there.write_all(b"hello")?;
         here.read_exact(&mut [0; 5])?;
-        saw(&running, 0, 1)?;
         ensure(seen(&running, 1)? != 0, || "no cookie".into())?;
-        ensure(there.nodelay()? && here.nodelay()?, || "not set".into())?;
+        // Before, programs can set some options of TCP only, and not this one.
+        if needs_kernel(6, 1).is_ok() {
+            saw(&running, 0, 1)?;
+            ensure(there.nodelay()? && here.nodelay()?, || "not set".into())?;
+        }
         drop((there, here));
         ensure(seen(&running, 2)? != 0, || "no change of state".into())
     })

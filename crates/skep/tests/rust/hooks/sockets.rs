@@ -25,9 +25,9 @@ fn events(context: &SockOpsContext) -> Result<Handled> {
     match context.op() {
         sock_op::ACTIVE_ESTABLISHED | sock_op::PASSIVE_ESTABLISHED => {
             context.set_flags(sock_op_flags::STATE | sock_op_flags::RTT)?;
+            see(1, context.socket_cookie());
             context.set_option(TCP, TCP_NODELAY, &1_i32)?;
             see(0, context.option::<i32>(TCP, TCP_NODELAY)? as u64);
-            see(1, context.socket_cookie());
         }
         sock_op::STATE => see(2, context.args()[1].into()),
         sock_op::RWND_INIT => context.set_reply(10),
