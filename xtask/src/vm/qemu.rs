@@ -24,7 +24,7 @@ const OLDEST: u32 = 9;
 
 /// A guest says every few seconds that it is alive; after so long without a word it is not. An
 /// emulated machine on a busy one starts slowly.
-const SILENCE: Duration = Duration::from_secs(90);
+const SILENCE: Duration = Duration::from_secs(240);
 
 /// What makes a console's line worth showing.
 const TROUBLE: [&str; 7] = [

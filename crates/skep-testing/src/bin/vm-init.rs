@@ -26,7 +26,7 @@ use skep_testing::guest::{COMMANDS, Command, Line, MODULES, PORT};
 const BEAT: Duration = Duration::from_secs(5);
 
 /// A command that says nothing for so long hangs: the machine is emulated, and slow.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How a command ends that could not be started, as in a shell.
 const NOT_RUN: i32 = 127;
