@@ -2,7 +2,7 @@
 //! run, in a file of the initramfs, and the lines that come back on a serial port of their own, so
 //! that the kernel's console does not run into them.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 /// Where the guest finds its commands, as [`Command`]s in text.
 pub const COMMANDS: &str = "/etc/skep/commands";
@@ -10,6 +10,9 @@ pub const COMMANDS: &str = "/etc/skep/commands";
 pub const MODULES: &str = "/etc/skep/modules";
 /// Where the lines come back.
 pub const PORT: &str = "/dev/ttyS1";
+
+/// A command that says nothing for so long hangs: the machine is emulated, and slow.
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A line that the guest sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +79,8 @@ pub struct Command {
     pub environment: Vec<(String, String)>,
     /// The program's path, and its arguments.
     pub words: Vec<String>,
+    /// After so many seconds without a word it hangs, if not after [`PATIENCE`].
+    pub patience: Option<u64>,
 }
 
 impl Command {
@@ -89,6 +94,9 @@ impl Command {
             }
             for word in &command.words {
                 text += &format!("word {word}\n");
+            }
+            if let Some(seconds) = command.patience {
+                text += &format!("patience {seconds}\n");
             }
             text += "run\n";
         }
@@ -104,6 +112,7 @@ impl Command {
         let mut command = Self::default();
         for line in text.lines() {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            let wrong = || format!("a line that is no command's: {line:?}");
             match word {
                 "in" => command.folder = rest.into(),
                 "set" => {
@@ -113,8 +122,9 @@ impl Command {
                         .push((name.to_owned(), value.to_owned()));
                 }
                 "word" => command.words.push(rest.to_owned()),
+                "patience" => command.patience = Some(rest.parse().map_err(|_| wrong())?),
                 "run" if !command.words.is_empty() => commands.push(std::mem::take(&mut command)),
-                _ => return Err(format!("a line that is no command's: {line:?}")),
+                _ => return Err(wrong()),
             }
         }
         Ok(commands)
@@ -151,17 +161,20 @@ mod tests {
                 folder: "/work/skep".into(),
                 environment: vec![("A".into(), "b=c".into())],
                 words: vec!["/t/kernel".into(), "a test".into(), String::new()],
+                patience: Some(3),
             },
             Command {
                 folder: "/".into(),
-                environment: Vec::new(),
                 words: vec!["/bin/true".into()],
+                ..Command::default()
             },
         ];
         assert_eq!(
             Command::read(&Command::write(&commands)),
             Ok(commands.into())
         );
-        assert!(Command::read("run\n").is_err());
+        for wrong in ["run\n", "patience long\n", "set x\n"] {
+            assert!(Command::read(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -23,12 +23,7 @@ use std::{
 use skep_testing::{Debian, Stop, guest::Line};
 
 use self::{
-    initramfs::Initramfs,
-    kept::Kept,
-    kernel::Kernel,
-    qemu::{Ending, Qemu},
-    results::Results,
-    suites::Suite,
+    initramfs::Initramfs, kept::Kept, kernel::Kernel, qemu::Qemu, results::Results, suites::Suite,
 };
 use crate::{Result, root};
 
@@ -255,21 +250,11 @@ impl Machine<'_> {
                 Line::Alive | Line::End => {}
             })?;
         let after = format!("in or after: {last}");
-        match ending {
-            Ending::Done if ran < self.suites.len() => {
-                let text = format!("{ran} of {} suites ran", self.suites.len());
-                self.broken("", &text);
-            }
-            Ending::Done => {}
-            Ending::Panic(text) => self.broken(suite, &format!("{text}, {after}")),
-            Ending::Silent(seconds) => self.broken(
-                suite,
-                &format!("the machine hung: nothing was heard for {seconds} seconds, {after}"),
-            ),
-            Ending::Gone(said) => self.broken(
-                suite,
-                &format!("the machine went off before its end, {after} {said}"),
-            ),
+        if let Some(text) = ending.trouble(&after) {
+            self.broken(suite, &text);
+        } else if ran < self.suites.len() {
+            let text = format!("{ran} of {} suites ran", self.suites.len());
+            self.broken("", &text);
         }
         let asked = self.suites.iter().find_map(|suite| suite.verdicts.as_ref());
         if let Some(asked) = asked

@@ -50,6 +50,20 @@ pub(crate) enum Ending {
     Gone(String),
 }
 
+impl Ending {
+    /// What went wrong, if something did; `after` says where.
+    pub(crate) fn trouble(&self, after: &str) -> Option<String> {
+        Some(match self {
+            Self::Done => return None,
+            Self::Panic(text) => format!("{text}, {after}"),
+            Self::Silent(seconds) => {
+                format!("the machine hung: nothing was heard for {seconds} seconds, {after}")
+            }
+            Self::Gone(said) => format!("the machine went off before its end, {after} {said}"),
+        })
+    }
+}
+
 /// QEMU and where its files are.
 #[derive(Debug, Clone)]
 pub(crate) struct Qemu {
@@ -124,55 +138,65 @@ impl Qemu {
         console: &Path,
         heard: &mut dyn FnMut(Line),
     ) -> Result<Ending> {
-        let mut child = self
-            .command(kernel, initramfs, console)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(console.with_extension("qemu"))?)
-            .spawn()?;
-        let output = child.stdout.take().ok_or("QEMU has no output")?;
-        let mut machine = Machine(child);
-        let (sender, receiver) = mpsc::channel();
-        thread::spawn(move || {
-            for line in BufReader::new(output).split(b'\n') {
-                let Ok(line) = line else { return };
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        let mut done = false;
-        let silent = loop {
-            match receiver.recv_timeout(SILENCE) {
-                Ok(line) => match String::from_utf8_lossy(&line).trim_end().parse() {
-                    Ok(Line::End) => done = true,
-                    Ok(line) => heard(line),
-                    // The firmware may write there, too.
-                    Err(_) => {}
-                },
-                Err(RecvTimeoutError::Timeout) => break true,
-                Err(RecvTimeoutError::Disconnected) => break false,
-            }
-        };
-        machine.stop();
-        let log = fs::read(console).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        for line in log.lines() {
-            if TROUBLE.iter().any(|trouble| line.contains(trouble)) {
-                heard(Line::Note(format!("console: {}", line.trim_end())));
+        let command = self.command(kernel, initramfs, console);
+        watch(command, console, SILENCE, heard)
+    }
+}
+
+/// Starts a machine and listens to it until it is off, or silent for too long.
+fn watch(
+    mut machine: Command,
+    console: &Path,
+    silence: Duration,
+    heard: &mut dyn FnMut(Line),
+) -> Result<Ending> {
+    let mut child = machine
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(File::create(console.with_extension("qemu"))?)
+        .spawn()?;
+    let output = child.stdout.take().ok_or("QEMU has no output")?;
+    let mut machine = Machine(child);
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(output).split(b'\n') {
+            let Ok(line) = line else { return };
+            if sender.send(line).is_err() {
+                return;
             }
         }
-        let panic = log.lines().find(|line| line.contains("Kernel panic"));
-        Ok(match (panic, silent, done) {
-            (Some(line), ..) => Ending::Panic(line.trim().to_owned()),
-            (None, true, _) => Ending::Silent(SILENCE.as_secs()),
-            (None, false, true) => Ending::Done,
-            (None, false, false) => {
-                let said = fs::read_to_string(console.with_extension("qemu"));
-                Ending::Gone(said.unwrap_or_default().trim().to_owned())
-            }
-        })
+    });
+    let mut done = false;
+    let silent = loop {
+        match receiver.recv_timeout(silence) {
+            Ok(line) => match String::from_utf8_lossy(&line).trim_end().parse() {
+                Ok(Line::End) => done = true,
+                Ok(line) => heard(line),
+                // The firmware may write there, too.
+                Err(_) => {}
+            },
+            Err(RecvTimeoutError::Timeout) => break true,
+            Err(RecvTimeoutError::Disconnected) => break false,
+        }
+    };
+    machine.stop();
+    let log = fs::read(console).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    for line in log.lines() {
+        if TROUBLE.iter().any(|trouble| line.contains(trouble)) {
+            heard(Line::Note(format!("console: {}", line.trim_end())));
+        }
     }
+    let panic = log.lines().find(|line| line.contains("Kernel panic"));
+    Ok(match (panic, silent, done) {
+        (Some(line), ..) => Ending::Panic(line.trim().to_owned()),
+        (None, true, _) => Ending::Silent(silence.as_secs()),
+        (None, false, true) => Ending::Done,
+        (None, false, false) => {
+            let said = fs::read_to_string(console.with_extension("qemu"));
+            Ending::Gone(said.unwrap_or_default().trim().to_owned())
+        }
+    })
 }
 
 /// A machine that is switched off when it is dropped.
@@ -207,13 +231,4 @@ fn libraries(tree: &Path) -> OsString {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_read() {
-        let said = "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)\nCopyright";
-        assert_eq!(version(said), Some(10));
-        assert_eq!(version("sh: not found"), None);
-    }
-}
+mod tests;

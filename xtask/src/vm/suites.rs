@@ -94,9 +94,21 @@ pub(crate) fn build(wanted: &[&str], folder: &Path) -> Result<Vec<Suite>> {
     Ok(suites)
 }
 
-/// The first process of the guest.
-fn init() -> Result<PathBuf> {
-    cargo(&["build", "--package", "skep-testing", "--bin", "vm-init"])
+/// What every guest has: its first process, and what that one runs.
+pub(super) fn guest(commands: &[guest::Command], folder: &Path) -> Result<Initramfs> {
+    let mut files = Initramfs::new()?;
+    let init = cargo(&["build", "--package", "skep-testing", "--bin", "vm-init"])?;
+    files.libraries(&init)?;
+    let init = fs::read(stripped(&init, folder)?)?;
+    files.file(Path::new("/init"), 0o755, init);
+    for name in PROGRAMS {
+        if let Ok(program) = find_tool(name) {
+            files.program(&program)?;
+        }
+    }
+    let text = guest::Command::write(commands);
+    files.file(Path::new(guest::COMMANDS), 0o644, text.into_bytes());
+    Ok(files)
 }
 
 /// Has cargo build something, and gives the one program that comes of it.
@@ -199,22 +211,18 @@ impl Suite {
                     }
                 })
                 .collect(),
+            patience: None,
         }
     }
 }
 
 /// The guest's files for these suites, without a kernel's modules.
 pub(crate) fn files(suites: &[Suite], arguments: &[String], folder: &Path) -> Result<Initramfs> {
-    let mut files = Initramfs::new()?;
-    let init = init()?;
-    files.libraries(&init)?;
-    let init = fs::read(stripped(&init, folder)?)?;
-    files.file(Path::new("/init"), 0o755, init);
-    for name in PROGRAMS {
-        if let Ok(program) = find_tool(name) {
-            files.program(&program)?;
-        }
-    }
+    let commands: Vec<guest::Command> = suites
+        .iter()
+        .map(|suite| suite.command(arguments))
+        .collect();
+    let mut files = guest(&commands, folder)?;
     for file in FILES {
         if Path::new(file).exists() {
             files.copy(Path::new(file))?;
@@ -231,12 +239,6 @@ pub(crate) fn files(suites: &[Suite], arguments: &[String], folder: &Path) -> Re
     for suite in suites {
         suite.put(&mut files, arguments, folder)?;
     }
-    let commands: Vec<guest::Command> = suites
-        .iter()
-        .map(|suite| suite.command(arguments))
-        .collect();
-    let text = guest::Command::write(&commands);
-    files.file(Path::new(guest::COMMANDS), 0o644, text.into_bytes());
     Ok(files)
 }
 

@@ -20,13 +20,10 @@ use rustix::{
     process::{Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus},
     system::{RebootCommand, finit_module, reboot},
 };
-use skep_testing::guest::{COMMANDS, Command, Line, MODULES, PORT};
+use skep_testing::guest::{COMMANDS, Command, Line, MODULES, PATIENCE, PORT};
 
 /// How often the guest says that it is alive.
 const BEAT: Duration = Duration::from_secs(5);
-
-/// A command that says nothing for so long hangs: the machine is emulated, and slow.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How a command ends that could not be started, as in a shell.
 const NOT_RUN: i32 = 127;
@@ -160,6 +157,7 @@ impl Guest {
             receiver,
             rests: Default::default(),
         };
+        let patience = command.patience.map_or(PATIENCE, Duration::from_secs);
         let (mut heard, mut beat) = (Instant::now(), Instant::now());
         loop {
             if output.pass_on(self, Duration::from_millis(100)) {
@@ -175,7 +173,7 @@ impl Guest {
                 self.send(&Line::Alive);
                 beat = Instant::now();
             }
-            if heard.elapsed() > PATIENCE {
+            if heard.elapsed() > patience {
                 output.flush(self);
                 for line in stacks(pid) {
                     self.send(&Line::Err(line));
@@ -186,7 +184,7 @@ impl Guest {
                 while Instant::now() < deadline && reap(pid)?.is_none() {
                     thread::sleep(Duration::from_millis(50));
                 }
-                return Ok(Line::Hung(PATIENCE.as_secs()));
+                return Ok(Line::Hung(patience.as_secs()));
             }
         }
     }
