@@ -59,6 +59,7 @@ errnos! {
     ENOSYS = 38, "not implemented in this kernel";
     ELOOP = 40, "too many levels";
     ENODATA = 61, "no data";
+    ENOLINK = 67, "what it led to is gone";
     EPROTO = 71, "protocol error";
     EBADMSG = 74, "bad message";
     EOVERFLOW = 75, "value too large";

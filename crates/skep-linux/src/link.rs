@@ -243,6 +243,12 @@ fn cannot_swap(host: &LinuxHost, link: &LinkFd, errno: Errno) -> Option<Cause> {
     use skep_abi::LinkType::{
         KprobeMulti, Netfilter, PerfEvent, RawTracepoint, Tracing, TracingMulti, UprobeMulti,
     };
+    if errno == Errno::ENOLINK {
+        return Some(Cause::Other {
+            what: "the cgroup, network device or namespace that it was attached to is gone".into(),
+            fix: "attach the program anew, to one that is there".into(),
+        });
+    }
     let link_type = crate::info::link::info(host, link).ok()?.link_type()?;
     let fixed = matches!(
         link_type,
@@ -262,8 +268,23 @@ pub(crate) fn detach(host: &LinuxHost, link: &LinkFd) -> Result<()> {
     // SAFETY: the attribute carries no address.
     match unsafe { bpf(Command::LinkDetach, &mut attr) } {
         Ok(_) => Ok(()),
-        Err(errno) => Err(link_failed(host, Command::LinkDetach, link, errno)),
+        Err(errno) => {
+            let error = link_failed(host, Command::LinkDetach, link, errno);
+            Err(error.because(held(host, link, errno)))
+        }
     }
+}
+
+/// What the kernel answers for links that go only with their last holder, in words.
+fn held(host: &LinuxHost, link: &LinkFd, errno: Errno) -> Option<Cause> {
+    if errno != Errno::EOPNOTSUPP || host.version() < Command::LinkDetach.since() {
+        return None;
+    }
+    let link_type = crate::info::link::info(host, link).ok()?.link_type()?;
+    Some(Cause::Other {
+        what: format!("links of type {link_type} are detached when nobody holds them"),
+        fix: "close its descriptors and remove its pins".into(),
+    })
 }
 
 pub(crate) fn iterate(host: &LinuxHost, link: &LinkFd) -> Result<IterFd> {

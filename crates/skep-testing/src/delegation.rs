@@ -22,8 +22,9 @@ use rustix::{
 
 use crate::{Outcome, Stop, ensure, find_tool};
 
-/// Says to a test binary which part of which test it is to play in the namespace.
-const PART: &str = "SKEP_DELEGATED_PART";
+/// The variable that says to a test binary which part of which test it is to play: in the namespace,
+/// or in another process that a test starts.
+pub const PART: &str = "SKEP_DELEGATED_PART";
 
 /// Mount options of a bpffs: `[("delegate_cmds", "any")]`.
 pub type Options<'a> = &'a [(&'a str, &'a str)];
@@ -69,7 +70,7 @@ pub fn in_user_namespace(part: &str, mounts: &[Options<'_>]) -> Outcome {
     ensure(said == "done", || format!("the child: {said}"))
 }
 
-/// Plays the part that [`in_user_namespace`] started this process for, if it did: to be called
+/// Plays the part that [`in_user_namespace`] or another started this process for, by [`PART`]: to be called
 /// first in `main`, whose exit code it gives then.
 pub fn play(parts: &[(&str, fn() -> Outcome)]) -> Option<ExitCode> {
     let asked = env::var(PART).ok()?;

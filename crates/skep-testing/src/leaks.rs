@@ -1,5 +1,5 @@
-//! What a test left behind: descriptors, programs, maps, links, mounts and cgroups that were not
-//! there before it.
+//! What a test left behind: descriptors, programs, maps, links, types, mounts and cgroups that were
+//! not there before it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,6 +30,7 @@ enum Id {
     Program(u32),
     Map(u32),
     Link(u32),
+    Btf(u32),
 }
 
 impl Snapshot {
@@ -44,7 +45,7 @@ impl Snapshot {
     /// What there is more by now, in words, after waiting at most for `grace` for what may still
     /// go.
     ///
-    /// A program, map or link counts only if no other process holds it: other tests may run on
+    /// A program, map, link or set of types counts only if no other process holds it: other tests may run on
     /// this machine.
     pub fn leaks(&self, host: &dyn Host, grace: Duration) -> Vec<String> {
         let mut leaks: Vec<String> = descriptors()
@@ -93,18 +94,23 @@ fn descriptors() -> BTreeMap<i32, String> {
         .collect()
 }
 
-/// All programs, maps and links of the host.
+/// All programs, maps, links and sets of types of the host.
 fn objects(host: &dyn Host) -> BTreeSet<Id> {
     let mut found = BTreeSet::new();
-    for first in [ObjectId::Program(0), ObjectId::Map(0), ObjectId::Link(0)] {
+    for first in [
+        ObjectId::Program(0),
+        ObjectId::Map(0),
+        ObjectId::Link(0),
+        ObjectId::Btf(0),
+    ] {
         let mut id = first;
         while let Ok(Some(next)) = host.next_id(id) {
             id = next;
             found.extend(match id {
-                ObjectId::Program(number) => Some(Id::Program(number)),
-                ObjectId::Map(number) => Some(Id::Map(number)),
-                ObjectId::Link(number) => Some(Id::Link(number)),
-                ObjectId::Btf(_) => None,
+                ObjectId::Program(number) => [Id::Program(number)],
+                ObjectId::Map(number) => [Id::Map(number)],
+                ObjectId::Link(number) => [Id::Link(number)],
+                ObjectId::Btf(number) => [Id::Btf(number)],
             });
         }
     }
@@ -112,7 +118,7 @@ fn objects(host: &dyn Host) -> BTreeSet<Id> {
 }
 
 /// What other processes hold by descriptors, and what that holds: a link its program, a program
-/// its maps.
+/// its maps, both their types.
 fn held_by_others(host: &dyn Host) -> BTreeSet<Id> {
     let own = std::process::id().to_string();
     let mut held = BTreeSet::new();
@@ -136,7 +142,22 @@ fn held_by_others(host: &dyn Host) -> BTreeSet<Id> {
         if let Ok(Some(program)) = host.prog_by_id(number)
             && let Ok(info) = host.prog_info(&program)
         {
+            held.insert(Id::Btf(info.btf_id));
             held.extend(info.maps.into_iter().map(Id::Map));
+        }
+    }
+    let maps: Vec<u32> = held
+        .iter()
+        .filter_map(|id| match id {
+            Id::Map(number) => Some(*number),
+            _ => None,
+        })
+        .collect();
+    for number in maps {
+        if let Ok(Some(map)) = host.map_by_id(number, ObjectFlags::empty())
+            && let Ok(info) = host.map_info(&map)
+        {
+            held.insert(Id::Btf(info.btf_id));
         }
     }
     held
@@ -160,6 +181,7 @@ fn held_in(folder: &Path) -> Vec<Id> {
                 "prog_id" => Some(Id::Program(number)),
                 "map_id" => Some(Id::Map(number)),
                 "link_id" => Some(Id::Link(number)),
+                "btf_id" => Some(Id::Btf(number)),
                 _ => None,
             });
         }
@@ -179,11 +201,12 @@ fn describe(host: &dyn Host, id: Id) -> String {
             .ok()
             .flatten()
             .and_then(|map| Some(host.map_info(&map).ok()?.name)),
-        Id::Link(_) => None,
+        Id::Link(_) | Id::Btf(_) => None,
     };
     match (id, name) {
         (Id::Program(number), name) => format!("program {number} `{}`", name.unwrap_or_default()),
         (Id::Map(number), name) => format!("map {number} `{}`", name.unwrap_or_default()),
         (Id::Link(number), _) => format!("link {number}"),
+        (Id::Btf(number), _) => format!("types {number}"),
     }
 }

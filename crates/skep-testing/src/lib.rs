@@ -36,7 +36,7 @@ pub use capabilities::without_capabilities;
 pub use cgroup::Cgroup;
 pub use compile::{assemble, compile, compile_native, compile_native_as, compile_with};
 pub use debian::Debian;
-pub use delegation::{Options as MountOptions, delegated_bpffs, in_user_namespace, play};
+pub use delegation::{Options as MountOptions, PART, delegated_bpffs, in_user_namespace, play};
 pub use harness::{On, Test, host, lacks, needs_kernel, needs_option, run, run_on, skip};
 pub use leaks::Snapshot;
 pub use libbpf::{Libbpf, ProgramView, View};

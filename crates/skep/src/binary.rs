@@ -52,6 +52,19 @@ pub fn find_binary(name: &str, pid: Option<u32>) -> Result<PathBuf> {
         })
 }
 
+/// Whether a process is not there any more, or has ended and waits to be asked how.
+pub(crate) fn has_ended(pid: u32) -> bool {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        // The name before the state may have anything in it.
+        Ok(stat) => stat
+            .rsplit_once(") ")
+            .is_some_and(|(_, rest)| rest.starts_with(['Z', 'X'])),
+        Err(_) => {
+            Path::new("/proc/self/stat").exists() && !Path::new(&format!("/proc/{pid}")).exists()
+        }
+    }
+}
+
 /// Opens BTF: a raw file of it, or the section `.BTF` of an ELF file such as a `vmlinux`.
 ///
 /// # Errors

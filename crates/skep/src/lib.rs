@@ -99,6 +99,7 @@ mod loaded;
 mod map;
 mod object;
 mod perf;
+mod pinned_link;
 mod program;
 mod readers;
 mod record;
@@ -134,6 +135,7 @@ pub use map::{
 };
 pub use object::{Global, Object};
 pub use perf::{PerfBatch, PerfBuffer, PerfOptions};
+pub use pinned_link::PinnedLink;
 pub use program::Program;
 pub use readers::{Polled, Readers};
 pub use record::Record;

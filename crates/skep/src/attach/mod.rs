@@ -15,11 +15,12 @@ pub(crate) use own::Attachers;
 use std::{path::PathBuf, sync::Arc};
 
 use skep_host::{
-    AttachPoint, CgroupMode, MultiMode, NetfilterHook, Order, PerfScope, TcxDirection, XdpMode,
+    AttachPoint, Cause, CgroupMode, Errno, MultiMode, NetfilterHook, Order, PerfScope,
+    TcxDirection, XdpMode,
 };
 use skep_object::AttachKind;
 
-use crate::{Error, Link, Program, Result, TargetProgram};
+use crate::{Error, Link, Program, Result, TargetProgram, binary::has_ended};
 
 /// What section names leave open.
 #[derive(Debug, Clone, Default)]
@@ -80,12 +81,18 @@ impl Program {
             AttachKind::Iterator => {
                 self.attach_to(&AttachPoint::Iterator(skep_host::IterTarget::All))
             }
-            AttachKind::Uprobe => uprobe::attach(self, options, false),
-            AttachKind::Uretprobe => uprobe::attach(self, options, true),
-            AttachKind::UprobeMulti => uprobe::many(self, options, MultiMode::Entry),
-            AttachKind::UretprobeMulti => uprobe::many(self, options, MultiMode::Return),
-            AttachKind::UprobeSession => uprobe::many(self, options, MultiMode::Session),
-            AttachKind::Usdt => usdt::attach(self, options),
+            AttachKind::Uprobe => in_process(options, || uprobe::attach(self, options, false)),
+            AttachKind::Uretprobe => in_process(options, || uprobe::attach(self, options, true)),
+            AttachKind::UprobeMulti => {
+                in_process(options, || uprobe::many(self, options, MultiMode::Entry))
+            }
+            AttachKind::UretprobeMulti => {
+                in_process(options, || uprobe::many(self, options, MultiMode::Return))
+            }
+            AttachKind::UprobeSession => {
+                in_process(options, || uprobe::many(self, options, MultiMode::Session))
+            }
+            AttachKind::Usdt => in_process(options, || usdt::attach(self, options)),
             AttachKind::Kprobe => kprobe::one(self, options, false),
             AttachKind::Kretprobe => kprobe::one(self, options, true),
             AttachKind::Ksyscall => kprobe::system_call(self, options, false),
@@ -178,6 +185,29 @@ impl Program {
                 "its section must say what to attach to, as in `{example}`"
             ))
         })
+    }
+}
+
+/// Attaches in a process, if one is chosen. Where that ended meanwhile, this is what is wrong, not the
+/// files below `/proc` that went with it; and a link to one that nobody has waited for, which some
+/// hooks of the kernel give, would never fire.
+fn in_process(options: &AttachOptions, attach: impl FnOnce() -> Result<Link>) -> Result<Link> {
+    let gone = |pid| {
+        let cause = Cause::NotFound {
+            kind: "process",
+            name: format!("{pid}"),
+            near: Vec::new(),
+        };
+        let what = format!("process {pid}");
+        Error::Host(skep_host::Error::system("watch", what, Errno::ESRCH).because(Some(cause)))
+    };
+    match options.pid {
+        Some(pid) if has_ended(pid) => Err(gone(pid)),
+        Some(pid) => attach().map_err(|error| match has_ended(pid) {
+            true => gone(pid),
+            false => error,
+        }),
+        None => attach(),
     }
 }
 

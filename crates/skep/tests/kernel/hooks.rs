@@ -134,12 +134,12 @@ fn guards(program: &str, fire: Fire) -> Outcome {
     seen(program, &options, fire)
 }
 
-fn call() -> Outcome {
+pub(crate) fn call() -> Outcome {
     getppid();
     Ok(())
 }
 
-fn read() -> Outcome {
+pub(crate) fn read() -> Outcome {
     let mut bytes = [0; 16];
     Ok(File::open("/etc/passwd")?.read_exact(&mut bytes)?)
 }
@@ -155,7 +155,7 @@ fn setting() -> Outcome {
 }
 
 /// A datagram that goes to where it was sent from.
-fn datagram() -> Outcome {
+pub(crate) fn datagram() -> Outcome {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let to = socket.local_addr()?;
     socket.send_to(b"to myself", to)?;
@@ -165,7 +165,7 @@ fn datagram() -> Outcome {
 }
 
 /// A connection over loopback.
-fn connect() -> Outcome {
+pub(crate) fn connect() -> Outcome {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let mut there = TcpStream::connect(listener.local_addr()?)?;
     let (mut here, from) = listener.accept()?;

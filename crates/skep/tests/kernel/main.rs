@@ -4,6 +4,7 @@
 mod core_rust;
 mod externs;
 mod externs_rust;
+mod faults;
 mod hooks;
 mod iterators_rust;
 mod loading;
@@ -31,7 +32,11 @@ mod usdt;
 mod user_ring;
 
 fn main() -> std::process::ExitCode {
-    if let Some(code) = skep_testing::play(&[(token::PART, token::in_namespace)]) {
+    let parts = [
+        (token::PART, token::in_namespace as fn() -> _),
+        (faults::PART, faults::own),
+    ];
+    if let Some(code) = skep_testing::play(&parts) {
         return code;
     }
     let mut tests = Vec::new();
@@ -39,6 +44,7 @@ fn main() -> std::process::ExitCode {
         core_rust::tests,
         externs::tests,
         externs_rust::tests,
+        faults::tests,
         hooks::tests,
         iterators_rust::tests,
         loading::tests,

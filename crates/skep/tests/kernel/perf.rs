@@ -75,7 +75,7 @@ pub(crate) fn a_cpu() -> Outcome<u32> {
 }
 
 /// All records that are there.
-fn drain(buffer: &mut PerfBuffer<Numbered>) -> Outcome<Vec<u64>> {
+pub(crate) fn drain(buffer: &mut PerfBuffer<Numbered>) -> Outcome<Vec<u64>> {
     let mut numbers = Vec::new();
     loop {
         let batch = buffer.batch();

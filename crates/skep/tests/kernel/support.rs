@@ -69,6 +69,13 @@ impl Running {
             .ok_or_else(|| Stop::fail(format!("no variable `{name}`")))
     }
 
+    /// The map that the counters of its programs lie in.
+    pub(crate) fn data(&self) -> Outcome<&Arc<skep::Map>> {
+        let all = self.loaded.maps().iter();
+        let mut found = all.filter(|map| map.name().ends_with(".bss"));
+        found.next().ok_or_else(|| Stop::fail("no counters"))
+    }
+
     /// A global's bytes, as they are now.
     pub(crate) fn bytes(&self, name: &str) -> Outcome<Vec<u8>> {
         Ok(self.loaded.global(self.variable(name)?)?)

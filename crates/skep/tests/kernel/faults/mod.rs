@@ -1,0 +1,23 @@
+//! What goes wrong around a program that is attached: targets, owners, readers, cgroups, modules and
+//! CPUs that go, and very many attachments. Each test counts what must not get lost, or be left.
+
+mod cycles;
+mod exits;
+mod owners;
+mod places;
+mod readers;
+
+use skep_testing::Test;
+
+pub(crate) use owners::{PART, own};
+
+pub(crate) fn tests() -> Vec<Test> {
+    let groups = [
+        cycles::tests(),
+        exits::tests(),
+        owners::tests(),
+        places::tests(),
+        readers::tests(),
+    ];
+    groups.into_iter().flatten().collect()
+}
