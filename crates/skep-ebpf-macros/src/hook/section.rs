@@ -266,3 +266,71 @@ fn words(words: &[&str]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     quoted.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{OPTIONS, SECTIONS};
+    use crate::hook::table::HOOKS;
+
+    /// Other spellings of sections that attributes make, and what those are.
+    const OTHER_SPELLINGS: &[(&str, &str)] = &[
+        ("tp", "tracepoint"),
+        ("tp.s", "tracepoint.s"),
+        ("raw_tp", "raw_tracepoint"),
+        ("raw_tp.s", "raw_tracepoint.s"),
+        ("raw_tp.w", "raw_tracepoint.w"),
+        ("classifier", "tc"),
+        ("cgroup/sock", "cgroup/sock_create"),
+        // Says no direction, and is attached in one: the attribute says which.
+        ("cgroup/skb", "cgroup_skb/egress"),
+    ];
+
+    /// All sections that attributes make, by every place and every choice of options.
+    fn made() -> BTreeSet<String> {
+        let mut made = BTreeSet::new();
+        for hook in HOOKS {
+            for (_, tail) in hook.places {
+                for choice in 0..1_u32 << OPTIONS.len() {
+                    let chosen = OPTIONS.iter().enumerate();
+                    let chosen = chosen.filter(|(index, _)| choice & 1 << index != 0);
+                    let dots: String = chosen.map(|(_, (_, dot))| *dot).collect();
+                    made.insert(format!("{}{dots}{tail}", hook.head));
+                }
+            }
+        }
+        made.retain(|section| SECTIONS.contains(&section.as_str()));
+        made
+    }
+
+    #[test]
+    fn every_section_has_an_attribute() {
+        let made = made();
+        let other = |section: &str| OTHER_SPELLINGS.iter().any(|(other, _)| *other == section);
+        let without: Vec<&&str> = SECTIONS
+            .iter()
+            .filter(|section| !made.contains(**section) && !other(section))
+            .collect();
+        assert!(without.is_empty(), "no attribute makes {without:?}");
+        for (other, same) in OTHER_SPELLINGS {
+            assert!(
+                SECTIONS.contains(other) && !made.contains(*other),
+                "{other}"
+            );
+            assert!(made.contains(*same), "{same}");
+        }
+    }
+
+    /// What stands in the table can be written.
+    #[test]
+    fn every_attribute_makes_a_section() {
+        let made = made();
+        for hook in HOOKS {
+            for (word, tail) in hook.places {
+                let section = format!("{}{tail}", hook.head);
+                assert!(made.contains(&section), "{}: {word}", hook.name);
+            }
+        }
+    }
+}

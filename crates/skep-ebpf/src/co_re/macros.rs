@@ -8,7 +8,11 @@
 /// Fields of a kernel's unnamed member are fields of what it is in. `#[bits]` is for bit fields.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
 ///
 /// #[kernel]
 /// struct sched_entity {
@@ -21,6 +25,12 @@
 ///     se: sched_entity,
 ///     real_parent: *const task_struct,
 /// }
+///
+/// #[tp_btf("sched_process_exit")]
+/// fn ended(task: &task_struct) {
+///     let ran = core_load!(task.se.vruntime);
+///     printk!("%d of %d ran %llu", core_load!(task.pid), core_load!(task.real_parent.pid), ran);
+/// }
 /// ```
 pub use skep_ebpf_macros::kernel;
 
@@ -32,7 +42,11 @@ pub use skep_ebpf_macros::kernel;
 /// unsigned integers and pointers may have another size in the kernel.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
 ///
 /// #[kernel]
 /// struct task_struct {
@@ -40,8 +54,9 @@ pub use skep_ebpf_macros::kernel;
 ///     real_parent: *const task_struct,
 /// }
 ///
-/// fn parent(task: &task_struct) -> i32 {
-///     core_load!(task.real_parent.tgid)
+/// #[tp_btf("sched_process_exit")]
+/// fn ended(task: &task_struct) {
+///     printk!("a child of %d", core_load!(task.real_parent.tgid));
 /// }
 /// ```
 pub use skep_ebpf_macros::core_load;
@@ -49,7 +64,11 @@ pub use skep_ebpf_macros::core_load;
 /// The address of a field, or of an element; pointers on the way are followed by loads.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
 ///
 /// #[kernel]
 /// struct task_struct {
@@ -57,8 +76,13 @@ pub use skep_ebpf_macros::core_load;
 ///     real_parent: *const task_struct,
 /// }
 ///
-/// fn name(task: &task_struct) -> *const [u8; 16] {
-///     core_address!(task.real_parent.comm)
+/// #[tp_btf("sched_process_exit")]
+/// fn ended(task: &task_struct) -> Result {
+///     let name: *const [u8; 16] = core_address!(task.real_parent.comm);
+///     let mut text = [0; 16];
+///     read_kernel_str(&mut text, name.cast())?;
+///     printk!("a child of %s", &text);
+///     Ok(())
 /// }
 /// ```
 pub use skep_ebpf_macros::core_address;
@@ -69,15 +93,20 @@ pub use skep_ebpf_macros::core_address;
 /// offset is that in what it points to; nothing is read.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
 ///
 /// #[kernel]
 /// struct task_struct {
 ///     comm: [u8; 16],
 /// }
 ///
-/// fn offset() -> u64 {
-///     core_offset!(task_struct, comm[4])
+/// #[syscall]
+/// fn offset() -> i32 {
+///     core_offset!(task_struct, comm[4]) as i32
 /// }
 /// ```
 pub use skep_ebpf_macros::core_offset;
@@ -87,17 +116,20 @@ pub use skep_ebpf_macros::core_offset;
 /// Of a place, or of a type and its fields, as [`core_offset!`](crate::core_offset).
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
 ///
 /// #[kernel]
 /// struct task_struct {
-///     pid: i32,
 ///     comm: [u8; 16],
-///     exec_max: u64,
 /// }
 ///
-/// fn fits() -> bool {
-///     core_size!(task_struct, comm) <= 16
+/// #[syscall]
+/// fn fits() -> i32 {
+///     i32::from(core_size!(task_struct, comm) <= 16)
 /// }
 /// ```
 pub use skep_ebpf_macros::core_size;
@@ -105,17 +137,20 @@ pub use skep_ebpf_macros::core_size;
 /// Whether a field is signed in the kernel: an integer, or an enumeration with negative values.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
 ///
 /// #[kernel]
 /// struct task_struct {
 ///     pid: i32,
-///     comm: [u8; 16],
-///     exec_max: u64,
 /// }
 ///
-/// fn signed() -> bool {
-///     core_signed!(task_struct, pid)
+/// #[syscall]
+/// fn signed() -> i32 {
+///     i32::from(core_signed!(task_struct, pid))
 /// }
 /// ```
 pub use skep_ebpf_macros::core_signed;
@@ -127,21 +162,24 @@ pub use skep_ebpf_macros::core_signed;
 /// the field may stand there.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
 ///
 /// #[kernel]
 /// struct task_struct {
-///     pid: i32,
-///     comm: [u8; 16],
 ///     exec_max: u64,
 /// }
 ///
-/// fn longest(task: &task_struct) -> u64 {
-///     if core_exists!(task.exec_max) {
-///         core_load!(task.exec_max)
-///     } else {
-///         0
-///     }
+/// #[tp_btf("sched_process_exit")]
+/// fn ended(task: &task_struct) {
+///     let longest = match core_exists!(task.exec_max) {
+///         true => core_load!(task.exec_max),
+///         false => 0,
+///     };
+///     printk!("%llu", longest);
 /// }
 /// ```
 pub use skep_ebpf_macros::core_exists;
@@ -149,7 +187,11 @@ pub use skep_ebpf_macros::core_exists;
 /// The value that an enumerator has in the kernel.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
 ///
 /// #[kernel]
 /// enum bpf_map_type {
@@ -157,8 +199,18 @@ pub use skep_ebpf_macros::core_exists;
 ///     BPF_MAP_TYPE_ARENA = 33,
 /// }
 ///
-/// fn is_arena(found: bpf_map_type) -> bool {
-///     found == core_enum!(bpf_map_type::BPF_MAP_TYPE_ARENA)
+/// #[kernel]
+/// struct bpf_map {
+///     map_type: bpf_map_type,
+///     id: u32,
+/// }
+///
+/// #[iter("bpf_map")]
+/// fn hashes(context: &IterContext, map: &bpf_map) -> Result {
+///     if core_load!(map.map_type) == core_enum!(bpf_map_type::BPF_MAP_TYPE_HASH) {
+///         seq_printf!(context.seq(), "%u\n", core_load!(map.id))?;
+///     }
+///     Ok(())
 /// }
 /// ```
 pub use skep_ebpf_macros::core_enum;
@@ -166,15 +218,20 @@ pub use skep_ebpf_macros::core_enum;
 /// Whether the kernel has an enumerator.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
 ///
 /// #[kernel]
 /// enum bpf_func_id {
 ///     BPF_FUNC_loop = 181,
 /// }
 ///
-/// fn has_loop() -> bool {
-///     core_enum_exists!(bpf_func_id::BPF_FUNC_loop)
+/// #[syscall]
+/// fn has_loop() -> i32 {
+///     i32::from(core_enum_exists!(bpf_func_id::BPF_FUNC_loop))
 /// }
 /// ```
 pub use skep_ebpf_macros::core_enum_exists;
@@ -182,17 +239,18 @@ pub use skep_ebpf_macros::core_enum_exists;
 /// Whether the kernel has a type of this name and kind.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
 ///
-/// #[kernel]
-/// struct task_struct {
-///     pid: i32,
-///     comm: [u8; 16],
-///     exec_max: u64,
-/// }
+/// license!("GPL");
 ///
-/// fn exists() -> bool {
-///     core_type_exists!(task_struct)
+/// #[kernel]
+/// struct bpf_arena {}
+///
+/// #[syscall]
+/// fn has_arenas() -> i32 {
+///     i32::from(core_type_exists!(bpf_arena))
 /// }
 /// ```
 pub use skep_ebpf_macros::core_type_exists;
@@ -200,17 +258,18 @@ pub use skep_ebpf_macros::core_type_exists;
 /// The bytes of a type in the kernel.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
 ///
-/// #[kernel]
-/// struct task_struct {
-///     pid: i32,
-///     comm: [u8; 16],
-///     exec_max: u64,
-/// }
+/// license!("GPL");
 ///
-/// fn size() -> u64 {
-///     core_type_size!(task_struct)
+/// #[kernel]
+/// struct task_struct {}
+///
+/// #[syscall]
+/// fn size() -> i32 {
+///     core_type_size!(task_struct) as i32
 /// }
 /// ```
 pub use skep_ebpf_macros::core_type_size;
@@ -220,7 +279,11 @@ pub use skep_ebpf_macros::core_type_size;
 /// Loaders do it since libbpf 1.0; the kernel has no part in it.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
 ///
 /// #[kernel]
 /// struct list_head {
@@ -228,8 +291,9 @@ pub use skep_ebpf_macros::core_type_size;
 ///     prev: *mut list_head,
 /// }
 ///
-/// fn matches() -> bool {
-///     core_type_matches!(list_head)
+/// #[syscall]
+/// fn matches() -> i32 {
+///     i32::from(core_type_matches!(list_head))
 /// }
 /// ```
 pub use skep_ebpf_macros::core_type_matches;
@@ -237,17 +301,18 @@ pub use skep_ebpf_macros::core_type_matches;
 /// A type's id in the kernel's BTF, as helpers such as `bpf_snprintf_btf` take it.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
 ///
-/// #[kernel]
-/// struct task_struct {
-///     pid: i32,
-///     comm: [u8; 16],
-///     exec_max: u64,
-/// }
+/// license!("GPL");
 ///
-/// fn id() -> u64 {
-///     core_type_id!(task_struct)
+/// #[kernel]
+/// struct task_struct {}
+///
+/// #[syscall]
+/// fn id() -> i32 {
+///     core_type_id!(task_struct) as i32
 /// }
 /// ```
 pub use skep_ebpf_macros::core_type_id;
@@ -258,14 +323,27 @@ pub use skep_ebpf_macros::core_type_id;
 /// which `skep build` says.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
 ///
+/// license!("GPL");
+///
+/// #[repr(C)]
+/// #[derive(Clone, Copy, Plain)]
 /// struct Node {
 ///     key: u64,
 /// }
 ///
-/// fn id() -> u64 {
-///     core_type_id_local!(Node)
+/// #[map]
+/// static NODES: Array<Node, 1> = Array::new();
+///
+/// #[syscall]
+/// fn id() -> i32 {
+///     match NODES.get(0) {
+///         Some(_) => core_type_id_local!(Node) as i32,
+///         None => 0,
+///     }
 /// }
 /// ```
 pub use skep_ebpf_macros::core_type_id_local;
@@ -278,17 +356,22 @@ pub use skep_ebpf_macros::core_type_id_local;
 /// kernels is declared with `#[bits]`, which reads what is there.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
 ///
 /// #[kernel]
 /// struct task_struct {
 ///     tgid: i32,
-///     comm: [u8; 16],
 ///     real_parent: *const task_struct,
 /// }
 ///
-/// fn parent(task: *const task_struct) -> Result<i32> {
-///     core_read!(task.real_parent.tgid)
+/// #[raw_tracepoint("sched_process_exit")]
+/// fn ended(task: *const task_struct) -> Result {
+///     printk!("a child of %d", core_read!(task.real_parent.tgid)?);
+///     Ok(())
 /// }
 /// ```
 ///
@@ -300,17 +383,33 @@ pub use skep_ebpf_macros::core_read;
 /// stack.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
 ///
 /// #[kernel]
 /// struct task_struct {
-///     tgid: i32,
 ///     comm: [u8; 16],
 ///     real_parent: *const task_struct,
 /// }
 ///
-/// fn name(task: *const task_struct, to: &mut [u8; 16]) -> Result {
-///     core_read_into!(task.real_parent.comm, to)
+/// #[repr(C)]
+/// #[derive(Plain)]
+/// struct End {
+///     parent: [u8; 16],
+/// }
+///
+/// #[map]
+/// static ENDS: RingBuf<4096> = RingBuf::new();
+///
+/// #[raw_tracepoint("sched_process_exit")]
+/// fn ended(task: *const task_struct) -> Result {
+///     let mut end = ENDS.reserve::<End>()?;
+///     core_read_into!(task.real_parent.comm, &mut end.parent)?;
+///     end.submit();
+///     Ok(())
 /// }
 /// ```
 ///
@@ -322,19 +421,25 @@ pub use skep_ebpf_macros::core_read_into;
 /// characters points to. Gives the bytes without the NUL; longer text is cut.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
 ///
 /// #[kernel]
 /// struct task_struct {
-///     tgid: i32,
 ///     comm: [u8; 16],
-///     real_parent: *const task_struct,
 /// }
 ///
-/// fn starts_with_a_k(task: *const task_struct) -> Result<bool> {
+/// #[raw_tracepoint("sched_process_exit")]
+/// fn ended(task: *const task_struct) -> Result {
 ///     let mut buffer = [0; 16];
-///     let name = core_read_str!(task.real_parent.comm, &mut buffer)?;
-///     Ok(name.first() == Some(&b'k'))
+///     let name = core_read_str!(task.comm, &mut buffer)?;
+///     if name.first() == Some(&b'k') {
+///         printk!("%s", &buffer);
+///     }
+///     Ok(())
 /// }
 /// ```
 ///
@@ -346,15 +451,21 @@ pub use skep_ebpf_macros::core_read_str;
 /// each pointer: for the kernel's structures that processes fill in.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
 ///
 /// #[kernel]
 /// struct sockaddr_in {
 ///     sin_port: u16,
 /// }
 ///
-/// fn port(address: *const sockaddr_in) -> Result<u16> {
-///     Ok(u16::from_be(core_read_user!(address.sin_port)?))
+/// #[tracepoint("syscalls/sys_enter_connect")]
+/// fn connects(_: i32, address: *const sockaddr_in) -> Result {
+///     printk!("port %u", u16::from_be(core_read_user!(address.sin_port)?));
+///     Ok(())
 /// }
 /// ```
 ///
@@ -365,15 +476,23 @@ pub use skep_ebpf_macros::core_read_user;
 /// As [`core_read_into!`](crate::core_read_into), of the memory of the process that is running.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
 ///
 /// #[kernel]
 /// struct sockaddr_un {
 ///     sun_path: [u8; 108],
 /// }
 ///
-/// fn path(address: *const sockaddr_un, to: &mut [u8; 108]) -> Result {
-///     core_read_user_into!(address.sun_path, to)
+/// #[tracepoint("syscalls/sys_enter_connect")]
+/// fn connects(_: i32, address: *const sockaddr_un) -> Result {
+///     let mut path = [0; 108];
+///     core_read_user_into!(address.sun_path, &mut path)?;
+///     printk!("%s", &path);
+///     Ok(())
 /// }
 /// ```
 ///
@@ -384,16 +503,25 @@ pub use skep_ebpf_macros::core_read_user_into;
 /// As [`core_read_str!`](crate::core_read_str), of the memory of the process that is running.
 ///
 /// ```
+/// #![no_std]
+/// #![no_main]
 /// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
 ///
 /// #[kernel]
 /// struct sockaddr_un {
 ///     sun_path: [u8; 108],
 /// }
 ///
-/// fn is_abstract(address: *const sockaddr_un) -> Result<bool> {
+/// #[tracepoint("syscalls/sys_enter_connect")]
+/// fn connects(_: i32, address: *const sockaddr_un) -> Result {
 ///     let mut buffer = [0; 108];
-///     Ok(core_read_user_str!(address.sun_path, &mut buffer)?.is_empty())
+///     // The name of an abstract one begins with a zero.
+///     if core_read_user_str!(address.sun_path, &mut buffer)?.is_empty() {
+///         printk!("an abstract socket");
+///     }
+///     Ok(())
 /// }
 /// ```
 ///

@@ -24,6 +24,30 @@ impl SysctlContext {
 
     /// Copies the last part of the sysctl's name. Linux 5.2.
     ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// /// Nobody turns forwarding on.
+    /// #[cgroup_sysctl]
+    /// fn no_forwarding(context: &SysctlContext) -> Result<Access> {
+    ///     let (mut name, mut now, mut next) = ([0; 64], [0; 16], [0; 16]);
+    ///     context.base_name(&mut name)?;
+    ///     if !name.starts_with(b"ip_forward\0") || context.write() == 0 {
+    ///         return Ok(Access::ALLOW);
+    ///     }
+    ///     context.current_value(&mut now)?;
+    ///     context.new_value(&mut next)?;
+    ///     if now[0] == b'0' && next[0] != b'0' {
+    ///         context.set_new_value(b"0")?;
+    ///     }
+    ///     Ok(Access::ALLOW)
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// As [`name`](Self::name).
     #[doc(alias = "bpf_sysctl_get_name")]
@@ -168,6 +192,23 @@ impl PerfEventContext {
 
     /// What the event counted so far. Linux 4.15.
     ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[map]
+    /// static LAST: Array<PerfValue, 1> = Array::new();
+    ///
+    /// #[perf_event]
+    /// fn sample(context: &PerfEventContext) -> Result {
+    ///     printk!("after %llu events", context.sample_period());
+    ///     LAST.set(0, &context.read_value()?)
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// `EOPNOTSUPP` if children inherit the event; `EINVAL` where it does not count.
     #[doc(alias = "bpf_perf_prog_read_value")]
@@ -203,6 +244,19 @@ impl SyscallContext {
     /// fn add(context: &mut SyscallContext) {
     ///     let given = context.arguments_mut::<Sum>();
     ///     given.sum = given.left + given.right;
+    /// }
+    /// ```
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[syscall]
+    /// fn is_large(context: &SyscallContext) -> i32 {
+    ///     i32::from(*context.arguments::<u64>() > 1000)
     /// }
     /// ```
     #[inline(always)]

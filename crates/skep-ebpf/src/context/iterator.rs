@@ -16,6 +16,29 @@ contexts! {
 }
 
 /// The file that an iterator writes to.
+///
+/// ```
+/// #![no_std]
+/// #![no_main]
+/// use skep_ebpf::context::seq_file;
+/// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
+///
+/// #[kernel]
+/// struct bpf_map {
+///     id: u32,
+/// }
+///
+/// #[iter("bpf_map")]
+/// fn maps(context: &IterContext, map: &bpf_map) -> Result {
+///     line(context.seq(), core_load!(map.id))
+/// }
+///
+/// fn line(to: *mut seq_file, id: u32) -> Result {
+///     seq_printf!(to, "%u\n", id)
+/// }
+/// ```
 #[kernel]
 pub struct seq_file {}
 
@@ -50,6 +73,27 @@ impl IterContext {
     }
 
     /// Whose run it is: another number each time that the file is opened.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[kernel]
+    /// struct bpf_map {
+    ///     id: u32,
+    /// }
+    ///
+    /// #[iter("bpf_map")]
+    /// fn maps(context: &IterContext, map: &bpf_map) -> Result {
+    ///     if context.seq_num() == 0 {
+    ///         seq_printf!(context.seq(), "reading %llu\n", context.session_id())?;
+    ///     }
+    ///     seq_printf!(context.seq(), "%u\n", core_load!(map.id))
+    /// }
+    /// ```
     #[inline(always)]
     #[must_use]
     pub fn session_id(&self) -> u64 {

@@ -131,6 +131,41 @@ methods!([XdpContext TcContext CgroupSkbContext SkSkbContext SockAddrContext] {
     }
 
     /// Finds the UDP socket of a packet with these addresses. Linux 4.20.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// /// Whether packets to this machine's name server find it, over both versions of IP.
+    /// #[tc]
+    /// fn served(context: &TcContext) -> TcAction {
+    ///     let old = Tuple4 {
+    ///         source: [127, 0, 0, 1],
+    ///         destination: [127, 0, 0, 53],
+    ///         source_port: [0x12, 0x34],
+    ///         destination_port: [0, 53],
+    ///     };
+    ///     let new = Tuple6 {
+    ///         source: [0; 16],
+    ///         destination: [0; 16],
+    ///         source_port: [0x12, 0x34],
+    ///         destination_port: [0, 53],
+    ///     };
+    ///     match is_there(context, &old) && is_there(context, &new) {
+    ///         true => TcAction::OK,
+    ///         false => TcAction::SHOT,
+    ///     }
+    /// }
+    ///
+    /// #[inline(always)]
+    /// fn is_there<T: Tuple>(context: &TcContext, tuple: &T) -> bool {
+    ///     let found: Option<FoundSock<'_>> = context.find_udp(tuple);
+    ///     found.is_some_and(|socket| socket.protocol() == 17)
+    /// }
+    /// ```
     #[doc(alias = "bpf_sk_lookup_udp")]
     #[inline(always)]
     #[must_use]

@@ -21,6 +21,7 @@ mod operations;
 mod registers;
 mod skb;
 mod socket;
+mod tc;
 mod tracepoint;
 mod tracing;
 mod usdt;
@@ -32,8 +33,9 @@ pub use iterator::{IterContext, seq_file};
 pub use lookup::{FoundSock, Tuple, Tuple4, Tuple6};
 pub use network::*;
 pub use operations::{sock_op, sock_op_flags};
-pub use skb::{Header, Room, Way};
+pub use skb::{Header, Way};
 pub use socket::*;
+pub use tc::Room;
 pub use tracepoint::{DynamicField, SysEnter, SysExit, TracepointContext};
 pub use tracing::*;
 

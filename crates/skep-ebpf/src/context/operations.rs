@@ -16,6 +16,24 @@ methods!([
     SockContext ReuseportContext
 ] {
     /// A number that is the socket's own as long as the machine runs; 0 if there is no socket.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[map]
+    /// static SENT: HashMap<u64, u64, 1024> = HashMap::new();
+    ///
+    /// /// Packets by socket.
+    /// #[cgroup_skb(egress)]
+    /// fn count(context: &CgroupSkbContext) -> Result<Access> {
+    ///     SENT.get_or_insert(&context.socket_cookie(), &0)?.add(1);
+    ///     Ok(Access::ALLOW)
+    /// }
+    /// ```
     #[doc(alias = "bpf_get_socket_cookie")]
     #[inline(always)]
     #[must_use]
@@ -31,6 +49,23 @@ methods!([
 ] {
     /// A number that is the network namespace's own as long as the machine runs. Linux 5.7 for
     /// sockets and addresses, 5.15 for events, messages and options; for packets later than 6.12.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// /// In the namespace of this number no sockets are made.
+    /// #[setting]
+    /// static CLOSED: u64 = 0;
+    ///
+    /// #[cgroup_sock(create)]
+    /// fn closed(context: &SockContext) -> Access {
+    ///     (context.netns_cookie() != CLOSED.get()).into()
+    /// }
+    /// ```
     #[doc(alias = "bpf_get_netns_cookie")]
     #[inline(always)]
     #[must_use]
@@ -42,6 +77,25 @@ methods!([
 
 methods!([SockOpsContext SockAddrContext] {
     /// Sets an option of the socket, as `setsockopt` does: level and name are its.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// const SOL_SOCKET: i32 = 1;
+    /// const SO_MARK: i32 = 36;
+    ///
+    /// #[cgroup_sock_addr(connect4)]
+    /// fn marked(context: &SockAddrContext) -> Result<Access> {
+    ///     if context.option::<u32>(SOL_SOCKET, SO_MARK)? == 0 {
+    ///         context.set_option(SOL_SOCKET, SO_MARK, &7_u32)?;
+    ///     }
+    ///     Ok(Access::ALLOW)
+    /// }
+    /// ```
     ///
     /// # Errors
     /// `EINVAL` for what the kernel does not let programs set.
@@ -140,6 +194,33 @@ impl SockOpsContext {
 
     /// Asks for so many bytes of room for options in the header. Linux 5.10.
     ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// /// Both sides tell each other a byte, in an option for experiments.
+    /// #[sock_ops]
+    /// fn told(context: &SockOpsContext) -> Result<Handled> {
+    ///     match context.op() {
+    ///         sock_op::TCP_CONNECT => context.set_flags(
+    ///             sock_op_flags::WRITE_HEADER_OPTIONS | sock_op_flags::PARSE_UNKNOWN_HEADER_OPTIONS,
+    ///         )?,
+    ///         sock_op::HEADER_OPTIONS_LEN => context.reserve_header_option(4)?,
+    ///         sock_op::WRITE_HEADER_OPTIONS => context.store_header_option(&[254_u8, 4, 1, 9])?,
+    ///         sock_op::PARSE_HEADER_OPTIONS => {
+    ///             let mut option = [254, 4, 1, 0];
+    ///             context.load_header_option(&mut option)?;
+    ///             printk!("the other side's byte is %u", option[3]);
+    ///         }
+    ///         _ => return Ok(Handled::NO),
+    ///     }
+    ///     Ok(Handled::YES)
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// `ENOSPC`; `EPERM` in other events than the one for that.
     #[doc(alias = "bpf_reserve_hdr_opt")]
@@ -180,6 +261,25 @@ impl SockAddrContext {
     /// Binds the socket to an address before it connects: a whole `sockaddr_in` or `sockaddr_in6`.
     /// In `connect4` and `connect6` only. Linux 4.17.
     ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// /// Connections leave from 127.0.0.2.
+    /// #[cgroup_sock_addr(connect4)]
+    /// fn from(context: &SockAddrContext) -> Result<Access> {
+    ///     const AF_INET: [u8; 2] = 2_u16.to_ne_bytes();
+    ///     let (family, port) = (AF_INET, [0, 0]);
+    ///     context.bind(&[
+    ///         family[0], family[1], port[0], port[1], 127, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0_u8,
+    ///     ])?;
+    ///     Ok(Access::ALLOW)
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// Those of `bind`.
     #[doc(alias = "bpf_bind")]
@@ -196,6 +296,38 @@ impl SockAddrContext {
 
 impl SkMsgContext {
     /// Has the verdict hold for so many bytes only, of this message and those that follow.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// /// Messages are eight bytes; the first of those that begin with `+` becomes a `-`, and a mark is
+    /// /// put before it, and taken out of others.
+    /// #[sk_msg]
+    /// fn messages(context: &mut SkMsgContext) -> Result<SkAction> {
+    ///     if context.size() < 8 {
+    ///         context.cork_bytes(8);
+    ///         return Ok(SkAction::PASS);
+    ///     }
+    ///     context.apply_bytes(8);
+    ///     context.pull_data(0, 8)?;
+    ///     let is_sum = match context.packet_mut().write::<[u8; 1]>(0) {
+    ///         Some([first]) if *first == b'+' => {
+    ///             *first = b'-';
+    ///             true
+    ///         }
+    ///         _ => false,
+    ///     };
+    ///     match is_sum {
+    ///         true => context.push_data(0, 1)?,
+    ///         false => context.pop_data(0, 1)?,
+    ///     }
+    ///     Ok(SkAction::PASS)
+    /// }
+    /// ```
     #[doc(alias = "bpf_msg_apply_bytes")]
     #[inline(always)]
     pub fn apply_bytes(&self, bytes: u32) {
@@ -283,6 +415,23 @@ impl SkLookupContext {
     }
 
     /// Has no socket get it that was chosen before.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// /// Port 7 is nobody's, whatever other programs chose.
+    /// #[sk_lookup]
+    /// fn nobody(context: &SkLookupContext) -> Result<SkAction> {
+    ///     if context.local_port() == 7 {
+    ///         context.unassign()?;
+    ///     }
+    ///     Ok(SkAction::PASS)
+    /// }
+    /// ```
     ///
     /// # Errors
     /// None that is known.

@@ -7,13 +7,29 @@ use super::{
 use crate::Plain;
 use crate::error::{Error, Result};
 use crate::helper::{done, filled, raw};
-use crate::hook::{LwtAction, TcAction};
+use crate::hook::LwtAction;
 
 methods!([
     TcContext CgroupSkbContext SocketFilterContext LwtContext SkSkbContext FlowDissectorContext
     ReuseportContext
 ] {
     /// Copies a value out of the packet, wherever it lies.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[socket_filter]
+    /// fn only_arp(context: &SocketFilterContext) -> Result<Keep> {
+    ///     Ok(match context.load::<Ethernet>(0)?.ethertype() {
+    ///         ethertype::ARP => Keep::ALL,
+    ///         _ => Keep::NOTHING,
+    ///     })
+    /// }
+    /// ```
     ///
     /// # Errors
     /// `EFAULT` if it is not all there.
@@ -27,6 +43,22 @@ methods!([
     }
 
     /// Copies bytes out of the packet, wherever they lie.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[socket_filter]
+    /// fn from_itself(context: &SocketFilterContext) -> Result<Keep> {
+    ///     let mut addresses = [0; 12];
+    ///     context.load_bytes(0, &mut addresses)?;
+    ///     let (to, from) = addresses.split_at(6);
+    ///     Ok(if to == from { Keep::ALL } else { Keep::NOTHING })
+    /// }
+    /// ```
     ///
     /// # Errors
     /// `EFAULT` if they are not all there.
@@ -53,6 +85,20 @@ methods!([TcContext CgroupSkbContext SocketFilterContext ReuseportContext] {
     /// Copies a value out of the packet, from so many bytes behind the start of a header. Linux
     /// 4.18.
     ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[socket_filter]
+    /// fn only_ipv6(context: &SocketFilterContext) -> Result<Keep> {
+    ///     let first: u8 = context.load_from(Header::Network, 0)?;
+    ///     Ok(if first >> 4 == 6 { Keep::ALL } else { Keep::NOTHING })
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// `EFAULT` if it is not all there.
     #[doc(alias = "bpf_skb_load_bytes_relative")]
@@ -69,6 +115,28 @@ methods!([TcContext CgroupSkbContext SocketFilterContext ReuseportContext] {
 methods!([TcContext LwtContext SkSkbContext] {
     /// Brings so many bytes of the packet into one piece, and makes them writable; all of those in
     /// its head for 0. Linux 4.9.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// /// Cuts UDP's payloads behind their 64th byte, and clears the first.
+    /// #[tc]
+    /// fn short(context: &mut TcContext) -> Result<TcAction> {
+    ///     const HEADERS: u32 = (Ethernet::LEN + Ipv4::LEN + Udp::LEN) as u32;
+    ///     if context.len() > HEADERS + 64 {
+    ///         context.change_tail(HEADERS + 64)?;
+    ///     }
+    ///     context.pull_data(HEADERS + 1)?;
+    ///     if let Some(first) = context.packet_mut().write::<[u8; 1]>(HEADERS as usize) {
+    ///         *first = [0];
+    ///     }
+    ///     Ok(TcAction::OK)
+    /// }
+    /// ```
     ///
     /// # Errors
     /// `ENOMEM`; `EINVAL` if there are not so many.
@@ -132,6 +200,38 @@ methods!([TcContext LwtContext] {
     /// Mends the checksum of the network's header, at this offset, after two bytes, such as a
     /// number's, became others (in network byte order). Of lightweight tunnels `lwt_xmit` can.
     ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// const IP: u32 = Ethernet::LEN as u32;
+    /// const UDP: u32 = IP + Ipv4::LEN as u32;
+    ///
+    /// /// Sends UDP that is for 10.0.0.1, port 7, to 10.0.0.2, port 9, and says so in the type of service.
+    /// #[tc]
+    /// fn translate(context: &mut TcContext) -> Result<TcAction> {
+    ///     let (old, new) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+    ///     if context.load::<[u8; 4]>(IP + 16)? != old || context.load::<[u8; 2]>(UDP + 2)? != [0, 7] {
+    ///         return Ok(TcAction::OK);
+    ///     }
+    ///     let first: [u8; 2] = context.load(IP)?;
+    ///     let marked = [first[0], first[1] | 4];
+    ///     context.replace_l3_checksum(IP + 10, first, marked)?;
+    ///     context.store(IP, &marked)?;
+    ///
+    ///     context.replace_l4_address(UDP + 6, old, new)?;
+    ///     context.replace_l3_address(IP + 10, old, new)?;
+    ///     context.store(IP + 16, &new)?;
+    ///
+    ///     context.replace_l4_checksum(UDP + 6, [0, 7], [0, 9])?;
+    ///     context.store(UDP + 2, &[0_u8, 9])?;
+    ///     Ok(TcAction::OK)
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// `EFAULT` if the checksum is not there.
     #[doc(alias = "bpf_l3_csum_replace")]
@@ -185,6 +285,20 @@ methods!([TcContext LwtContext] {
 
     /// Writes a value into the packet, and has the device's checksum of the whole mended.
     ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[tc]
+    /// fn to_all(context: &mut TcContext) -> Result<TcAction> {
+    ///     context.store_and_sum(0, &[0xff_u8; 6])?;
+    ///     Ok(TcAction::OK)
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// `EFAULT` if there is no room for all of it.
     #[doc(alias = "bpf_skb_store_bytes")]
@@ -197,6 +311,23 @@ methods!([TcContext LwtContext] {
     }
 
     /// The hash of the flow, computed if it was not yet.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// /// One flow of eight has its packets marked.
+    /// #[tc]
+    /// fn some(context: &TcContext) -> TcAction {
+    ///     if context.flow_hash() % 8 == 0 {
+    ///         context.set_mark(7);
+    ///     }
+    ///     TcAction::OK
+    /// }
+    /// ```
     #[doc(alias = "bpf_get_hash_recalc")]
     #[inline(always)]
     #[must_use]
@@ -229,16 +360,6 @@ pub enum Way {
     In = 1,
 }
 
-/// Where [`TcContext::adjust_room`] makes room, or takes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Room {
-    /// Behind the network's header (`BPF_ADJ_ROOM_NET`).
-    BehindNetwork = 0,
-    /// Behind the link's header (`BPF_ADJ_ROOM_MAC`).
-    BehindLink = 1,
-}
-
 impl LwtContext {
     /// Has the packet sent out of a device: what the program then returns. Of `lwt_xmit` only.
     #[doc(alias = "bpf_redirect")]
@@ -250,8 +371,9 @@ impl LwtContext {
     }
 }
 
-impl TcContext {
-    /// Has the packet go to a device: what the program then returns.
+methods!([TcContext CgroupSkbContext] {
+    /// Marks the packet as having met congestion, if its sender understands that; says whether it
+    /// did. Linux 5.1.
     ///
     /// ```
     /// #![no_std]
@@ -260,118 +382,18 @@ impl TcContext {
     ///
     /// license!("GPL");
     ///
+    /// /// Slows down one cgroup.
     /// #[setting]
-    /// static DEVICE: u32 = 1;
+    /// static SLOW: u64 = 1;
     ///
-    /// #[tc]
-    /// fn mirror(context: &mut TcContext) -> Result<TcAction> {
-    ///     context.clone_to(DEVICE.get(), Way::Out)?;
-    ///     Ok(context.redirect(DEVICE.get(), Way::In))
+    /// #[cgroup_skb(egress)]
+    /// fn slow(context: &mut CgroupSkbContext) -> Access {
+    ///     if context.cgroup_id() == SLOW.get() && context.mark_congestion() {
+    ///         printk!("marked");
+    ///     }
+    ///     Access::ALLOW
     /// }
     /// ```
-    #[doc(alias = "bpf_redirect")]
-    #[inline(always)]
-    #[must_use = "it is what the program returns"]
-    pub fn redirect(&self, ifindex: u32, way: Way) -> TcAction {
-        // SAFETY: numbers.
-        TcAction::new(unsafe { raw::bpf_redirect(ifindex, way as u64) } as i32)
-    }
-
-    /// Has the packet go to the other end of a device in another network namespace, without
-    /// waiting: what the program then returns. At the ingress only. Linux 5.10.
-    #[doc(alias = "bpf_redirect_peer")]
-    #[inline(always)]
-    #[must_use = "it is what the program returns"]
-    pub fn redirect_peer(&self, ifindex: u32) -> TcAction {
-        // SAFETY: numbers.
-        TcAction::new(unsafe { raw::bpf_redirect_peer(ifindex, 0) } as i32)
-    }
-
-    /// Has the packet sent out of a device to the neighbour by which its address is reached: what
-    /// the program then returns. Linux 5.10.
-    #[doc(alias = "bpf_redirect_neigh")]
-    #[inline(always)]
-    #[must_use = "it is what the program returns"]
-    pub fn redirect_neighbour(&self, ifindex: u32) -> TcAction {
-        let none = core::ptr::null_mut();
-        // SAFETY: no parameters, of no length.
-        TcAction::new(unsafe { raw::bpf_redirect_neigh(ifindex, none, 0, 0) } as i32)
-    }
-
-    /// Makes a packet of IPv4 one of IPv6, or the reverse, by this EtherType: room is made or taken,
-    /// and the header is the program's to write.
-    ///
-    /// # Errors
-    /// `EOPNOTSUPP` if it is no such packet; `ENOMEM`.
-    #[doc(alias = "bpf_skb_change_proto")]
-    #[inline(always)]
-    pub fn change_protocol(&mut self, ethertype: u16) -> Result {
-        // SAFETY: no pointer into the packet is left.
-        done(unsafe { raw::bpf_skb_change_proto(self.as_ptr(), ethertype.to_be(), 0) })
-    }
-
-    /// Says whom the packet is for, as [`pkt_type`](Self::pkt_type) has it.
-    ///
-    /// # Errors
-    /// `EINVAL` for what it can't be.
-    #[doc(alias = "bpf_skb_change_type")]
-    #[inline(always)]
-    pub fn change_type(&self, pkt_type: u32) -> Result {
-        // SAFETY: the context.
-        done(unsafe { raw::bpf_skb_change_type(self.as_ptr(), pkt_type) })
-    }
-
-    /// Makes room behind a header, or takes it, by so many bytes. Linux 4.13.
-    ///
-    /// # Errors
-    /// `ENOTSUPP` (524) if it is neither IPv4 nor IPv6; `EFAULT` if there are not so many bytes;
-    /// `ENOMEM`.
-    #[doc(alias = "bpf_skb_adjust_room")]
-    #[inline(always)]
-    pub fn adjust_room(&mut self, bytes: i32, room: Room) -> Result {
-        // SAFETY: no pointer into the packet is left.
-        done(unsafe { raw::bpf_skb_adjust_room(self.as_ptr(), bytes, room as u32, 0) })
-    }
-
-    /// Puts a VLAN tag on the packet: EtherType and tag.
-    ///
-    /// # Errors
-    /// `ENOMEM`.
-    #[doc(alias = "bpf_skb_vlan_push")]
-    #[inline(always)]
-    pub fn push_vlan(&mut self, ethertype: u16, tci: u16) -> Result {
-        // SAFETY: as above.
-        done(unsafe { raw::bpf_skb_vlan_push(self.as_ptr(), ethertype.to_be(), tci) })
-    }
-
-    /// Takes the VLAN tag off the packet, if there is one.
-    ///
-    /// # Errors
-    /// `ENOMEM`.
-    #[doc(alias = "bpf_skb_vlan_pop")]
-    #[inline(always)]
-    pub fn pop_vlan(&mut self) -> Result {
-        // SAFETY: as above.
-        done(unsafe { raw::bpf_skb_vlan_pop(self.as_ptr()) })
-    }
-
-    /// Adds to the checksum that the device computed of the packet, as
-    /// [`Checksum::difference`](crate::packet::Checksum::difference) says it.
-    ///
-    /// # Errors
-    /// `ENOTSUPP` (524) if the device computed none.
-    #[doc(alias = "bpf_csum_update")]
-    #[inline(always)]
-    pub fn update_checksum(&self, difference: u32) -> Result {
-        // SAFETY: the context.
-        Error::check(unsafe { raw::bpf_csum_update(self.as_ptr(), difference) })?;
-        Ok(())
-    }
-}
-
-methods!([TcContext CgroupSkbContext] {
-    /// Marks the packet as having met congestion, if its sender understands that; says whether it
-    /// did. Linux 5.1.
     #[doc(alias = "bpf_skb_ecn_set_ce")]
     #[inline(always)]
     pub fn mark_congestion(&mut self) -> bool {
@@ -392,6 +414,20 @@ methods!([TcContext CgroupSkbContext] {
 
 methods!([TcContext CgroupSkbContext SocketFilterContext SkSkbContext] {
     /// Whose the packet's socket is; 65534 if there is none.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// /// Only root sends.
+    /// #[cgroup_skb(egress)]
+    /// fn of_root(context: &CgroupSkbContext) -> Access {
+    ///     (context.socket_uid() == 0).into()
+    /// }
+    /// ```
     #[doc(alias = "bpf_get_socket_uid")]
     #[inline(always)]
     #[must_use]

@@ -77,6 +77,19 @@ impl<T> TracepointContext<T> {
 }
 
 /// The record of a system call's entry.
+///
+/// ```
+/// #![no_std]
+/// #![no_main]
+/// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
+///
+/// #[tracepoint("raw_syscalls/sys_enter")]
+/// fn call(context: &TracepointContext<SysEnter>) {
+///     printk!("call %lld, first argument %llx", context.id(), context.argument::<u64>(0));
+/// }
+/// ```
 #[doc(alias = "trace_event_raw_sys_enter")]
 #[kernel(name = "trace_event_raw_sys_enter")]
 pub struct SysEnter {
@@ -85,6 +98,21 @@ pub struct SysEnter {
 }
 
 /// The record of a system call's return.
+///
+/// ```
+/// #![no_std]
+/// #![no_main]
+/// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
+///
+/// #[tracepoint("raw_syscalls/sys_exit")]
+/// fn failed(context: &TracepointContext<SysExit>) {
+///     if context.returned() < 0 {
+///         printk!("call %lld failed with %lld", context.id(), context.returned());
+///     }
+/// }
+/// ```
 #[doc(alias = "trace_event_raw_sys_exit")]
 #[kernel(name = "trace_event_raw_sys_exit")]
 pub struct SysExit {
@@ -161,6 +189,21 @@ impl DynamicField {
     }
 
     /// Whether it has none.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[tracepoint("sched/sched_process_exec")]
+    /// fn executed(filename: DynamicField) {
+    ///     if filename.is_empty() {
+    ///         printk!("by a descriptor");
+    ///     }
+    /// }
+    /// ```
     #[inline(always)]
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -71,6 +71,19 @@ macro_rules! registers {
             }
 
             /// Where the stack ends.
+            ///
+            /// ```
+            /// #![no_std]
+            /// #![no_main]
+            /// use skep_ebpf::prelude::*;
+            ///
+            /// license!("GPL");
+            ///
+            /// #[uprobe("libc:malloc")]
+            /// fn allocate(context: &UprobeContext) {
+            ///     printk!("at %llx, stack %llx", context.instruction_pointer(), context.stack_pointer());
+            /// }
+            /// ```
             #[inline(always)]
             #[must_use]
             pub fn stack_pointer(&self) -> u64 {
@@ -158,6 +171,22 @@ impl UsdtContext {
 
     /// How many bytes an argument has.
     ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[usdt("/usr/bin/python3:python:line")]
+    /// fn line(context: &UsdtContext) -> Result {
+    ///     let (count, size) = (context.argument_count()?, context.argument_size(2)?);
+    ///     printk!("%llu arguments, the third has %llu bytes", count as u64, size as u64);
+    ///     printk!("attached as %llu", context.cookie());
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// As [`argument`](Self::argument).
     #[doc(alias = "bpf_usdt_arg_size")]
@@ -214,6 +243,19 @@ macro_rules! functions {
         impl $Context {
             /// The address of the function that is traced. Linux 5.15 for kernel functions, 5.17
             /// for `fentry` and its like, 6.6 for functions of processes.
+            ///
+            /// ```
+            /// #![no_std]
+            /// #![no_main]
+            /// use skep_ebpf::prelude::*;
+            ///
+            /// license!("GPL");
+            ///
+            /// #[kprobe("vfs_*", multi)]
+            /// fn entered(context: &KprobeContext) {
+            ///     printk!("%ps", context.function_address() as *const u8);
+            /// }
+            /// ```
             #[doc(alias = "bpf_get_func_ip")]
             #[inline(always)]
             #[must_use]

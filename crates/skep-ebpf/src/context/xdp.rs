@@ -82,6 +82,31 @@ impl XdpContext {
     /// Moves where metadata begins: by a negative multiple of four to make room. All
     /// drivers with metadata have room for 32 bytes. Linux 4.15.
     ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// /// Leaves a mark before the packet, and cuts it behind 1000 bytes.
+    /// #[xdp]
+    /// fn mark(context: &mut XdpContext) -> Result<XdpAction> {
+    ///     if !context.metadata().is_empty() {
+    ///         return Ok(XdpAction::PASS);
+    ///     }
+    ///     context.adjust_meta(-4)?;
+    ///     if let Some(mark) = context.metadata_mut().write::<[u8; 4]>(0) {
+    ///         *mark = [1, 2, 3, 4];
+    ///     }
+    ///     let len = context.packet().len() as i32;
+    ///     if len > 1000 {
+    ///         context.adjust_tail(1000 - len)?;
+    ///     }
+    ///     Ok(XdpAction::PASS)
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// `EACCES` if the room is too large or the number no multiple of four; `EOPNOTSUPP` if the
     /// driver has no metadata.
@@ -115,6 +140,24 @@ impl XdpContext {
     }
 
     /// Copies bytes out of the packet, from any of its fragments. Linux 5.18.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[xdp(frags)]
+    /// fn large(context: &XdpContext) -> Result<XdpAction> {
+    ///     let mut addresses = [0; 12];
+    ///     context.load_bytes(0, &mut addresses)?;
+    ///     Ok(match context.buffer_len() {
+    ///         9000.. if addresses[0] & 1 == 1 => XdpAction::DROP,
+    ///         _ => XdpAction::PASS,
+    ///     })
+    /// }
+    /// ```
     ///
     /// # Errors
     /// `EINVAL` if they are not all there.

@@ -23,6 +23,34 @@ impl Checksum {
     }
 
     /// After a word of 16 bits, at an even offset, became another.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// /// Sends UDP for port 7 to port 9.
+    /// #[xdp]
+    /// fn led(context: &mut XdpContext) -> XdpAction {
+    ///     let mut cursor = context.packet_mut().cursor();
+    ///     if let (Some(_), Some(ip)) = (cursor.next::<Ethernet>(), cursor.next::<Ipv4>())
+    ///         && ip.protocol() == protocol::UDP
+    ///         && let Some(udp) = cursor.next::<Udp>()
+    ///         && udp.destination() == 7
+    ///     {
+    ///         let (old, new) = (ip.destination(), [10, 0, 0, 2]);
+    ///         let of_ip = Checksum::new(ip.checksum()).replace_bytes(old, new);
+    ///         let of_udp = Checksum::new(udp.checksum()).replace(7, 9).replace_bytes(old, new);
+    ///         ip.set_destination(new);
+    ///         ip.set_checksum(of_ip.number());
+    ///         udp.set_destination(9);
+    ///         udp.set_checksum(of_udp.number());
+    ///     }
+    ///     XdpAction::PASS
+    /// }
+    /// ```
     #[inline(always)]
     #[must_use]
     pub const fn replace(self, old: u16, new: u16) -> Self {
@@ -58,6 +86,27 @@ impl Checksum {
     }
 
     /// The checksum of what a sum of words is of.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// /// The checksum of an ICMP header that is made anew.
+    /// #[xdp]
+    /// fn answer(context: &mut XdpContext) -> Result<XdpAction> {
+    ///     let mut reply = Icmp::from_bytes([0, 0, 0, 0, 1, 2, 0, 1]);
+    ///     let sum = Checksum::difference(&[], &reply.to_bytes(), 0)?;
+    ///     reply.set_checksum(u16::from_be(Checksum::fold(sum.into())));
+    ///     let at = Ethernet::LEN + Ipv4::LEN;
+    ///     if let Some(icmp) = context.packet_mut().write::<[u8; 8]>(at) {
+    ///         *icmp = reply.to_bytes();
+    ///     }
+    ///     Ok(XdpAction::PASS)
+    /// }
+    /// ```
     #[inline(always)]
     #[must_use]
     pub const fn fold(sum: u64) -> u16 {

@@ -86,6 +86,29 @@ impl<'a, M: Mode> Cursor<'a, M> {
     }
 
     /// What follows.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[xdp]
+    /// fn no_http(context: &XdpContext) -> XdpAction {
+    ///     match payload(context.packet().cursor()) {
+    ///         Some(rest) if rest.read::<[u8; 4]>(0) == Some(b"GET ") => XdpAction::DROP,
+    ///         _ => XdpAction::PASS,
+    ///     }
+    /// }
+    ///
+    /// fn payload<'a>(mut cursor: Cursor<'a>) -> Option<Packet<'a>> {
+    ///     cursor.next::<Ethernet>()?;
+    ///     cursor.ipv4()?;
+    ///     cursor.tcp()?;
+    ///     Some(cursor.rest())
+    /// }
+    /// ```
     #[inline(always)]
     #[must_use]
     pub fn rest(self) -> Packet<'a, M> {

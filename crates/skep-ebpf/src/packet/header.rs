@@ -319,6 +319,27 @@ impl Ipv4 {
     }
 
     /// One hop less, in the checksum, too.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// /// Sends packets on as a router does.
+    /// #[xdp]
+    /// fn hop(context: &mut XdpContext) -> XdpAction {
+    ///     let mut cursor = context.packet_mut().cursor();
+    ///     if let (Some(_), Some(ip)) = (cursor.next::<Ethernet>(), cursor.next::<Ipv4>()) {
+    ///         if ip.is_fragment() || ip.header_len() != Ipv4::LEN || ip.ttl() < 2 {
+    ///             return XdpAction::PASS;
+    ///         }
+    ///         ip.decrement_ttl();
+    ///     }
+    ///     XdpAction::TX
+    /// }
+    /// ```
     #[inline(always)]
     pub fn decrement_ttl(&mut self) {
         let ttl = self.ttl();
@@ -330,6 +351,27 @@ impl Ipv4 {
     }
 
     /// Computes the checksum of the header anew, which must have no options.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[xdp]
+    /// fn nobody(context: &mut XdpContext) -> XdpAction {
+    ///     let mut packet = context.packet_mut();
+    ///     if let Some(ip) = packet.write::<Ipv4>(Ethernet::LEN)
+    ///         && ip.header_len() == Ipv4::LEN
+    ///     {
+    ///         ip.set_source([0; 4]);
+    ///         ip.set_id(7);
+    ///         ip.update_checksum();
+    ///     }
+    ///     XdpAction::PASS
+    /// }
+    /// ```
     #[inline(always)]
     pub fn update_checksum(&mut self) {
         self.set_checksum(0);

@@ -106,6 +106,29 @@ pub struct Packet<'a, M = Shared> {
 }
 
 /// A packet that is written to.
+///
+/// ```
+/// #![no_std]
+/// #![no_main]
+/// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
+///
+/// #[xdp]
+/// fn clear(context: &mut XdpContext) -> XdpAction {
+///     match context.packet().is_empty() {
+///         true => XdpAction::ABORTED,
+///         false => cleared(context.packet_mut()),
+///     }
+/// }
+///
+/// fn cleared(mut packet: PacketMut<'_>) -> XdpAction {
+///     if let Some(bytes) = packet.write::<[u8; 6]>(0) {
+///         *bytes = [0; 6];
+///     }
+///     XdpAction::PASS
+/// }
+/// ```
 pub type PacketMut<'a> = Packet<'a, Exclusive>;
 
 impl Clone for Packet<'_> {

@@ -21,6 +21,7 @@ mod recording;
 mod refusals;
 mod rings;
 mod rust_examples;
+mod rust_fields;
 mod rust_hooks;
 mod special_maps;
 mod struct_ops;
@@ -68,6 +69,7 @@ fn main() -> std::process::ExitCode {
         token::tests,
         program_types::tests,
         programs_on_programs::tests,
+        rust_fields::tests,
         rust_hooks::tests,
     ] {
         tests.extend(group());
