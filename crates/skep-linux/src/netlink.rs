@@ -33,6 +33,9 @@ pub(crate) const CREATE: u16 = 0x400;
 /// All there are.
 pub(crate) const DUMP: u16 = 0x300;
 
+/// An attribute that holds attributes.
+pub(crate) const NESTED: u16 = 0x8000;
+
 /// A socket in the network namespace of the thread that opened it, and it stays there.
 #[derive(Debug)]
 pub(crate) struct Netlink {

@@ -292,12 +292,8 @@ pub(crate) fn perf_event_open<A: IntoBytes + zerocopy::Immutable>(
     owned(raw)
 }
 
-/// Attaches (`Some`) or takes off (`None`) a socket's filter program.
-pub(crate) fn socket_filter(socket: RawFd, program: Option<RawFd>) -> SysResult<()> {
-    let (option, value) = match program {
-        Some(raw) => (libc::SO_ATTACH_BPF, raw),
-        None => (libc::SO_DETACH_BPF, 0),
-    };
+/// Sets an option of a socket itself (`SOL_SOCKET`) whose value is one number.
+pub(crate) fn socket_option(socket: RawFd, option: i32, value: i32) -> SysResult<()> {
     // SAFETY: the option's value is one int, and its size is passed.
     check(unsafe {
         libc::setsockopt(

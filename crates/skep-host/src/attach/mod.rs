@@ -5,6 +5,7 @@
 
 mod order;
 mod places;
+mod route;
 
 use std::{fmt, path::PathBuf};
 
@@ -17,6 +18,7 @@ pub use places::{
     CgroupMode, CgroupRoot, IterTarget, KernelFunctions, MultiMode, NetfilterHook, NetkitEnd,
     PerfEvent, PerfScope, TcxDirection, UprobePlace, XdpMode,
 };
+pub use route::{Route, RouteTo};
 
 /// Where a program is attached, and how.
 #[derive(Debug)]
@@ -184,6 +186,21 @@ pub enum AttachPoint<'a> {
         /// Its file descriptor; it must stay open while attached.
         socket: i32,
     },
+    /// Which socket gets what comes to a port that several share (`SO_REUSEPORT`), for programs of
+    /// type `sk_reuseport` (since 4.19) and `socket_filter` (since 4.5). It has no link.
+    #[doc(alias = "SO_ATTACH_REUSEPORT_EBPF")]
+    Reuseport {
+        /// One of the sockets, bound.
+        socket: i32,
+    },
+    /// Packets that a route sends on, which is made for the program; what of it the program sees is
+    /// said by its type. It has no link.
+    Lwt(Route),
+    /// The pulses of an infrared receiver. Since 4.18. It has no link.
+    Lirc {
+        /// Such as `/dev/lirc0`.
+        device: PathBuf,
+    },
     /// An iterator: reading the link's iterator runs the program.
     Iterator(IterTarget<'a>),
     /// Network-namespace hooks: `sk_lookup`, `flow_dissector`.
@@ -288,6 +305,9 @@ impl fmt::Display for AttachPoint<'_> {
             Self::Sockmap { attach_type, .. } => write!(f, "sockmap hook {}", attach_type.name()),
             Self::Cgroup { attach_type, .. } => write!(f, "cgroup hook {}", attach_type.name()),
             Self::SocketFilter { socket } => write!(f, "socket {socket}"),
+            Self::Reuseport { socket } => write!(f, "the group of socket {socket}"),
+            Self::Lwt(route) => write!(f, "the route to {route}"),
+            Self::Lirc { device } => write!(f, "infrared receiver {}", device.display()),
             Self::Iterator(_) => f.write_str("iterator"),
             Self::Netns { attach_type, .. } => write!(f, "netns hook {}", attach_type.name()),
         }

@@ -5,6 +5,8 @@ mod cgroup;
 mod clsact;
 mod iterator;
 mod kprobe;
+mod lirc;
+mod lwt;
 mod netfilter;
 mod netkit;
 mod netns;
@@ -155,7 +157,12 @@ pub(crate) fn attach(
             mode,
             order,
         } => cgroup::attach(host, program, cgroup, *attach_type, *mode, *order),
-        AttachPoint::SocketFilter { socket } => socket::attach(program, *socket),
+        AttachPoint::SocketFilter { socket } => {
+            socket::attach(program, *socket, socket::Place::Filter)
+        }
+        AttachPoint::Reuseport { socket } => socket::attach(program, *socket, socket::Place::Group),
+        AttachPoint::Lwt(route) => lwt::attach(program, program_type, route),
+        AttachPoint::Lirc { device } => lirc::attach(program, device),
         AttachPoint::Iterator(target) => iterator::attach(host, program, *target),
         AttachPoint::Netns { netns, attach_type } => {
             netns::attach(host, program, *netns, *attach_type)

@@ -59,12 +59,39 @@ pub(crate) fn of_attach(
             what: "the directory is no cgroup of the second version".into(),
             fix: cgroup2_hint(),
         }),
-        (Errno::EBADF | Errno::ENOTSUPP, AttachPoint::SocketFilter { socket }) => {
-            Some(Cause::Other {
-                what: format!("descriptor {socket} is not an open socket"),
-                fix: "keep the socket open while attaching".into(),
-            })
+        (
+            Errno::EBADF | Errno::ENOTSOCK,
+            AttachPoint::SocketFilter { socket } | AttachPoint::Reuseport { socket },
+        )
+        | (Errno::ENOTSUPP, AttachPoint::SocketFilter { socket }) => Some(Cause::Other {
+            what: format!("descriptor {socket} is not an open socket"),
+            fix: "keep the socket open while attaching".into(),
+        }),
+        (Errno::EINVAL, AttachPoint::Reuseport { socket }) => Some(Cause::Other {
+            what: format!("socket {socket} does not share its port with others"),
+            fix: "set SO_REUSEPORT on it before it is bound".into(),
+        }),
+        (Errno::ENOTSUPP, AttachPoint::Reuseport { socket }) => Some(Cause::Other {
+            what: format!("socket {socket} is neither a TCP nor a UDP socket"),
+            fix: "attach a `socket` program, or to a socket of TCP or UDP".into(),
+        }),
+        (Errno::E2BIG | Errno::EEXIST, AttachPoint::Netns { attach_type, .. }) => {
+            Some(in_namespace(*attach_type))
         }
+        (Errno::EBUSY | Errno::EEXIST, AttachPoint::Sockmap { .. }) => Some(Cause::InUse(
+            "the map has such a program already, or one that does not go with it (`sk_skb/verdict` \
+             beside `sk_skb/stream_verdict`): take that off, or use another map"
+                .into(),
+        )),
+        (Errno::EOPNOTSUPP, AttachPoint::Sockmap { attach_type, .. }) => Some(Cause::Other {
+            what: format!(
+                "the map takes no program as {}, or this one is of another kind",
+                attach_type.name()
+            ),
+            fix: "use a sockmap or sockhash, and a program of a section `sk_msg`, \
+                  `sk_skb/stream_parser`, `sk_skb/stream_verdict` or `sk_skb/verdict`"
+                .into(),
+        }),
         (Errno::ENOENT, AttachPoint::Tcx { .. } | AttachPoint::Netkit { .. }) => {
             Some(Cause::Other {
                 what: "the program to stand beside is not attached there".into(),
@@ -116,6 +143,18 @@ fn attach_type_of(point: &AttachPoint<'_>) -> Option<AttachType> {
         AttachPoint::Tcx { .. } => AttachType::TcxIngress,
         AttachPoint::Iterator(_) => AttachType::TraceIter,
         _ => return None,
+    })
+}
+
+/// Who is in the way in a network namespace.
+fn in_namespace(attach_type: AttachType) -> Cause {
+    Cause::InUse(match attach_type {
+        AttachType::FlowDissector => {
+            "a namespace has one flow dissector, and if the first one (that of the system) has one \
+             no other has: take that off (`bpftool net show`)"
+                .into()
+        }
+        _ => "the namespace has its 64 programs of this kind already".into(),
     })
 }
 

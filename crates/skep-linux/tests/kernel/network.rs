@@ -34,7 +34,7 @@ pub(crate) fn trials() -> Vec<Test> {
             cgroup_modes,
         ),
         Test::new("network::what_is_no_cgroup_is_told", no_cgroup),
-        Test::new("network::sk_lookup_attaches_to_a_namespace", netns).of_hook("sk_lookup"),
+        Test::new("network::sk_lookup_attaches_to_a_namespace", netns),
         Test::new(
             "network::unknown_devices_name_those_there_are",
             unknown_device,

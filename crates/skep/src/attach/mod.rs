@@ -15,12 +15,12 @@ pub(crate) use own::Attachers;
 use std::{path::PathBuf, sync::Arc};
 
 use skep_host::{
-    AttachPoint, Cause, CgroupMode, Errno, MultiMode, NetfilterHook, Order, PerfScope,
+    AttachPoint, Cause, CgroupMode, Errno, MultiMode, NetfilterHook, Order, PerfScope, RouteTo,
     TcxDirection, XdpMode,
 };
 use skep_object::AttachKind;
 
-use crate::{Error, Link, Program, Result, TargetProgram, binary::has_ended};
+use crate::{Error, Link, Map, Program, Result, TargetProgram, binary::has_ended};
 
 /// What section names leave open.
 #[derive(Debug, Clone, Default)]
@@ -43,8 +43,17 @@ pub struct AttachOptions {
     pub perf_scope: Option<PerfScope>,
     /// Samples a second of perf events; without it, 99.
     pub frequency: Option<u64>,
-    /// The socket of socket filters.
+    /// The socket of socket filters; of `sk_reuseport` programs, one of those that share a port.
     pub socket: Option<i32>,
+    /// The map of the sockets of `sk_msg` and `sk_skb` programs.
+    pub sockets: Option<Arc<Map>>,
+    /// The network namespace of `sk_lookup` and `flow_dissector` programs, such as
+    /// `/run/netns/blue`; without it, the one that this thread is in.
+    pub netns: Option<PathBuf>,
+    /// Where the route goes that is made for `lwt` programs, by the [`device`](Self::device).
+    pub route: Option<RouteTo>,
+    /// The receiver of `lirc_mode2` programs, such as `/dev/lirc0`.
+    pub infrared: Option<PathBuf>,
     /// The hook of netfilter programs.
     pub netfilter: Option<NetfilterHook>,
     /// What `bpf_get_attach_cookie` returns; `bpf_usdt_cookie` at static probe points.
@@ -106,7 +115,7 @@ impl Program {
             AttachKind::Netkit => network::netkit(self, options),
             AttachKind::Netfilter => network::netfilter(self, options),
             AttachKind::Cgroup | AttachKind::LsmCgroup => network::cgroup(self, options),
-            AttachKind::Netns => network::netns(self),
+            AttachKind::Netns => network::netns(self, options),
             AttachKind::SocketFilter => network::socket_filter(self, options),
             AttachKind::StructOps => Err(self.cannot_attach(
                 "the kernel calls it through the struct that holds it: attach that \
@@ -118,10 +127,10 @@ impl Program {
             AttachKind::Manual | AttachKind::Syscall => {
                 Err(self.cannot_attach("its section says no place to attach to; run it by hand"))
             }
-            AttachKind::Sockmap => Err(self.cannot_attach(
-                "its section does not say whose sockets: attach it to their map \
-                 (`Program::attach_to` with `AttachPoint::Sockmap`)",
-            )),
+            AttachKind::Sockmap => network::sockmap(self, options),
+            AttachKind::Reuseport => network::reuseport(self, options),
+            AttachKind::Lwt => network::lwt(self, options),
+            AttachKind::Lirc => network::infrared(self, options),
             _ => Err(self.cannot_attach(&format!(
                 "this version of Skep does not attach {} programs yet",
                 self.section().name()

@@ -8,7 +8,7 @@ use std::{
 };
 
 use skep_abi::AttachType;
-use skep_host::{AttachPoint, HostKind, NetkitEnd};
+use skep_host::{AttachPoint, HostKind, NetkitEnd, Route, RouteTo};
 
 use super::{AttachOptions, direction};
 use crate::{Link, Program, Result};
@@ -86,15 +86,19 @@ pub(super) fn cgroup(program: &Arc<Program>, options: &AttachOptions) -> Result<
     })
 }
 
-pub(super) fn netns(program: &Arc<Program>) -> Result<Link> {
+pub(super) fn netns(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
     let attach_type = program
         .section()
         .attach_type()
         .ok_or_else(|| program.cannot_attach("its section says no attach type"))?;
     // A thread can be in another one than its process, and its sockets are there.
     let own = Path::new("/proc/thread-self/ns/net");
-    let file = fs::File::open(own).map_err(|error| {
-        program.cannot_attach(&format!("cannot open {}: {error}", own.display()))
+    let path = options.netns.as_deref().unwrap_or(own);
+    let file = fs::File::open(path).map_err(|error| {
+        program.cannot_attach(&format!(
+            "cannot open network namespace {}: {error}",
+            path.display()
+        ))
     })?;
     program.attach_to(&AttachPoint::Netns {
         netns: file.as_raw_fd(),
@@ -108,6 +112,60 @@ pub(super) fn socket_filter(program: &Arc<Program>, options: &AttachOptions) -> 
             .cannot_attach("a socket filter needs the socket to filter (`AttachOptions::socket`)")
     })?;
     program.attach_to(&AttachPoint::SocketFilter { socket })
+}
+
+pub(super) fn reuseport(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
+    let socket = options.socket.ok_or_else(|| {
+        program.cannot_attach(
+            "it chooses among sockets that share a port, and needs one of them \
+             (`AttachOptions::socket`)",
+        )
+    })?;
+    program.attach_to(&AttachPoint::Reuseport { socket })
+}
+
+pub(super) fn sockmap(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
+    let attach_type = program.section().attach_type().ok_or_else(|| {
+        program.cannot_attach(
+            "its section does not say what it does; name it: `sk_skb/stream_parser`, \
+             `sk_skb/stream_verdict` or `sk_skb/verdict`",
+        )
+    })?;
+    let sockets = options.sockets.as_ref().ok_or_else(|| {
+        program.cannot_attach(
+            "its section does not say whose sockets: give their sockmap or sockhash \
+             (`AttachOptions::sockets`)",
+        )
+    })?;
+    program.attach_to(&AttachPoint::Sockmap {
+        map: sockets.fd(),
+        attach_type,
+    })
+}
+
+pub(super) fn lwt(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
+    let RouteTo {
+        destination,
+        length,
+        gateway,
+    } = options.route.ok_or_else(|| {
+        program.cannot_attach(
+            "it needs the destination of the route that is made for it, as in `--route \
+             10.1.0.0/16`",
+        )
+    })?;
+    let device = device(program, options)?;
+    program.attach_to(&AttachPoint::Lwt(Route {
+        gateway,
+        ..Route::new(destination, length, device)
+    }))
+}
+
+pub(super) fn infrared(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
+    let device = options.infrared.clone().ok_or_else(|| {
+        program.cannot_attach("it needs an infrared receiver, as in `--infrared /dev/lirc0`")
+    })?;
+    program.attach_to(&AttachPoint::Lirc { device })
 }
 
 fn device(program: &Program, options: &AttachOptions) -> Result<u32> {

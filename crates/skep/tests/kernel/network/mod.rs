@@ -1,6 +1,8 @@
 //! Packets that really travel, in namespaces and a cgroup of the tests' own.
 
 mod order;
+mod routes;
+mod sockets;
 
 use std::{
     io::ErrorKind,
@@ -33,7 +35,9 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("network::a_cgroups_packets_are_counted_and_held", cgroup),
         Test::new("network::a_socket_filter_drops_and_lets_go", socket),
     ];
-    tests.extend(order::tests());
+    for group in [order::tests, sockets::tests, routes::tests] {
+        tests.extend(group());
+    }
     tests
 }
 
