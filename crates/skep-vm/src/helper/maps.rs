@@ -54,7 +54,10 @@ fn map_update_elem(run: &Run<'_>, [map, key, value, flags, _]: Arguments) -> Out
     if !map.shape.writable_by_programs() {
         return Ok(errno(Errno::EACCES));
     }
-    let done = map.kind.update(run.cpu, key, value, flags);
+    let done = match run.has_seen(map) {
+        true => map.kind.update(run.cpu, key, value, flags),
+        false => map.kind.update_unseen(run.cpu, key, value, flags),
+    };
     if flags & LOCK != 0 && done == Err(Errno::EBUSY) {
         // The value's lock was waited for.
         run.pay_for_waiting()?;
@@ -108,6 +111,7 @@ fn map_lookup_percpu_elem(run: &Run<'_>, [map, key, cpu, ..]: Arguments) -> Outc
     if cpu >= run.vm.cpus.count() {
         return Ok(0);
     }
+    run.saw(map);
     Ok(map.kind.lookup(cpu, key).map_or(0, |value| value.address()))
 }
 
@@ -133,6 +137,7 @@ fn for_each_map_elem(run: &Run<'_>, [handle, callback, context, flags, _]: Argum
             writable: false,
         });
     }
+    run.saw(map);
     let mut stopped = None;
     let seen = map.kind.for_each(run.cpu, &mut |key, value| {
         key_copy.copy_from(key);

@@ -307,6 +307,8 @@ impl Iter {
                     for block in [&seq, &meta, &context].into_iter().chain(&shown.blocks) {
                         grant(run, block, false);
                     }
+                    // It may have been shown a map's value.
+                    run.saw_all();
                     for range in &shown.writable {
                         run.grant(*range);
                     }

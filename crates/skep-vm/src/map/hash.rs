@@ -1,7 +1,9 @@
 //! `BPF_MAP_TYPE_HASH` and its kin: values of each CPU, and eviction of what was not used lately.
 //!
 //! An update of a key that is there writes a new element and puts it in the place of the old one,
-//! so that readers see either value whole; values of each CPU are written in place.
+//! so that readers see either value whole, and who was given the old value keeps that. Where
+//! nobody can tell the difference, values are written in place, without a lock: those of each
+//! CPU, and those of one word by programs that were given no value of the map.
 
 use std::{ops::ControlFlow, sync::Arc};
 
@@ -13,7 +15,7 @@ use super::{
     Batch, EXIST, F_ALL_CPUS, F_CPU, Kind, LOCK, Map, NOEXIST, Range, Shape, Visit,
     lru::Lru,
     pool::{Pool, Spares},
-    slab::{Element, Slab},
+    slab::{Element, Slab, Values},
     table::{Bucket, Key, Table},
 };
 use crate::memory::View;
@@ -25,6 +27,8 @@ pub(crate) struct Hash {
     table: Table,
     supply: Supply,
     per_cpu: bool,
+    /// Values may be written in place beside others who do the same.
+    in_place: bool,
     /// Of a map of maps: the elements' maps, by the elements' numbers.
     maps: Box<[ArcSwapOption<Map>]>,
 }
@@ -72,15 +76,23 @@ impl Hash {
         } else {
             super::table::HEADER
         };
-        let slab = Slab::new(&shape, header, capacity, per_cpu, !grows)?;
+        let in_place = per_cpu || is_word(&shape);
+        let values = match (per_cpu, in_place) {
+            (true, _) => Values::EachCpu,
+            (false, true) => Values::Words,
+            (false, false) => Values::Inside,
+        };
+        let slab = Slab::new(&shape, header, capacity, values, !grows)?;
         let supply = match lru {
             true => Supply::Lru(Lru::new(&shape, &slab)?),
             false => Supply::Pool(Pool::new(&slab, shape.max_entries, shape.cpus)?),
         };
         Ok(Self {
-            table: Table::new(&shape, slab, per_cpu)?,
+            // What a value refers to is freed by one at a time.
+            table: Table::new(&shape, slab, in_place && shape.fields.is_empty())?,
             supply,
             per_cpu,
+            in_place: in_place && shape.fields.is_empty(),
             maps: Box::default(),
             shape,
         })
@@ -123,6 +135,13 @@ impl Hash {
         self.table.find(self.table.key(key))
     }
 
+    /// An element's value, as this CPU sees it.
+    #[inline]
+    fn value<'a>(&'a self, element: Element<'a>, cpu: u32) -> Option<View<'a>> {
+        let area = if self.per_cpu { cpu } else { 0 };
+        self.table.slab.value(element, area)
+    }
+
     /// The CPUs whose values an element has.
     fn cpus(&self) -> std::ops::Range<u32> {
         0..if self.per_cpu { self.shape.cpus } else { 1 }
@@ -156,16 +175,21 @@ impl Hash {
         }
     }
 
-    /// The value of this CPU, which runs the program that asks, of a key that is there; `false`:
-    /// it takes the bucket's lock.
-    fn put_in_place(&self, cpu: u32, key: View<'_>, source: Source<'_>) -> bool {
-        // What a value refers to is freed by one at a time.
-        if !self.per_cpu || !self.shape.fields.is_empty() {
+    /// The value of this CPU, which runs the program that asks, or of all, of a key that is
+    /// there; `false`: it takes the bucket's lock.
+    #[inline]
+    fn put_in_place(&self, cpu: u32, key: View<'_>, value: View<'_>) -> bool {
+        if !self.in_place {
             return false;
         }
         let key = self.table.key(key);
         self.table.write_in_place(cpu, key, |element| {
-            self.write(element, source, false);
+            if let Some(place) = self.value(element, cpu) {
+                match self.per_cpu {
+                    true => place.copy_from(value),
+                    false => set_word(place, value),
+                }
+            }
             if let Supply::Lru(lru) = &self.supply {
                 lru.used(element);
             }
@@ -202,6 +226,7 @@ impl Hash {
         if source.flags & NOEXIST != 0 {
             return Err(Errno::EEXIST);
         }
+        bucket.alone();
         if self.per_cpu {
             self.write(old, source, false);
             if let Supply::Lru(lru) = &self.supply {
@@ -324,6 +349,7 @@ impl Hash {
         let key = self.table.key(key);
         let bucket = self.table.hold(key.hash).ok_or(Errno::EINVAL)?;
         let element = bucket.find(key).ok_or(Errno::ENOENT)?;
+        bucket.alone();
         read(element)?;
         bucket.unlink(element);
         drop(bucket);
@@ -345,6 +371,7 @@ impl Hash {
         // A bucket's number is the lower part of the hashes in it.
         let bucket = self.table.hold(batch.position).ok_or(Errno::EINVAL)?;
         let first = batch.count as usize;
+        bucket.alone();
         let len = bucket.elements().count();
         if len > (batch.room as usize).saturating_sub(first) {
             return Ok(false);
@@ -427,6 +454,23 @@ impl Hash {
     }
 }
 
+/// Whether values are of a size that is written at once.
+fn is_word(shape: &Shape) -> bool {
+    matches!(shape.map_type, MapType::Hash | MapType::LruHash)
+        && matches!(shape.value_size, 1 | 2 | 4 | 8)
+}
+
+/// Sets a value of such a size.
+#[inline]
+fn set_word(place: View<'_>, value: View<'_>) {
+    let _ = match place.len() {
+        8 => value.u64_at(0).and_then(|word| place.set_u64(0, word)),
+        4 => value.u32_at(0).and_then(|word| place.set_u32(0, word)),
+        2 => value.u16_at(0).and_then(|word| place.set_u16(0, word)),
+        _ => value.u8_at(0).and_then(|byte| place.set_u8(0, byte)),
+    };
+}
+
 fn set(fields: &super::Fields, place: View<'_>, value: View<'_>, new: bool) {
     if fields.is_empty() {
         place.copy_from(value);
@@ -449,7 +493,7 @@ impl Kind for Hash {
         if let Supply::Lru(lru) = &self.supply {
             lru.used(found);
         }
-        self.table.slab.value(found, cpu)
+        self.value(found, cpu)
     }
 
     fn update(&self, cpu: u32, key: View<'_>, value: View<'_>, flags: u64) -> Result<(), Errno> {
@@ -457,16 +501,29 @@ impl Kind for Hash {
         if flags > EXIST && (self.per_cpu || self.check(flags).is_err()) {
             return Err(Errno::EINVAL);
         }
+        if self.per_cpu && flags & NOEXIST == 0 && self.put_in_place(cpu, key, value) {
+            return Ok(());
+        }
         let source = Source {
             value,
             target: Target::One(cpu),
             flags,
             map: None,
         };
-        if flags & NOEXIST == 0 && self.put_in_place(cpu, key, source) {
+        self.put(key, source)
+    }
+
+    fn update_unseen(
+        &self,
+        cpu: u32,
+        key: View<'_>,
+        value: View<'_>,
+        flags: u64,
+    ) -> Result<(), Errno> {
+        if matches!(flags, 0 | EXIST) && self.put_in_place(cpu, key, value) {
             return Ok(());
         }
-        self.put(key, source)
+        self.update(cpu, key, value, flags)
     }
 
     fn delete(&self, key: View<'_>) -> Result<(), Errno> {
@@ -477,10 +534,7 @@ impl Kind for Hash {
         let mut seen = 0;
         for bucket in 0..self.table.buckets() {
             let flow = self.table.each_in(bucket, |element| {
-                let parts = (
-                    self.table.slab.key(element),
-                    self.table.slab.value(element, cpu),
-                );
+                let parts = (self.table.slab.key(element), self.value(element, cpu));
                 let (Some(key), Some(value)) = parts else {
                     return ControlFlow::Continue(());
                 };

@@ -13,7 +13,7 @@ use skep_host::Errno;
 
 use super::{
     EXIST, Kind, NOEXIST, Range, Shape,
-    slab::{Element, Slab},
+    slab::{Element, Slab, Values},
     spin::Held,
 };
 use crate::memory::View;
@@ -85,7 +85,7 @@ impl Trie {
     pub(crate) fn new(shape: Shape) -> Result<Self, Errno> {
         // At most one intermediate node for each entry, and one on its way.
         let nodes = shape.max_entries.saturating_mul(2).saturating_add(2);
-        let slab = Slab::new(&shape, HEADER, nodes, false, false)?;
+        let slab = Slab::new(&shape, HEADER, nodes, Values::Inside, false)?;
         let longest = shape.key_size.saturating_sub(LENGTH as u32) * 8;
         Ok(Self {
             slab,

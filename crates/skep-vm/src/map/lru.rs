@@ -146,6 +146,7 @@ impl Lru {
             }
             let bucket = table.hold(table::hash_of(element)?.load(Relaxed))?;
             if bucket.has(index) {
+                bucket.alone();
                 bucket.unlink(element);
                 return Some(index);
             }

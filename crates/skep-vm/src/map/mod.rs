@@ -7,6 +7,7 @@
 
 mod arena;
 mod array;
+mod bias;
 mod bloom;
 mod cgroup_storage;
 mod cgroups;
@@ -307,6 +308,18 @@ pub(crate) trait Kind: Any + Send + Sync + fmt::Debug {
         _flags: u64,
     ) -> Result<(), Errno> {
         Err(Errno::EINVAL)
+    }
+
+    /// The same by a run that was given no value of this map yet: it can't tell whether its
+    /// memory changes or another takes its place.
+    fn update_unseen(
+        &self,
+        cpu: u32,
+        key: View<'_>,
+        value: View<'_>,
+        flags: u64,
+    ) -> Result<(), Errno> {
+        self.update(cpu, key, value, flags)
     }
 
     /// Deletes an entry.

@@ -1,9 +1,9 @@
 //! Elements of one size at fixed addresses: what hash tables are made of.
 //!
-//! An element is a header, a key and a value side by side; of per-CPU maps the values lie apart,
-//! those of each CPU together, so that CPUs do not share cache lines. Preallocated tables have
-//! all elements in one piece; the others grow by pieces twice as long each time. No piece ever
-//! moves or goes away before the slab does.
+//! An element is a header, a key and a value side by side; values that are written in place lie
+//! apart, so that who writes them and who looks for keys do not share cache lines, those of each
+//! CPU together. Preallocated tables have all elements in one piece; the others grow by pieces
+//! twice as long each time. No piece ever moves or goes away before the slab does.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -30,9 +30,10 @@ pub(super) struct Slab {
     value: usize,
     /// Bytes of an element.
     stride: usize,
-    /// Bytes of a value among those of its CPU; 0 where values are in the elements.
+    /// Bytes of a value among those of its area; 0 where values are in the elements.
     value_stride: usize,
-    cpus: u32,
+    /// Areas of values that lie apart.
+    areas: u32,
     capacity: u32,
     first_len: u32,
     first: Piece,
@@ -45,6 +46,19 @@ pub(super) struct Slab {
 struct Piece {
     elements: Block,
     values: Option<Block>,
+    /// Bytes of an area of values.
+    area: usize,
+}
+
+/// Where values are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Values {
+    /// In the elements.
+    Inside,
+    /// In an area of their own, with gaps, so that who leaves a value is not in the next.
+    Words,
+    /// In an area a CPU.
+    EachCpu,
 }
 
 /// An element.
@@ -52,7 +66,7 @@ struct Piece {
 pub(super) struct Element<'a> {
     /// Its number in the slab.
     pub(super) index: u32,
-    /// Header, key, and value if it is not per CPU.
+    /// Header, key, and value if it does not lie apart.
     pub(super) all: View<'a>,
 }
 
@@ -65,20 +79,23 @@ impl Slab {
         shape: &Shape,
         header: usize,
         capacity: u32,
-        per_cpu: bool,
+        values: Values,
         preallocated: bool,
     ) -> Result<Self, Errno> {
         let key = shape.key_size as usize;
         let value = shape.value_size as usize;
         let value_at = header + key.next_multiple_of(8);
-        let inline = if per_cpu { 0 } else { shape.value_stride() };
+        let (inline, value_stride, areas) = match values {
+            Values::Inside => (shape.value_stride(), 0, 1),
+            Values::Words => (0, 2 * shape.value_stride(), 1),
+            Values::EachCpu => (0, shape.value_stride(), shape.cpus.max(1)),
+        };
         let first_len = match preallocated {
             true => capacity,
             false => capacity.min(FIRST),
         };
         let stride = value_at + inline;
-        let value_stride = if per_cpu { shape.value_stride() } else { 0 };
-        let first = Piece::new(first_len, stride, value_stride, shape.cpus)?;
+        let first = Piece::new(first_len, stride, value_stride, areas)?;
         Ok(Self {
             header,
             key,
@@ -86,7 +103,7 @@ impl Slab {
             value,
             stride,
             value_stride,
-            cpus: shape.cpus,
+            areas,
             capacity,
             first_len,
             first,
@@ -127,7 +144,7 @@ impl Slab {
         }
         let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.get().is_none() {
-            let piece = Piece::new(len, self.stride, self.value_stride, self.cpus)?;
+            let piece = Piece::new(len, self.stride, self.value_stride, self.areas)?;
             // Only set under the lock.
             let _ = slot.set(piece);
         }
@@ -167,19 +184,18 @@ impl Slab {
         element.all.part(self.header, self.key)
     }
 
-    /// An element's value, of `cpu` where each has one.
+    /// An element's value, in this area if values lie apart.
     #[inline]
-    pub(super) fn value<'a>(&'a self, element: Element<'a>, cpu: u32) -> Option<View<'a>> {
+    pub(super) fn value<'a>(&'a self, element: Element<'a>, area: u32) -> Option<View<'a>> {
         if self.value_stride == 0 {
             return element.all.part(self.value_at, self.value);
         }
-        if cpu >= self.cpus {
+        if area >= self.areas {
             return None;
         }
         let (piece, place) = self.piece(element.index)?;
         let values = piece.values.as_ref()?;
-        let area = values.len() / self.cpus as usize;
-        let offset = area * cpu as usize + place as usize * self.value_stride;
+        let offset = piece.area * area as usize + place as usize * self.value_stride;
         values.view(offset, self.value)
     }
 
@@ -200,8 +216,7 @@ impl Slab {
             }
             Some(values) => {
                 let offset = offset_in(values, address)?;
-                let area = (values.len() / self.cpus as usize) as u64;
-                let lead = ((offset % area) % self.value_stride as u64) as usize;
+                let lead = (offset % piece.area as u64 % self.value_stride as u64) as usize;
                 (address - lead as u64, lead)
             }
         };
@@ -230,21 +245,21 @@ fn offset_in(block: &Block, address: u64) -> Option<u64> {
 }
 
 impl Piece {
-    fn new(len: u32, stride: usize, value_stride: usize, cpus: u32) -> Result<Self, Errno> {
+    fn new(len: u32, stride: usize, value_stride: usize, areas: u32) -> Result<Self, Errno> {
         let bytes = (len as usize).checked_mul(stride).ok_or(Errno::ENOMEM)?;
-        let values = match value_stride {
+        let area = (len as usize)
+            .checked_mul(value_stride)
+            .and_then(|area| area.checked_next_multiple_of(64))
+            .ok_or(Errno::ENOMEM)?;
+        let all = area.checked_mul(areas as usize).ok_or(Errno::ENOMEM)?;
+        let values = match all {
             0 => None,
-            stride => {
-                let area = (len as usize)
-                    .checked_mul(stride)
-                    .and_then(|area| area.checked_next_multiple_of(64));
-                let all = area.and_then(|area| area.checked_mul(cpus.max(1) as usize));
-                Some(Block::aligned(all.ok_or(Errno::ENOMEM)?, 64)?)
-            }
+            all => Some(Block::aligned(all, 64)?),
         };
         Ok(Self {
             elements: Block::aligned(bytes, 64)?,
             values,
+            area,
         })
     }
 }

@@ -5,12 +5,15 @@
 //! just being written. It finds only what has its key, and before it says that there is no such
 //! key it looks whether its bucket's version is still what it was: each change of a list is a
 //! version of its own, and elements are used again only after it.
+//!
+//! A CPU that writes a value in place takes no lock either, so that CPUs who write to the same
+//! keys do not meet: it sits down on its own seat, where those see it who take elements out.
 
 use std::{
     ops::ControlFlow,
     sync::atomic::{
         AtomicU32,
-        Ordering::{Acquire, Relaxed, Release, SeqCst},
+        Ordering::{Acquire, Relaxed, Release},
         fence,
     },
 };
@@ -20,6 +23,7 @@ use skep_host::Errno;
 
 use super::{
     Shape,
+    bias::Bias,
     slab::{Element, Slab},
     spin::{Held, pause},
 };
@@ -54,11 +58,14 @@ pub(super) struct Table {
     buckets: Block,
     mask: u32,
     seed: u64,
-    /// Of each CPU, where values of each CPU are written in place.
+    /// Of each CPU, where values are written in place.
     seats: Box<[Seat]>,
+    /// Who writes in place need not wait for a seat to be seen: whoever first wants to know
+    /// makes all processors show theirs.
+    biased: Bias,
 }
 
-/// The bucket + 1 in which a CPU writes a value of its own, or 0. A seat is on a line of its own,
+/// The bucket + 1 in which a CPU writes a value in place, or 0. A seat is on a line of its own,
 /// so that CPUs who write to the same elements don't wait for each other's caches.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -67,16 +74,17 @@ struct Seat(AtomicU32);
 /// A bucket that is held: its list changes only by this.
 pub(super) struct Bucket<'a> {
     table: &'a Table,
+    bucket: u32,
     head: &'a AtomicU32,
     _held: Held<'a>,
 }
 
 impl Table {
-    /// A table of a slab; `per_cpu`: with values that CPUs write in place.
+    /// A table of a slab; `in_place`: with values that CPUs write in place.
     ///
     /// # Errors
     /// `ENOMEM`.
-    pub(super) fn new(shape: &Shape, slab: Slab, per_cpu: bool) -> Result<Self, Errno> {
+    pub(super) fn new(shape: &Shape, slab: Slab, in_place: bool) -> Result<Self, Errno> {
         let buckets = shape
             .max_entries
             .checked_next_power_of_two()
@@ -90,9 +98,10 @@ impl Table {
             buckets: Block::aligned(buckets as usize * 8, 64)?,
             mask: buckets - 1,
             seed,
-            seats: (0..if per_cpu { shape.cpus } else { 0 })
+            seats: (0..if in_place { shape.cpus } else { 0 })
                 .map(|_| Seat::default())
                 .collect(),
+            biased: Bias::new(in_place),
         })
     }
 
@@ -200,32 +209,22 @@ impl Table {
                 .all(|at| stored.u64_at(at) == Some(word(key.bytes, at)))
     }
 
-    /// Takes the lock of a hash's bucket, and waits for those who write in place.
+    /// Takes the lock of a hash's bucket. Others may still write values in place there.
     #[inline]
     pub(super) fn hold(&self, hash: u32) -> Option<Bucket<'_>> {
         let bucket = hash & self.mask;
         let (head, lock) = self.words(bucket)?;
-        let held = Held::new(lock);
-        if !self.seats.is_empty() {
-            // With the one in `write_in_place`: either that CPU sees the lock, or we its seat.
-            fence(SeqCst);
-            for seat in &self.seats {
-                let mut round = 0;
-                while seat.0.load(Acquire) == bucket + 1 {
-                    pause(round);
-                    round = round.saturating_add(1);
-                }
-            }
-        }
         Some(Bucket {
             table: self,
+            bucket,
             head,
-            _held: held,
+            _held: Held::new(lock),
         })
     }
 
-    /// Lets a CPU write its own value of a key, beside other CPUs that do the same, and keeps
-    /// everybody else out of the bucket. `false`: the key is not there, or the bucket is held.
+    /// Lets a CPU write a value of a key, beside other CPUs that do the same, and keeps everybody
+    /// else who is [`Bucket::alone`] out of the bucket. `false`: the key is not there, or the
+    /// bucket is held.
     ///
     /// To be called on the thread that has the CPU: a CPU has one seat.
     #[inline]
@@ -241,7 +240,7 @@ impl Table {
             return false;
         };
         seat.0.store(bucket + 1, Relaxed);
-        fence(SeqCst);
+        self.biased.show();
         let free = lock.load(Acquire) & 1 == 0;
         let found = if free { self.walk(head, key) } else { None };
         let is_there = found.is_some();
@@ -311,6 +310,24 @@ impl Table {
 }
 
 impl<'a> Bucket<'a> {
+    /// Waits for those who write in place: from then on elements of this bucket and their values
+    /// are this holder's alone.
+    #[inline]
+    pub(super) fn alone(&self) {
+        if self.table.seats.is_empty() {
+            return;
+        }
+        // With what `write_in_place` does: either that CPU sees the lock, or we its seat.
+        self.table.biased.see();
+        for seat in &self.table.seats {
+            let mut round = 0;
+            while seat.0.load(Acquire) == self.bucket + 1 {
+                pause(round);
+                round = round.saturating_add(1);
+            }
+        }
+    }
+
     /// The element with a key.
     #[inline]
     pub(super) fn find(&self, key: Key<'_>) -> Option<Element<'a>> {

@@ -151,10 +151,28 @@ impl Run<'_> {
         })
     }
 
+    /// The run has addresses of a map's values.
+    #[inline]
+    pub(crate) fn saw(&self, map: &Map) {
+        self.seen.set(self.seen.get() | 1 << (map.id % 64));
+    }
+
+    /// The run may have addresses of any map's values.
+    pub(crate) fn saw_all(&self) {
+        self.seen.set(u64::MAX);
+    }
+
+    /// Whether the run may have addresses of a map's values.
+    #[inline]
+    pub(crate) fn has_seen(&self, map: &Map) -> bool {
+        self.seen.get() >> (map.id % 64) & 1 != 0
+    }
+
     /// The address of a map's value for the program, which may use it until it ends.
     #[inline]
     pub(crate) fn given(&self, map: &Map, value: View<'_>) -> u64 {
         let address = value.address();
+        self.saw(map);
         if self.checked() {
             // Where programs may only read or only write, each access asks the map.
             if map.shape.writable_by_programs() && map.shape.readable_by_programs() {

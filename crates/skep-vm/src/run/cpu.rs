@@ -31,6 +31,8 @@ pub(crate) struct Scratch {
     pub(super) regions: RefCell<Regions>,
     /// Made for the first packet.
     packet: OnceCell<PacketMemory>,
+    /// For a run inside a run.
+    nested: bool,
 }
 
 // A scratch is only used by who holds its CPU.
@@ -40,7 +42,14 @@ impl Scratch {
             stack: Block::aligned((FRAMES * FRAME) as usize, 64)?,
             regions: RefCell::default(),
             packet: OnceCell::new(),
+            nested: false,
         })
+    }
+
+    /// Of which maps a run has been given values before it begins: one inside another counts as
+    /// given what that was.
+    pub(super) fn seen(&self) -> u64 {
+        if self.nested { u64::MAX } else { 0 }
     }
 
     /// The memory of packets and their contexts.
@@ -100,11 +109,9 @@ impl Cpus {
             mine.map(|(_, id)| *id)
         });
         if let Some(id) = held {
-            return Ok(Cpu::new(
-                id,
-                machine,
-                Held::Nested(Box::new(Scratch::new()?)),
-            ));
+            let mut scratch = Box::new(Scratch::new()?);
+            scratch.nested = true;
+            return Ok(Cpu::new(id, machine, Held::Nested(scratch)));
         }
         let count = self.count();
         let first = wanted.unwrap_or_else(|| {

@@ -127,6 +127,8 @@ pub(crate) struct Run<'a> {
     context: Cell<u64>,
     scratch: &'a Scratch,
     regions: RefCell<Regions>,
+    /// Of which maps it was given values, a bit of each by their ids.
+    seen: Cell<u64>,
     /// The inner maps that the program has looked up.
     inner: RefCell<Vec<Arc<Map>>>,
     fault: RefCell<Option<(Option<InsnIndex>, FaultKind)>>,
@@ -181,6 +183,7 @@ impl<'a> Run<'a> {
             context: Cell::new(0),
             scratch,
             regions: RefCell::new(regions),
+            seen: Cell::new(scratch.seen()),
             inner: RefCell::default(),
             fault: RefCell::default(),
             next: RefCell::default(),
@@ -213,6 +216,7 @@ impl<'a> Run<'a> {
             self.held.forget_values();
             self.hot.caches.clear();
         }
+        self.seen.set(self.scratch.seen());
         self.tail_calls.set(0);
         let limit = self.limits.instructions;
         let slice = SLICE.min(i64::try_from(limit).unwrap_or(i64::MAX));
