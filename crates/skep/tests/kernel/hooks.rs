@@ -15,24 +15,47 @@ use crate::support::{Running, getppid, host, me, object};
 /// What makes an event happen.
 type Fire = fn() -> Outcome;
 
-/// Tests of hooks that see this process: the hook, the program, the kernel that has it first, an
+/// A program of `hooks.bpf.c` on its hook.
+pub(crate) struct Row {
+    /// What the hook is called in the table.
+    hook: &'static str,
+    /// The program's name.
+    pub(crate) program: &'static str,
+    name: &'static str,
+    /// The test, which is skipped on kernels that are not to have the hook.
+    test: fn() -> Outcome,
+    /// The same on every kernel: it is attached, fired and seen, or not.
+    pub(crate) attempt: fn() -> Outcome,
+}
+
+/// Rows of hooks that see this process: the hook, the program, the kernel that has it first, an
 /// option that it needs, and what fires it.
 macro_rules! hooks {
     ($($hook:literal $program:literal ($major:literal $minor:literal) $option:literal $kind:ident $fire:ident;)*) => {
         vec![$({
+            fn attempt() -> Outcome {
+                $kind($program, $fire)
+            }
             fn test() -> Outcome {
                 needs_kernel($major, $minor)?;
                 if !$option.is_empty() {
                     needs_option($option)?;
                 }
-                $kind($program, $fire)
+                attempt()
             }
-            Test::new(concat!("hooks::", $program), test).of_hook($hook)
+            let (hook, program, name) = ($hook, $program, concat!("hooks::", $program));
+            Row { hook, program, name, test, attempt }
         }),*]
     };
 }
 
 pub(crate) fn tests() -> Vec<Test> {
+    let rows = rows().into_iter();
+    rows.map(|row| Test::new(row.name, row.test).of_hook(row.hook))
+        .collect()
+}
+
+pub(crate) fn rows() -> Vec<Row> {
     hooks! {
         "kprobe" "kprobe" (4 1) "CONFIG_KPROBES" fires read;
         "kretprobe" "kretprobe" (4 1) "CONFIG_KPROBES" fires read;

@@ -2,6 +2,7 @@
 //! read, with nothing left behind.
 
 mod core_rust;
+mod doctor;
 mod externs;
 mod externs_rust;
 mod faults;
@@ -43,6 +44,7 @@ fn main() -> std::process::ExitCode {
     let mut tests = Vec::new();
     for group in [
         core_rust::tests,
+        doctor::tests,
         externs::tests,
         externs_rust::tests,
         faults::tests,
