@@ -127,7 +127,7 @@ mod tests {
         };
         kept.take(
             said(&[("a", "ignored (lacks Linux 6.6)"), ("b", "ok")]),
-            "2026-11-29, 939db7b",
+            "2026-11-29 11:20 UTC",
             &[],
         );
         let folder = std::env::temp_dir().join(format!("xtask-kept-{}", std::process::id()));

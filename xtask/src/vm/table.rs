@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use skep_object::{AttachKind, SectionName};
+
 use super::{
     kept::Kept,
     kernel::PROMISED,
@@ -79,6 +81,11 @@ fn markdown(cells: &Cells<'_>, kept: &[(String, Kept)]) -> String {
     if !why.is_empty() {
         text.push('\n');
     }
+    let missing = missing(rows.iter().map(|(hook, _)| *hook));
+    if !missing.is_empty() {
+        let list = missing.join("`, `");
+        text += &format!("\nNames of sections that have no row yet: `{list}`.\n");
+    }
     text += "\nThe kernels, and the runs that the cells are of:\n\n";
     // Most often it is one run on all.
     let mut runs: BTreeMap<Vec<&str>, Vec<&str>> = BTreeMap::new();
@@ -90,6 +97,43 @@ fn markdown(cells: &Cells<'_>, kept: &[(String, Kept)]) -> String {
         text += &format!("- {}: {}\n", releases.join(", "), runs.join("; "));
     }
     text
+}
+
+/// The names of sections that no row is called by. A row `tc (clsact)` is one of `tc`, and `tcx` of
+/// all `tcx/…`; names that mean the same have one row, and a name that leaves open how it is attached
+/// (`sk_skb`) that of another which does not.
+fn missing<'r>(rows: impl Iterator<Item = &'r str>) -> Vec<&'static str> {
+    let known = |name: &str| SectionName::parse(name).ok();
+    let mut named: Vec<SectionName> = Vec::new();
+    for row in rows {
+        let name = row.split(" (").next().unwrap_or(row);
+        match known(name) {
+            Some(section) => named.push(section),
+            None => {
+                let family = format!("{name}/");
+                let all = SectionName::known().filter(|known| known.starts_with(&family));
+                named.extend(all.filter_map(known));
+            }
+        }
+    }
+    let has_row = |name: &&str| {
+        let Some(section) = known(name) else {
+            return true;
+        };
+        named.iter().any(|row| {
+            let same = row.attach_type() == section.attach_type()
+                && row.is_sleepable() == section.is_sleepable()
+                && row.has_frags() == section.has_frags();
+            let open = section.attach_type().is_none();
+            row.program_type() == section.program_type()
+                && row.kind() == section.kind()
+                && (same || open && !section.is_sleepable())
+        })
+    };
+    // Programs of `syscall` are run by hand.
+    let hooks = SectionName::known()
+        .filter(|name| known(name).is_some_and(|known| known.kind() != AttachKind::Syscall));
+    hooks.filter(|name| !has_row(name)).collect()
 }
 
 #[cfg(test)]
@@ -107,7 +151,11 @@ mod tests {
         let kept = versions.map(|version| {
             let mut kept = Kept::default();
             kept.release = format!("{version}.1-cloud-amd64");
-            kept.take(results.of_hooks(&version), "2026-11-29, 939db7b", &["skep"]);
+            kept.take(
+                results.of_hooks(&version),
+                "2026-11-29 11:20 UTC",
+                &["skep"],
+            );
             (version, kept)
         });
         kept.into()
@@ -142,11 +190,42 @@ mod tests {
         for part in [
             "| hook | 5.10 | 7.3 |\n|---|---|---|\n| `kprobe.multi` | 5.18 | ✓ |\n| `lirc` | (1) | (1) |\n",
             "\n- (1) lacks CONFIG_BPF_LIRC_MODE2\n",
-            "\n- 5.10.1-cloud-amd64, 7.3.1-cloud-amd64: 2026-11-29, 939db7b\n",
+            "\n- 5.10.1-cloud-amd64, 7.3.1-cloud-amd64: 2026-11-29 11:20 UTC\n",
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }
         assert!(!text.contains('✗'), "{text}");
+    }
+
+    #[test]
+    fn names_without_a_row_are_told() {
+        let all = missing([].into_iter());
+        let rows = [
+            "tracepoint",
+            "tc (clsact)",
+            "netkit (order)",
+            "sk_skb/verdict",
+            "uprobe",
+            "usdt",
+        ];
+        let rest = missing(rows.into_iter());
+        for name in ["tp", "tc", "classifier", "netkit/peer", "sk_skb", "usdt"] {
+            assert!(
+                all.contains(&name) && !rest.contains(&name),
+                "{name}: {rest:?}"
+            );
+        }
+        for name in [
+            "tp.s",
+            "tcx/ingress",
+            "sk_skb/stream_parser",
+            "uprobe.s",
+            "kprobe",
+            "xdp",
+        ] {
+            assert!(rest.contains(&name), "{name}: {rest:?}");
+        }
+        assert!(!all.contains(&"syscall"), "{all:?}");
     }
 
     #[test]

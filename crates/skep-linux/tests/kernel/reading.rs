@@ -23,7 +23,8 @@ pub(crate) fn trials() -> Vec<Test> {
         Test::new("reading::perf_buffer_records_arrive", perf_buffer),
         Test::new("reading::perf_rings_are_powers_of_two", perf_pages),
         Test::new("reading::a_poller_waits_and_wakes", poller),
-        Test::new("reading::task_iterators_walk_one_process", iterator).of_hook("iter"),
+        Test::new("reading::task_iterators_walk_one_process", iterator)
+            .of_hook("iter (one process)"),
         Test::new("reading::printk_lines_are_in_the_pipe", trace_pipe),
     ]
 }

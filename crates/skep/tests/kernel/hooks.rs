@@ -5,6 +5,7 @@ use std::{
     fs::{self, File},
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream, UdpSocket},
+    os::unix::net::{UnixDatagram, UnixListener, UnixStream},
 };
 
 use skep::{AttachOptions, boundary::Cause};
@@ -86,6 +87,18 @@ pub(crate) fn rows() -> Vec<Row> {
         "cgroup/recvmsg4" "cgroup_recvmsg4" (5 2) "" guards datagram;
         "cgroup/getpeername4" "cgroup_getpeername4" (5 8) "" guards connect;
         "cgroup/getsockname4" "cgroup_getsockname4" (5 8) "" guards connect;
+        "cgroup/bind6" "cgroup_bind6" (4 17) "" guards datagram6;
+        "cgroup/post_bind6" "cgroup_post_bind6" (4 17) "" guards datagram6;
+        "cgroup/connect6" "cgroup_connect6" (4 17) "" guards connect6;
+        "cgroup/sendmsg6" "cgroup_sendmsg6" (4 18) "" guards datagram6;
+        "cgroup/recvmsg6" "cgroup_recvmsg6" (5 2) "" guards datagram6;
+        "cgroup/getpeername6" "cgroup_getpeername6" (5 8) "" guards connect6;
+        "cgroup/getsockname6" "cgroup_getsockname6" (5 8) "" guards connect6;
+        "cgroup/connect_unix" "cgroup_connect_unix" (6 7) "" guards connect_unix;
+        "cgroup/sendmsg_unix" "cgroup_sendmsg_unix" (6 7) "" guards datagram_unix;
+        "cgroup/recvmsg_unix" "cgroup_recvmsg_unix" (6 7) "" guards datagram_unix;
+        "cgroup/getpeername_unix" "cgroup_getpeername_unix" (6 7) "" guards connect_unix;
+        "cgroup/getsockname_unix" "cgroup_getsockname_unix" (6 7) "" guards connect_unix;
         "cgroup/sysctl" "cgroup_sysctl" (5 2) "" guards setting;
         "cgroup/getsockopt" "cgroup_getsockopt" (5 3) "" guards option;
         "cgroup/setsockopt" "cgroup_setsockopt" (5 3) "" guards option;
@@ -179,7 +192,15 @@ fn setting() -> Outcome {
 
 /// A datagram that goes to where it was sent from.
 pub(crate) fn datagram() -> Outcome {
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    datagram_on("127.0.0.1:0")
+}
+
+fn datagram6() -> Outcome {
+    datagram_on("[::1]:0")
+}
+
+fn datagram_on(address: &str) -> Outcome {
+    let socket = UdpSocket::bind(address)?;
     let to = socket.local_addr()?;
     socket.send_to(b"to myself", to)?;
     let mut bytes = [0; 16];
@@ -187,9 +208,39 @@ pub(crate) fn datagram() -> Outcome {
     Ok(())
 }
 
+/// The same between two paths.
+fn datagram_unix() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let (near, far) = (folder.path().join("near"), folder.path().join("far"));
+    let (sender, receiver) = (UnixDatagram::bind(near)?, UnixDatagram::bind(&far)?);
+    sender.send_to(b"to the other", far)?;
+    receiver.recv_from(&mut [0; 16])?;
+    Ok(())
+}
+
 /// A connection over loopback.
 pub(crate) fn connect() -> Outcome {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
+    connect_on("127.0.0.1:0")
+}
+
+fn connect6() -> Outcome {
+    connect_on("[::1]:0")
+}
+
+fn connect_unix() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("listener");
+    let listener = UnixListener::bind(&path)?;
+    let there = UnixStream::connect(&path)?;
+    let (here, _) = listener.accept()?;
+    let (peer, own) = (there.peer_addr()?, here.local_addr()?);
+    ensure(peer.as_pathname() == own.as_pathname(), || {
+        format!("{peer:?} and {own:?}")
+    })
+}
+
+fn connect_on(address: &str) -> Outcome {
+    let listener = TcpListener::bind(address)?;
     let mut there = TcpStream::connect(listener.local_addr()?)?;
     let (mut here, from) = listener.accept()?;
     ensure(there.local_addr()? == from, || from.to_string())?;

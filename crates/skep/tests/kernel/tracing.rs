@@ -21,7 +21,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("tracing::several_parts_are_no_pin", parts),
         Test::new("tracing::timers_tick_in_one_process", timer),
         Test::new("tracing::half_an_attachment_is_taken_back", halfway),
-        Test::new("tracing::iterators_are_read_anew_each_time", iterator),
+        Test::new("tracing::iterators_are_read_anew_each_time", iterator).of_hook("iter"),
     ]
 }
 
