@@ -255,7 +255,7 @@ pub use skep_ebpf_macros::core_enum_exists;
 /// ```
 pub use skep_ebpf_macros::core_type_exists;
 
-/// The bytes of a type in the kernel.
+/// The bytes of a type in the kernel; 0 if it has no such type.
 ///
 /// ```
 /// #![no_std]
@@ -276,7 +276,9 @@ pub use skep_ebpf_macros::core_type_size;
 
 /// Whether the kernel's type has all that is declared here, with types that match.
 ///
-/// Loaders do it since libbpf 1.0; the kernel has no part in it.
+/// Loaders do it since libbpf 1.0; the kernel has no part in it. They compare integers by their names
+/// in C, too, which here are those of `unsigned char`, `short`, `int` and `long`, with their signs:
+/// a kernel's `char` or `long long` is another type to them, though it is as long.
 ///
 /// ```
 /// #![no_std]
@@ -298,7 +300,8 @@ pub use skep_ebpf_macros::core_type_size;
 /// ```
 pub use skep_ebpf_macros::core_type_matches;
 
-/// A type's id in the kernel's BTF, as helpers such as `bpf_snprintf_btf` take it.
+/// A type's id in the kernel's BTF, as helpers such as `bpf_snprintf_btf` take it; 0 if it has no such
+/// type.
 ///
 /// ```
 /// #![no_std]

@@ -2,6 +2,7 @@
 //! read, with nothing left behind.
 
 mod core_rust;
+mod core_rust_kinds;
 mod doctor;
 mod externs;
 mod externs_rust;
@@ -44,6 +45,7 @@ fn main() -> std::process::ExitCode {
     let mut tests = Vec::new();
     for group in [
         core_rust::tests,
+        core_rust_kinds::tests,
         doctor::tests,
         externs::tests,
         externs_rust::tests,

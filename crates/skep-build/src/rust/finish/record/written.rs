@@ -92,16 +92,18 @@ impl Written<'_> {
         }
         let id = match of {
             Type::Int { bytes, signed } => {
+                // As gcc calls them, and so most kernels: types that are to match are compared by
+                // these, too.
                 let (name, encoding) = match (bytes, signed) {
                     (1, false) => ("unsigned char", IntEncoding::UNSIGNED),
-                    (2, false) => ("unsigned short", IntEncoding::UNSIGNED),
+                    (2, false) => ("short unsigned int", IntEncoding::UNSIGNED),
                     (4, false) => ("unsigned int", IntEncoding::UNSIGNED),
-                    (8, false) => ("unsigned long", IntEncoding::UNSIGNED),
-                    (_, false) => ("unsigned __int128", IntEncoding::UNSIGNED),
+                    (8, false) => ("long unsigned int", IntEncoding::UNSIGNED),
+                    (_, false) => ("__int128 unsigned", IntEncoding::UNSIGNED),
                     (1, true) => ("signed char", IntEncoding::SIGNED),
-                    (2, true) => ("short", IntEncoding::SIGNED),
+                    (2, true) => ("short int", IntEncoding::SIGNED),
                     (4, true) => ("int", IntEncoding::SIGNED),
-                    (8, true) => ("long", IntEncoding::SIGNED),
+                    (8, true) => ("long int", IntEncoding::SIGNED),
                     (_, true) => ("__int128", IntEncoding::SIGNED),
                 };
                 self.builder.int(name, *bytes, encoding)
