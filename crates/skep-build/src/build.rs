@@ -47,6 +47,8 @@ pub struct Build {
     pub(crate) defines: Vec<String>,
     pub(crate) arguments: Vec<OsString>,
     pub(crate) binary: Option<String>,
+    pub(crate) features: Vec<String>,
+    pub(crate) default_features: bool,
     pub(crate) arch: Arch,
     pub(crate) endian: Endian,
     pub(crate) cpu: Cpu,
@@ -97,6 +99,8 @@ impl Build {
             defines: Vec::new(),
             arguments: Vec::new(),
             binary: None,
+            features: Vec::new(),
+            default_features: true,
             arch: Arch::host(),
             endian: Endian::host(),
             cpu: Cpu::default(),
@@ -140,6 +144,18 @@ impl Build {
     /// Which of a package's binaries to build, where it has several.
     pub fn binary(mut self, name: impl Into<String>) -> Self {
         self.binary = Some(name.into());
+        self
+    }
+
+    /// Turns on a feature of a package, as cargo's `--features` does.
+    pub fn feature(mut self, name: impl Into<String>) -> Self {
+        self.features.push(name.into());
+        self
+    }
+
+    /// Whether a package has its default features: without it, it has.
+    pub fn default_features(mut self, on: bool) -> Self {
+        self.default_features = on;
         self
     }
 

@@ -38,6 +38,14 @@ pub(crate) struct CompileArgs {
     #[arg(long, value_name = "NAME")]
     bin: Option<String>,
 
+    /// Of a package: turn on these features, as cargo does
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    features: Vec<String>,
+
+    /// Of a package: without its default features
+    #[arg(long)]
+    no_default_features: bool,
+
     /// The clang to use: a path, or a name on PATH
     ///
     /// Without it, SKEP_CLANG and CLANG are asked, then `clang` on PATH, or the newest clang-NN.
@@ -96,6 +104,10 @@ impl CompileArgs {
         if let Some(name) = &self.bin {
             build = build.binary(name);
         }
+        for name in &self.features {
+            build = build.feature(name);
+        }
+        build = build.default_features(!self.no_default_features);
         if let Some(clang) = &self.clang {
             build = build.clang(Clang::at(clang, cache)?);
         }

@@ -24,7 +24,8 @@
 //!
 //! At the top of a file stand `source` (a source in C or Rust, an object, or an array of them; else
 //! what has the file's name: `fw.bpf.c` and `fw.bpf.rs` both, as twins have the same tests),
-//! `include` and `define` for the compiler, and whatever all tests have in common, by the names
+//! `include` and `define` for the compiler, `features` and `default_features` for cargo (of a
+//! package), and whatever all tests have in common, by the names
 //! that tests have. A name that means nothing is an error.
 //!
 //! | a test says | |

@@ -18,14 +18,21 @@ use crate::{
     run::Prepared,
     runner,
     source::{FileError, Parsed, Source},
-    value::{Value, parse},
+    value::{Kind, Value, parse},
 };
 
 /// The end of a test file's name.
 const ENDING: &str = ".test.toml";
 
 /// What only a file as a whole says.
-const FILE: [&str; 4] = ["source", "include", "define", "test"];
+const FILE: [&str; 6] = [
+    "source",
+    "include",
+    "define",
+    "features",
+    "default_features",
+    "test",
+];
 
 /// The tests of a file.
 ///
@@ -270,6 +277,14 @@ fn object(program: &Path, file: &Value, folder: &Path) -> Result<(Object, PathBu
         }
     };
     let (include, define) = (words("include")?, words("define")?);
+    let features = words("features")?;
+    let default_features = match file.get("default_features") {
+        Some(said) => match said.kind {
+            Kind::Bool(said) => said,
+            _ => return Err(said.wanted("true or false").into()),
+        },
+        None => true,
+    };
     let is_source = Language::of_source(program).is_some();
     // What was built stays until it is read: where nothing can be kept, it goes with this.
     let built = match is_source {
@@ -281,6 +296,10 @@ fn object(program: &Path, file: &Value, folder: &Path) -> Result<(Object, PathBu
             for name in define {
                 build = build.define(name);
             }
+            for name in features {
+                build = build.feature(name);
+            }
+            build = build.default_features(default_features);
             let built = build.cached().map_err(|source| Error::Build {
                 path: program.to_owned(),
                 source: Box::new(source),

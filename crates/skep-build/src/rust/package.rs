@@ -135,6 +135,12 @@ impl<'a> Job<'a> {
         for setting in SETTINGS {
             command.args(["--config", &format!("profile.{PROFILE}.{setting}")]);
         }
+        if !build.features.is_empty() {
+            command.arg("--features").arg(build.features.join(","));
+        }
+        if !build.default_features {
+            command.arg("--no-default-features");
+        }
         match self.target.is_library {
             true => command.args(["--lib", "--crate-type", "cdylib"]),
             false => command.args(["--bin", &self.target.name]),

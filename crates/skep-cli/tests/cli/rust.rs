@@ -107,6 +107,7 @@ const WORKSPACE: &[(&str, &str)] = &[
         "[package]\nname = \"app-ebpf\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
          [dependencies]\napp-common = { path = \"../app-common\" }\n\
          skep-ebpf = { path = \"SKEP_EBPF\" }\n\
+         [features]\ndefault = [\"usual\"]\nusual = []\nten = []\n\
          [lints.rust]\nunexpected_cfgs = { level = \"warn\", check-cfg = ['cfg(MORE)'] }\n",
     ),
     (
@@ -119,6 +120,8 @@ const WORKSPACE: &[(&str, &str)] = &[
              let mut event = EVENTS.reserve::<Event>()?;\n    \
              event.pid = current_pid_tgid().tgid;\n    \
              event.sum = add(event.pid, if cfg!(MORE) { 2 } else { 1 });\n    \
+             event.sum += if cfg!(feature = \"ten\") { 10 } else { 0 };\n    \
+             event.sum += if cfg!(feature = \"usual\") { 0 } else { 100 };\n    \
              event.submit();\n    Ok(())\n}\n",
     ),
     (
@@ -147,6 +150,12 @@ const WORKSPACE: &[(&str, &str)] = &[
         "source = \"..\"\ndefine = [\"MORE\"]\n[[test]]\nname = \"two\"\nprogram = \"enter\"\n\
          task.pid = 7\nexpect.events.EVENTS = [{ pid = 7, sum = 9 }]\n",
     ),
+    (
+        "tests/features.test.toml",
+        "source = \"..\"\nfeatures = [\"ten\"]\ndefault_features = false\n[[test]]\n\
+         name = \"three\"\nprogram = \"enter\"\ntask.pid = 7\n\
+         expect.events.EVENTS = [{ pid = 7, sum = 118 }]\n",
+    ),
 ];
 
 #[test]
@@ -169,7 +178,33 @@ fn packages_build_check_and_pass_their_tests() {
     assert!(ran.stdout.contains("enter: accepted"), "{}", ran.stdout);
     let ran = project.run(&["test", "app-ebpf", "tests", "--host", "vm"]);
     let ran = ran.ended_with(0);
-    assert!(ran.stdout.contains("2 passed"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("3 passed"), "{}", ran.stdout);
+}
+
+/// Cargo's features are cargo's: they reach the package, and what it does not have is its error.
+#[test]
+fn features_of_packages_are_cargos() {
+    let Some(project) = Project::new(WORKSPACE) else {
+        return;
+    };
+    let mut objects = Vec::new();
+    for arguments in [
+        &[][..],
+        &["--features", "ten"],
+        &["--no-default-features"],
+        &["--features", "ten", "--no-default-features"],
+    ] {
+        let build = ["build", "app-ebpf", "-o", "x.o"];
+        project.run(&[&build, arguments].concat()).ended_with(0);
+        objects.push(fs::read(project.path("x.o")).unwrap());
+    }
+    objects.sort();
+    objects.dedup();
+    assert_eq!(objects.len(), 4, "each changes the program");
+    project
+        .run(&["build", "app-ebpf", "--features", "eleven"])
+        .ended_with(3)
+        .saying(&["app-ebpf", "eleven"]);
 }
 
 #[test]
