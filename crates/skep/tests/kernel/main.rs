@@ -21,6 +21,7 @@ mod programs_on_programs;
 mod readers;
 mod recording;
 mod refusals;
+mod registers_rust;
 mod rings;
 mod rust_examples;
 mod rust_fields;
@@ -69,6 +70,7 @@ fn main() -> std::process::ExitCode {
         usdt::tests,
         network::tests,
         refusals::tests,
+        registers_rust::tests,
         privileges::tests,
         token::tests,
         program_types::tests,
