@@ -61,14 +61,15 @@ fn exec(task: &task_struct) -> Result {
     }
     let mut event = EVENTS.reserve::<Event>()?;
     event.time = ktime_ns();
-    event.pid = core_read!(task.tgid)?;
-    event.ppid = core_read!(task.real_parent.tgid)?;
+    // What can't be read is 0, and the event is sent all the same.
+    event.pid = core_read!(task.tgid).unwrap_or(0);
+    event.ppid = core_read!(task.real_parent.tgid).unwrap_or(0);
     event.uid = uid;
-    read_current_comm(&mut event.comm)?;
+    let _ = read_current_comm(&mut event.comm);
 
     // The arguments lie behind each other in the new process' memory, a zero byte after each.
-    let start = core_read!(task.mm.arg_start)?;
-    let length = core_read!(task.mm.arg_end)?.wrapping_sub(start);
+    let start = core_read!(task.mm.arg_start).unwrap_or(0);
+    let length = core_read!(task.mm.arg_end).unwrap_or(0).wrapping_sub(start);
     let args = &mut event.args;
     let length = (length as usize).min(args.len() - 1);
     args[0] = 0;
