@@ -31,8 +31,8 @@ mod request;
 
 pub use attach::{
     AttachPoint, Attachment, CgroupMode, CgroupRoot, Detach, IterTarget, KernelFunctions,
-    MultiMode, NetfilterHook, NetkitEnd, Order, PerfEvent, PerfScope, Position, Route, RouteTo,
-    TcxDirection, UprobePlace, XdpMode,
+    MultiMode, NetfilterHook, NetkitEnd, Order, PerfEvent, PerfScope, Position, ProbeSource, Route,
+    RouteTo, TcxDirection, UprobePlace, XdpMode,
 };
 pub use descriptor::{
     BtfFd, CgroupFd, Descriptor, DescriptorTable, IterFd, LinkFd, MapFd, Pinned, ProgramFd,

@@ -1,4 +1,4 @@
-//! Tracefs and securityfs, wherever they are: mounted, or opened for this process alone.
+//! Tracefs, securityfs and debugfs, wherever they are: mounted, or opened for this process alone.
 //!
 //! Where nothing is mounted, `fsmount(2)` makes a mount that is in no one's mount table and
 //! goes with its descriptor: nothing is left behind.
@@ -21,6 +21,8 @@ pub(crate) enum FileSystem {
     Tracefs,
     /// Lockdown and the list of security modules.
     Securityfs,
+    /// What is for who debugs the kernel: where it lets no kprobe be.
+    Debugfs,
 }
 
 impl FileSystem {
@@ -28,6 +30,7 @@ impl FileSystem {
         match self {
             Self::Tracefs => c"tracefs",
             Self::Securityfs => c"securityfs",
+            Self::Debugfs => c"debugfs",
         }
     }
 
@@ -35,6 +38,7 @@ impl FileSystem {
         match self {
             Self::Tracefs => &["/sys/kernel/tracing", "/sys/kernel/debug/tracing"],
             Self::Securityfs => &["/sys/kernel/security"],
+            Self::Debugfs => &["/sys/kernel/debug"],
         }
     }
 
@@ -43,6 +47,7 @@ impl FileSystem {
         match self {
             Self::Tracefs => "events",
             Self::Securityfs => "lsm",
+            Self::Debugfs => "kprobes",
         }
     }
 }

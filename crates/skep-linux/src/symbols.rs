@@ -32,18 +32,19 @@ impl Symbols {
             entries: Vec::new(),
             hidden: true,
         };
-        let mut lines = lines;
-        let mut line = Vec::new();
-        while lines.read_until(b'\n', &mut line)? > 0 {
-            if let Some((address, kind, name)) = parse(&line) {
-                symbols.hidden &= address == 0;
-                symbols.entries.push((hash(name), address));
-                if let Some(plain) = renamed_by_lto(kind, name) {
-                    symbols.entries.push((hash(plain), address));
-                }
+        each_of(lines, |symbol| {
+            let Line {
+                address,
+                kind,
+                name,
+                ..
+            } = symbol;
+            symbols.hidden &= address == 0;
+            symbols.entries.push((hash(name), address));
+            if let Some(plain) = renamed_by_lto(kind, name) {
+                symbols.entries.push((hash(plain), address));
             }
-            line.clear();
-        }
+        })?;
         symbols.entries.sort_unstable();
         symbols.entries.dedup();
         symbols.entries.shrink_to_fit();
@@ -61,15 +62,64 @@ impl Symbols {
     }
 }
 
+/// A symbol, as the kernel lists it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line<'l> {
+    /// Zero where this process may not see it.
+    pub(crate) address: u64,
+    /// The letter of its kind, small for those of one file.
+    pub(crate) kind: u8,
+    pub(crate) name: &'l [u8],
+    /// Of a module, its name.
+    pub(crate) module: Option<&'l [u8]>,
+}
+
+impl Line<'_> {
+    /// It is code.
+    pub(crate) fn is_function(&self) -> bool {
+        matches!(self.kind, b't' | b'T' | b'w' | b'W')
+    }
+}
+
+/// Shows all symbols, in the order of the kernel's list.
+pub(crate) fn each(visit: impl FnMut(Line<'_>)) -> Result<(), Errno> {
+    let file = File::open(KALLSYMS).and_then(|file| {
+        // The kernel writes a page at a time, whatever is asked for.
+        each_of(BufReader::with_capacity(1 << 16, file), visit)
+    });
+    file.map_err(|error| errno_of(&error))
+}
+
+fn each_of(mut lines: impl BufRead, mut visit: impl FnMut(Line<'_>)) -> io::Result<()> {
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        if let Some(symbol) = parse(&line) {
+            visit(symbol);
+        }
+        line.clear();
+    }
+    Ok(())
+}
+
 /// `ffffffff81000000 T _stext`, and behind a tab the module that a symbol is of.
-fn parse(line: &[u8]) -> Option<(u64, u8, &[u8])> {
+fn parse(line: &[u8]) -> Option<Line<'_>> {
     let mut words = line
         .split(|byte| byte.is_ascii_whitespace())
         .filter(|word| !word.is_empty());
     let address = std::str::from_utf8(words.next()?).ok()?;
     let address = u64::from_str_radix(address, 16).ok()?;
     let kind = *words.next()?.first()?;
-    Some((address, kind, words.next()?))
+    let name = words.next()?;
+    let module = words
+        .next()
+        .and_then(|module| module.strip_prefix(b"["))
+        .and_then(|module| module.strip_suffix(b"]"));
+    Some(Line {
+        address,
+        kind,
+        name,
+        module,
+    })
 }
 
 /// The name in the source of a static variable that clang's link-time optimisation renamed

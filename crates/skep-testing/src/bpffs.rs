@@ -1,4 +1,4 @@
-//! A bpffs of a test's own, for pins.
+//! A bpffs of a test's own, for pins, and a look into tracefs.
 
 use std::{
     fs,
@@ -10,11 +10,32 @@ use tempfile::TempDir;
 
 use crate::{Outcome, Stop};
 
-/// A bpffs of the test's own, in a temporary folder; unmounted and removed on drop.
+/// A file system in a temporary folder; unmounted and removed on drop.
 #[derive(Debug)]
-pub struct Bpffs {
+struct Mounted {
     folder: TempDir,
 }
+
+impl Mounted {
+    fn new(kind: &str) -> Outcome<Self> {
+        let folder = tempfile::Builder::new().prefix(&prefix()).tempdir()?;
+        match mount(kind, folder.path(), kind, MountFlags::empty(), None) {
+            Ok(()) => Ok(Self { folder }),
+            Err(error) => Err(Stop::lacks(format!("a file system `{kind}` ({error})"))),
+        }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // A failure shows as a mount left behind.
+        let _ = unmount(self.folder.path(), UnmountFlags::DETACH);
+    }
+}
+
+/// A bpffs of the test's own, in a temporary folder; unmounted and removed on drop.
+#[derive(Debug)]
+pub struct Bpffs(Mounted);
 
 impl Bpffs {
     /// Mounts one.
@@ -22,23 +43,31 @@ impl Bpffs {
     /// # Errors
     /// Skips where none can be mounted.
     pub fn mount() -> Outcome<Self> {
-        let folder = tempfile::Builder::new().prefix(&prefix()).tempdir()?;
-        match mount("bpf", folder.path(), "bpf", MountFlags::empty(), None) {
-            Ok(()) => Ok(Self { folder }),
-            Err(error) => Err(Stop::lacks(format!("a mountable bpffs ({error})"))),
-        }
+        Ok(Self(Mounted::new("bpf")?))
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        self.0.folder.path()
     }
 }
 
-impl Drop for Bpffs {
-    fn drop(&mut self) {
-        // A failure shows as a mount left behind.
-        let _ = unmount(self.folder.path(), UnmountFlags::DETACH);
+/// The kernel's tracefs, in a temporary folder; unmounted and removed on drop.
+#[derive(Debug)]
+pub struct Tracefs(Mounted);
+
+impl Tracefs {
+    /// Mounts it once more.
+    ///
+    /// # Errors
+    /// Skips where it can't be mounted.
+    pub fn mount() -> Outcome<Self> {
+        Ok(Self(Mounted::new("tracefs")?))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.folder.path()
     }
 }
 
@@ -47,7 +76,7 @@ fn prefix() -> String {
     format!("skep-bpffs-{}-", std::process::id())
 }
 
-/// Mounts that [`Bpffs`] made and that are still there.
+/// Mounts that [`Bpffs`] and [`Tracefs`] made and that are still there.
 pub(crate) fn own_mounts() -> Vec<String> {
     let prefix = prefix();
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();

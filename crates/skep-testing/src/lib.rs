@@ -31,7 +31,7 @@ mod outcome;
 mod prebuilt;
 mod rust;
 
-pub use bpffs::{Bpffs, mount_point};
+pub use bpffs::{Bpffs, Tracefs, mount_point};
 pub use capabilities::without_capabilities;
 pub use cgroup::Cgroup;
 pub use compile::{assemble, compile, compile_native, compile_native_as, compile_with};

@@ -16,7 +16,7 @@ use crate::{CgroupFd, LinkFd, MapFd, ProgramFd, Result};
 pub use order::{Order, Position};
 pub use places::{
     CgroupMode, CgroupRoot, IterTarget, KernelFunctions, MultiMode, NetfilterHook, NetkitEnd,
-    PerfEvent, PerfScope, TcxDirection, UprobePlace, XdpMode,
+    PerfEvent, PerfScope, ProbeSource, TcxDirection, UprobePlace, XdpMode,
 };
 pub use route::{Route, RouteTo};
 
@@ -81,6 +81,8 @@ pub enum AttachPoint<'a> {
         pid: Option<u32>,
         /// Offset of a USDT semaphore in the file, or 0.
         semaphore: u64,
+        /// What makes the event.
+        source: ProbeSource,
         /// What `bpf_get_attach_cookie` returns.
         cookie: Option<u64>,
     },
@@ -100,10 +102,12 @@ pub enum AttachPoint<'a> {
     Kprobe {
         /// At the return, not the entry.
         at_return: bool,
-        /// The function; `module:function` for one of a module.
+        /// The function; `module:function` for one of a module, `0x…` for one by its address.
         function: String,
         /// Bytes from its start, which must be 0 at the return.
         offset: u64,
+        /// What makes the event.
+        source: ProbeSource,
         /// What `bpf_get_attach_cookie` returns. Since 5.15.
         cookie: Option<u64>,
     },
@@ -336,9 +340,10 @@ pub struct Attachment(Kind);
 #[derive(Debug)]
 enum Kind {
     Link(LinkFd),
+    /// What holds it may only go when its link has gone: they are dropped in this order.
     Held {
-        holder: Box<dyn Detach>,
         link: Option<LinkFd>,
+        holder: Box<dyn Detach>,
     },
 }
 
@@ -352,6 +357,19 @@ impl Attachment {
     /// (a perf event with a link on it).
     pub fn held(holder: Box<dyn Detach>, link: Option<LinkFd>) -> Self {
         Self(Kind::Held { holder, link })
+    }
+
+    /// The same attachment, held by something more: which takes what holds it now, if that is not
+    /// a plain link, and is dropped after the link.
+    pub fn beside(self, holder: impl FnOnce(Option<Box<dyn Detach>>) -> Box<dyn Detach>) -> Self {
+        let (link, held) = match self.0 {
+            Kind::Link(link) => (Some(link), None),
+            Kind::Held { link, holder } => (link, Some(holder)),
+        };
+        Self(Kind::Held {
+            link,
+            holder: holder(held),
+        })
     }
 
     /// The link, where there is one: for pins and info.

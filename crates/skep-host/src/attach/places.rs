@@ -184,6 +184,19 @@ impl MultiMode {
     }
 }
 
+/// What makes the event of a probe on one place, in the kernel or in user space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProbeSource {
+    /// A perf event, which goes with its descriptors (4.17); on older kernels one of tracefs.
+    #[default]
+    Auto,
+    /// An event in tracefs, group `skep`, which has a name there while it is attached. It is taken
+    /// away at detach; a process that is killed leaves it (without its program), and so does one
+    /// whose link was pinned.
+    #[doc(alias = "legacy")]
+    Tracefs,
+}
+
 /// Functions of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KernelFunctions {

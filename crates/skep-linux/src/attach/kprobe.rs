@@ -1,184 +1,121 @@
-//! Functions of the kernel: one by the perf event source `kprobe` (4.17), many by one link
-//! (5.18).
+//! One function of the kernel, or an instruction in one: by the perf event source `kprobe` (4.17),
+//! or by an event in tracefs.
 
-use std::{collections::BTreeSet, ffi::CString};
+use std::ffi::CString;
 
-use skep_abi::KprobeMultiFlags;
-use skep_host::{
-    Attachment, Cause, Errno, KernelFunctions, LinkOptions, LinkTarget, MultiMode, ProgramFd,
-    Result,
+use skep_host::{Attachment, Cause, Errno, ProbeSource, ProgramFd};
+
+use super::{
+    Refusal, function, perf_event,
+    source::Source,
+    trace_event::{self, TraceEvent},
 };
+use crate::{LinuxHost, perf};
 
-use super::{Refusal, perf_event, source::Source};
-use crate::{LinuxHost, link, mounts::missing_tracefs, perf};
-
-/// Where tracefs lists the functions that can be hooked by many.
-const TRACEABLE: &str = "available_filter_functions";
+/// What is probed.
+pub(super) struct Probe<'a> {
+    /// Its name, or `0x…`: an address.
+    pub(super) function: &'a str,
+    pub(super) offset: u64,
+    pub(super) at_return: bool,
+    pub(super) source: ProbeSource,
+}
 
 pub(super) fn attach(
     host: &LinuxHost,
     program: &ProgramFd,
-    function: &str,
-    offset: u64,
-    at_return: bool,
+    probe: &Probe<'_>,
     cookie: Option<u64>,
 ) -> Result<Attachment, Refusal> {
-    // Without the source the kernel has no probes: that it does not support them is found out.
-    let source = Source::open("kprobe").map_err(|_| Errno::EOPNOTSUPP)?;
-    let name = CString::new(function).map_err(|_| Errno::EINVAL)?;
-    let mut attr = source.attributes(at_return)?;
-    attr.config1 = name.as_ptr() as u64;
-    attr.config2 = offset;
-    // The event is opened on one CPU, but the program runs for the function on every CPU.
-    let event = perf::open(&attr, perf::any_cpu(host)).map_err(|errno| Refusal {
+    let fail = |errno| Refusal {
         errno,
-        cause: open_cause(host, errno, function, offset),
-    })?;
-    perf_event::hold(host, program, vec![event], cookie)
-}
-
-fn open_cause(host: &LinuxHost, errno: Errno, function: &str, offset: u64) -> Option<Cause> {
-    match errno {
-        Errno::ENOENT => Some(not_found(host, function)),
-        Errno::EINVAL | Errno::EADDRNOTAVAIL if offset != 0 => Some(Cause::Other {
-            what: format!("{function}+{offset:#x} is no instruction that can be probed"),
-            fix: "probe the function's start, or an instruction's first byte inside of it".into(),
-        }),
-        Errno::EINVAL | Errno::EADDRNOTAVAIL => Some(Cause::Other {
-            what: format!("the kernel lets nobody probe `{function}`: it runs while probes do"),
-            fix: "probe a function that calls it; /sys/kernel/debug/kprobes/blacklist has them all"
-                .into(),
-        }),
-        _ => perf::open_cause(host, errno),
+        cause: open_cause(host, errno, probe),
+    };
+    match put(host, program, probe, cookie) {
+        Ok(Ok(attached)) => Ok(attached),
+        Ok(Err(errno @ Errno::ENOENT)) => {
+            // The same function under a name of the linker's.
+            let Some(name) = function::renamed_by_lto(probe.function) else {
+                return Err(fail(errno));
+            };
+            let renamed = Probe {
+                function: &name,
+                ..*probe
+            };
+            put(host, program, &renamed, cookie)?.map_err(|errno| Refusal {
+                errno,
+                cause: open_cause(host, errno, &renamed),
+            })
+        }
+        Ok(Err(errno)) => Err(fail(errno)),
+        Err(refusal) => Err(refusal),
     }
 }
 
-/// What to say of a function that is not there.
-pub(super) fn not_found(host: &LinuxHost, function: &str) -> Cause {
-    let all = traceable(host).unwrap_or_default();
-    Cause::NotFound {
-        kind: "kernel function",
-        name: function.to_owned(),
-        near: skep_abi::near_names(function, all.iter().map(String::as_str)),
-    }
-}
-
-/// The functions that can be hooked by many, each once.
-fn traceable(host: &LinuxHost) -> Result<BTreeSet<String>> {
-    let tree = host.tracefs().ok_or_else(|| missing_tracefs(host))?;
-    let text = tree.read(TRACEABLE).map_err(|error| {
-        let cause = Cause::KernelOption("CONFIG_DYNAMIC_FTRACE");
-        let errno = crate::sys::errno_of(&error);
-        skep_host::Error::system("read", format!("tracefs' {TRACEABLE}"), errno)
-            .because((errno == Errno::ENOENT).then_some(cause))
-    })?;
-    Ok(text
-        .lines()
-        // A module's function is followed by the module's name.
-        .filter_map(|line| line.split_ascii_whitespace().next())
-        // Places that linking left over.
-        .filter(|name| !name.starts_with("__ftrace_invalid_address__"))
-        .map(str::to_owned)
-        .collect())
-}
-
-pub(super) fn attach_many(
+/// Attaches to it; what the kernel says of the function is apart from what else stands in the way.
+fn put(
     host: &LinuxHost,
     program: &ProgramFd,
-    mode: MultiMode,
-    functions: &KernelFunctions,
-    cookies: &[u64],
-) -> Result<Attachment, Refusal> {
-    let found;
-    let (names, addresses): (&[String], &[u64]) = match functions {
-        KernelFunctions::Names(names) => (names, &[]),
-        KernelFunctions::Addresses(addresses) => (&[], addresses),
-        KernelFunctions::Pattern(pattern) => {
-            found = matching(host, pattern)?;
-            (&found, &[])
-        }
+    probe: &Probe<'_>,
+    cookie: Option<u64>,
+) -> Result<Result<Attachment, Errno>, Refusal> {
+    let source = match probe.source {
+        ProbeSource::Auto => Source::open("kprobe").ok(),
+        ProbeSource::Tracefs => None,
     };
-    let names: Vec<CString> = names
-        .iter()
-        .map(|name| CString::new(name.as_str()))
-        .collect::<Result<_, _>>()
-        .map_err(|_| Errno::EINVAL)?;
-    let symbols: Vec<_> = names.iter().map(CString::as_c_str).collect();
-    let mut request = link::plain(program, LinkTarget::None, mode.kprobe());
-    request.options = LinkOptions::KprobeMulti {
-        symbols: &symbols,
-        addresses,
-        cookies,
-        flags: match mode {
-            MultiMode::Return => KprobeMultiFlags::RETURN,
-            MultiMode::Entry | MultiMode::Session => KprobeMultiFlags::empty(),
-        },
+    let Some(source) = source else {
+        let place = match probe.offset {
+            0 => probe.function.to_owned(),
+            offset => format!("{}+{offset:#x}", probe.function),
+        };
+        return match TraceEvent::kprobe(host, probe.at_return, probe.function, &place)? {
+            Ok(event) => trace_event::hold(host, program, event, None, cookie).map(Ok),
+            // Without the file the kernel has no probes: that it does not support them is found
+            // out.
+            Err(None) => Err(Errno::EOPNOTSUPP.into()),
+            Err(Some(errno)) => Ok(Err(errno)),
+        };
     };
-    let link = link::create_raw(host, &request).map_err(|errno| Refusal {
-        errno,
-        cause: match (errno, names.as_slice()) {
-            (Errno::ESRCH, [one]) => Some(not_found(host, &one.to_string_lossy())),
-            (Errno::ESRCH, _) => Some(Cause::Other {
-                what: "one of the functions is not there, or can't be traced".into(),
-                fix: format!("take those that tracefs' {TRACEABLE} has"),
-            }),
-            _ => None,
-        },
-    })?;
-    Ok(Attachment::link(link))
-}
-
-/// Whether it may mean several functions.
-pub(super) fn is_pattern(text: &str) -> bool {
-    text.contains(['*', '?', '[', ']'])
-}
-
-/// The functions that a pattern means; at least one.
-pub(super) fn matching(host: &LinuxHost, pattern: &str) -> Result<Vec<String>, Refusal> {
-    // A name without a wildcard needs no list.
-    if !is_pattern(pattern) {
-        return Ok(vec![pattern.to_owned()]);
-    }
-    if pattern.contains(['[', ']']) {
-        // No function's name has them: they are meant as a shell would read them.
-        let cause = Cause::Other {
-            what: format!(
-                "`{pattern}` has brackets, and of the letters in a pattern only `*` and `?` stand \
-                 for others"
-            ),
-            fix: format!("write `{}`", without_brackets(pattern)),
-        };
-        return Err(Refusal::because(Errno::EINVAL, cause));
-    }
-    let mut all = traceable(host)?;
-    all.retain(|name| skep_abi::glob_matches(pattern, name));
-    if all.is_empty() {
-        let cause = Cause::NotFound {
-            kind: "kernel function like",
-            name: pattern.to_owned(),
-            near: Vec::new(),
-        };
-        return Err(Refusal::because(Errno::ENOENT, cause));
-    }
-    Ok(all.into_iter().collect())
-}
-
-/// A pattern with a `?` in place of each `[…]`.
-fn without_brackets(pattern: &str) -> String {
-    let mut plain = String::new();
-    let mut inside = false;
-    for letter in pattern.chars() {
-        match letter {
-            '[' if !inside => {
-                inside = true;
-                plain.push('?');
-            }
-            ']' => inside = false,
-            _ if inside => {}
-            _ => plain.push(letter),
+    let mut attr = source.attributes(probe.at_return)?;
+    let name = CString::new(probe.function).map_err(|_| Errno::EINVAL)?;
+    match address(probe.function) {
+        Some(address) => attr.config2 = address.wrapping_add(probe.offset),
+        None => {
+            attr.config1 = name.as_ptr() as u64;
+            attr.config2 = probe.offset;
         }
     }
-    plain
+    // The event is opened on one CPU, but the program runs for the function on every CPU.
+    match perf::open(&attr, perf::any_cpu(host)) {
+        Ok(event) => perf_event::hold(host, program, vec![event], cookie).map(Ok),
+        Err(errno) => Ok(Err(errno)),
+    }
+}
+
+/// The address that stands in a function's place.
+fn address(function: &str) -> Option<u64> {
+    u64::from_str_radix(function.strip_prefix("0x")?, 16).ok()
+}
+
+fn open_cause(host: &LinuxHost, errno: Errno, probe: &Probe<'_>) -> Option<Cause> {
+    let Probe {
+        function, offset, ..
+    } = probe;
+    let by_address = address(function).is_some();
+    let refused = matches!(errno, Errno::EINVAL | Errno::EADDRNOTAVAIL | Errno::EILSEQ);
+    match errno {
+        Errno::ENOENT => Some(function::not_found(host, function)),
+        Errno::EADDRNOTAVAIL if let Some(several) = function::several(function) => Some(several),
+        _ if refused && (*offset != 0 || by_address) => Some(Cause::Other {
+            what: match offset {
+                0 => format!("{function} is no instruction that can be probed"),
+                _ => format!("{function}+{offset:#x} is no instruction that can be probed"),
+            },
+            fix: "probe a function's start, or an instruction's first byte inside of it".into(),
+        }),
+        _ if refused => Some(function::not_probeable(host, function)),
+        _ => perf::open_cause(host, errno),
+    }
 }
 
 #[cfg(test)]
@@ -186,14 +123,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn brackets_become_question_marks() {
-        for (pattern, plain) in [
-            ("vfs_rea[d]", "vfs_rea?"),
-            ("tcp_[rs]*", "tcp_?*"),
-            ("x[", "x?"),
-            ("x]", "x"),
-        ] {
-            assert_eq!(without_brackets(pattern), plain);
-        }
+    fn addresses_are_no_names() {
+        assert_eq!(address("0xffffffff81000000"), Some(0xffff_ffff_8100_0000));
+        assert_eq!(address("vfs_read"), None);
+        assert_eq!(address("0xylophone"), None);
     }
 }

@@ -3,8 +3,10 @@
 
 mod cgroup;
 mod clsact;
+mod function;
 mod iterator;
 mod kprobe;
+mod kprobe_multi;
 mod lirc;
 mod lwt;
 mod netfilter;
@@ -16,6 +18,7 @@ mod socket;
 mod sockmap;
 mod source;
 mod tcx;
+mod trace_event;
 pub(crate) mod tracepoint;
 mod tracing;
 mod tracing_multi;
@@ -98,6 +101,7 @@ pub(crate) fn attach(
             offset,
             pid,
             semaphore,
+            source,
             cookie,
         } => {
             let probe = uprobe::Probe {
@@ -106,6 +110,7 @@ pub(crate) fn attach(
                 offset: *offset,
                 pid: *pid,
                 semaphore: *semaphore,
+                source: *source,
             };
             uprobe::attach(host, program, &probe, *cookie)
         }
@@ -119,13 +124,22 @@ pub(crate) fn attach(
             at_return,
             function,
             offset,
+            source,
             cookie,
-        } => kprobe::attach(host, program, function, *offset, *at_return, *cookie),
+        } => {
+            let probe = kprobe::Probe {
+                function,
+                offset: *offset,
+                at_return: *at_return,
+                source: *source,
+            };
+            kprobe::attach(host, program, &probe, *cookie)
+        }
         AttachPoint::KprobeMulti {
             mode,
             functions,
             cookies,
-        } => kprobe::attach_many(host, program, *mode, functions, cookies),
+        } => kprobe_multi::attach(host, program, *mode, functions, cookies),
         AttachPoint::PerfEvent {
             event,
             scope,

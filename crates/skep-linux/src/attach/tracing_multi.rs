@@ -9,7 +9,7 @@ use skep_host::{
     Attachment, Cause, Errno, KernelFunctions, LinkOptions, LinkTarget, ProgramFd, Result,
 };
 
-use super::{Refusal, kprobe};
+use super::{Refusal, function, kprobe_multi};
 use crate::{LinuxHost, link};
 
 /// How many arguments a function may have that is traced.
@@ -28,7 +28,7 @@ pub(super) fn attach(
     })?;
     let ids = match functions {
         KernelFunctions::Names(names) => named(host, btf, names)?,
-        KernelFunctions::Pattern(pattern) if !kprobe::is_pattern(pattern) => {
+        KernelFunctions::Pattern(pattern) if !kprobe_multi::is_pattern(pattern) => {
             named(host, btf, std::slice::from_ref(pattern))?
         }
         KernelFunctions::Pattern(pattern) => matching(host, btf, attach_type, pattern)?,
@@ -61,7 +61,7 @@ fn named(host: &LinuxHost, btf: &Btf, names: &[String]) -> Result<Vec<u32>, Refu
         Some(id) => Ok(id.0),
         None => Err(Refusal::because(
             Errno::ENOENT,
-            kprobe::not_found(host, name),
+            function::not_found(host, name),
         )),
     };
     names.iter().map(id).collect()
@@ -74,7 +74,7 @@ fn matching(
     attach_type: AttachType,
     pattern: &str,
 ) -> Result<Vec<u32>, Refusal> {
-    let names = kprobe::matching(host, pattern)?;
+    let names = kprobe_multi::matching(host, pattern)?;
     let returns = attach_type != AttachType::TraceFentryMulti;
     let traceable = |name: &String| {
         let function = TracedFunction { name };

@@ -1,14 +1,19 @@
-//! Instructions of user-space binaries: one by the perf event source `uprobe` (4.17), many by one
-//! link (6.6).
+//! Instructions of user-space binaries: one by the perf event source `uprobe` (4.17) or by an event
+//! in tracefs, many by one link (6.6).
 
 use std::path::Path;
 
 use skep_abi::UprobeMultiFlags;
 use skep_host::{
-    Attachment, Cause, Errno, LinkOptions, LinkTarget, MultiMode, ProgramFd, Result, UprobePlace,
+    Attachment, Cause, Errno, LinkOptions, LinkTarget, MultiMode, ProbeSource, ProgramFd, Result,
+    UprobePlace,
 };
 
-use super::{Refusal, perf_event, source::Source};
+use super::{
+    Refusal, perf_event,
+    source::Source,
+    trace_event::{self, TraceEvent},
+};
 use crate::{
     LinuxHost, link,
     perf::{self, Place},
@@ -25,6 +30,7 @@ pub(super) struct Probe<'a> {
     pub(super) offset: u64,
     pub(super) pid: Option<u32>,
     pub(super) semaphore: u64,
+    pub(super) source: ProbeSource,
 }
 
 pub(super) fn attach(
@@ -33,7 +39,13 @@ pub(super) fn attach(
     probe: &Probe<'_>,
     cookie: Option<u64>,
 ) -> Result<Attachment, Refusal> {
-    let source = Source::open("uprobe").map_err(|_| no_source(host))?;
+    let source = match probe.source {
+        ProbeSource::Auto => Source::open("uprobe").ok(),
+        ProbeSource::Tracefs => None,
+    };
+    let Some(source) = source else {
+        return by_tracefs(host, program, probe, cookie);
+    };
     let mut attr = source.attributes(probe.at_return)?;
     if probe.semaphore != 0 {
         let semaphore = u32::try_from(probe.semaphore).map_err(|_| {
@@ -62,17 +74,44 @@ pub(super) fn attach(
     perf_event::hold(host, program, vec![event], cookie)
 }
 
-fn no_source(host: &LinuxHost) -> Refusal {
-    let cause = if host.version() < skep_abi::KernelVersion::new(4, 17) {
-        Cause::KernelTooOld {
-            what: "attaching to user-space functions".into(),
-            needs: skep_abi::KernelVersion::new(4, 17),
-            has: host.version(),
-        }
-    } else {
-        Cause::KernelOption("CONFIG_UPROBE_EVENTS")
+fn by_tracefs(
+    host: &LinuxHost,
+    program: &ProgramFd,
+    probe: &Probe<'_>,
+    cookie: Option<u64>,
+) -> Result<Attachment, Refusal> {
+    let path = probe.binary.to_str().filter(|path| {
+        // What stands between the parts of a line.
+        !path.contains(|letter: char| letter.is_whitespace() || letter == ':')
+    });
+    let path = path.ok_or_else(|| {
+        Refusal::because(
+            Errno::EINVAL,
+            Cause::Other {
+                what: format!(
+                    "tracefs takes no path with spaces or colons, as `{}` has",
+                    probe.binary.display()
+                ),
+                fix: "name it by another path, such as a symbolic link".into(),
+            },
+        )
+    })?;
+    let counter = match probe.semaphore {
+        0 => String::new(),
+        offset => format!("({offset:#x})"),
     };
-    Refusal::because(Errno::ENOENT, cause)
+    let place = format!("{path}:{:#x}{counter}", probe.offset);
+    match TraceEvent::uprobe(host, probe.at_return, &place)? {
+        Ok(event) => trace_event::hold(host, program, event, probe.pid, cookie),
+        Err(None) => Err(Refusal::because(
+            Errno::ENOENT,
+            Cause::KernelOption("CONFIG_UPROBE_EVENTS"),
+        )),
+        Err(Some(errno)) => Err(Refusal {
+            errno,
+            cause: open_cause(host, errno, probe),
+        }),
+    }
 }
 
 fn open_cause(host: &LinuxHost, errno: Errno, probe: &Probe<'_>) -> Option<Cause> {

@@ -13,8 +13,8 @@ use skep_abi::{
 };
 use skep_host::{
     AttachPoint, Cause, CgroupMode, Errno, Feature, Hook, Host, IterTarget, LinkCreate, LinkFd,
-    LinkOptions, LinkTarget, Order, PerfEvent, PerfScope, Probe, ProgramFd, Result, TcxDirection,
-    XdpMode,
+    LinkOptions, LinkTarget, Order, PerfEvent, PerfScope, Probe, ProbeSource, ProgramFd, Result,
+    TcxDirection, XdpMode,
 };
 
 use super::{
@@ -257,6 +257,7 @@ fn uprobe(host: &LinuxHost) -> Probe {
         offset,
         pid: Some(std::process::id()),
         semaphore: 0,
+        source: ProbeSource::Auto,
         cookie: None,
     })
 }

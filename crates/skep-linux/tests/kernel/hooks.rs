@@ -11,7 +11,7 @@ use std::{
 use skep_abi::{AttachType, MapType, ProgramType};
 use skep_host::{
     AttachPoint, Attachment, Cause, Errno, Host, KernelFunctions, LinkDetails, MultiMode,
-    NetfilterHook, NetkitEnd, Order, ProgramFd, UprobePlace,
+    NetfilterHook, NetkitEnd, Order, ProbeSource, ProgramFd, UprobePlace,
 };
 use skep_testing::{Outcome, Stop, Test, ensure, expect_err, in_netns, needs_kernel, needs_option};
 
@@ -272,7 +272,7 @@ fn sockmap() -> Outcome {
 }
 
 /// The kernel function behind a system call.
-const GETPPID: &str = if cfg!(target_arch = "x86_64") {
+pub(crate) const GETPPID: &str = if cfg!(target_arch = "x86_64") {
     "__x64_sys_getppid"
 } else {
     "__arm64_sys_getppid"
@@ -294,6 +294,7 @@ fn kprobes() -> Outcome {
         at_return,
         function: function.to_owned(),
         offset: 0,
+        source: ProbeSource::Auto,
         cookie: None,
     };
     let try_it =

@@ -6,6 +6,7 @@
 mod commands;
 mod harness;
 mod hooks;
+mod kprobes;
 mod links;
 mod loading;
 mod maps;
@@ -31,6 +32,7 @@ fn main() -> std::process::ExitCode {
         network::trials,
         links::trials,
         hooks::trials,
+        kprobes::trials,
         system::trials,
         verdicts::trials,
     ] {

@@ -3,7 +3,9 @@
 use std::{hint::black_box, path::PathBuf};
 
 use skep_abi::{AttachType, ProgramType};
-use skep_host::{AttachPoint, Cause, Errno, Host, LinkDetails, MapFd, PerfEvent, PerfScope};
+use skep_host::{
+    AttachPoint, Cause, Errno, Host, LinkDetails, MapFd, PerfEvent, PerfScope, ProbeSource,
+};
 use skep_testing::{Outcome, Stop, Test, ensure, eventually, needs_kernel};
 
 use crate::{
@@ -37,7 +39,7 @@ pub(crate) fn trials() -> Vec<Test> {
     ]
 }
 
-fn me() -> u32 {
+pub(crate) fn me() -> u32 {
     std::process::id()
 }
 
@@ -234,7 +236,7 @@ fn cookies() -> Outcome {
 #[unsafe(no_mangle)]
 #[inline(never)]
 #[expect(unsafe_code, reason = "a symbol to probe")]
-extern "C" fn skep_linux_probed(number: u64) -> u64 {
+pub(crate) extern "C" fn skep_linux_probed(number: u64) -> u64 {
     black_box(number).wrapping_mul(3)
 }
 
@@ -273,6 +275,7 @@ fn probe(
         offset,
         pid,
         semaphore: 0,
+        source: ProbeSource::Auto,
         cookie,
     })
 }
@@ -329,6 +332,7 @@ fn uprobe_mistakes() -> Outcome {
         offset: 0x40,
         pid,
         semaphore: 0,
+        source: ProbeSource::Auto,
         cookie: None,
     };
     let error = host()

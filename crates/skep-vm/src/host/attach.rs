@@ -142,6 +142,7 @@ fn attached(vm: &Vm, fd: &ProgramFd, point: &AttachPoint<'_>) -> Raw<Attachment>
             pid,
             semaphore,
             cookie,
+            ..
         } => {
             let place = UprobePlace {
                 offset: *offset,
@@ -171,6 +172,7 @@ fn attached(vm: &Vm, fd: &ProgramFd, point: &AttachPoint<'_>) -> Raw<Attachment>
             function,
             offset,
             cookie,
+            ..
         } => kprobe(
             vm,
             program,

@@ -233,6 +233,7 @@ fn functions_of_the_embedder_can_be_probed() {
         at_return: false,
         function: "do_somethink".to_owned(),
         offset: 0,
+        source: skep_host::ProbeSource::Auto,
         cookie: None,
     };
     let refused = vm.attach("p", &program, kind, &point()).unwrap_err();
@@ -267,6 +268,7 @@ fn places_of_a_binary_can_be_probed() {
         offset: 0x40,
         pid: None,
         semaphore: 0,
+        source: skep_host::ProbeSource::Auto,
         cookie: Some(3),
     };
     let own = vm

@@ -128,6 +128,7 @@ fn semaphores_are_up_while_somebody_watches() {
             offset: skep::symbol_offset(&binary.path, "probed")?,
             pid: None,
             semaphore: skep::symbol_offset(&binary.path, "watchers")?,
+            source: skep::boundary::ProbeSource::Auto,
             cookie: None,
         };
         let program = probes.loaded.program("at_entry")?;
@@ -199,6 +200,7 @@ fn a_file_that_is_not_there_is_named() {
             offset: 0,
             pid: None,
             semaphore: 0,
+            source: skep::boundary::ProbeSource::Auto,
             cookie: None,
         };
         match program.attach_to(&point) {

@@ -72,6 +72,7 @@ fn probe(
         at_return,
         function,
         offset,
+        source: options.probe_source,
         cookie: options.cookie,
     })
 }

@@ -15,8 +15,8 @@ pub(crate) use own::Attachers;
 use std::{path::PathBuf, sync::Arc};
 
 use skep_host::{
-    AttachPoint, Cause, CgroupMode, Errno, MultiMode, NetfilterHook, Order, PerfScope, RouteTo,
-    TcxDirection, XdpMode,
+    AttachPoint, Cause, CgroupMode, Errno, MultiMode, NetfilterHook, Order, PerfScope, ProbeSource,
+    RouteTo, TcxDirection, XdpMode,
 };
 use skep_object::AttachKind;
 
@@ -36,6 +36,12 @@ pub struct AttachOptions {
     /// Where among the programs of their hook tc, netkit and cgroup programs run; without it, after
     /// those that are there.
     pub order: Order,
+    /// What makes the events of kprobes and uprobes: a perf event, or one of tracefs.
+    pub probe_source: ProbeSource,
+    /// Where in the binary a uprobe has a counter of those who watch, in bytes from the file's
+    /// start, which the kernel keeps while it is attached; 0 for none. USDT points say theirs.
+    #[doc(alias = "ref_ctr_offset")]
+    pub semaphore: u64,
     /// The only process that uprobes and static probe points of user space fire in; also where
     /// their libraries are looked for.
     pub pid: Option<u32>,

@@ -37,7 +37,8 @@ pub(super) fn attach(
         binary,
         offset,
         pid: options.pid,
-        semaphore: 0,
+        semaphore: options.semaphore,
+        source: options.probe_source,
         cookie: options.cookie,
     })
 }

@@ -104,6 +104,7 @@ pub(super) fn attach(program: &Arc<Program>, options: &AttachOptions) -> Result<
                 offset: place.offset,
                 pid: options.pid,
                 semaphore: place.semaphore,
+                source: options.probe_source,
                 cookie: (!by_address).then_some(place.cookie),
             })
             .collect(),

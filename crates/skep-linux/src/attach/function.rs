@@ -1,0 +1,289 @@
+//! What the kernel has under a function's name: others of that name, what the compiler made of it,
+//! whether it may be hooked. Only looked for when something failed, since it reads all symbols.
+
+use std::collections::BTreeSet;
+
+use skep_btf::KindTag;
+use skep_host::Cause;
+
+use super::kprobe_multi;
+use crate::{
+    LinuxHost,
+    mounts::{FileSystem, Tree},
+    symbols,
+};
+
+/// How many names or addresses an error shows.
+const SHOWN: usize = 4;
+
+/// What link-time optimisation of clang's adds to a static function's name, which is otherwise as
+/// it was.
+const LTO: &str = ".llvm.";
+
+/// A function of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Function {
+    address: u64,
+    name: String,
+    module: Option<String>,
+}
+
+impl Function {
+    fn place(&self) -> String {
+        match &self.module {
+            Some(module) => format!("{:#x} (module {module})", self.address),
+            None => format!("{:#x}", self.address),
+        }
+    }
+}
+
+/// The functions of a name, and those that the compiler made of one and named after it
+/// (`name.isra.0`).
+#[derive(Debug, Default)]
+struct Of {
+    same: BTreeSet<Function>,
+    made: BTreeSet<Function>,
+    /// All names of functions, if they were asked for.
+    names: BTreeSet<String>,
+}
+
+impl Of {
+    fn read(full: &str, with_names: bool) -> Self {
+        // `module:function` is of that module alone.
+        let (module, name) = match full.split_once(':') {
+            Some((module, name)) => (Some(module), name),
+            None => (None, full),
+        };
+        let mut this = Self::default();
+        // A kernel that hides its symbols has none that would help.
+        let _ = symbols::each(|line| {
+            if !line.is_function() {
+                return;
+            }
+            let of = line.module.map(String::from_utf8_lossy);
+            if module.is_some_and(|module| of.as_deref() != Some(module)) {
+                return;
+            }
+            let rest = line.name.strip_prefix(name.as_bytes());
+            let here = match rest {
+                Some([]) => Some(&mut this.same),
+                Some([b'.', ..]) => Some(&mut this.made),
+                _ => None,
+            };
+            if let Some(here) = here {
+                here.insert(Function {
+                    address: line.address,
+                    name: String::from_utf8_lossy(line.name).into_owned(),
+                    module: of.map(|module| module.into_owned()),
+                });
+            }
+            if with_names {
+                this.names
+                    .insert(String::from_utf8_lossy(line.name).into_owned());
+            }
+        });
+        this
+    }
+}
+
+/// The name that link-time optimisation gave to a function, if that is the only one of it.
+pub(super) fn renamed_by_lto(name: &str) -> Option<String> {
+    let of = Of::read(name, false);
+    let mut renamed = of.made.iter().filter(|made| {
+        made.name
+            .strip_prefix(bare(name))
+            .is_some_and(|rest| rest.starts_with(LTO))
+    });
+    match (renamed.next(), renamed.next()) {
+        (Some(one), None) => Some(match name.split_once(':') {
+            Some((module, _)) => format!("{module}:{}", one.name),
+            None => one.name.clone(),
+        }),
+        _ => None,
+    }
+}
+
+/// A function's name without its module's.
+fn bare(name: &str) -> &str {
+    name.split_once(':').map_or(name, |(_, bare)| bare)
+}
+
+/// What to say of a name of which the kernel has several functions; `None` if it has not.
+pub(super) fn several(name: &str) -> Option<Cause> {
+    let same = Of::read(name, false).same;
+    let hidden = same.iter().all(|one| one.address == 0);
+    let first = same.first()?;
+    if same.len() < 2 {
+        return None;
+    }
+    let places: Vec<String> = same.iter().take(SHOWN).map(Function::place).collect();
+    let more = if same.len() > SHOWN { ", …" } else { "" };
+    Some(Cause::Other {
+        what: match hidden {
+            true => format!("the kernel has {} functions `{name}`", same.len()),
+            false => format!(
+                "the kernel has {} functions `{name}`: at {}{more}",
+                same.len(),
+                places.join(", ")
+            ),
+        },
+        fix: match hidden {
+            true => "say which by its address, as /proc/kallsyms shows it to who has CAP_SYSLOG: \
+                     `kprobe/0x…`"
+                .into(),
+            false => format!(
+                "say which by its address, as in `kprobe/{:#x}`",
+                first.address
+            ),
+        },
+    })
+}
+
+/// What to say of a function that is not there.
+pub(super) fn not_found(host: &LinuxHost, name: &str) -> Cause {
+    let of = Of::read(name, true);
+    if !of.made.is_empty() {
+        let names: BTreeSet<&str> = of.made.iter().map(|made| made.name.as_str()).collect();
+        return made_of(name, &names);
+    }
+    if let Some(first) = of.same.first() {
+        // It is there, so whoever asked wants it for something that not all are good for.
+        return not_traceable(name, first);
+    }
+    let plain = bare(name);
+    let near = skep_abi::near_names(plain, of.names.iter().map(String::as_str));
+    let typed = host.found().btf(host);
+    if near.is_empty() && typed.is_some_and(|btf| btf.find(plain, KindTag::Function).is_some()) {
+        return Cause::Other {
+            what: format!(
+                "the kernel has types of a function `{name}`, and no code: the compiler put it \
+                 into its callers (inlined)"
+            ),
+            fix: "hook a function that calls it".into(),
+        };
+    }
+    Cause::NotFound {
+        kind: "kernel function",
+        name: name.to_owned(),
+        near,
+    }
+}
+
+/// What to say of a function of which there is only what the compiler made of it.
+fn made_of(name: &str, names: &BTreeSet<&str>) -> Cause {
+    let shown: Vec<String> = names
+        .iter()
+        .take(SHOWN)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let means = |suffix: &str, meaning: &'static str| {
+        let has = names.iter().any(|made| made.contains(suffix));
+        has.then_some(meaning)
+    };
+    let meanings: Vec<&str> = [
+        means(".isra", "`.isra` has fewer or other arguments"),
+        means(".constprop", "`.constprop` lacks those that are constant"),
+        means(".part", "`.part` is what was not inlined of it"),
+        means(".cold", "`.cold` is its unlikely part"),
+        means(LTO, "`.llvm` is a static function, otherwise as it was"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let meanings = match meanings.as_slice() {
+        [] => String::new(),
+        meanings => format!(" ({})", meanings.join(", ")),
+    };
+    Cause::Other {
+        what: format!(
+            "the kernel has no function `{name}`, only what the compiler made of it: {}{meanings}",
+            shown.join(", ")
+        ),
+        fix: format!(
+            "hook that under its full name: {}",
+            shown.first().map_or("", String::as_str)
+        ),
+    }
+}
+
+fn not_traceable(name: &str, function: &Function) -> Cause {
+    let of = match &function.module {
+        Some(module) => format!("`{name}` of module {module}"),
+        None => format!("`{name}`"),
+    };
+    Cause::Other {
+        what: format!(
+            "{of} is there and can't be traced: it is marked `notrace` or `noinstr`, is assembly, \
+             or was compiled without places for tracers"
+        ),
+        fix: format!("hook a function that calls it, or try it by `kprobe/{name}`"),
+    }
+}
+
+/// Why the kernel refuses probes in a function that is there.
+pub(super) fn not_probeable(host: &LinuxHost, name: &str) -> Cause {
+    let plain = bare(name);
+    let fix = || "hook a function that calls it".to_owned();
+    if is_blacklisted(plain) {
+        return Cause::Other {
+            what: format!(
+                "the kernel lets nobody probe `{name}`: it runs while probes do (it is in \
+                 /sys/kernel/debug/kprobes/blacklist)"
+            ),
+            fix: fix(),
+        };
+    }
+    let traceable = kprobe_multi::traceable(host).ok();
+    if traceable.is_some_and(|all| !all.contains(plain)) {
+        return Cause::Other {
+            what: format!(
+                "the kernel lets nobody probe `{name}`: it is marked `notrace` or `noinstr`, or is \
+                 assembly, and probes in such functions could call themselves"
+            ),
+            fix: fix(),
+        };
+    }
+    Cause::Other {
+        what: format!("the kernel lets nobody probe `{name}`"),
+        fix: "look for its reason in the kernel's log (`dmesg`), or hook a function that calls it"
+            .into(),
+    }
+}
+
+/// Whether it is on the kernel's list of functions without probes.
+fn is_blacklisted(name: &str) -> bool {
+    // Mounted for this question alone, where it is not mounted.
+    let tree = Tree::open(FileSystem::Debugfs);
+    let list = tree.and_then(|tree| tree.read("kprobes/blacklist").ok());
+    // `0xffffffff81000000-0xffffffff81000010<tab>name`
+    list.is_some_and(|list| {
+        list.lines()
+            .filter_map(|line| line.split_ascii_whitespace().nth(1))
+            .any(|listed| listed == name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suffixes_are_told_with_what_they_mean() {
+        let names = ["pick.isra.0", "pick.cold"].into();
+        let Cause::Other { what, fix } = made_of("pick", &names) else {
+            panic!("another cause");
+        };
+        assert_eq!(
+            what,
+            "the kernel has no function `pick`, only what the compiler made of it: `pick.cold`, \
+             `pick.isra.0` (`.isra` has fewer or other arguments, `.cold` is its unlikely part)"
+        );
+        assert!(fix.ends_with("`pick.cold`"), "{fix}");
+    }
+
+    #[test]
+    fn names_without_modules() {
+        assert_eq!(bare("veth:veth_xmit"), "veth_xmit");
+        assert_eq!(bare("vfs_read"), "vfs_read");
+    }
+}
