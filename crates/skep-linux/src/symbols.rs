@@ -33,12 +33,10 @@ impl Symbols {
             hidden: true,
         };
         each_of(lines, |symbol| {
-            let Line {
-                address,
-                kind,
-                name,
-                ..
-            } = symbol;
+            let Line { kind, name, .. } = symbol;
+            let Some(address) = symbol.address() else {
+                return;
+            };
             symbols.hidden &= address == 0;
             symbols.entries.push((hash(name), address));
             if let Some(plain) = renamed_by_lto(kind, name) {
@@ -65,8 +63,7 @@ impl Symbols {
 /// A symbol, as the kernel lists it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line<'l> {
-    /// Zero where this process may not see it.
-    pub(crate) address: u64,
+    digits: &'l [u8],
     /// The letter of its kind, small for those of one file.
     pub(crate) kind: u8,
     pub(crate) name: &'l [u8],
@@ -75,6 +72,12 @@ pub(crate) struct Line<'l> {
 }
 
 impl Line<'_> {
+    /// Its address: zero where this process may not see it.
+    pub(crate) fn address(&self) -> Option<u64> {
+        let digits = std::str::from_utf8(self.digits).ok()?;
+        u64::from_str_radix(digits, 16).ok()
+    }
+
     /// It is code.
     pub(crate) fn is_function(&self) -> bool {
         matches!(self.kind, b't' | b'T' | b'w' | b'W')
@@ -101,22 +104,31 @@ fn each_of(mut lines: impl BufRead, mut visit: impl FnMut(Line<'_>)) -> io::Resu
     Ok(())
 }
 
-/// `ffffffff81000000 T _stext`, and behind a tab the module that a symbol is of.
+/// `ffffffff81000000 T _stext`, and behind a tab the module that a symbol is of. There are some
+/// 200,000 lines: what each costs is looked at.
 fn parse(line: &[u8]) -> Option<Line<'_>> {
-    let mut words = line
-        .split(|byte| byte.is_ascii_whitespace())
-        .filter(|word| !word.is_empty());
-    let address = std::str::from_utf8(words.next()?).ok()?;
-    let address = u64::from_str_radix(address, 16).ok()?;
-    let kind = *words.next()?.first()?;
-    let name = words.next()?;
-    let module = words
-        .next()
-        .and_then(|module| module.strip_prefix(b"["))
-        .and_then(|module| module.strip_suffix(b"]"));
-    Some(Line {
-        address,
-        kind,
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    // Addresses of 64 bits have 16 digits.
+    let space = match line.get(16) {
+        Some(b' ') => 16,
+        _ => line.iter().position(|byte| *byte == b' ')?,
+    };
+    let (digits, rest) = line.split_at_checked(space)?;
+    let [b' ', kind, b' ', rest @ ..] = rest else {
+        return None;
+    };
+    let (name, module) = match rest.strip_suffix(b"]") {
+        Some(rest) => {
+            let tab = rest.iter().position(|byte| *byte == b'\t')?;
+            let (name, module) = rest.split_at_checked(tab)?;
+            (name, module.strip_prefix(b"\t["))
+        }
+        None => (rest, None),
+    };
+    let right = !name.is_empty() && !digits.is_empty();
+    right.then_some(Line {
+        digits,
+        kind: *kind,
         name,
         module,
     })

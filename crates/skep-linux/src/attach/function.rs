@@ -72,7 +72,7 @@ impl Of {
             };
             if let Some(here) = here {
                 here.insert(Function {
-                    address: line.address,
+                    address: line.address().unwrap_or(0),
                     name: String::from_utf8_lossy(line.name).into_owned(),
                     module: of.map(|module| module.into_owned()),
                 });
@@ -108,35 +108,42 @@ fn bare(name: &str) -> &str {
     name.split_once(':').map_or(name, |(_, bare)| bare)
 }
 
-/// What to say of a name of which the kernel has several functions; `None` if it has not.
-pub(super) fn several(name: &str) -> Option<Cause> {
+/// What to say of a function that the kernel does not probe: it has several, or none, or lets
+/// nobody.
+pub(super) fn refused(host: &LinuxHost, name: &str) -> Cause {
     let same = Of::read(name, false).same;
-    let hidden = same.iter().all(|one| one.address == 0);
-    let first = same.first()?;
-    if same.len() < 2 {
-        return None;
+    match same.len() {
+        0 => not_found(host, name),
+        1 => not_probeable(host, name),
+        // Of several, kernels before 6.7 try the first.
+        _ => several(name, &same),
     }
-    let places: Vec<String> = same.iter().take(SHOWN).map(Function::place).collect();
-    let more = if same.len() > SHOWN { ", …" } else { "" };
-    Some(Cause::Other {
-        what: match hidden {
-            true => format!("the kernel has {} functions `{name}`", same.len()),
-            false => format!(
-                "the kernel has {} functions `{name}`: at {}{more}",
-                same.len(),
+}
+
+/// What to say of a name of which the kernel has several functions.
+fn several(name: &str, same: &BTreeSet<Function>) -> Cause {
+    let known: Vec<&Function> = same.iter().filter(|one| one.address != 0).collect();
+    let places: Vec<String> = known.iter().take(SHOWN).map(|one| one.place()).collect();
+    let more = if known.len() > SHOWN { ", …" } else { "" };
+    let count = same.len();
+    match known.first() {
+        Some(first) => Cause::Other {
+            what: format!(
+                "the kernel has {count} functions `{name}`: at {}{more}",
                 places.join(", ")
             ),
-        },
-        fix: match hidden {
-            true => "say which by its address, as /proc/kallsyms shows it to who has CAP_SYSLOG: \
-                     `kprobe/0x…`"
-                .into(),
-            false => format!(
+            fix: format!(
                 "say which by its address, as in `kprobe/{:#x}`",
                 first.address
             ),
         },
-    })
+        None => Cause::Other {
+            what: format!("the kernel has several functions `{name}`"),
+            fix: "say which by its address, as /proc/kallsyms shows it to who has CAP_SYSLOG: \
+                  `kprobe/0x…`"
+                .into(),
+        },
+    }
 }
 
 /// What to say of a function that is not there.
@@ -221,7 +228,7 @@ fn not_traceable(name: &str, function: &Function) -> Cause {
 }
 
 /// Why the kernel refuses probes in a function that is there.
-pub(super) fn not_probeable(host: &LinuxHost, name: &str) -> Cause {
+fn not_probeable(host: &LinuxHost, name: &str) -> Cause {
     let plain = bare(name);
     let fix = || "hook a function that calls it".to_owned();
     if is_blacklisted(plain) {
@@ -266,6 +273,24 @@ fn is_blacklisted(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_are_told_by_address() {
+        let one = |address, module: Option<&str>| Function {
+            address,
+            name: "t_next".into(),
+            module: module.map(str::to_owned),
+        };
+        let both = [one(0xffff_0000, None), one(0xffff_8000, Some("veth"))].into();
+        let Cause::Other { what, fix } = several("t_next", &both) else {
+            panic!("another cause");
+        };
+        assert_eq!(
+            what,
+            "the kernel has 2 functions `t_next`: at 0xffff0000, 0xffff8000 (module veth)"
+        );
+        assert!(fix.ends_with("`kprobe/0xffff0000`"), "{fix}");
+    }
 
     #[test]
     fn suffixes_are_told_with_what_they_mean() {

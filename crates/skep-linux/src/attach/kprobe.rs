@@ -102,20 +102,24 @@ fn open_cause(host: &LinuxHost, errno: Errno, probe: &Probe<'_>) -> Option<Cause
         function, offset, ..
     } = probe;
     let by_address = address(function).is_some();
-    let refused = matches!(errno, Errno::EINVAL | Errno::EADDRNOTAVAIL | Errno::EILSEQ);
-    match errno {
-        Errno::ENOENT => Some(function::not_found(host, function)),
-        Errno::EADDRNOTAVAIL if let Some(several) = function::several(function) => Some(several),
-        _ if refused && (*offset != 0 || by_address) => Some(Cause::Other {
+    let refused = matches!(
+        errno,
+        Errno::ENOENT | Errno::EINVAL | Errno::EADDRNOTAVAIL | Errno::EILSEQ
+    );
+    if !refused {
+        return perf::open_cause(host, errno);
+    }
+    // With an offset a function that is there is no place, or is one and not at an instruction.
+    if by_address || (*offset != 0 && errno != Errno::ENOENT) {
+        return Some(Cause::Other {
             what: match offset {
                 0 => format!("{function} is no instruction that can be probed"),
                 _ => format!("{function}+{offset:#x} is no instruction that can be probed"),
             },
             fix: "probe a function's start, or an instruction's first byte inside of it".into(),
-        }),
-        _ if refused => Some(function::not_probeable(host, function)),
-        _ => perf::open_cause(host, errno),
+        });
     }
+    Some(function::refused(host, function))
 }
 
 #[cfg(test)]
