@@ -30,9 +30,9 @@ mod memory;
 mod request;
 
 pub use attach::{
-    AttachPoint, Attachment, CgroupMode, CgroupRoot, Detach, IterTarget, KernelFunctions,
-    MultiMode, NetfilterHook, NetkitEnd, Order, PerfEvent, PerfScope, Position, ProbeSource, Route,
-    RouteTo, TcxDirection, UprobePlace, XdpMode,
+    AttachPoint, Attachment, BadPerfEvent, BreakpointAccess, CgroupMode, CgroupRoot, Detach,
+    IterTarget, KernelFunctions, MultiMode, NetfilterHook, NetkitEnd, Order, PerfEvent, PerfScope,
+    Position, ProbeSource, Route, RouteTo, TcxDirection, UprobePlace, XdpMode,
 };
 pub use descriptor::{
     BtfFd, CgroupFd, Descriptor, DescriptorTable, IterFd, LinkFd, MapFd, Pinned, ProgramFd,

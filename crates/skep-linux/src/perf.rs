@@ -20,6 +20,13 @@ pub(crate) const TYPE_SOFTWARE: u32 = 1;
 /// `PERF_TYPE_TRACEPOINT`.
 pub(crate) const TYPE_TRACEPOINT: u32 = 2;
 
+/// `PERF_TYPE_HW_CACHE`.
+pub(crate) const TYPE_HARDWARE_CACHE: u32 = 3;
+/// `PERF_TYPE_RAW`.
+pub(crate) const TYPE_RAW: u32 = 4;
+/// `PERF_TYPE_BREAKPOINT`.
+pub(crate) const TYPE_BREAKPOINT: u32 = 5;
+
 /// `PERF_COUNT_SW_CPU_CLOCK`.
 pub(crate) const SW_CPU_CLOCK: u64 = 0;
 /// `PERF_COUNT_SW_BPF_OUTPUT`.

@@ -4,6 +4,7 @@
 //! from above and end when the [`Attachment`] is dropped.
 
 mod order;
+mod perf;
 mod places;
 mod route;
 
@@ -14,9 +15,10 @@ use skep_abi::AttachType;
 use crate::{CgroupFd, LinkFd, MapFd, ProgramFd, Result};
 
 pub use order::{Order, Position};
+pub use perf::{BadPerfEvent, BreakpointAccess, PerfEvent, PerfScope};
 pub use places::{
     CgroupMode, CgroupRoot, IterTarget, KernelFunctions, MultiMode, NetfilterHook, NetkitEnd,
-    PerfEvent, PerfScope, ProbeSource, TcxDirection, UprobePlace, XdpMode,
+    ProbeSource, TcxDirection, UprobePlace, XdpMode,
 };
 pub use route::{Route, RouteTo};
 

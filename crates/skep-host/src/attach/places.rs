@@ -1,63 +1,10 @@
-//! The parts of attach points: events, modes, places, orders.
+//! The parts of attach points: modes, places, orders.
 
 use std::fmt;
 
 use skep_abi::{AttachType, CgroupIterOrder};
 
 use crate::{CgroupFd, MapFd};
-
-/// A perf event that fires a program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PerfEvent {
-    /// The CPU's clock, this many times a second.
-    CpuClock {
-        /// Samples a second.
-        frequency: u64,
-    },
-    /// A hardware counter (`PERF_COUNT_HW_*`), every `period` events.
-    Hardware {
-        /// Which counter.
-        config: u64,
-        /// Events a sample.
-        period: u64,
-    },
-    /// A software counter (`PERF_COUNT_SW_*`), every `period` events.
-    Software {
-        /// Which counter.
-        config: u64,
-        /// Events a sample.
-        period: u64,
-    },
-}
-
-impl fmt::Display for PerfEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CpuClock { frequency } => write!(f, "cpu-clock:{frequency}Hz"),
-            Self::Hardware { config, period } => write!(f, "hardware:{config}:{period}"),
-            Self::Software { config, period } => write!(f, "software:{config}:{period}"),
-        }
-    }
-}
-
-/// Where a perf event counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PerfScope {
-    /// Everything on one CPU.
-    Cpu(u32),
-    /// One process, on any CPU.
-    Process(u32),
-}
-
-impl fmt::Display for PerfScope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cpu(cpu) => write!(f, " on cpu {cpu}"),
-            Self::Process(pid) => write!(f, " in process {pid}"),
-        }
-    }
-}
 
 /// Where XDP runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

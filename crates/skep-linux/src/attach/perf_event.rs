@@ -7,8 +7,8 @@ use std::{fs, os::fd::OwnedFd};
 
 use skep_abi::{AttachType, KernelVersion};
 use skep_host::{
-    Attachment, Cause, Detach, Errno, Error, LinkFd, LinkOptions, LinkTarget, PerfEvent, PerfScope,
-    ProgramFd, Result,
+    Attachment, BreakpointAccess, Cause, Detach, Errno, Error, LinkFd, LinkOptions, LinkTarget,
+    PerfEvent, PerfScope, ProgramFd, Result,
 };
 use std::os::fd::AsRawFd;
 
@@ -38,6 +38,33 @@ pub(super) fn attach(
         }
         PerfEvent::Hardware { config, period } => counter(perf::TYPE_HARDWARE, config, period),
         PerfEvent::Software { config, period } => counter(perf::TYPE_SOFTWARE, config, period),
+        PerfEvent::HardwareCache { config, period } => {
+            counter(perf::TYPE_HARDWARE_CACHE, config, period)
+        }
+        PerfEvent::Raw { config, period } => counter(perf::TYPE_RAW, config, period),
+        PerfEvent::Breakpoint {
+            address,
+            length,
+            access,
+        } => {
+            let mut attr = counter(perf::TYPE_BREAKPOINT, 0, 1);
+            attr.bp_type = access.bits();
+            attr.config1 = address;
+            attr.config2 = length.into();
+            attr
+        }
+        PerfEvent::Source {
+            kind,
+            config,
+            config1,
+            config2,
+            period,
+        } => {
+            let mut attr = counter(kind, config, period);
+            attr.config1 = config1;
+            attr.config2 = config2;
+            attr
+        }
         _ => return Err(Errno::EOPNOTSUPP.into()),
     };
     attr.flags |= perf::FLAG_DISABLED;
@@ -92,7 +119,11 @@ fn of_process(attr: &mut attr::PerfEvent, pid: u32) -> Result<Vec<OwnedFd>, Errn
 
 fn open_cause(host: &LinuxHost, errno: Errno, event: PerfEvent, scope: PerfScope) -> Option<Cause> {
     match (errno, event, scope) {
-        (Errno::ENOENT | Errno::EOPNOTSUPP | Errno::ENODEV, PerfEvent::Hardware { .. }, _) => {
+        (
+            Errno::ENOENT | Errno::EOPNOTSUPP | Errno::ENODEV,
+            PerfEvent::Hardware { .. } | PerfEvent::HardwareCache { .. } | PerfEvent::Raw { .. },
+            _,
+        ) => {
             Some(Cause::Other {
                 what: "this machine shows the kernel no such hardware counter (virtual machines rarely do)"
                     .into(),
@@ -109,11 +140,50 @@ fn open_cause(host: &LinuxHost, errno: Errno, event: PerfEvent, scope: PerfScope
         {
             Some(Cause::NotFound { kind: "running CPU", name: cpu.to_string(), near: Vec::new() })
         }
+        (Errno::ENOSPC, PerfEvent::Breakpoint { .. }, _) => Some(Cause::InUse(
+            "the processor's breakpoints are all taken (x86 has four)".into(),
+        )),
+        (Errno::EINVAL, PerfEvent::Breakpoint { address, length, access }, scope) => {
+            Some(breakpoint_cause(address, length, access, scope))
+        }
         (Errno::EINVAL, PerfEvent::CpuClock { frequency }, _) => Some(Cause::Other {
             what: format!("{frequency} samples a second are more than kernel.perf_event_max_sample_rate"),
             fix: "sample less often, or raise that sysctl".into(),
         }),
         _ => perf::open_cause(host, errno),
+    }
+}
+
+fn breakpoint_cause(address: u64, length: u8, access: BreakpointAccess, scope: PerfScope) -> Cause {
+    if access == BreakpointAccess::Execute && usize::from(length) != size_of::<libc::c_long>() {
+        return Cause::Other {
+            what: format!("a breakpoint at execution has a length of {length}"),
+            fix: format!("give it that of a `long`, {}", size_of::<libc::c_long>()),
+        };
+    }
+    if !address.is_multiple_of(length.max(1).into()) && access != BreakpointAccess::Execute {
+        return Cause::Other {
+            what: format!("{address:#x} is no multiple of {length}, the bytes to watch"),
+            fix: "watch an aligned address, or fewer bytes".into(),
+        };
+    }
+    let (what, fix) = match (access, scope) {
+        (BreakpointAccess::Read, _) => (
+            "this processor may have no breakpoints at reads alone",
+            "watch reads and writes (`rw`)",
+        ),
+        (_, PerfScope::Cpu(_)) => (
+            "the processor takes no such breakpoint on a CPU; there, addresses are of the kernel",
+            "name a process to watch its memory (`PerfScope::Process`)",
+        ),
+        _ => (
+            "the processor takes no such breakpoint",
+            "watch 1, 2, 4 or 8 bytes, at an address of the process",
+        ),
+    };
+    Cause::Other {
+        what: what.into(),
+        fix: fix.into(),
     }
 }
 

@@ -193,8 +193,8 @@ fn uprobe_by_tracefs() -> Outcome {
 }
 
 fn misspelt() -> Outcome {
-    let (what, fix) = refusal("do_unlinkta")?;
-    ensure(fix.contains("`do_unlinkat`"), || format!("{what}; {fix}"))
+    let (what, fix) = refusal("vfs_raed")?;
+    ensure(fix.contains("`vfs_read`"), || format!("{what}; {fix}"))
 }
 
 /// The addresses of the kernel proper's functions, by name.

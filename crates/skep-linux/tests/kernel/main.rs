@@ -11,6 +11,7 @@ mod links;
 mod loading;
 mod maps;
 mod network;
+mod perf_events;
 mod programs;
 mod reading;
 mod system;
@@ -33,6 +34,7 @@ fn main() -> std::process::ExitCode {
         links::trials,
         hooks::trials,
         kprobes::trials,
+        perf_events::trials,
         system::trials,
         verdicts::trials,
     ] {

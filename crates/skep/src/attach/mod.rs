@@ -15,8 +15,8 @@ pub(crate) use own::Attachers;
 use std::{path::PathBuf, sync::Arc};
 
 use skep_host::{
-    AttachPoint, Cause, CgroupMode, Errno, MultiMode, NetfilterHook, Order, PerfScope, ProbeSource,
-    RouteTo, TcxDirection, XdpMode,
+    AttachPoint, Cause, CgroupMode, Errno, MultiMode, NetfilterHook, Order, PerfEvent, PerfScope,
+    ProbeSource, RouteTo, TcxDirection, XdpMode,
 };
 use skep_object::AttachKind;
 
@@ -45,9 +45,11 @@ pub struct AttachOptions {
     /// The only process that uprobes and static probe points of user space fire in; also where
     /// their libraries are looked for.
     pub pid: Option<u32>,
+    /// Which perf event fires; without it, the CPU's clock.
+    pub perf_event: Option<PerfEvent>,
     /// Where perf events count; without it, on every running CPU.
     pub perf_scope: Option<PerfScope>,
-    /// Samples a second of perf events; without it, 99.
+    /// Samples a second of the CPU's clock; without it, 99.
     pub frequency: Option<u64>,
     /// The socket of socket filters; of `sk_reuseport` programs, one of those that share a port.
     pub socket: Option<i32>,

@@ -1,4 +1,4 @@
-//! Timers by perf events. The section name `perf_event` says nothing of when; options do.
+//! Perf events. The section name `perf_event` says nothing of which, when and where; options do.
 
 use std::sync::Arc;
 
@@ -21,7 +21,9 @@ pub(super) fn attach(program: &Arc<Program>, options: &AttachOptions) -> Result<
             .map(PerfScope::Cpu)
             .collect(),
     };
-    let event = PerfEvent::CpuClock { frequency };
+    let event = options
+        .perf_event
+        .unwrap_or(PerfEvent::CpuClock { frequency });
     let points: Vec<AttachPoint<'_>> = scopes
         .into_iter()
         .map(|scope| AttachPoint::PerfEvent {
