@@ -151,10 +151,15 @@ impl Slab {
         Ok(())
     }
 
+    #[inline(always)]
     fn piece(&self, index: u32) -> Option<(&Piece, u32)> {
         if index < self.first_len {
             return Some((&self.first, index));
         }
+        self.later_piece(index)
+    }
+
+    fn later_piece(&self, index: u32) -> Option<(&Piece, u32)> {
         if index >= self.capacity {
             return None;
         }
@@ -163,7 +168,7 @@ impl Slab {
     }
 
     /// An element that there is memory for.
-    #[inline]
+    #[inline(always)]
     pub(super) fn element(&self, index: u32) -> Option<Element<'_>> {
         let (piece, place) = self.piece(index)?;
         let all = piece

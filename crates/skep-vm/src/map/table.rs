@@ -108,10 +108,11 @@ impl Table {
     /// A key of the map's size, hashed.
     #[inline]
     pub(super) fn key<'a>(&self, bytes: View<'a>) -> Key<'a> {
-        let hash = hash(bytes, self.seed);
+        let first = word(bytes, 0);
+        let hash = hash_from(first, bytes, self.seed);
         Key {
             hash: (hash >> 32) as u32 ^ hash as u32,
-            first: word(bytes, 0),
+            first,
             bytes,
         }
     }
@@ -178,7 +179,7 @@ impl Table {
         held.find(key).map(read)
     }
 
-    #[inline]
+    #[inline(always)]
     fn walk(&self, head: &AtomicU32, key: Key<'_>) -> Option<Element<'_>> {
         let mut at = head.load(Acquire);
         while let Some(index) = at.checked_sub(1) {
@@ -191,7 +192,7 @@ impl Table {
         None
     }
 
-    #[inline]
+    #[inline(always)]
     fn is(&self, element: Element<'_>, key: Key<'_>) -> bool {
         if hash_of(element).is_none_or(|hash| hash.load(Relaxed) != key.hash) {
             return false;
@@ -239,16 +240,19 @@ impl Table {
         else {
             return false;
         };
+        let version = lock.load(Acquire);
+        let Some(element) = self.walk(head, key) else {
+            return false;
+        };
         seat.0.store(bucket + 1, Relaxed);
         self.biased.show();
-        let free = lock.load(Acquire) & 1 == 0;
-        let found = if free { self.walk(head, key) } else { None };
-        let is_there = found.is_some();
-        if let Some(element) = found {
+        // If nobody had the bucket meanwhile, the element is still the key's.
+        let unchanged = version & 1 == 0 && lock.load(Acquire) == version;
+        if unchanged {
             write(element);
         }
         seat.0.store(0, Release);
-        is_there
+        unchanged
     }
 
     /// Writes a key and its hash into an element that is in no list.
@@ -405,8 +409,14 @@ fn fold(a: u64, b: u64) -> u64 {
 /// A hash of bytes.
 #[inline]
 pub(super) fn hash(bytes: View<'_>, seed: u64) -> u64 {
+    hash_from(word(bytes, 0), bytes, seed)
+}
+
+/// The same, if the first 8 bytes are known.
+#[inline(always)]
+fn hash_from(first: u64, bytes: View<'_>, seed: u64) -> u64 {
     let len = bytes.len();
-    let mut hash = fold(word(bytes, 0) ^ seed ^ ONE, len as u64 ^ TWO);
+    let mut hash = fold(first ^ seed ^ ONE, len as u64 ^ TWO);
     let mut done = 8;
     while done < len {
         hash = fold(hash ^ word(bytes, done), THREE);
@@ -416,7 +426,7 @@ pub(super) fn hash(bytes: View<'_>, seed: u64) -> u64 {
 }
 
 /// The 8 bytes of a key at `at`; behind its end there are zeroes.
-#[inline]
+#[inline(always)]
 fn word(bytes: View<'_>, at: usize) -> u64 {
     match bytes.len().saturating_sub(at) {
         8.. => bytes.u64_at(at).unwrap_or(0),
@@ -427,14 +437,17 @@ fn word(bytes: View<'_>, at: usize) -> u64 {
                 whole
             })
         }),
-        rest => {
-            let mut last = [0; 8];
-            if let Some(part) = bytes.part(at, rest) {
-                part.read(&mut last);
-            }
-            u64::from_ne_bytes(last)
-        }
+        rest => odd_word(bytes, at, rest),
     }
+}
+
+#[cold]
+fn odd_word(bytes: View<'_>, at: usize, len: usize) -> u64 {
+    let mut last = [0; 8];
+    if let Some(part) = bytes.part(at, len) {
+        part.read(&mut last);
+    }
+    u64::from_ne_bytes(last)
 }
 
 /// A number that nobody can guess.

@@ -3,14 +3,22 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    sync::atomic::{
+        AtomicBool, AtomicU64,
+        Ordering::{Relaxed, SeqCst},
+    },
 };
 
 use proptest::prelude::*;
 use skep_abi::{MapCreateFlags, MapType};
 use skep_host::Errno;
 
-use super::{EXIST, Kind, NOEXIST, Shape, hash::Hash};
+use super::{
+    EXIST, Kind, NOEXIST, Shape,
+    hash::Hash,
+    slab::{Slab, Values},
+    table::{self, Table},
+};
 use crate::memory::View;
 
 fn hash(map_type: MapType, entries: u32, flags: MapCreateFlags) -> Hash {
@@ -382,6 +390,47 @@ fn words_are_written_in_place() {
             done.store(true, Relaxed);
         });
         assert!(keys(&map).is_empty());
+    }
+}
+
+/// Who takes elements out waits for who writes in place; the first time that ends the bias.
+#[test]
+fn nobody_takes_out_what_is_being_written() {
+    let shape = Shape::test(MapType::Hash, 8, 8, 4);
+    let slab = Slab::new(&shape, table::HEADER, 4, Values::Words, true).expect("memory");
+    let table = Table::new(&shape, slab, true).expect("memory");
+    let mut bytes = [7; 8];
+    let key = table.key(View::of(&mut bytes));
+    let element = table.slab.element(0).expect("the first");
+    table.set_key(element, key);
+    table.hold(key.hash).expect("a bucket").link(element);
+    for _ in 0..2 {
+        let (writes, alone) = (AtomicBool::new(false), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !writes.load(SeqCst) {
+                    std::thread::yield_now();
+                }
+                let bucket = table.hold(key.hash).expect("a bucket");
+                bucket.alone();
+                alone.store(true, SeqCst);
+            });
+            let wrote = table.write_in_place(1, key, |_| {
+                writes.store(true, SeqCst);
+                for _ in 0..if cfg!(miri) { 100 } else { 10_000 } {
+                    assert!(!alone.load(SeqCst), "somebody has it, too");
+                    std::thread::yield_now();
+                }
+            });
+            assert!(wrote, "it is there");
+        });
+        assert!(alone.into_inner());
+        let mut bytes = [8; 8];
+        let other = table.key(View::of(&mut bytes));
+        assert!(!table.write_in_place(1, other, |_| unreachable!("no such key")));
+        let held = table.hold(key.hash);
+        assert!(!table.write_in_place(1, key, |_| unreachable!("it is held")));
+        drop(held);
     }
 }
 

@@ -149,6 +149,7 @@ impl Block {
     }
 
     /// `len` bytes from `offset`, if they are in it.
+    #[inline]
     pub(crate) fn view(&self, offset: usize, len: usize) -> Option<View<'_>> {
         self.all().part(offset, len)
     }
