@@ -24,10 +24,13 @@ mod descriptor;
 mod errno;
 mod error;
 mod feature;
+mod fingerprint;
 mod host;
 mod info;
 mod memory;
+mod modules;
 mod request;
+pub mod ring;
 
 pub use attach::{
     AttachPoint, Attachment, BadPerfEvent, BreakpointAccess, CgroupMode, CgroupRoot, Detach,
@@ -41,12 +44,14 @@ pub use descriptor::{
 pub use errno::Errno;
 pub use error::{Cause, Error, Result};
 pub use feature::{Feature, Hook, Probe};
+pub use fingerprint::fingerprint;
 pub use host::{BtfBytes, Host, HostInfo, HostKind, LoadedProgram};
 pub use info::{
     BtfInfo, IterScope, LinkDetails, LinkInfo, MapInfo, MapStatus, ObjectId, ProgramDetails,
     ProgramInfo, ProgramParts, Records, TaskAttachment, TokenInfo,
 };
 pub use memory::{Access, LongWord, Memory, PerfOutput, Poller, Word};
+pub use modules::open_modules;
 pub use request::{
     AttachTarget, BatchOutcome, BtfLoad, LinkCreate, LinkOptions, LinkSource, LinkTarget, LogLevel,
     MapBatch, MapBtf, MapCreate, PinPath, ProgramAttach, ProgramBtf, ProgramLoad, ProgramQuery,

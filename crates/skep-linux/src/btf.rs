@@ -8,7 +8,7 @@ use std::{
 
 use skep_abi::{Command, ProgLoadFlags, StatsType};
 use skep_host::{
-    BtfBytes, BtfFd, BtfLoad, Cause, Errno, Error, Host as _, LogLevel, Result, StatsFd, TokenFd,
+    BtfBytes, BtfFd, BtfLoad, Cause, Errno, Error, LogLevel, Result, StatsFd, TokenFd,
 };
 
 use crate::{
@@ -21,7 +21,6 @@ use crate::{
     log::{self, LogBuffer},
     memory::FileMap,
     sys::{self, address, bpf_open, errno_of},
-    vmlinux,
 };
 
 const KERNEL_BTF: &str = "/sys/kernel/btf";
@@ -106,7 +105,7 @@ pub(crate) fn kernel(host: &LinuxHost, module: Option<&str>) -> Result<BtfBytes>
     let file = match fs::File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound && module.is_none() => {
-            return vmlinux::btf(&path, &host.info().release);
+            return elsewhere(host, &path);
         }
         Err(error) => return Err(fail(error)),
     };
@@ -118,6 +117,20 @@ pub(crate) fn kernel(host: &LinuxHost, module: Option<&str>) -> Result<BtfBytes>
     }
     let bytes = fs::read(&path).map_err(fail)?;
     Ok(Box::new(bytes))
+}
+
+/// The types of a kernel that does not show them.
+#[cfg(feature = "probes")]
+fn elsewhere(host: &LinuxHost, path: &Path) -> Result<BtfBytes> {
+    crate::vmlinux::btf(path, &skep_host::Host::info(host).release)
+}
+
+/// The same where no ELF file can be read.
+#[cfg(not(feature = "probes"))]
+fn elsewhere(_: &LinuxHost, path: &Path) -> Result<BtfBytes> {
+    let cause = Cause::KernelOption("CONFIG_DEBUG_INFO_BTF");
+    let missing = path.display().to_string();
+    Err(Error::system("open", missing, Errno::ENOENT).because(Some(cause)))
 }
 
 fn module_path(name: &str) -> Result<PathBuf> {

@@ -15,7 +15,7 @@ use crate::{
     config::KernelConfig,
     files::Files,
     mounts::{FileSystem, Tree},
-    probe, process,
+    process,
     symbols::{self, Symbols},
     sys, token,
 };
@@ -36,7 +36,8 @@ pub struct LinuxHost {
     symbols: OnceLock<Symbols>,
     possible_cpus: OnceLock<usize>,
     common_attributes: OnceLock<bool>,
-    found: probe::Found,
+    #[cfg(feature = "probes")]
+    found: crate::probe::Found,
     pub(crate) token: token::Own,
 }
 
@@ -77,7 +78,8 @@ impl LinuxHost {
             symbols: OnceLock::new(),
             possible_cpus: OnceLock::new(),
             common_attributes: OnceLock::new(),
-            found: probe::Found::default(),
+            #[cfg(feature = "probes")]
+            found: crate::probe::Found::default(),
             token: token::Own::usual(),
         })
     }
@@ -88,7 +90,8 @@ impl LinuxHost {
     }
 
     /// What probes have found out.
-    pub(crate) fn found(&self) -> &probe::Found {
+    #[cfg(feature = "probes")]
+    pub(crate) fn found(&self) -> &crate::probe::Found {
         &self.found
     }
 

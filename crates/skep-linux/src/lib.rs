@@ -24,8 +24,10 @@ compile_error!("skep-linux is for 64-bit systems");
 mod attach;
 mod attr;
 mod btf;
+mod build_id;
 mod cause;
 mod config;
+#[cfg(feature = "probes")]
 mod doctor;
 mod files;
 mod host;
@@ -40,15 +42,22 @@ mod netlink;
 mod perf;
 mod pin;
 mod poll;
+#[cfg(feature = "probes")]
 mod probe;
 mod process;
 mod program;
+#[cfg_attr(
+    not(feature = "probes"),
+    expect(dead_code, reason = "some is asked by probes alone")
+)]
 mod requirement;
 mod symbols;
 mod sys;
 mod token;
+#[cfg(feature = "probes")]
 mod vmlinux;
 
+#[cfg(feature = "probes")]
 pub use doctor::{
     Answer, Check, DoctorReport, KERNEL_OPTIONS, MORE_KERNEL_OPTIONS, Section, report,
 };

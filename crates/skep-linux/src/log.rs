@@ -30,6 +30,7 @@ impl LogBuffer {
     }
 
     /// Room for what is said of a program of two instructions.
+    #[cfg(feature = "probes")]
     pub(crate) fn short() -> Self {
         Self::new(1 << 14)
     }

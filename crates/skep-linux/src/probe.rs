@@ -25,8 +25,6 @@ use skep_host::{Cause, Errno, Error, Feature, Hook, Host, Probe};
 
 use crate::{LinuxHost, cause::too_old, host::kept, requirement};
 
-pub(crate) use least::answer;
-
 /// What probes have found out that others rest on.
 #[derive(Debug, Default)]
 pub(crate) struct Found {

@@ -99,6 +99,7 @@ fn load_error(host: &LinuxHost, request: &ProgramLoad<'_>, errno: Errno, log: St
 
 /// Loads a program to see what is said of it, and gives it up at once: the verifier's short log
 /// if it was refused. One system call; for probes, which are many.
+#[cfg(feature = "probes")]
 pub(crate) fn verdict(
     request: &ProgramLoad<'_>,
 ) -> Result<std::result::Result<(), (Errno, String)>> {
@@ -233,7 +234,8 @@ pub(crate) fn kind_is_forbidden(
     program_type: ProgramType,
     attach_type: Option<AttachType>,
 ) -> bool {
-    let code = crate::probe::answer(0);
+    // r0 = 0; exit
+    let code = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
     let mut request = ProgramLoad::new(program_type, "skep_probe", &code);
     request.expected_attach_type = attach_type;
     Prepared::new(&request)

@@ -363,6 +363,7 @@ pub(crate) fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> SysResult<usize> {
 }
 
 /// Moves the calling thread to a network namespace of its own.
+#[cfg(feature = "probes")]
 pub(crate) fn unshare_network() -> SysResult<()> {
     // SAFETY: takes and gives plain numbers; memory is not touched.
     check(unsafe { libc::unshare(libc::CLONE_NEWNET) }).map(drop)

@@ -87,6 +87,7 @@ impl LinuxHost {
     }
 
     /// Where the token comes from, or would.
+    #[cfg(feature = "probes")]
     pub(crate) fn bpffs(&self) -> Option<&Path> {
         self.token.bpffs.as_deref()
     }

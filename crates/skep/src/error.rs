@@ -92,6 +92,14 @@ pub enum Error {
         /// What is missing, and how to give it.
         reason: String,
     },
+    /// An object has something that its light form (`skep gen light`) can't have.
+    #[error("{what} can't be in light form: {reason}")]
+    NotLight {
+        /// What of the object.
+        what: String,
+        /// Why not.
+        reason: String,
+    },
     /// No host can run programs here.
     #[error("no host can run BPF here: {reason}")]
     NoHost {

@@ -92,6 +92,7 @@ mod check;
 mod error;
 pub mod features;
 mod host;
+pub mod light;
 mod link;
 mod live;
 mod load;

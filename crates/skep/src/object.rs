@@ -323,7 +323,6 @@ impl Object {
     }
 
     /// How it is linked.
-    #[cfg(feature = "verifier")]
     pub(crate) fn link_options(&self) -> &skep_object::LinkOptions {
         &self.options
     }

@@ -67,9 +67,9 @@ pub(crate) fn of(host: &Host, image: &Image) -> Result<Target> {
 
 /// What of a host an object asks for.
 #[derive(Debug, Default)]
-struct Needs {
+pub(crate) struct Needs {
     /// The kernel's types.
-    types: bool,
+    pub(crate) types: bool,
     /// Options that it was built with.
     config: BTreeSet<String>,
     /// Addresses.
@@ -79,7 +79,7 @@ struct Needs {
 }
 
 impl Needs {
-    fn of(object: &Object, options: &LinkOptions, has_core_btf: bool) -> Self {
+    pub(crate) fn of(object: &Object, options: &LinkOptions, has_core_btf: bool) -> Self {
         let mut needs = Self {
             types: object.programs().iter().any(by_btf),
             ..Self::default()

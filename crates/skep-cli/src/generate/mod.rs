@@ -1,6 +1,8 @@
 //! `skep gen`: writes sources that programs, or programs around them, are compiled with. Each kind
 //! is a sub-command.
 
+mod light;
+
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -9,8 +11,9 @@ use crate::{
     btf::{self, Format, TypesArgs},
     cli::Global,
 };
+use light::LightArgs;
 
-/// Generate sources: declarations of the kernel's types
+/// Generate sources: programs in light form, declarations of the kernel's types
 #[derive(Debug, Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct GenArgs {
@@ -20,6 +23,7 @@ pub(crate) struct GenArgs {
 
 #[derive(Debug, Subcommand)]
 enum GenCommand {
+    Light(LightArgs),
     Vmlinux(VmlinuxArgs),
 }
 
@@ -48,6 +52,7 @@ struct VmlinuxArgs {
 
 pub(crate) fn generate(args: &GenArgs, global: &Global) -> anyhow::Result<ExitCode> {
     match &args.command {
+        GenCommand::Light(args) => light::light(args, global),
         GenCommand::Vmlinux(args) => {
             let format = if args.rust { Format::Rust } else { Format::C };
             btf::print(&args.types, format, global)

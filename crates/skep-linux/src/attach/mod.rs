@@ -21,6 +21,7 @@ mod tcx;
 mod trace_event;
 pub(crate) mod tracepoint;
 mod tracing;
+#[cfg(feature = "probes")]
 mod tracing_multi;
 mod unlinked;
 mod uprobe;
@@ -90,6 +91,7 @@ pub(crate) fn attach(
         AttachPoint::Replace {
             elsewhere, cookie, ..
         } => tracing::replace(host, program, *elsewhere, *cookie),
+        #[cfg(feature = "probes")]
         AttachPoint::TracingMulti {
             attach_type,
             functions,

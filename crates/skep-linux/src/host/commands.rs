@@ -14,8 +14,7 @@ use skep_host::{
 
 use super::{LinuxHost, cpu_list};
 use crate::{
-    attach, btf, files::Kind, info, link, map, memory, perf, pin, poll, probe, program, symbols,
-    sys,
+    attach, btf, files::Kind, info, link, map, memory, perf, pin, poll, program, symbols, sys,
 };
 
 /// The first kernel that opens BTF by a token.
@@ -343,7 +342,13 @@ impl Host for LinuxHost {
     }
 
     fn probe(&self, feature: &Feature) -> Probe {
-        probe::probe(self, feature)
+        #[cfg(feature = "probes")]
+        return crate::probe::probe(self, feature);
+        #[cfg(not(feature = "probes"))]
+        Probe::unknown(format!(
+            "this program is built without Skep's probes (`skep-linux`'s feature), so {feature:?} is \
+             not tried"
+        ))
     }
 
     fn trace_pipe(&self) -> Result<Descriptor> {

@@ -2,8 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use skep_abi::Command;
-use skep_host::{BtfFd, Errno, Host as Boundary, ObjectId};
+use skep_host::{BtfFd, Host as Boundary};
 use skep_object::{Image, ImageProgram};
 
 use crate::Result;
@@ -29,31 +28,8 @@ impl<'a> Modules<'a> {
             kernel.module.as_deref()
         });
         let of_programs = image.programs.iter().flat_map(modules_of);
-        let mut wanted: Vec<&str> = of_maps.chain(of_programs).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        let mut id = ObjectId::Btf(0);
-        while self.open.len() < wanted.len() {
-            let Some(next) = self.host.next_id(id)? else {
-                let missing = wanted.iter().find(|name| !self.open.contains_key(**name));
-                return Err(skep_host::Error::command(
-                    Command::BtfGetFdById,
-                    format!("the BTF of module `{}`", missing.unwrap_or(&"")),
-                    Errno::ENOENT,
-                )
-                .into());
-            };
-            id = next;
-            let ObjectId::Btf(number) = next else {
-                break;
-            };
-            if let Some(btf) = self.host.btf_by_id(number, None)? {
-                let info = self.host.btf_info(&btf)?;
-                if info.kernel && wanted.contains(&info.name.as_str()) {
-                    self.open.insert(info.name, btf);
-                }
-            }
-        }
+        let wanted: Vec<&str> = of_maps.chain(of_programs).collect();
+        self.open = skep_host::open_modules(self.host.as_ref(), &wanted)?;
         Ok(())
     }
 

@@ -7,12 +7,9 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use skep_host::Memory;
+use skep_host::ring::{HEADER_SIZE, Header, Span};
 
-use super::{
-    Consumed,
-    scan::{HEADER_SIZE, Header, Span},
-};
+use super::Consumed;
 use crate::Record;
 
 /// Records lent from a ring. Dropping the batch gives their room back to the producer.
@@ -30,10 +27,10 @@ pub struct RingBatch<'a, T: ?Sized> {
 }
 
 impl<'a, T: ?Sized> RingBatch<'a, T> {
-    pub(super) fn new(bytes: &'a [u8], start: u64, span: Span, consumer: &'a dyn Memory) -> Self {
+    pub(super) fn new(bytes: &'a [u8], start: u64, span: Span, consumer: &'a [AtomicU64]) -> Self {
         Self {
             bytes,
-            consumer: consumer.writable().unwrap_or_default(),
+            consumer,
             start,
             next: start.wrapping_add(bytes.len() as u64),
             records: span.records,

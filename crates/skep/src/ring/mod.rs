@@ -1,22 +1,13 @@
-//! The ring buffer's reading end: opening it, looking for records, waiting for them. What is
-//! lent is in `batch.rs`, how records are found in `scan.rs`.
-//!
-//! The layout (`linux/bpf.h`, `BPF_MAP_TYPE_RINGBUF`): a page with the consumer's position, a
-//! page with the producer's, then the data twice in a row, so that no record ever wraps.
+//! The ring buffer's reading end with types: opening it, looking for records, waiting for them. What
+//! is lent is in `batch.rs`; how records are found, in `skep_host::ring`.
 
-use std::{
-    fmt,
-    marker::PhantomData,
-    ops::ControlFlow,
-    sync::{
-        Arc,
-        atomic::{Ordering, fence},
-    },
-    time::Duration,
-};
+use std::{fmt, marker::PhantomData, ops::ControlFlow, sync::Arc, time::Duration};
 
 use skep_abi::{MapCreateFlags, MapType};
-use skep_host::{Access, Descriptor, Memory};
+use skep_host::{
+    Descriptor,
+    ring::{Damaged, RingReader, Span},
+};
 
 use crate::{
     Error, Map, Record, Result,
@@ -24,16 +15,8 @@ use crate::{
 };
 
 mod batch;
-mod scan;
 
 pub use batch::{RingBatch, RingIter};
-
-use scan::{Damaged, Span};
-
-/// A batch ends with the record that reaches this many bytes: many enough that the loads of
-/// headers overlap, few enough that what was found is still in the cache when it is handed out,
-/// and that the ring is freed soon.
-const BATCH: usize = 16 * 1024;
 
 /// Reads records of type `T` from a `BPF_MAP_TYPE_RINGBUF` map (5.8).
 ///
@@ -42,13 +25,7 @@ const BATCH: usize = 16 * 1024;
 /// ring itself.
 pub struct RingBuffer<T: ?Sized = [u8]> {
     map: Arc<Map>,
-    consumer: Box<dyn Memory>,
-    producer: Box<dyn Memory>,
-    /// Where the data begins in `producer`.
-    data: usize,
-    size: u64,
-    /// The producer's position as it was last looked at.
-    end: u64,
+    reader: RingReader,
     waiting: Waiting,
     record: PhantomData<fn() -> Box<T>>,
 }
@@ -68,26 +45,10 @@ impl<T: Record + ?Sized> RingBuffer<T> {
                  while programs write",
             ));
         }
-        let host = map.host();
-        let page = host.page_size();
-        let size = u64::from(map.max_entries());
-        let too_big = || Error::map(&map, "the ring is larger than this machine's memory");
-        let data_len = usize::try_from(size)
-            .ok()
-            .and_then(|size| size.checked_mul(2));
-        let producer_len = data_len
-            .and_then(|len| len.checked_add(page))
-            .ok_or_else(too_big)?;
-        let consumer = host.map_memory(map.fd(), 0, page, Access::ReadWrite)?;
-        let producer = host.map_memory(map.fd(), page as u64, producer_len, Access::Read)?;
-        let end = producer.long_words()[0].acquire();
+        let reader = RingReader::open(map.host().as_ref(), map.fd(), map.max_entries())?;
         Ok(Self {
             map,
-            consumer,
-            producer,
-            data: page,
-            size,
-            end,
+            reader,
             waiting: Waiting::default(),
             record: PhantomData,
         })
@@ -142,7 +103,7 @@ impl<T: Record + ?Sized> RingBuffer<T> {
     /// The ring is damaged (see [`batch`](Self::batch)).
     pub fn consume(&mut self, mut each: impl FnMut(&T) -> ControlFlow<()>) -> Result<Consumed> {
         // A fast producer could keep us here for ever.
-        let until = self.producer.long_words()[0].acquire();
+        let until = self.reader.end();
         let mut consumed = Consumed::default();
         loop {
             let mut batch = self.batch()?;
@@ -168,9 +129,8 @@ impl<T: Record + ?Sized> RingBuffer<T> {
 
     /// Bytes in the ring that are not read yet, records and headers.
     pub fn pending(&self) -> u64 {
-        let start = self.position();
-        let end = self.producer.long_words()[0].acquire();
-        end.wrapping_sub(start)
+        let start = self.reader.position();
+        self.reader.end().wrapping_sub(start)
     }
 
     /// Whether a batch would be more than nothing.
@@ -180,60 +140,21 @@ impl<T: Record + ?Sized> RingBuffer<T> {
         Ok(span.bytes > 0)
     }
 
-    /// Where the consumer is: what the last batch stored.
-    fn position(&self) -> u64 {
-        self.consumer.long_words()[0].acquire()
-    }
-
     /// The consumer's position, and the run of finished records after it.
     fn committed(&mut self) -> Result<(u64, Span)> {
-        let start = self.position();
-        // The producer's line is left to the producer while there is a whole batch.
-        if self.end.wrapping_sub(start) < BATCH as u64 {
-            self.end = self.producer.long_words()[0].acquire();
-        }
-        let span = self.scan(start)?;
-        if span.bytes > 0 {
-            return Ok((start, span));
-        }
-        // The producer wakes us only if it sees that we have read all before its record. So our
-        // position must be out before we look for the last time, or both sides may miss each
-        // other.
-        fence(Ordering::SeqCst);
-        self.end = self.producer.long_words()[0].acquire();
-        Ok((start, self.scan(start)?))
+        let found = self.reader.committed(T::SIZE);
+        found.map_err(|Damaged { position }| {
+            Error::map(
+                &self.map,
+                &format!("a record's length is impossible at position {position:#x}"),
+            )
+        })
     }
 
-    fn scan(&self, start: u64) -> Result<Span> {
-        let mut available = self.end.wrapping_sub(start);
-        if available > self.size {
-            // Another reader of the same ring was here.
-            let end = self.producer.long_words()[0].acquire();
-            available = end.wrapping_sub(start);
-        }
-        if available > self.size {
-            return Err(self.damaged(start));
-        }
-        // The data lies twice in a row: what is published never wraps.
-        let from = self.data + (start & (self.size - 1)) as usize;
-        let published = &self.producer.words()[from / 4..(from + available as usize) / 4];
-        scan::scan(published, BATCH, T::SIZE)
-            .map_err(|Damaged(after)| self.damaged(start.wrapping_add(after as u64)))
-    }
-
-    fn damaged(&self, position: u64) -> Error {
-        Error::map(
-            &self.map,
-            &format!("a record's length is impossible at position {position:#x}"),
-        )
-    }
-
-    /// Lends what was found at `start`. The position is not read again: another reader may have
-    /// moved it meanwhile, and what lies behind its own batch nobody has looked at.
+    /// Lends what was found at `start`.
     fn lend(&mut self, start: u64, span: Span) -> RingBatch<'_, T> {
-        let from = self.data + (start & (self.size - 1)) as usize;
-        let bytes = self.producer.committed(from..from + span.bytes);
-        RingBatch::new(bytes, start, span, self.consumer.as_ref())
+        let bytes = self.reader.bytes(start, &span);
+        RingBatch::new(bytes, start, span, self.reader.consumer())
     }
 }
 

@@ -1,0 +1,78 @@
+//! An image before it is loaded: what its variables start with, how large its maps are, which
+//! programs are left out.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use crate::{Contents, Image, Kernel, Loaded, Result, load};
+
+/// An image and the choices made for it. Generated code has one inside, with the names of variables
+/// and maps as methods.
+#[derive(Debug)]
+pub struct Open {
+    pub(crate) image: &'static Image,
+    data: BTreeMap<usize, Cow<'static, [u8]>>,
+    entries: BTreeMap<usize, u32>,
+    left_out: Vec<usize>,
+}
+
+impl Open {
+    /// An image as it was generated.
+    pub fn new(image: &'static Image) -> Self {
+        Self {
+            image,
+            data: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            left_out: Vec::new(),
+        }
+    }
+
+    /// The bytes that a map of global variables starts with, to be changed; empty if it has none.
+    pub fn data_mut(&mut self, map: usize) -> &mut [u8] {
+        let image = self.image;
+        let of_image = || match image.maps.get(map).map(|map| (&map.contents, &map.inner)) {
+            Some((Contents::Data(data) | Contents::PerCpu(data), _)) => Cow::Borrowed(*data),
+            Some((Contents::Empty, inner)) => Cow::Owned(vec![0; inner.value_size as usize]),
+            _ => Cow::Borrowed(&[][..]),
+        };
+        self.data.entry(map).or_insert_with(of_image).to_mut()
+    }
+
+    /// Puts bytes into a map of global variables, at their place: what generated setters do.
+    ///
+    /// # Panics
+    /// They reach beyond the map's value, which those of generated code don't.
+    pub fn put(&mut self, map: usize, offset: usize, bytes: &[u8]) {
+        self.data_mut(map)[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Makes a map of so many entries; of rings, bytes.
+    pub fn set_max_entries(&mut self, map: usize, entries: u32) {
+        self.entries.insert(map, entries);
+    }
+
+    /// Leaves a program out.
+    pub fn leave_out(&mut self, program: usize) {
+        self.left_out.push(program);
+    }
+
+    /// Creates the maps and loads the programs. Nothing stays behind when it fails.
+    ///
+    /// # Errors
+    /// The image was made for another kernel; or this one refuses a map, or its verifier a program.
+    pub fn load(&self, kernel: &Kernel) -> Result<Loaded> {
+        load::load(self, kernel)
+    }
+
+    /// What a map starts with, as it was changed.
+    pub(crate) fn changed(&self, map: usize) -> Option<&[u8]> {
+        self.data.get(&map).map(Cow::as_ref)
+    }
+
+    pub(crate) fn entries(&self, map: usize) -> Option<u32> {
+        self.entries.get(&map).copied()
+    }
+
+    pub(crate) fn loads(&self, program: usize) -> bool {
+        !self.left_out.contains(&program)
+    }
+}

@@ -1,0 +1,107 @@
+//! Light forms as their users have them: generated, compiled by cargo in a package of its own, run.
+
+mod package;
+
+use std::sync::{Arc, LazyLock};
+
+use skep::{Host, Object, linux::LinuxHost};
+use skep_testing::{Outcome, Test, ensure, expect_err, needs_kernel};
+
+use package::{Package, source};
+
+static KERNEL: LazyLock<Arc<LinuxHost>> = LazyLock::new(|| {
+    let kernel = LinuxHost::new().expect("a kernel that says its version");
+    Arc::new(kernel)
+});
+
+fn main() -> std::process::ExitCode {
+    let tests = vec![
+        Test::new("light::loads_fires_and_reads", loads),
+        Test::new("light::another_kernel_is_refused_by_name", another),
+        Test::new("light::what_has_no_light_form_is_named", not_light),
+    ];
+    skep_testing::run("skep-light", || &**KERNEL, tests)
+}
+
+fn host() -> Host {
+    Host::new(Arc::clone(&KERNEL) as _)
+}
+
+fn object(path: &str) -> Outcome<Object> {
+    let bytes = skep_testing::compile(&source(path), env!("CARGO_TARGET_TMPDIR"))?;
+    Ok(Object::parse("light", &bytes)?)
+}
+
+fn light() -> Outcome<String> {
+    needs_kernel(6, 2)?;
+    Ok(object("light.bpf.c")?.light(&host())?.to_rust("light"))
+}
+
+fn loads() -> Outcome {
+    let package = Package::new()?;
+    let said = package.run(&light()?)?;
+    let wanted = "ring: 8192\n\
+                  event: [110, 101, 42, 1, 0, 0, 0, 0]\n\
+                  event: [110, 101, 42, 1, 0, 0, 0, 0]\n\
+                  event: [110, 101, 42, 1, 0, 0, 0, 0]\n\
+                  came: true 3\n\
+                  seen: 3, then 3\n\
+                  offset: 8\n\
+                  first: Some(18)\n\
+                  rest: false\n";
+    ensure(said == wanted, || said.clone())?;
+    // The names of its functions are in it, and there is none of what reads files.
+    let binary = std::fs::read(package.binary())?;
+    let has = |text: &str| {
+        binary
+            .windows(text.len())
+            .any(|part| part == text.as_bytes())
+    };
+    ensure(has("skep_light"), || "a binary without names".into())?;
+    for parser in ["skep_btf", "skep_object", "ElfFile"] {
+        ensure(!has(parser), || format!("{parser} is in the binary"))?;
+    }
+    Ok(())
+}
+
+/// Offsets of another build of the kernel do nothing here; nor does a newer kernel's program.
+fn another() -> Outcome {
+    let package = Package::new()?;
+    let source = light()?;
+    let changed = |from: &str, to: &str| {
+        let (before, rest) = source.split_once(from)?;
+        let (_, after) = rest.split_once([',', '"'])?;
+        let end = &rest[rest.len() - after.len() - 1..];
+        Some(format!("{before}{from}{to}{end}"))
+    };
+    let other = changed("release: \"", "6.18.0-other").zip(changed("fingerprint: ", "0x1"));
+    let (_, other_types) = other.ok_or_else(|| skep_testing::Stop::fail("another form"))?;
+    let other_types = other_types.replacen("release: \"", "release: \"0-", 1);
+    let said = package.run(&other_types)?;
+    ensure(
+        said.starts_with("error: the programs of `light` were relocated for Linux 0-")
+            && said.contains("has other types: make them again there (`skep gen light`)"),
+        || said.clone(),
+    )?;
+    let newer = source.replacen("KernelVersion::new(", "KernelVersion::new(2", 1);
+    let said = package.run(&newer)?;
+    ensure(said.contains("which is older"), || said.clone())
+}
+
+fn not_light() -> Outcome {
+    needs_kernel(6, 9)?;
+    let host = host();
+    for (path, words) in [
+        ("../../skep/tests/c/pinned.bpf.c", "it is pinned"),
+        ("../../skep/tests/c/arena.bpf.c", "arena"),
+        ("../../skep/tests/c/usdt.bpf.c", "static probe points"),
+    ] {
+        let object = object(path)?;
+        let error = expect_err(path, object.light(&host))?.to_string();
+        ensure(
+            error.contains(words) && error.contains("light form"),
+            || format!("{path}: {error}"),
+        )?;
+    }
+    Ok(())
+}
