@@ -6,10 +6,11 @@ use skep_abi::{KernelVersion, ObjectFlags, ProgramType};
 
 use crate::{
     Access, AttachPoint, Attachment, BatchOutcome, BtfFd, BtfInfo, BtfLoad, CgroupFd, Descriptor,
-    Feature, IterFd, LinkCreate, LinkFd, LinkInfo, LinkSource, MapBatch, MapCreate, MapFd, MapInfo,
-    MapStatus, Memory, ObjectId, PerfOutput, PinPath, Pinned, Poller, Probe, ProgramAttach,
-    ProgramDetails, ProgramFd, ProgramInfo, ProgramLoad, ProgramParts, ProgramQuery, ProgramStream,
-    QueryAnswer, Result, StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd, TokenInfo,
+    DeviceXdp, Feature, IterFd, LinkCreate, LinkFd, LinkInfo, LinkSource, MapBatch, MapCreate,
+    MapFd, MapInfo, MapStatus, Memory, ObjectId, PerfOutput, PinPath, Pinned, Poller, Probe,
+    ProgramAttach, ProgramDetails, ProgramFd, ProgramInfo, ProgramLoad, ProgramParts, ProgramQuery,
+    ProgramStream, QueryAnswer, Result, StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd,
+    TokenInfo,
 };
 
 /// BTF in bytes, mapped or owned.
@@ -335,6 +336,14 @@ pub trait Host: Send + Sync + fmt::Debug {
 
     /// The index of a network device.
     fn device_index(&self, name: &str) -> Result<u32>;
+
+    /// The XDP programs of a device of this thread's network namespace, however they were attached:
+    /// what [`prog_query`](Self::prog_query) tells of other hooks.
+    ///
+    /// # Errors
+    /// There is no such device (`ENODEV`).
+    #[doc(alias = "IFLA_XDP")]
+    fn device_xdp(&self, ifindex: u32) -> Result<DeviceXdp>;
 
     /// How many CPUs there can ever be: the number of values in a per-CPU entry.
     fn possible_cpus(&self) -> Result<usize>;

@@ -47,8 +47,8 @@ pub use feature::{Feature, Hook, Probe};
 pub use fingerprint::fingerprint;
 pub use host::{BtfBytes, Host, HostInfo, HostKind, LoadedProgram};
 pub use info::{
-    BtfInfo, IterScope, LinkDetails, LinkInfo, MapInfo, MapStatus, ObjectId, ProgramDetails,
-    ProgramInfo, ProgramParts, Records, TaskAttachment, TokenInfo,
+    BtfInfo, DeviceXdp, IterScope, LinkDetails, LinkInfo, MapInfo, MapStatus, ObjectId,
+    ProgramDetails, ProgramInfo, ProgramParts, Records, TaskAttachment, TokenInfo,
 };
 pub use memory::{Access, LongWord, Memory, PerfOutput, Poller, Word};
 pub use modules::open_modules;

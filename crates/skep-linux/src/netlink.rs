@@ -106,6 +106,20 @@ pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*word))
 }
 
+/// The attributes in a body, as far as they are whole: their kinds and values.
+pub(crate) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_ne_bytes(*rest.first_chunk()?));
+        let kind = u16::from_ne_bytes(*rest.get(2..)?.first_chunk()?);
+        let value = rest.get(4..length)?;
+        rest = rest
+            .get(length.next_multiple_of(ALIGNMENT)..)
+            .unwrap_or_default();
+        // Two bits say how the value is to be read.
+        Some((kind & 0x3fff, value))
+    })
+}
+
 /// Adds an attribute to a request's body.
 pub(crate) fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
     let length = 4 + value.len() as u16;
@@ -125,6 +139,22 @@ mod tests {
         attribute(&mut body, 1, b"bpf\0x");
         assert_eq!(body.len(), 12);
         assert_eq!(body[..2], 9_u16.to_ne_bytes());
+    }
+
+    #[test]
+    fn attributes_are_read_as_they_are_written() {
+        let mut body = Vec::new();
+        attribute(&mut body, 1, b"abc");
+        attribute(&mut body, 2 | NESTED, b"");
+        attribute(&mut body, 3, &7_u32.to_ne_bytes());
+        let read: Vec<_> = attributes(&body).collect();
+        assert_eq!(
+            read,
+            [(1, &b"abc"[..]), (2, b""), (3, &7_u32.to_ne_bytes())]
+        );
+        // What is cut off, or says that it is, ends it.
+        assert_eq!(attributes(&body[..body.len() - 1]).count(), 2);
+        assert_eq!(attributes(&[0; 8]).count(), 0);
     }
 
     #[test]

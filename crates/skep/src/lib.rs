@@ -120,7 +120,7 @@ mod words;
 pub use arena::Arena;
 #[cfg(all(unix, feature = "tokio"))]
 pub use asynchronous::{AsyncPerfBuffer, AsyncReaders, AsyncRingBuffer};
-pub use attach::AttachOptions;
+pub use attach::{AttachOptions, XdpShare};
 pub use binary::{find_binary, open_btf, symbol_offset};
 #[cfg(feature = "verifier")]
 pub use check::Checked;

@@ -116,6 +116,9 @@ impl Link {
         let link = attachment.link_fd().ok_or_else(|| {
             self.fault("this kernel attaches it without a link, so it can't be pinned")
         })?;
+        if let Some(reason) = attachment.holder().and_then(|holder| holder.cannot_pin()) {
+            return Err(self.fault(reason));
+        }
         self.host().obj_pin(link.descriptor(), path.into())?;
         if let Some(lease) = &self.lease {
             lease.keep();

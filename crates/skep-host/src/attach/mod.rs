@@ -333,6 +333,11 @@ pub trait Detach: Send + Sync + fmt::Debug {
     /// # Errors
     /// The host can't, or refused.
     fn update(&mut self, program: &ProgramFd) -> Result<()>;
+
+    /// Why its link can't be pinned, if it can't: what it holds would not outlive this process.
+    fn cannot_pin(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Keeps a program attached; dropping it detaches.
@@ -383,6 +388,14 @@ impl Attachment {
     }
 
     /// The host's holder, where it is not a plain link.
+    pub fn holder(&self) -> Option<&(dyn Detach + 'static)> {
+        match &self.0 {
+            Kind::Link(_) => None,
+            Kind::Held { holder, .. } => Some(holder.as_ref()),
+        }
+    }
+
+    /// The same, to change it.
     pub fn holder_mut(&mut self) -> Option<&mut (dyn Detach + 'static)> {
         match &mut self.0 {
             Kind::Link(_) => None,

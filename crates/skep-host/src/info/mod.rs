@@ -2,11 +2,13 @@
 //!
 //! Numbers that a newer kernel may extend stay numbers (`*_raw`); the typed view is a method.
 
+mod device;
 mod link;
 mod program;
 
 use skep_abi::{Command, MapType, ProgramType};
 
+pub use device::DeviceXdp;
 pub use link::{IterScope, LinkDetails, LinkInfo};
 pub use program::{ProgramDetails, ProgramInfo, ProgramParts, Records};
 

@@ -30,6 +30,7 @@ mod xdp;
 use std::{ffi::CString, fs};
 
 pub(crate) use raw_tracepoint::not_found as raw_tracepoint_not_found;
+pub(crate) use xdp::query as device_xdp;
 
 use skep_abi::ProgramType;
 use skep_host::{AttachPoint, Attachment, Cause, Errno, Error, ProgramFd, Result};

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, path::Path};
 use skep_abi::{Command, KernelVersion, ObjectFlags, ProgramType};
 use skep_host::{
     Access, AttachPoint, Attachment, BatchOutcome, BtfBytes, BtfFd, BtfInfo, BtfLoad, Cause,
-    CgroupFd, Descriptor, Error, Feature, Host, HostInfo, IterFd, LinkCreate, LinkFd, LinkInfo,
-    LinkSource, LoadedProgram, MapBatch, MapCreate, MapFd, MapInfo, MapStatus, Memory, ObjectId,
-    PerfOutput, PinPath, Pinned, Poller, Probe, ProgramAttach, ProgramDetails, ProgramFd,
+    CgroupFd, Descriptor, DeviceXdp, Error, Feature, Host, HostInfo, IterFd, LinkCreate, LinkFd,
+    LinkInfo, LinkSource, LoadedProgram, MapBatch, MapCreate, MapFd, MapInfo, MapStatus, Memory,
+    ObjectId, PerfOutput, PinPath, Pinned, Poller, Probe, ProgramAttach, ProgramDetails, ProgramFd,
     ProgramInfo, ProgramLoad, ProgramParts, ProgramQuery, ProgramStream, QueryAnswer, Result,
     StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd, TokenInfo,
 };
@@ -303,6 +303,10 @@ impl Host for LinuxHost {
 
     fn device_index(&self, name: &str) -> Result<u32> {
         attach::device_index(name)
+    }
+
+    fn device_xdp(&self, ifindex: u32) -> Result<DeviceXdp> {
+        attach::device_xdp(ifindex)
     }
 
     fn possible_cpus(&self) -> Result<usize> {

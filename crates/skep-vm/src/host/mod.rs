@@ -25,11 +25,11 @@ use std::{collections::BTreeMap, path::Path, sync::LazyLock};
 use skep_abi::{Command, KernelVersion, ObjectFlags, ProgramType};
 use skep_host::{
     Access, AttachPoint, Attachment, BatchOutcome, BtfBytes, BtfFd, BtfInfo, BtfLoad, Cause,
-    CgroupFd, Descriptor, Errno, Error, Feature, Host, HostInfo, HostKind, IterFd, LinkCreate,
-    LinkFd, LinkInfo, LinkSource, LoadedProgram, MapBatch, MapCreate, MapFd, MapInfo, MapStatus,
-    Memory, ObjectId, PerfOutput, PinPath, Pinned, Poller, Probe, ProgramAttach, ProgramDetails,
-    ProgramFd, ProgramInfo, ProgramLoad, ProgramParts, ProgramQuery, ProgramStream, QueryAnswer,
-    Result, StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd, TokenInfo,
+    CgroupFd, Descriptor, DeviceXdp, Errno, Error, Feature, Host, HostInfo, HostKind, IterFd,
+    LinkCreate, LinkFd, LinkInfo, LinkSource, LoadedProgram, MapBatch, MapCreate, MapFd, MapInfo,
+    MapStatus, Memory, ObjectId, PerfOutput, PinPath, Pinned, Poller, Probe, ProgramAttach,
+    ProgramDetails, ProgramFd, ProgramInfo, ProgramLoad, ProgramParts, ProgramQuery, ProgramStream,
+    QueryAnswer, Result, StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd, TokenInfo,
 };
 
 use program::Promise;
@@ -343,6 +343,10 @@ impl Host for Vm {
 
     fn device_index(&self, name: &str) -> Result<u32> {
         tree::device_index(self, name)
+    }
+
+    fn device_xdp(&self, ifindex: u32) -> Result<DeviceXdp> {
+        tree::device_xdp(self, ifindex)
     }
 
     fn possible_cpus(&self) -> Result<usize> {

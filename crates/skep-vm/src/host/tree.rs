@@ -47,6 +47,19 @@ pub(super) fn device(vm: &Vm, ifindex: u32) -> Raw<()> {
         .ok_or(Errno::ENODEV)
 }
 
+/// The machine has one place for XDP, which stands for both.
+pub(super) fn device_xdp(vm: &Vm, ifindex: u32) -> Result<skep_host::DeviceXdp> {
+    device(vm, ifindex).map_err(|errno| {
+        Error::system("find", format!("the device with index {ifindex}"), errno)
+    })?;
+    let programs = vm.0.hooks.programs(&HookKey::Xdp { ifindex });
+    let first = programs.and_then(|programs| Some(programs.list.first()?.program.id));
+    Ok(skep_host::DeviceXdp {
+        generic: first.unwrap_or(0),
+        ..Default::default()
+    })
+}
+
 pub(super) fn device_index(vm: &Vm, name: &str) -> Result<u32> {
     let network = vm.0.net.now();
     let known = &network.network.devices;

@@ -9,8 +9,10 @@ mod perf_event;
 mod tracing;
 mod uprobe;
 mod usdt;
+mod xdp_share;
 
 pub(crate) use own::Attachers;
+pub use xdp_share::XdpShare;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -29,6 +31,8 @@ pub struct AttachOptions {
     pub device: Option<String>,
     /// Where XDP runs.
     pub xdp_mode: XdpMode,
+    /// XDP beside the other programs of the device that are attached so; without it, alone.
+    pub xdp_share: Option<XdpShare>,
     /// The cgroup of cgroup programs; without it, the root of the cgroup v2 tree.
     pub cgroup: Option<PathBuf>,
     /// How cgroup programs stand to others; without it, by link, beside them.

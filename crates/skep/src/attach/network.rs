@@ -10,15 +10,16 @@ use std::{
 use skep_abi::AttachType;
 use skep_host::{AttachPoint, HostKind, NetkitEnd, Route, RouteTo};
 
-use super::{AttachOptions, direction};
+use super::{AttachOptions, direction, xdp_share};
 use crate::{Link, Program, Result};
 
 pub(super) fn xdp(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
     let ifindex = device(program, options)?;
-    program.attach_to(&AttachPoint::Xdp {
-        ifindex,
-        mode: options.xdp_mode,
-    })
+    let mode = options.xdp_mode;
+    match &options.xdp_share {
+        Some(share) => xdp_share::attach(program, ifindex, mode, share),
+        None => program.attach_to(&AttachPoint::Xdp { ifindex, mode }),
+    }
 }
 
 pub(super) fn tcx(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {

@@ -3,6 +3,7 @@
 mod order;
 mod routes;
 mod sockets;
+mod xdp;
 
 use std::{
     io::ErrorKind,
@@ -35,7 +36,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("network::a_cgroups_packets_are_counted_and_held", cgroup),
         Test::new("network::a_socket_filter_drops_and_lets_go", socket),
     ];
-    for group in [order::tests, sockets::tests, routes::tests] {
+    for group in [order::tests, sockets::tests, routes::tests, xdp::tests] {
         tests.extend(group());
     }
     tests
