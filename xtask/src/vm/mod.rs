@@ -28,12 +28,14 @@ use self::{
 use crate::{Result, root};
 
 const USAGE: &str = "\
-usage: cargo xtask vm [--kernel VERSION,…|all] [--suite NAME,…] [-- TEST-ARGUMENT…]
+usage: cargo xtask vm [--kernel VERSION,…|all] [--suite NAME,…] [--cpus N] [-- TEST-ARGUMENT…]
        cargo xtask vm --table
 
   --kernel VERSION,…   5.10, 6.1, 6.12, 6.18, 7.3; `all` (the default) is all but 6.18
   --suite NAME,…       skep-linux, skep, verdicts (each program of the project loaded by itself, and
                        held against `skep check --kernel`); the default is all
+  --cpus N             processors of a machine: 1 where nothing is said; tests that switch one off
+                       need 2
   TEST-ARGUMENT        what the test programs take: a part of a name, --skip NAME, …
   --table              runs nothing, and writes HOOKS.md from what the newest runs said
 ";
@@ -44,6 +46,7 @@ struct Arguments {
     kernels: Vec<String>,
     suites: Vec<String>,
     tests: Vec<String>,
+    cpus: Option<u8>,
     table: bool,
 }
 
@@ -63,6 +66,13 @@ impl Arguments {
                 "--kernel" | "--kernels" => list(&mut this.kernels)?,
                 "--suite" => list(&mut this.suites)?,
                 "--table" => this.table = true,
+                "--cpus" => {
+                    let mut number = Vec::new();
+                    list(&mut number)?;
+                    let number = number.first().and_then(|text| text.parse().ok());
+                    let wrong = || format!("--cpus needs a number from 1 on\n\n{USAGE}");
+                    this.cpus = Some(number.filter(|&cpus| cpus > 0).ok_or_else(wrong)?);
+                }
                 "--" => {
                     this.tests = words.cloned().collect();
                     break;
@@ -125,7 +135,9 @@ fn run_name() -> Result<String> {
 fn run_suites(arguments: &Arguments, folder: &Path) -> Result<Results> {
     let name = run_name()?;
     let debian = Debian::open().map_err(stopped)?;
-    let qemu = Qemu::find(&debian).map_err(stopped)?;
+    let qemu = Qemu::find(&debian)
+        .map_err(stopped)?
+        .with_cpus(arguments.cpus.unwrap_or(1));
     let wanted: Vec<&str> = arguments.suites.iter().map(String::as_str).collect();
     let suites = suites::build(&wanted, folder)?;
     let files = suites::files(&suites, &arguments.tests, folder)?;

@@ -70,6 +70,8 @@ pub(crate) struct Qemu {
     program: PathBuf,
     /// Where it is not installed but unpacked.
     tree: Option<PathBuf>,
+    /// Processors of a machine.
+    cpus: u8,
 }
 
 impl Qemu {
@@ -81,6 +83,7 @@ impl Qemu {
                 return Ok(Self {
                     program,
                     tree: None,
+                    cpus: 1,
                 });
             }
         }
@@ -91,12 +94,19 @@ impl Qemu {
             true => Ok(Self {
                 program,
                 tree: Some(tree),
+                cpus: 1,
             }),
             false => Err(Stop::lacks(format!("{PROGRAM} in {}", tree.display()))),
         }
     }
 
-    /// A machine of one emulated processor. Its console goes into a file, and its second serial
+    /// The same for machines of so many processors.
+    #[must_use]
+    pub(crate) fn with_cpus(self, cpus: u8) -> Self {
+        Self { cpus, ..self }
+    }
+
+    /// A machine of emulated processors. Its console goes into a file, and its second serial
     /// port, on which the guest speaks, to standard output.
     fn command(&self, kernel: &Kernel, initramfs: &Path, console: &Path) -> Command {
         // The guest's work is that of tests, and gives way to the machine's own.
@@ -111,7 +121,9 @@ impl Qemu {
         let mut log = OsString::from("file,id=console,path=");
         log.push(console);
         // Virtualisation by hardware is no better here: it hangs guests inside of other guests.
-        command.args(["-M", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "1"]);
+        // In one thread, whatever their number: in several they once ran past each other.
+        command.args(["-M", "q35", "-accel", "tcg,thread=single", "-cpu", "max"]);
+        command.args(["-smp", &self.cpus.to_string()]);
         command.args(["-m", "1024", "-nodefaults", "-display", "none"]);
         command.args(["-no-reboot", "-chardev"]).arg(log);
         command.args(["-serial", "chardev:console"]);

@@ -12,25 +12,36 @@ const FREQUENCY: u64 = 99;
 
 pub(super) fn attach(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
     let frequency = options.frequency.unwrap_or(FREQUENCY);
-    let scopes = match options.perf_scope {
-        Some(scope) => vec![scope],
-        None => program
-            .host()
-            .online_cpus()?
-            .into_iter()
-            .map(PerfScope::Cpu)
-            .collect(),
-    };
     let event = options
         .perf_event
         .unwrap_or(PerfEvent::CpuClock { frequency });
-    let points: Vec<AttachPoint<'_>> = scopes
-        .into_iter()
-        .map(|scope| AttachPoint::PerfEvent {
+    let attach = |scopes: &[PerfScope]| {
+        let point = |scope: &PerfScope| AttachPoint::PerfEvent {
             event,
-            scope,
+            scope: *scope,
             cookie: options.cookie,
-        })
-        .collect();
-    program.attach_to_each(&points)
+        };
+        let points: Vec<AttachPoint<'_>> = scopes.iter().map(point).collect();
+        program.attach_to_each(&points)
+    };
+    if let Some(scope) = options.perf_scope {
+        return attach(&[scope]);
+    }
+    let online = || -> Result<Vec<PerfScope>> {
+        let cpus = program.host().online_cpus()?;
+        Ok(cpus.into_iter().map(PerfScope::Cpu).collect())
+    };
+    let mut scopes = online()?;
+    loop {
+        let attached = attach(&scopes);
+        if attached.is_ok() {
+            return attached;
+        }
+        // A CPU that was online a moment ago has nothing to sample.
+        let now = online()?;
+        if now == scopes {
+            return attached;
+        }
+        scopes = now;
+    }
 }

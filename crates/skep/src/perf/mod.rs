@@ -4,7 +4,9 @@
 //! The layout (`linux/perf_event.h`): a control page (`perf_event_mmap_page`), then a ring of
 //! records, each a `perf_event_header` and its body. A record may wrap at the ring's end.
 
-use std::{fmt, marker::PhantomData, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, fmt, marker::PhantomData, ops::ControlFlow, sync::Arc, time::Duration,
+};
 
 use skep_abi::MapType;
 use skep_host::{Descriptor, Errno, PerfOutput};
@@ -23,6 +25,7 @@ use batch::{HEADER, LOST, lost_count, record};
 /// `perf_event_mmap_page.data_head` and `data_tail`, as indices of 64-bit words.
 const HEAD: usize = 0x400 / 8;
 const TAIL: usize = 0x408 / 8;
+
 /// How a perf buffer is opened.
 #[derive(Debug, Clone, Copy)]
 pub struct PerfOptions {
@@ -48,10 +51,13 @@ impl Default for PerfOptions {
 /// lends them in place.
 pub struct PerfBuffer<T = u8> {
     map: Arc<Map>,
+    options: PerfOptions,
     cpus: Vec<Ring>,
     waiting: Waiting,
     /// CPUs that went offline before their ring was opened.
     skipped: Vec<u32>,
+    /// What was lost in rings that are closed, by CPU.
+    lost_before: BTreeMap<u32, u64>,
     /// Where in `cpus` the search for records goes on, so that no CPU starves.
     turn: usize,
     record: PhantomData<fn() -> T>,
@@ -59,6 +65,8 @@ pub struct PerfBuffer<T = u8> {
 
 struct Ring {
     cpu: u32,
+    /// The CPU went offline: nothing is written any more.
+    gone: bool,
     /// Records that did not fit, as far as they were read; and how far that is.
     lost: u64,
     counted: u64,
@@ -80,52 +88,91 @@ impl<T> PerfBuffer<T> {
     /// can't be opened (`CAP_PERFMON`, `kernel.perf_event_paranoid`).
     pub fn new(map: Arc<Map>, options: PerfOptions) -> Result<Self> {
         map.expect_type(&[MapType::PerfEventArray])?;
-        let host = map.host();
-        let mut cpus = Vec::new();
-        let mut skipped = Vec::new();
-        for cpu in host.online_cpus()? {
-            if cpu >= map.max_entries() {
-                return Err(Error::map(
-                    &map,
-                    &format!(
-                        "it has no entry for CPU {cpu}: raise its max_entries, or leave it out"
-                    ),
-                ));
-            }
-            let output = match host.perf_output(cpu, options.pages, options.wakeup) {
-                // It was online a moment ago.
-                Err(error) if error.errno() == Some(Errno::ENODEV) => {
-                    skipped.push(cpu);
-                    continue;
-                }
-                output => output?,
-            };
-            host.map_update_elem(
-                map.fd(),
-                &cpu.to_ne_bytes(),
-                &output.event.raw().to_ne_bytes(),
-                0,
-            )?;
-            let data = host.page_size();
-            let size = (options.pages * data) as u64;
-            cpus.push(Ring {
-                cpu,
-                lost: 0,
-                counted: output.memory.long_words()[TAIL].acquire(),
-                output,
-                data,
-                size,
-                wrapped: Vec::new(),
-            });
-        }
-        Ok(Self {
+        let mut buffer = Self {
             map,
-            cpus,
+            options,
+            cpus: Vec::new(),
             waiting: Waiting::default(),
-            skipped,
+            skipped: Vec::new(),
+            lost_before: BTreeMap::new(),
             turn: 0,
             record: PhantomData,
-        })
+        };
+        buffer.refresh()?;
+        Ok(buffer)
+    }
+
+    /// Follows CPUs that went offline or came online since the buffer was opened: opens rings on
+    /// those that have none, and closes those of CPUs that are not running, once they are read.
+    /// Gives the CPUs that were added.
+    ///
+    /// The kernel ends the ring of a CPU that goes offline for good: what programs send there after
+    /// it came back is refused to them (`EOPNOTSUPP`), and `ENOENT` on a CPU that was offline when
+    /// the buffer was opened. One that went and came back between two calls is not noticed.
+    ///
+    /// # Errors
+    /// As those of [`new`](Self::new).
+    pub fn refresh(&mut self) -> Result<Vec<u32>> {
+        let online = self.map.host().online_cpus()?;
+        self.skipped.clear();
+        for ring in &mut self.cpus {
+            ring.gone |= !online.contains(&ring.cpu);
+        }
+        let (read, rest) = std::mem::take(&mut self.cpus)
+            .into_iter()
+            .partition::<Vec<_>, _>(|ring| ring.gone && ring.is_read());
+        self.cpus = rest;
+        for ring in read {
+            *self.lost_before.entry(ring.cpu).or_default() += ring.lost;
+        }
+        let mut added = Vec::new();
+        for cpu in online {
+            if self.cpus.iter().any(|ring| ring.cpu == cpu && !ring.gone) {
+                continue;
+            }
+            match self.open(cpu)? {
+                Some(ring) => {
+                    self.cpus.push(ring);
+                    added.push(cpu);
+                }
+                None => self.skipped.push(cpu),
+            }
+        }
+        Ok(added)
+    }
+
+    /// Opens a ring on a CPU and puts it into the map; `None` if the CPU was online a moment ago.
+    fn open(&self, cpu: u32) -> Result<Option<Ring>> {
+        let (map, options) = (&self.map, self.options);
+        if cpu >= map.max_entries() {
+            return Err(Error::map(
+                map,
+                &format!("it has no entry for CPU {cpu}: raise its max_entries, or leave it out"),
+            ));
+        }
+        let host = map.host();
+        let output = match host.perf_output(cpu, options.pages, options.wakeup) {
+            Err(error) if error.errno() == Some(Errno::ENODEV) => return Ok(None),
+            output => output?,
+        };
+        host.map_update_elem(
+            map.fd(),
+            &cpu.to_ne_bytes(),
+            &output.event.raw().to_ne_bytes(),
+            0,
+        )?;
+        let data = host.page_size();
+        let size = (options.pages * data) as u64;
+        Ok(Some(Ring {
+            cpu,
+            gone: false,
+            lost: 0,
+            counted: output.memory.long_words()[TAIL].acquire(),
+            output,
+            data,
+            size,
+            wrapped: Vec::new(),
+        }))
     }
 
     /// The records that one CPU has now; empty when none has any. Never waits.
@@ -146,7 +193,9 @@ impl<T> PerfBuffer<T> {
             if found.is_some() {
                 return Ok(Some(self.lend(found)));
             }
-            let things = self.cpus.iter().map(|ring| &ring.output.event);
+            // A ring of a CPU that went is done with, and some kernels say so again and again.
+            let rings = self.cpus.iter().filter(|ring| !ring.gone);
+            let things = rings.map(|ring| &ring.output.event);
             let host = self.map.host().as_ref();
             if !self.waiting.wait(host, things, deadline)? {
                 return Ok(None);
@@ -172,21 +221,26 @@ impl<T> PerfBuffer<T> {
 
     /// Records that did not fit, on all CPUs, as far as they were read.
     pub fn lost(&self) -> u64 {
-        self.cpus.iter().map(|ring| ring.lost).sum()
+        self.lost_per_cpu().map(|(_, lost)| lost).sum()
     }
 
     /// Records that did not fit, by CPU, as far as they were read.
     pub fn lost_per_cpu(&self) -> impl Iterator<Item = (u32, u64)> {
-        self.cpus.iter().map(|ring| (ring.cpu, ring.lost))
+        let mut all = self.lost_before.clone();
+        for ring in &self.cpus {
+            *all.entry(ring.cpu).or_default() += ring.lost;
+        }
+        all.into_iter()
     }
 
     /// CPUs that were online and were not any more when their ring was to be opened: what
-    /// programs send there is refused (`ENOENT`) until another buffer is opened on the map.
+    /// programs send there is refused (`ENOENT`) until [`refresh`](Self::refresh) finds them back.
     pub fn skipped_cpus(&self) -> &[u32] {
         &self.skipped
     }
 
-    /// What to wait for in an event loop of one's own: one event a CPU.
+    /// What to wait for in an event loop of one's own: one event a CPU, other ones after a
+    /// [`refresh`](Self::refresh).
     pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
         self.cpus.iter().map(|ring| &ring.output.event)
     }
@@ -282,6 +336,11 @@ impl<T> PerfBuffer<T> {
 }
 
 impl Ring {
+    /// Whether all that it has was read.
+    fn is_read(&self) -> bool {
+        self.output.memory.long_words()[HEAD].acquire() == self.tail()
+    }
+
     /// How far it is read.
     fn tail(&self) -> u64 {
         self.output.memory.long_words()[TAIL].acquire()

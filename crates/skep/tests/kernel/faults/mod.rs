@@ -1,8 +1,10 @@
 //! What goes wrong around a program that is attached: targets, owners, readers, cgroups, modules and
 //! CPUs that go, and very many attachments. Each test counts what must not get lost, or be left.
 
+mod cpus;
 mod cycles;
 mod exits;
+mod modules;
 mod owners;
 mod places;
 mod readers;
@@ -13,8 +15,10 @@ pub(crate) use owners::{PART, own};
 
 pub(crate) fn tests() -> Vec<Test> {
     let groups = [
+        cpus::tests(),
         cycles::tests(),
         exits::tests(),
+        modules::tests(),
         owners::tests(),
         places::tests(),
         readers::tests(),
