@@ -78,6 +78,19 @@ typedef int skep_ustack_t;
 /* Don't print this map at the end: it is the program's own business. */
 #define SKEP_HIDDEN __skep_tag("hidden")
 
+/* ---- Programs in several forms ------------------------------------------ */
+
+/*
+ * This program is loaded where `program` can't be: it is another form of it, for
+ * kernels that lack what that one needs. One may stand in for one that stands in
+ * itself; the first that the kernel takes is loaded, and `skep run` says which and
+ * why. The question mark has other loaders leave it alone.
+ *
+ *	SEC("fentry/vfs_unlink") int BPF_PROG(typed) { ... }
+ *	SEC("?kprobe/vfs_unlink") SKEP_INSTEAD_OF(typed) int BPF_KPROBE(probed) { ... }
+ */
+#define SKEP_INSTEAD_OF(program) __skep_tag("instead_of=" #program)
+
 /* ---- Helpers ------------------------------------------------------------ */
 
 /*

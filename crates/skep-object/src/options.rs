@@ -118,6 +118,24 @@ impl LinkOptions {
         }
     }
 
+    /// Whether [`only_programs`](Self::only_programs) chose.
+    pub fn chooses_programs(&self) -> bool {
+        self.only.is_some()
+    }
+
+    /// Loads one of several programs that are forms of one thing, and not the others.
+    pub fn choose_among(&mut self, forms: &[String], chosen: &str) -> &mut Self {
+        if let Some(only) = &mut self.only {
+            only.retain(|name| !forms.contains(name));
+            only.push(chosen.to_owned());
+        } else {
+            for name in forms {
+                self.program(name).autoload(name == chosen);
+            }
+        }
+        self
+    }
+
     /// Loads these programs and no others, whatever their sections say.
     pub fn only_programs<N: Into<String>>(
         &mut self,
@@ -251,6 +269,13 @@ impl MapOptions {
     #[doc(alias = "LIBBPF_PIN_BY_NAME")]
     pub fn pinning(&mut self, pinning: Pinning) -> &mut Self {
         self.pinning = Some(pinning);
+        self
+    }
+
+    /// Not pinned, whatever the object or an earlier choice says.
+    pub fn unpinned(&mut self) -> &mut Self {
+        self.pinning = Some(Pinning::None);
+        self.pin_path = None;
         self
     }
 

@@ -32,7 +32,7 @@ mod prebuilt;
 mod rust;
 
 pub use bpffs::{Bpffs, Tracefs, mount_point};
-pub use capabilities::without_capabilities;
+pub use capabilities::{as_nobody_with, with_capabilities, without_capabilities};
 pub use cgroup::Cgroup;
 pub use compile::{assemble, compile, compile_native, compile_native_as, compile_with};
 pub use debian::Debian;

@@ -90,6 +90,7 @@ mod binary;
 #[cfg(feature = "verifier")]
 mod check;
 mod error;
+mod fallback;
 pub mod features;
 mod host;
 pub mod light;
@@ -125,6 +126,7 @@ pub use binary::{find_binary, open_btf, symbol_offset};
 #[cfg(feature = "verifier")]
 pub use check::Checked;
 pub use error::{Error, Result};
+pub use fallback::{BtfArchive, Fallback};
 pub use host::Host;
 pub use link::{Iteration, Link};
 pub use live::Live;

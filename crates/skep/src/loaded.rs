@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use skep_object::{AttachKind, Contents, Downgrade, Image, MapIndex, Variable};
 
 use crate::{
-    AttachOptions, Error, Host, Link, Map, Program, Result, StructOps, arena, attach::Attachers,
-    live::Variables,
+    AttachOptions, Error, Fallback, Host, Link, Map, Program, Result, StructOps, arena,
+    attach::Attachers, live::Variables,
 };
 
 /// An object that a host holds. Dropping it gives up its programs and maps, unless a link, a
@@ -22,6 +22,7 @@ pub struct Loaded {
     programs: BTreeMap<String, Arc<Program>>,
     struct_ops: Vec<Arc<StructOps>>,
     refused_btf: Option<Error>,
+    fallbacks: Vec<Fallback>,
     attachers: Attachers,
     variables: Variables,
 }
@@ -51,6 +52,7 @@ impl Loaded {
             programs,
             struct_ops,
             refused_btf: None,
+            fallbacks: Vec::new(),
             attachers: Attachers::default(),
             variables: Variables::default(),
         }
@@ -58,6 +60,11 @@ impl Loaded {
 
     pub(crate) fn attached_by(mut self, attachers: Attachers) -> Self {
         self.attachers = attachers;
+        self
+    }
+
+    pub(crate) fn fell_back(mut self, fallbacks: Vec<Fallback>) -> Self {
+        self.fallbacks.extend(fallbacks);
         self
     }
 
@@ -91,6 +98,13 @@ impl Loaded {
     /// What this host is too old for, and what was made of it instead: each prints as a line.
     pub fn downgrades(&self) -> &[Downgrade] {
         &self.image.downgrades
+    }
+
+    /// What was used in place of something better that the host lacks, as
+    /// [`Object::fall_back`](crate::Object::fall_back) and the like asked for: each prints as a line,
+    /// to be shown.
+    pub fn fallbacks(&self) -> &[Fallback] {
+        &self.fallbacks
     }
 
     /// Why the host refused the object's BTF, if it did: then maps and programs were loaded

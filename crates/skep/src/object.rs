@@ -8,8 +8,12 @@ use skep_object::{ExternKind, LinkOptions, MapOptions, ProgramOptions, Variable}
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::{
-    AttachOptions, Error, Host, Link, LoadOptions, Loaded, Map, Program, Result, TargetProgram,
-    attach::Attachers, load::Given, value,
+    AttachOptions, BtfArchive, Error, Fallback, Host, Link, LoadOptions, Loaded, Map, Program,
+    Result, TargetProgram,
+    attach::Attachers,
+    fallback::{Attempt, Forms, choose},
+    load::Given,
+    value,
 };
 
 /// A BPF object, opened, and the choices made for it.
@@ -31,6 +35,12 @@ pub struct Object {
     given: Given,
     /// Types to relocate by, in place of the host's.
     core_btf: Option<Arc<Btf>>,
+    /// Types of kernels that may have none.
+    archive: Option<BtfArchive>,
+    /// Programs in several forms, beside those that the object tells.
+    forms: Forms,
+    /// What [`Object::settle`] chose.
+    settled: Option<Vec<Fallback>>,
     attachers: Attachers,
 }
 
@@ -61,6 +71,9 @@ impl Object {
             options: LinkOptions::new(),
             given: Given::default(),
             core_btf: None,
+            archive: None,
+            forms: Forms::default(),
+            settled: None,
             attachers: Attachers::default(),
         }
     }
@@ -288,6 +301,88 @@ impl Object {
         self
     }
 
+    /// Takes types for CO-RE relocations from an archive where the host has none itself. Which they
+    /// were, [`Loaded::fallbacks`] says.
+    pub fn btf_where_none(&mut self, archive: BtfArchive) -> &mut Self {
+        self.archive = Some(archive);
+        self
+    }
+
+    /// Has one of several programs loaded: the first that the host takes. They are forms of one
+    /// thing, the best first, such as one of `fentry`, one of `kprobe` and one of a tracepoint.
+    ///
+    /// A form is tried by loading it alone, and by a look whether its hook and its place are there;
+    /// the last is taken as it is. Why a better one was not, [`Loaded::fallbacks`] says. Forms that
+    /// [`program`](Self::program) or [`only_programs`](Self::only_programs) leave out are not tried.
+    ///
+    /// In C, the object can say so itself, by `SKEP_INSTEAD_OF` of `skep.h`:
+    ///
+    /// ```c
+    /// SEC("fentry/vfs_unlink") int BPF_PROG(typed, struct mnt_idmap *map, struct inode *dir) { … }
+    /// SEC("?kprobe/vfs_unlink") SKEP_INSTEAD_OF(typed) int BPF_KPROBE(probed) { … }
+    /// ```
+    ///
+    /// # Errors
+    /// There is no program of one of the names, or it is told twice.
+    pub fn fall_back(&mut self, forms: &[&str]) -> Result<&mut Self> {
+        for name in forms {
+            self.program(name)?;
+        }
+        self.forms.add(forms)?;
+        Ok(self)
+    }
+
+    /// Makes the choices that fall-backs leave to a host, for good: which form of a program is
+    /// loaded, and whose types are used. A load of what has such choices does this by itself; to
+    /// [`link`](Self::link) or to [`check`](Self::check) what a load would take, do it before.
+    ///
+    /// # Errors
+    /// A tag of the object names no program; or the host has no types, and neither has the archive.
+    pub fn settle(&mut self, host: &Host, options: &LoadOptions) -> Result<&[Fallback]> {
+        if let Some(settled) = self.settle_for(host, options)? {
+            self.options = settled.options;
+            self.core_btf = settled.core_btf;
+            self.settled = Some(settled.fallbacks);
+        }
+        Ok(self.settled.as_deref().unwrap_or_default())
+    }
+
+    /// The choices, if there are any to make.
+    fn settle_for(&self, host: &Host, load: &LoadOptions) -> Result<Option<Settled>> {
+        let groups = self.forms.of(&self.spec)?;
+        if self.settled.is_some() || (groups.is_empty() && self.archive.is_none()) {
+            return Ok(None);
+        }
+        let mut core_btf = self.core_btf.clone();
+        let mut fallbacks = Vec::new();
+        let mut functions = self.spec.functions().iter();
+        let relocates = functions.any(|function| !function.core_relocations.is_empty());
+        if let (None, Some(archive), true) = (&core_btf, &self.archive, relocates)
+            && let Err(error) = host.btf()
+        {
+            let (from, types) = archive.find(host.info())?;
+            core_btf = Some(Arc::new(types));
+            let because = match error.cause() {
+                Some(cause) => cause.to_string(),
+                None => error.to_string(),
+            };
+            fallbacks.push(Fallback::Types { from, because });
+        }
+        let mut options = self.options.clone();
+        let attempt = Attempt {
+            host,
+            load,
+            given: &self.given,
+            core_btf: core_btf.as_ref(),
+        };
+        fallbacks.extend(choose(&groups, &self.spec, &mut options, &attempt)?);
+        Ok(Some(Settled {
+            options,
+            core_btf,
+            fallbacks,
+        }))
+    }
+
     /// Relocates the object for `host`, creates its maps and loads its programs. Nothing stays
     /// behind when it fails.
     ///
@@ -302,7 +397,13 @@ impl Object {
     /// # Errors
     /// As `load`.
     pub fn load_with(&self, host: &Host, options: &LoadOptions) -> Result<Loaded> {
-        self.load_image(host, options, self.link(host)?)
+        let Some(settled) = self.settle_for(host, options)? else {
+            return self.load_image(host, options, self.link(host)?);
+        };
+        let core_btf = settled.core_btf.as_ref();
+        let image = crate::target::link(&self.spec, &settled.options, host, core_btf)?;
+        let loaded = self.load_image(host, options, image)?;
+        Ok(loaded.fell_back(settled.fallbacks))
     }
 
     /// Loads an image that was [linked](Self::link) before, and perhaps changed since: maps behind
@@ -319,7 +420,8 @@ impl Object {
         let loaded = crate::load::load(&self.spec, image, host, options, &self.given)?;
         Ok(loaded
             .with_variables(&self.spec)
-            .attached_by(self.attachers.clone()))
+            .attached_by(self.attachers.clone())
+            .fell_back(self.settled.clone().unwrap_or_default()))
     }
 
     /// How it is linked.
@@ -348,6 +450,13 @@ impl Object {
     pub fn link(&self, host: &Host) -> Result<skep_object::Image> {
         crate::target::link(&self.spec, &self.options, host, self.core_btf.as_ref())
     }
+}
+
+/// What an object is loaded with on a host where choices were left open.
+struct Settled {
+    options: LinkOptions,
+    core_btf: Option<Arc<Btf>>,
+    fallbacks: Vec<Fallback>,
 }
 
 /// A global variable of an object that is not loaded yet.

@@ -102,11 +102,19 @@ pub(crate) struct RunArgs {
     #[arg(long = "map-size", value_name = "MAP=N")]
     pub(crate) map_size: Vec<String>,
 
+    /// Load of these programs the first that the kernel takes (may be given again)
+    ///
+    /// They are forms of one thing, the best first. Which is loaded, and why no better one, is said.
+    /// A C source says it itself by SKEP_INSTEAD_OF (skep.h).
+    #[arg(long, value_name = "NAME,NAME,…")]
+    pub(crate) fall_back: Vec<String>,
+
     /// Relocate by the types in FILE, not the kernel's: raw BTF, or an ELF file with it
     ///
     /// For a kernel that has none of its own. The file must describe this very kernel, as those
-    /// of btfhub do, whole or reduced to what the program uses.
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    /// of btfhub do, whole or reduced to what the program uses (`skep btf min`). In a folder of such
+    /// files the one of this kernel's release is looked for, if the kernel has no types itself.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::AnyPath)]
     pub(crate) btf: Option<PathBuf>,
 
     /// Set what the program is told of the kernel's configuration, spelled as in .config

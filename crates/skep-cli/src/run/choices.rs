@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skep::Object;
+use skep::{BtfArchive, Object};
 
 use super::args::RunArgs;
 use crate::exit::Usage;
@@ -49,8 +49,18 @@ pub(crate) fn apply(object: &mut Object, args: &RunArgs) -> anyhow::Result<()> {
         let (name, value) = assignment(choice, "--config")?;
         object.config(name, value)?;
     }
-    if let Some(path) = &args.btf {
-        object.core_btf(Arc::new(skep::open_btf(path)?));
+    match &args.btf {
+        Some(path) if path.is_dir() => {
+            object.btf_where_none(BtfArchive::folder(path));
+        }
+        Some(path) => {
+            object.core_btf(Arc::new(skep::open_btf(path)?));
+        }
+        None => {}
+    }
+    for forms in &args.fall_back {
+        let names: Vec<&str> = forms.split(',').collect();
+        object.fall_back(&names)?;
     }
     for choice in &args.map_size {
         let (name, value) = assignment(choice, "--map-size")?;

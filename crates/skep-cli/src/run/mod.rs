@@ -58,6 +58,7 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let host = coverage::host(&args, &object)?;
     let mut workload = workload::of(&args, &host, &mut object, &stop)?;
 
+    object.settle(&host, &load_options(global))?;
     let mut recording = recording::prepare(&args, &object, &host, global)?;
     let loaded = match &recording {
         Some(recording) => recording.load(&object, &host, &load_options(global))?,
@@ -183,6 +184,9 @@ fn load_options(global: &Global) -> LoadOptions {
 }
 
 fn say_loaded(loaded: &Loaded, verbose: u8) {
+    for fallback in loaded.fallbacks() {
+        eprintln!("fell back: {fallback}");
+    }
     if let Some(refusal) = loaded.refused_btf() {
         eprintln!("warning: loaded without types and lines of source: {refusal}");
     }

@@ -6,6 +6,7 @@ mod core_rust_kinds;
 mod doctor;
 mod externs;
 mod externs_rust;
+mod fallbacks;
 mod faults;
 mod hooks;
 mod iterators_rust;
@@ -39,6 +40,7 @@ fn main() -> std::process::ExitCode {
     let parts = [
         (token::PART, token::in_namespace as fn() -> _),
         (faults::PART, faults::own),
+        (fallbacks::PART, fallbacks::without_types),
     ];
     if let Some(code) = skep_testing::play(&parts) {
         return code;
@@ -50,6 +52,7 @@ fn main() -> std::process::ExitCode {
         doctor::tests,
         externs::tests,
         externs_rust::tests,
+        fallbacks::tests,
         faults::tests,
         hooks::tests,
         iterators_rust::tests,

@@ -1,0 +1,265 @@
+//! What is used where a kernel lacks the better way: the best form of a program that it takes, and types
+//! that come along. Each is told, and nothing is where all is there.
+
+use std::{
+    env, fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use rustix::mount::{MountFlags, mount};
+use skep::{
+    BtfArchive, Fallback, LoadOptions, Loaded, Object,
+    boundary::{Feature, Hook},
+    btf::Minimizer,
+};
+use skep_testing::{Outcome, Stop, Test, ensure, eventually, expect_err, find_tool, needs_kernel};
+
+use crate::{
+    hooks::{call, read},
+    support::{Running, boundary, host, me, object},
+};
+
+/// The part of a process that can't see the kernel's types.
+pub(crate) const PART: &str = "without types";
+
+/// Where that finds others, and whom it counts.
+const FOLDER: &str = "SKEP_TEST_TYPES";
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        Test::new("fallbacks::the_best_form_is_loaded_alone", best),
+        Test::new(
+            "fallbacks::a_form_whose_place_lacks_is_passed_over",
+            passed_over,
+        ),
+        Test::new("fallbacks::who_chooses_a_form_has_it", chosen),
+        Test::new("fallbacks::forms_that_can_t_be_are_told", wrong),
+        Test::new(
+            "fallbacks::types_of_an_archive_are_used_where_none_are",
+            types,
+        ),
+    ]
+}
+
+fn forms() -> Outcome<Object> {
+    let mut object = object("forms")?;
+    object.global("target_pid")?.set(me())?;
+    Ok(object)
+}
+
+/// The forms, the best first: program, counter, and whether this kernel has its hook.
+fn each_form() -> [(&'static str, &'static str, bool); 3] {
+    let has = |hook| boundary().probe(&Feature::Hook(hook)).is_yes();
+    [
+        ("at_entry", "by_entry", has(Hook::Fentry)),
+        ("probed", "by_probe", has(Hook::Kprobe)),
+        ("traced", "by_tracepoint", true),
+    ]
+}
+
+/// Only this form is loaded, fires, and is gone again.
+fn is_used(object: Object, program: &str) -> Outcome<Loaded> {
+    let running = Running::of(object)?;
+    let names: Vec<&str> = running
+        .loaded
+        .programs()
+        .map(|known| known.name())
+        .collect();
+    ensure(names == [program], || format!("{names:?}, not {program}"))?;
+    let links = running.loaded.attach_all()?;
+    read()?;
+    drop(links);
+    for (name, counter, _) in each_form() {
+        let hits = running.number(counter)?;
+        ensure((hits > 0) == (name == program), || {
+            format!("{counter} is {hits}, with {program}")
+        })?;
+    }
+    Ok(running.loaded)
+}
+
+/// What was told of a load, as text.
+fn told(loaded: &Loaded) -> Vec<String> {
+    let all = loaded.fallbacks().iter();
+    all.map(ToString::to_string).collect()
+}
+
+fn best() -> Outcome {
+    needs_kernel(5, 8)?;
+    let forms_here = each_form();
+    let best = forms_here.iter().position(|(.., there)| *there);
+    let best = best.unwrap_or(forms_here.len() - 1);
+    let program = forms_here[best].0;
+    let loaded = is_used(forms()?, program)?;
+    let said = told(&loaded);
+    match loaded.fallbacks() {
+        [] => ensure(best == 0, || format!("{program} in silence")),
+        [
+            Fallback::Program {
+                wanted,
+                used,
+                because,
+            },
+        ] => {
+            let right = wanted.0 == "at_entry" && used.0 == program && because.len() == best;
+            ensure(right && best > 0, || format!("{said:?}"))?;
+            let line = &said[0];
+            let parts = [
+                "fentry/vfs_read",
+                "in place of `at_entry`",
+                because[0].as_str(),
+            ];
+            ensure(parts.iter().all(|part| line.contains(part)), || {
+                line.clone()
+            })
+        }
+        _ => Err(Stop::fail(format!("{said:?}"))),
+    }
+}
+
+/// The first form has no function here, on no kernel.
+fn passed_over() -> Outcome {
+    needs_kernel(5, 8)?;
+    let mut object = forms()?;
+    object
+        .program("at_entry")?
+        .attach_target("no_such_function");
+    let expected = if each_form()[1].2 { "probed" } else { "traced" };
+    let loaded = is_used(object, expected)?;
+    let said = told(&loaded).join("\n");
+    ensure(said.contains("no_such_function"), || said.clone())?;
+    // And neither has the second.
+    let mut object = forms()?;
+    for name in ["at_entry", "probed"] {
+        object.program(name)?.attach_target("no_such_function");
+    }
+    let loaded = is_used(object, "traced")?;
+    let said = told(&loaded).join("\n");
+    ensure(said.starts_with("`traced` (tracepoint/"), || said.clone())?;
+    // The choice can be made before, and stays.
+    let mut object = forms()?;
+    object
+        .program("at_entry")?
+        .attach_target("no_such_function");
+    let settled = object.settle(host(), &LoadOptions::default())?.to_vec();
+    let loaded = is_used(object, expected)?;
+    ensure(loaded.fallbacks() == settled && settled.len() == 1, || {
+        format!("{settled:?}, {:?}", loaded.fallbacks())
+    })
+}
+
+fn chosen() -> Outcome {
+    needs_kernel(5, 8)?;
+    let mut object = forms()?;
+    object.only_programs(&["traced"])?;
+    let loaded = is_used(object, "traced")?;
+    ensure(told(&loaded).is_empty(), || format!("{:?}", told(&loaded)))?;
+    // One that is left out is not tried.
+    let mut object = forms()?;
+    object.program("at_entry")?.autoload(false);
+    object.program("probed")?.autoload(false);
+    let loaded = is_used(object, "traced")?;
+    ensure(told(&loaded).is_empty(), || format!("{:?}", told(&loaded)))
+}
+
+fn wrong() -> Outcome {
+    let mut object = object("links")?;
+    let error = expect_err("a name", object.fall_back(&["on_raw", "on_row"]))?.to_string();
+    ensure(error.contains("on_row") && error.contains("on_raw"), || {
+        error.clone()
+    })?;
+    object.fall_back(&["on_typed", "on_raw"])?;
+    let error = expect_err("twice", object.fall_back(&["on_raw", "on_tracepoint"]))?.to_string();
+    ensure(
+        error.contains("`on_raw`") && error.contains("twice"),
+        || error.clone(),
+    )?;
+
+    let folder = tempfile::tempdir()?;
+    let source = folder.path().join("bad.bpf.c");
+    let program = |name: &str, instead: &str| {
+        format!("SEC(\"raw_tp/sys_enter\") {instead} int {name}(void *ctx) {{ return 0; }}\n")
+    };
+    for (programs, part) in [
+        (
+            [program("one", ""), program("two", "SKEP_INSTEAD_OF(none)")],
+            "`none`",
+        ),
+        (
+            [
+                program("one", "SKEP_INSTEAD_OF(two)"),
+                program("two", "SKEP_INSTEAD_OF(one)"),
+            ],
+            "stands in for itself",
+        ),
+    ] {
+        let head = "#include \"vmlinux.h\"\n#include <bpf/bpf_helpers.h>\n#include \"skep.h\"\n";
+        let license = "char _license[] SEC(\"license\") = \"GPL\";\n";
+        fs::write(&source, [head, &programs.concat(), license].concat())?;
+        let bytes = skep_testing::compile(&source, env!("CARGO_TARGET_TMPDIR"))?;
+        let error = expect_err(part, Object::parse("bad", &bytes)?.load(host()))?.to_string();
+        ensure(error.contains(part), || error.clone())?;
+    }
+    Ok(())
+}
+
+fn relocated() -> Outcome<Object> {
+    let mut object = object("forms")?;
+    object.only_programs(&["relocated"])?;
+    Ok(object)
+}
+
+/// Another process can't see the kernel's types, and finds what it needs of them in a folder.
+fn types() -> Outcome {
+    needs_kernel(5, 8)?;
+    let object = relocated()?;
+    let types = host().btf()?;
+    let mut minimizer = Minimizer::new(&types);
+    for (id, need) in object.spec().needed_types(&types)? {
+        minimizer.keep(id, need)?;
+    }
+    let folder = tempfile::tempdir()?;
+    let file = format!("{}.btf", host().info().release);
+    let built = minimizer.build()?;
+    fs::write(folder.path().join(file), built)?;
+    let ran = Command::new(find_tool("unshare")?)
+        .args(["--mount", "--"])
+        .arg(env::current_exe()?)
+        .env(skep_testing::PART, PART)
+        .env(FOLDER, folder.path())
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()?;
+    let said = String::from_utf8_lossy(&ran.stdout);
+    ensure(said.ends_with("done\n"), || said.into_owned())
+}
+
+/// What that process does.
+pub(crate) fn without_types() -> Outcome {
+    let folder = PathBuf::from(env::var_os(FOLDER).ok_or_else(|| Stop::fail(FOLDER))?);
+    // Compiled before: its header is the types that are hidden then.
+    let mut object = relocated()?;
+    // Nobody else sees this mount.
+    let none = MountFlags::empty();
+    mount("none", "/sys/kernel/btf", "tmpfs", none, None)?;
+    object.global("target_pid")?.set(me())?;
+    let error = expect_err("a load without types", object.load(host()))?;
+    let fix = error.fix().unwrap_or_default();
+    ensure(fix.contains("--btf"), || format!("{error}: {fix}"))?;
+    object.btf_where_none(BtfArchive::folder(folder.join("none")));
+    let error = expect_err("an empty archive", object.load(host()))?.to_string();
+    ensure(error.contains("no BTF of kernel"), || error.clone())?;
+    object.btf_where_none(BtfArchive::folder(&folder));
+    let running = Running::of(object)?;
+    let said = told(&running.loaded);
+    let told = match said.as_slice() {
+        [line] => line.contains(&folder.display().to_string()) && line.contains("types"),
+        _ => false,
+    };
+    ensure(told, || format!("{said:?}"))?;
+    let link = running.loaded.program("relocated")?.attach()?;
+    call()?;
+    eventually("a hit", || Ok(running.number("relocated_hits")? > 0))?;
+    Ok(link.detach()?)
+}
