@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use skep_abi::UprobeMultiFlags;
+use skep_abi::{Capability, UprobeMultiFlags};
 use skep_host::{
     Attachment, Cause, Errno, LinkOptions, LinkTarget, MultiMode, ProbeSource, ProgramFd, Result,
     UprobePlace,
@@ -15,7 +15,7 @@ use super::{
     trace_event::{self, TraceEvent},
 };
 use crate::{
-    LinuxHost, link,
+    LinuxHost, cause, link,
     perf::{self, Place},
     pin::c_path,
 };
@@ -138,8 +138,23 @@ fn open_cause(host: &LinuxHost, errno: Errno, probe: &Probe<'_>) -> Option<Cause
             what: format!("the instruction at {:#x} can't be probed", probe.offset),
             fix: "probe another instruction; the first of a function nearly always works".into(),
         }),
-        _ => perf::open_cause(host, errno),
+        _ => perf::open_cause(host, errno).or_else(|| administrators_only(host, errno)),
     }
+}
+
+/// What a kernel means that refuses a probe to a process with `CAP_PERFMON`. A probe counts in memory of
+/// the process (its semaphore) and changes its code, so kernels since 2025 ask for more.
+fn administrators_only(host: &LinuxHost, errno: Errno) -> Option<Cause> {
+    let lacks = cause::missing(host, [Capability::SysAdmin])?;
+    let refused = matches!(errno, Errno::EACCES | Errno::EPERM);
+    (refused && matches!(lacks, Cause::MissingCapability(_))).then(|| Cause::Other {
+        what: "this kernel gives probes of user space by perf events to CAP_SYS_ADMIN only, since \
+               6.16 and in updates of older ones"
+            .into(),
+        fix: "attach by uprobe.multi (6.6), for which CAP_BPF and CAP_PERFMON suffice, or give it \
+              CAP_SYS_ADMIN"
+            .into(),
+    })
 }
 
 pub(super) fn attach_many(

@@ -126,13 +126,31 @@ fn each_family(
 
 fn suffice() -> Outcome {
     each_family(|family, used| {
-        with_capabilities(family.takes, || match used() {
+        let all = with_capabilities(family.takes, || match used() {
             Ok(()) => Ok(()),
             // Who may not mount it needs it mounted.
             Err(error) if error.cause() == Some(&Cause::NotMounted("tracefs")) => Ok(()),
+            Err(error) if administrators_only(&error) => {
+                ensure(family.source == "uprobes", || error.to_string())
+            }
             Err(error) => Err(Stop::fail(format!("{error}: {:?}", error.cause()))),
-        })
+        });
+        // And so they do with the one that is named then.
+        match family.source {
+            "uprobes" => all.and_then(|()| {
+                let more = [family.takes, &["CAP_SYS_ADMIN"]].concat();
+                with_capabilities(&more, || Ok(used()?))
+            }),
+            _ => all,
+        }
     })
+}
+
+/// Kernels since 2025 say so of probes of user space by perf events.
+fn administrators_only(error: &Error) -> bool {
+    let cause = error.cause().map(ToString::to_string).unwrap_or_default();
+    let fix = error.fix().unwrap_or_default();
+    cause.contains("CAP_SYS_ADMIN only") && fix.contains("uprobe.multi")
 }
 
 fn each_lacks() -> Outcome {
@@ -164,6 +182,7 @@ fn plain_user() -> Outcome {
     each_family(|family, used| {
         as_nobody_with(family.takes, || match used() {
             Ok(()) => Ok(()),
+            Err(error) if administrators_only(&error) => Ok(()),
             Err(error) => {
                 let cause = error.cause().map(ToString::to_string).unwrap_or_default();
                 let fix = error.fix().unwrap_or_default();
