@@ -139,7 +139,7 @@ fn fields() -> Result<String> {
     let all = |_: &str| true;
     /// Which fields of a structure are lent.
     type Has = fn(&str) -> bool;
-    let lent: [(&str, &str, Access, Has); 3] = [
+    let lent: [(&str, &str, Access, Has); 4] = [
         ("Sock", "bpf_sock", Access::READ, all),
         (
             "SockCommon",
@@ -147,6 +147,7 @@ fn fields() -> Result<String> {
             Access::READ,
             socket_field_is_common,
         ),
+        ("TcpSock", "bpf_tcp_sock", Access::READ, all),
         (
             "FlowKeys",
             "bpf_flow_keys",

@@ -655,6 +655,62 @@ fields! {
 }
 
 fields! {
+    TcpSock;
+    /// The congestion window, in packets.
+    r u32 snd_cwnd @ 0;
+    /// The smoothed round-trip time, in eighths of microseconds.
+    r u32 srtt_us @ 4;
+    /// The least round-trip time, in microseconds.
+    r u32 rtt_min @ 8;
+    /// The slow-start threshold, in packets.
+    r u32 snd_ssthresh @ 12;
+    /// The sequence number that is expected next.
+    r u32 rcv_nxt @ 16;
+    /// The sequence number that is sent next.
+    r u32 snd_nxt @ 20;
+    /// The first sequence number that is not acknowledged.
+    r u32 snd_una @ 24;
+    /// The segment size in use.
+    r u32 mss_cache @ 28;
+    /// Flags of explicit congestion notification.
+    r u32 ecn_flags @ 32;
+    /// Packets delivered, of the rate sample.
+    r u32 rate_delivered @ 36;
+    /// The time of the rate sample, in microseconds.
+    r u32 rate_interval_us @ 40;
+    /// Packets in flight.
+    r u32 packets_out @ 44;
+    /// Retransmitted packets in flight.
+    r u32 retrans_out @ 48;
+    /// Retransmissions of the whole connection.
+    r u32 total_retrans @ 52;
+    /// Segments received.
+    r u32 segs_in @ 56;
+    /// Segments with data received.
+    r u32 data_segs_in @ 60;
+    /// Segments sent.
+    r u32 segs_out @ 64;
+    /// Segments with data sent.
+    r u32 data_segs_out @ 68;
+    /// Packets taken for lost.
+    r u32 lost_out @ 72;
+    /// Packets acknowledged selectively.
+    r u32 sacked_out @ 76;
+    /// Bytes received.
+    r u64 bytes_received @ 80;
+    /// Bytes acknowledged.
+    r u64 bytes_acked @ 88;
+    /// Duplicates that the other side told of (DSACK).
+    r u32 dsack_dups @ 96;
+    /// Packets delivered, retransmitted ones too.
+    r u32 delivered @ 100;
+    /// Of these, those that met congestion (ECE).
+    r u32 delivered_ce @ 104;
+    /// Timeouts without an answer since.
+    r u32 icsk_retransmits @ 108;
+}
+
+fields! {
     FlowKeys;
     /// Where the network header begins.
     rw u16 nhoff set_nhoff @ 0;

@@ -19,11 +19,13 @@ mod methods;
 mod network;
 mod operations;
 mod registers;
+mod route;
 mod skb;
 mod socket;
 mod tc;
 mod tracepoint;
 mod tracing;
+mod tunnel;
 mod usdt;
 mod xdp;
 
@@ -33,11 +35,13 @@ pub use iterator::{IterContext, seq_file};
 pub use lookup::{FoundSock, Tuple, Tuple4, Tuple6};
 pub use network::*;
 pub use operations::{sock_op, sock_op_flags};
+pub use route::{FibFlags, Forward, Mtu, Route};
 pub use skb::{Header, Way};
 pub use socket::*;
-pub use tc::Room;
+pub use tc::{Neighbour, Room};
 pub use tracepoint::{DynamicField, SysEnter, SysExit, TracepointContext};
 pub use tracing::*;
+pub use tunnel::{TunnelFlags, TunnelKey};
 
 /// A hook's context.
 pub trait Context {

@@ -42,6 +42,37 @@ methods!([
         })
     }
 
+    /// Copies a value out of the packet to where it belongs: into a record of a ring, for instance.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[map(event = Ipv4)]
+    /// static HEADERS: RingBuf<4096> = RingBuf::new();
+    ///
+    /// #[socket_filter]
+    /// fn headers(context: &SocketFilterContext) -> Result<Keep> {
+    ///     let mut header = HEADERS.reserve::<Ipv4>()?;
+    ///     context.load_into(Ethernet::LEN as u32, &mut *header)?;
+    ///     header.submit();
+    ///     Ok(Keep::NOTHING)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// `EFAULT` if it is not all there.
+    #[doc(alias = "bpf_skb_load_bytes")]
+    #[inline(always)]
+    pub fn load_into<T: Plain>(&self, offset: u32, into: &mut T) -> Result {
+        let (at, size) = (core::ptr::from_mut(into).cast(), size_of::<T>() as u32);
+        // SAFETY: all of the value.
+        done(unsafe { raw::bpf_skb_load_bytes(self.as_ptr(), offset, at, size) })
+    }
+
     /// Copies bytes out of the packet, wherever they lie.
     ///
     /// ```

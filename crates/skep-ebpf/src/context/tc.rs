@@ -15,6 +15,35 @@ pub enum Room {
     BehindLink = 1,
 }
 
+/// Whom [`TcContext::redirect_to`] sends to.
+#[doc(alias = "bpf_redir_neigh")]
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Neighbour {
+    family: u32,
+    address: [u8; 16],
+}
+
+impl Neighbour {
+    /// The neighbour of an IPv4 address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ipv4([a, b, c, d]: [u8; 4]) -> Self {
+        let address = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        Self { family: 2, address }
+    }
+
+    /// The neighbour of an IPv6 address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ipv6(address: [u8; 16]) -> Self {
+        Self {
+            family: 10,
+            address,
+        }
+    }
+}
+
 impl TcContext {
     /// Has the packet go to a device: what the program then returns.
     ///
@@ -94,6 +123,41 @@ impl TcContext {
         let none = core::ptr::null_mut();
         // SAFETY: no parameters, of no length.
         TcAction::new(unsafe { raw::bpf_redirect_neigh(ifindex, none, 0, 0) } as i32)
+    }
+
+    /// Has the packet sent out of a device to this neighbour, as [`redirect_neighbour`] does to the
+    /// one that its address says. Linux 5.10.
+    ///
+    /// ```
+    /// #![no_std]
+    /// #![no_main]
+    /// use skep_ebpf::prelude::*;
+    ///
+    /// license!("GPL");
+    ///
+    /// #[setting]
+    /// static UPLINK: u32 = 1;
+    ///
+    /// #[tc]
+    /// fn leave(context: &TcContext) -> TcAction {
+    ///     if context.protocol() == u32::from(ethertype::IPV6.to_be()) {
+    ///         let mut gateway = [0; 16];
+    ///         gateway[0] = 0xfd;
+    ///         return context.redirect_to(UPLINK.get(), &Neighbour::ipv6(gateway));
+    ///     }
+    ///     context.redirect_to(UPLINK.get(), &Neighbour::ipv4([10, 0, 0, 1]))
+    /// }
+    /// ```
+    ///
+    /// [`redirect_neighbour`]: Self::redirect_neighbour
+    #[doc(alias = "bpf_redirect_neigh")]
+    #[inline(always)]
+    #[must_use = "it is what the program returns"]
+    pub fn redirect_to(&self, ifindex: u32, neighbour: &Neighbour) -> TcAction {
+        let at = core::ptr::from_ref(neighbour).cast_mut().cast();
+        let size = size_of::<Neighbour>() as i32;
+        // SAFETY: all of the neighbour, which is read.
+        TcAction::new(unsafe { raw::bpf_redirect_neigh(ifindex, at, size, 0) } as i32)
     }
 
     /// Makes a packet of IPv4 one of IPv6, or the reverse, by this EtherType: room is made or taken,

@@ -139,6 +139,19 @@ impl XdpContext {
         })
     }
 
+    /// Copies a value out of the packet to where it belongs, as
+    /// [`TcContext::load_into`](super::TcContext::load_into). Linux 5.18.
+    ///
+    /// # Errors
+    /// `EINVAL` if it is not all there.
+    #[doc(alias = "bpf_xdp_load_bytes")]
+    #[inline(always)]
+    pub fn load_into<T: Plain>(&self, offset: u32, into: &mut T) -> Result {
+        let (at, size) = (core::ptr::from_mut(into).cast(), size_of::<T>() as u32);
+        // SAFETY: all of the value.
+        done(unsafe { raw::bpf_xdp_load_bytes(self.as_ptr(), offset, at, size) })
+    }
+
     /// Copies bytes out of the packet, from any of its fragments. Linux 5.18.
     ///
     /// ```

@@ -1,6 +1,7 @@
 //! Stretches of a program in which something must not happen, as guards.
 
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 
 use crate::external::kfunc;
 
@@ -10,6 +11,8 @@ unsafe extern "C" {
     fn bpf_rcu_read_unlock();
     fn bpf_preempt_disable();
     fn bpf_preempt_enable();
+    fn bpf_local_irq_save(flags: *mut u64);
+    fn bpf_local_irq_restore(flags: *mut u64);
 }
 
 /// What [`rcu_read_lock`] gives; dropped, the stretch ends.
@@ -99,4 +102,42 @@ impl Drop for PreemptGuard {
         // SAFETY: it was disabled.
         unsafe { bpf_preempt_enable() }
     }
+}
+
+/// Runs a function while this CPU takes no interrupts, and gives what it gives. Nothing in it may
+/// sleep. A function and no guard: the verifier follows the place on the stack where the state is
+/// kept, which must not move. They can be nested. Linux 6.14.
+///
+/// ```
+/// #![no_std]
+/// #![no_main]
+/// use skep_ebpf::prelude::*;
+/// use skep_ebpf::sync::without_interrupts;
+///
+/// license!("GPL");
+///
+/// #[map]
+/// static RUNS: PerCpuArray<u64, 1> = PerCpuArray::new();
+///
+/// #[syscall]
+/// fn run(_: &SyscallContext) -> i32 {
+///     without_interrupts(|| {
+///         // Not even an interrupt of this CPU writes it meanwhile.
+///         if let Some(runs) = RUNS.get(0) {
+///             runs.update(|runs| runs + 1);
+///         }
+///         processor_id() as i32
+///     })
+/// }
+/// ```
+#[doc(alias = "bpf_local_irq_save")]
+#[inline(always)]
+pub fn without_interrupts<R>(run: impl FnOnce() -> R) -> R {
+    let mut flags = MaybeUninit::<u64>::uninit();
+    // SAFETY: a place that nobody else sees, in which the kernel keeps the state.
+    unsafe { bpf_local_irq_save(flags.as_mut_ptr()) };
+    let result = run();
+    // SAFETY: saved there, and the last that was.
+    unsafe { bpf_local_irq_restore(flags.as_mut_ptr()) };
+    result
 }

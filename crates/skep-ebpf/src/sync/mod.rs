@@ -9,7 +9,7 @@ mod lock;
 mod timer;
 mod work;
 
-pub use guard::{PreemptGuard, RcuGuard, preempt_disable, rcu_read_lock};
+pub use guard::{PreemptGuard, RcuGuard, preempt_disable, rcu_read_lock, without_interrupts};
 pub use lock::{SpinGuard, bpf_spin_lock, bpf_spin_lock as SpinLock};
 pub use timer::{Clock, Timed, bpf_timer, bpf_timer as Timer};
 pub use work::{Work, bpf_wq, bpf_wq as WorkQueue};

@@ -65,6 +65,12 @@ const WAYS: &[Way] = &[
         through: "let Some(place) = context.sk() else { return 0 };",
     },
     Way {
+        context: "TcpSock",
+        attribute: "cgroup_sockopt(set)",
+        takes: "SockoptContext",
+        through: "let Some(place) = context.sk().tcp() else { return 0 };",
+    },
+    Way {
         context: "FlowKeys",
         attribute: "flow_dissector",
         takes: "FlowDissectorContext",
