@@ -2,6 +2,7 @@
 //! boot under QEMU, in software, with an initramfs of this machine's own files; what the tests say
 //! comes back as they say it.
 
+mod here;
 mod initramfs;
 mod kept;
 mod kernel;
@@ -31,7 +32,8 @@ const USAGE: &str = "\
 usage: cargo xtask vm [--kernel VERSION,…|all] [--suite NAME,…] [--cpus N] [-- TEST-ARGUMENT…]
        cargo xtask vm --table
 
-  --kernel VERSION,…   5.10, 6.1, 6.12, 6.18, 7.3; `all` (the default) is all but 6.18
+  --kernel VERSION,…   5.10, 6.1, 6.12, 6.18, 7.3, or `here` for this machine's own as it is; `all` (the
+                       default) is all that the project promises: not 6.18, and not `here`
   --suite NAME,…       skep-linux, skep, verdicts (each program of the project loaded by itself, and
                        held against `skep check --kernel`); the default is all
   --cpus N             processors of a machine: 1 where nothing is said; tests that switch one off
@@ -133,30 +135,51 @@ fn run_name() -> Result<String> {
 }
 
 fn run_suites(arguments: &Arguments, folder: &Path) -> Result<Results> {
+    let wanted: Vec<&str> = arguments.suites.iter().map(String::as_str).collect();
+    let suites = suites::build(&wanted, folder)?;
+    let (here, others): (Vec<String>, Vec<String>) = arguments
+        .kernels
+        .iter()
+        .cloned()
+        .partition(|version| version == here::NAME);
+    let results = Mutex::new(Results::of(&others));
+    if !others.is_empty() {
+        run_machines(&others, arguments, &suites, folder, &results)?;
+    }
+    if !here.is_empty() {
+        here::run(&suites, &arguments.tests, &results)?;
+    }
+    Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn run_machines(
+    versions: &[String],
+    arguments: &Arguments,
+    suites: &[Suite],
+    folder: &Path,
+    results: &Mutex<Results>,
+) -> Result<()> {
     let name = run_name()?;
     let debian = Debian::open().map_err(stopped)?;
     let qemu = Qemu::find(&debian)
         .map_err(stopped)?
         .with_cpus(arguments.cpus.unwrap_or(1));
-    let wanted: Vec<&str> = arguments.suites.iter().map(String::as_str).collect();
-    let suites = suites::build(&wanted, folder)?;
-    let files = suites::files(&suites, &arguments.tests, folder)?;
-    let results = Mutex::new(Results::of(&arguments.kernels));
+    let files = suites::files(suites, &arguments.tests, folder)?;
     let mut machines = Vec::new();
-    for version in &arguments.kernels {
+    for version in versions {
         match Kernel::fetch(&debian, version) {
             Ok(kernel) => machines.push(Machine {
                 version,
                 kernel,
                 qemu: &qemu,
-                suites: &suites,
+                suites,
                 files: &files,
                 folder,
-                results: &results,
+                results,
                 name: &name,
                 is_whole: arguments.tests.is_empty(),
             }),
-            Err(Stop::Skip(lacking)) => lock(&results).lacks(version, &lacking.to_string()),
+            Err(Stop::Skip(lacking)) => lock(results).lacks(version, &lacking.to_string()),
             Err(stop) => return Err(stopped(stop)),
         }
     }
@@ -183,10 +206,10 @@ fn run_suites(arguments: &Arguments, folder: &Path) -> Result<Results> {
         ends.flat_map(|end| end.unwrap_or_else(|_| vec!["a thread panicked".into()]))
             .collect()
     });
-    if !failed.is_empty() {
-        return Err(failed.join("; ").into());
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(failed.join("; ").into()),
     }
-    Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -188,6 +188,13 @@ impl Suite {
         Ok(())
     }
 
+    /// The command that runs it on this machine, if it is one of tests.
+    pub(super) fn here(&self, arguments: &[String]) -> Option<Command> {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).current_dir(&self.folder);
+        self.verdicts.is_none().then_some(command)
+    }
+
     /// The command that runs it in the guest.
     fn command(&self, arguments: &[String]) -> guest::Command {
         let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
