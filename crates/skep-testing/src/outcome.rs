@@ -9,6 +9,8 @@ use std::{
 
 use skep_abi::KernelVersion;
 
+use crate::prebuilt;
+
 /// How long to wait for what should happen, as [`eventually`] does: long enough for a loaded
 /// machine, as only failures take it.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -95,7 +97,12 @@ pub fn ensure(so: bool, text: impl FnOnce() -> String) -> Outcome {
 /// # Errors
 /// It was not done after ten seconds, or failed.
 pub fn eventually(what: &str, mut done: impl FnMut() -> Outcome<bool>) -> Outcome {
-    let deadline = Instant::now() + PATIENCE;
+    // What only compiles, on a machine that may lack the rest, need not wait for that.
+    let patience = match prebuilt::is_preparing() {
+        true => Duration::from_millis(500),
+        false => PATIENCE,
+    };
+    let deadline = Instant::now() + patience;
     while !done()? {
         if Instant::now() > deadline {
             return Err(Stop::Fail(format!(

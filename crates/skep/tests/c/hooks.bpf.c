@@ -39,6 +39,36 @@ PLAIN(tracepoint, "tracepoint/syscalls/sys_enter_getppid")
 PLAIN(raw_tp, "raw_tp/sys_enter")
 PLAIN(raw_tp_writable, "raw_tp.w/bpf_test_finish")
 
+#if defined(__TARGET_ARCH_x86)
+#define GETPPID "__x64_sys_getppid"
+#elif defined(__TARGET_ARCH_arm64)
+#define GETPPID "__arm64_sys_getppid"
+#else
+#define GETPPID "__se_sys_getppid"
+#endif
+
+PLAIN(fentry_sleepable, "fentry.s/" GETPPID)
+PLAIN(fexit_sleepable, "fexit.s/" GETPPID)
+PLAIN(fmod_ret_sleepable, "fmod_ret.s/" GETPPID)
+PLAIN(fsession_sleepable, "fsession.s/" GETPPID)
+PLAIN(fentry_multi_sleepable, "fentry.multi.s/" GETPPID)
+PLAIN(fexit_multi_sleepable, "fexit.multi.s/" GETPPID)
+PLAIN(fsession_multi_sleepable, "fsession.multi.s/" GETPPID)
+PLAIN(tracepoint_sleepable, "tracepoint.s/syscalls/sys_enter_getppid")
+PLAIN(raw_tp_sleepable, "raw_tp.s/sys_enter")
+PLAIN(uprobe_sleepable, "uprobe.s/libc:getpid")
+PLAIN(uretprobe_sleepable, "uretprobe.s/libc:getpid")
+PLAIN(uprobe_multi_sleepable, "uprobe.multi.s/libc:getpi?")
+PLAIN(uretprobe_multi, "uretprobe.multi/libc:getpi?")
+PLAIN(uretprobe_multi_sleepable, "uretprobe.multi.s/libc:getpi?")
+PLAIN(uprobe_session_sleepable, "uprobe.session.s/libc:getpi?")
+
+SEC("?tp_btf.s/sys_enter")
+int BPF_PROG(tp_btf_sleepable, struct pt_regs *regs, long id)
+{
+	return hit();
+}
+
 SEC("?tp_btf/sys_enter")
 int BPF_PROG(tp_btf, struct pt_regs *regs, long id)
 {

@@ -74,6 +74,22 @@ pub(crate) fn rows() -> Vec<Row> {
         "fmod_ret" "fmod_ret" (5 7) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" fires read;
         "lsm" "lsm" (5 7) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" hardens read;
         "lsm.s" "lsm_sleepable" (5 11) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" hardens read;
+        "fentry.s" "fentry_sleepable" (5 10) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps call;
+        "fexit.s" "fexit_sleepable" (5 10) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps call;
+        "fmod_ret.s" "fmod_ret_sleepable" (5 10) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps call;
+        "fsession.s" "fsession_sleepable" (7 0) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps call;
+        "fentry.multi.s" "fentry_multi_sleepable" (7 2) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps call;
+        "fexit.multi.s" "fexit_multi_sleepable" (7 2) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps call;
+        "fsession.multi.s" "fsession_multi_sleepable" (7 2) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps call;
+        "tracepoint.s" "tracepoint_sleepable" (7 2) "CONFIG_FTRACE_SYSCALLS" fires call;
+        "raw_tp.s" "raw_tp_sleepable" (7 2) "" fires call;
+        "tp_btf.s" "tp_btf_sleepable" (7 2) "" fires call;
+        "uprobe.s" "uprobe_sleepable" (6 0) "CONFIG_UPROBE_EVENTS" fires library_call;
+        "uretprobe.s" "uretprobe_sleepable" (6 0) "CONFIG_UPROBE_EVENTS" fires library_call;
+        "uprobe.multi.s" "uprobe_multi_sleepable" (6 6) "CONFIG_UPROBE_EVENTS" fires library_call;
+        "uretprobe.multi" "uretprobe_multi" (6 6) "CONFIG_UPROBE_EVENTS" fires library_call;
+        "uretprobe.multi.s" "uretprobe_multi_sleepable" (6 6) "CONFIG_UPROBE_EVENTS" fires library_call;
+        "uprobe.session.s" "uprobe_session_sleepable" (6 13) "CONFIG_UPROBE_EVENTS" fires library_call;
         "tracepoint" "tracepoint" (4 7) "CONFIG_FTRACE_SYSCALLS" fires call;
         "raw_tp" "raw_tp" (4 17) "" fires call;
         "tp_btf" "tp_btf" (5 5) "" fires call;
@@ -148,6 +164,15 @@ fn fires(program: &str, fire: Fire) -> Outcome {
     seen(program, &AttachOptions::default(), fire)
 }
 
+/// Programs that may sleep, on a system call. Linux lets them be on all of these since 7.2, and before
+/// on functions alone that are marked for injected errors.
+fn sleeps(program: &str, fire: Fire) -> Outcome {
+    if needs_kernel(7, 2).is_err() {
+        needs_option("CONFIG_FUNCTION_ERROR_INJECTION")?;
+    }
+    fires(program, fire)
+}
+
 /// Security hooks fire where the kernel was started with them.
 fn hardens(program: &str, fire: Fire) -> Outcome {
     let active = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
@@ -172,6 +197,12 @@ fn guards(program: &str, fire: Fire) -> Outcome {
 
 pub(crate) fn call() -> Outcome {
     getppid();
+    Ok(())
+}
+
+/// Of the C library's `getpid`.
+fn library_call() -> Outcome {
+    std::hint::black_box(std::process::id());
     Ok(())
 }
 
