@@ -131,10 +131,11 @@ impl Qemu {
         command.args(["-serial", "chardev:guest"]);
         command.arg("-kernel").arg(&kernel.image);
         command.arg("-initrd").arg(initramfs);
+        // Warnings, too: where a kernel hangs, its stack is one.
         command.args([
             "-append",
             &format!(
-                "console=ttyS0 quiet panic=-1 oops=panic {}",
+                "console=ttyS0 loglevel=5 panic=-1 oops=panic {}",
                 kernel.arguments()
             ),
         ]);

@@ -332,10 +332,16 @@ fn parser() -> Outcome {
         let links = running.loaded.attach_all_with(&options)?;
         let (mut there, mut here) = connection()?;
         put(&running, &here)?;
+        // Linux 5.10.223 takes a lock twice where a record passes that was parsed, and the machine
+        // stands; one that is dropped is seen all the same.
+        let passes = needs_kernel(5, 15).is_ok();
+        refuse(&running, !passes)?;
         there.write_all(b"pass")?;
-        here.read_exact(&mut [0; 4])?;
-        let hits = running.number("hits")?;
-        ensure(hits >= 2, || format!("{hits} hits of parser and verdict"))?;
+        if passes {
+            here.read_exact(&mut [0; 4])?;
+        }
+        let seen = || Ok(running.number("hits")? >= 2);
+        eventually("a hit of parser and verdict", seen)?;
         drop(links);
         // What is there stays with the sockets that are in the map; a new one has none.
         let (mut there, mut here) = connection()?;
