@@ -58,6 +58,7 @@ errnos! {
     ENAMETOOLONG = 36, "name too long";
     ENOSYS = 38, "not implemented in this kernel";
     ELOOP = 40, "too many levels";
+    ENOPKG = 65, "package not installed";
     ENODATA = 61, "no data";
     ENOLINK = 67, "what it led to is gone";
     EPROTO = 71, "protocol error";
@@ -78,6 +79,10 @@ errnos! {
     EHOSTUNREACH = 113, "host unreachable";
     EALREADY = 114, "already in progress";
     ESTALE = 116, "stale handle";
+    ENOKEY = 126, "no such key";
+    EKEYEXPIRED = 127, "key has expired";
+    EKEYREVOKED = 128, "key was revoked";
+    EKEYREJECTED = 129, "key was rejected";
     ENOTSUPP = 524, "not supported (kernel-internal number)";
 }
 

@@ -144,6 +144,9 @@ pub struct ProgramImage {
     pub map_references: &'static [MapReference],
     /// Those that refer to the BTF of modules.
     pub module_references: &'static [ModuleReference],
+    /// A signature of the instructions, or empty. Signed ones are never changed: they name maps and
+    /// modules by their places in the load's array of descriptors. Since 6.18.
+    pub signature: &'static [u8],
     /// Function records.
     pub func_info: Records,
     /// Line records.

@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use skep_abi::{AttachType, MapCreateFlags, MapType, ProgLoadFlags};
 use skep_host::{
     AttachTarget, Attachment, BtfFd, BtfLoad, Host as _, LinkCreate, LinkOptions, LinkSource,
-    LinkTarget, LogLevel, MapBtf, MapCreate, MapFd, ProgramBtf, ProgramLoad, open_modules,
+    LinkTarget, LogLevel, MapBtf, MapCreate, MapFd, ProgramBtf, ProgramLoad, Signature,
+    open_modules,
 };
 
 use crate::{
@@ -294,6 +295,10 @@ impl<'a> Loader<'a> {
                 .and_then(|module| self.modules.get(module))
                 .map(AttachTarget::Module),
             fd_array: &descriptors,
+            signature: (!image.signature.is_empty()).then_some(Signature {
+                bytes: image.signature,
+                keyring: self.open.keyring,
+            }),
             ..ProgramLoad::new(image.program_type, image.load_name, &instructions)
         };
         let loaded = self.kernel.prog_load(&request)?;
@@ -304,6 +309,13 @@ impl<'a> Loader<'a> {
     /// in which 0 stands for the kernel's own types.
     fn instructions(&self, image: &ProgramImage, maps: &[Map]) -> (Cow<'static, [u8]>, Vec<i32>) {
         let mut instructions = Cow::Borrowed(image.instructions);
+        let mut descriptors = Vec::new();
+        if !image.signature.is_empty() {
+            descriptors.push(0);
+            descriptors.extend(self.modules.iter().map(BtfFd::raw));
+            descriptors.extend(maps.iter().map(|map| map.fd().raw()));
+            return (instructions, descriptors);
+        }
         let mut put = |insn: usize, offset: usize, bytes: &[u8]| {
             let start = insn * SLOT + offset;
             let place = instructions.to_mut().get_mut(start..start + bytes.len());
@@ -316,7 +328,6 @@ impl<'a> Loader<'a> {
                 put(reference.insn, 4, &map.fd().raw().to_ne_bytes());
             }
         }
-        let mut descriptors = Vec::new();
         if !image.module_references.is_empty() {
             descriptors.push(0);
             descriptors.extend(self.modules.iter().map(BtfFd::raw));

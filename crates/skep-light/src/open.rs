@@ -5,6 +5,9 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::{Contents, Image, Kernel, Loaded, Result, load};
 
+/// `KEY_SPEC_SESSION_KEYRING`
+const SESSION: i32 = -3;
+
 /// An image and the choices made for it. Generated code has one inside, with the names of variables
 /// and maps as methods.
 #[derive(Debug)]
@@ -13,6 +16,7 @@ pub struct Open {
     data: BTreeMap<usize, Cow<'static, [u8]>>,
     entries: BTreeMap<usize, u32>,
     left_out: Vec<usize>,
+    pub(crate) keyring: i32,
 }
 
 impl Open {
@@ -23,6 +27,7 @@ impl Open {
             data: BTreeMap::new(),
             entries: BTreeMap::new(),
             left_out: Vec::new(),
+            keyring: SESSION,
         }
     }
 
@@ -48,6 +53,13 @@ impl Open {
     /// Makes a map of so many entries; of rings, bytes.
     pub fn set_max_entries(&mut self, map: usize, entries: u32) {
         self.entries.insert(map, entries);
+    }
+
+    /// The keyring that holds the keys of who signed the programs: a serial number, or one of the
+    /// kernel's own (0 builtin, 1 secondary, 2 platform), or -3, the session's, which it is unless
+    /// another is set. Without a signature it does not matter.
+    pub fn set_keyring(&mut self, keyring: i32) {
+        self.keyring = keyring;
     }
 
     /// Leaves a program out.

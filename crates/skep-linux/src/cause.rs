@@ -3,6 +3,7 @@
 //! translation of the errno alone.
 
 mod hook;
+pub(crate) mod signature;
 pub(crate) mod token;
 
 use std::path::Path;

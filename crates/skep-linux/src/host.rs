@@ -95,6 +95,20 @@ impl LinuxHost {
         &self.found
     }
 
+    /// Whether the kernel's types have a function of this name.
+    #[cfg(feature = "probes")]
+    pub(crate) fn has_type_of_function(&self, name: &str) -> bool {
+        let function = skep_btf::KindTag::Function;
+        let types = self.found.btf(self);
+        types.is_some_and(|types| types.find(name, function).is_some())
+    }
+
+    /// The same where types can't be read: it is not known.
+    #[cfg(not(feature = "probes"))]
+    pub(crate) fn has_type_of_function(&self, _: &str) -> bool {
+        false
+    }
+
     /// The running version.
     pub(crate) fn version(&self) -> KernelVersion {
         self.info.version

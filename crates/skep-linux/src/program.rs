@@ -12,7 +12,7 @@ use skep_host::{
 use crate::{
     LinuxHost, attr,
     cause::{
-        Subject,
+        Subject, signature,
         token::{self, Delegated},
     },
     files::Kind,
@@ -79,6 +79,7 @@ fn load_error(host: &LinuxHost, request: &ProgramLoad<'_>, errno: Errno, log: St
         request.expected_attach_type.map_or(0, AttachType::raw),
     );
     let cause = token::lacking(request.token, errno, delegated)
+        .or_else(|| signature::refused(host, request.signature.as_ref(), errno, &log))
         .or_else(|| host.cause(Command::ProgLoad, errno, subject));
     let error = if log.is_empty() {
         Error::command(

@@ -42,5 +42,5 @@ pub use leaks::Snapshot;
 pub use libbpf::{Libbpf, ProgramView, View};
 pub use netns::{Tools, in_netns};
 pub use outcome::{Lacking, Outcome, PATIENCE, Stop, ensure, eventually, expect_err, find_tool};
-pub use prebuilt::{is_prebuilt, is_preparing};
+pub use prebuilt::{is_prebuilt, is_preparing, made_by};
 pub use rust::core_source;

@@ -8,7 +8,7 @@ use std::{
     env,
     ffi::{OsStr, OsString},
     fs,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
+    hash::{DefaultHasher, Hash, Hasher as _},
     path::{Path, PathBuf},
 };
 
@@ -27,6 +27,19 @@ pub fn is_prebuilt() -> bool {
     env::var_os(PREBUILT).is_some()
 }
 
+/// What a tool makes by these words, which test kernels' machines don't have: from the folder of what
+/// was made beforehand, or else by `make`.
+///
+/// # Errors
+/// Those of `make`; or it was not made beforehand.
+pub fn made_by(
+    tool: &str,
+    words: &str,
+    make: impl FnOnce() -> Outcome<Vec<u8>>,
+) -> Outcome<Vec<u8>> {
+    kept(tool, words, || Ok(hash(&(tool, words))), make)
+}
+
 /// What `compiler` makes of a source by these arguments: from the folder of what was made
 /// beforehand, or else by `make`.
 pub(crate) fn or_make(
@@ -35,11 +48,26 @@ pub(crate) fn or_make(
     arguments: &[&OsStr],
     make: impl FnOnce() -> Outcome<Vec<u8>>,
 ) -> Outcome<Vec<u8>> {
+    // Where it stands does not matter: some are written into folders of another name each time.
+    let key = || Ok(hash(&(compiler, arguments, fs::read(source)?)));
+    kept(compiler, &source.display().to_string(), key, make)
+}
+
+fn hash(what: &impl Hash) -> u64 {
+    let mut key = DefaultHasher::new();
+    what.hash(&mut key);
+    key.finish()
+}
+
+/// What is under this key, which is only asked for where something is kept.
+fn kept(
+    compiler: &str,
+    what: &str,
+    key: impl FnOnce() -> Outcome<u64>,
+    make: impl FnOnce() -> Outcome<Vec<u8>>,
+) -> Outcome<Vec<u8>> {
     let place = |folder: OsString| -> Outcome<PathBuf> {
-        let mut key = DefaultHasher::new();
-        // Where it stands does not matter: some are written into folders of another name each time.
-        (compiler, arguments, fs::read(source)?).hash(&mut key);
-        Ok(Path::new(&folder).join(format!("{:016x}", key.finish())))
+        Ok(Path::new(&folder).join(format!("{:016x}", key()?)))
     };
     if let Some(folder) = env::var_os(PREBUILT) {
         let place = place(folder)?;
@@ -48,8 +76,7 @@ pub(crate) fn or_make(
         }
         return fs::read(&place).map_err(|error| {
             Stop::fail(format!(
-                "{} was not compiled beforehand by {compiler}: {}: {error}",
-                source.display(),
+                "{what} was not made beforehand by {compiler}: {}: {error}",
                 place.display()
             ))
         });

@@ -1,6 +1,7 @@
 //! `skep gen light`: an object as a Rust module that loads it with no ELF or BTF parser.
 
 use std::{
+    fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -8,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args, ValueHint};
-use skep::{Host, spec::Target};
+use skep::{Host, light::Light, spec::Target};
 
 use crate::{
     btf::{Kept, types_in},
@@ -48,22 +49,67 @@ pub(super) struct LightArgs {
     #[arg(long, value_name = "VERSION")]
     kernel: Option<String>,
 
+    /// Sign the programs, by signatures that are made of what this writes
+    ///
+    /// Into this folder go the instructions of each program, as NAME.insns, and from there come
+    /// signatures of them, NAME.p7s: detached PKCS #7 in DER, as of `openssl cms -sign -binary
+    /// -noattr -outform DER -in NAME.insns -out NAME.p7s -signer CERT -inkey KEY`. Linux 6.18 checks
+    /// them by the keys of a keyring when it loads them. Exits with 2 while one is missing.
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    sign: Option<PathBuf>,
+
     #[command(flatten)]
     compile: CompileArgs,
 }
 
 pub(super) fn light(args: &LightArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let object = input::open(&args.file, &args.compile, global)?;
-    let light = match target(args)? {
+    let mut light = match target(args)? {
         Some((target, release)) => object.light_for(&target, &release)?,
         None => object.light(&Host::kernel()?)?,
     };
+    if let Some(folder) = &args.sign {
+        sign(&mut light, folder)?;
+    }
     let name = args.name.as_deref().unwrap_or(&light.image().name);
     write_file(&args.output, light.to_rust(name).as_bytes())?;
     for downgrade in &light.image().downgrades {
         report::note(&format!("without {downgrade}"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes what is to be signed, and takes the signatures.
+fn sign(light: &mut Light<'_>, folder: &Path) -> anyhow::Result<()> {
+    let cannot = |path: &Path| format!("cannot write {}", path.display());
+    fs::create_dir_all(folder).with_context(|| cannot(folder))?;
+    let mut signatures = Vec::new();
+    let mut missing = Vec::new();
+    for (name, instructions) in light.to_sign()? {
+        let (path, signature) = (
+            folder.join(format!("{name}.insns")),
+            folder.join(format!("{name}.p7s")),
+        );
+        fs::write(&path, instructions).with_context(|| cannot(&path))?;
+        match fs::read(&signature) {
+            Ok(bytes) => signatures.push((name.to_owned(), bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                missing.push(path.display().to_string());
+            }
+            Err(error) => return Err(error).with_context(|| signature.display().to_string()),
+        }
+    }
+    if !missing.is_empty() {
+        return Err(Usage(format!(
+            "not signed yet: sign {} (as .p7s beside it, see --help), and do this again",
+            missing.join(", ")
+        ))
+        .into());
+    }
+    for (name, signature) in signatures {
+        light.sign(&name, &signature)?;
+    }
+    Ok(())
 }
 
 /// The kernel that is not here, and its release.

@@ -4,7 +4,12 @@ mod package;
 
 use std::sync::{Arc, LazyLock};
 
-use skep::{Host, Object, linux::LinuxHost};
+use skep::{
+    Host, Object,
+    abi::{AttachType, ProgramType},
+    boundary::{Host as _, ProgramLoad, TestRun},
+    linux::LinuxHost,
+};
 use skep_testing::{Outcome, Test, ensure, expect_err, needs_kernel};
 
 use package::{Package, source};
@@ -18,6 +23,10 @@ fn main() -> std::process::ExitCode {
     let tests = vec![
         Test::new("light::loads_fires_and_reads", loads),
         Test::new("light::another_kernel_is_refused_by_name", another),
+        Test::new(
+            "light::signed_instructions_load_as_they_were_signed",
+            signed,
+        ),
         Test::new("light::what_has_no_light_form_is_named", not_light),
     ];
     skep_testing::run("skep-light", || &**KERNEL, tests)
@@ -86,6 +95,50 @@ fn another() -> Outcome {
     let newer = source.replacen("KernelVersion::new(", "KernelVersion::new(2", 1);
     let said = package.run(&newer)?;
     ensure(said.contains("which is older"), || said.clone())
+}
+
+/// Instructions that are signed have no descriptor in them, and load by an array of those; a kernel
+/// that checks no signatures says so, and one that does refuses what is none.
+fn signed() -> Outcome {
+    needs_kernel(5, 17)?;
+    let object = object("../../skep/tests/c/token.bpf.c")?;
+    let host = host();
+    let mut light = object.light(&host)?;
+    let loaded = object.load(&host)?;
+    let maps = loaded.maps().iter().map(|map| map.fd().raw());
+    let descriptors: Vec<i32> = std::iter::once(0).chain(maps).collect();
+    let code = light.to_sign()?;
+    let code = code
+        .first()
+        .map(|(_, code)| code.clone())
+        .unwrap_or_default();
+    let request = ProgramLoad {
+        fd_array: &descriptors,
+        expected_attach_type: Some(AttachType::Xdp),
+        ..ProgramLoad::new(ProgramType::Xdp, "by_place", &code)
+    };
+    let program = KERNEL.prog_load(&request)?.fd;
+    let mut run = TestRun {
+        data_in: &[0; 64],
+        ..TestRun::default()
+    };
+    let passed = KERNEL.prog_test_run(&program, &mut run)?.return_value == 2;
+    let mut variables = object.spec().variables().iter();
+    let seen = variables.find(|variable| variable.name == "seen");
+    let seen = seen.map(|seen| loaded.global(seen)).transpose()?;
+    ensure(passed && seen == Some(1_u64.to_ne_bytes().to_vec()), || {
+        format!("{passed} {seen:?}")
+    })?;
+
+    needs_kernel(6, 18)?;
+    light.sign("packet", b"none")?;
+    let package = Package::of("signed")?;
+    let said = package.run(&light.to_rust("light"))?;
+    let words = match KERNEL.config("CONFIG_SYSTEM_DATA_VERIFICATION")? {
+        Some(_) => "cause: the signature is none that the kernel can read",
+        None => "cause: this kernel is built without CONFIG_SYSTEM_DATA_VERIFICATION",
+    };
+    ensure(said.contains(words), || said.clone())
 }
 
 fn not_light() -> Outcome {

@@ -22,8 +22,13 @@ pub(crate) struct Package {
 }
 
 impl Package {
-    /// Makes it, or takes the one of an earlier test.
+    /// Makes it with `program.rs`, or takes the one of an earlier test.
     pub(crate) fn new() -> Outcome<Self> {
+        Self::of("program")
+    }
+
+    /// The same with another source of `tests/program`.
+    pub(crate) fn of(name: &str) -> Outcome<Self> {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("light");
         fs::create_dir_all(folder.join("src"))?;
         let own = env!("CARGO_MANIFEST_DIR");
@@ -34,7 +39,9 @@ impl Package {
         fs::write(folder.join("Cargo.toml"), manifest)?;
         let lock = Path::new(own).join("../../Cargo.lock");
         fs::copy(lock, folder.join("Cargo.lock"))?;
-        fs::copy(source("program/program.rs"), folder.join("src/main.rs"))?;
+        let program = source(&format!("program/{name}.rs"));
+        // Copied or not, it is newer than what was built of another.
+        fs::write(folder.join("src/main.rs"), fs::read(program)?)?;
         Ok(Self { folder })
     }
 

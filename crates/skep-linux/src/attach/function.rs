@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use skep_btf::KindTag;
 use skep_host::Cause;
 
 use super::kprobe_multi;
@@ -159,8 +158,7 @@ pub(super) fn not_found(host: &LinuxHost, name: &str) -> Cause {
     }
     let plain = bare(name);
     let near = skep_abi::near_names(plain, of.names.iter().map(String::as_str));
-    let typed = host.found().btf(host);
-    if near.is_empty() && typed.is_some_and(|btf| btf.find(plain, KindTag::Function).is_some()) {
+    if near.is_empty() && host.has_type_of_function(plain) {
         return Cause::Other {
             what: format!(
                 "the kernel has types of a function `{name}`, and no code: the compiler put it \

@@ -14,6 +14,7 @@ mod network;
 mod perf_events;
 mod programs;
 mod reading;
+mod signing;
 mod system;
 mod token;
 mod tracing;
@@ -28,6 +29,7 @@ fn main() -> std::process::ExitCode {
         commands::trials,
         maps::trials,
         loading::trials,
+        signing::trials,
         reading::trials,
         tracing::trials,
         network::trials,

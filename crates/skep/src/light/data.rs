@@ -153,16 +153,20 @@ fn program_place(light: &Light<'_>, index: ProgramIndex) -> Option<usize> {
 }
 
 fn write_program(light: &Light<'_>, program: &ImageProgram, modules: &[String], out: &mut String) {
-    let endian = light.image.endian;
-    let code = program.instruction_bytes(endian);
-    let maps = program.map_references.iter().filter_map(|reference| {
+    let signed = light.signed(program);
+    let is_signed = signed.is_some();
+    let unsigned = || (&[][..], program.instruction_bytes(light.image.endian));
+    let (signature, code) = signed.unwrap_or_else(unsigned);
+    let maps = program.map_references.iter().filter(|_| !is_signed);
+    let maps = maps.filter_map(|reference| {
         let place = light.place_of(reference.map.as_usize())?;
         Some(format!(
             "MapReference {{ insn: {}, map: {place} }}",
             reference.insn.as_usize()
         ))
     });
-    let of_modules = program.module_references.iter().filter_map(|reference| {
+    let of_modules = program.module_references.iter().filter(|_| !is_signed);
+    let of_modules = of_modules.filter_map(|reference| {
         let insn = reference.insn.as_usize();
         // `call`; the other is `ld_imm64`.
         let call = code.get(insn * 8) == Some(&0x85);
@@ -177,7 +181,7 @@ fn write_program(light: &Light<'_>, program: &ImageProgram, modules: &[String], 
         out,
         "ProgramImage {{\n        name: {:?}, load_name: {:?},\n        program_type: ProgramType::{:?}, attach_type: {},\n        \
          attach_member: {:?}, attach_btf_id: {}, attach_module: {attach_module:?},\n        flags: {:#x}, license: {:?}, \
-         kernel_version: {:#x},\n        instructions: {},\n        map_references: &[{}],\n        module_references: &[{}],\n        \
+         kernel_version: {:#x},\n        instructions: {},\n        map_references: &[{}],\n        module_references: &[{}],\n        signature: {},\n        \
          func_info: {},\n        line_info: {},\n        place: {},\n    }}, ",
         program.name,
         program.load_name,
@@ -195,6 +199,7 @@ fn write_program(light: &Light<'_>, program: &ImageProgram, modules: &[String], 
         spell::bytes(&code),
         maps.collect::<Vec<_>>().join(", "),
         of_modules.collect::<Vec<_>>().join(", "),
+        spell::bytes(signature),
         records(&program.func_info),
         records(&program.line_info),
         place(program),

@@ -6,7 +6,10 @@
 
 mod api;
 mod data;
+mod sign;
 mod spell;
+
+use std::collections::BTreeMap;
 
 use skep_abi::KernelVersion;
 use skep_host::{HostKind, fingerprint};
@@ -31,6 +34,8 @@ pub struct Light<'o> {
     object: &'o Object,
     image: Image,
     made_for: MadeFor,
+    /// By program.
+    signatures: BTreeMap<String, Vec<u8>>,
 }
 
 /// The kernel that it is for.
@@ -197,6 +202,7 @@ impl<'o> Light<'o> {
             object,
             image,
             made_for,
+            signatures: BTreeMap::new(),
         })
     }
 
