@@ -10,6 +10,7 @@ mod fallbacks;
 mod faults;
 mod hooks;
 mod iterators_rust;
+mod kernel_functions;
 mod loading;
 mod map_definitions;
 mod map_kinds;
@@ -56,6 +57,7 @@ fn main() -> std::process::ExitCode {
         faults::tests,
         hooks::tests,
         iterators_rust::tests,
+        kernel_functions::tests,
         loading::tests,
         map_definitions::tests,
         special_maps::tests,
