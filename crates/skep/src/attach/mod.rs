@@ -2,6 +2,7 @@
 //! socket) comes from [`AttachOptions`]; a place that no name describes goes to
 //! [`Program::attach_to`].
 
+mod iterator;
 mod kprobe;
 mod network;
 mod own;
@@ -16,6 +17,7 @@ pub use xdp_share::XdpShare;
 
 use std::{path::PathBuf, sync::Arc};
 
+use skep_abi::CgroupIterOrder;
 use skep_host::{
     AttachPoint, Cause, CgroupMode, Errno, MultiMode, NetfilterHook, Order, PerfEvent, PerfScope,
     ProbeSource, RouteTo, TcxDirection, XdpMode,
@@ -33,7 +35,8 @@ pub struct AttachOptions {
     pub xdp_mode: XdpMode,
     /// XDP beside the other programs of the device that are attached so; without it, alone.
     pub xdp_share: Option<XdpShare>,
-    /// The cgroup of cgroup programs; without it, the root of the cgroup v2 tree.
+    /// The cgroup of cgroup programs, or where iterators over cgroups begin; without it, the root
+    /// of the cgroup v2 tree.
     pub cgroup: Option<PathBuf>,
     /// How cgroup programs stand to others; without it, by link, beside them.
     pub cgroup_mode: CgroupMode,
@@ -47,8 +50,17 @@ pub struct AttachOptions {
     #[doc(alias = "ref_ctr_offset")]
     pub semaphore: u64,
     /// The only process that uprobes and static probe points of user space fire in; also where
-    /// their libraries are looked for.
+    /// their libraries are looked for. Of iterators over tasks, whose threads they walk over (6.1).
     pub pid: Option<u32>,
+    /// The one thread that iterators over tasks walk over. Since 6.1.
+    #[doc(alias = "tid")]
+    pub thread: Option<u32>,
+    /// The map that iterators over elements of maps (`iter/bpf_map_elem`, `iter/sockmap`,
+    /// `iter/bpf_sk_storage_map`) walk over.
+    pub elements: Option<Arc<Map>>,
+    /// Which way iterators over cgroups walk from their [`cgroup`](Self::cgroup); without it, to
+    /// its descendants, parents first. Since 6.1.
+    pub cgroup_order: Option<CgroupIterOrder>,
     /// Which perf event fires; without it, the CPU's clock.
     pub perf_event: Option<PerfEvent>,
     /// Where perf events count; without it, on every running CPU.
@@ -99,9 +111,7 @@ impl Program {
             AttachKind::FentryMulti | AttachKind::FexitMulti | AttachKind::FsessionMulti => {
                 tracing::many(self, options)
             }
-            AttachKind::Iterator => {
-                self.attach_to(&AttachPoint::Iterator(skep_host::IterTarget::All))
-            }
+            AttachKind::Iterator => iterator::attach(self, options),
             AttachKind::Uprobe => in_process(options, || uprobe::attach(self, options, false)),
             AttachKind::Uretprobe => in_process(options, || uprobe::attach(self, options, true)),
             AttachKind::UprobeMulti => {

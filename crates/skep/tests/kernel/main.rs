@@ -9,6 +9,7 @@ mod externs_rust;
 mod fallbacks;
 mod faults;
 mod hooks;
+mod iterators;
 mod iterators_rust;
 mod kernel_functions;
 mod loading;
@@ -56,6 +57,7 @@ fn main() -> std::process::ExitCode {
         fallbacks::tests,
         faults::tests,
         hooks::tests,
+        iterators::tests,
         iterators_rust::tests,
         kernel_functions::tests,
         loading::tests,
