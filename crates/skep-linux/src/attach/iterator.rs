@@ -42,14 +42,6 @@ fn why(host: &LinuxHost, errno: Errno, target: IterTarget<'_>) -> Option<Cause> 
                 .into(),
             "give a map of the type and the sizes that the program is for",
         ),
-        (Errno::ESRCH, IterTarget::Process(id) | IterTarget::Thread(id)) => Some(Cause::NotFound {
-            kind: match target {
-                IterTarget::Thread(_) => "thread",
-                _ => "process",
-            },
-            name: id.to_string(),
-            near: Vec::new(),
-        }),
         (
             Errno::EINVAL,
             IterTarget::Process(_) | IterTarget::ProcessFile(_) | IterTarget::Thread(_),

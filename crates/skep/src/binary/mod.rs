@@ -1,18 +1,18 @@
 //! User-space binaries: from a library's name to its path, from a symbol to the file offset
 //! that a uprobe needs.
 
+mod symbols;
+
 use std::{
     collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
 };
 
-use object::{
-    Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _, ReadCache, ReadRef,
-    SymbolKind,
-};
+use object::{Object as _, ObjectSection as _, ReadCache};
 use skep_btf::Btf;
 
+use self::symbols::Symbols;
 use crate::{Error, Result};
 
 /// Finds a binary as a section name or a user gives it: a path, a program on `PATH`, or a
@@ -88,7 +88,8 @@ pub fn open_btf(path: &Path) -> Result<Btf> {
         .map_err(|error| fault(format!("neither BTF nor an ELF file with it: {error}")))
 }
 
-/// The file offset of `symbol` (or `symbol+0x10`) in a binary, as a uprobe wants it.
+/// The file offset of `symbol` (or `symbol+0x10`) in a binary, as a uprobe wants it. A symbol's
+/// version may be named (`memcpy@GLIBC_2.2.5`); without, it is the default one.
 ///
 /// # Errors
 /// The file can't be read, is no ELF, or has no function of that name; near names are given.
@@ -101,25 +102,30 @@ pub fn symbol_offset(binary: &Path, symbol: &str) -> Result<u64> {
         },
         None => (symbol, 0),
     };
-    let file = fs::File::open(binary).map_err(|error| Error::binary(&shown, error.to_string()))?;
-    let cache = ReadCache::new(file);
-    let elf =
-        object::File::parse(&cache).map_err(|error| Error::binary(&shown, error.to_string()))?;
-    let address = function_address(&elf, name).ok_or_else(|| {
-        let functions = functions(&elf).filter_map(|symbol| symbol.name().ok());
-        let near = skep_abi::near_names(name, functions);
+    let symbols = Symbols::open(binary)?;
+    let Some(address) = symbols.address(name)? else {
+        let mut names = BTreeSet::new();
+        symbols.each(|name, _| {
+            names.insert(name.to_owned());
+        })?;
+        let plain = name.split('@').next().unwrap_or(name);
+        let near = skep_abi::near_names(plain, names.iter().map(String::as_str));
         let mut reason = format!("it has no function `{name}`");
-        if !near.is_empty() {
+        if plain != name && names.contains(plain) {
+            reason.push_str(&format!(", but `{plain}` of another version"));
+        } else if !near.is_empty() {
             reason.push_str(&format!("; did you mean `{}`?", near.join("` or `")));
-        } else if elf.symbols().next().is_none() {
+        } else if symbols.is_stripped() {
             reason.push_str("; it is stripped: only exported functions have names");
+        } else {
+            reason.push_str(": it is spelt otherwise (C++ and Rust mangle names), or was inlined");
         }
-        Error::binary(&shown, reason)
-    })?;
-    let offset = file_offset(&elf, address).ok_or_else(|| {
+        return Err(Error::binary(&shown, reason));
+    };
+    let offset = symbols.file_offset(address).ok_or_else(|| {
         Error::binary(&shown, format!("`{name}` at {address:#x} is in no segment"))
     })?;
-    Ok(offset + addend)
+    Ok(offset.wrapping_add(addend))
 }
 
 /// The file offsets of all functions whose name is like `pattern` (`*`, `?`), each once.
@@ -130,63 +136,21 @@ pub(crate) fn offsets_like(binary: &Path, pattern: &str) -> Result<Vec<u64>> {
     if !pattern.contains(['*', '?']) {
         return Ok(vec![symbol_offset(binary, pattern)?]);
     }
-    let shown = binary.display().to_string();
-    let file = fs::File::open(binary).map_err(|error| Error::binary(&shown, error.to_string()))?;
-    let cache = ReadCache::new(file);
-    let elf =
-        object::File::parse(&cache).map_err(|error| Error::binary(&shown, error.to_string()))?;
+    let symbols = Symbols::open(binary)?;
     // Several names may stand for one function.
-    let offsets: BTreeSet<u64> = functions(&elf)
-        .filter(|symbol| {
-            let name = symbol.name().unwrap_or_default();
-            let name = name.split_once("@@").map_or(name, |(name, _)| name);
-            skep_abi::glob_matches(pattern, name)
-        })
-        .filter_map(|symbol| file_offset(&elf, symbol.address()))
-        .collect();
+    let mut offsets = BTreeSet::new();
+    symbols.each(|name, function| {
+        if skep_abi::glob_matches(pattern, name) {
+            offsets.extend(symbols.file_offset(function.address));
+        }
+    })?;
     if offsets.is_empty() {
         return Err(Error::binary(
-            &shown,
+            &binary.display().to_string(),
             format!("it has no function like `{pattern}`"),
         ));
     }
     Ok(offsets.into_iter().collect())
-}
-
-/// Functions, exported or not.
-fn functions<'data, 'file, R: ReadRef<'data>>(
-    elf: &'file object::File<'data, R>,
-) -> impl Iterator<Item = object::Symbol<'data, 'file, R>> {
-    elf.symbols()
-        .chain(elf.dynamic_symbols())
-        .filter(|symbol| symbol.is_definition() && symbol.kind() == SymbolKind::Text)
-}
-
-/// The address of a function; a default symbol version (`memcpy@@GLIBC_2.14`) may be left out.
-fn function_address<'data, R: ReadRef<'data>>(
-    elf: &object::File<'data, R>,
-    name: &str,
-) -> Option<u64> {
-    let same = |found: &[u8]| {
-        found == name.as_bytes()
-            || found
-                .strip_prefix(name.as_bytes())
-                .is_some_and(|rest| rest.starts_with(b"@@"))
-    };
-    functions(elf)
-        .find(|symbol| symbol.name_bytes().is_ok_and(same))
-        .map(|symbol| symbol.address())
-}
-
-fn file_offset<'data, R: ReadRef<'data>>(
-    elf: &object::File<'data, R>,
-    address: u64,
-) -> Option<u64> {
-    elf.segments().find_map(|segment| {
-        let inside = address.checked_sub(segment.address())?;
-        let (start, size) = segment.file_range();
-        (inside < size).then(|| start + inside)
-    })
 }
 
 /// A number of bytes, decimal or `0x…`.
@@ -291,6 +255,26 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("no function `no_such_function`"), "{error}");
+    }
+
+    #[test]
+    fn versions_choose_among_functions_of_a_name() {
+        let path = find_binary("libc", None).unwrap();
+        // Two versions of one name: without a version it is the default.
+        let (old, new) = match env::consts::ARCH {
+            "x86_64" => (
+                "pthread_cond_wait@GLIBC_2.2.5",
+                "pthread_cond_wait@@GLIBC_2.3.2",
+            ),
+            _ => return,
+        };
+        let of = |name| symbol_offset(&path, name).unwrap();
+        assert_ne!(of(old), of(new));
+        assert_eq!(of("pthread_cond_wait"), of(new));
+        let error = symbol_offset(&path, "pthread_cond_wait@GLIBC_9")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("of another version"), "{error}");
     }
 
     #[test]
