@@ -13,6 +13,7 @@ use crate::{
     Result,
     peers::Peer,
     row::{How, Row},
+    rows,
 };
 
 /// How the C library is linked to a tool.
@@ -60,6 +61,9 @@ impl Tools {
         tools.programs()?;
         tools.instrument()?;
         let wants = |name: &str| rows.iter().any(|row| row.name.starts_with(name));
+        if wants("lookup") {
+            rows::lookup::prepare()?;
+        }
         let mut artefacts: Vec<Artefact> = rows
             .iter()
             .filter_map(|row| match &row.how {
@@ -129,7 +133,7 @@ impl Tools {
     }
 
     fn programs(&self) -> Result<()> {
-        for name in ["start", "many", "core", "ring", "hash", "events"] {
+        for name in ["start", "many", "core", "ring", "hash", "events", "lookup"] {
             let source = self.root.join(format!("programs/{name}.bpf.c"));
             let mut clang = Command::new("clang");
             clang.args(["-g", "-O2", "-target", "bpf", "-mcpu=v3", "-c"]);

@@ -5,6 +5,7 @@ mod btf;
 mod events;
 mod hash;
 mod load;
+pub(crate) mod lookup;
 mod ring;
 mod start;
 
@@ -19,6 +20,7 @@ pub(crate) fn all() -> Vec<Row> {
         btf::rows(),
         start::rows(),
         load::rows(),
+        lookup::rows(),
         ring::rows(),
         hash::rows(),
         events::rows(),
@@ -31,6 +33,7 @@ pub(crate) fn measure(file: &str, case: &Case) -> Result<Figures> {
     match file {
         "btf" => btf::measure(case),
         "load" => load::measure(case),
+        "lookup" => lookup::measure(case),
         "ring" => ring::measure(case),
         "hash" => hash::measure(case),
         _ => Err(format!("no row is measured by `{file}`").into()),

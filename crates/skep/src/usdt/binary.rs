@@ -12,8 +12,8 @@ use std::{
 };
 
 use object::{
-    Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache, ReadRef, elf,
-    read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _},
+    Endianness, FileKind, ReadCache, ReadRef, elf,
+    read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable, Sym as _},
 };
 
 use super::{
@@ -106,12 +106,14 @@ fn read<'data, R: ReadRef<'data>>(
     data: R,
     wanted: &dyn Fn(&str, &str) -> bool,
 ) -> Result<Notes, String> {
-    let elf = match object::File::parse(data).map_err(|error| error.to_string())? {
-        object::File::Elf64(elf) => elf,
-        _ => return Err("its static probe points are not read: it is no 64-bit ELF file".into()),
-    };
-    let endian = elf.endian();
-    let header = elf.elf_header();
+    let fault = |error: object::Error| error.to_string();
+    if FileKind::parse(data).map_err(fault)? != FileKind::Elf64 {
+        return Err("its static probe points are not read: it is no 64-bit ELF file".into());
+    }
+    let header = elf::FileHeader64::<Endianness>::parse(data).map_err(fault)?;
+    let endian = header.endian().map_err(fault)?;
+    let sections = header.sections(endian, data).map_err(fault)?;
+    let base = sections.section_by_name(endian, BASE_SECTION.as_bytes());
     let machine = match header.e_machine(endian) {
         elf::EM_X86_64 => Machine::X86_64,
         elf::EM_AARCH64 => Machine::Arm64,
@@ -123,21 +125,24 @@ fn read<'data, R: ReadRef<'data>>(
         }
     };
     let file = File {
-        elf: &elf,
+        data,
+        endian,
+        segments: header.program_headers(endian, data).map_err(fault)?,
         machine,
         fixed: header.e_type(endian) == elf::ET_EXEC,
-        base: elf.section_by_name(BASE_SECTION).map(|base| base.address()),
+        base: base.map(|(_, base)| base.sh_addr(endian)),
         symbols: OnceCell::new(),
+        sections: &sections,
     };
     let mut points = Vec::new();
-    let mut sections = 0_usize;
-    for section in elf.sections() {
-        if section.name_bytes() != Ok(SECTION.as_bytes()) {
+    let mut found = 0_usize;
+    for section in sections.iter() {
+        if sections.section_name(endian, section) != Ok(SECTION.as_bytes()) {
             continue;
         }
-        sections = sections.saturating_add(1);
+        found = found.saturating_add(1);
         let fault = |error: object::Error| format!("section {SECTION}: {error}");
-        let notes = section.elf_section_header().notes(endian, data);
+        let notes = section.notes(endian, data);
         let Some(mut notes) = notes.map_err(fault)? else {
             return Err(format!("section {SECTION} is none of notes"));
         };
@@ -152,7 +157,7 @@ fn read<'data, R: ReadRef<'data>>(
             points.extend(file.point(&note, wanted));
         }
     }
-    if sections == 0 {
+    if found == 0 {
         return Err(format!(
             "it has no static probe points (no section {SECTION}): it was built without them, or stripped of their notes"
         ));
@@ -166,7 +171,10 @@ fn read<'data, R: ReadRef<'data>>(
 
 /// A file, and what was found out of it.
 struct File<'data, 'file, R: ReadRef<'data>> {
-    elf: &'file ElfFile64<'data, object::Endianness, R>,
+    data: R,
+    endian: Endianness,
+    segments: &'data [elf::ProgramHeader64<Endianness>],
+    sections: &'file SectionTable<'data, elf::FileHeader64<Endianness>, R>,
     machine: Machine,
     fixed: bool,
     /// Where `.stapsdt.base` is now.
@@ -177,7 +185,7 @@ struct File<'data, 'file, R: ReadRef<'data>> {
 
 impl<'data, R: ReadRef<'data>> File<'data, '_, R> {
     fn big_endian(&self) -> bool {
-        self.elf.endian() == object::Endianness::Big
+        self.endian == Endianness::Big
     }
 
     fn point(&self, note: &Note<'_>, wanted: &dyn Fn(&str, &str) -> bool) -> Option<Point> {
@@ -223,8 +231,8 @@ impl<'data, R: ReadRef<'data>> File<'data, '_, R> {
 
     /// Where in the file so many bytes at an address come from, if a segment of that kind has them.
     fn offset_of(&self, address: u64, size: u64, kind: elf::ProgramFlags) -> Option<u64> {
-        let endian = self.elf.endian();
-        self.elf.elf_program_headers().iter().find_map(|segment| {
+        let endian = self.endian;
+        self.segments.iter().find_map(|segment| {
             let fits =
                 segment.p_type(endian) == elf::PT_LOAD && segment.p_flags(endian).contains(kind);
             let inside = address
@@ -239,19 +247,29 @@ impl<'data, R: ReadRef<'data>> File<'data, '_, R> {
     fn symbol(&self, name: &str) -> Result<u64, String> {
         let symbols = self.symbols.get_or_init(|| {
             let mut symbols = HashMap::new();
-            for symbol in self.elf.symbols().chain(self.elf.dynamic_symbols()) {
-                let Ok(name) = symbol.name_bytes() else {
+            let tables = [elf::SHT_SYMTAB, elf::SHT_DYNSYM].map(|kind| {
+                // A damaged table has no names: the point that needs one says so.
+                let table = self.sections.symbols(self.endian, self.data, kind);
+                table.unwrap_or_default()
+            });
+            let all = tables
+                .iter()
+                .flat_map(|table| table.iter().map(move |symbol| (table, symbol)));
+            for (table, symbol) in all {
+                let Ok(name) = symbol.name(self.endian, table.strings()) else {
                     continue;
                 };
-                if !symbol.is_definition() || symbol.kind() == object::SymbolKind::Tls {
+                let defined = symbol.st_shndx(self.endian) != elf::SHN_UNDEF;
+                if !defined || name.is_empty() || symbol.st_type() == elf::STT_TLS {
                     continue;
                 }
+                let address = symbol.st_value(self.endian);
                 match symbols.entry(name) {
                     Entry::Vacant(entry) => {
-                        entry.insert(Some(symbol.address()));
+                        entry.insert(Some(address));
                     }
                     // The same symbol stands in both tables.
-                    Entry::Occupied(mut entry) if *entry.get() != Some(symbol.address()) => {
+                    Entry::Occupied(mut entry) if *entry.get() != Some(address) => {
                         entry.insert(None);
                     }
                     Entry::Occupied(_) => {}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// Programs for a function and a static probe point of a large binary; they never run.
+#include <linux/bpf.h>
+#include <linux/ptrace.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/usdt.bpf.h>
+
+SEC("uprobe")
+int at_symbol(void *ctx)
+{
+	return 0;
+}
+
+SEC("usdt")
+int at_point(struct pt_regs *ctx)
+{
+	long first;
+
+	return bpf_usdt_arg(ctx, 0, &first);
+}
+
+char LICENSE[] SEC("license") = "GPL";
