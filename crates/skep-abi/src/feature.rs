@@ -73,6 +73,7 @@ loader_features! {
     MappedArrays "mapped_arrays" 5 5 "Arrays that can be mapped into memory.";
     ProbeReads "probe_reads" 5 5 "Helpers that read the kernel's memory, and a process's (bpf_probe_read_{kernel,user}{,_str}).";
     MapBatches "map_batches" 5 6 "Many map entries with one call.";
+    RingBuffers "ring_buffers" 5 8 "Ring buffers, one for all CPUs.";
     ExclusiveMaps "exclusive_maps" 6 18 "Maps that only one program may use.";
     Btf "btf" 4 18 "Types of programs and maps (BTF).";
     BtfFunctions "btf_functions" 5 0 "BTF of functions.";

@@ -127,4 +127,55 @@ skep_log2(unsigned long long value)
 	return log | (value >> 1);
 }
 
+/* ---- Records by ring or perf buffer ------------------------------------- */
+
+/*
+ * A ring buffer whose loader may make it a perf buffer, on kernels before 5.8, for
+ * programs that write to it by skep_output() only. `skep run` says so if it does;
+ * a loader in Rust reads it by what the map is then (skep::Readers takes both).
+ * Other loaders leave it a ring buffer.
+ *
+ *	struct {
+ *		__uint(type, BPF_MAP_TYPE_RINGBUF);
+ *		__uint(max_entries, 256 * 1024);
+ *	} events SEC(".maps") SKEP_OR_PERF_BUFFER;
+ */
+#define SKEP_OR_PERF_BUFFER __skep_tag("or_perf_buffer")
+
+/*
+ * Sends a record of so many bytes through such a map, by whichever way it goes; a
+ * record that is not taken is counted (SKEP_LOST, or by the perf buffer). `map` is its name, without `&`.
+ * Takes types of the kernel to be told by: its own, or those of `skep run --btf`.
+ */
+#define skep_output(ctx, map, record, size) \
+	__skep_output(ctx, &map, record, size, __skep_has_ring_buffers())
+
+/* A flavour: the kernel's has neither suffix. */
+enum bpf_func_id___skep { BPF_FUNC_ringbuf_output___skep = 130 };
+
+/* Whether the kernel's types have the value: known when the program is loaded. */
+#define __skep_has_ring_buffers() \
+	__builtin_preserve_enum_value( \
+		*(enum bpf_func_id___skep *)BPF_FUNC_ringbuf_output___skep, 0)
+
+static __attribute__((always_inline, unused)) inline long
+__skep_output(void *ctx, void *map, void *record, unsigned long size, _Bool ring)
+{
+	/* By number: a source may declare helpers in its own way. */
+	long (*const to_ring)(void *, void *, unsigned long, unsigned long) =
+		(void *)130; /* bpf_ringbuf_output */
+	long (*const to_perf)(void *, void *, unsigned long, void *, unsigned long) =
+		(void *)25; /* bpf_perf_event_output */
+	long error;
+
+	if (ring)
+		error = to_ring(map, record, size, 0);
+	else
+		error = to_perf(ctx, map, 0xffffffffUL /* this CPU's */, record, size);
+	/* What a full perf buffer has no room for, the kernel counts itself. */
+	if (error && (ring || error != -28 /* ENOSPC */))
+		SKEP_LOST();
+	return error;
+}
+
 #endif /* __SKEP_H__ */

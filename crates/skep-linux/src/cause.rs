@@ -3,6 +3,7 @@
 //! translation of the errno alone.
 
 mod hook;
+pub(crate) mod refuser;
 pub(crate) mod signature;
 pub(crate) mod token;
 
@@ -159,7 +160,7 @@ fn refused(
             program_type,
             attach_type,
             ..
-        } if errno == Errno::EPERM => Some(load_forbidden(program_type, attach_type)),
+        } if errno == Errno::EPERM => Some(load_forbidden(host, program_type, attach_type)),
         Subject::Pin(path) => pin_path(path),
         Subject::MapAccess => Some(Cause::Other {
             what: "the map is frozen, or was opened or made for the other direction only".into(),
@@ -184,7 +185,11 @@ fn unprivileged(subject: Subject<'_>) -> Option<Cause> {
 }
 
 /// A load that ended before verification, of a process that has every capability for it.
-fn load_forbidden(program_type: ProgramType, attach_type: Option<AttachType>) -> Cause {
+fn load_forbidden(
+    host: &LinuxHost,
+    program_type: ProgramType,
+    attach_type: Option<AttachType>,
+) -> Cause {
     let patches = requirement::trampoline(program_type, attach_type);
     if patches && crate::program::kind_is_forbidden(program_type, attach_type) {
         return Cause::Other {
@@ -196,12 +201,7 @@ fn load_forbidden(program_type: ProgramType, attach_type: Option<AttachType>) ->
                 .into(),
         };
     }
-    Cause::Process {
-        what: "the kernel forbids it before verification, although this process has the capabilities: \
-               a security module, a BPF token's limits or the kernel's vendor decided so"
-            .into(),
-        fix: "look for the refusal in the kernel's log (`dmesg`) and in the audit log".into(),
-    }
+    refuser::of(host, "the kernel forbids it before verification")
 }
 
 /// What keeps this process from what takes all of `needed`: it lacks one, or has them in a user

@@ -85,16 +85,8 @@ impl LinuxHost {
                       CONFIG_BPF_SYSCALL=y"
                     .into(),
             }),
-            Err(Errno::EPERM | Errno::EACCES) => Err(cause::missing(self, needed).unwrap_or_else(
-                || Cause::Process {
-                    what: "bpf(2) is refused here: a seccomp filter or a security module \
-                               forbids it"
-                        .into(),
-                    fix: "allow bpf(2) in the container's or sandbox's profile, or run it \
-                              outside"
-                        .into(),
-                },
-            )),
+            Err(Errno::EPERM | Errno::EACCES) => Err(cause::missing(self, needed)
+                .unwrap_or_else(|| cause::refuser::of(self, "bpf(2) is refused here"))),
             // It says nothing of what this process may do.
             Err(_) => Ok(()),
         }

@@ -39,6 +39,17 @@ pub(crate) fn in_user_namespace() -> bool {
     fs::read_link("/proc/self/ns/user").is_ok_and(|name| name.as_os_str() != INITIAL)
 }
 
+/// A seccomp filter judges this thread's system calls. False where /proc does not say.
+pub(crate) fn is_filtered() -> bool {
+    /// `SECCOMP_MODE_FILTER`.
+    const FILTER: &str = "2";
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let mut lines = status.lines();
+    lines
+        .find_map(|line| line.strip_prefix("Seccomp:"))
+        .is_some_and(|mode| mode.trim() == FILTER)
+}
+
 /// A sysctl's value, by its dotted name.
 pub(crate) fn sysctl(name: &str) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/"))).ok()?;

@@ -9,7 +9,7 @@ use skep_abi::{KernelVersion, LoaderFeature as Feature};
 /// The features that objects are loaded without where the target lacks them, oldest first, and
 /// what becomes of each thing that would use one. When a feature came, and how it is probed for,
 /// `skep-abi` and the host know.
-const RULES: [(Feature, &str); 16] = [
+const RULES: [(Feature, &str); 17] = [
     (Feature::ObjectNames, "left out"),
     (Feature::AttachTypes, "loaded without"),
     (
@@ -34,6 +34,7 @@ const RULES: [(Feature, &str); 16] = [
         Feature::BtfGlobalFunctions,
         "made static, and verified where they are called",
     ),
+    (Feature::RingBuffers, "made perf buffers"),
     (Feature::BtfFloats, "made structs of the same size"),
     (Feature::BtfDeclTags, "made integers that nothing refers to"),
     (Feature::BtfTypeTags, "made `const`"),

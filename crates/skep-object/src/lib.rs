@@ -86,6 +86,7 @@ mod refer;
 mod references;
 mod resolve;
 mod rewrite;
+mod ring_or_perf;
 mod section;
 mod source;
 mod spec;

@@ -16,6 +16,7 @@ use crate::{
     kernel_struct::{Operation, Operations},
     names, order,
     resolve::Resolver,
+    ring_or_perf,
 };
 
 impl Object {
@@ -61,7 +62,8 @@ impl Object {
         let operations = Operations::lay_out(self, target, &loaded, &mut maps)?;
         self.set_variables(options, &mut maps)?;
 
-        let mut lacking = Lacking::new(target.features);
+        let mut lacking = Lacking::new(ring_or_perf::features(self, target));
+        ring_or_perf::downgrade(self, &mut maps, &mut lacking);
         for map in &mut maps {
             downgrade::map(map, &mut lacking);
         }

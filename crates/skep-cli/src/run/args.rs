@@ -58,7 +58,7 @@ pub(crate) struct RunArgs {
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
 
-    /// Only this process (sets target_pid, targ_pid, targ_tgid or filter_pid)
+    /// Only this process, and end with it (sets target_pid, targ_pid, targ_tgid or filter_pid)
     #[arg(short, long, value_name = "PID")]
     pub(crate) pid: Option<u32>,
 

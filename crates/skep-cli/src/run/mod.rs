@@ -31,7 +31,7 @@ mod workload;
 
 use std::{os::fd::AsRawFd as _, process::ExitCode, time::Instant};
 
-use skep::{AttachOptions, LoadOptions, Loaded};
+use skep::{AttachOptions, LoadOptions, Loaded, abi::LoaderFeature, spec::Downgrade};
 
 pub(crate) use args::{Format, RunArgs};
 pub(crate) use command::{HIDDEN, become_command};
@@ -186,6 +186,11 @@ fn load_options(global: &Global) -> LoadOptions {
 fn say_loaded(loaded: &Loaded, verbose: u8) {
     for fallback in loaded.fallbacks() {
         eprintln!("fell back: {fallback}");
+    }
+    // What the source asked for, and is another way for its events to come.
+    let rings = |downgrade: &&Downgrade| downgrade.feature == LoaderFeature::RingBuffers;
+    if let Some(downgrade) = loaded.downgrades().iter().find(rings) {
+        eprintln!("fell back: {downgrade}");
     }
     if let Some(refusal) = loaded.refused_btf() {
         eprintln!("warning: loaded without types and lines of source: {refusal}");

@@ -1,8 +1,12 @@
 //! What a run is over: a command, a process, the packets of a file, a recording. Each makes events
 //! happen in its own way; the loop of `skep run` only gives them their turns.
 
-use std::{process::ExitCode, time::Duration};
+use std::{os::fd::OwnedFd, process::ExitCode, time::Duration};
 
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, pidfd_open},
+};
 use skep::{AttachOptions, Host, Link, Loaded, Object};
 
 use super::{Output, RunArgs, choices, command, losses::Losses, packets, stop::Stop, traced};
@@ -70,9 +74,20 @@ pub(crate) trait Workload {
 /// their reader come this late.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_millis(200);
 
-/// Whatever happens on the machine: nothing has to be done for it.
+/// Whatever happens on the machine: nothing has to be done for it. If it is about one process, it ends
+/// with that.
 struct Machine {
     pid: Option<u32>,
+    /// That process, if it is there and the kernel can tell of its end (5.3).
+    process: Option<OwnedFd>,
+}
+
+impl Machine {
+    fn of(pid: Option<u32>) -> Self {
+        let number = pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        let process = number.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        Self { pid, process }
+    }
 }
 
 impl Workload for Machine {
@@ -81,6 +96,13 @@ impl Workload for Machine {
     }
 
     fn turn(&mut self) -> anyhow::Result<Turn> {
+        if let (Some(pid), Some(process)) = (self.pid, &self.process) {
+            let mut files = [PollFd::new(process, PollFlags::IN)];
+            if poll(&mut files, Some(&Timespec::default())).is_ok_and(|ready| ready > 0) {
+                eprintln!("process {pid} has ended");
+                return Ok(Turn::Ended);
+            }
+        }
         Ok(Turn::Wait(LONGEST_SLEEP))
     }
 }
@@ -95,7 +117,7 @@ pub(crate) fn of(
     match (host.as_vm(), args.command.is_empty()) {
         (Some(vm), _) if args.packets.asked().is_some() => packets::of(args, vm, object, stop),
         (Some(vm), _) => traced::of(args, host, vm, object, stop),
-        (None, true) => Ok(Box::new(Machine { pid: args.pid })),
+        (None, true) => Ok(Box::new(Machine::of(args.pid))),
         (None, false) => command::of(args, object, stop),
     }
 }

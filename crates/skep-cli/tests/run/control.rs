@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use rustix::process::Signal;
@@ -19,6 +19,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("control::globals_are_set", set),
         Test::new("control::bad_choices_are_wrong_usage", bad_choices),
         Test::new("control::a_process_is_chosen", process),
+        Test::new("control::a_process_that_ends_ends_it", process_ends),
         Test::new("control::a_user_is_chosen", user),
         Test::new("control::the_heaviest_rows_are_chosen", top),
         Test::new("control::programs_are_chosen", only),
@@ -175,6 +176,26 @@ fn process() -> Outcome {
     let ran = run.interrupt()?.ended_with(0)?;
     let ran = ran.with_row(&[&own, file.text()])?;
     ensure(!ran.has_row(&["cat"]), || ran.to_string())
+}
+
+/// The process' last event is seen, and with the process the run ends.
+fn process_ends() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = Unique::new(&folder, "last")?;
+    let mut child = Command::new("sh")
+        .args(["-c", "read line; exec cat \"$0\"", file.text()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()?;
+    let id = child.id().to_string();
+    let run = Started::attached(&example("opensnoop"), &["-p", &id])?;
+    // What is written to it has it go on.
+    drop(child.stdin.take());
+    child.wait()?;
+    let ran = run.finish()?.ended_with(0)?;
+    ran.with_row(&["cat", file.text()])?
+        .saying(&[&format!("process {id} has ended")])?;
+    Ok(())
 }
 
 fn user() -> Outcome {

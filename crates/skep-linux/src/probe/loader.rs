@@ -44,6 +44,11 @@ pub(super) fn probe(host: &LinuxHost, feature: LoaderFeature) -> Probe {
             None => Probe::unknown("no helper to tell it by"),
         },
         L::MapBatches => tolerant(host, &this, batch(host)),
+        L::RingBuffers => {
+            let page = u32::try_from(host.page_size()).unwrap_or(u32::MAX);
+            let request = MapCreate::new(MapType::Ringbuf, NAME, 0, 0, page);
+            tolerant(host, &this, host.map_create(&request))
+        }
         L::ExclusiveMaps => {
             let mut request = MapCreate::new(MapType::Array, NAME, 4, 4, 1);
             request.exclusive = Some(&[0; 32]);

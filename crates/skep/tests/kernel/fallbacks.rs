@@ -5,18 +5,22 @@ use std::{
     env, fs,
     path::PathBuf,
     process::{Command, Stdio},
+    sync::Arc,
 };
 
 use rustix::mount::{MountFlags, mount};
 use skep::{
-    BtfArchive, Fallback, LoadOptions, Loaded, Object,
-    boundary::{Feature, Hook},
-    btf::Minimizer,
+    BtfArchive, Fallback, LoadOptions, Loaded, Object, PerfBuffer, RingBuffer,
+    abi::{LoaderFeature, MapType},
+    boundary::{Feature, Hook, TestRun},
+    btf::{Btf, KindTag, Minimizer},
 };
 use skep_testing::{Outcome, Stop, Test, ensure, eventually, expect_err, find_tool, needs_kernel};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::{
     hooks::{call, read},
+    perf::{SMALL, a_cpu},
     support::{Running, boundary, host, me, object},
 };
 
@@ -39,6 +43,7 @@ pub(crate) fn tests() -> Vec<Test> {
             "fallbacks::types_of_an_archive_are_used_where_none_are",
             types,
         ),
+        Test::new("fallbacks::records_come_by_ring_or_perf_buffer", outputs),
     ]
 }
 
@@ -208,6 +213,109 @@ fn relocated() -> Outcome<Object> {
     let mut object = object("forms")?;
     object.only_programs(&["relocated"])?;
     Ok(object)
+}
+
+#[derive(Debug, Clone, Copy, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Numbered {
+    number: u64,
+    check: u64,
+}
+
+/// Has so many records made.
+fn produce(running: &Running, count: u64) -> Outcome {
+    let context = [count.to_ne_bytes(), [0; 8]].concat();
+    let program = running.loaded.program("produce")?;
+    program.test_run(&mut TestRun {
+        context_in: &context,
+        flags: skep::abi::TestRunFlags::RUN_ON_CPU,
+        cpu: a_cpu()?,
+        ..TestRun::default()
+    })?;
+    Ok(())
+}
+
+/// Has 512 records made, and one more when there is room again; what came, and how many did not.
+fn sent(running: &Running) -> Outcome<(Vec<u64>, u64)> {
+    let map = running.loaded.map("events")?;
+    let mut numbers = Vec::new();
+    let mut take = |record: &Numbered| {
+        let whole = record.check == record.number ^ 0x5555;
+        numbers.push(record.number);
+        ensure(whole, || format!("{record:?}"))
+    };
+    let in_buffer = match map.map_type() {
+        Some(MapType::PerfEventArray) => {
+            let mut buffer = PerfBuffer::<Numbered>::new(map, SMALL)?;
+            for count in [512, 1] {
+                produce(running, count)?;
+                loop {
+                    let batch = buffer.batch();
+                    if batch.is_empty() {
+                        break;
+                    }
+                    batch.iter().try_for_each(|record| take(&record))?;
+                }
+            }
+            buffer.lost()
+        }
+        _ => {
+            let mut ring = RingBuffer::<Numbered>::new(map)?;
+            for count in [512, 1] {
+                produce(running, count)?;
+                ring.batch()?.iter().try_for_each(&mut take)?;
+            }
+            0
+        }
+    };
+    // Each loss is counted once.
+    Ok((numbers, in_buffer + running.number("skep_lost")?))
+}
+
+fn outputs() -> Outcome {
+    needs_kernel(5, 10)?;
+    // What the kernel has by its own types, and by others, in which the helper is not.
+    let types = host().btf()?;
+    let mut minimizer = Minimizer::new(&types);
+    let helpers = types.find("bpf_func_id", KindTag::Enum);
+    for (id, need) in object("outputs")?.spec().needed_types(&types)? {
+        if Some(id) != helpers {
+            minimizer.keep(id, need)?;
+        }
+    }
+    let without = Arc::new(Btf::parse(minimizer.build()?)?);
+    for (pretending, kind) in [(false, MapType::Ringbuf), (true, MapType::PerfEventArray)] {
+        let mut object = object("outputs")?;
+        if pretending {
+            object.core_btf(Arc::clone(&without));
+        }
+        let running = Running::of(object)?;
+        let found = running.loaded.map("events")?.map_type();
+        ensure(found == Some(kind), || format!("{found:?}, not {kind}"))?;
+        let said: Vec<String> = running
+            .loaded
+            .downgrades()
+            .iter()
+            .filter(|downgrade| downgrade.feature == LoaderFeature::RingBuffers)
+            .map(ToString::to_string)
+            .collect();
+        let told = match said.as_slice() {
+            [] => !pretending,
+            [line] => pretending && line.contains("1 made perf buffers"),
+            _ => false,
+        };
+        ensure(told, || format!("{said:?}"))?;
+        let (numbers, lost) = sent(&running)?;
+        let all: Vec<u64> = (0..512 - lost).chain([0]).collect();
+        let whole = numbers == all;
+        ensure(whole && lost > 0 && lost < 512, || {
+            format!(
+                "{kind}: {} and {lost} lost of 512: {numbers:?}",
+                numbers.len()
+            )
+        })?;
+    }
+    Ok(())
 }
 
 /// Another process can't see the kernel's types, and finds what it needs of them in a folder.
