@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use skep_build::{Build, Cache, Clang, Language};
+use skep_build::{Build, Cache, Clang, Cpu, Language};
 
 use crate::{Outcome, Stop, core_source, ensure, find_tool, prebuilt};
 
@@ -30,6 +30,23 @@ pub fn compile(source: &Path, folder: &str) -> Outcome<Vec<u8>> {
             Language::Rust => built(source, build.core_source(core_source()?)),
             _ => built(source, build),
         }
+    })
+}
+
+/// The object of a source in Rust, for an instruction set.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_for(cpu: Cpu, source: &Path, folder: &str) -> Outcome<Vec<u8>> {
+    let compiler = match cpu {
+        Cpu::V1 => "rustc for v1",
+        Cpu::V2 => "rustc for v2",
+        Cpu::V3 => "rustc for v3",
+        _ => "rustc for v4",
+    };
+    prebuilt::or_make(compiler, source, &[], || {
+        let build = Build::new(source).cache(cache(folder)?).cpu(cpu);
+        built(source, build.core_source(core_source()?))
     })
 }
 

@@ -34,7 +34,9 @@ mod rust;
 pub use bpffs::{Bpffs, Tracefs, mount_point};
 pub use capabilities::{as_nobody_with, with_capabilities, without_capabilities};
 pub use cgroup::Cgroup;
-pub use compile::{assemble, compile, compile_native, compile_native_as, compile_with};
+pub use compile::{
+    assemble, compile, compile_for, compile_native, compile_native_as, compile_with,
+};
 pub use debian::Debian;
 pub use delegation::{Options as MountOptions, PART, delegated_bpffs, in_user_namespace, play};
 pub use harness::{On, Test, host, lacks, needs_kernel, needs_option, run, run_on, skip};

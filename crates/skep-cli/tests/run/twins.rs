@@ -3,8 +3,9 @@
 
 use std::{collections::BTreeSet, fs, process::Command};
 
-use skep::{Object, abi::MapType, spec::Linkage};
-use skep_testing::{Bpffs, Outcome, Test, ensure, find_tool};
+use skep::{Host, Object, abi::MapType, spec::Linkage};
+use skep_build::Cpu;
+use skep_testing::{Bpffs, Outcome, Stop, Test, ensure, find_tool, needs_kernel};
 
 use crate::support::Language;
 
@@ -30,6 +31,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("twins::have_the_same_interface", interface),
         Test::new("twins::in_rust_are_as_short_as_in_c", length),
         Test::new("twins::in_rust_are_loaded_by_bpftool", bpftool),
+        Test::new("twins::in_rust_load_for_every_instruction_set", sets),
     ]
 }
 
@@ -142,6 +144,48 @@ fn bpftool() -> Outcome {
             let said = String::from_utf8_lossy(&output.stderr);
             format!("{name}: {}: {said}", output.status)
         })?;
+    }
+    Ok(())
+}
+
+/// What an instruction is beyond the first set: v2 has further comparisons, v3 jumps that compare
+/// halves, v4 loads that extend a sign, and so do moves, and a signed division.
+fn beyond(cpu: Cpu, opcode: u8, offset: i16) -> bool {
+    const CLASS: u8 = 0x07;
+    const JMP: u8 = 0x05;
+    const JMP32: u8 = 0x06;
+    let class = opcode & CLASS;
+    let is_v2 = class == JMP && opcode & 0xf0 >= 0xa0;
+    let is_v3 = class == JMP32;
+    let moves = matches!(opcode, 0xbc | 0xbf) && offset != 0;
+    let is_v4 = moves || matches!(opcode, 0x81 | 0x89 | 0x91 | 0x06);
+    match cpu {
+        Cpu::V1 => is_v2 || is_v3 || is_v4,
+        Cpu::V2 => is_v3 || is_v4,
+        Cpu::V3 => is_v4,
+        _ => false,
+    }
+}
+
+/// As each set has it, and no instruction of a newer one.
+fn sets() -> Outcome {
+    // Which has v4.
+    needs_kernel(6, 6)?;
+    let host = Host::kernel()?;
+    for name in EXAMPLES {
+        let source = Language::Rust.example(name);
+        for cpu in [Cpu::V1, Cpu::V2, Cpu::V3, Cpu::V4] {
+            let folder = env!("CARGO_TARGET_TMPDIR");
+            let bytes = skep_testing::compile_for(cpu, &source, folder)?;
+            let object = Object::parse(name, &bytes)?;
+            let functions = object.spec().functions().iter();
+            let newer = functions
+                .flat_map(|function| &function.instructions)
+                .find(|insn| beyond(cpu, insn.opcode, insn.offset));
+            ensure(newer.is_none(), || format!("{name}, {cpu:?}: {newer:?}"))?;
+            let loaded = object.load(&host);
+            loaded.map_err(|error| Stop::fail(format!("{name}, {cpu:?}: {error}")))?;
+        }
     }
     Ok(())
 }

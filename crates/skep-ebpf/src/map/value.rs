@@ -10,6 +10,7 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, SeqCst},
 };
 
+use crate::hidden::{hide, known};
 use crate::plain::{Interior, Plain};
 
 /// A value in a map, where it lies: to be read, written, or counted up.
@@ -230,6 +231,9 @@ impl<'a, T, const N: usize> Value<'a, [T; N]> {
     #[inline(always)]
     #[must_use]
     pub fn at(self, index: usize) -> Option<Value<'a, T>> {
+        // The number that is compared is the one that is added: before CPU v3 a compiler may compare
+        // half of it, of which the verifier learns nothing about the whole.
+        let index = if known(index) { index } else { hide(index) };
         if index >= N {
             return None;
         }
