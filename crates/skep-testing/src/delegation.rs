@@ -70,9 +70,12 @@ pub fn in_user_namespace(part: &str, mounts: &[Options<'_>]) -> Outcome {
     ensure(said == "done", || format!("the child: {said}"))
 }
 
+/// A part that a process of its own plays: its name, and what it does.
+pub type Part<'a> = (&'a str, fn() -> Outcome);
+
 /// Plays the part that [`in_user_namespace`] or another started this process for, by [`PART`]: to be called
 /// first in `main`, whose exit code it gives then.
-pub fn play(parts: &[(&str, fn() -> Outcome)]) -> Option<ExitCode> {
+pub fn play(parts: &[Part<'_>]) -> Option<ExitCode> {
     let asked = env::var(PART).ok()?;
     let outcome = match parts.iter().find(|(name, _)| *name == asked) {
         Some((_, part)) => part(),

@@ -38,7 +38,9 @@ pub use compile::{
     assemble, compile, compile_for, compile_native, compile_native_as, compile_with,
 };
 pub use debian::Debian;
-pub use delegation::{Options as MountOptions, PART, delegated_bpffs, in_user_namespace, play};
+pub use delegation::{
+    Options as MountOptions, PART, Part, delegated_bpffs, in_user_namespace, play,
+};
 pub use harness::{On, Test, host, lacks, needs_kernel, needs_option, run, run_on, skip};
 pub use leaks::Snapshot;
 pub use libbpf::{Libbpf, ProgramView, View};
