@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use super::packets::PacketArgs;
+use super::{packets::PacketArgs, places::PlaceArgs};
 use crate::{host::HostArgs, input::CompileArgs};
 
 /// How data goes to stdout.
@@ -89,6 +89,9 @@ pub(crate) struct RunArgs {
     /// The cgroup of cgroup programs [default: the root of the cgroup v2 tree]
     #[arg(long, value_name = "PATH")]
     pub(crate) cgroup: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) places: PlaceArgs,
 
     /// Samples a second of perf_event programs [default: 99]
     #[arg(short = 'F', long, value_name = "HZ", value_parser = clap::value_parser!(u64).range(1..=100_000))]

@@ -19,6 +19,7 @@ mod map_table;
 mod maps;
 mod output;
 mod packets;
+mod places;
 mod printk;
 mod recording;
 mod replay;
@@ -78,10 +79,11 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
         Some(_) => None,
         None => attach::packet_socket(&loaded)?,
     };
-    let options = AttachOptions {
+    let mut options = AttachOptions {
         socket: socket.as_ref().map(|socket| socket.as_raw_fd()),
         ..attach::options(&args, &object, workload.pid())
     };
+    args.places.fill(&loaded, &mut options)?;
     let links = workload
         .attach(&loaded, &options)
         .inspect_err(|_| eprintln!("nothing was left attached"))?;

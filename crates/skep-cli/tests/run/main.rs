@@ -6,6 +6,7 @@ mod hosts;
 mod linked;
 mod output;
 mod packets;
+mod places;
 mod recording;
 mod refusals;
 mod support;
@@ -23,6 +24,7 @@ fn main() -> std::process::ExitCode {
         linked::tests,
         output::tests,
         packets::tests,
+        places::tests,
         recording::tests,
         refusals::tests,
     ] {

@@ -3,6 +3,7 @@
 //! A host attaches by a link where it can and by older ways where it must; both look the same
 //! from above and end when the [`Attachment`] is dropped.
 
+mod netfilter;
 mod order;
 mod perf;
 mod places;
@@ -14,11 +15,12 @@ use skep_abi::AttachType;
 
 use crate::{CgroupFd, LinkFd, MapFd, ProgramFd, Result};
 
+pub use netfilter::NetfilterHook;
 pub use order::{Order, Position};
 pub use perf::{BadPerfEvent, BreakpointAccess, PerfEvent, PerfScope};
 pub use places::{
-    CgroupMode, CgroupRoot, IterTarget, KernelFunctions, MultiMode, NetfilterHook, NetkitEnd,
-    ProbeSource, TcxDirection, UprobePlace, XdpMode,
+    CgroupMode, CgroupRoot, IterTarget, KernelFunctions, MultiMode, NetkitEnd, ProbeSource,
+    TcxDirection, UprobePlace, XdpMode,
 };
 pub use route::{Route, RouteTo};
 
@@ -303,11 +305,7 @@ impl fmt::Display for AttachPoint<'_> {
                 };
                 write!(f, "netkit/{end} on device {ifindex}")
             }
-            Self::Netfilter(hook) => write!(
-                f,
-                "netfilter hook {} of protocol family {}",
-                hook.hook, hook.protocol_family
-            ),
+            Self::Netfilter(hook) => write!(f, "netfilter hook {hook}"),
             Self::Sockmap { attach_type, .. } => write!(f, "sockmap hook {}", attach_type.name()),
             Self::Cgroup { attach_type, .. } => write!(f, "cgroup hook {}", attach_type.name()),
             Self::SocketFilter { socket } => write!(f, "socket {socket}"),

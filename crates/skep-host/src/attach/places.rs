@@ -187,16 +187,3 @@ pub enum NetkitEnd {
     /// What the peer sends.
     Peer,
 }
-
-/// A place in netfilter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NetfilterHook {
-    /// `NFPROTO_IPV4` (2) or `NFPROTO_IPV6` (10).
-    pub protocol_family: u32,
-    /// `NF_INET_*`: pre-routing 0, local in 1, forward 2, local out 3, post-routing 4.
-    pub hook: u32,
-    /// Lower runs earlier; the kernel's own lowest and highest can't be taken.
-    pub priority: i32,
-    /// The program sees whole packets, not fragments. Since 6.6.
-    pub defragment: bool,
-}

@@ -2,6 +2,8 @@
 
 use skep_abi::LinkType;
 
+use crate::{Host, LinkFd, ObjectId, Result};
+
 /// A link, as the host tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[doc(alias = "bpf_link_info")]
@@ -16,7 +18,32 @@ pub struct LinkInfo {
     pub details: LinkDetails,
 }
 
+/// Most links that are looked at for one in question.
+const MOST: usize = 1 << 16;
+
 impl LinkInfo {
+    /// The first link of all there are, of all namespaces, that is as wanted; and a descriptor of it.
+    ///
+    /// # Errors
+    /// The host lets this process look at no links (`CAP_SYS_ADMIN`).
+    pub fn find(host: &dyn Host, is_it: impl Fn(&Self) -> bool) -> Result<Option<(Self, LinkFd)>> {
+        let mut id = ObjectId::Link(0);
+        for _ in 0..MOST {
+            let Some(next @ ObjectId::Link(number)) = host.next_id(id)? else {
+                return Ok(None);
+            };
+            id = next;
+            let Some(link) = host.link_by_id(number)? else {
+                continue;
+            };
+            let info = host.link_info(&link)?;
+            if is_it(&info) {
+                return Ok(Some((info, link)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Its type, when this version of Skep knows it.
     pub fn link_type(&self) -> Option<LinkType> {
         LinkType::from_raw(self.type_raw)

@@ -2,7 +2,8 @@
 
 use skep_abi::{AttachType, NetfilterLinkFlags};
 use skep_host::{
-    Attachment, Cause, Errno, LinkOptions, LinkTarget, NetfilterHook, ProgramFd, Result,
+    Attachment, Cause, Errno, Host, LinkDetails, LinkInfo, LinkOptions, LinkTarget, NetfilterHook,
+    ProgramFd, Result,
 };
 
 use super::Refusal;
@@ -26,17 +27,28 @@ pub(super) fn attach(
     };
     let link = link::create_raw(host, &request).map_err(|errno| Refusal {
         errno,
-        cause: cause(errno, hook),
+        cause: cause(host, errno, hook),
     })?;
     Ok(Attachment::link(link))
 }
 
-fn cause(errno: Errno, hook: &NetfilterHook) -> Option<Cause> {
+fn cause(host: &LinuxHost, errno: Errno, hook: &NetfilterHook) -> Option<Cause> {
     match errno {
         Errno::EBUSY => Some(Cause::InUse(format!(
-            "another BPF program is on this hook with priority {}",
-            hook.priority
+            "another BPF program is on this hook with priority {}{}",
+            hook.priority,
+            in_the_way(host, hook).unwrap_or_default()
         ))),
+        Errno::ENOENT if hook.defragment => {
+            let module = match hook.protocol_family {
+                10 => "nf_defrag_ipv6",
+                _ => "nf_defrag_ipv4",
+            };
+            Some(Cause::Other {
+                what: format!("the kernel's module {module} is not there"),
+                fix: format!("load it: `modprobe {module}`"),
+            })
+        }
         Errno::EAFNOSUPPORT => Some(Cause::Other {
             what: format!(
                 "there are no such hooks for protocol family {}",
@@ -51,4 +63,21 @@ fn cause(errno: Errno, hook: &NetfilterHook) -> Option<Cause> {
         }),
         _ => None,
     }
+}
+
+/// Who is there. Links don't say of which namespace they are: it may be another's, where several
+/// have the same.
+fn in_the_way(host: &LinuxHost, hook: &NetfilterHook) -> Option<String> {
+    let same = |info: &LinkInfo| {
+        matches!(info.details, LinkDetails::Netfilter { protocol_family, hook: number, priority, .. }
+            if (protocol_family, number, priority)
+                == (hook.protocol_family, hook.hook, hook.priority))
+    };
+    let (info, _) = LinkInfo::find(host, same).ok()??;
+    let program = host.prog_by_id(info.program_id).ok()??;
+    let name = host.prog_info(&program).ok()?.name;
+    Some(format!(
+        " (`{name}`, id {}, by link {})",
+        info.program_id, info.id
+    ))
 }

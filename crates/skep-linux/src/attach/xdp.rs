@@ -117,7 +117,7 @@ fn in_the_way(host: &LinuxHost, errno: Errno, ifindex: u32) -> Option<Cause> {
         ),
         "skep_dispatcher" => (
             ", where Skep runs several",
-            "share the device with them (`AttachOptions::xdp_share`)".to_owned(),
+            "join them (`--xdp-share`, `AttachOptions::xdp_share`)".to_owned(),
         ),
         _ => ("", remedy),
     };

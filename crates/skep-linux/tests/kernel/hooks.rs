@@ -26,7 +26,7 @@ pub(crate) fn trials() -> Vec<Test> {
         Test::new("hooks::uprobe_multi_fires_at_each_place", uprobe_multi).of_hook("uprobe.multi"),
         Test::new("hooks::uprobe_session_fires_twice", uprobe_session).of_hook("uprobe.session"),
         Test::new("hooks::uprobe_multi_mistakes_are_told", uprobe_mistakes),
-        Test::new("hooks::netfilter_drops", netfilter).of_hook("netfilter"),
+        Test::new("hooks::netfilter_drops", netfilter),
         Test::new("hooks::sockmaps_drop", sockmap),
         Test::new("hooks::kprobes_fire_or_say_why_not", kprobes),
         Test::new("hooks::kprobe_multi_fires_or_says_why_not", kprobe_multi),

@@ -59,7 +59,8 @@ pub(super) fn netkit(program: &Arc<Program>, options: &AttachOptions) -> Result<
 
 pub(super) fn netfilter(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
     let hook = options.netfilter.ok_or_else(|| {
-        program.cannot_attach("a netfilter program needs its hook (`AttachOptions::netfilter`)")
+        program
+            .cannot_attach("a netfilter program needs its hook, as in `--netfilter ipv4/local-in`")
     })?;
     program.attach_to(&AttachPoint::Netfilter(hook))
 }
@@ -134,8 +135,8 @@ pub(super) fn sockmap(program: &Arc<Program>, options: &AttachOptions) -> Result
     })?;
     let sockets = options.sockets.as_ref().ok_or_else(|| {
         program.cannot_attach(
-            "its section does not say whose sockets: give their sockmap or sockhash \
-             (`AttachOptions::sockets`)",
+            "its section does not say whose sockets: name their sockmap or sockhash \
+             (`--sockets MAP`)",
         )
     })?;
     program.attach_to(&AttachPoint::Sockmap {

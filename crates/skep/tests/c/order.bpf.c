@@ -33,6 +33,22 @@ static __always_inline void writes(struct __sk_buff *skb, int ip_at, char letter
 WRITES(tcx_a, "tcx/egress", ETH_HLEN, 'a', TC_ACT_UNSPEC)
 WRITES(tcx_b, "tcx/egress", ETH_HLEN, 'b', TC_ACT_UNSPEC)
 WRITES(tcx_c, "tcx/egress", ETH_HLEN, 'c', TC_ACT_UNSPEC)
+// Whether there is an Ethernet header depends on the pair's mode.
+#define WRITES_IP(name, section, letter)                                                  \
+	SEC("?" section) int name(struct __sk_buff *skb)                                  \
+	{                                                                                 \
+		__be16 port = 0;                                                          \
+		bpf_skb_load_bytes_relative(skb, sizeof(struct iphdr) + 2, &port, 2,      \
+					    BPF_HDR_START_NET);                           \
+		if (port == bpf_htons(4242))                                              \
+			written = written << 8 | letter;                                  \
+		return TC_ACT_UNSPEC;                                                     \
+	}
+
+WRITES_IP(netkit_primary_a, "netkit/primary", 'a')
+WRITES_IP(netkit_primary_b, "netkit/primary", 'b')
+WRITES_IP(netkit_peer_a, "netkit/peer", 'a')
+WRITES_IP(netkit_peer_b, "netkit/peer", 'b')
 WRITES(cgroup_a, "cgroup_skb/egress", 0, 'a', 1)
 WRITES(cgroup_b, "cgroup_skb/egress", 0, 'b', 1)
 WRITES(cgroup_c, "cgroup_skb/egress", 0, 'c', 1)

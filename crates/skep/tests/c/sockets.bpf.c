@@ -110,6 +110,13 @@ ROUTED(lwt_out)
 ROUTED(lwt_xmit)
 ROUTED(lwt_seg6local)
 
+SEC("?netfilter")
+int filter(void *ctx)
+{
+	HIT();
+	return refuse ? 0 /* NF_DROP */ : 1 /* NF_ACCEPT */;
+}
+
 SEC("?lirc_mode2")
 int pulse(unsigned int *sample)
 {

@@ -120,7 +120,7 @@ pub(super) fn attach(
                     continue;
                 }
             },
-            None => match place.begin(&dispatcher, mode) {
+            None => match place.begin(program.name(), &dispatcher, mode) {
                 Ok(link) => link,
                 // Someone else was faster, with a dispatcher.
                 Err(error) if error.errno() == Some(Errno::EBUSY) && place.read()?.is_some() => {
@@ -324,15 +324,15 @@ impl Place {
         Ok(dispatcher)
     }
 
-    /// The first dispatcher of a device.
-    fn begin(&self, dispatcher: &ProgramFd, mode: XdpMode) -> Result<LinkFd> {
+    /// The first dispatcher of a device, for the program of this name.
+    fn begin(&self, name: &str, dispatcher: &ProgramFd, mode: XdpMode) -> Result<LinkFd> {
         let point = AttachPoint::Xdp {
             ifindex: self.ifindex,
             mode,
         };
         let attachment = self
             .host
-            .attach(NAME, dispatcher, ProgramType::Xdp, &point)?;
+            .attach(name, dispatcher, ProgramType::Xdp, &point)?;
         match attachment.link_fd() {
             Some(link) => link.try_clone(),
             None => Err(self.fault("this host has no links for XDP".into())),

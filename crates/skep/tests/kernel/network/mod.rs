@@ -3,6 +3,7 @@
 mod order;
 mod routes;
 mod sockets;
+mod stack;
 mod xdp;
 
 use std::{
@@ -36,7 +37,13 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("network::a_cgroups_packets_are_counted_and_held", cgroup),
         Test::new("network::a_socket_filter_drops_and_lets_go", socket),
     ];
-    for group in [order::tests, sockets::tests, routes::tests, xdp::tests] {
+    for group in [
+        order::tests,
+        sockets::tests,
+        routes::tests,
+        stack::tests,
+        xdp::tests,
+    ] {
         tests.extend(group());
     }
     tests

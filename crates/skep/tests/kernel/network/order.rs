@@ -24,7 +24,7 @@ pub(super) fn tests() -> Vec<Test> {
     ]
 }
 
-fn loaded(programs: &[&str]) -> Outcome<Running> {
+pub(super) fn loaded(programs: &[&str]) -> Outcome<Running> {
     let mut object = object("order")?;
     object.only_programs(programs)?;
     Running::of(object)
@@ -58,7 +58,7 @@ fn id(link: &Link) -> Outcome<u32> {
     Ok(info.first().ok_or_else(|| Stop::fail("no link"))?.id)
 }
 
-fn at(base: &AttachOptions, position: Position) -> AttachOptions {
+pub(super) fn at(base: &AttachOptions, position: Position) -> AttachOptions {
     AttachOptions {
         order: position.into(),
         ..base.clone()

@@ -43,7 +43,7 @@ pub(super) fn running(program: &str) -> Outcome<Running> {
     Running::of(object)
 }
 
-fn refuse(running: &Running, so: bool) -> Outcome {
+pub(super) fn refuse(running: &Running, so: bool) -> Outcome {
     running.set("refuse", &u32::from(so).to_ne_bytes())
 }
 
@@ -254,6 +254,7 @@ fn connection() -> Outcome<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let there = TcpStream::connect(listener.local_addr()?)?;
     let (here, _) = listener.accept()?;
+    here.set_read_timeout(Some(PATIENCE))?;
     Ok((there, here))
 }
 
