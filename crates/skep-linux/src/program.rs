@@ -78,10 +78,12 @@ fn load_error(host: &LinuxHost, request: &ProgramLoad<'_>, errno: Errno, log: St
         request.program_type,
         request.expected_attach_type.map_or(0, AttachType::raw),
     );
+    let signature = signature::refused(host, request.signature.as_ref(), errno, &log);
+    let unverified = log.is_empty() || signature.is_some();
     let cause = token::lacking(request.token, errno, delegated)
-        .or_else(|| signature::refused(host, request.signature.as_ref(), errno, &log))
+        .or(signature)
         .or_else(|| host.cause(Command::ProgLoad, errno, subject));
-    let error = if log.is_empty() {
+    let error = if unverified {
         Error::command(
             Command::ProgLoad,
             format!("program `{}`", request.name),

@@ -54,7 +54,8 @@ pub(super) struct LightArgs {
     /// Into this folder go the instructions of each program, as NAME.insns, and from there come
     /// signatures of them, NAME.p7s: detached PKCS #7 in DER, as of `openssl cms -sign -binary
     /// -noattr -outform DER -in NAME.insns -out NAME.p7s -signer CERT -inkey KEY`. Linux 6.18 checks
-    /// them by the keys of a keyring when it loads them. Exits with 2 while one is missing.
+    /// them by the keys of a keyring when it loads them; 7.3 takes only programs that use no maps.
+    /// Exits with 2 while one is missing.
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     sign: Option<PathBuf>,
 

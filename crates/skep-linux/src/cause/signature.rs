@@ -10,7 +10,8 @@ use crate::LinuxHost;
 /// The first kernel that takes signatures.
 const SINCE: KernelVersion = KernelVersion::new(6, 18);
 
-/// The cause that lies in the signature, if it does: there is no verifier's log then.
+/// The cause that lies in the signature, if it does. What may as well be the verifier's errno is its
+/// own where it wrote a log; since 7.3 it also writes a line about a signature's keyring.
 pub(crate) fn refused(
     host: &LinuxHost,
     signature: Option<&Signature<'_>>,
@@ -18,7 +19,8 @@ pub(crate) fn refused(
     log: &str,
 ) -> Option<Cause> {
     let keyring = keyring(signature?.keyring);
-    if !log.is_empty() {
+    let is_the_verifiers = matches!(errno, Errno::EINVAL | Errno::EOPNOTSUPP | Errno::E2BIG);
+    if is_the_verifiers && says_something(log) {
         return None;
     }
     if let Some(cause) = too_old(host, "a signature at a program's load", SINCE) {
@@ -58,6 +60,18 @@ pub(crate) fn refused(
         ),
         _ => None,
     }
+}
+
+/// Whether the verifier wrote more than that a keyring is not there, or that it came to no instruction.
+fn says_something(log: &str) -> bool {
+    let nothing = [
+        "cannot resolve signing keyring",
+        "processed 0 insns",
+        "verification time",
+        "stack depth",
+    ];
+    let mut lines = log.lines().map(str::trim);
+    lines.any(|line| !line.is_empty() && !nothing.iter().any(|word| line.starts_with(word)))
 }
 
 /// A keyring in words.

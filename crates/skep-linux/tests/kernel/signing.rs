@@ -94,7 +94,7 @@ fn load(text: &str, signature: &[u8], keyring: i32) -> HostResult<LoadedProgram>
 fn refused(text: &str, signature: &[u8], keyring: i32, words: &str) -> Outcome {
     let error = expect_err(words, load(text, signature, keyring))?;
     let cause = error.cause().map(Cause::to_string).unwrap_or_default();
-    ensure(cause.contains(words), || format!("{error}: {cause}"))
+    ensure(cause.contains(words), || format!("{error:?}: {cause}"))
 }
 
 /// A certificate, and the signature of the program by its key.

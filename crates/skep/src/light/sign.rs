@@ -1,5 +1,6 @@
 //! Signed programs: instructions that are the same at every load, which a signature can be made of.
 
+use skep_abi::KernelVersion;
 use skep_isa::{Endian, opcode::BPF_PSEUDO_MAP_IDX};
 use skep_object::ImageProgram;
 
@@ -31,13 +32,25 @@ impl Light<'_> {
     /// (`skep_light::Open::set_keyring`). Since 6.18.
     ///
     /// # Errors
-    /// There is no program of that name, or it can't be signed.
+    /// There is no program of that name, or it can't be signed: from Linux 7.3 on signed programs may
+    /// use no maps but frozen arrays of their own whose contents are signed with them, and no types of
+    /// modules, and the light form has no such maps.
     pub fn sign(&mut self, program: &str, signature: &[u8]) -> Result<()> {
         let Some(known) = self.image.program(program) else {
             let known = self.image.programs.iter();
             let known = known.map(|known| known.name.as_str());
             return Err(Error::unknown("program", program, known));
         };
+        let uses = !known.map_references.is_empty() || !known.module_references.is_empty();
+        if uses && self.made_for.version >= KernelVersion::new(7, 3) {
+            return Err(Error::NotLight {
+                what: format!("the signature of program `{program}`"),
+                reason:
+                    "since Linux 7.3 a signed program may use no maps and modules that are not \
+                         signed with it"
+                        .into(),
+            });
+        }
         self.constant(known)?;
         self.signatures
             .insert(program.to_owned(), signature.to_vec());
