@@ -125,7 +125,7 @@ fn refused(
     if let Subject::Program { log, .. } = subject
         && !log.is_empty()
     {
-        return lockdown_in_log(host, log);
+        return lockdown_in_log(host, log).or_else(|| addresses_in_log(host, log));
     }
     let needed = match subject {
         Subject::Map(map_type) => requirement::map_capabilities(map_type),
@@ -323,6 +323,18 @@ pub(crate) fn lockdown_in_log(host: &LinuxHost, log: &str) -> Option<Cause> {
         mode,
         "helpers that read the kernel or write to processes",
     ))
+}
+
+/// What the verifier keeps from those without `CAP_PERFMON`: whatever could tell an address.
+fn addresses_in_log(host: &LinuxHost, log: &str) -> Option<Cause> {
+    let kept = [
+        "pointer comparison prohibited",
+        "leaks addr",
+        "partial copy of pointer",
+        "prohibited for !root",
+    ];
+    let kept = kept.iter().any(|word| log.contains(word));
+    kept.then(|| missing(host, [Capability::Perfmon]))?
 }
 
 fn pin_path(path: &Path) -> Option<Cause> {

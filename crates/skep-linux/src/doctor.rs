@@ -7,7 +7,7 @@ use std::fs;
 use skep_abi::{AttachType, Capability, Command, MapType, ProgramType};
 use skep_host::{Cause, Feature, Hook, Host, Probe, TokenInfo};
 
-use crate::{LinuxHost, cause, mounts::why_no_tracefs, process, token};
+use crate::{LinuxHost, cause, mounts::why_no_tracefs, perf, process, token};
 
 /// Yes, no, or not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -296,7 +296,10 @@ fn unprivileged() -> Check {
 }
 
 fn paranoid(host: &LinuxHost) -> Check {
-    const NAME: &str = "kernel.perf_event_paranoid";
+    const NAME: &str = perf::PARANOID;
+    if let Some(cause) = perf::restricted(host) {
+        return Check::no(NAME, &cause);
+    }
     match process::sysctl(NAME) {
         Some(value) if cause::missing(host, [Capability::Perfmon]).is_none() => {
             Check::yes(NAME, format!("{value}, which CAP_PERFMON overrides"))

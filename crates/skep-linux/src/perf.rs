@@ -109,14 +109,36 @@ pub(crate) fn output(host: &LinuxHost, cpu: u32, pages: usize, wakeup: u32) -> R
     })
 }
 
+/// The sysctl that says what perf events take.
+pub(crate) const PARANOID: &str = "kernel.perf_event_paranoid";
+
+/// What Debian's kernels and their kin add: from level 3 on, which is where Debian leaves it, they ask
+/// for `CAP_SYS_ADMIN`, and `CAP_PERFMON` is not enough.
+pub(crate) fn restricted(host: &LinuxHost) -> Option<Cause> {
+    let value = process::sysctl(PARANOID)?;
+    let level: i32 = value.parse().ok()?;
+    let adds = || {
+        let option = host.config("CONFIG_SECURITY_PERF_EVENTS_RESTRICT");
+        matches!(option, Ok(Some(_)))
+    };
+    let lacks = || cause::missing(host, [Capability::SysAdmin]).is_some();
+    (level > 2 && lacks() && adds()).then_some(Cause::Sysctl {
+        name: PARANOID,
+        value,
+        wanted: "2",
+    })
+}
+
 /// Why an event could not be opened.
 pub(crate) fn open_cause(host: &LinuxHost, errno: Errno) -> Option<Cause> {
     match errno {
         Errno::EPERM | Errno::EACCES => {
             let Some(missing) = cause::missing(host, [Capability::Perfmon]) else {
-                return cause::lockdown(host, "perf events that could show kernel memory");
+                let lockdown =
+                    || cause::lockdown(host, "perf events that could show kernel memory");
+                return restricted(host).or_else(lockdown);
             };
-            let value = process::sysctl("kernel.perf_event_paranoid")?;
+            let value = process::sysctl(PARANOID)?;
             let level: i32 = value.parse().ok()?;
             (level > -1).then_some(missing)
         }

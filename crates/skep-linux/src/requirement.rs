@@ -167,7 +167,6 @@ pub(crate) fn map_capabilities(map_type: MapType) -> Vec<Capability> {
 pub(crate) fn attach_capabilities(attach_type: AttachType) -> Vec<Capability> {
     let traces = match attach_type {
         AttachType::PerfEvent => true,
-        AttachType::LsmCgroup => false,
         _ => attach_type.program_type().is_some_and(|kind| {
             kind.capabilities()
                 .any(|needed| needed == Capability::Perfmon)
@@ -218,11 +217,11 @@ mod tests {
             AttachType::TraceUprobeSession,
             AttachType::PerfEvent,
             AttachType::LsmMac,
+            AttachType::LsmCgroup,
         ] {
             assert_eq!(attach_capabilities(kind), tracing, "{kind}");
         }
         for kind in [
-            AttachType::LsmCgroup,
             AttachType::CgroupInetEgress,
             AttachType::TcxIngress,
             AttachType::SkLookup,

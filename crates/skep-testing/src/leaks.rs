@@ -59,6 +59,7 @@ impl Snapshot {
                 .map(|path| format!("mount {path}")),
         );
         let mut suspects: BTreeSet<Id> = &objects(host) - &self.objects;
+        suspects.retain(|id| !is_modules(host, *id));
         let deadline = Instant::now() + grace;
         while !suspects.is_empty() {
             suspects = &suspects & &objects(host);
@@ -115,6 +116,13 @@ fn objects(host: &dyn Host) -> BTreeSet<Id> {
         }
     }
     found
+}
+
+/// The types of a module that was loaded since come and go with it: they are no program's.
+fn is_modules(host: &dyn Host, id: Id) -> bool {
+    let Id::Btf(number) = id else { return false };
+    let types = host.btf_by_id(number, None).ok().flatten();
+    types.is_some_and(|types| host.btf_info(&types).is_ok_and(|info| info.kernel))
 }
 
 /// What other processes hold by descriptors, and what that holds: a link its program, a program

@@ -49,6 +49,8 @@ const EXCUSES: &[&str] = &[
     "a compiler",
     "a machine that is not emulated",
     "a second CPU",
+    "a test kernel's machine with a second CPU",
+    "hardware counters",
     "the library's source",
     "the program `bpftool`",
 ];

@@ -4,7 +4,7 @@ use skep_abi::{AttachType, Capability, ProgramType};
 use skep_host::{AttachPoint, Cause, Errno};
 
 use super::{lockdown, missing, too_old_for};
-use crate::{LinuxHost, process, requirement};
+use crate::{LinuxHost, perf, process, requirement};
 
 /// The likely cause of a hook's refusal.
 pub(crate) fn of_attach(
@@ -31,9 +31,20 @@ pub(crate) fn of_attach(
                 | AttachPoint::TracingMulti { .. }
                 | AttachPoint::PerfEvent { .. }
                 | AttachPoint::Iterator(_) => vec![Capability::Bpf, Capability::Perfmon],
+                AttachPoint::Cgroup { attach_type, .. } => {
+                    requirement::attach_capabilities(*attach_type)
+                }
                 _ => vec![Capability::NetAdmin],
             };
+            let by_perf_event = matches!(
+                point,
+                AttachPoint::Tracepoint { .. }
+                    | AttachPoint::Kprobe { .. }
+                    | AttachPoint::Uprobe { .. }
+                    | AttachPoint::PerfEvent { .. }
+            );
             missing(host, needed)
+                .or_else(|| by_perf_event.then(|| perf::restricted(host))?)
                 .or_else(|| lockdown(host, "tracing that could show kernel memory"))
                 .or_else(|| cgroup_in_the_way(point))
                 .or_else(|| point_lacks(host, point))

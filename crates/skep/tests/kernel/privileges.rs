@@ -3,10 +3,15 @@
 
 use std::{fs, path::Path};
 
-use skep::{AttachOptions, Error, Host, Object, PerfBuffer, PerfOptions, boundary::Cause};
+use skep::{
+    AttachOptions, Error, Host, Object, PerfBuffer, PerfOptions,
+    abi::KernelVersion,
+    boundary::Cause,
+    linux::{self, Answer, LinuxHost},
+};
 use skep_testing::{
-    Cgroup, Outcome, Stop, Test, as_nobody_with, ensure, expect_err, in_netns, needs_kernel,
-    needs_option, with_capabilities, without_capabilities,
+    Cgroup, Lacking, Outcome, Stop, Test, as_nobody_with, ensure, expect_err, in_netns,
+    needs_kernel, needs_option, with_capabilities, without_capabilities,
 };
 
 use crate::support::{Running, host, object};
@@ -24,13 +29,12 @@ pub(crate) fn tests() -> Vec<Test> {
         ),
         Test::new("privileges::the_one_that_lacks_is_named", each_lacks),
         Test::new("privileges::what_keeps_a_plain_user_is_named", plain_user),
+        Test::new("privileges::what_debian_adds_is_named", added),
     ]
 }
 
 const TRACING: &[&str] = &["CAP_BPF", "CAP_PERFMON"];
 const NETWORK: &[&str] = &["CAP_BPF", "CAP_NET_ADMIN"];
-const BOTH: &[&str] = &["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"];
-
 /// A hook of each family: the object and the program, what it takes, since when it is there, and an
 /// option that it needs.
 struct Family {
@@ -75,8 +79,38 @@ const FAMILIES: &[Family] = families! {
     "hooks" "cgroup_sysctl" NETWORK (5 8) "";
     "hooks" "cgroup_getsockopt" NETWORK (5 8) "";
     "hooks" "sockops" NETWORK (5 8) "";
-    "hooks" "lsm_cgroup" BOTH (6 0) "CONFIG_BPF_LSM";
+    "hooks" "lsm_cgroup" TRACING (6 0) "CONFIG_BPF_LSM";
 };
+
+/// `kernel.perf_event_paranoid` at a level, for as long as it lives.
+struct Paranoid(String);
+
+const PARANOID: &str = "/proc/sys/kernel/perf_event_paranoid";
+
+impl Paranoid {
+    fn at(level: &str) -> Outcome<Self> {
+        let before = fs::read_to_string(PARANOID)?;
+        fs::write(PARANOID, level)?;
+        Ok(Self(before))
+    }
+
+    /// Not higher than the kernel itself knows levels.
+    fn known() -> Outcome<Option<Self>> {
+        let level: i32 = fs::read_to_string(PARANOID)?.trim().parse()?;
+        match level > 2 {
+            true => Ok(Some(Self::at("2")?)),
+            false => Ok(None),
+        }
+    }
+}
+
+impl Drop for Paranoid {
+    fn drop(&mut self) {
+        if let Err(error) = fs::write(PARANOID, &self.0) {
+            eprintln!("{PARANOID} stays as it is: {error}");
+        }
+    }
+}
 
 /// Loads and attaches a family's program, by a host that is this thread's own: what another one has
 /// opened, it was allowed to.
@@ -105,6 +139,7 @@ fn each_family(
     }
     needs_kernel(5, 8)?;
     let cgroup = Cgroup::new()?;
+    let _paranoid = Paranoid::known()?;
     in_netns(|_| {
         let mut wrong = Vec::new();
         for (family, object) in &families {
@@ -130,6 +165,8 @@ fn suffice() -> Outcome {
             Ok(()) => Ok(()),
             // Who may not mount it needs it mounted.
             Err(error) if error.cause() == Some(&Cause::NotMounted("tracefs")) => Ok(()),
+            // Linux 5.10 takes comparisons of packets' ends for leaks.
+            Err(error) if compares(&error) => Err(Stop::Skip(Lacking::Kernel(SINCE))),
             Err(error) if administrators_only(&error) => {
                 ensure(family.source == "uprobes", || error.to_string())
             }
@@ -137,6 +174,10 @@ fn suffice() -> Outcome {
         });
         // And so they do with the one that is named then.
         match family.source {
+            "network" if matches!(&all, Err(Stop::Skip(_))) => {
+                let more = [family.takes, &["CAP_PERFMON"]].concat();
+                with_capabilities(&more, || Ok(used()?))
+            }
             "uprobes" => all.and_then(|()| {
                 let more = [family.takes, &["CAP_SYS_ADMIN"]].concat();
                 with_capabilities(&more, || Ok(used()?))
@@ -144,6 +185,15 @@ fn suffice() -> Outcome {
             _ => all,
         }
     })
+}
+
+/// The kernel in which packets can be looked at without `CAP_PERFMON`, as far as it was seen.
+const SINCE: KernelVersion = KernelVersion::new(6, 1);
+
+fn compares(error: &Error) -> bool {
+    let lacking =
+        matches!(error.cause(), Some(Cause::MissingCapability(names)) if names == &["CAP_PERFMON"]);
+    lacking && host().info().version < SINCE
 }
 
 /// Kernels since 2025 say so of probes of user space by perf events.
@@ -182,7 +232,7 @@ fn plain_user() -> Outcome {
     each_family(|family, used| {
         as_nobody_with(family.takes, || match used() {
             Ok(()) => Ok(()),
-            Err(error) if administrators_only(&error) => Ok(()),
+            Err(error) if administrators_only(&error) || compares(&error) => Ok(()),
             Err(error) => {
                 let cause = error.cause().map(ToString::to_string).unwrap_or_default();
                 let fix = error.fix().unwrap_or_default();
@@ -191,6 +241,30 @@ fn plain_user() -> Outcome {
                 })
             }
         })
+    })
+}
+
+/// Debian asks for more than `CAP_PERFMON` at the level that it starts with; error and doctor say so.
+fn added() -> Outcome {
+    let object = object("links")?;
+    needs_kernel(5, 8)?;
+    needs_option("CONFIG_SECURITY_PERF_EVENTS_RESTRICT")?;
+    let _paranoid = Paranoid::at("3")?;
+    with_capabilities(TRACING, || {
+        let mut object = Object::from_spec(object.spec().clone());
+        object.only_programs(&["on_tick"])?;
+        let loaded = object.load(&Host::kernel()?)?;
+        let error = expect_err("at level 3", loaded.program("on_tick")?.attach())?;
+        let fix = error.fix().unwrap_or_default();
+        ensure(fix.contains("kernel.perf_event_paranoid=2"), || {
+            format!("{error}: {fix}")
+        })?;
+        let report = linux::report(&LinuxHost::new()?);
+        let check = report
+            .checks()
+            .find(|check| check.name == "kernel.perf_event_paranoid");
+        let said = check.is_some_and(|check| check.answer == Answer::No && check.fix == fix);
+        ensure(said, || format!("{check:?}"))
     })
 }
 
