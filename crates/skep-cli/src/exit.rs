@@ -128,7 +128,9 @@ fn of_skep(error: &skep::Error) -> Exit {
         Error::Host(error) => of_host(error),
         Error::Rejected(rejection) => rejection.cause.as_deref().map_or(Exit::Program, of_cause),
         Error::Unknown { .. } | Error::Variable { .. } | Error::Attach { .. } => Exit::Usage,
-        Error::Btf(_) | Error::Map { .. } | Error::Recording(_) => Exit::Program,
+        Error::Btf(_) | Error::Map { .. } | Error::Recording(_) | Error::NotLight { .. } => {
+            Exit::Program
+        }
         Error::Binary { .. } | Error::NoHost { .. } => Exit::Machine,
         _ => Exit::Failed,
     }

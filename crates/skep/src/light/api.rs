@@ -31,7 +31,7 @@ pub(super) fn write(light: &Light<'_>, name: &str, out: &mut String) {
         },
     );
     for downgrade in &light.image.downgrades {
-        let _ = write!(out, "// Without {downgrade}\n");
+        let _ = writeln!(out, "// Without {downgrade}");
     }
     write_open(light, name, out);
     write_loaded(light, name, out);
@@ -223,14 +223,14 @@ fn write_loaded(light: &Light<'_>, name: &str, out: &mut String) {
          /// The maps.\n#[derive(Debug)]\npub struct {name}Maps {{\n"
     );
     for (_, field, _) in &maps {
-        let _ = write!(out, "    pub {field}: Map,\n");
+        let _ = writeln!(out, "    pub {field}: Map,");
     }
     let _ = write!(
         out,
         "}}\n\n/// The programs; `None` for those that were left out.\n#[derive(Debug)]\npub struct {name}Programs {{\n"
     );
     for (_, field, _) in &programs {
-        let _ = write!(out, "    pub {field}: Option<Program>,\n");
+        let _ = writeln!(out, "    pub {field}: Option<Program>,");
     }
     let _ = write!(
         out,
@@ -238,14 +238,14 @@ fn write_loaded(light: &Light<'_>, name: &str, out: &mut String) {
          maps: {name}Maps {{\n"
     );
     for (place, field, _) in &maps {
-        let _ = write!(out, "                {field}: loaded.map({place})?,\n");
+        let _ = writeln!(out, "                {field}: loaded.map({place})?,");
     }
     let _ = write!(
         out,
         "            }},\n            programs: {name}Programs {{\n"
     );
     for (place, field, _) in &programs {
-        let _ = write!(out, "                {field}: loaded.program({place})?,\n");
+        let _ = writeln!(out, "                {field}: loaded.program({place})?,");
     }
     out.push_str(
         "            },\n            loaded,\n        })\n    }\n\n    \
