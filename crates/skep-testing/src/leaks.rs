@@ -59,6 +59,8 @@ impl Snapshot {
                 .map(|path| format!("mount {path}")),
         );
         let mut suspects: BTreeSet<Id> = &objects(host) - &self.objects;
+        // A module that was loaded again has its types by another id.
+        suspects.retain(|id| !is_kernels(host, *id));
         suspects.retain(|id| !is_modules(host, *id));
         let deadline = Instant::now() + grace;
         while !suspects.is_empty() {
@@ -120,6 +122,13 @@ fn objects(host: &dyn Host) -> BTreeSet<Id> {
 
 /// The types of a module that was loaded since come and go with it: they are no program's.
 fn is_modules(host: &dyn Host, id: Id) -> bool {
+    let Id::Btf(number) = id else { return false };
+    let types = host.btf_by_id(number, None).ok().flatten();
+    types.is_some_and(|types| host.btf_info(&types).is_ok_and(|info| info.kernel))
+}
+
+/// Types of the kernel itself, or of a module.
+fn is_kernels(host: &dyn Host, id: Id) -> bool {
     let Id::Btf(number) = id else { return false };
     let types = host.btf_by_id(number, None).ok().flatten();
     types.is_some_and(|types| host.btf_info(&types).is_ok_and(|info| info.kernel))
