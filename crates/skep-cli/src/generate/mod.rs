@@ -23,7 +23,7 @@ pub(crate) struct GenArgs {
 
 #[derive(Debug, Subcommand)]
 enum GenCommand {
-    Light(LightArgs),
+    Light(Box<LightArgs>),
     Vmlinux(VmlinuxArgs),
 }
 
