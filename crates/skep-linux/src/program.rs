@@ -4,7 +4,7 @@ use std::{ffi::CString, os::fd::OwnedFd};
 
 use skep_abi::{AttachType, Command, ProgLoadFlags, ProgramType, QueryFlags};
 use skep_host::{
-    AttachTarget, Errno, Error, LinkTarget, LoadedProgram, LogLevel, MapFd, ProgramAttach,
+    AttachTarget, Cause, Errno, Error, LinkTarget, LoadedProgram, LogLevel, MapFd, ProgramAttach,
     ProgramFd, ProgramLoad, ProgramQuery, ProgramStream, QueryAnswer, Result, TestRun,
     TestRunOutcome,
 };
@@ -499,7 +499,14 @@ pub(crate) fn assoc_struct_ops(host: &LinuxHost, program: &ProgramFd, map: &MapF
         Ok(_) => Ok(()),
         Err(errno) => {
             let object = describe(host, program);
-            Err(host.failed(Command::ProgAssocStructOps, object, errno, Subject::None))
+            let error = host.failed(Command::ProgAssocStructOps, object, errno, Subject::None);
+            Err(match errno {
+                Errno::EBUSY => error.because(Some(Cause::InUse(
+                    "the program is associated with a struct of operations already, for good"
+                        .into(),
+                ))),
+                _ => error,
+            })
         }
     }
 }

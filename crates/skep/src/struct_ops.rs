@@ -108,6 +108,19 @@ impl StructOps {
         };
         Ok(Link::of_struct_ops(Arc::clone(self), attachment))
     }
+
+    /// Associates a program of another type with it, so that kernel functions which the program
+    /// calls know whose they are: those of sched_ext, where there are several schedulers. The
+    /// struct's own programs are by themselves. It can't be undone. Since 7.0.
+    ///
+    /// # Errors
+    /// The program is associated with another struct, or one of a struct itself.
+    #[doc(alias = "BPF_PROG_ASSOC_STRUCT_OPS")]
+    #[doc(alias = "bpf_program__assoc_struct_ops")]
+    pub fn associate(&self, program: &Program) -> Result<()> {
+        let host = self.map.host();
+        Ok(host.prog_assoc_struct_ops(program.fd(), self.map.fd())?)
+    }
 }
 
 impl fmt::Debug for StructOps {

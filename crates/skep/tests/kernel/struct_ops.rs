@@ -9,10 +9,12 @@ use std::{
 };
 
 use rustix::net::sockopt::set_tcp_congestion;
-use skep::{Error, StructOps};
-use skep_testing::{Bpffs, Outcome, Test, ensure, eventually, expect_err, in_netns, needs_kernel};
+use skep::{Error, StructOps, boundary::Cause};
+use skep_testing::{
+    Bpffs, Outcome, Test, ensure, eventually, expect_err, in_netns, needs_kernel, needs_option,
+};
 
-use crate::support::{Running, host, object};
+use crate::support::{Running, host, me, object};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -23,6 +25,10 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("struct_ops::optional_ones_are_left_out", optional),
         Test::new("struct_ops::what_does_not_fit_is_named", misfits),
         Test::new("struct_ops::attach_all_attaches_them", attach_all),
+        Test::new("struct_ops::a_scheduler_runs_this_process", scheduler)
+            .of_hook("struct_ops (sched_ext)"),
+        Test::new("struct_ops::programs_are_associated", associated)
+            .of_hook("struct_ops (association)"),
     ]
 }
 
@@ -176,4 +182,51 @@ fn attach_all() -> Outcome {
     ensure(has("skep_linked")? && has("skep_registered")?, || {
         format!("{:?}", available())
     })
+}
+
+fn scheduler() -> Outcome {
+    needs_kernel(6, 12)?;
+    needs_option("CONFIG_SCHED_CLASS_EXT")?;
+    let state = || -> Outcome<String> {
+        let text = fs::read_to_string("/sys/kernel/sched_ext/state")?;
+        Ok(text.trim().to_owned())
+    };
+    let mut object = object("scheduler")?;
+    object.global("target_pid")?.set(me())?;
+    let running = Running::of(object)?;
+    ensure(state()? == "disabled", || "scheduled by a load".into())?;
+    let link = running.loaded.struct_ops("counting")?.attach()?;
+    ensure(state()? == "enabled", || state().unwrap_or_default())?;
+    eventually("a turn", || {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        Ok(running.number("ran")? > 0)
+    })?;
+    ensure(running.number("enabled")? > 0, || {
+        "no task was taken".into()
+    })?;
+    link.detach()?;
+    eventually("its end", || Ok(state()? == "disabled"))?;
+    let ran = running.number("ran")?;
+    std::thread::sleep(std::time::Duration::from_millis(1));
+    ensure(running.number("ran")? == ran, || {
+        "it still schedules".into()
+    })
+}
+
+fn associated() -> Outcome {
+    needs_kernel(7, 0)?;
+    let running = Running::new("struct_ops")?;
+    let plain = Running::new("replaced")?;
+    let filter = plain.loaded.program("filter")?;
+    let linked = running.loaded.struct_ops("linked")?;
+    linked.associate(filter)?;
+    let other = running.loaded.struct_ops("successor")?;
+    let error = expect_err("another struct", other.associate(filter))?;
+    ensure(matches!(error.cause(), Some(Cause::InUse(_))), || {
+        format!("{error}: {:?}", error.cause())
+    })?;
+    let own = expect_err("a program of a struct", {
+        linked.associate(running.loaded.program("grow")?)
+    })?;
+    ensure(own.to_string().contains("grow"), || own.to_string())
 }
