@@ -19,6 +19,7 @@ mod maps;
 mod network;
 mod perf;
 mod privileges;
+mod probes;
 mod program_types;
 mod programs_on_programs;
 mod readers;
@@ -81,6 +82,7 @@ fn main() -> std::process::ExitCode {
         privileges::tests,
         token::tests,
         program_types::tests,
+        probes::tests,
         programs_on_programs::tests,
         rust_fields::tests,
         rust_hooks::tests,
