@@ -137,6 +137,9 @@ impl Tools {
             let source = self.root.join(format!("programs/{name}.bpf.c"));
             let mut clang = Command::new("clang");
             clang.args(["-g", "-O2", "-target", "bpf", "-mcpu=v3", "-c"]);
+            // Headers of the C library for this machine, which a target of its own does not look for.
+            let headers = format!("/usr/include/{}-linux-gnu", env::consts::ARCH);
+            clang.args(["-idirafter", &headers]);
             run(clang.arg(source).arg("-o").arg(self.object(name)))?;
         }
         Ok(())

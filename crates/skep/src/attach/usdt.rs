@@ -23,7 +23,9 @@ pub(super) fn attach(program: &Arc<Program>, options: &AttachOptions) -> Result<
         )));
     };
     let binary = find_binary(binary, options.pid)?;
-    let notes = Notes::open_like(&binary, &|of, called| of == provider && called == name)?;
+    let notes = Notes::open_like(&binary, &|of, called| {
+        of == provider.as_bytes() && called == name.as_bytes()
+    })?;
     let fault = |reason: String| Error::binary(&binary.display().to_string(), reason);
     if notes.points.is_empty() {
         return Err(fault(not_there(&binary, provider, name)?));

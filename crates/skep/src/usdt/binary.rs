@@ -87,7 +87,7 @@ impl Notes {
     }
 
     /// The same, of those points that are wanted by provider and name.
-    pub(crate) fn open_like(binary: &Path, wanted: &dyn Fn(&str, &str) -> bool) -> Result<Self> {
+    pub(crate) fn open_like(binary: &Path, wanted: &dyn Fn(&[u8], &[u8]) -> bool) -> Result<Self> {
         let fault = |reason: String| Error::binary(&binary.display().to_string(), reason);
         let file = fs::File::open(binary).map_err(|error| fault(error.to_string()))?;
         read(&ReadCache::new(file), wanted).map_err(fault)
@@ -104,7 +104,7 @@ impl Notes {
 
 fn read<'data, R: ReadRef<'data>>(
     data: R,
-    wanted: &dyn Fn(&str, &str) -> bool,
+    wanted: &dyn Fn(&[u8], &[u8]) -> bool,
 ) -> Result<Notes, String> {
     let fault = |error: object::Error| error.to_string();
     if FileKind::parse(data).map_err(fault)? != FileKind::Elf64 {
@@ -188,16 +188,17 @@ impl<'data, R: ReadRef<'data>> File<'data, '_, R> {
         self.endian == Endianness::Big
     }
 
-    fn point(&self, note: &Note<'_>, wanted: &dyn Fn(&str, &str) -> bool) -> Option<Point> {
+    fn point(&self, note: &Note<'_>, wanted: &dyn Fn(&[u8], &[u8]) -> bool) -> Option<Point> {
         // Linkers leave a zero where the code was thrown away.
         if note.location == 0 {
             return None;
         }
-        let provider = String::from_utf8_lossy(note.provider);
-        let name = String::from_utf8_lossy(note.name);
-        if !wanted(&provider, &name) {
+        // Binaries have thousands of points: what is not wanted is passed over by its bytes.
+        if !wanted(note.provider, note.name) {
             return None;
         }
+        let provider = String::from_utf8_lossy(note.provider);
+        let name = String::from_utf8_lossy(note.name);
         let moved = match self.base {
             Some(base) if note.base != 0 => base.wrapping_sub(note.base),
             _ => 0,
