@@ -38,8 +38,8 @@ macro_rules! differences {
 
 differences! {
     "prog_load": "verifies, and refuses what may go wrong" =>
-        "loads what is well formed, and stops it when it goes wrong",
-        "programs run in checked mode until a verifier stands before the machine";
+        "does so too, by skep's own verifier; with Config::checked it loads what is well formed, and stops it when it goes wrong",
+        "an embedder may rather have a program stopped than refused";
     "ifindex": "offloads a map or program to a device" => "EINVAL",
         "devices of the machine have no processor of their own";
     "context too short": "EINVAL, before the program runs" => "EFAULT, when it reads behind the end",
@@ -87,6 +87,17 @@ differences! {
     "helpers of protocols": "set options, bind sockets, answer SYN cookies, push and pop messages, write routing headers" =>
         "are missing when a program is loaded",
         "sockets of the machine are looked up and chosen, and send nothing";
+    "helpers of files and commands": "read paths, hashes of files, areas of a task's memory and branch records, or give commands" =>
+        "are missing when a program is loaded",
+        "the machine has no files and no processor; commands are the embedder's to give";
+    "helpers of other hooks": "read and set sysctls, repeat infrared keys, wrap packets of lightweight tunnels, redirect messages of sockets" =>
+        "are missing when a program is loaded",
+        "nothing calls programs of these types but test runs";
+    "inode storage": "keeps values of open files" => "can be made, and answers EBADF for every file",
+        "the machine has no inodes, and no hook shows one to a program";
+    "kernel variable": "is read by a program that declares it (`__ksym` with a type)" =>
+        "is refused by name when the program is loaded",
+        "the machine's types and functions are a kernel's, it has no image with variables";
     "struct_ops type": "is one of the kernel's own, or of a module's" => "is what Vm::define_struct_ops defined",
         "the embedder is who calls it";
     "struct_ops licence": "must be compatible with the GPL" => "may be any",

@@ -197,6 +197,40 @@ fn call(run: &Run<'_>, name: &str, [a, b, c, d, e]: [u64; 5]) -> crate::engine::
     unsafe { shim(run, a, b, c, d, e) }
 }
 
+#[test]
+fn parts_of_strings_are_found_whatever_their_case() {
+    with_run(1 << 20, |run, memory| {
+        let place = |at: usize, text: &str| {
+            let view = memory.view(at, text.len() + 1).unwrap();
+            view.fill(0);
+            view.write(text.as_bytes());
+            memory.address() + at as u64
+        };
+        let text = place(0, "Hello World");
+        for (part, len, found) in [
+            ("WORLD", 11, Some(6)),
+            ("wOrL", 10, Some(6)),
+            ("world", 10, None),
+            ("hello", 5, Some(0)),
+            ("", 0, Some(0)),
+            ("none", 11, None),
+        ] {
+            let part_at = place(64, part);
+            let expected = found.unwrap_or(-skep_host::Errno::ENOENT.0);
+            let answer = call(run, "bpf_strncasestr", [text, part_at, len, 0, 0]);
+            assert_eq!(answer.value as i32, expected, "{part} in {len}");
+            if len >= 11 {
+                let answer = call(run, "bpf_strcasestr", [text, part_at, 0, 0, 0]);
+                assert_eq!(answer.value as i32, expected, "{part}");
+            }
+        }
+        let other = place(64, "HELLO THERE");
+        let compare = |len| call(run, "bpf_strncasecmp", [text, other, len, 0, 0]).value as i32;
+        assert_eq!(compare(6), 0);
+        assert!(compare(7) > 0, "w is behind t");
+    });
+}
+
 /// A lock that nobody holds and nobody gives back can't be waited for again and again.
 #[test]
 fn waiting_is_paid_for() {

@@ -24,10 +24,20 @@ pub(crate) fn tests() -> Vec<Test> {
         }),
         Test::new("commands::names_are_checked_alike", || agree(names)),
         Test::new("commands::streams_are_empty_at_first", streams),
+        Test::new("commands::rights_are_not_delegated_here", tokens),
         Test::new("commands::wrong_descriptors_answer_alike", || {
             agree(strangers)
         }),
     ]
+}
+
+/// The kernel makes tokens for other user namespaces than the first, the machine for none.
+fn tokens() -> Outcome {
+    let made = host().token_create(std::path::Path::new("/sys/fs/bpf"));
+    ensure(
+        made.is_err() && (!on_vm() || is(&made, Errno::EINVAL)),
+        || format!("{made:?}"),
+    )
 }
 
 fn map_infos(host: &dyn Host, record: &mut Record) -> Outcome {

@@ -1,21 +1,53 @@
 //! Structs of functions: a congestion control, which the machine has under the kernel's name.
 
-use skep_abi::{AttachType, MapCreateFlags, MapType, ProgramType};
+use skep_abi::{AttachType, MapCreateFlags, MapType, ProgLoadFlags, ProgramType};
 use skep_btf::{Btf, Kind, KindTag};
 use skep_host::{
-    BtfFd, BtfLoad, Host, HostKind, LinkCreate, LinkOptions, LinkSource, LinkTarget, LogLevel,
-    MapBtf, MapCreate, MapFd, ProgramFd, ProgramLoad,
+    BtfFd, BtfLoad, Errno, Host, HostKind, LinkCreate, LinkOptions, LinkSource, LinkTarget,
+    LogLevel, MapBtf, MapCreate, MapFd, ProgramFd, ProgramLoad,
 };
-use skep_testing::{Outcome, Stop, Test, needs_kernel};
+use skep_testing::{Outcome, Stop, Test, ensure, host, needs_kernel};
 use skep_vm::StructOpsType;
 
-use crate::support::{Record, agree, code, machine, name};
+use crate::support::{Record, agree, code, is, load_on, machine, name};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("struct_ops::maps_answer_alike", || agree(maps)),
         Test::new("struct_ops::links_answer_alike", || agree(links)),
+        Test::new("struct_ops::programs_are_associated", associated),
     ]
+}
+
+/// A program may belong to one struct, and members belong to theirs anyway.
+fn associated() -> Outcome {
+    let host = host();
+    if host.info().kind == HostKind::Kernel {
+        needs_kernel(7, 0)?;
+    }
+    let control = Control::new(host)?;
+    let (one, other) = (control.map(|_, _| {})?, control.map(|_, _| {})?);
+    let array = host.map_create(&MapCreate::new(MapType::Array, &name("array"), 4, 4, 1))?;
+    let program = load_on(host, ProgramType::Syscall, "r0 = 0\n exit", |request| {
+        request.flags = ProgLoadFlags::SLEEPABLE;
+    })?;
+    let (index, _) = control.member("ssthresh")?;
+    let member = control.program(index, control.data_type)?;
+    for (what, program, map, errno) in [
+        ("no struct", &program, &array, Some(Errno::EINVAL)),
+        ("a member", &member, &one, Some(Errno::EINVAL)),
+        ("the first", &program, &one, None),
+        ("the same", &program, &one, None),
+        ("another", &program, &other, Some(Errno::EBUSY)),
+    ] {
+        let done = host.prog_assoc_struct_ops(program, map);
+        let right = match errno {
+            Some(errno) => is(&done, errno),
+            None => done.is_ok(),
+        };
+        ensure(right, || format!("{what}: {done:?}"))?;
+    }
+    Ok(())
 }
 
 const STRUCT: &str = "tcp_congestion_ops";

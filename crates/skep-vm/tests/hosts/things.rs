@@ -1,7 +1,7 @@
 //! Maps whose values stand for things: instructions, stacks, tasks, sockets, devices.
 
 use skep_abi::{MapCreateFlags, MapType};
-use skep_host::{Access, Errno, Host, HostKind, MapCreate};
+use skep_host::{Access, Errno, Host, HostKind, MapCreate, MapFd};
 use skep_testing::{Outcome, Stop, Test, ensure, host, needs_kernel};
 
 use crate::{
@@ -20,6 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("things::redirect_maps_answer_alike", || agree(targets)),
         Test::new("things::what_is_below_cgroups", cgroup_arrays),
         Test::new("things::tasks_are_named", named_tasks),
+        Test::new("things::inodes_answer_alike", || agree(inodes)),
         Test::new("things::socket_maps_answer_alike", || agree(sockets)),
     ]
 }
@@ -383,11 +384,8 @@ fn cgroup_arrays() -> Outcome {
     Ok(())
 }
 
-/// A pidfd names a task to a storage, on both hosts.
-fn named_tasks() -> Outcome {
-    use std::os::fd::AsRawFd as _;
-
-    let host = crate::rings::shared(host());
+/// A storage of 4 bytes; one without types is refused.
+fn storage(host: &dyn Host, map_type: MapType) -> Outcome<MapFd> {
     let mut types = skep_btf::Builder::new();
     let int = types.int("int", 4, skep_btf::IntEncoding::SIGNED);
     let btf = host.btf_load(&skep_host::BtfLoad {
@@ -396,8 +394,8 @@ fn named_tasks() -> Outcome {
         log_level: skep_host::LogLevel::OnFailure,
         token: None,
     })?;
-    let name = name("tasks");
-    let mut request = MapCreate::new(MapType::TaskStorage, &name, 4, 4, 0);
+    let name = name("storage");
+    let mut request = MapCreate::new(map_type, &name, 4, 4, 0);
     request.flags = MapCreateFlags::NO_PREALLOC;
     let untyped = host.map_create(&request);
     ensure(is(&untyped, Errno::EINVAL), || format!("{untyped:?}"))?;
@@ -408,7 +406,38 @@ fn named_tasks() -> Outcome {
         kernel_value_type: 0,
         kernel_btf: None,
     });
-    let map = host.map_create(&request)?;
+    Ok(host.map_create(&request)?)
+}
+
+/// Files have values on the kernel; the machine can make such a map, and knows no file.
+fn inodes(host: &dyn Host, record: &mut Record) -> Outcome {
+    use std::os::fd::AsRawFd as _;
+
+    let map = storage(host, MapType::InodeStorage)?;
+    let file = std::fs::File::open(env!("CARGO_MANIFEST_DIR"))?;
+    let none = (-1_i32).to_ne_bytes();
+    let open = file.as_raw_fd().to_ne_bytes();
+    for (what, key) in [("no file", none), ("inode storage", open)] {
+        let set = host.map_update_elem(&map, &key, &[7; 4], 0);
+        record.done(what, &set);
+        let mut value = [0; 4];
+        let found = host.map_lookup_elem(&map, &key, &mut value, 0);
+        record.answer(what, &found);
+        if host.info().kind == HostKind::Vm {
+            ensure(is(&set, Errno::EBADF) && is(&found, Errno::EBADF), || {
+                format!("{what}: {set:?}, {found:?}")
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// A pidfd names a task to a storage, on both hosts.
+fn named_tasks() -> Outcome {
+    use std::os::fd::AsRawFd as _;
+
+    let host = crate::rings::shared(host());
+    let map = storage(&*host, MapType::TaskStorage)?;
     // The machine knows of this thread once it has run a program.
     fire(&*host, &program_of(&*host, "r0 = 0\n exit")?, 0)?;
     let pid = rustix::process::getpid();

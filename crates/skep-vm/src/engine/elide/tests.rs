@@ -213,12 +213,14 @@ fn random_programs() {
         cpus: 1,
         ..Config::default()
     };
-    config.limits.instructions = 20_000;
+    config.limits.instructions = if cfg!(miri) { 500 } else { 20_000 };
     config.limits.time = None;
     let vm = Vm::with(config).expect("memory");
     let (mut shown, mut all) = (0, 0);
     let count = std::env::var("SKEP_PROGRAMS").ok();
-    let count = count.and_then(|count| count.parse().ok()).unwrap_or(2000);
+    let count = count
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(if cfg!(miri) { 8 } else { 2000 });
     for seed in 0..count {
         let mut random = Random::new(seed ^ 0x5eed);
         let slots = program(&mut random);
@@ -376,7 +378,7 @@ fn compared(op: CompareOp, narrow: bool, a: u64, b: u64) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(20_000))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(if cfg!(miri) { 20 } else { 20_000 }) })]
 
     #[test]
     fn operations(
