@@ -4,6 +4,7 @@
 mod bench;
 mod demo;
 mod generate;
+mod miri;
 mod sanitize;
 mod selftests;
 mod setup;
@@ -26,6 +27,7 @@ usage: cargo xtask <command>
   bench [option]…                measure beside libbpf, libbpf-rs and Aya; --help for more
   vm [option]…                   run the integration suites on other kernels; --help for more
   sanitize [thread|address]…     run the virtual machine's tests under sanitizers
+  miri [maps|engine|corpus]…     run what Miri can of the virtual machine's tests
   tidy                           check strata, headers, file lengths and links
   generate abi [--header PATH]   write crates/skep-abi/src/generated from the uapi headers
   generate ebpf                  write crates/skep-ebpf/src/generated from skep-abi's table
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
             "selftests" => selftests::run(rest),
             "bench" => bench::run(rest),
             "vm" => vm::run(rest),
+            "miri" => miri::run(rest),
             "sanitize" => sanitize::run(rest),
             "tidy" => tidy::run(),
             "generate" => generate::run(rest),

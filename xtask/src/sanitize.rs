@@ -1,6 +1,6 @@
 //! `cargo xtask sanitize`: the virtual machine's interpreter, maps and threads under the
 //! compiler's sanitizers. They see what no assertion does: a race, a read of what was freed.
-//! Miri would see more (aliasing), but comes with nightly toolchains alone.
+//! `cargo xtask miri` sees more, of less.
 //!
 //! Not a part of CI: the standard library and all else is compiled anew, with instrumentation.
 //! What the JIT compiles has none, so accesses of compiled programs are seen by tests only.
