@@ -113,6 +113,11 @@ fn cause(vm: &Vm, point: &AttachPoint<'_>, errno: Errno) -> Option<Cause> {
         (AttachPoint::Xdp { .. }, Errno::EBUSY) => {
             Some(Cause::InUse("another XDP program is on the device".into()))
         }
+        (AttachPoint::Lwt(_), _) => Some(Cause::NotInUserSpace("route".into())),
+        (AttachPoint::Lirc { .. }, _) => Some(Cause::NotInUserSpace("infrared receiver".into())),
+        (AttachPoint::Reuseport { .. }, _) => Some(Cause::NotInUserSpace(
+            "group of sockets that share a port".into(),
+        )),
         (_, Errno::ENODEV) => Some(Cause::Other {
             what: "the vm has no such device".into(),
             fix: "add it to the vm's network".into(),

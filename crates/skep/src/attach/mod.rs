@@ -33,7 +33,8 @@ pub struct AttachOptions {
     pub device: Option<String>,
     /// Where XDP runs.
     pub xdp_mode: XdpMode,
-    /// XDP beside the other programs of the device that are attached so; without it, alone.
+    /// XDP beside the other programs of the device that are attached so; without it, alone. Since
+    /// Linux 5.10, on x86-64 (6.0 on arm64); it takes `CAP_SYS_ADMIN`, to find the others by id.
     pub xdp_share: Option<XdpShare>,
     /// The cgroup of cgroup programs, or where iterators over cgroups begin; without it, the root
     /// of the cgroup v2 tree.
