@@ -39,21 +39,22 @@ PLAIN(tracepoint, "tracepoint/syscalls/sys_enter_getppid")
 PLAIN(raw_tp, "raw_tp/sys_enter")
 PLAIN(raw_tp_writable, "raw_tp.w/bpf_test_finish")
 
+// Of a call without arguments, BTF has no function.
 #if defined(__TARGET_ARCH_x86)
-#define GETPPID "__x64_sys_getppid"
+#define GETPGID "__x64_sys_getpgid"
 #elif defined(__TARGET_ARCH_arm64)
-#define GETPPID "__arm64_sys_getppid"
+#define GETPGID "__arm64_sys_getpgid"
 #else
-#define GETPPID "__se_sys_getppid"
+#define GETPGID "__se_sys_getpgid"
 #endif
 
-PLAIN(fentry_sleepable, "fentry.s/" GETPPID)
-PLAIN(fexit_sleepable, "fexit.s/" GETPPID)
-PLAIN(fmod_ret_sleepable, "fmod_ret.s/" GETPPID)
-PLAIN(fsession_sleepable, "fsession.s/" GETPPID)
-PLAIN(fentry_multi_sleepable, "fentry.multi.s/" GETPPID)
-PLAIN(fexit_multi_sleepable, "fexit.multi.s/" GETPPID)
-PLAIN(fsession_multi_sleepable, "fsession.multi.s/" GETPPID)
+PLAIN(fentry_sleepable, "fentry.s/" GETPGID)
+PLAIN(fexit_sleepable, "fexit.s/" GETPGID)
+PLAIN(fmod_ret_sleepable, "fmod_ret.s/" GETPGID)
+PLAIN(fsession_sleepable, "fsession.s/" GETPGID)
+PLAIN(fentry_multi_sleepable, "fentry.multi.s/" GETPGID)
+PLAIN(fexit_multi_sleepable, "fexit.multi.s/" GETPGID)
+PLAIN(fsession_multi_sleepable, "fsession.multi.s/" GETPGID)
 PLAIN(tracepoint_sleepable, "tracepoint.s/syscalls/sys_enter_getppid")
 PLAIN(raw_tp_sleepable, "raw_tp.s/sys_enter")
 PLAIN(uprobe_sleepable, "uprobe.s/libc:getpid")

@@ -74,13 +74,13 @@ pub(crate) fn rows() -> Vec<Row> {
         "fmod_ret" "fmod_ret" (5 7) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" fires read;
         "lsm" "lsm" (5 7) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" hardens read;
         "lsm.s" "lsm_sleepable" (5 11) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" hardens read;
-        "fentry.s" "fentry_sleepable" (5 10) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps call;
-        "fexit.s" "fexit_sleepable" (5 10) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps call;
-        "fmod_ret.s" "fmod_ret_sleepable" (5 10) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps call;
-        "fsession.s" "fsession_sleepable" (7 0) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps call;
-        "fentry.multi.s" "fentry_multi_sleepable" (7 2) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps call;
-        "fexit.multi.s" "fexit_multi_sleepable" (7 2) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps call;
-        "fsession.multi.s" "fsession_multi_sleepable" (7 2) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps call;
+        "fentry.s" "fentry_sleepable" (5 10) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps ask;
+        "fexit.s" "fexit_sleepable" (5 10) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps ask;
+        "fmod_ret.s" "fmod_ret_sleepable" (5 10) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps ask;
+        "fsession.s" "fsession_sleepable" (7 0) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps ask;
+        "fentry.multi.s" "fentry_multi_sleepable" (7 2) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps ask;
+        "fexit.multi.s" "fexit_multi_sleepable" (7 2) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps ask;
+        "fsession.multi.s" "fsession_multi_sleepable" (7 2) "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS" sleeps ask;
         "tracepoint.s" "tracepoint_sleepable" (7 2) "CONFIG_FTRACE_SYSCALLS" fires call;
         "raw_tp.s" "raw_tp_sleepable" (7 2) "" fires call;
         "tp_btf.s" "tp_btf_sleepable" (7 2) "" fires call;
@@ -197,6 +197,12 @@ fn guards(program: &str, fire: Fire) -> Outcome {
 
 pub(crate) fn call() -> Outcome {
     getppid();
+    Ok(())
+}
+
+/// A system call with an argument.
+fn ask() -> Outcome {
+    rustix::process::getpgid(None)?;
     Ok(())
 }
 
