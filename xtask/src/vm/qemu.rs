@@ -135,7 +135,7 @@ impl Qemu {
         command.args([
             "-append",
             &format!(
-                "console=ttyS0 loglevel=5 panic=-1 oops=panic {}",
+                "console=ttyS0 loglevel=5 panic=-1 oops=panic no_timer_check {}",
                 kernel.arguments()
             ),
         ]);
