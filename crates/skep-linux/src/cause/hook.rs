@@ -47,6 +47,7 @@ pub(crate) fn of_attach(
                 .or_else(|| by_perf_event.then(|| perf::restricted(host))?)
                 .or_else(|| lockdown(host, "tracing that could show kernel memory"))
                 .or_else(|| cgroup_in_the_way(point))
+                .or_else(|| peer_of_netkit(errno, point))
                 .or_else(|| point_lacks(host, point))
         }
         (Errno::EBUSY | Errno::EEXIST, AttachPoint::Xdp { .. }) => Some(Cause::InUse(
@@ -177,6 +178,16 @@ fn cgroup2_hint() -> String {
         Some(mount) => format!("choose one below `{}`", mount.point.display()),
         None => "mount it: `mount -t cgroup2 none /sys/fs/cgroup`".into(),
     }
+}
+
+/// Programs of both ends of a pair are attached to one of them.
+fn peer_of_netkit(errno: Errno, point: &AttachPoint<'_>) -> Option<Cause> {
+    let peer = errno == Errno::EACCES && matches!(point, AttachPoint::Netkit { .. });
+    peer.then(|| Cause::Other {
+        what: "the device is the peer of its pair".into(),
+        fix: "attach to the other device of the netkit pair, its primary end: programs of               `netkit/peer`, too"
+            .into(),
+    })
 }
 
 fn cgroup_in_the_way(point: &AttachPoint<'_>) -> Option<Cause> {

@@ -153,7 +153,9 @@ fn at_end(end: &str, to: &str) -> Outcome {
         let a = program(first)?.attach_with(&at(&device, Position::First))?;
         letters(&running, to, "ab")?;
         let info = b.info()?;
-        let ifindex = boundary().device_index("primary")?;
+        // Where it runs, not where it was attached.
+        let runs_on = if end == "peer" { "nk0" } else { "primary" };
+        let ifindex = boundary().device_index(runs_on)?;
         let here =
             matches!(info[0].details, LinkDetails::Device { ifindex: on, .. } if on == ifindex);
         ensure(here, || format!("{info:?}"))?;
