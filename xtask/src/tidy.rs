@@ -21,6 +21,7 @@ const STRATA: &[(&str, u8)] = &[
     ("skep-host", 4),
     ("skep-linux", 5),
     ("skep-vm", 5),
+    ("skep-light", 6),
     ("skep", 6),
     ("skep-test", 7),
     ("skep-cli", 8),
