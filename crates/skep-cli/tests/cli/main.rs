@@ -12,6 +12,7 @@ mod explain;
 mod features;
 mod help;
 mod kernels;
+mod light;
 mod link;
 mod new;
 mod rust;
