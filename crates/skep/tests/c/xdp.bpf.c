@@ -54,17 +54,17 @@ WRITES(c, "xdp", 'c', XDP_PASS)
 WRITES(a_frags, "xdp.frags", 'a', XDP_PASS)
 WRITES(b_frags, "xdp.frags", 'b', XDP_PASS)
 
-SEC("?xdp")
-int to_device(struct xdp_md *ctx)
-{
-	return is_ours(ctx) ? bpf_redirect_map(&devices, 0, XDP_DROP) : XDP_PASS;
-}
+// A map takes programs of the kind of those that use it: with several buffers, or without.
+#define REDIRECTS(name, section, map)                                                  \
+	SEC("?" section) int name(struct xdp_md *ctx)                                  \
+	{                                                                              \
+		return is_ours(ctx) ? bpf_redirect_map(&map, 0, XDP_DROP) : XDP_PASS;  \
+	}
 
-SEC("?xdp")
-int to_processor(struct xdp_md *ctx)
-{
-	return is_ours(ctx) ? bpf_redirect_map(&processors, 0, XDP_DROP) : XDP_PASS;
-}
+REDIRECTS(to_device, "xdp", devices)
+REDIRECTS(to_device_frags, "xdp.frags", devices)
+REDIRECTS(to_processor, "xdp", processors)
+REDIRECTS(to_processor_frags, "xdp.frags", processors)
 
 SEC("?xdp")
 int arrives(struct xdp_md *ctx)
@@ -74,20 +74,17 @@ int arrives(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
-SEC("?xdp/devmap")
-int leaves(struct xdp_md *ctx)
-{
-	if (is_ours(ctx))
-		__sync_fetch_and_add(&in_devmap, 1);
-	return XDP_PASS;
-}
+#define COUNTS(name, section, counter)                          \
+	SEC("?" section) int name(struct xdp_md *ctx)           \
+	{                                                       \
+		if (is_ours(ctx))                               \
+			__sync_fetch_and_add(&counter, 1);      \
+		return XDP_PASS;                                \
+	}
 
-SEC("?xdp/cpumap")
-int elsewhere(struct xdp_md *ctx)
-{
-	if (is_ours(ctx))
-		__sync_fetch_and_add(&in_cpumap, 1);
-	return XDP_PASS;
-}
+COUNTS(leaves, "xdp/devmap", in_devmap)
+COUNTS(leaves_frags, "xdp.frags/devmap", in_devmap)
+COUNTS(elsewhere, "xdp/cpumap", in_cpumap)
+COUNTS(elsewhere_frags, "xdp.frags/cpumap", in_cpumap)
 
 char LICENSE[] SEC("license") = "GPL";

@@ -20,6 +20,13 @@ pub(super) fn tests() -> Vec<Test> {
         Test::new("network::xdp_with_large_packets", frags).of_hook("xdp.frags"),
         Test::new("network::xdp_on_the_way_to_a_device", devmap).of_hook("xdp/devmap"),
         Test::new("network::xdp_on_another_processor", cpumap).of_hook("xdp/cpumap"),
+        Test::new(
+            "network::xdp_on_the_way_to_a_device_with_frags",
+            devmap_frags,
+        )
+        .of_hook("xdp.frags/devmap"),
+        Test::new("network::xdp_on_another_processor_with_frags", cpumap_frags)
+            .of_hook("xdp.frags/cpumap"),
         Test::new("network::who_has_a_devices_xdp_is_told", owner),
         Test::new("network::several_xdp_programs_share_a_device", share).of_hook("xdp (several)"),
         Test::new("network::sharers_of_xdp_chain_by_answers", chain),
@@ -135,14 +142,23 @@ fn frags() -> Outcome {
 
 fn devmap() -> Outcome {
     needs_kernel(5, 9)?;
+    to_device("to_device", "leaves")
+}
+
+fn devmap_frags() -> Outcome {
+    needs_kernel(5, 18)?;
+    to_device("to_device_frags", "leaves_frags")
+}
+
+fn to_device(redirects: &str, leaves: &str) -> Outcome {
     in_netns(|tools| {
         pair(tools, "near", "far", 1)?;
         pair(tools, "away", "end", 2)?;
-        let running = running(&["to_device", "leaves", "arrives"])?;
+        let running = running(&[redirects, leaves, "arrives"])?;
         let program = |name| running.loaded.program(name);
         let value = DevmapValue {
             ifindex: boundary().device_index("away")?,
-            program: program("leaves")?.fd().raw(),
+            program: program(leaves)?.fd().raw(),
         };
         let devices = running.loaded.map("devices")?;
         devices.typed()?.set(&0_u32, &value, Update::Any)?;
@@ -152,7 +168,7 @@ fn devmap() -> Outcome {
         };
         // The other end must take such frames.
         let _end = program("arrives")?.attach_with(&native("end"))?;
-        let _far = program("to_device")?.attach_with(&native("far"))?;
+        let _far = program(redirects)?.attach_with(&native("far"))?;
         send(1)?;
         eventually("on the way", || Ok(running.number("in_devmap")? == 1))?;
         eventually("at the end", || Ok(running.number("arrived")? == 1))
@@ -161,12 +177,21 @@ fn devmap() -> Outcome {
 
 fn cpumap() -> Outcome {
     needs_kernel(5, 9)?;
+    to_processor("to_processor", "elsewhere")
+}
+
+fn cpumap_frags() -> Outcome {
+    needs_kernel(5, 18)?;
+    to_processor("to_processor_frags", "elsewhere_frags")
+}
+
+fn to_processor(redirects: &str, elsewhere: &str) -> Outcome {
     in_netns(|tools| {
         pair(tools, "near", "far", 1)?;
-        let running = running(&["to_processor", "elsewhere"])?;
+        let running = running(&[redirects, elsewhere])?;
         let value = CpumapValue {
             queue_size: 16,
-            program: running.loaded.program("elsewhere")?.fd().raw(),
+            program: running.loaded.program(elsewhere)?.fd().raw(),
         };
         let processors = running.loaded.map("processors")?;
         processors.typed()?.set(&0_u32, &value, Update::Any)?;
@@ -174,10 +199,7 @@ fn cpumap() -> Outcome {
             xdp_mode: XdpMode::Native,
             ..on_device("far")
         };
-        let _link = running
-            .loaded
-            .program("to_processor")?
-            .attach_with(&options)?;
+        let _link = running.loaded.program(redirects)?.attach_with(&options)?;
         send(1)?;
         eventually("on the processor", || Ok(running.number("in_cpumap")? == 1))
     })
