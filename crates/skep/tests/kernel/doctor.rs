@@ -28,8 +28,11 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
+/// Attaches a program and makes it see something.
+type Fire = fn() -> Outcome;
+
 /// Programs of `doctor.bpf.c`, and what is done with them.
-const OTHERS: &[(&str, fn() -> Outcome)] = &[
+const OTHERS: &[(&str, Fire)] = &[
     ("uprobe", || on_function("uprobe")),
     ("uprobe_multi", || on_function("uprobe_multi")),
     ("uprobe_session", || on_function("uprobe_session")),
