@@ -131,6 +131,10 @@ fn signed() -> Outcome {
     })?;
 
     needs_kernel(6, 18)?;
+    if needs_kernel(7, 3).is_ok() {
+        let error = expect_err("maps", light.sign("packet", b"none"))?.to_string();
+        return ensure(error.contains("since Linux 7.3"), || error.clone());
+    }
     light.sign("packet", b"none")?;
     let package = Package::of("signed")?;
     let said = package.run(&light.to_rust("light"))?;

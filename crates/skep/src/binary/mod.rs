@@ -52,13 +52,17 @@ pub fn find_binary(name: &str, pid: Option<u32>) -> Result<PathBuf> {
         })
 }
 
-/// Whether a process is not there any more, or has ended and waits to be asked how.
+/// Whether a process is not there any more, is about to go (its files below `/proc` go first), or has
+/// ended and waits to be asked how.
 pub(crate) fn has_ended(pid: u32) -> bool {
+    /// `PF_EXITING`
+    const EXITING: u32 = 4;
     match fs::read_to_string(format!("/proc/{pid}/stat")) {
         // The name before the state may have anything in it.
-        Ok(stat) => stat
-            .rsplit_once(") ")
-            .is_some_and(|(_, rest)| rest.starts_with(['Z', 'X'])),
+        Ok(stat) => stat.rsplit_once(") ").is_some_and(|(_, rest)| {
+            let flags = rest.split(' ').nth(6).and_then(|word| word.parse().ok());
+            rest.starts_with(['Z', 'X']) || flags.is_some_and(|flags: u32| flags & EXITING != 0)
+        }),
         Err(_) => {
             Path::new("/proc/self/stat").exists() && !Path::new(&format!("/proc/{pid}")).exists()
         }

@@ -223,10 +223,26 @@ struct There {
 impl Place {
     /// The dispatcher that is there; nothing if there is none, or another program.
     fn read(&self) -> Result<Option<There>> {
+        let now = || Ok(self.host.device_xdp(self.ifindex)?.program());
+        let mut seen = now()?;
+        for _ in 0..TRIES {
+            let Some((id, mode)) = seen else { break };
+            if let Some(there) = self.read_program(id, mode)? {
+                return Ok(Some(there));
+            }
+            // A dispatcher that another one replaced while it was read is none any more.
+            let before = seen;
+            seen = now()?;
+            if seen == before {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same, of the program that was on the device.
+    fn read_program(&self, id: u32, mode: &'static str) -> Result<Option<There>> {
         let host = &*self.host;
-        let Some((id, mode)) = host.device_xdp(self.ifindex)?.program() else {
-            return Ok(None);
-        };
         let Some(dispatcher) = host.prog_by_id(id)? else {
             return Ok(None);
         };
