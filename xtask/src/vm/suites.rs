@@ -23,8 +23,9 @@ const SUITES: [(&str, &str, &str); 2] = [
 ];
 
 /// Programs that tests start or look at, and the guest itself needs.
-const PROGRAMS: [&str; 12] = [
-    "sh", "cat", "true", "false", "sleep", "ls", "ip", "unshare", "env", "echo", "touch", "id",
+const PROGRAMS: [&str; 13] = [
+    "sh", "cat", "true", "false", "sleep", "ls", "ip", "tc", "unshare", "env", "echo", "touch",
+    "id",
 ];
 
 /// Files that programs read, as far as there are such.

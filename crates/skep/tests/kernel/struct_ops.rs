@@ -4,14 +4,16 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
+    process::Command,
     sync::Arc,
 };
 
 use rustix::net::sockopt::set_tcp_congestion;
 use skep::{Error, StructOps, boundary::Cause};
 use skep_testing::{
-    Bpffs, Outcome, Test, ensure, eventually, expect_err, in_netns, needs_kernel, needs_option,
+    Bpffs, Outcome, Test, ensure, eventually, expect_err, find_tool, in_netns, needs_kernel,
+    needs_option,
 };
 
 use crate::support::{Running, host, me, object};
@@ -27,6 +29,8 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("struct_ops::attach_all_attaches_them", attach_all),
         Test::new("struct_ops::a_scheduler_runs_this_process", scheduler)
             .of_hook("struct_ops (sched_ext)"),
+        Test::new("struct_ops::a_qdisc_takes_a_devices_packets", qdisc)
+            .of_hook("struct_ops (Qdisc)"),
         Test::new("struct_ops::programs_are_associated", associated)
             .of_hook("struct_ops (association)"),
     ]
@@ -210,6 +214,38 @@ fn scheduler() -> Outcome {
     std::thread::sleep(std::time::Duration::from_millis(1));
     ensure(running.number("ran")? == ran, || {
         "it still schedules".into()
+    })
+}
+
+fn qdisc() -> Outcome {
+    needs_kernel(6, 16)?;
+    needs_option("CONFIG_NET_SCH_BPF")?;
+    let tc = find_tool("tc")?;
+    let running = Running::new("qdisc")?;
+    let link = running.loaded.struct_ops("dropping")?.attach()?;
+    in_netns(|_| {
+        let change = |what: &str, more: &[&str]| -> Outcome {
+            let mut command = Command::new(&tc);
+            command
+                .args(["qdisc", what, "dev", "lo", "root"])
+                .args(more);
+            let said = command.output()?;
+            ensure(said.status.success(), || format!("{command:?}: {said:?}"))
+        };
+        change("add", &["skep_dropping"])?;
+        UdpSocket::bind("127.0.0.1:0")?.send_to(b"a packet", "127.0.0.1:4242")?;
+        let (begun, came) = (running.number("begun")?, running.number("came")?);
+        ensure(begun == 1 && came >= 1, || {
+            format!("begun {begun}, came {came}")
+        })?;
+        change("del", &[])
+    })?;
+    eventually("its end", || Ok(running.number("ended")? == 1))?;
+    link.detach()?;
+    let gone = running.number("came")?;
+    in_netns(|_| {
+        UdpSocket::bind("127.0.0.1:0")?.send_to(b"a packet", "127.0.0.1:4242")?;
+        ensure(running.number("came")? == gone, || "still there".into())
     })
 }
 
