@@ -21,7 +21,7 @@ use std::{
     process::ExitCode,
 };
 
-use options::{Choice, Options};
+use options::{Choice, Options, Stage};
 use peers::Peer;
 use row::{Case, How, Measured, Row};
 use table::Table;
@@ -74,7 +74,13 @@ fn drive(arguments: &[String]) -> Result<()> {
     };
     let mut rows = rows::all();
     rows.retain(|row| options.wants(row.name));
-    let tools = Tools::build(&rows, &options.peers)?;
+    let tools = match options.stage {
+        Stage::Built => Tools::built(&rows, &options.peers)?,
+        Stage::All | Stage::Build => Tools::build(&rows, &options.peers)?,
+    };
+    if options.stage == Stage::Build {
+        return Ok(());
+    }
     let mut table = Table::default();
     for row in rows {
         repeat(row, &tools, &options, &mut table);

@@ -4,12 +4,17 @@ use crate::{Result, peers::Peer, rows};
 
 const USAGE: &str = "\
 usage: cargo xtask bench [option]…
+       cargo xtask bench --kernel VERSION [option]…
 
   --rows NAME,…     only these rows; a name stands for all that begin with it
   --peers NAME,…    beside skep only these: libbpf, libbpf-rs, aya
   --runs NUMBER     runs of each peer (each row has its own default)
   --json            as JSON instead of a Markdown table
   --list            print the rows
+  --kernel VERSION  on one of the test kernels (5.10, 6.1, 6.12, 7.3), in an emulated machine: ratios
+                    count there as they do here
+  --build           build what the rows need, and measure nothing
+  --built           measure with what was built before
 ";
 
 /// What the command line asks for.
@@ -26,6 +31,15 @@ pub(crate) struct Options {
     pub(crate) peers: Vec<Peer>,
     pub(crate) runs: Option<usize>,
     pub(crate) json: bool,
+    pub(crate) stage: Stage,
+}
+
+/// How far to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    All,
+    Build,
+    Built,
 }
 
 impl Options {
@@ -40,6 +54,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Choice> {
         peers: Peer::ALL.to_vec(),
         runs: None,
         json: false,
+        stage: Stage::All,
     };
     let mut rest = arguments.iter();
     while let Some(option) = rest.next() {
@@ -61,6 +76,8 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Choice> {
                 options.runs = Some(runs.ok_or("--runs takes a number above 0")?);
             }
             "--json" => options.json = true,
+            "--build" => options.stage = Stage::Build,
+            "--built" => options.stage = Stage::Built,
             "--list" => {
                 let names = rows::all();
                 let names = names.iter().map(|row| format!("{}\n", row.name));

@@ -49,6 +49,18 @@ impl Tools {
     /// # Errors
     /// The BPF programs or the instrument can't be built: without them, nothing is measured.
     pub(crate) fn build(rows: &[Row], peers: &[Peer]) -> Result<Self> {
+        Self::get(rows, peers, false)
+    }
+
+    /// Takes what was built of that before, on another machine.
+    ///
+    /// # Errors
+    /// What a row needs to know of this machine can't be had.
+    pub(crate) fn built(rows: &[Row], peers: &[Peer]) -> Result<Self> {
+        Self::get(rows, peers, true)
+    }
+
+    fn get(rows: &[Row], peers: &[Peer], built: bool) -> Result<Self> {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let folder = root.join("target/tools");
         fs::create_dir_all(&folder)?;
@@ -58,11 +70,16 @@ impl Tools {
             built: BTreeMap::new(),
             skep: Err("it was not built".into()),
         };
-        tools.programs()?;
-        tools.instrument()?;
+        if !built {
+            tools.programs()?;
+            tools.instrument()?;
+        }
         let wants = |name: &str| rows.iter().any(|row| row.name.starts_with(name));
         if wants("lookup") {
             rows::lookup::prepare()?;
+        }
+        if wants("functions") {
+            rows::functions::prepare()?;
         }
         let mut artefacts: Vec<Artefact> = rows
             .iter()
@@ -83,8 +100,12 @@ impl Tools {
                 if *artefact == Artefact::Start(Linkage::Musl) && peer.needs_c_libraries() {
                     continue;
                 }
-                eprintln!("building {peer}: {artefact:?}");
-                let made = tools.make(peer, artefact);
+                let made = if built {
+                    tools.kept(peer, artefact)
+                } else {
+                    eprintln!("building {peer}: {artefact:?}");
+                    tools.make(peer, artefact)
+                };
                 let made = made.map_err(|error| error.to_string());
                 tools.built.insert((peer, artefact.clone()), made);
             }
@@ -133,7 +154,16 @@ impl Tools {
     }
 
     fn programs(&self) -> Result<()> {
-        for name in ["start", "many", "core", "ring", "hash", "events", "lookup"] {
+        for name in [
+            "start",
+            "many",
+            "core",
+            "ring",
+            "hash",
+            "events",
+            "lookup",
+            "functions",
+        ] {
             let source = self.root.join(format!("programs/{name}.bpf.c"));
             let mut clang = Command::new("clang");
             clang.args(["-g", "-O2", "-target", "bpf", "-mcpu=v3", "-c"]);
@@ -151,6 +181,20 @@ impl Tools {
         cc.arg(self.counters());
         cc.arg(self.root.join("src/instrument/counters.c"));
         run(cc.arg("-ldl")).map(drop)
+    }
+
+    /// A runner that was built before.
+    fn kept(&self, peer: Peer, artefact: &Artefact) -> Result<PathBuf> {
+        let name = match (peer, artefact) {
+            (_, Artefact::Start(_)) => return Err("tools are measured where they are built".into()),
+            (Peer::Libbpf, Artefact::Runner(file)) => format!("libbpf-{file}"),
+            (_, Artefact::Runner(_)) => format!("skep-bench-{}", peer.name()),
+        };
+        let kept = self.folder.join(name);
+        match kept.exists() {
+            true => Ok(kept),
+            false => Err("it was not built".into()),
+        }
     }
 
     fn make(&self, peer: Peer, artefact: &Artefact) -> Result<PathBuf> {

@@ -3,11 +3,25 @@
 
 use std::process::Command;
 
-use crate::{Result, root};
+use crate::{Result, root, vm};
 
 /// Runs the bench with `arguments`, as its own usage lists them; with `engines`, the one of the
-/// virtual machine.
+/// virtual machine; with `--kernel VERSION`, on that kernel.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let Some(at) = arguments.iter().position(|word| word == "--kernel") else {
+        return start(arguments);
+    };
+    let mut rest = arguments.to_vec();
+    let words: Vec<String> = rest.drain(at..rest.len().min(at + 2)).collect();
+    let [_, version] = words.as_slice() else {
+        return Err("--kernel takes a version: 5.10, 6.1, 6.12 or 7.3".into());
+    };
+    let build: Vec<String> = rest.iter().cloned().chain(["--build".into()]).collect();
+    start(&build)?;
+    vm::bench::run(version, &rest)
+}
+
+fn start(arguments: &[String]) -> Result<()> {
     const ENGINES: [&str; 5] = [
         "--no-default-features",
         "--features",

@@ -19,9 +19,18 @@ const ROUNDS: u32 = 25;
 /// says of the others. The kernel's verifier accepts them, and every peer has the instructions.
 const PROGRAMS: [(&str, &str); 4] = [
     ("empty", "r0 = 0\n exit"),
-    ("alu", include_str!("../../../crates/skep-vm/examples/engines/alu.asm")),
-    ("prime", include_str!("../../../crates/skep-vm/examples/engines/prime.asm")),
-    ("mem", include_str!("../../../crates/skep-vm/examples/engines/mem.asm")),
+    (
+        "alu",
+        include_str!("../../../crates/skep-vm/examples/engines/alu.asm"),
+    ),
+    (
+        "prime",
+        include_str!("../../../crates/skep-vm/examples/engines/prime.asm"),
+    ),
+    (
+        "mem",
+        include_str!("../../../crates/skep-vm/examples/engines/mem.asm"),
+    ),
 ];
 
 fn main() -> ExitCode {

@@ -44,8 +44,14 @@ impl Peer {
     pub(crate) fn all(name: &str, slots: &[RawInsn]) -> Vec<(&'static str, Result<Self>)> {
         vec![
             ("kernel JIT", made(|| kernel(name, slots))),
-            ("skep JIT, verified", made(|| skep(name, slots, Engine::Jit, true))),
-            ("skep JIT, checked", made(|| skep(name, slots, Engine::Jit, false))),
+            (
+                "skep JIT, verified",
+                made(|| skep(name, slots, Engine::Jit, true)),
+            ),
+            (
+                "skep JIT, checked",
+                made(|| skep(name, slots, Engine::Jit, false)),
+            ),
             (
                 "skep interpreter, verified",
                 made(|| skep(name, slots, Engine::Interpreter, true)),
@@ -166,11 +172,12 @@ fn sbpf(slots: &[RawInsn], jit: bool) -> Result<Run> {
     )
     .map_err(|error| format!("{error:?}"))?;
     if jit {
-        executable.jit_compile().map_err(|error| format!("{error:?}"))?;
+        executable
+            .jit_compile()
+            .map_err(|error| format!("{error:?}"))?;
     }
-    let mut stack = AlignedMemory::<{ ebpf::HOST_ALIGN }>::zero_filled(
-        executable.get_config().stack_size(),
-    );
+    let mut stack =
+        AlignedMemory::<{ ebpf::HOST_ALIGN }>::zero_filled(executable.get_config().stack_size());
     let mut frames = vec![CallFrame::default(); executable.get_config().max_call_depth];
     Ok(Box::new(move || {
         let stack_len = stack.len();

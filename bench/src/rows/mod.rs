@@ -3,6 +3,7 @@
 
 mod btf;
 mod events;
+pub(crate) mod functions;
 mod hash;
 mod load;
 pub(crate) mod lookup;
@@ -21,6 +22,7 @@ pub(crate) fn all() -> Vec<Row> {
         start::rows(),
         load::rows(),
         lookup::rows(),
+        functions::rows(),
         ring::rows(),
         hash::rows(),
         events::rows(),
@@ -34,6 +36,7 @@ pub(crate) fn measure(file: &str, case: &Case) -> Result<Figures> {
         "btf" => btf::measure(case),
         "load" => load::measure(case),
         "lookup" => lookup::measure(case),
+        "functions" => functions::measure(case),
         "ring" => ring::measure(case),
         "hash" => hash::measure(case),
         _ => Err(format!("no row is measured by `{file}`").into()),

@@ -2,6 +2,7 @@
 //! boot under QEMU, in software, with an initramfs of this machine's own files; what the tests say
 //! comes back as they say it.
 
+pub(crate) mod bench;
 mod here;
 mod initramfs;
 mod kept;
@@ -238,7 +239,7 @@ impl Machine<'_> {
             version, kernel, ..
         } = self;
         let archive = self.folder.join(format!("{version}.cpio"));
-        fs::write(&archive, self.archive()?)?;
+        fs::write(&archive, self::archive(self.files, kernel)?)?;
         println!("── Linux {}", kernel.release);
         lock(self.results).configured(version, &fs::read_to_string(&kernel.config)?);
         let console = self.folder.join(format!("{version}.console"));
@@ -307,23 +308,23 @@ impl Machine<'_> {
     fn broken(&self, suite: &str, text: &str) {
         lock(self.results).broken(self.version, suite, text);
     }
+}
 
-    /// The files of all machines, and this kernel's modules and configuration.
-    fn archive(&self) -> Result<Vec<u8>> {
-        let mut files = self.files.clone();
-        let mut list = String::new();
-        for module in &self.kernel.modules {
-            let name = module.file_name().unwrap_or_default();
-            let place = PathBuf::from("/lib/modules").join(name);
-            list += &format!("{}\n", place.display());
-            files.copy_as(&place, module)?;
-        }
-        let modules = skep_testing::guest::MODULES.as_ref();
-        files.file(modules, 0o644, list.into_bytes());
-        let config = PathBuf::from(format!("/boot/config-{}", self.kernel.release));
-        files.copy_as(&config, &self.kernel.config)?;
-        Ok(files.archive())
+/// The files of a machine: those of all machines, and its kernel's modules and configuration.
+fn archive(files: &Initramfs, kernel: &Kernel) -> Result<Vec<u8>> {
+    let mut files = files.clone();
+    let mut list = String::new();
+    for module in &kernel.modules {
+        let name = module.file_name().unwrap_or_default();
+        let place = PathBuf::from("/lib/modules").join(name);
+        list += &format!("{}\n", place.display());
+        files.copy_as(&place, module)?;
     }
+    let modules = skep_testing::guest::MODULES.as_ref();
+    files.file(modules, 0o644, list.into_bytes());
+    let config = PathBuf::from(format!("/boot/config-{}", kernel.release));
+    files.copy_as(&config, &kernel.config)?;
+    Ok(files.archive())
 }
 
 /// What the machines lack here.

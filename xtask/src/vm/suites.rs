@@ -251,7 +251,7 @@ pub(crate) fn files(suites: &[Suite], arguments: &[String], folder: &Path) -> Re
 }
 
 /// The program without debug information: it is unpacked into the guest's memory.
-fn stripped(program: &Path, folder: &Path) -> Result<PathBuf> {
+pub(super) fn stripped(program: &Path, folder: &Path) -> Result<PathBuf> {
     let Ok(strip) = find_tool("strip") else {
         return Ok(program.to_owned());
     };
