@@ -279,55 +279,67 @@ fn values_of_each_cpu() {
     assert_eq!((range.start, range.len), (place.address(), 16));
 }
 
+/// Two CPUs write, a number of rounds each, to keys that another thread changes meanwhile, round after
+/// round until they are done. A key that is not there is no fault.
+fn beside_writers(
+    write: impl Fn(u32, u64) -> Result<(), Errno> + Sync,
+    change: impl Fn(u64) + Sync,
+) {
+    let rounds: u64 = if cfg!(miri) { 60 } else { 30_000 };
+    let done = AtomicBool::new(false);
+    let (write, change, done) = (&write, &change, &done);
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..2_u32)
+            .map(|cpu| {
+                scope.spawn(move || {
+                    for round in 0..rounds {
+                        let outcome = write(cpu, round);
+                        assert!(matches!(outcome, Ok(()) | Err(Errno::ENOENT)));
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(move || {
+            let mut round = 0_u64;
+            while !done.load(Relaxed) {
+                round += 1;
+                change(round);
+                if cfg!(miri) {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        for writer in writers {
+            writer.join().expect("no panic");
+        }
+        done.store(true, Relaxed);
+    });
+}
+
 /// CPUs write their own values without the bucket's lock, while elements go from key to key.
 #[test]
 fn cpus_write_beside_each_other() {
-    let rounds: u64 = if cfg!(miri) { 60 } else { 30_000 };
     for map_type in [MapType::PercpuHash, MapType::LruPercpuHash] {
         let map = hash(map_type, 8, MapCreateFlags::empty());
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let writers: Vec<_> = (0..2_u32)
-                .map(|cpu| {
-                    let map = &map;
-                    scope.spawn(move || {
-                        for round in 0..rounds {
-                            // Half of a value says whose it is.
-                            let number = round % 5;
-                            let mut key = number.to_ne_bytes();
-                            let mut bytes = [number.to_ne_bytes(), round.to_ne_bytes()].concat();
-                            let outcome =
-                                map.update(cpu, View::of(&mut key), View::of(&mut bytes), EXIST);
-                            assert!(matches!(outcome, Ok(()) | Err(Errno::ENOENT)));
-                        }
-                    })
-                })
-                .collect();
-            let (map, done) = (&map, &done);
-            scope.spawn(move || {
-                let mut round = 0_u64;
-                while !done.load(Relaxed) {
-                    round += 1;
-                    let key = (round % 5).to_ne_bytes();
-                    let same = [key, 0_u64.to_ne_bytes()].concat();
-                    let every = same.repeat(2);
-                    map.user_update(&key, &every, 0).expect("room");
-                    let mut all = [0; 32];
-                    map.user_lookup(&key, &mut all, 0)
-                        .expect("nobody else deletes");
-                    for value in all.chunks(16) {
-                        assert_eq!(value[..8], key, "a value of another key");
-                    }
-                    map.user_delete(&key).expect("is there");
-                    if cfg!(miri) {
-                        std::thread::yield_now();
-                    }
-                }
-            });
-            for writer in writers {
-                writer.join().expect("no panic");
+        let write = |cpu, round: u64| {
+            // Half of a value says whose it is.
+            let number = round % 5;
+            let mut key = number.to_ne_bytes();
+            let mut bytes = [number.to_ne_bytes(), round.to_ne_bytes()].concat();
+            map.update(cpu, View::of(&mut key), View::of(&mut bytes), EXIST)
+        };
+        beside_writers(write, |round| {
+            let key = (round % 5).to_ne_bytes();
+            let same = [key, 0_u64.to_ne_bytes()].concat();
+            let every = same.repeat(2);
+            map.user_update(&key, &every, 0).expect("room");
+            let mut all = [0; 32];
+            map.user_lookup(&key, &mut all, 0)
+                .expect("nobody else deletes");
+            for value in all.chunks(16) {
+                assert_eq!(value[..8], key, "a value of another key");
             }
-            done.store(true, Relaxed);
+            map.user_delete(&key).expect("is there");
         });
     }
 }
@@ -336,58 +348,34 @@ fn cpus_write_beside_each_other() {
 /// put them in and replace them.
 #[test]
 fn words_are_written_in_place() {
-    let rounds: u64 = if cfg!(miri) { 60 } else { 30_000 };
     for map_type in [MapType::Hash, MapType::LruHash] {
         // Keys come and go, so elements do from key to key; half of a value says whose it is.
         let map = Hash::new(Shape::test(map_type, 8, 8, 5)).expect("memory");
         let value = |key: u64, round: u64| (key << 32 | round).to_ne_bytes();
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let writers: Vec<_> = (0..2_u32)
-                .map(|cpu| {
-                    let map = &map;
-                    scope.spawn(move || {
-                        for round in 0..rounds {
-                            let number = round % 5;
-                            let (mut key, mut new) = (number.to_ne_bytes(), value(number, round));
-                            let (key, new) = (View::of(&mut key), View::of(&mut new));
-                            let outcome = match round % 3 {
-                                0 => map.update(cpu, key, new, EXIST),
-                                _ => map.update_unseen(cpu, key, new, EXIST),
-                            };
-                            assert!(matches!(outcome, Ok(()) | Err(Errno::ENOENT)));
-                        }
-                    })
-                })
-                .collect();
-            let (map, done) = (&map, &done);
-            scope.spawn(move || {
-                let mut round = 0_u64;
-                while !done.load(Relaxed) {
-                    round += 1;
-                    let number = round % 5;
-                    let key = number.to_ne_bytes();
-                    map.user_update(&key, &value(number, 0), 0).expect("room");
-                    let mut found = [0; 8];
-                    map.user_lookup(&key, &mut found, 0)
-                        .expect("nobody else deletes");
-                    assert_eq!(u64::from_ne_bytes(found) >> 32, number, "of another key");
-                    match round % 2 {
-                        0 => map.user_delete(&key).expect("is there"),
-                        _ => {
-                            map.user_take(&key, &mut found, 0).expect("is there");
-                            assert_eq!(u64::from_ne_bytes(found) >> 32, number, "of another key");
-                        }
-                    }
-                    if cfg!(miri) {
-                        std::thread::yield_now();
-                    }
-                }
-            });
-            for writer in writers {
-                writer.join().expect("no panic");
+        let write = |cpu, round: u64| {
+            let number = round % 5;
+            let (mut key, mut new) = (number.to_ne_bytes(), value(number, round));
+            let (key, new) = (View::of(&mut key), View::of(&mut new));
+            match round % 3 {
+                0 => map.update(cpu, key, new, EXIST),
+                _ => map.update_unseen(cpu, key, new, EXIST),
             }
-            done.store(true, Relaxed);
+        };
+        beside_writers(write, |round| {
+            let number = round % 5;
+            let key = number.to_ne_bytes();
+            map.user_update(&key, &value(number, 0), 0).expect("room");
+            let mut found = [0; 8];
+            map.user_lookup(&key, &mut found, 0)
+                .expect("nobody else deletes");
+            assert_eq!(u64::from_ne_bytes(found) >> 32, number, "of another key");
+            match round % 2 {
+                0 => map.user_delete(&key).expect("is there"),
+                _ => {
+                    map.user_take(&key, &mut found, 0).expect("is there");
+                    assert_eq!(u64::from_ne_bytes(found) >> 32, number, "of another key");
+                }
+            }
         });
         assert!(keys(&map).is_empty());
     }
