@@ -187,8 +187,8 @@ impl Tools {
     fn kept(&self, peer: Peer, artefact: &Artefact) -> Result<PathBuf> {
         let name = match (peer, artefact) {
             (_, Artefact::Start(_)) => return Err("tools are measured where they are built".into()),
-            (Peer::Libbpf, Artefact::Runner(file)) => format!("libbpf-{file}"),
-            (_, Artefact::Runner(_)) => format!("skep-bench-{}", peer.name()),
+            (Peer::Libbpf, Artefact::Runner(file)) => in_c(file),
+            (_, Artefact::Runner(_)) => in_rust("skep-bench", peer),
         };
         let kept = self.folder.join(name);
         match kept.exists() {
@@ -199,7 +199,7 @@ impl Tools {
 
     fn make(&self, peer: Peer, artefact: &Artefact) -> Result<PathBuf> {
         match (peer, artefact) {
-            (Peer::Libbpf, Artefact::Runner(file)) => self.cc(file, &[], &format!("libbpf-{file}")),
+            (Peer::Libbpf, Artefact::Runner(file)) => self.cc(file, &[], &in_c(file)),
             (Peer::Libbpf, Artefact::Start(Linkage::Dynamic)) => {
                 self.cc("start", &["-s"], "start-libbpf")
             }
@@ -240,7 +240,7 @@ impl Tools {
         cargo.args(["--profile", profile, "--features", peer.name()]);
         cargo.args(["--bin", program]).current_dir(&self.root);
         let mut made = target.join(profile);
-        let mut copy = format!("{program}-{}", peer.name());
+        let mut copy = in_rust(program, peer);
         if let Some(linkage @ (Linkage::Static | Linkage::Musl)) = linkage {
             let mut triple = triple()?;
             copy += "-static";
@@ -273,6 +273,16 @@ impl Tools {
         run(cargo.current_dir(self.root.join("..")))?;
         Ok(target.join("release/skep"))
     }
+}
+
+/// What a row in C is built as.
+fn in_c(file: &str) -> String {
+    format!("libbpf-{file}")
+}
+
+/// What one of this package's programs with one peer in it is kept as.
+fn in_rust(program: &str, peer: Peer) -> String {
+    format!("{program}-{}", peer.name())
 }
 
 fn cargo() -> Command {
