@@ -11,9 +11,9 @@ use crate::{
 
 /// Compiles, loads, attaches and watches eBPF programs.
 ///
-/// A program is a C source or an object that clang made of one. Skep brings the headers, makes
-/// vmlinux.h of the running kernel's types, fits the program to the kernel and shows what it
-/// sends.
+/// A program is a source in C or Rust, a cargo package, or an object that was made of one. Skep
+/// brings headers and library, makes vmlinux.h of the running kernel's types, fits the program to
+/// the kernel and shows what it sends.
 #[derive(Debug, Parser)]
 #[command(
     name = "skep",

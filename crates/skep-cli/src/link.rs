@@ -20,7 +20,7 @@ use crate::{
 /// any other: for `skep run`, bpftool and every loader. Does what `bpftool gen object` does.
 #[derive(Debug, Args)]
 pub(crate) struct LinkArgs {
-    /// Objects, or C sources to compile first
+    /// Objects, or C or Rust sources to compile first
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     files: Vec<PathBuf>,
 

@@ -34,7 +34,7 @@ use crate::{
 /// Does what `bpftool gen min_core_btf` does.
 #[derive(Debug, Args)]
 pub(super) struct MinArgs {
-    /// Objects, or C sources to compile first
+    /// Objects, or C or Rust sources to compile first
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     files: Vec<PathBuf>,
 

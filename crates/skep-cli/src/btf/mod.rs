@@ -52,7 +52,7 @@ struct DumpArgs {
 /// Which types are meant, and of what BTF.
 #[derive(Debug, Args)]
 pub(crate) struct TypesArgs {
-    /// Raw BTF, an ELF file with it, a C source, or - for standard input [default: the
+    /// Raw BTF, an ELF file with it, a C or Rust source, or - for standard input [default: the
     /// kernel's]
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: Option<PathBuf>,

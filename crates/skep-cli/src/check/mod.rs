@@ -43,7 +43,7 @@ were followed), error; and for what is refused, diagnosis: rule, message, place
 labels (more places, each with a text), notes, help, path (instructions). With -v,
 states: what was known on the path, in the syntax of the kernel's log.")]
 pub(crate) struct CheckArgs {
-    /// Objects, or C sources, which are compiled first
+    /// Objects, or C or Rust sources, which are compiled first
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     files: Vec<PathBuf>,
 

@@ -26,7 +26,7 @@ use listing::Columns;
 /// between them the lines of source that they come from.
 #[derive(Debug, Args)]
 pub(crate) struct DisasmArgs {
-    /// An object, or a C source, which is compiled first
+    /// An object, or a C or Rust source, which is compiled first
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: PathBuf,
 

@@ -37,10 +37,10 @@ pub(crate) enum Xdp {
 ///
 /// Events of ring and perf buffers are printed as they come, by the type that the map names; at
 /// the end hash maps are printed as tables and arrays tagged as histograms as such. Losses are
-/// always said. A C source is compiled first, or taken from the cache.
+/// always said. A source, in C or Rust, is compiled first, or taken from the cache.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// A C source, which is compiled first, or a BPF object
+    /// A source in C or Rust or a cargo package, which is compiled first, or a BPF object
     #[arg(required_unless_present = "replay")]
     program: Option<PathBuf>,
 
