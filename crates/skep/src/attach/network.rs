@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use skep_abi::AttachType;
+use skep_abi::{AttachType, ProgramType};
 use skep_host::{AttachPoint, HostKind, NetkitEnd, Route, RouteTo};
 
 use super::{AttachOptions, direction, xdp_share};
@@ -23,6 +23,12 @@ pub(super) fn xdp(program: &Arc<Program>, options: &AttachOptions) -> Result<Lin
 }
 
 pub(super) fn tcx(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
+    if program.section().program_type() == ProgramType::SchedAct {
+        return Err(program.cannot_attach(
+            "an action has no place but behind a filter: pin it, and name the pin to `tc`, as in \
+             `tc filter add dev DEVICE ingress matchall action bpf object-pinned PIN`",
+        ));
+    }
     let ifindex = device(program, options)?;
     let direction = direction(program)
         .ok_or_else(|| program.cannot_attach("its section says neither ingress nor egress"))?;

@@ -55,6 +55,21 @@ ITERATOR(ksym)
 ITERATOR(cgroup)
 ITERATOR(kmem_cache)
 
+// The mark comes out of the reader's memory, which only a program that may sleep can wait for.
+const volatile __u64 mark_at = 0;
+
+SEC("?iter.s/task")
+int task_sleepable(struct bpf_iter_any *ctx)
+{
+	char mark = '?';
+
+	if (!ctx->thing)
+		return 0;
+	bpf_copy_from_user(&mark, sizeof(mark), (void *)mark_at);
+	bpf_seq_write(ctx->meta->seq, &mark, sizeof(mark));
+	return 0;
+}
+
 // Of these the map comes first.
 struct bpf_iter_element {
 	struct bpf_iter_meta *meta;

@@ -9,7 +9,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-__u64 at_xdp, at_ingress, at_egress, at_cgroup, at_socket;
+__u64 at_xdp, at_ingress, at_egress, at_action, at_cgroup, at_socket;
 volatile __u32 drop;
 
 SEC("xdp")
@@ -57,6 +57,16 @@ int going(struct __sk_buff *skb)
 	if (is_ours(skb, ETH_HLEN))
 		__sync_fetch_and_add(&at_egress, 1);
 	return TC_ACT_UNSPEC;    // TCX_NEXT
+}
+
+// Packets go on from an action as from a filter.
+SEC("?action")
+int acting(struct __sk_buff *skb)
+{
+	if (!is_ours(skb, ETH_HLEN))
+		return TC_ACT_PIPE;
+	__sync_fetch_and_add(&at_action, 1);
+	return drop ? TC_ACT_SHOT : TC_ACT_PIPE;
 }
 
 SEC("cgroup_skb/egress")

@@ -70,4 +70,18 @@ int plain(void *ctx)
 	return 0;
 }
 
+// One that may sleep reads the code that it interrupts.
+long sleeping_hits, sleeping_read;
+
+SEC("?usdt.s")
+int sleeping(struct pt_regs *ctx)
+{
+	char code;
+
+	__sync_fetch_and_add(&sleeping_hits, 1);
+	if (bpf_copy_from_user(&code, sizeof(code), (void *)PT_REGS_IP(ctx)) == 0)
+		__sync_fetch_and_add(&sleeping_read, 1);
+	return 0;
+}
+
 char LICENSE[] SEC("license") = "GPL";

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use skep::{AttachOptions, Map, Update, abi::CgroupIterOrder};
+use skep::{AttachOptions, Map, Object, Update, abi::CgroupIterOrder};
 use skep_testing::{Cgroup, Outcome, Stop, Test, ensure, expect_err, needs_kernel, needs_option};
 
 use crate::support::{Running, host, me, object};
@@ -52,6 +52,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("iterators::elements_of_a_map", elements).of_hook("iter/bpf_map_elem"),
         Test::new("iterators::sockets_of_a_map", sockets).of_hook("iter/sockmap"),
         Test::new("iterators::storage_of_sockets", storage).of_hook("iter/bpf_sk_storage_map"),
+        Test::new("iterators::programs_may_sleep", sleeping).of_hook("iter.s"),
         Test::new("iterators::what_is_missing_is_named", mistakes),
     ]);
     tests
@@ -60,6 +61,10 @@ pub(crate) fn tests() -> Vec<Test> {
 fn running(program: &str) -> Outcome<Running> {
     let mut object = object("iterators")?;
     object.only_programs(&[program])?;
+    loaded(object, program)
+}
+
+fn loaded(object: Object, program: &str) -> Outcome<Running> {
     match object.load(host()) {
         Ok(loaded) => Ok(Running { object, loaded }),
         // Some vendors' kernels let only some of them be used.
@@ -109,6 +114,18 @@ fn tasks() -> Outcome {
     })?;
     let seen = walk(&running, "task", &thread)?;
     ensure(seen == 1, || format!("{seen} threads"))
+}
+
+/// The marks are read out of this process, which reads them.
+fn sleeping() -> Outcome {
+    needs_kernel(5, 18)?;
+    let mark = Box::new(b'x');
+    let mut object = object("iterators")?;
+    object.only_programs(&["task_sleepable"])?;
+    object.global("mark_at")?.set(&raw const *mark as u64)?;
+    let running = loaded(object, "task_sleepable")?;
+    let seen = walk(&running, "task_sleepable", &AttachOptions::default())?;
+    ensure(seen > 0, || "no process was seen".into())
 }
 
 fn cgroups() -> Outcome {

@@ -10,7 +10,10 @@ use std::{
 };
 
 use rustix::net::sockopt::set_tcp_congestion;
-use skep::{Error, StructOps, boundary::Cause};
+use skep::{
+    Error, StructOps,
+    boundary::{Cause, TestRun},
+};
 use skep_testing::{
     Bpffs, Outcome, Test, ensure, eventually, expect_err, find_tool, in_netns, needs_kernel,
     needs_option,
@@ -29,6 +32,16 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("struct_ops::attach_all_attaches_them", attach_all),
         Test::new("struct_ops::a_scheduler_runs_this_process", scheduler)
             .of_hook("struct_ops (sched_ext)"),
+        Test::new(
+            "struct_ops::a_scheduler_is_prepared_by_one_that_sleeps",
+            prepared,
+        )
+        .of_hook("struct_ops.s (sched_ext)"),
+        Test::new(
+            "struct_ops::the_kernels_own_tests_run_one_that_sleeps",
+            run_by_itself,
+        )
+        .of_hook("struct_ops.s (test run)"),
         Test::new("struct_ops::a_qdisc_takes_a_devices_packets", qdisc)
             .of_hook("struct_ops (Qdisc)"),
         Test::new("struct_ops::programs_are_associated", associated)
@@ -215,6 +228,49 @@ fn scheduler() -> Outcome {
     ensure(running.number("ran")? == ran, || {
         "it still schedules".into()
     })
+}
+
+/// `sleepable_ops.bpf.c` with one struct and its function.
+fn sleepable(name: &str) -> Outcome<Running> {
+    let mut object = object("sleepable_ops")?;
+    object.map(name)?.autocreate(true);
+    Running::of(object)
+}
+
+fn prepared() -> Outcome {
+    needs_kernel(6, 12)?;
+    needs_option("CONFIG_SCHED_CLASS_EXT")?;
+    let running = sleepable("scheduler")?;
+    ensure(running.number("prepared")? == 0, || "by a load".into())?;
+    let link = running.loaded.struct_ops("scheduler")?.attach()?;
+    eventually("a prepared scheduler", || {
+        Ok(running.number("prepared")? == 1)
+    })?;
+    link.detach()?;
+    eventually("its end", || {
+        let state = fs::read_to_string("/sys/kernel/sched_ext/state")?;
+        Ok(state.trim() == "disabled")
+    })
+}
+
+/// The kernel has a struct for tests of programs. It takes functions that sleep in one place, and
+/// runs them by request alone.
+fn run_by_itself() -> Outcome {
+    needs_kernel(6, 3)?;
+    let running = sleepable("tested")?;
+    let program = running.loaded.program("add_two")?;
+    let state = std::sync::atomic::AtomicI32::new(40);
+    let argument = state.as_ptr().expose_provenance() as u64;
+    let run = program.test_run(&mut TestRun {
+        context_in: &argument.to_ne_bytes(),
+        ..TestRun::default()
+    })?;
+    let left = state.load(std::sync::atomic::Ordering::Relaxed);
+    ensure((run.return_value, left) == (40, 42), || {
+        format!("{run:?}, {left}")
+    })?;
+    let error = expect_err("a place", running.loaded.struct_ops("tested")?.attach())?;
+    ensure(error.to_string().contains("tested"), || error.to_string())
 }
 
 fn qdisc() -> Outcome {

@@ -10,6 +10,7 @@ use std::{
     io::ErrorKind,
     net::UdpSocket,
     os::{fd::AsRawFd as _, unix::net::UnixDatagram},
+    process::Command,
     sync::mpsc,
     thread,
     time::Duration,
@@ -21,8 +22,8 @@ use skep::{
     boundary::{AttachPoint, LinkDetails, Position, TcxDirection, XdpMode},
 };
 use skep_testing::{
-    Cgroup, Outcome, PATIENCE, Stop, Test, ensure, eventually, expect_err, in_netns, needs_kernel,
-    needs_option,
+    Bpffs, Cgroup, Outcome, PATIENCE, Stop, Test, ensure, eventually, expect_err, find_tool,
+    in_netns, needs_kernel, needs_option,
 };
 
 use crate::support::{Running, boundary, object};
@@ -34,6 +35,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("network::a_link_takes_another_xdp_program", swap),
         Test::new("network::tcx_sees_both_directions", tcx),
         Test::new("network::clsact_sees_both_directions", clsact).of_hook("tc (clsact)"),
+        Test::new("network::an_action_is_named_to_tc_by_its_pin", action).of_hook("action"),
         Test::new("network::a_cgroups_packets_are_counted_and_held", cgroup),
         Test::new("network::a_socket_filter_drops_and_lets_go", socket),
     ];
@@ -267,6 +269,43 @@ fn clsact() -> Outcome {
         drop((goes, last));
         five_come("detached", &send_five()?)?;
         both(15, 15)
+    })
+}
+
+/// Behind a filter that takes every packet; its place is what `tc` says it is.
+fn action() -> Outcome {
+    needs_option("CONFIG_NET_CLS_BPF")?;
+    needs_option("CONFIG_NET_ACT_BPF")?;
+    let tc = find_tool("tc")?;
+    let bpffs = Bpffs::mount()?;
+    let pin = bpffs.path().join("acting");
+    in_netns(|_| {
+        let running = network(&["acting"])?;
+        let program = running.loaded.program("acting")?;
+        let error = expect_err("no place", program.attach_with(&on_device("lo")))?.to_string();
+        ensure(error.contains("action bpf object-pinned"), || error.clone())?;
+        program.pin(&pin)?;
+        let tc = |words: &[&str]| -> Outcome {
+            let mut command = Command::new(&tc);
+            let said = command.args(words).output()?;
+            ensure(said.status.success(), || format!("{command:?}: {said:?}"))
+        };
+        let filter = ["filter", "add", "dev", "lo", "ingress", "bpf"];
+        let every = ["bytecode", "1,6 0 0 4294967295,"];
+        let path = pin.display().to_string();
+        let behind = ["action", "bpf", "object-pinned", &path];
+        tc(&["qdisc", "add", "dev", "lo", "clsact"])?;
+        tc(&[&filter[..], &every, &behind].concat())?;
+        five_come("passed", &send_five()?)?;
+        counted(&running, "at_action", 5)?;
+        running.set("drop", &1_u32.to_ne_bytes())?;
+        let receiver = send_five()?;
+        counted(&running, "at_action", 10)?;
+        none_come("dropped", &receiver)?;
+        drop(receiver);
+        tc(&["qdisc", "del", "dev", "lo", "clsact"])?;
+        five_come("taken off", &send_five()?)?;
+        counted(&running, "at_action", 10)
     })
 }
 

@@ -33,6 +33,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("usdt::parameters_have_their_types", typed),
         Test::new("usdt::programs_in_rust_have_the_same", rust),
         Test::new("usdt::only_one_process_is_watched", one_process).of_hook("usdt"),
+        Test::new("usdt::programs_may_sleep", sleeping).of_hook("usdt.s"),
         Test::new("usdt::what_is_not_there_is_named", missing),
         Test::new("usdt::systemtaps_header_and_compilers_of_today", systemtap),
         #[cfg(feature = "vm")]
@@ -342,6 +343,32 @@ fn one_process() -> Outcome {
         chosen.call(2)?;
         let hits = seen(&running, "watched")?.hits;
         ensure(hits == 2, || format!("{hits} hits"))?;
+    }
+    Ok(())
+}
+
+/// Memory of the process is read by those alone that may wait for it.
+fn sleeping() -> Outcome {
+    needs_kernel(6, 0)?;
+    let built = built(Form::Library)?;
+    for attach_type in [None, Some(AttachType::PerfEvent)] {
+        let mut object = object("usdt")?;
+        object.only_programs(&["sleeping"])?;
+        put(&mut object, "sleeping", &built, "watched")?;
+        if let Some(attach_type) = attach_type {
+            object.program("sleeping")?.attach_type(attach_type);
+        }
+        let running = Running::of(object)?;
+        let mut process = Probed::of(&built.program)?;
+        let links = running.loaded.attach_all_with(&in_process(process.id()))?;
+        process.call(3)?;
+        drop(links);
+        process.call(1)?;
+        let counts = (
+            running.number("sleeping_hits")?,
+            running.number("sleeping_read")?,
+        );
+        ensure(counts == (3, 3), || format!("{attach_type:?}: {counts:?}"))?;
     }
     Ok(())
 }
