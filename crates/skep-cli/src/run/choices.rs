@@ -21,6 +21,10 @@ const UID: &[&str] = &["target_uid", "targ_uid", "filter_uid"];
 
 /// Applies the flags to the object.
 pub(crate) fn apply(object: &mut Object, args: &RunArgs) -> anyhow::Result<()> {
+    if !args.only.is_empty() {
+        let names: Vec<&str> = args.only.iter().map(String::as_str).collect();
+        object.only_programs(&names)?;
+    }
     let filters = [
         (args.pid, PID, "-p", "process"),
         (args.tid, TID, "-t", "thread"),
@@ -29,7 +33,7 @@ pub(crate) fn apply(object: &mut Object, args: &RunArgs) -> anyhow::Result<()> {
     for (value, names, flag, what) in filters {
         let Some(value) = value else { continue };
         let Some(name) = first_present(object, names) else {
-            // The kernel itself can limit uprobes and timers to a process.
+            // Hooks that take a process need no help.
             if flag == "-p" && limits_by_itself(object) {
                 continue;
             }
@@ -71,10 +75,6 @@ pub(crate) fn apply(object: &mut Object, args: &RunArgs) -> anyhow::Result<()> {
         })?;
         object.map(name)?.max_entries(entries);
     }
-    if !args.only.is_empty() {
-        let names: Vec<&str> = args.only.iter().map(String::as_str).collect();
-        object.only_programs(&names)?;
-    }
     Ok(())
 }
 
@@ -105,14 +105,10 @@ fn first_present(object: &Object, names: &[&'static str]) -> Option<&'static str
         .copied()
 }
 
-/// The kernel can limit every program of the object to a process, with no global's help.
-fn limits_by_itself(object: &Object) -> bool {
-    use skep::spec::AttachKind::{PerfEvent, Uprobe, Uretprobe};
-    object
-        .spec()
-        .programs()
-        .iter()
-        .all(|program| matches!(program.section.kind(), Uprobe | Uretprobe | PerfEvent))
+/// Each program's hook can be limited to a process, with no global's help.
+pub(crate) fn limits_by_itself(object: &Object) -> bool {
+    let mut programs = object.chosen_programs();
+    programs.all(|program| program.section.takes_process())
 }
 
 fn assignment<'a>(choice: &'a str, flag: &str) -> anyhow::Result<(&'a str, &'a str)> {

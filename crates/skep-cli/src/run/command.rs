@@ -114,7 +114,7 @@ pub(super) fn of(
 ) -> anyhow::Result<Box<dyn Workload>> {
     let started = Started::stopped(&args.command, args.format)?;
     stop.wake_by(SIGCHLD)?;
-    workload::limit(args, object, started.id(), "all processes")?;
+    workload::limit(args, object, started.id(), true, "all processes")?;
     Ok(Box::new(Watched {
         pid: args.pid.unwrap_or(started.id()),
         started,

@@ -98,7 +98,8 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     }
     attach::print_iterators(&links)?;
     attach::run_once(&loaded, &mut output)?;
-    if links.iter().any(|link| !is_iterator(link)) || events.any() {
+    let goes_on = links.iter().any(|link| !is_iterator(link)) || events.any();
+    if goes_on || !args.command.is_empty() {
         let end = args.duration.map(|duration| Instant::now() + duration);
         watch(
             &stop,

@@ -38,7 +38,7 @@ pub(super) fn of(
         None if !args.command.is_empty() => {
             let traced = vm.command(command(args)).map_err(cannot_run)?;
             let others = "the command and all that it starts";
-            workload::limit(args, object, traced.id(), others)?;
+            workload::limit(args, object, traced.id(), false, others)?;
             traced
         }
         None => {

@@ -123,11 +123,12 @@ pub(crate) fn of(
 }
 
 /// Limits the object to the command, and says so; `others` is what it sees where it can't be
-/// limited.
+/// limited, neither by a global nor, if `hooks` are attached to the command alone, by those.
 pub(super) fn limit(
     args: &RunArgs,
     object: &mut Object,
     id: u32,
+    hooks: bool,
     others: &str,
 ) -> anyhow::Result<()> {
     if args.pid.is_some() {
@@ -135,6 +136,9 @@ pub(super) fn limit(
     }
     match choices::limit_to(object, id)? {
         Some(name) => eprintln!("only process {id} ({name})"),
+        None if hooks && choices::limits_by_itself(object) => {
+            eprintln!("only process {id} (its hooks take a process)");
+        }
         None => eprintln!("{others}: this program has no target_pid to limit it to one process"),
     }
     Ok(())

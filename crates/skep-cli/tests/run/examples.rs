@@ -24,6 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
         malloc_sizes_are_a_histogram malloc_sizes;
         usdt_imports_sees_modules usdt_imports;
         tasks_lists_this_process tasks;
+        tasks_lists_its_command_alone tasks_command;
         xdp_count_counts_packets xdp_count;
         cgroup_egress_meters_destinations cgroup_egress;
     }
@@ -258,6 +259,16 @@ fn send_seven() -> Outcome {
         receiver.recv(&mut [0; 128])?;
     }
     Ok(())
+}
+
+fn tasks_command(of: Language) -> Outcome {
+    // Iterators over the tasks of one process.
+    needs_kernel(6, 1)?;
+    let words = ["--host", "kernel", "--", "sh", "-c", "sleep 0.3; exit 3"];
+    let ran = run(&of.example("tasks"), &words)?
+        .ended_with(3)?
+        .saying(&["only process"])?;
+    ensure(ran.stdout.lines().count() == 2, || ran.to_string())
 }
 
 fn xdp_count(of: Language) -> Outcome {

@@ -248,6 +248,18 @@ impl SectionName {
             && !matches!(self.row.kind, FentryMulti | FexitMulti | FsessionMulti)
     }
 
+    /// Whether its hook can be limited to one process when the program is attached: places in
+    /// user space, perf events (5.10), and iterators over tasks (6.1).
+    pub fn takes_process(&self) -> bool {
+        use AttachKind as Kind;
+        match self.row.kind {
+            Kind::Uprobe | Kind::Uretprobe | Kind::Usdt | Kind::PerfEvent => true,
+            Kind::UprobeMulti | Kind::UretprobeMulti | Kind::UprobeSession => true,
+            Kind::Iterator => matches!(self.target(), Some("task" | "task_file" | "task_vma")),
+            _ => false,
+        }
+    }
+
     /// Whether attaching all programs of an object attaches this one. Those that only run when
     /// they are called (`syscall`), or out of a map (`xdp/devmap`), are left alone.
     pub fn autoattach(&self) -> bool {

@@ -12,9 +12,6 @@ use crate::{Link, Program, Result};
 /// Iterators that need a map.
 const OF_MAPS: [&str; 3] = ["bpf_map_elem", "bpf_sk_storage_map", "sockmap"];
 
-/// Iterators that take a process or a thread.
-const OF_TASKS: [&str; 3] = ["task", "task_file", "task_vma"];
-
 pub(super) fn attach(program: &Arc<Program>, options: &AttachOptions) -> Result<Link> {
     let kind = program.needed_target("iter/task")?;
     // `module:kind`
@@ -27,6 +24,7 @@ pub(super) fn attach(program: &Arc<Program>, options: &AttachOptions) -> Result<
         })?;
         return program.attach_to(&AttachPoint::Iterator(IterTarget::Map(map.fd())));
     }
+    let of_tasks = program.section().takes_process();
     let target = match (options.pid, options.thread) {
         _ if kind == "cgroup" => return cgroups(program, options),
         (Some(_), Some(_)) => {
@@ -34,8 +32,8 @@ pub(super) fn attach(program: &Arc<Program>, options: &AttachOptions) -> Result<
                 "it walks over the threads of a process, or over one thread: give only one",
             ));
         }
-        (Some(process), None) if OF_TASKS.contains(&kind) => IterTarget::Process(process),
-        (None, Some(thread)) if OF_TASKS.contains(&kind) => IterTarget::Thread(thread),
+        (Some(process), None) if of_tasks => IterTarget::Process(process),
+        (None, Some(thread)) if of_tasks => IterTarget::Thread(thread),
         _ => IterTarget::All,
     };
     program.attach_to(&AttachPoint::Iterator(target))
