@@ -51,8 +51,8 @@ const MODULES: &[&str] = &[
 /// A kernel that was fetched.
 #[derive(Debug, Clone)]
 pub(crate) struct Kernel {
-    /// `6.12`.
-    pub(crate) version: &'static str,
+    /// Its version, and what makes it another of that: `6.12`, `6.12 (image)`.
+    pub(crate) name: String,
     /// `6.12.117+deb12-cloud-amd64`.
     pub(crate) release: String,
     /// What QEMU starts.
@@ -87,15 +87,10 @@ impl Kernel {
         let broken = || Stop::fail(format!("{}: no kernel in it", packages.join(", ")));
         let image = named("vmlinuz").ok_or_else(broken)?;
         let config = named("config").ok_or_else(broken)?;
-        let module = |wanted: &&str| {
-            let is = |path: &&PathBuf| name(path).split(".ko").next() == Some(*wanted);
-            let mut all = files.iter().filter(|path| name(path).contains(".ko"));
-            all.find(is).cloned()
-        };
         Ok(Self {
-            version,
+            name: (*version).to_owned(),
             release: release(&files).ok_or_else(broken)?,
-            modules: MODULES.iter().filter_map(module).collect(),
+            modules: modules(&files),
             image,
             config,
         })
@@ -103,12 +98,22 @@ impl Kernel {
 
     /// What is added to the kernel's command line.
     pub(crate) fn arguments(&self) -> &'static str {
-        match self.version {
+        match self.name.as_str() {
             // Else LSM programs attach and never run.
             "5.10" => "lsm=lockdown,yama,apparmor,bpf",
             _ => "",
         }
     }
+}
+
+/// Those of the modules that tests need which are among the files.
+pub(super) fn modules(files: &[PathBuf]) -> Vec<PathBuf> {
+    let module = |wanted: &&str| {
+        let is = |path: &&PathBuf| name(path).split(".ko").next() == Some(*wanted);
+        let mut all = files.iter().filter(|path| name(path).contains(".ko"));
+        all.find(is).cloned()
+    };
+    MODULES.iter().filter_map(module).collect()
 }
 
 /// The folder's name in `lib/modules`.
@@ -125,7 +130,7 @@ fn name(path: &Path) -> &str {
         .unwrap_or_default()
 }
 
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Outcome {
+pub(super) fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Outcome {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {

@@ -7,6 +7,7 @@ mod here;
 mod initramfs;
 mod kept;
 mod kernel;
+mod own;
 mod qemu;
 mod results;
 mod suites;
@@ -25,16 +26,22 @@ use std::{
 use skep_testing::{Debian, Stop, guest::Line};
 
 use self::{
-    initramfs::Initramfs, kept::Kept, kernel::Kernel, qemu::Qemu, results::Results, suites::Suite,
+    initramfs::Initramfs, kept::Kept, kernel::Kernel, own::Own, qemu::Qemu, results::Results,
+    suites::Suite,
 };
 use crate::{Result, root};
 
 const USAGE: &str = "\
 usage: cargo xtask vm [--kernel VERSION,…|all] [--suite NAME,…] [--cpus N] [-- TEST-ARGUMENT…]
+       cargo xtask vm --image FILE [--config FILE] [--modules FOLDER] …
        cargo xtask vm --table
 
   --kernel VERSION,…   5.10, 6.1, 6.12, 6.18, 7.3, or `here` for this machine's own as it is; `all` (the
                        default) is all that the project promises: not 6.18, and not `here`
+  --image FILE         a kernel of your own, as `arch/x86/boot/bzImage` of a kernel's tree: in place of
+                       Debian's, or beside those that --kernel names
+  --config FILE        its configuration; the default is `.config` in the image's tree
+  --modules FOLDER     its modules, if tests need some that are not built in
   --suite NAME,…       skep-linux, skep, verdicts (each program of the project loaded by itself, and
                        held against `skep check --kernel`); the default is all
   --cpus N             processors of a machine: 1 where nothing is said; tests that switch one off
@@ -50,14 +57,26 @@ struct Arguments {
     suites: Vec<String>,
     tests: Vec<String>,
     cpus: Option<u8>,
+    own: Option<Own>,
     table: bool,
 }
 
 impl Arguments {
     fn read(words: &[String]) -> Result<Self> {
         let mut this = Self::default();
+        let (mut config, mut modules) = (None, None);
         let mut words = words.iter();
         while let Some(word) = words.next() {
+            if matches!(word.as_str(), "--image" | "--config" | "--modules") {
+                let path = words.next().map(PathBuf::from);
+                let path = path.ok_or_else(|| format!("{word} needs a path\n\n{USAGE}"))?;
+                match word.as_str() {
+                    "--image" => this.own.get_or_insert_default().image = path,
+                    "--config" => config = Some(path),
+                    _ => modules = Some(path),
+                }
+                continue;
+            }
             let mut list = |into: &mut Vec<String>| match words.next() {
                 Some(list) => {
                     into.extend(list.split(',').map(str::to_owned));
@@ -84,7 +103,14 @@ impl Arguments {
                 _ => return Err(format!("unknown argument `{word}`\n\n{USAGE}").into()),
             }
         }
-        if this.kernels.is_empty() || this.kernels == ["all"] {
+        match &mut this.own {
+            Some(own) => (own.config, own.modules) = (config, modules),
+            None if config.is_some() || modules.is_some() => {
+                return Err(format!("--config and --modules are of an --image\n\n{USAGE}").into());
+            }
+            None => {}
+        }
+        if this.kernels.is_empty() && this.own.is_none() || this.kernels == ["all"] {
             this.kernels = kernel::PROMISED.map(str::to_owned).into();
         }
         if this.suites.is_empty() {
@@ -143,9 +169,10 @@ fn run_suites(arguments: &Arguments, folder: &Path) -> Result<Results> {
         .iter()
         .cloned()
         .partition(|version| version == here::NAME);
+    let own = arguments.own.as_ref().map(Own::kernel).transpose()?;
     let results = Mutex::new(Results::of(&others));
-    if !others.is_empty() {
-        run_machines(&others, arguments, &suites, folder, &results)?;
+    if !others.is_empty() || own.is_some() {
+        run_machines(&others, own, arguments, &suites, folder, &results)?;
     }
     if !here.is_empty() {
         here::run(&suites, &arguments.tests, &results)?;
@@ -155,6 +182,7 @@ fn run_suites(arguments: &Arguments, folder: &Path) -> Result<Results> {
 
 fn run_machines(
     versions: &[String],
+    own: Option<Kernel>,
     arguments: &Arguments,
     suites: &[Suite],
     folder: &Path,
@@ -167,19 +195,20 @@ fn run_machines(
         .with_cpus(arguments.cpus.unwrap_or(1));
     let files = suites::files(suites, &arguments.tests, folder)?;
     let mut machines = Vec::new();
+    let machine = |kernel| Machine {
+        kernel,
+        qemu: &qemu,
+        suites,
+        files: &files,
+        folder,
+        results,
+        name: &name,
+        is_whole: arguments.tests.is_empty(),
+    };
+    machines.extend(own.map(machine));
     for version in versions {
         match Kernel::fetch(&debian, version) {
-            Ok(kernel) => machines.push(Machine {
-                version,
-                kernel,
-                qemu: &qemu,
-                suites,
-                files: &files,
-                folder,
-                results,
-                name: &name,
-                is_whole: arguments.tests.is_empty(),
-            }),
+            Ok(kernel) => machines.push(machine(kernel)),
             Err(Stop::Skip(lacking)) => lock(results).lacks(version, &lacking.to_string()),
             Err(stop) => return Err(stopped(stop)),
         }
@@ -196,7 +225,7 @@ fn run_machines(
                     let mut failed = Vec::new();
                     while let Some(machine) = next() {
                         if let Err(error) = machine.run() {
-                            failed.push(format!("Linux {}: {error}", machine.version));
+                            failed.push(format!("Linux {}: {error}", machine.kernel.name));
                         }
                     }
                     failed
@@ -219,7 +248,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A kernel with what is run on it.
 struct Machine<'a> {
-    version: &'a str,
     kernel: Kernel,
     qemu: &'a Qemu,
     suites: &'a [Suite],
@@ -235,9 +263,8 @@ struct Machine<'a> {
 impl Machine<'_> {
     /// Runs it from start to power-off, and writes down what the suites say.
     fn run(&self) -> Result<()> {
-        let Self {
-            version, kernel, ..
-        } = self;
+        let kernel = &self.kernel;
+        let version = kernel.name.as_str();
         let archive = self.folder.join(format!("{version}.cpio"));
         fs::write(&archive, self::archive(self.files, kernel)?)?;
         println!("── Linux {}", kernel.release);
@@ -306,7 +333,7 @@ impl Machine<'_> {
     }
 
     fn broken(&self, suite: &str, text: &str) {
-        lock(self.results).broken(self.version, suite, text);
+        lock(self.results).broken(&self.kernel.name, suite, text);
     }
 }
 

@@ -62,6 +62,8 @@ impl Kernel {
         if self.excused {
             return true;
         }
+        // What is behind it makes it another of that version.
+        let version = version.split(' ').next().unwrap_or(version);
         let Some(lacking) = why.strip_prefix("lacks ") else {
             return false;
         };

@@ -1,13 +1,18 @@
 //! The table of hooks by kernels in the documentation (`HOOKS.md`), written from what the newest runs
 //! on the promised kernels saw.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use skep_object::{AttachKind, SectionName};
 
 use super::{
     kept::Kept,
     kernel::PROMISED,
+    own,
     results::{Cells, FAILED, Results, UNTRIED},
 };
 use crate::{Result, root};
@@ -46,7 +51,15 @@ pub(super) fn write(folder: &Path, must: bool) -> Result<()> {
         println!("{FILE} is left as it is: not every hook fired or was skipped on every kernel");
         return Ok(());
     }
-    let text = markdown(&cells, &kept);
+    let missing = missing(cells.rows.iter().map(|(hook, _)| *hook));
+    if !missing.is_empty() {
+        return Err(format!(
+            "no test is a row of {FILE} for sections of these names: {}",
+            missing.join(", ")
+        )
+        .into());
+    }
+    let text = markdown(&cells, &kept, &own_kernels(folder)?);
     let path = root().join(FILE);
     if fs::read_to_string(&path).is_ok_and(|old| old == text) {
         return Ok(());
@@ -56,7 +69,35 @@ pub(super) fn write(folder: &Path, must: bool) -> Result<()> {
     Ok(())
 }
 
-fn markdown(cells: &Cells<'_>, kept: &[(String, Kept)]) -> String {
+/// What runs on kernels of the user's own kept.
+fn own_kernels(folder: &Path) -> Result<Vec<(String, Kept)>> {
+    let mut own = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if let Some(name) = name.strip_suffix(".hooks").filter(|name| own::is_own(name)) {
+            own.push((name.to_owned(), Kept::read(folder, name)?));
+        }
+    }
+    own.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(own)
+}
+
+/// The hooks that a promised kernel was built without and that fired on one of the user's own.
+fn shown_elsewhere(cells: &Cells<'_>, name: &str, kept: &Kept) -> Vec<String> {
+    let without = cells.rows.iter().filter(|(_, row)| {
+        let mut row = row.iter();
+        row.any(|cell| cell.starts_with('('))
+    });
+    let without: BTreeSet<&str> = without.map(|(hook, _)| *hook).collect();
+    let mut results = Results::of(&[name.to_owned()]);
+    kept.tell(name, &mut results);
+    let rows = results.cells().rows.into_iter();
+    rows.filter(|(hook, row)| row == &["ok"] && without.contains(hook))
+        .map(|(hook, _)| hook.to_owned())
+        .collect()
+}
+
+fn markdown(cells: &Cells<'_>, kept: &[(String, Kept)], own: &[(String, Kept)]) -> String {
     let Cells { kernels, rows, why } = cells;
     let mut text = HEAD.to_owned();
     text += &format!("| hook | {} |\n", kernels.join(" | "));
@@ -81,15 +122,23 @@ fn markdown(cells: &Cells<'_>, kept: &[(String, Kept)]) -> String {
     if !why.is_empty() {
         text.push('\n');
     }
-    let missing = missing(rows.iter().map(|(hook, _)| *hook));
-    if !missing.is_empty() {
-        let list = missing.join("`, `");
-        text += &format!("\nNames of sections that have no row yet: `{list}`.\n");
+    let mut elsewhere = Vec::new();
+    for (name, kept) in own {
+        let shown = shown_elsewhere(cells, name, kept);
+        if !shown.is_empty() {
+            elsewhere.push(kept);
+            text += &format!(
+                "\nOn a kernel that is built with what those lack ({}; CONTRIBUTING.md says how) these\n\
+                 fired, too: `{}`.\n",
+                kept.release,
+                shown.join("`, `")
+            );
+        }
     }
     text += "\nThe kernels, and the runs that the cells are of:\n\n";
     // Most often it is one run on all.
     let mut runs: BTreeMap<Vec<&str>, Vec<&str>> = BTreeMap::new();
-    for (_, kept) in kept {
+    for kept in kept.iter().map(|(_, kept)| kept).chain(elsewhere) {
         let of_kernel = kept.runs().into_iter().collect();
         runs.entry(of_kernel).or_default().push(&kept.release);
     }
@@ -166,7 +215,8 @@ mod tests {
         for (version, kept) in kept {
             kept.tell(version, &mut results);
         }
-        markdown(&results.cells(), kept)
+        let own = Kept::default();
+        markdown(&results.cells(), kept, &[("7.3 (image)".into(), own)])
     }
 
     #[test]
@@ -195,6 +245,42 @@ mod tests {
             assert!(text.contains(part), "{part}\n{text}");
         }
         assert!(!text.contains('✗'), "{text}");
+    }
+
+    /// Each name of a section is a row, by a test that fires it.
+    #[test]
+    fn the_table_has_a_row_for_every_name() {
+        let text = fs::read_to_string(root().join(FILE)).unwrap();
+        let rows = text.lines().filter_map(|line| {
+            let (hook, _) = line.strip_prefix("| `")?.split_once('`')?;
+            Some(hook)
+        });
+        assert_eq!(missing(rows), [""; 0]);
+    }
+
+    #[test]
+    fn hooks_that_fired_on_ones_own_kernel_are_told() {
+        let line = "test [lirc_mode2] y ... ";
+        let lacks = format!("{line}ignored (lacks CONFIG_BPF_LIRC_MODE2)");
+        let promised = ran(&[("7.3", &lacks), ("7.3", "test [xdp] x ... ok")]);
+        let mut results = Results::of(&["7.3".to_owned()]);
+        promised[1].1.tell("7.3", &mut results);
+        let mut own = Kept::default();
+        own.release = "6.12.1-mine".into();
+        let name = "6.12 (image)";
+        let mut said = Results::of(&[name.to_owned()]);
+        for line in [&format!("{line}ok"), "test [xdp] x ... ok"] {
+            said.said(name, "skep", line);
+        }
+        own.take(said.of_hooks(name), "2026-11-29 15:20 UTC", &["skep"]);
+        let text = markdown(&results.cells(), &promised, &[(name.to_owned(), own)]);
+        for part in [
+            "(6.12.1-mine; CONTRIBUTING.md says how)",
+            "fired, too: `lirc_mode2`.\n",
+            "- 6.12.1-mine: 2026-11-29 15:20 UTC\n",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Verdicts {
 
     /// Holds what a kernel said, line by line, against what is said of it from afar.
     pub(super) fn compare(&self, kernel: &Kernel, said: &str, folder: &Path) -> Result<()> {
-        let file = folder.join(format!("{}.verdicts", kernel.version));
+        let file = folder.join(format!("{}.verdicts", kernel.name));
         fs::write(&file, said)?;
         let skep = suites::cargo(&["build", "--package", "skep-cli"])?;
         let kernels = folder.join("kernels");
