@@ -117,10 +117,17 @@ int filter(void *ctx)
 	return refuse ? 0 /* NF_DROP */ : 1 /* NF_ACCEPT */;
 }
 
+// Microseconds in the low 24 bits, and above them whether it was light (LIRC_MODE2_PULSE).
+__u64 longest_pulse;
+
 SEC("?lirc_mode2")
 int pulse(unsigned int *sample)
 {
+	__u32 length = *sample & 0xffffff;
+
 	HIT();
+	if (*sample >> 24 == 1 && length > longest_pulse)
+		longest_pulse = length;
 	return 0;
 }
 
