@@ -80,12 +80,14 @@ pub(crate) fn measure(case: &Case) -> Result<Figures> {
     let loaded = Object::open(&case.object)?.load(&Host::kernel()?)?;
     let program = loaded.program("at_functions")?;
     let attach = |functions| -> Result<f64> {
-        let start = Instant::now();
-        let link = program.attach_to(&AttachPoint::KprobeMulti {
+        // Made before and dropped after, as the names in C are.
+        let point = AttachPoint::KprobeMulti {
             mode: MultiMode::Entry,
             functions,
             cookies: Vec::new(),
-        })?;
+        };
+        let start = Instant::now();
+        let link = program.attach_to(&point)?;
         let time = start.elapsed().as_nanos() as f64;
         link.detach()?;
         Ok(time)

@@ -1,6 +1,6 @@
 //! Many functions of the kernel by one link (5.18).
 
-use std::{collections::BTreeSet, ffi::CString};
+use std::{borrow::Cow, collections::BTreeSet, ffi::CStr};
 
 use skep_abi::{KernelVersion, KprobeMultiFlags};
 use skep_host::{
@@ -20,9 +20,39 @@ const ADDRESSED: &str = "available_filter_functions_addrs";
 const SHOWN: usize = 4;
 
 /// What to hook, as the kernel takes it.
-enum Functions {
-    Names(Vec<String>),
-    Addresses(Vec<u64>),
+enum Functions<'f> {
+    Names(Cow<'f, [String]>),
+    Addresses(Cow<'f, [u64]>),
+}
+
+/// Names as the kernel reads them, one behind the other: there can be ten thousand, and an
+/// allocation for each would be all that attaching costs outside of the kernel.
+struct Terminated<'n> {
+    text: Vec<u8>,
+    names: &'n [String],
+}
+
+impl<'n> Terminated<'n> {
+    fn new(names: &'n [String]) -> Self {
+        let length = names.iter().map(|name| name.len() + 1).sum();
+        let mut text = Vec::with_capacity(length);
+        for name in names {
+            text.extend_from_slice(name.as_bytes());
+            text.push(0);
+        }
+        Self { text, names }
+    }
+
+    /// Each of them; `EINVAL` if there is one that ends before its end.
+    fn each(&self) -> Result<Vec<&CStr>, Errno> {
+        let mut rest = self.text.as_slice();
+        let each = self.names.iter().map(|name| {
+            let (one, after) = rest.split_at_checked(name.len() + 1)?;
+            rest = after;
+            CStr::from_bytes_with_nul(one).ok()
+        });
+        each.collect::<Option<_>>().ok_or(Errno::EINVAL)
+    }
 }
 
 pub(super) fn attach(
@@ -33,8 +63,8 @@ pub(super) fn attach(
     cookies: &[u64],
 ) -> Result<Attachment, Refusal> {
     let functions = match functions {
-        KernelFunctions::Names(names) => Functions::Names(names.clone()),
-        KernelFunctions::Addresses(addresses) => Functions::Addresses(addresses.clone()),
+        KernelFunctions::Names(names) => Functions::Names(names.into()),
+        KernelFunctions::Addresses(addresses) => Functions::Addresses(addresses.into()),
         KernelFunctions::Pattern(pattern) => places(host, pattern)?,
     };
     let (names, addresses): (&[String], &[u64]) = match &functions {
@@ -49,12 +79,8 @@ pub(super) fn attach(
         };
         return Err(Refusal::because(Errno::EINVAL, cause));
     }
-    let symbols: Vec<CString> = names
-        .iter()
-        .map(|name| CString::new(name.as_str()))
-        .collect::<Result<_, _>>()
-        .map_err(|_| Errno::EINVAL)?;
-    let symbols: Vec<_> = symbols.iter().map(CString::as_c_str).collect();
+    let names = Terminated::new(names);
+    let symbols = names.each()?;
     let mut request = link::plain(program, LinkTarget::None, mode.kprobe());
     request.options = LinkOptions::KprobeMulti {
         symbols: &symbols,
@@ -72,9 +98,9 @@ pub(super) fn attach(
     Ok(Attachment::link(link))
 }
 
-fn cause(host: &LinuxHost, errno: Errno, functions: &Functions) -> Option<Cause> {
+fn cause(host: &LinuxHost, errno: Errno, functions: &Functions<'_>) -> Option<Cause> {
     let names = match (errno, functions) {
-        (Errno::ESRCH | Errno::ENOENT, Functions::Names(names)) => names,
+        (Errno::ESRCH | Errno::ENOENT, Functions::Names(names)) => &**names,
         (Errno::ESRCH | Errno::ENOENT | Errno::EINVAL, Functions::Addresses(_)) => {
             return Some(Cause::Other {
                 what: "at one of the addresses no function begins that can be traced".into(),
@@ -83,7 +109,7 @@ fn cause(host: &LinuxHost, errno: Errno, functions: &Functions) -> Option<Cause>
         }
         _ => return None,
     };
-    if let [one] = names.as_slice() {
+    if let [one] = names {
         return Some(function::not_found(host, one));
     }
     // The kernel does not say which.
@@ -178,11 +204,11 @@ pub(super) fn is_pattern(text: &str) -> bool {
 
 /// What a pattern means, at least one function: by their addresses where the kernel tells them,
 /// which spares it looking for each name, and finds all that are of one.
-fn places(host: &LinuxHost, pattern: &str) -> Result<Functions, Refusal> {
+fn places(host: &LinuxHost, pattern: &str) -> Result<Functions<'static>, Refusal> {
     /// The kernel whose tracefs lists addresses.
     const LISTED: KernelVersion = KernelVersion::new(6, 5);
     if !is_pattern(pattern) && !pattern.contains(':') || host.version() < LISTED {
-        return matching(host, pattern).map(Functions::Names);
+        return matching(host, pattern).map(|names| Functions::Names(names.into()));
     }
     let of = Pattern::read(pattern)?;
     let mut addresses = Vec::new();
@@ -195,14 +221,14 @@ fn places(host: &LinuxHost, pattern: &str) -> Result<Functions, Refusal> {
         }
     });
     if listed.is_err() || hidden {
-        return matching(host, pattern).map(Functions::Names);
+        return matching(host, pattern).map(|names| Functions::Names(names.into()));
     }
     if addresses.is_empty() {
         return Err(none_like(host, pattern));
     }
     addresses.sort_unstable();
     addresses.dedup();
-    Ok(Functions::Addresses(addresses))
+    Ok(Functions::Addresses(addresses.into()))
 }
 
 /// The names of the functions that a pattern means; at least one.
