@@ -234,7 +234,7 @@ impl Tools {
         profile: &str,
         linkage: Option<Linkage>,
     ) -> Result<PathBuf> {
-        let target = self.root.join("target");
+        let target = self.target();
         let mut cargo = cargo();
         cargo.args(["rustc", "--quiet", "--no-default-features"]);
         cargo.args(["--profile", profile, "--features", peer.name()]);
@@ -264,9 +264,15 @@ impl Tools {
         Ok(copy)
     }
 
+    /// Where cargo puts what it builds.
+    fn target(&self) -> PathBuf {
+        let chosen = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+        chosen.unwrap_or_else(|| self.root.join("target"))
+    }
+
     /// Builds the `skep` command.
     fn command(&self) -> Result<PathBuf> {
-        let target = self.root.join("target");
+        let target = self.target();
         let mut cargo = cargo();
         cargo.args(["build", "--quiet", "--release", "-p", "skep-cli"]);
         cargo.arg("--target-dir").arg(&target);

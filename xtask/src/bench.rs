@@ -6,7 +6,8 @@ use std::process::Command;
 use crate::{Result, root, vm};
 
 /// Runs the bench with `arguments`, as its own usage lists them; with `engines`, the one of the
-/// virtual machine; with `--kernel VERSION`, on that kernel.
+/// virtual machine; with `--kernel VERSION`, on that kernel, and with `--instructions` beside it, by
+/// the instructions that are executed there instead of by time.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let Some(at) = arguments.iter().position(|word| word == "--kernel") else {
         return start(arguments);
@@ -16,9 +17,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let [_, version] = words.as_slice() else {
         return Err("--kernel takes a version: 5.10, 6.1, 6.12 or 7.3".into());
     };
+    let counting = rest.iter().any(|word| word == "--instructions");
+    rest.retain(|word| word != "--instructions");
     let build: Vec<String> = rest.iter().cloned().chain(["--build".into()]).collect();
     start(&build)?;
-    vm::bench::run(version, &rest)
+    vm::bench::run(version, &rest, counting)
 }
 
 fn start(arguments: &[String]) -> Result<()> {

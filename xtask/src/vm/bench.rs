@@ -12,11 +12,14 @@ use crate::{Result, root};
 const PATIENCE: u64 = 900;
 
 /// Measures what was built in `bench/target/tools`, and prints the table.
-pub(crate) fn run(version: &str, arguments: &[String]) -> Result<()> {
+///
+/// With `counting`, time there is the instructions that are executed, one a nanosecond: the figures
+/// of two runs are the same, whatever else this machine does.
+pub(crate) fn run(version: &str, arguments: &[String], counting: bool) -> Result<()> {
     let folder = root().join("target/vm");
     fs::create_dir_all(&folder)?;
     let debian = Debian::open().map_err(stopped)?;
-    let qemu = Qemu::find(&debian).map_err(stopped)?;
+    let qemu = Qemu::find(&debian).map_err(stopped)?.counting(counting);
     let kernel = Kernel::fetch(&debian, version).map_err(stopped)?;
     let tools = root().join("bench/target/tools");
     let driver = tools.join("skep-bench-skep");

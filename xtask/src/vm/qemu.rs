@@ -72,6 +72,8 @@ pub(crate) struct Qemu {
     tree: Option<PathBuf>,
     /// Processors of a machine.
     cpus: u8,
+    /// Its clock goes by the instructions that it executes, one a nanosecond.
+    counts: bool,
 }
 
 impl Qemu {
@@ -84,6 +86,7 @@ impl Qemu {
                     program,
                     tree: None,
                     cpus: 1,
+                    counts: false,
                 });
             }
         }
@@ -95,6 +98,7 @@ impl Qemu {
                 program,
                 tree: Some(tree),
                 cpus: 1,
+                counts: false,
             }),
             false => Err(Stop::lacks(format!("{PROGRAM} in {}", tree.display()))),
         }
@@ -104,6 +108,13 @@ impl Qemu {
     #[must_use]
     pub(crate) fn with_cpus(self, cpus: u8) -> Self {
         Self { cpus, ..self }
+    }
+
+    /// The same for machines whose time is the instructions that they execute, one a nanosecond: what
+    /// is measured there does not depend on what else goes on here.
+    #[must_use]
+    pub(crate) fn counting(self, counts: bool) -> Self {
+        Self { counts, ..self }
     }
 
     /// A machine of emulated processors. Its console goes into a file, and its second serial
@@ -124,6 +135,9 @@ impl Qemu {
         // In one thread, whatever their number: in several they once ran past each other.
         command.args(["-M", "q35", "-accel", "tcg,thread=single", "-cpu", "max"]);
         command.args(["-smp", &self.cpus.to_string()]);
+        if self.counts {
+            command.args(["-icount", "shift=0,sleep=off"]);
+        }
         command.args(["-m", "1024", "-nodefaults", "-display", "none"]);
         command.args(["-no-reboot", "-chardev"]).arg(log);
         command.args(["-serial", "chardev:console"]);
