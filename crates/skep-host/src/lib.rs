@@ -19,6 +19,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod arena;
 mod attach;
 mod descriptor;
 mod errno;
@@ -29,9 +30,13 @@ mod host;
 mod info;
 mod memory;
 mod modules;
+mod new_pins;
 mod request;
 pub mod ring;
+mod shape;
+pub mod words;
 
+pub use arena::{ArenaMemory, arena_data_offset};
 pub use attach::{
     AttachPoint, Attachment, BadPerfEvent, BreakpointAccess, CgroupMode, CgroupRoot, Detach,
     IterTarget, KernelFunctions, MultiMode, NetfilterHook, NetkitEnd, Order, PerfEvent, PerfScope,
@@ -52,11 +57,13 @@ pub use info::{
 };
 pub use memory::{Access, LongWord, Memory, PerfOutput, Poller, Word};
 pub use modules::open_modules;
+pub use new_pins::NewPins;
 pub use request::{
     AttachTarget, BatchOutcome, BtfLoad, LinkCreate, LinkOptions, LinkSource, LinkTarget, LogLevel,
     MapBatch, MapBtf, MapCreate, PinPath, ProgramAttach, ProgramBtf, ProgramLoad, ProgramQuery,
     ProgramStream, QueryAnswer, Signature, TestRun, TestRunOutcome,
 };
+pub use shape::{MapPin, MapShape};
 
 /// Whatever a host gives may go to another thread, and be used by several at once.
 const _: () = {

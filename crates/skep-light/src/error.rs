@@ -1,5 +1,7 @@
 //! What can go wrong with programs in light form.
 
+use std::path::PathBuf;
+
 use crate::MadeFor;
 
 /// The result of a load, or of what comes after.
@@ -25,6 +27,18 @@ pub enum Error {
         made_for: &'static MadeFor,
         /// In what this kernel is another.
         differs: String,
+    },
+    /// What is pinned where a map is kept is no such map.
+    #[error("{}: map `{map}` of `{object}` {reason}", .path.display())]
+    Pin {
+        /// The map's name.
+        map: &'static str,
+        /// The object's name.
+        object: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What is there instead, and what to do.
+        reason: String,
     },
     /// A map can't be used that way.
     #[error("map `{map}`: {reason}")]

@@ -37,6 +37,19 @@ pub struct MapImage {
     pub contents: Contents,
     /// Whether user space can't write to it once it is filled.
     pub frozen: bool,
+    /// Where it is pinned, and taken from if it is there.
+    pub pin: Pin,
+}
+
+/// Where a map is pinned.
+#[derive(Debug, Clone, Copy)]
+pub enum Pin {
+    /// Nowhere.
+    None,
+    /// In the folder of pins ([`Open::set_pin_folder`](crate::Open::set_pin_folder)), by its name.
+    ByName,
+    /// At this path.
+    At(&'static str),
 }
 
 /// How a map is made, also one that is only the template of others.
@@ -84,6 +97,8 @@ pub enum Contents {
     Data(&'static [u8]),
     /// Its one value, for each CPU.
     PerCpu(&'static [u8]),
+    /// The variables in an arena.
+    Arena(&'static [u8]),
     /// Maps and programs.
     Slots(&'static [Slot]),
     /// A struct of functions: its bytes, and where in it which program's descriptor goes.
@@ -171,6 +186,8 @@ pub struct MapReference {
     pub insn: usize,
     /// The map's.
     pub map: usize,
+    /// If it refers to the map's value: to which of its bytes, counted from the image's variables.
+    pub offset: Option<u32>,
 }
 
 /// An instruction that names the BTF of a module: a call by its offset, an index into the load's

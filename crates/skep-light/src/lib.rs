@@ -26,6 +26,7 @@
 mod error;
 mod image;
 mod load;
+mod loaded;
 mod made_for;
 mod map;
 mod open;
@@ -38,10 +39,10 @@ use skep_linux::LinuxHost;
 
 pub use error::{Error, Result};
 pub use image::{
-    Contents, Image, Inner, KernelValue, MapImage, MapReference, ModuleReference, Place,
+    Contents, Image, Inner, KernelValue, MapImage, MapReference, ModuleReference, Pin, Place,
     ProgramImage, Records, Slot, SlotValue,
 };
-pub use load::Loaded;
+pub use loaded::Loaded;
 pub use made_for::{MadeFor, Types};
 pub use map::Map;
 pub use open::Open;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use skep_abi::MapType;
-use skep_host::{Host as _, MapFd};
+use skep_host::{ArenaMemory, Host as _, MapFd};
 
-use crate::{Kernel, MapImage, Result, RingBuffer};
+use crate::{Error, Kernel, MapImage, Result, RingBuffer};
 
 /// A map that the kernel holds.
 #[derive(Debug)]
@@ -13,14 +13,49 @@ pub struct Map {
     kernel: Kernel,
     fd: MapFd,
     image: &'static MapImage,
+    arena: Option<Arena>,
+}
+
+/// The memory of an arena, and where in it the variables of the image are.
+#[derive(Debug, Clone)]
+pub(crate) struct Arena {
+    pub(crate) memory: ArenaMemory,
+    pub(crate) variables: u32,
 }
 
 impl Map {
-    pub(crate) fn new(kernel: &Kernel, fd: MapFd, image: &'static MapImage) -> Self {
+    pub(crate) fn new(
+        kernel: &Kernel,
+        fd: MapFd,
+        image: &'static MapImage,
+        arena: Option<Arena>,
+    ) -> Self {
         Self {
             kernel: kernel.clone(),
             fd,
             image,
+            arena,
+        }
+    }
+
+    pub(crate) fn image(&self) -> &'static MapImage {
+        self.image
+    }
+
+    pub(crate) fn arena_place(&self) -> Option<&Arena> {
+        self.arena.as_ref()
+    }
+
+    /// Where variables in an arena are.
+    pub(crate) fn variables(&self) -> Option<(&ArenaMemory, usize)> {
+        let arena = self.arena.as_ref()?;
+        Some((&arena.memory, arena.variables as usize))
+    }
+
+    pub(crate) fn fault(&self, reason: impl Into<String>) -> Error {
+        Error::Map {
+            map: self.image.name,
+            reason: reason.into(),
         }
     }
 
@@ -53,7 +88,14 @@ impl Map {
             kernel: self.kernel.clone(),
             fd: self.fd.try_clone()?,
             image: self.image,
+            arena: self.arena.clone(),
         })
+    }
+
+    /// The memory of an arena, mapped at the address at which programs hand out pointers into it;
+    /// `None` for other maps. It stays mapped as long as a handle of the map or a clone of it.
+    pub fn arena(&self) -> Option<&ArenaMemory> {
+        self.arena.as_ref().map(|arena| &arena.memory)
     }
 
     /// The value under a key; `None` if there is none. Per-CPU maps give all CPUs' values, each

@@ -1,7 +1,7 @@
 //! An image before it is loaded: what its variables start with, how large its maps are, which
 //! programs are left out.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, path::PathBuf};
 
 use crate::{Contents, Image, Kernel, Loaded, Result, load};
 
@@ -17,6 +17,7 @@ pub struct Open {
     entries: BTreeMap<usize, u32>,
     left_out: Vec<usize>,
     pub(crate) keyring: i32,
+    pub(crate) pin_folder: PathBuf,
 }
 
 impl Open {
@@ -28,6 +29,7 @@ impl Open {
             entries: BTreeMap::new(),
             left_out: Vec::new(),
             keyring: SESSION,
+            pin_folder: "/sys/fs/bpf".into(),
         }
     }
 
@@ -35,7 +37,9 @@ impl Open {
     pub fn data_mut(&mut self, map: usize) -> &mut [u8] {
         let image = self.image;
         let of_image = || match image.maps.get(map).map(|map| (&map.contents, &map.inner)) {
-            Some((Contents::Data(data) | Contents::PerCpu(data), _)) => Cow::Borrowed(*data),
+            Some((Contents::Data(data) | Contents::PerCpu(data) | Contents::Arena(data), _)) => {
+                Cow::Borrowed(*data)
+            }
             Some((Contents::Empty, inner)) => Cow::Owned(vec![0; inner.value_size as usize]),
             _ => Cow::Borrowed(&[][..]),
         };
@@ -60,6 +64,12 @@ impl Open {
     /// another is set. Without a signature it does not matter.
     pub fn set_keyring(&mut self, keyring: i32) {
         self.keyring = keyring;
+    }
+
+    /// The folder, in a bpffs, of maps that are pinned by their names: `/sys/fs/bpf` unless another
+    /// is set. A map that is there already is taken as it is, with what is in it.
+    pub fn set_pin_folder(&mut self, folder: impl Into<PathBuf>) {
+        self.pin_folder = folder.into();
     }
 
     /// Leaves a program out.

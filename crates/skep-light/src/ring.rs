@@ -25,10 +25,7 @@ pub struct RingBuffer {
 
 impl RingBuffer {
     pub(crate) fn open(map: &Map) -> Result<Self> {
-        let fault = |reason: &str| Error::Map {
-            map: map.name(),
-            reason: reason.into(),
-        };
+        let fault = |reason: &str| map.fault(reason);
         if map.map_type() != MapType::Ringbuf {
             return Err(fault("it is no ring buffer"));
         }

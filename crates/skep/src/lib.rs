@@ -116,7 +116,6 @@ pub mod usdt;
 mod user_ring;
 mod value;
 mod waiting;
-mod words;
 
 pub use arena::Arena;
 #[cfg(all(unix, feature = "tokio"))]

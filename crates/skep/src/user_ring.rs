@@ -260,7 +260,7 @@ impl UserSample<'_> {
             }
             .into());
         }
-        crate::words::write(self.words, self.place + HEADER + offset, bytes);
+        skep_host::words::write(self.words, self.place + HEADER + offset, bytes);
         Ok(())
     }
 

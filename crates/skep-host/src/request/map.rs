@@ -1,8 +1,8 @@
 //! What the commands on maps take: shapes, batches.
 
-use skep_abi::{MapCreateFlags, MapType};
+use skep_abi::{MapCreateFlags, MapProperties, MapType};
 
-use crate::{BtfFd, MapFd, TokenFd};
+use crate::{BtfFd, Errno, Host, MapFd, Result, TokenFd};
 
 /// A map to create.
 #[derive(Debug, Clone)]
@@ -61,6 +61,32 @@ impl<'a> MapCreate<'a> {
             token: None,
             exclusive: None,
         }
+    }
+
+    /// Creates it; without types where its type takes none of those that it has, and works without.
+    ///
+    /// # Errors
+    /// The host refuses it either way: what it said of the map as it is.
+    pub fn create_typed_or_not(&self, host: &dyn Host) -> Result<MapFd> {
+        host.map_create(self).or_else(|error| {
+            // Some types of maps take keys of some types only.
+            let properties = self.map_type.rules().properties;
+            let typed = self
+                .btf
+                .as_ref()
+                .is_some_and(|btf| btf.kernel_value_type == 0);
+            let optional = typed && !properties.contains(MapProperties::NEEDS_BTF);
+            if optional && error.errno() == Some(Errno::EINVAL) {
+                let untyped = MapCreate {
+                    btf: None,
+                    ..self.clone()
+                };
+                if let Ok(fd) = host.map_create(&untyped) {
+                    return Ok(fd);
+                }
+            }
+            Err(error)
+        })
     }
 }
 

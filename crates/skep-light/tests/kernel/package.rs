@@ -2,7 +2,9 @@
 //! workspace was built of.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsStr,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -47,6 +49,11 @@ impl Package {
 
     /// Compiles it with this form, runs it, and gives what it printed.
     pub(crate) fn run(&self, light: &str) -> Outcome<String> {
+        self.run_with(light, &[])
+    }
+
+    /// The same with arguments for it.
+    pub(crate) fn run_with(&self, light: &str, arguments: &[&OsStr]) -> Outcome<String> {
         fs::write(self.folder.join("src/light.rs"), light)?;
         let cargo = PathBuf::from(env!("CARGO"));
         if !cargo.exists() {
@@ -60,7 +67,10 @@ impl Package {
             .stdin(Stdio::null())
             .output()?;
         ensure(built.status.success(), || text(&built.stderr))?;
-        let ran = Command::new(self.binary()).stdin(Stdio::null()).output()?;
+        let ran = Command::new(self.binary())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()?;
         ensure(ran.status.success(), || text(&ran.stderr))?;
         Ok(text(&ran.stdout))
     }

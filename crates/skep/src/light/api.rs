@@ -19,7 +19,7 @@ pub(super) fn write(light: &Light<'_>, name: &str, out: &mut String) {
          //! Not to be changed by hand.\n\
          #![allow(dead_code, unused_imports, clippy::all, clippy::pedantic, missing_docs)]\n\n\
          use skep_light::{{\n    Attached, Contents, Image, Inner, Kernel, KernelValue, Loaded, MadeFor, Map, MapImage,\n    \
-         MapReference, ModuleReference, Open, Place, Program, ProgramImage, Records, Result, Slot,\n    \
+         MapReference, ModuleReference, Open, Pin, Place, Program, ProgramImage, Records, Result, Slot,\n    \
          SlotValue, Types,\n    abi::{{AttachType, KernelVersion, MapType, ProgramType}},\n}};\n",
         spell::name(&light.image.name),
         env!("CARGO_PKG_VERSION"),
@@ -76,7 +76,10 @@ fn globals(light: &Light<'_>) -> Vec<Global> {
         let index = variable.map.as_usize();
         let contents = &light.image.maps.get(index)?.contents;
         let per_cpu = matches!(contents, Contents::PerCpu(_));
-        let holds = matches!(contents, Contents::Data(_) | Contents::Zeroes) || per_cpu;
+        let holds = match contents {
+            Contents::Data(_) | Contents::Zeroes | Contents::Arena(_) => true,
+            _ => per_cpu,
+        };
         Some((light.place_of(index).filter(|_| holds)?, per_cpu))
     };
     let variables = spec.variables().iter();

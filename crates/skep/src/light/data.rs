@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use skep_object::{
-    AttachKind, Contents, ImageMap, ImageProgram, InfoRecords, ProgramIndex, Slot, SlotValue,
+    AttachKind, Contents, ImageMap, ImageProgram, InfoRecords, MapReferenceKind, Pinning,
+    ProgramIndex, Slot, SlotValue,
 };
 
 use super::{Light, Types, modules, spell};
@@ -67,12 +68,21 @@ fn write_map(light: &Light<'_>, map: &ImageMap, modules: &[String], out: &mut St
     let _ = write!(
         out,
         "MapImage {{\n        name: {:?},\n        inner: {},\n        template: {template},\n        contents: {},\n        \
-         frozen: {},\n    }}, ",
+         frozen: {}, pin: {},\n    }}, ",
         map.name,
         how(map, modules),
         contents(light, &map.contents),
         map.frozen,
+        pin(map),
     );
+}
+
+fn pin(map: &ImageMap) -> String {
+    match (&map.pin_path, map.pinning) {
+        (Some(path), _) => format!("Pin::At({path:?})"),
+        (None, Pinning::ByName) => "Pin::ByName".into(),
+        _ => "Pin::None".into(),
+    }
 }
 
 /// How a map is made.
@@ -113,6 +123,7 @@ fn contents(light: &Light<'_>, contents: &Contents) -> String {
     match contents {
         Contents::Data(data) => format!("Contents::Data({})", spell::bytes(data)),
         Contents::PerCpu(data) => format!("Contents::PerCpu({})", spell::bytes(data)),
+        Contents::Arena(data) => format!("Contents::Arena({})", spell::bytes(data)),
         Contents::Slots(slots) => {
             let slots = slots.iter().filter_map(|slot| self::slot(light, slot));
             format!(
@@ -160,8 +171,12 @@ fn write_program(light: &Light<'_>, program: &ImageProgram, modules: &[String], 
     let maps = program.map_references.iter().filter(|_| !is_signed);
     let maps = maps.filter_map(|reference| {
         let place = light.place_of(reference.map.as_usize())?;
+        let offset = match reference.kind {
+            MapReferenceKind::Value { offset } => Some(offset),
+            _ => None,
+        };
         Some(format!(
-            "MapReference {{ insn: {}, map: {place} }}",
+            "MapReference {{ insn: {}, map: {place}, offset: {offset:?} }}",
             reference.insn.as_usize()
         ))
     });

@@ -13,9 +13,7 @@ use std::collections::BTreeMap;
 
 use skep_abi::KernelVersion;
 use skep_host::{HostKind, fingerprint};
-use skep_object::{
-    AttachKind, Contents, ExternKind, Image, ImageMap, ImageProgram, Pinning, Target,
-};
+use skep_object::{AttachKind, Contents, ExternKind, Image, ImageMap, ImageProgram, Target};
 
 use crate::{Error, Host, Object, Result, target::Needs};
 
@@ -71,7 +69,7 @@ impl Object {
     ///
     /// # Errors
     /// As [`link`](Self::link); and where the object has something that the light form does not: a
-    /// map that is pinned by its name, exclusive to a program, or an arena; jump tables, static probe
+    /// map that is exclusive to a program; jump tables, static probe
     /// points of user space, programs that replace functions of others, addresses of kernel symbols
     /// (they change with each boot), structs of functions without a link.
     pub fn light(&self, host: &Host) -> Result<Light<'_>> {
@@ -241,17 +239,13 @@ fn refusal(what: String, reason: &str) -> Error {
 
 /// What keeps a map from the light form.
 fn not_light(map: &ImageMap) -> Option<&'static str> {
-    if map.pinning != Pinning::None || map.pin_path.is_some() {
-        Some("it is pinned, or taken from its pin: take that out, and pin it after the load")
-    } else if map.exclusive.is_some() {
+    if map.exclusive.is_some() {
         Some("it is exclusive to a program")
     } else {
         match map.contents {
-            Contents::Arena(_) => Some("it has the variables of an arena"),
             Contents::StructOps { by_link: false, .. } => {
                 Some("it is a struct of functions without a link: put it in .struct_ops.link")
             }
-            _ if map.map_type == skep_abi::MapType::Arena => Some("it is an arena"),
             _ => None,
         }
     }

@@ -4,10 +4,10 @@ use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
 use skep_abi::{KernelVersion, MapCreateFlags, MapProperties, MapType};
 use skep_btf::TypeId;
-use skep_host::{Errno, MapBtf, MapCreate, MapFd, MapInfo};
+use skep_host::{Errno, MapBtf, MapCreate, MapFd, MapInfo, MapShape};
 use skep_object::{Contents, Error as LinkError, ImageMap, Slot, SlotValue};
 
-use super::{Loader, Made, MadeMaps, made_at, shape::Shape};
+use super::{Loader, Made, MadeMaps, made_at};
 use crate::{Arena, Error, Map, MapTypes, Result, arena};
 
 impl Loader<'_> {
@@ -75,7 +75,7 @@ impl Loader<'_> {
         made: Made,
         path: PathBuf,
     ) -> Result<Made> {
-        if self.pin(&made.map, path.clone())? {
+        if self.pins.pin(made.map.fd().descriptor(), &path)? {
             return Ok(made);
         }
         let fd = self.pinned(map, &path)?.ok_or_else(|| Error::Pin {
@@ -90,7 +90,7 @@ impl Loader<'_> {
     }
 
     fn check_given(&self, map: &ImageMap, given: &Map) -> Result<()> {
-        let differences = self.shape(map)?.differences(&Shape::of(&given.info()?));
+        let differences = self.shape(map)?.differences(&MapShape::of(&given.info()?));
         if differences.is_empty() {
             return Ok(());
         }
@@ -165,21 +165,8 @@ impl Loader<'_> {
                 self.entries(map)?,
             )
         };
-        self.host.map_create(&request).or_else(|error| {
-            // Some types of maps take keys of some types only; the map works without.
-            let properties = request.map_type.rules().properties;
-            let optional = kernel.is_none() && !properties.contains(MapProperties::NEEDS_BTF);
-            if request.btf.is_some() && optional && error.errno() == Some(Errno::EINVAL) {
-                let untyped = MapCreate {
-                    btf: None,
-                    ..request.clone()
-                };
-                if let Ok(fd) = self.host.map_create(&untyped) {
-                    return Ok(fd);
-                }
-            }
-            Err(self.explain(&request, map, error))
-        })
+        let made = request.create_typed_or_not(self.host.as_ref());
+        made.map_err(|error| self.explain(&request, map, error))
     }
 
     /// A refusal in the words of the rule that the map breaks, if it breaks one that is known.

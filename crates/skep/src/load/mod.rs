@@ -10,16 +10,14 @@ mod modules;
 mod parallel;
 mod pins;
 mod programs;
-mod shape;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use skep_host::{BtfFd, BtfLoad, Host as Boundary, LogLevel};
+use skep_host::{BtfFd, BtfLoad, Host as Boundary, LogLevel, NewPins};
 use skep_object::{Image, MapIndex};
 
 use crate::{Error, Host, Loaded, Map, Program, Result, StructOps, target_program::TargetFunction};
 use modules::Modules;
-use pins::NewPins;
 
 /// How an object is loaded.
 #[derive(Debug, Clone)]
@@ -90,7 +88,7 @@ fn load_with(
         given,
         btf,
         modules: Modules::new(boundary),
-        pins: NewPins::new(boundary),
+        pins: NewPins::new(Arc::clone(boundary)),
     };
     let maps = loader.create_maps()?;
     let usdt = loader.usdt(&maps);

@@ -1,16 +1,12 @@
-//! Pins: where maps are kept by name, and those that a load made, which go again if it fails.
+//! Pins: where maps are kept by name, and whether what is there is theirs.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
-use skep_abi::ObjectFlags;
-use skep_host::{Errno, Host as Boundary, MapFd, Pinned};
+use skep_host::{MapFd, MapPin, MapShape};
 use skep_object::{ImageMap, Pinning};
 
-use super::{Loader, shape::Shape};
-use crate::{Error, Map, Result};
+use super::Loader;
+use crate::{Error, Result};
 
 impl Loader<'_> {
     /// Where a map is pinned, if it is.
@@ -24,74 +20,28 @@ impl Loader<'_> {
 
     /// The map pinned at `path`, if there is one: it must be of the same shape.
     pub(super) fn pinned(&self, map: &ImageMap, path: &Path) -> Result<Option<MapFd>> {
-        let fault = |reason: String| Error::Pin {
-            path: path.into(),
-            reason,
-        };
-        let name = match self.spec.file() {
-            Some(file) => format!("map `{}` of {file}", map.name),
-            None => format!("map `{}`", map.name),
-        };
-        let fd = match self.host.obj_get(path.into(), ObjectFlags::empty()) {
-            Ok(Pinned::Map(fd)) => fd,
-            Ok(_) => {
-                return Err(fault(format!(
-                    "{name} should be pinned there, and it is no map"
-                )));
+        match self.shape(map)?.pinned(self.host.as_ref(), path)? {
+            MapPin::Free => Ok(None),
+            MapPin::Fits(fd) => Ok(Some(fd)),
+            MapPin::Misfit(reason) => {
+                let of = self.spec.file().map(|file| format!(" of {file}"));
+                Err(Error::Pin {
+                    path: path.into(),
+                    reason: format!("map `{}`{} {reason}", map.name, of.unwrap_or_default()),
+                })
             }
-            Err(error) if error.errno() == Some(Errno::ENOENT) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let found = Shape::of(&self.host.map_info(&fd)?);
-        let differences = self.shape(map)?.differences(&found);
-        if differences.is_empty() {
-            return Ok(Some(fd));
-        }
-        Err(fault(format!(
-            "{name} is pinned there with another shape: {}; remove the pin, or pin it elsewhere",
-            differences.join(", ")
-        )))
-    }
-
-    /// Pins a new map. `Ok(false)`: someone else pinned one there meanwhile.
-    pub(super) fn pin(&mut self, map: &Map, path: PathBuf) -> Result<bool> {
-        match map.pin(&path) {
-            Ok(()) => {
-                self.pins.paths.push(path);
-                Ok(true)
-            }
-            Err(Error::Host(error)) if error.errno() == Some(Errno::EEXIST) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// The pins that a load made; removed when dropped, unless [`keep`](Self::keep) was called.
-#[derive(Debug)]
-pub(super) struct NewPins {
-    host: Arc<dyn Boundary>,
-    paths: Vec<PathBuf>,
-}
-
-impl NewPins {
-    pub(super) fn new(host: &Arc<dyn Boundary>) -> Self {
-        Self {
-            host: Arc::clone(host),
-            paths: Vec::new(),
         }
     }
 
-    /// Lets them stay.
-    pub(super) fn keep(&mut self) {
-        self.paths.clear();
-    }
-}
-
-impl Drop for NewPins {
-    fn drop(&mut self) {
-        for path in &self.paths {
-            // The load has failed already; a pin that someone removed first is gone as well.
-            let _ = self.host.obj_unpin(path);
-        }
+    /// The shape that the object asks for, on this host.
+    pub(super) fn shape(&self, map: &ImageMap) -> Result<MapShape> {
+        Ok(MapShape {
+            type_raw: map.map_type.raw(),
+            key_size: map.key_size,
+            value_size: map.value_size,
+            max_entries: self.entries(map)?,
+            flags: map.flags,
+            map_extra: map.map_extra,
+        })
     }
 }

@@ -4,11 +4,11 @@
 use std::fmt;
 
 use skep_abi::{MapCreateFlags, MapType};
-use skep_host::{Access, Memory};
+use skep_host::{Access, Memory, words};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::Map;
-use crate::{Error, Result, words};
+use crate::{Error, Result};
 
 /// Bytes of the words that memory is read and written by.
 const WORD: usize = 8;

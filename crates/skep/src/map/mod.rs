@@ -23,7 +23,7 @@ use std::{
 
 use skep_abi::{MapType, MapUpdateFlags};
 use skep_btf::{Btf, TypeId};
-use skep_host::{Host, MapFd, MapInfo, Memory};
+use skep_host::{ArenaMemory, Host, MapFd, MapInfo};
 
 use crate::{Error, Result};
 
@@ -92,7 +92,7 @@ pub struct Map {
     types: Option<MapTypes>,
     cpus: usize,
     /// The memory of an arena, once it is mapped.
-    arena: Mutex<Option<Arc<dyn Memory>>>,
+    arena: Mutex<Option<ArenaMemory>>,
 }
 
 impl Map {
@@ -189,7 +189,7 @@ impl Map {
         &self.info
     }
 
-    pub(crate) fn arena_memory(&self) -> &Mutex<Option<Arc<dyn Memory>>> {
+    pub(crate) fn arena_memory(&self) -> &Mutex<Option<ArenaMemory>> {
         &self.arena
     }
 

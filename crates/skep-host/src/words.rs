@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use skep_host::LongWord;
+use crate::LongWord;
 
 const WORD: usize = 8;
 
@@ -14,7 +14,7 @@ const WORD: usize = 8;
 ///
 /// # Panics
 /// They are not inside the words.
-pub(crate) fn read(words: &[LongWord], offset: usize, bytes: &mut [u8]) {
+pub fn read(words: &[LongWord], offset: usize, bytes: &mut [u8]) {
     for part in parts(offset, bytes.len()) {
         let word = words[part.word].acquire().to_ne_bytes();
         bytes[part.bytes].copy_from_slice(&word[part.within]);
@@ -25,7 +25,7 @@ pub(crate) fn read(words: &[LongWord], offset: usize, bytes: &mut [u8]) {
 ///
 /// # Panics
 /// They are not inside the words.
-pub(crate) fn write(words: &[AtomicU64], offset: usize, bytes: &[u8]) {
+pub fn write(words: &[AtomicU64], offset: usize, bytes: &[u8]) {
     for part in parts(offset, bytes.len()) {
         let word = &words[part.word];
         let new = &bytes[part.bytes];
