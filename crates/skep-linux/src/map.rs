@@ -86,6 +86,7 @@ fn create_error(host: &LinuxHost, request: &MapCreate<'_>, errno: Errno, words: 
         let delegated = Delegated::Map(request.map_type);
         token::lacking(request.token, errno, delegated)
             .or_else(|| host.cause(Command::MapCreate, errno, Subject::Map(request.map_type)))
+            .or_else(|| request.too_large(errno))
     } else {
         Some(Cause::Said(words.to_owned()))
     };

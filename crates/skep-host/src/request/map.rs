@@ -2,7 +2,7 @@
 
 use skep_abi::{MapCreateFlags, MapProperties, MapType};
 
-use crate::{BtfFd, Errno, Host, MapFd, Result, TokenFd};
+use crate::{BtfFd, Cause, Errno, Host, MapFd, Result, TokenFd};
 
 /// A map to create.
 #[derive(Debug, Clone)]
@@ -38,6 +38,33 @@ pub struct MapCreate<'a> {
 }
 
 impl<'a> MapCreate<'a> {
+    /// Why a host may refuse it with `E2BIG` or `ENOMEM`: how large it is.
+    pub fn too_large(&self, errno: Errno) -> Option<Cause> {
+        let entries = u64::from(self.max_entries);
+        let size = match self.map_type {
+            MapType::Ringbuf | MapType::UserRingbuf => format!("a ring of {entries} bytes"),
+            MapType::Arena => format!("an arena of {entries} pages"),
+            _ => format!(
+                "{entries} entries with keys of {} and values of {} bytes",
+                self.key_size, self.value_size
+            ),
+        };
+        let limit = match errno {
+            Errno::E2BIG => "that is more than a map of this type can be",
+            Errno::ENOMEM => {
+                "that is more memory than is free, or than this process' cgroup may have"
+            }
+            _ => return None,
+        };
+        Some(Cause::Other {
+            what: format!("{size}: {limit}"),
+            fix: format!(
+                "make it smaller: its max_entries, or `--map-size {}=NUMBER` of `skep run`",
+                self.name
+            ),
+        })
+    }
+
     /// A map of the given shape, with no flags and no BTF.
     pub fn new(
         map_type: MapType,

@@ -26,6 +26,7 @@ const TOLD_OTHERWISE: MapCreateFlags = MapCreateFlags::NUMA_NODE
 pub(super) fn create(vm: &Vm, request: &MapCreate<'_>) -> Result<MapFd> {
     created(vm, request).map_err(|(errno, cause)| {
         let object = format!("map `{}`", request.name);
+        let cause = cause.or_else(|| request.too_large(errno));
         Error::command(Command::MapCreate, object, errno).because(cause)
     })
 }

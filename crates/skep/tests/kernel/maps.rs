@@ -24,6 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("maps::per_cpu_values_are_one_a_cpu", per_cpu),
         Test::new("maps::queues_are_popped", queues),
         Test::new("maps::wrong_sizes_and_kinds_are_told", wrong),
+        Test::new("maps::one_that_is_too_large_is_told_how_large", too_large),
         Test::new("maps::types_are_known", types),
         Test::new("maps::walks_see_every_entry_once", walks),
         Test::new("maps::a_drained_map_is_empty", drains),
@@ -57,6 +58,19 @@ fn typed() -> Outcome {
         "removing".into()
     })?;
     ensure(map.keys().count() == 9, || "nine keys".into())
+}
+
+fn too_large() -> Outcome {
+    let spec = MapSpec::new(MapType::Hash, "vast", 4, 8, u32::MAX);
+    let error = expect_err("4 billion entries", Map::create(host(), &spec))?;
+    let cause = error.cause().map(ToString::to_string).unwrap_or_default();
+    let fix = error.fix().unwrap_or_default();
+    let ours = cause.contains("4294967295 entries with keys of 4 and values of 8 bytes")
+        && fix.contains("--map-size vast=");
+    // Some kernels say it themselves.
+    ensure(ours || cause.starts_with("the kernel says: "), || {
+        format!("{error}; {cause}; {fix}")
+    })
 }
 
 fn updates() -> Outcome {
