@@ -132,6 +132,8 @@ fn of_skep(error: &skep::Error) -> Exit {
             Exit::Program
         }
         Error::Binary { .. } | Error::NoHost { .. } => Exit::Machine,
+        // The last form is the one that asks for least.
+        Error::NoForm { last, .. } => of_skep(last),
         _ => Exit::Failed,
     }
 }
@@ -326,6 +328,23 @@ mod tests {
         );
         let busy = skep::boundary::Error::command(Command::LinkCreate, "program", Errno::EBUSY);
         check(skep::Error::from(busy), Exit::Failed);
+    }
+
+    #[test]
+    fn of_several_forms_the_last_decides() {
+        let last = |last: skep::Error| skep::Error::NoForm {
+            program: "p".into(),
+            refused: vec![],
+            last: Box::new(last),
+        };
+        check(last(attaching(None)), Exit::Machine);
+        let refused = skep::boundary::Error::Verifier {
+            program: "p".into(),
+            errno: Errno::EACCES,
+            log: String::new(),
+            cause: None,
+        };
+        check(last(refused.into()), Exit::Program);
     }
 
     /// A refusal with EPERM, which without a cause is the machine's.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use skep_host::Cause;
 
-use crate::{Map, Rejection};
+use crate::{Map, RefusedForm, Rejection};
 
 /// The result of Skep's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -92,6 +92,16 @@ pub enum Error {
         /// What is missing, and how to give it.
         reason: String,
     },
+    /// A program has several forms, and the host takes none of them.
+    #[error("none of the {} forms of `{program}` can be loaded here:{}", .refused.len(), each(.refused))]
+    NoForm {
+        /// The best form's name.
+        program: String,
+        /// Each form with what is in its way, the best first.
+        refused: Vec<RefusedForm>,
+        /// The whole error of the last one.
+        last: Box<Error>,
+    },
     /// An object has something that its light form (`skep gen light`) can't have.
     #[error("{what} can't be in light form: {reason}")]
     NotLight {
@@ -165,9 +175,16 @@ impl Error {
         match self {
             Self::Host(error) => error.log(),
             Self::Rejected(rejection) => Some(&rejection.log),
+            Self::NoForm { last, .. } => last.log(),
             _ => None,
         }
     }
+}
+
+/// A line for each form, and one for its remedy.
+fn each(forms: &[RefusedForm]) -> String {
+    let lines = forms.iter().map(|form| format!("\n  {form}"));
+    lines.collect()
 }
 
 fn among(known: &[String]) -> String {

@@ -125,7 +125,7 @@ pub use binary::{find_binary, open_btf, symbol_offset};
 #[cfg(feature = "verifier")]
 pub use check::Checked;
 pub use error::{Error, Result};
-pub use fallback::{BtfArchive, Fallback};
+pub use fallback::{BtfArchive, Fallback, RefusedForm};
 pub use host::Host;
 pub use link::{Iteration, Link};
 pub use live::Live;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use skep_btf::{Btf, KindTag};
 use skep_object::{AttachKind, LinkOptions, Object as Spec};
 
-use super::Fallback;
+use super::{Fallback, RefusedForm};
 use crate::{Error, Host, LoadOptions, Program, Result, load::Given, target};
 
 /// The tag of a program that is loaded in place of another one.
@@ -141,7 +141,7 @@ pub(crate) fn choose(
         let Some((last, better)) = forms.split_last() else {
             continue;
         };
-        let mut because = Vec::new();
+        let mut refused = Vec::new();
         let mut used = *last;
         for name in better {
             match attempt.of(spec, options, name) {
@@ -149,9 +149,23 @@ pub(crate) fn choose(
                     used = *name;
                     break;
                 }
-                Err(reason) => because.push(reason),
+                Err(why) => refused.push(why.of(name, section(name))),
             }
         }
+        // Where the last one can't be loaded either, its own error would hide those of the others.
+        if !refused.is_empty()
+            && used == *last
+            && let Err(Why::Load(error)) = attempt.of(spec, options, last)
+        {
+            let error = Box::new(error);
+            refused.push(RefusedForm::by(&error, last, section(last)));
+            return Err(Error::NoForm {
+                program: first.clone(),
+                refused,
+                last: error,
+            });
+        }
+        let because: Vec<String> = refused.into_iter().map(|form| form.reason).collect();
         options.choose_among(group, used);
         if used != first && !because.is_empty() {
             fallbacks.push(Fallback::Program {
@@ -172,9 +186,42 @@ pub(crate) struct Attempt<'a> {
     pub(crate) core_btf: Option<&'a std::sync::Arc<Btf>>,
 }
 
+/// Why a form can't be used.
+enum Why {
+    /// It can't be loaded.
+    Load(Error),
+    /// It can, and there is nothing that it could be attached to.
+    Place(String),
+}
+
+impl Why {
+    fn of(self, program: &str, section: String) -> RefusedForm {
+        match self {
+            Self::Load(error) => RefusedForm::by(&error, program, section),
+            Self::Place(reason) => RefusedForm {
+                program: program.to_owned(),
+                section,
+                reason,
+                fix: None,
+            },
+        }
+    }
+}
+
+impl RefusedForm {
+    fn by(error: &Error, program: &str, section: String) -> Self {
+        Self {
+            program: program.to_owned(),
+            section,
+            reason: in_short(error),
+            fix: error.fix(),
+        }
+    }
+}
+
 impl Attempt<'_> {
     /// Loads it alone, looks whether its place is there, and gives it up again.
-    fn of(&self, spec: &Spec, options: &LinkOptions, name: &str) -> Result<(), String> {
+    fn of(&self, spec: &Spec, options: &LinkOptions, name: &str) -> Result<(), Why> {
         let mut options = options.clone();
         options.only_programs([name]);
         for map in spec.maps() {
@@ -186,11 +233,9 @@ impl Attempt<'_> {
         };
         let tried = target::link(spec, &options, self.host, self.core_btf)
             .and_then(|image| crate::load::load(spec, image, self.host, &load, self.given));
-        let loaded = tried.map_err(|error| in_short(&error))?;
-        match loaded.program(name) {
-            Ok(program) => place(program).map_or(Ok(()), Err),
-            Err(error) => Err(in_short(&error)),
-        }
+        let loaded = tried.map_err(Why::Load)?;
+        let program = loaded.program(name).map_err(Why::Load)?;
+        place(program).map_or(Ok(()), |reason| Err(Why::Place(reason)))
     }
 }
 

@@ -32,6 +32,31 @@ pub enum Fallback {
     },
 }
 
+/// A form of a program that a host does not take. Prints as a line, with another below it for what to
+/// do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RefusedForm {
+    /// The form's name.
+    pub program: String,
+    /// Its section.
+    pub section: String,
+    /// What is in the way.
+    pub reason: String,
+    /// What to do about it, where that is known.
+    pub fix: Option<String>,
+}
+
+impl fmt::Display for RefusedForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` ({}): {}", self.program, self.section, self.reason)?;
+        match &self.fix {
+            Some(fix) => write!(f, "\n    fix: {fix}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for Fallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

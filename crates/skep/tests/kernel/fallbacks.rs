@@ -10,7 +10,7 @@ use std::{
 
 use rustix::mount::{MountFlags, mount};
 use skep::{
-    BtfArchive, Fallback, LoadOptions, Loaded, Object, PerfBuffer, RingBuffer,
+    BtfArchive, Error, Fallback, LoadOptions, Loaded, Object, PerfBuffer, RingBuffer,
     abi::{LoaderFeature, MapType},
     boundary::{Feature, Hook, TestRun},
     btf::{Btf, KindTag, Minimizer},
@@ -39,6 +39,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ),
         Test::new("fallbacks::who_chooses_a_form_has_it", chosen),
         Test::new("fallbacks::forms_that_can_t_be_are_told", wrong),
+        Test::new("fallbacks::each_of_no_forms_is_told", none),
         Test::new(
             "fallbacks::types_of_an_archive_are_used_where_none_are",
             types,
@@ -207,6 +208,60 @@ fn wrong() -> Outcome {
         ensure(error.contains(part), || error.clone())?;
     }
     Ok(())
+}
+
+/// No form can be loaded: each is told with its own reason.
+fn none() -> Outcome {
+    needs_kernel(5, 8)?;
+    let folder = tempfile::tempdir()?;
+    let source = folder.path().join("none.bpf.c");
+    // Numbers are no addresses, for the verifier.
+    let bad = "{ return *(volatile int *)bpf_get_current_pid_tgid(); }\n";
+    let programs = [
+        "#include \"vmlinux.h\"\n#include <bpf/bpf_helpers.h>\n#include \"skep.h\"\n",
+        "SEC(\"fentry/no_such_function\") int first(void *ctx) { return 0; }\n",
+        "SEC(\"kprobe/no_such_function\") SKEP_INSTEAD_OF(first) int second(void *ctx) { return 0; }\n",
+        "SEC(\"raw_tp/sys_enter\") SKEP_INSTEAD_OF(second) int third(void *ctx) ",
+        bad,
+        "SEC(\"raw_tp/sys_exit\") SKEP_INSTEAD_OF(third) int fourth(void *ctx) ",
+        bad,
+        "char _license[] SEC(\"license\") = \"GPL\";\n",
+    ];
+    fs::write(&source, programs.concat())?;
+    let bytes = skep_testing::compile(&source, env!("CARGO_TARGET_TMPDIR"))?;
+    let error = expect_err("forms", Object::parse("none", &bytes)?.load(host()))?;
+    let text = error.to_string();
+    let Error::NoForm {
+        program,
+        refused,
+        last,
+    } = error
+    else {
+        return Err(Stop::fail(text));
+    };
+    let names: Vec<&str> = refused.iter().map(|form| form.program.as_str()).collect();
+    ensure(
+        program == "first" && names == ["first", "second", "third", "fourth"],
+        || text.clone(),
+    )?;
+    ensure(matches!(*last, Error::Rejected(_)), || last.to_string())?;
+    // In their order, a line each.
+    let mut lines = text.lines().filter(|line| line.starts_with("  `"));
+    for (name, section, part) in [
+        ("first", "fentry/no_such_function", "no_such_function"),
+        ("second", "kprobe/no_such_function", ""),
+        ("third", "raw_tp/sys_enter", "third"),
+        ("fourth", "raw_tp/sys_exit", "fourth"),
+    ] {
+        let line = lines.next().unwrap_or_default();
+        let begin = format!("  `{name}` ({section}): ");
+        ensure(line.starts_with(&begin) && line.contains(part), || {
+            text.clone()
+        })?;
+    }
+    ensure(text.contains("none of the 4 forms of `first`"), || {
+        text.clone()
+    })
 }
 
 fn relocated() -> Outcome<Object> {
