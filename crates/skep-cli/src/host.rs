@@ -69,7 +69,7 @@ impl HostArgs {
             )),
             None => vm_only.map(str::to_owned),
         };
-        eprintln!("{}", line(&host, because.as_deref()));
+        say!("{}", line(&host, because.as_deref()));
         Ok(host)
     }
 }

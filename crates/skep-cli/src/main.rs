@@ -4,6 +4,15 @@
 //! one function; [`cli`] names them, [`report`] prints what went wrong and [`exit`] says whose
 //! fault it was.
 #![forbid(unsafe_code)]
+// They panic where nobody listens any more: `say!` and `output` don't.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
+/// Says a line on stderr, to whoever may be there.
+macro_rules! say {
+    ($($words:tt)*) => {
+        $crate::report::tell(format_args!("{}\n", format_args!($($words)*)))
+    };
+}
 
 mod answers;
 mod btf;

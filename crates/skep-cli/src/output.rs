@@ -92,7 +92,7 @@ impl Write for Output {
 }
 
 /// The error with what it is about.
-fn named(error: io::Error) -> io::Error {
+pub(crate) fn named(error: io::Error) -> io::Error {
     io::Error::new(
         error.kind(),
         format!("cannot write to standard output: {error}"),

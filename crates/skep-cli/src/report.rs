@@ -1,7 +1,7 @@
 //! What is said when something fails: one paragraph that names the thing, its cause and the fix.
 
 use std::{
-    fmt::Write as _,
+    fmt::{self, Write as _},
     io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
 };
@@ -39,6 +39,11 @@ pub(crate) fn show(error: &anyhow::Error, global: &Global) {
     };
     // Where stderr is gone, there is nobody to tell.
     let _ = anstream::stderr().lock().write_all(said.as_bytes());
+}
+
+/// Writes to stderr, at once. A run goes on where that is gone, or full.
+pub(crate) fn tell(text: impl fmt::Display) {
+    let _ = io::stderr().lock().write_all(text.to_string().as_bytes());
 }
 
 /// The error, if it is the compiler's own and says where it is.
@@ -160,7 +165,7 @@ fn excerpt(log: &str, whole: bool) -> String {
 
 /// Something the user should know that is no failure.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", text::printable_lines(text));
+    tell(format_args!("{}\n", text::printable_lines(text)));
 }
 
 #[cfg(test)]

@@ -102,6 +102,7 @@ mod map;
 mod object;
 mod perf;
 mod pinned_link;
+mod process;
 mod program;
 mod readers;
 mod record;

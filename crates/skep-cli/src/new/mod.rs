@@ -111,7 +111,7 @@ pub(crate) fn new(args: &NewArgs, global: &Global) -> anyhow::Result<ExitCode> {
         Hook::Kprobe => "cargo test`, and as root `cargo run`",
         Hook::Xdp => "cargo test`, and as root `cargo run -- lo`",
     };
-    eprintln!("made {path}: next, `cd {path} && {next}");
+    say!("made {path}: next, `cd {path} && {next}");
     if let SkepAt::Registry = skep {
         report::note(
             "Skep is not published yet, and its sources are not where this command was built: name \

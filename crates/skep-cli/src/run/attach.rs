@@ -106,7 +106,7 @@ pub(crate) fn is_iterator(link: &Link) -> bool {
 pub(crate) fn say_attached(links: &[Link], verbose: u8) {
     if verbose > 0 {
         for link in links {
-            eprintln!("attached {}: {}", link.name(), link.place());
+            say!("attached {}: {}", link.name(), link.place());
         }
     }
 }

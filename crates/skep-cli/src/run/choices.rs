@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skep::{BtfArchive, Object};
+use skep::{BtfArchive, Host, Object};
 
 use super::args::RunArgs;
 use crate::exit::Usage;
@@ -83,13 +83,36 @@ pub(crate) fn has_process_filter(object: &Object) -> bool {
     first_present(object, PID).is_some()
 }
 
-/// Limits the object to the command's process; the global's name, or `None` if it has none.
-pub(crate) fn limit_to(object: &mut Object, pid: u32) -> anyhow::Result<Option<&'static str>> {
+/// Limits the object to the command's process; by which global, or `None` if it has none.
+pub(crate) fn limit_to(
+    object: &mut Object,
+    host: &Host,
+    pid: u32,
+) -> anyhow::Result<Option<String>> {
     let Some(name) = first_present(object, PID) else {
         return Ok(None);
     };
-    object.global(name)?.set_text(&pid.to_string())?;
-    Ok(Some(name))
+    let seen = host.kernel_pid(pid)?;
+    object.global(name)?.set_text(&seen.to_string())?;
+    Ok(Some(match seen == pid {
+        true => name.to_owned(),
+        false => format!("{name}: {seen}, its number outside of this PID namespace"),
+    }))
+}
+
+/// In a PID namespace, says the processes that flags name as programs know them.
+pub(crate) fn translate(object: &mut Object, host: &Host, args: &RunArgs) -> anyhow::Result<()> {
+    for (number, names, what) in [(args.pid, PID, "process"), (args.tid, TID, "thread")] {
+        let (Some(number), Some(name)) = (number, first_present(object, names)) else {
+            continue;
+        };
+        let seen = host.kernel_pid(number)?;
+        if seen != number {
+            object.global(name)?.set_text(&seen.to_string())?;
+            say!("{what} {number} is {seen} outside of this PID namespace, and for programs");
+        }
+    }
+    Ok(())
 }
 
 fn first_present(object: &Object, names: &[&'static str]) -> Option<&'static str> {

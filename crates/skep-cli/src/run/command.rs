@@ -20,7 +20,7 @@ use rustix::{
 };
 
 use signal_hook::consts::SIGCHLD;
-use skep::Object;
+use skep::{Host, Object};
 
 use super::{
     Format, RunArgs,
@@ -109,12 +109,13 @@ struct Watched {
 /// Starts the command, to be watched by the kernel.
 pub(super) fn of(
     args: &RunArgs,
+    host: &Host,
     object: &mut Object,
     stop: &Stop,
 ) -> anyhow::Result<Box<dyn Workload>> {
     let started = Started::stopped(&args.command, args.format)?;
     stop.wake_by(SIGCHLD)?;
-    workload::limit(args, object, started.id(), true, "all processes")?;
+    workload::limit(args, host, object, started.id(), true, "all processes")?;
     Ok(Box::new(Watched {
         pid: args.pid.unwrap_or(started.id()),
         started,
@@ -153,7 +154,7 @@ impl Workload for Watched {
 /// Says how the command ended, where it is not well.
 pub(super) fn say_end(status: Option<ExitStatus>) {
     if let Some(status) = status.filter(|status| !status.success()) {
-        eprintln!("the command ended with {status}");
+        say!("the command ended with {status}");
     }
 }
 
@@ -203,11 +204,11 @@ pub(crate) fn become_command(mut words: impl Iterator<Item = OsString>) -> ExitC
         return Exit::NoCommand.into();
     };
     if let Err(error) = kill_process(getpid(), Signal::STOP) {
-        eprintln!("error: cannot stop before the start of the command: {error}");
+        say!("error: cannot stop before the start of the command: {error}");
         return Exit::NotExecutable.into();
     }
     let error = Command::new(&program).args(words).exec();
-    eprintln!("error: cannot run `{}`: {error}", program.display());
+    say!("error: cannot run `{}`: {error}", program.display());
     match error.kind() {
         io::ErrorKind::NotFound => Exit::NoCommand.into(),
         _ => Exit::NotExecutable.into(),

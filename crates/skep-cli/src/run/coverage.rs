@@ -52,12 +52,12 @@ pub(super) fn finish(
     let shown = path.display();
     std::fs::write(path, report.lcov()).with_context(|| format!("cannot write {shown}"))?;
     for object in &report.without_lines {
-        eprintln!("warning: {object} says nothing of its lines: compile it with -g");
+        say!("warning: {object} says nothing of its lines: compile it with -g");
     }
     match verbose {
-        0 => eprint!("{}", report.uncovered()),
-        _ => eprint!("{}", report.annotated()),
+        0 => crate::report::tell(report.uncovered()),
+        _ => crate::report::tell(report.annotated()),
     }
-    eprintln!("{report} · {shown}");
+    say!("{report} · {shown}");
     Ok(())
 }

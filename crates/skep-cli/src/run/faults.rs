@@ -56,9 +56,9 @@ impl Faults {
             true => "; -v shows more",
             false => "",
         };
-        eprintln!("{runs} with a fault{more}");
+        say!("{runs} with a fault{more}");
         for text in self.texts.iter().take(shown) {
-            eprintln!("fault: {text}");
+            say!("fault: {text}");
         }
     }
 }

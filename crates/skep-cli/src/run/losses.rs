@@ -101,31 +101,29 @@ impl Losses {
         let lost = self.program.saturating_add(events.lost());
         if events.any() || lost > 0 {
             let count = events.count();
-            eprintln!(
+            say!(
                 "{count} event{}, {lost} lost",
                 if count == 1 { "" } else { "s" }
             );
         }
         if lost > 0 {
-            eprintln!(
-                "lost: a ring or map was full; make it larger with --map-size, or filter more"
-            );
+            say!("lost: a ring or map was full; make it larger with --map-size, or filter more");
         }
         if self.missed > 0 {
-            eprintln!("{} probes missed: the host left them out", self.missed);
+            say!("{} probes missed: the host left them out", self.missed);
         }
         if self.recursion > 0 {
-            eprintln!(
+            say!(
                 "{} runs missed: the program was already running on that CPU",
                 self.recursion
             );
         }
         self.faults.say(verbose);
         for line in &self.said {
-            eprintln!("{line}");
+            say!("{line}");
         }
         if events.short() > 0 {
-            eprintln!(
+            say!(
                 "{} records were shorter than their type and are not shown",
                 events.short()
             );

@@ -57,6 +57,7 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let mut object = input::open(args.program(), &args.compile, global)?;
     choices::apply(&mut object, &args)?;
     let host = coverage::host(&args, &object)?;
+    choices::translate(&mut object, &host, &args)?;
     let mut workload = workload::of(&args, &host, &mut object, &stop)?;
 
     object.settle(&host, &load_options(global))?;
@@ -86,7 +87,7 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     args.places.fill(&loaded, &mut options)?;
     let links = workload
         .attach(&loaded, &options)
-        .inspect_err(|_| eprintln!("nothing was left attached"))?;
+        .inspect_err(|_| say!("nothing was left attached"))?;
     attach::say_attached(&links, global.verbose);
     let mut losses = Losses::begin(&loaded);
 
@@ -188,27 +189,27 @@ fn load_options(global: &Global) -> LoadOptions {
 
 fn say_loaded(loaded: &Loaded, verbose: u8) {
     for fallback in loaded.fallbacks() {
-        eprintln!("fell back: {fallback}");
+        say!("fell back: {fallback}");
     }
     // What the source asked for, and is another way for its events to come.
     let rings = |downgrade: &&Downgrade| downgrade.feature == LoaderFeature::RingBuffers;
     if let Some(downgrade) = loaded.downgrades().iter().find(rings) {
-        eprintln!("fell back: {downgrade}");
+        say!("fell back: {downgrade}");
     }
     if let Some(refusal) = loaded.refused_btf() {
-        eprintln!("warning: loaded without types and lines of source: {refusal}");
+        say!("warning: loaded without types and lines of source: {refusal}");
     }
     if verbose == 0 {
         return;
     }
     for downgrade in loaded.downgrades() {
-        eprintln!("downgraded: {downgrade}");
+        say!("downgraded: {downgrade}");
     }
     for map in loaded.maps() {
         let kind = map
             .map_type()
             .map_or_else(|| "?".into(), |map_type| map_type.to_string());
-        eprintln!("map {}: {kind}, {} entries", map.name(), map.max_entries());
+        say!("map {}: {kind}, {} entries", map.name(), map.max_entries());
     }
     for program in loaded.programs() {
         let verified = match program.info().map_or(0, |info| info.verified_instructions) {
@@ -216,13 +217,13 @@ fn say_loaded(loaded: &Loaded, verbose: u8) {
             0 => String::new(),
             instructions => format!(", {instructions} instructions verified"),
         };
-        eprintln!(
+        say!(
             "program {}: {}{verified}",
             program.name(),
             program.section()
         );
         if !program.log().is_empty() {
-            eprintln!("{}", program.log());
+            say!("{}", program.log());
         }
     }
 }

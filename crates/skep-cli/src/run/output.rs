@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use super::Format;
+use crate::output::named;
 
 /// Where data goes: a locked, buffered stdout that is flushed when there is nothing to do.
 pub(crate) struct Output {
@@ -21,11 +22,11 @@ impl Output {
 
     /// Adds text.
     pub(crate) fn write(&mut self, text: &str) -> anyhow::Result<()> {
-        Ok(self.stdout.write_all(text.as_bytes())?)
+        Ok(self.stdout.write_all(text.as_bytes()).map_err(named)?)
     }
 
     /// Hands out what was added.
     pub(crate) fn flush(&mut self) -> anyhow::Result<()> {
-        Ok(self.stdout.flush()?)
+        Ok(self.stdout.flush().map_err(named)?)
     }
 }

@@ -112,7 +112,7 @@ impl Recording {
             return Ok(());
         };
         recorder.end(&context.symbols().given())?;
-        eprintln!("{}", summary(recorder, &self.path));
+        say!("{}", summary(recorder, &self.path));
         Ok(())
     }
 }

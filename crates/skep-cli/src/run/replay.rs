@@ -71,7 +71,7 @@ pub(crate) fn run(path: &Path, args: &RunArgs, global: &Global) -> anyhow::Resul
     output.flush()?;
     losses.summary(&events, global.verbose > 0);
     let rate = recording.len() as f64 / took.as_secs_f64().max(1e-9);
-    eprintln!("replayed {} events, {rate:.0} a second", recording.len());
+    say!("replayed {} events, {rate:.0} a second", recording.len());
     Ok(differences.end())
 }
 
@@ -96,7 +96,7 @@ impl Differences {
         let Some(difference) = difference else { return };
         self.count += 1;
         if self.count <= SAID {
-            eprintln!("differs: {difference}");
+            say!("differs: {difference}");
         }
     }
 
@@ -105,9 +105,9 @@ impl Differences {
             return ExitCode::SUCCESS;
         }
         if self.count > SAID {
-            eprintln!("and {} more", self.count - SAID);
+            say!("and {} more", self.count - SAID);
         }
-        eprintln!(
+        say!(
             "{} event{} came out otherwise than recorded",
             self.count,
             if self.count == 1 { "" } else { "s" }
@@ -118,19 +118,20 @@ impl Differences {
 
 fn say_what(recording: &Recording) {
     let header = recording.header();
-    eprintln!(
+    say!(
         "host: vm (replay of {} as it was on {})",
-        header.program, header.host
+        header.program,
+        header.host
     );
     let lost = recording.lost();
     if lost.all() > 0 {
-        eprintln!(
+        say!(
             "{} events were not recorded: what depends on them comes out otherwise",
             lost.all()
         );
     }
     if !recording.is_whole() {
-        eprintln!("the recording was not ended: its last events may be missing");
+        say!("the recording was not ended: its last events may be missing");
     }
 }
 

@@ -49,7 +49,7 @@ impl EventRows {
             }
         }
         if matches!(shape, Shape::Bytes) && candidates.is_empty() && format == Format::Table {
-            eprintln!(
+            say!(
                 "map `{}` does not say what its records are: put `__type(value, struct event);` into it",
                 map.name()
             );

@@ -12,8 +12,9 @@ use std::{
     },
 };
 
+use anyhow::Context as _;
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     flag, low_level,
 };
 
@@ -32,14 +33,23 @@ pub(crate) struct Waker(UnixStream);
 
 impl Stop {
     /// From now on signals ask for the end.
-    pub(crate) fn install() -> io::Result<Self> {
+    pub(crate) fn install() -> anyhow::Result<Self> {
+        Self::installed().context("cannot prepare for signals that end the run")
+    }
+
+    fn installed() -> io::Result<Self> {
         let asked = Arc::new(AtomicBool::new(false));
         let (woken, waker) = UnixStream::pair()?;
         woken.set_nonblocking(true)?;
         waker.set_nonblocking(true)?;
-        for signal in [SIGINT, SIGTERM] {
-            // A second signal while we clean up ends at once, as users expect.
-            flag::register_conditional_shutdown(signal, 130, Arc::clone(&asked))?;
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            // Of a terminal that goes, shells tell once more. And under nohup it is no matter.
+            if signal != SIGHUP {
+                // A second signal while we clean up ends at once, as users expect.
+                flag::register_conditional_shutdown(signal, 130, Arc::clone(&asked))?;
+            } else if is_ignored(signal) {
+                continue;
+            }
             flag::register(signal, Arc::clone(&asked))?;
             low_level::pipe::register(signal, waker.try_clone()?)?;
         }
@@ -76,6 +86,15 @@ impl Stop {
         let mut bytes = [0; 64];
         while matches!((&self.woken).read(&mut bytes), Ok(read) if read == bytes.len()) {}
     }
+}
+
+/// Whether whoever started this process has it ignore the signal.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut lines = status.lines();
+    let mask = lines.find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 impl Waker {

@@ -38,7 +38,7 @@ pub(super) fn of(
         None if !args.command.is_empty() => {
             let traced = vm.command(command(args)).map_err(cannot_run)?;
             let others = "the command and all that it starts";
-            workload::limit(args, object, traced.id(), false, others)?;
+            workload::limit(args, host, object, traced.id(), false, others)?;
             traced
         }
         None => {
@@ -207,7 +207,7 @@ impl Workload for Process {
                 1 => ("a process".to_owned(), "goes"),
                 more => (format!("{more} threads"), "go"),
             };
-            eprintln!(
+            say!(
                 "{number} of the command {goes} on, and can't without skep: waiting for the end \
                  (Ctrl-C kills)"
             );

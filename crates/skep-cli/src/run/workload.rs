@@ -99,7 +99,7 @@ impl Workload for Machine {
         if let (Some(pid), Some(process)) = (self.pid, &self.process) {
             let mut files = [PollFd::new(process, PollFlags::IN)];
             if poll(&mut files, Some(&Timespec::default())).is_ok_and(|ready| ready > 0) {
-                eprintln!("process {pid} has ended");
+                say!("process {pid} has ended");
                 return Ok(Turn::Ended);
             }
         }
@@ -118,7 +118,7 @@ pub(crate) fn of(
         (Some(vm), _) if args.packets.asked().is_some() => packets::of(args, vm, object, stop),
         (Some(vm), _) => traced::of(args, host, vm, object, stop),
         (None, true) => Ok(Box::new(Machine::of(args.pid))),
-        (None, false) => command::of(args, object, stop),
+        (None, false) => command::of(args, host, object, stop),
     }
 }
 
@@ -126,6 +126,7 @@ pub(crate) fn of(
 /// limited, neither by a global nor, if `hooks` are attached to the command alone, by those.
 pub(super) fn limit(
     args: &RunArgs,
+    host: &Host,
     object: &mut Object,
     id: u32,
     hooks: bool,
@@ -134,12 +135,12 @@ pub(super) fn limit(
     if args.pid.is_some() {
         return Ok(());
     }
-    match choices::limit_to(object, id)? {
-        Some(name) => eprintln!("only process {id} ({name})"),
+    match choices::limit_to(object, host, id)? {
+        Some(limited) => say!("only process {id} ({limited})"),
         None if hooks && choices::limits_by_itself(object) => {
-            eprintln!("only process {id} (its hooks take a process)");
+            say!("only process {id} (its hooks take a process)");
         }
-        None => eprintln!("{others}: this program has no target_pid to limit it to one process"),
+        None => say!("{others}: this program has no target_pid to limit it to one process"),
     }
     Ok(())
 }

@@ -67,7 +67,7 @@ pub(crate) fn test(args: &TestArgs, global: &Global) -> anyhow::Result<ExitCode>
                 continue;
             }
         };
-        eprint!("{}", suite.warnings());
+        report::tell(suite.warnings());
         if args.list {
             list(&suite, args, several)?;
             continue;
@@ -162,11 +162,11 @@ fn coverage(args: &TestArgs, global: &Global, reports: &mut [Report]) -> anyhow:
     let report = whole.report();
     output::write_file(path, report.lcov().as_bytes())?;
     for object in &report.without_lines {
-        eprintln!("warning: {object} says nothing of its lines: compile it with -g");
+        say!("warning: {object} says nothing of its lines: compile it with -g");
     }
     match global.verbose {
-        0 => eprint!("{}", report.uncovered()),
-        _ => eprint!("{}", report.annotated()),
+        0 => report::tell(report.uncovered()),
+        _ => report::tell(report.annotated()),
     }
     let lines = report.to_string();
     let shown = path.display();

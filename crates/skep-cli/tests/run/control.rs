@@ -8,18 +8,25 @@ use std::{
 use rustix::process::Signal;
 use skep_testing::{Outcome, Stop, Test, ensure, eventually};
 
-use crate::support::{Started, Unique, example, run, skep_run, source, worker};
+use crate::support::{Started, Unique, example, prepare, run, skep_run, source, worker};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("control::a_duration_ends_it", duration),
         Test::new("control::signals_end_it_and_print_maps", signals),
+        Test::new("control::a_hang_up_is_ignored_where_it_was_before", nohup),
         Test::new("control::a_reader_that_leaves_ends_it", closed),
+        Test::new("control::nobody_who_reads_stderr_is_no_matter", unheard),
+        Test::new("control::a_full_disk_is_told", full),
         Test::new("control::killed_it_leaves_nothing", killed),
         Test::new("control::globals_are_set", set),
         Test::new("control::bad_choices_are_wrong_usage", bad_choices),
         Test::new("control::a_process_is_chosen", process),
         Test::new("control::a_process_that_ends_ends_it", process_ends),
+        Test::new(
+            "control::numbers_of_a_namespace_are_those_of_programs",
+            namespace,
+        ),
         Test::new("control::a_user_is_chosen", user),
         Test::new("control::the_heaviest_rows_are_chosen", top),
         Test::new("control::programs_are_chosen", only),
@@ -34,7 +41,7 @@ fn duration() -> Outcome {
 }
 
 fn signals() -> Outcome {
-    for signal in [Signal::INT, Signal::TERM] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let run = Started::attached(&example("syscount"), &[] as &[&str])?;
         run.signal(signal)?;
         run.finish()?
@@ -42,6 +49,51 @@ fn signals() -> Outcome {
             .printing(&["system calls by process", "COMM"])?;
     }
     Ok(())
+}
+
+fn nohup() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = Unique::new(&folder, "after")?;
+    let mut plain = skep_run(&example("opensnoop"));
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]);
+    command
+        .arg(plain.get_program())
+        .args(plain.arg("-v").get_args());
+    prepare(&mut command);
+    let mut run = Started::new(&mut command)?;
+    run.wait_for("attached ")?;
+    run.signal(Signal::HUP)?;
+    eventually("rows after it", || {
+        file.cat()?;
+        Ok(run.stdout().contains(file.text()))
+    })?;
+    run.interrupt()?.ended_with(0).map(drop)
+}
+
+fn unheard() -> Outcome {
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    let output = skep_run(&example("syscount"))
+        .args(["-v", "--duration", "100ms"])
+        .stderr(writer)
+        .output()?;
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let whole = output.status.success() && stdout.contains("system calls by process");
+    ensure(whole, || format!("{}: {stdout}", output.status))
+}
+
+fn full() -> Outcome {
+    let output = skep_run(&example("syscount"))
+        .args(["--duration", "100ms"])
+        .stdout(std::fs::OpenOptions::new().write(true).open("/dev/full")?)
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let whole = "error: cannot write to standard output: No space left on device";
+    ensure(
+        output.status.code() == Some(1) && said.contains(whole),
+        || format!("{}: {said}", output.status),
+    )
 }
 
 fn closed() -> Outcome {
@@ -195,6 +247,42 @@ fn process_ends() -> Outcome {
     let ran = run.finish()?.ended_with(0)?;
     ran.with_row(&["cat", file.text()])?
         .saying(&[&format!("process {id} has ended")])?;
+    Ok(())
+}
+
+/// In a PID namespace of its own, as in a container.
+fn namespaced(words: &[&str]) -> Outcome<Started> {
+    let mut plain = skep_run(&example("opensnoop"));
+    let mut command = Command::new(skep_testing::find_tool("unshare")?);
+    command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
+    command
+        .arg(plain.get_program())
+        .args(plain.args(words).get_args());
+    prepare(&mut command);
+    Started::new(&mut command)
+}
+
+fn namespace() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = Unique::new(&folder, "inside")?;
+    // The command, by the number that it has outside.
+    let ran = namespaced(&["--", "cat", file.text()])?
+        .finish()?
+        .ended_with(0)?;
+    let ran = ran.saying(&[
+        "only process 2 (target_pid: ",
+        "outside of this PID namespace",
+    ])?;
+    ensure(ran.stdout.contains(file.text()), || ran.to_string())?;
+    // A process that is named: the shell that is skep's parent there can't be, skep itself can.
+    let ran = namespaced(&["-p", "1", "--duration", "100ms"])?;
+    let ran = ran.finish()?.ended_with(0)?;
+    ran.saying(&["process 1 is ", "outside of this PID namespace"])?;
+    // And who is not there is told.
+    let ran = namespaced(&["-p", "77777", "--duration", "100ms"])?;
+    ran.finish()?
+        .ended_with(2)?
+        .saying(&["77777: there is no such process"])?;
     Ok(())
 }
 

@@ -156,7 +156,7 @@ fn keep(kernel: &Kernel, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     written.push(path);
     if written.len() == 1 {
         // Not in silence: what can be said by it is less.
-        eprintln!(
+        say!(
             "note: {release} has no BTF (it is built without CONFIG_DEBUG_INFO_BTF): \
              only its version and configuration are kept"
         );

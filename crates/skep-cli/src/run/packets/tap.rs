@@ -245,7 +245,7 @@ pub(crate) fn become_networked(mut words: impl Iterator<Item = OsString>) -> Exi
     command.args(words);
     command.stdin(stdin.map_or_else(Stdio::null, Stdio::from));
     let error = command.exec();
-    eprintln!("error: cannot run `{}`: {error}", program.display());
+    say!("error: cannot run `{}`: {error}", program.display());
     match error.kind() {
         io::ErrorKind::NotFound => Exit::NoCommand.into(),
         _ => Exit::NotExecutable.into(),
