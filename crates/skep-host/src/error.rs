@@ -266,9 +266,9 @@ impl Cause {
     pub fn fix(&self) -> String {
         match self {
             Self::MissingCapability(names) => {
-                let lower: Vec<String> =
-                    names.iter().map(|name| format!("{}+ep", name.to_lowercase())).collect();
-                format!("run as root, or grant it: `setcap {} <program>`", lower.join(","))
+                let lower: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
+                let them = if names.len() == 1 { "it" } else { "them" };
+                format!("run as root, or grant {them}: `setcap {}+ep <program>`", lower.join(","))
             }
             Self::Unprivileged(_) => {
                 "run as root, or grant it: `setcap cap_bpf+ep <program>`".into()
@@ -331,6 +331,16 @@ mod tests {
         let cause = error.cause().expect("a cause");
         assert_eq!(cause.to_string(), "this process lacks CAP_BPF");
         assert!(cause.fix().contains("setcap cap_bpf+ep"), "{}", cause.fix());
+    }
+
+    #[test]
+    fn several_capabilities_are_granted_by_one_command() {
+        // A second `setcap` takes away what the first has given.
+        let cause = Cause::MissingCapability(vec!["CAP_BPF", "CAP_PERFMON"]);
+        assert_eq!(
+            cause.fix(),
+            "run as root, or grant them: `setcap cap_bpf,cap_perfmon+ep <program>`"
+        );
     }
 
     #[test]

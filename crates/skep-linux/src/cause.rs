@@ -90,6 +90,10 @@ pub(crate) fn of_command(
             Subject::Pin(path) => pin_path(path),
             _ => None,
         },
+        Errno::EROFS => match subject {
+            Subject::Pin(path) => read_only(path),
+            _ => None,
+        },
         Errno::EEXIST => match subject {
             Subject::Pin(path) => Some(Cause::InUse(format!(
                 "something is already at `{}`",
@@ -335,6 +339,18 @@ fn addresses_in_log(host: &LinuxHost, log: &str) -> Option<Cause> {
     ];
     let kept = kept.iter().any(|word| log.contains(word));
     kept.then(|| missing(host, [Capability::Perfmon]))?
+}
+
+/// The file system of a pin can't be written to.
+fn read_only(path: &Path) -> Option<Cause> {
+    let mounts = process::mounts();
+    let around = mounts.iter().filter(|mount| path.starts_with(&mount.point));
+    let innermost = around.max_by_key(|mount| mount.point.as_os_str().len())?;
+    let point = innermost.point.display();
+    Some(Cause::Process {
+        what: format!("`{point}` is mounted read-only"),
+        fix: format!("`mount -o remount,rw {point}`, or pin it elsewhere"),
+    })
 }
 
 fn pin_path(path: &Path) -> Option<Cause> {

@@ -159,25 +159,42 @@ pub fn report(host: &LinuxHost) -> DoctorReport {
 }
 
 fn capabilities(host: &LinuxHost) -> Vec<Check> {
-    let mut checks: Vec<Check> = [
-        Capability::Bpf,
-        Capability::Perfmon,
-        Capability::NetAdmin,
-        Capability::SysAdmin,
-    ]
-    .into_iter()
-    .map(|capability| {
+    const BPF: [Capability; 3] = [Capability::Bpf, Capability::Perfmon, Capability::NetAdmin];
+    let held = process::capabilities();
+    // All that are missing are granted by one command: a second one would take them away again.
+    let all = cause::missing(host, BPF);
+    let check = |capability: Capability| {
         let name = capability.name();
-        match (process::capabilities(), cause::missing(host, [capability])) {
+        let missing = cause::missing(host, [capability]).and(all.as_ref());
+        match (held, missing) {
             (None, _) => Check::unknown(name, "/proc does not say", ""),
-            (Some(_), Some(cause)) => Check::no(name, &cause),
+            (Some(_), Some(cause)) => Check::no(name, cause),
             (Some(held), None) if held.has(capability) => Check::yes(name, ""),
             (Some(_), None) => Check::yes(name, "by CAP_SYS_ADMIN"),
         }
-    })
-    .collect();
+    };
+    let mut checks: Vec<Check> = BPF.map(check).into();
+    checks.push(administrator(held));
     checks.extend(token(host));
     checks
+}
+
+/// `CAP_SYS_ADMIN`, which programs need not have.
+fn administrator(held: Option<process::Capabilities>) -> Check {
+    let name = Capability::SysAdmin.name();
+    match held.map(|held| held.has(Capability::SysAdmin)) {
+        None => Check::unknown(name, "/proc does not say", ""),
+        Some(true) => Check::yes(name, ""),
+        Some(false) => Check::no(
+            name,
+            &Cause::Process {
+                what: "this process lacks it: programs run without, but those of others can't be \
+                       found by their ids"
+                    .into(),
+                fix: "run as root, if that is wanted".into(),
+            },
+        ),
+    }
 }
 
 /// The BPF token, which only a process in a user namespace can have.
@@ -306,10 +323,9 @@ fn paranoid(host: &LinuxHost) -> Check {
         }
         Some(value) if value.parse().is_ok_and(|level: i32| level > -1) => Check::no(
             NAME,
-            &Cause::Sysctl {
-                name: NAME,
-                value,
-                wanted: "-1",
+            &Cause::Process {
+                what: format!("{value}: perf events of all processes take CAP_PERFMON"),
+                fix: format!("have CAP_PERFMON, which overrides it, or `sysctl -w {NAME}=-1`"),
             },
         ),
         Some(value) => Check::yes(NAME, value),

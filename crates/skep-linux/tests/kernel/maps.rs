@@ -1,5 +1,6 @@
 //! Every map type that can be made here, and the commands on its elements.
 
+use rustix::mount::{MountFlags, mount_remount};
 use skep_abi::{MapCreateFlags, MapType, ObjectFlags};
 use skep_host::{Cause, Errno, Error, Host, MapBatch, MapCreate, MapFd, ObjectId};
 use skep_testing::{Bpffs, Outcome, Stop, Test, ensure, needs_kernel};
@@ -352,6 +353,12 @@ fn pins() -> Outcome {
         || "no element".into(),
     )?;
     host().obj_unpin(&path)?;
+    mount_remount(bpffs.path(), MountFlags::RDONLY, "")?;
+    let refused = host().obj_pin(map.descriptor(), (&path).into());
+    let refused = refused.expect_err("a file system that is read-only");
+    let fix = refused.cause().map(Cause::fix).unwrap_or_default();
+    let command = format!("mount -o remount,rw {}", bpffs.path().display());
+    ensure(fix.contains(&command), || format!("{refused}: {fix}"))?;
     let gone = host()
         .obj_get((&path).into(), ObjectFlags::empty())
         .expect_err("unpinned");
