@@ -138,6 +138,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// What an object says of how an XDP program runs beside others is wrong.
+    #[error("`XDP_RUN_CONFIG({program})` in section .xdp_run_config: {problem}")]
+    RunConfig {
+        /// The program.
+        program: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A map's definition has a member that this version does not know.
     #[error(
         "map `{map}`: unknown attribute `{attribute}`; known are type, key, value, key_size, \

@@ -87,6 +87,7 @@ mod references;
 mod resolve;
 mod rewrite;
 mod ring_or_perf;
+mod run_config;
 mod section;
 mod source;
 mod spec;
@@ -108,6 +109,7 @@ pub use linker::StaticLinker;
 pub use object::Object;
 pub use options::{LinkOptions, MapOptions, ParseOptions, ProgramOptions};
 pub use rewrite::{Rewrite, RewriteError, Snippet};
+pub use run_config::XdpRunConfig;
 pub use section::{AttachKind, SectionHandler, SectionHandlers, SectionName};
 pub use spec::{
     Contents, Extern, ExternIndex, ExternKind, Function, FunctionIndex, JumpTable, JumpTableIndex,

@@ -110,6 +110,18 @@ pub(crate) fn definition(btf: &Btf, name: &str, variable: TypeId) -> Result<Map>
     }
 }
 
+/// The number of `__uint(name, N)`, which is a pointer to an array of N elements; `None` if it is
+/// something else.
+pub(crate) fn uint(btf: &Btf, field: &Member<'_>) -> Result<Option<u32>> {
+    let Kind::Pointer { target } = btf.skip_modifiers(field.type_id)?.kind() else {
+        return Ok(None);
+    };
+    Ok(match btf.skip_modifiers(target)?.kind() {
+        Kind::Array(array) => Some(array.len),
+        _ => None,
+    })
+}
+
 /// Attributes of one definition: several times those there are. Many variables can have one type, so
 /// that reading it must be cheap.
 const MAX_ATTRIBUTES: usize = 64;
@@ -231,16 +243,10 @@ impl<'btf> Definition<'btf> {
         Ok(())
     }
 
-    /// `__uint(name, N)`: a pointer to an array of N elements.
+    /// `__uint(name, N)`
     fn number(&self, field: &Member<'_>) -> Result<u32> {
-        let wrong = || self.wrong(format!("`{}` is not given by __uint()", field.name()));
-        let Kind::Pointer { target } = self.btf.skip_modifiers(field.type_id)?.kind() else {
-            return Err(wrong());
-        };
-        match self.btf.skip_modifiers(target)?.kind() {
-            Kind::Array(array) => Ok(array.len),
-            _ => Err(wrong()),
-        }
+        let number = uint(self.btf, field)?;
+        number.ok_or_else(|| self.wrong(format!("`{}` is not given by __uint()", field.name())))
     }
 
     /// `__uint(name, N)`, or `__ulong(name, N)`: an enumeration of the one value N.

@@ -4,7 +4,7 @@ use std::{fmt, path::Path, sync::Arc};
 
 use skep_abi::ProgramType;
 use skep_host::{Host as Boundary, LoadedProgram, ProgramFd, ProgramInfo, TestRun, TestRunOutcome};
-use skep_object::{ImageProgram, SectionName};
+use skep_object::{ImageProgram, SectionName, XdpRunConfig};
 
 use crate::{Result, usdt::Specs};
 
@@ -17,6 +17,7 @@ pub struct Program {
     target: Option<String>,
     log: String,
     usdt: Option<Usdt>,
+    run_config: Option<XdpRunConfig>,
 }
 
 /// What attaching a program to static probe points of user space takes.
@@ -34,6 +35,7 @@ impl Program {
         loaded: LoadedProgram,
         program: &ImageProgram,
         usdt: Option<Usdt>,
+        run_config: Option<XdpRunConfig>,
     ) -> Self {
         Self {
             host,
@@ -43,7 +45,13 @@ impl Program {
             target: program.attach_target.clone(),
             log: loaded.log,
             usdt,
+            run_config,
         }
+    }
+
+    /// What its object says of how it runs beside other XDP programs.
+    pub(crate) fn run_config(&self) -> Option<&XdpRunConfig> {
+        self.run_config.as_ref()
     }
 
     /// Its full name, as the source spells it.

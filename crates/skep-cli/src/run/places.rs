@@ -40,14 +40,12 @@ pub(crate) struct PlaceArgs {
     /// Run beside the device's other XDP programs; the lower PRIORITY runs earlier
     ///
     /// Of all programs that were attached so, by whatever process: each runs if the one before it
-    /// answered one of --xdp-chain. libxdp's programs are not among them.
-    #[arg(
-        long, value_name = "PRIORITY", num_args = 0..=1, require_equals = true,
-        default_missing_value = "50"
-    )]
-    xdp_share: Option<u32>,
+    /// answered one of --xdp-chain. libxdp's programs are not among them. Without PRIORITY it is what
+    /// the object says (XDP_RUN_CONFIG of libxdp's xdp_helpers.h), or 50.
+    #[arg(long, value_name = "PRIORITY", num_args = 0..=1, require_equals = true)]
+    xdp_share: Option<Option<u32>>,
 
-    /// Answers after which the next program runs [default: pass]
+    /// Answers after which the next program runs [default: as the object says, or pass]
     #[arg(
         long, value_name = "ACTION,...", value_delimiter = ',', value_parser = action,
         requires = "xdp_share"
@@ -96,15 +94,9 @@ pub(crate) struct PlaceArgs {
 impl PlaceArgs {
     /// Fills in what the flags say.
     pub(crate) fn fill(&self, loaded: &Loaded, options: &mut AttachOptions) -> anyhow::Result<()> {
-        options.xdp_share = self.xdp_share.map(|priority| {
-            let mut share = XdpShare {
-                priority,
-                ..XdpShare::default()
-            };
-            if !self.xdp_chain.is_empty() {
-                share.chain.clone_from(&self.xdp_chain);
-            }
-            share
+        options.xdp_share = self.xdp_share.map(|priority| XdpShare {
+            priority,
+            chain: (!self.xdp_chain.is_empty()).then(|| self.xdp_chain.clone()),
         });
         options.order = Order {
             preorder: self.preorder,

@@ -134,6 +134,10 @@ impl Loader<'_> {
                 &instructions.bytes,
             )
         };
+        let run_config = match program.program_type {
+            ProgramType::Xdp => self.spec.xdp_run_config(&program.name)?,
+            _ => None,
+        };
         match self.host.prog_load(&request) {
             Ok(loaded) => {
                 // A program that does not look at the map asks for no argument.
@@ -145,7 +149,8 @@ impl Loader<'_> {
                     multi,
                     specs: usdt.specs.clone().filter(|_| asks),
                 });
-                Ok(Program::new(Arc::clone(self.host), loaded, program, usdt))
+                let host = Arc::clone(self.host);
+                Ok(Program::new(host, loaded, program, usdt, run_config))
             }
             Err(skep_host::Error::Verifier {
                 errno, log, cause, ..

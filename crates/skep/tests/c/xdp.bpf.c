@@ -51,6 +51,22 @@ static __always_inline int is_ours(struct xdp_md *ctx)
 WRITES(a, "xdp", 'a', answer)
 WRITES(b, "xdp", 'b', XDP_PASS)
 WRITES(c, "xdp", 'c', XDP_PASS)
+
+// How they run beside others, as libxdp's `xdp_helpers.h` has it said.
+#define XDP_RUN_CONFIG(name) _##name SEC(".xdp_run_config")
+
+struct {
+	__uint(priority, 10);
+	__uint(XDP_DROP, 1);
+	__uint(XDP_PASS, 0);
+} XDP_RUN_CONFIG(early);
+
+struct {
+	__uint(prority, 10);
+} XDP_RUN_CONFIG(mistaken);
+
+WRITES(early, "xdp", 'e', answer)
+WRITES(mistaken, "xdp", 'm', XDP_PASS)
 WRITES(a_frags, "xdp.frags", 'a', XDP_PASS)
 WRITES(b_frags, "xdp.frags", 'b', XDP_PASS)
 

@@ -46,32 +46,43 @@ const SLOTS: &str = "skep_xdp_slots";
 const TAKEN: &str = "skep_xdp_taken";
 const STATE: &str = "skep_xdp_state";
 
-/// How an XDP program shares its device with others.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How an XDP program shares its device with others. What is not said here is as the object says it
+/// (libxdp's `XDP_RUN_CONFIG`), or else priority 50 and a next program after `XDP_PASS`, as libxdp
+/// has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct XdpShare {
     /// The lower runs earlier; of two that are equal, the one that came first.
     #[doc(alias = "XDP_RUN_CONFIG")]
-    pub priority: u32,
+    pub priority: Option<u32>,
     /// The answers after which the next program runs; any other is the packet's fate. What the last
     /// program answers always is.
     #[doc(alias = "chain_call_actions")]
-    pub chain: Vec<XdpAction>,
-}
-
-impl Default for XdpShare {
-    /// Priority 50, and what one lets pass the next looks at, as libxdp has it.
-    fn default() -> Self {
-        Self {
-            priority: 50,
-            chain: vec![XdpAction::Pass],
-        }
-    }
+    pub chain: Option<Vec<XdpAction>>,
 }
 
 impl XdpShare {
-    fn mask(&self) -> u32 {
-        let bits = self.chain.iter().map(|action| 1 << action.raw());
-        bits.fold(0, |mask, bit: u32| mask | bit)
+    /// The priority of programs of which nothing says another.
+    pub const PRIORITY: u32 = 50;
+
+    fn priority(&self, program: &Program) -> u32 {
+        let of_object = || program.run_config()?.priority;
+        self.priority
+            .or_else(of_object)
+            .unwrap_or(Self::PRIORITY)
+    }
+
+    /// A bit for each answer after which the next program runs.
+    fn mask(&self, program: &Program) -> u32 {
+        let bit = |action: XdpAction| 1 << action.raw();
+        if let Some(chain) = &self.chain {
+            return chain.iter().fold(0, |mask, action| mask | bit(*action));
+        }
+        let said = program.run_config().map(|config| config.chain.as_slice());
+        let said = said.unwrap_or_default().iter();
+        said.fold(bit(XdpAction::Pass), |mask, (action, next)| match next {
+            true => mask | bit(*action),
+            false => mask & !bit(*action),
+        })
     }
 }
 
@@ -88,8 +99,8 @@ pub(super) fn attach(
     };
     let mut entry = Entry {
         slot: 0,
-        priority: share.priority,
-        chain: share.mask(),
+        priority: share.priority(program),
+        chain: share.mask(program),
         frags: program.section().has_frags(),
     };
     // Dropped on the way out, it gives its slot back.

@@ -11,7 +11,7 @@ use skep_testing::{
 };
 
 use super::{PORT, five_come, on_device, send_five};
-use crate::support::{Running, boundary, object};
+use crate::support::{Running, boundary, host, object};
 
 pub(super) fn tests() -> Vec<Test> {
     vec![
@@ -30,6 +30,7 @@ pub(super) fn tests() -> Vec<Test> {
         Test::new("network::who_has_a_devices_xdp_is_told", owner),
         Test::new("network::several_xdp_programs_share_a_device", share).of_hook("xdp (several)"),
         Test::new("network::sharers_of_xdp_chain_by_answers", chain),
+        Test::new("network::sharers_of_xdp_run_as_libxdp_has_it_said", said),
         Test::new("network::sharers_of_xdp_come_at_once", race),
         Test::new("network::sharers_of_xdp_pin_nothing", pinned),
         Test::new(
@@ -231,7 +232,7 @@ fn owner() -> Outcome {
 fn sharing(priority: u32) -> AttachOptions {
     AttachOptions {
         xdp_share: Some(XdpShare {
-            priority,
+            priority: Some(priority),
             ..XdpShare::default()
         }),
         ..on_device("lo")
@@ -280,8 +281,8 @@ fn chain() -> Outcome {
         see(&running, "a")?;
         drop(a);
         let on = XdpShare {
-            priority: 10,
-            chain: vec![XdpAction::Pass, XdpAction::Drop],
+            priority: Some(10),
+            chain: Some(vec![XdpAction::Pass, XdpAction::Drop]),
         };
         let options = AttachOptions {
             xdp_share: Some(on),
@@ -292,6 +293,50 @@ fn chain() -> Outcome {
         // The last one's answer is what becomes of it.
         five_come("passed by the last", &send_five()?)
     })
+}
+
+/// An object that was written for libxdp says where its programs run, and what the next one waits for;
+/// who attaches them has the last word.
+fn said() -> Outcome {
+    needs_kernel(5, 10)?;
+    in_netns(|_| {
+        let running = running(&["b", "early"])?;
+        let share = |name: &str, share: XdpShare| -> Outcome<Link> {
+            let options = AttachOptions {
+                xdp_share: Some(share),
+                ..on_device("lo")
+            };
+            Ok(running.loaded.program(name)?.attach_with(&options)?)
+        };
+        let _b = share("b", XdpShare::default())?;
+        let early = share("early", XdpShare::default())?;
+        let place = early.place().to_owned();
+        ensure(place.contains("priority 10"), || place.clone())?;
+        see(&running, "e")?;
+        running.set("answer", &XdpAction::Drop.raw().to_ne_bytes())?;
+        see(&running, "eb")?;
+        early.detach()?;
+        let own = XdpShare {
+            priority: Some(60),
+            chain: None,
+        };
+        let early = share("early", own)?;
+        see(&running, "be")?;
+        early.detach()?;
+        let own = XdpShare {
+            priority: None,
+            chain: Some(vec![XdpAction::Pass]),
+        };
+        let _early = share("early", own)?;
+        see(&running, "e")
+    })?;
+    let mut object = object("xdp")?;
+    object.only_programs(&["mistaken"])?;
+    let error = expect_err("a member", object.load(host()))?.to_string();
+    for part in ["XDP_RUN_CONFIG(mistaken)", "unknown member `prority`"] {
+        ensure(error.contains(part), || error.clone())?;
+    }
+    Ok(())
 }
 
 /// Many come and go at once: each sees its packets, and none is lost.
