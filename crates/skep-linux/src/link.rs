@@ -17,8 +17,48 @@ use crate::{
     sys::{SysResult, address, bpf, bpf_open},
 };
 
+/// Names as the kernel reads them, one behind the other. There can be ten thousand, and the kernel
+/// does all else of such an attachment: an allocation for each name would be what it costs here.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    /// Each with a zero behind it.
+    text: Vec<u8>,
+    /// The address of each, in `text`.
+    addresses: Vec<u64>,
+}
+
+impl Names {
+    /// `None` if there is a zero in one of them.
+    pub(crate) fn new(names: &[String]) -> Option<Self> {
+        let length = names.iter().map(|name| name.len() + 1).sum();
+        let mut text = Vec::with_capacity(length);
+        for name in names {
+            text.extend_from_slice(name.as_bytes());
+            text.push(0);
+        }
+        let zeroes = text.iter().filter(|byte| **byte == 0).count();
+        let mut next = text.as_ptr() as u64;
+        let address = |name: &String| {
+            let this = next;
+            next += name.len() as u64 + 1;
+            this
+        };
+        let addresses = names.iter().map(address).collect();
+        (zeroes == names.len()).then_some(Self { text, addresses })
+    }
+}
+
 /// `BPF_LINK_CREATE` without the error's dress: attaching gives it its own.
 pub(crate) fn create_raw(host: &LinuxHost, request: &LinkCreate<'_>) -> SysResult<LinkFd> {
+    create_named(host, request, &Names::default())
+}
+
+/// The same of a `KprobeMulti` with these names, if there are any.
+pub(crate) fn create_named(
+    host: &LinuxHost,
+    request: &LinkCreate<'_>,
+    named: &Names,
+) -> SysResult<LinkFd> {
     let mut attr = attr::LinkCreate {
         source_fd: request.program.raw() as u32,
         target: target_number(request.target),
@@ -71,6 +111,11 @@ pub(crate) fn create_raw(host: &LinuxHost, request: &LinkCreate<'_>) -> SysResul
             cookies,
             flags,
         } => {
+            symbols = names.iter().map(|name| name.as_ptr() as u64).collect();
+            let names = match symbols.is_empty() {
+                true => &named.addresses,
+                false => &symbols,
+            };
             let count = if names.is_empty() {
                 addresses.len()
             } else {
@@ -81,11 +126,10 @@ pub(crate) fn create_raw(host: &LinuxHost, request: &LinkCreate<'_>) -> SysResul
             {
                 return Err(Errno::EINVAL);
             }
-            symbols = names.iter().map(|name| name.as_ptr() as u64).collect();
             attr.options = pack(&attr::LinkKprobeMulti {
                 flags: flags.bits(),
                 cnt: count as u32,
-                syms: address(&symbols),
+                syms: address(names),
                 addrs: address(addresses),
                 cookies: address(cookies),
             });
@@ -145,7 +189,8 @@ pub(crate) fn create_raw(host: &LinuxHost, request: &LinkCreate<'_>) -> SysResul
         _ => {}
     }
     // SAFETY: every address in the options is of a slice or C string borrowed from `request`, or
-    // of `symbols` or `iterator`, which live to the end of this function; the command only reads
+    // of `symbols` or `iterator`, which live to the end of this function, or of `named`, whose
+    // addresses are those of strings in its own text, each of which ends with a zero; the command only reads
     // them, and each count was derived from, or held against, its slice.
     let fd = unsafe { bpf_open(Command::LinkCreate, &mut attr)? };
     Ok(LinkFd::new(host.files().own(fd, Kind::Link)))

@@ -61,9 +61,8 @@ impl Object {
             };
             let mut config = XdpRunConfig::default();
             for field in fields.members() {
-                let number = maps::uint(btf, &field)?.ok_or_else(|| {
-                    wrong(format!("`{}` is not given by __uint()", field.name()))
-                })?;
+                let number = maps::uint(btf, &field)?
+                    .ok_or_else(|| wrong(format!("`{}` is not given by __uint()", field.name())))?;
                 let action = XdpAction::from_name(field.name())
                     .filter(|action| action.name() == field.name());
                 match (field.name(), action) {

@@ -1,6 +1,6 @@
 //! Many functions of the kernel by one link (5.18).
 
-use std::{borrow::Cow, collections::BTreeSet, ffi::CStr};
+use std::{borrow::Cow, collections::BTreeSet};
 
 use skep_abi::{KernelVersion, KprobeMultiFlags};
 use skep_host::{
@@ -9,7 +9,12 @@ use skep_host::{
 };
 
 use super::{Refusal, function};
-use crate::{LinuxHost, link, mounts::missing_tracefs, sys::errno_of};
+use crate::{
+    LinuxHost,
+    link::{self, Names},
+    mounts::missing_tracefs,
+    sys::errno_of,
+};
 
 /// Where tracefs lists the functions that can be hooked by many.
 const TRACEABLE: &str = "available_filter_functions";
@@ -23,36 +28,6 @@ const SHOWN: usize = 4;
 enum Functions<'f> {
     Names(Cow<'f, [String]>),
     Addresses(Cow<'f, [u64]>),
-}
-
-/// Names as the kernel reads them, one behind the other: there can be ten thousand, and an
-/// allocation for each would be all that attaching costs outside of the kernel.
-struct Terminated<'n> {
-    text: Vec<u8>,
-    names: &'n [String],
-}
-
-impl<'n> Terminated<'n> {
-    fn new(names: &'n [String]) -> Self {
-        let length = names.iter().map(|name| name.len() + 1).sum();
-        let mut text = Vec::with_capacity(length);
-        for name in names {
-            text.extend_from_slice(name.as_bytes());
-            text.push(0);
-        }
-        Self { text, names }
-    }
-
-    /// Each of them; `EINVAL` if there is one that ends before its end.
-    fn each(&self) -> Result<Vec<&CStr>, Errno> {
-        let mut rest = self.text.as_slice();
-        let each = self.names.iter().map(|name| {
-            let (one, after) = rest.split_at_checked(name.len() + 1)?;
-            rest = after;
-            CStr::from_bytes_with_nul(one).ok()
-        });
-        each.collect::<Option<_>>().ok_or(Errno::EINVAL)
-    }
 }
 
 pub(super) fn attach(
@@ -79,11 +54,10 @@ pub(super) fn attach(
         };
         return Err(Refusal::because(Errno::EINVAL, cause));
     }
-    let names = Terminated::new(names);
-    let symbols = names.each()?;
+    let named = Names::new(names).ok_or(Errno::EINVAL)?;
     let mut request = link::plain(program, LinkTarget::None, mode.kprobe());
     request.options = LinkOptions::KprobeMulti {
-        symbols: &symbols,
+        symbols: &[],
         addresses,
         cookies,
         flags: match mode {
@@ -91,7 +65,7 @@ pub(super) fn attach(
             MultiMode::Entry | MultiMode::Session => KprobeMultiFlags::empty(),
         },
     };
-    let link = link::create_raw(host, &request).map_err(|errno| Refusal {
+    let link = link::create_named(host, &request, &named).map_err(|errno| Refusal {
         errno,
         cause: cause(host, errno, &functions),
     })?;

@@ -66,9 +66,7 @@ impl XdpShare {
 
     fn priority(&self, program: &Program) -> u32 {
         let of_object = || program.run_config()?.priority;
-        self.priority
-            .or_else(of_object)
-            .unwrap_or(Self::PRIORITY)
+        self.priority.or_else(of_object).unwrap_or(Self::PRIORITY)
     }
 
     /// A bit for each answer after which the next program runs.
