@@ -367,6 +367,16 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// power of two), waking its reader every `wakeup` records.
     fn perf_output(&self, cpu: u32, pages: usize, wakeup: u32) -> Result<PerfOutput>;
 
+    /// Whether programs can still send to an output event. One whose CPU went offline has ended for
+    /// good, and does not begin again when the CPU comes back.
+    fn perf_output_runs(&self, output: &PerfOutput) -> Result<bool>;
+
+    /// Records that an output event had no room for since it was opened, those too that no record in
+    /// its ring tells of yet. `None` where the host does not say (Linux before 6.0, and of an event
+    /// that it has ended).
+    #[doc(alias = "PERF_FORMAT_LOST")]
+    fn perf_output_lost(&self, output: &PerfOutput) -> Result<Option<u64>>;
+
     /// A new poller.
     fn poller(&self) -> Result<Box<dyn Poller>>;
 

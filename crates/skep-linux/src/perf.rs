@@ -1,9 +1,13 @@
 //! Perf events: how they are opened, and the output end of a perf event array.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::{
+    os::fd::{AsRawFd, OwnedFd},
+    thread,
+    time::Duration,
+};
 
 use skep_abi::Capability;
-use skep_host::{Access, Cause, Errno, Error, Host as _, PerfOutput, Result};
+use skep_host::{Access, Cause, Descriptor, Errno, Error, Host as _, PerfOutput, Result};
 
 use crate::{
     LinuxHost, attr, cause,
@@ -33,6 +37,11 @@ pub(crate) const SW_CPU_CLOCK: u64 = 0;
 const SW_BPF_OUTPUT: u64 = 10;
 /// `PERF_SAMPLE_RAW`.
 const SAMPLE_RAW: u64 = 1 << 10;
+
+/// `PERF_FORMAT_TOTAL_TIME_ENABLED`.
+const FORMAT_TIME_ENABLED: u64 = 1 << 0;
+/// `PERF_FORMAT_LOST`; since 6.0.
+const FORMAT_LOST: u64 = 1 << 4;
 
 /// Bits of `perf_event_attr`'s flag word.
 pub(crate) const FLAG_DISABLED: u64 = 1 << 0;
@@ -88,8 +97,14 @@ pub(crate) fn output(host: &LinuxHost, cpu: u32, pages: usize, wakeup: u32) -> R
     let mut attr = attributes(TYPE_SOFTWARE, SW_BPF_OUTPUT);
     attr.sample_type = SAMPLE_RAW;
     attr.sample_period = 1;
+    attr.read_format = FORMAT_TIME_ENABLED | FORMAT_LOST;
     attr.wakeup = wakeup;
-    let event = open(&attr, Place::Cpu(cpu)).map_err(|errno| fail("open", errno))?;
+    let mut opened = open(&attr, Place::Cpu(cpu));
+    if matches!(opened, Err(Errno::EINVAL)) {
+        attr.read_format = FORMAT_TIME_ENABLED;
+        opened = open(&attr, Place::Cpu(cpu));
+    }
+    let event = opened.map_err(|errno| fail("open", errno))?;
     let len = pages
         .checked_add(1)
         .and_then(|pages| pages.checked_mul(sys::page_size()))
@@ -107,6 +122,49 @@ pub(crate) fn output(host: &LinuxHost, cpu: u32, pages: usize, wakeup: u32) -> R
         event: host.files().own(event, Kind::Other),
         memory: Box::new(memory),
     })
+}
+
+/// The coarsest of the clocks that perf events go by: that of a machine without a better one ticks
+/// 100 times a second.
+const TICK: Duration = Duration::from_millis(11);
+
+/// Whether an output event still takes records. The kernel takes it out of its CPU's context when
+/// that goes offline, and never puts it back. Not all kernels tell a poller so, but the time for
+/// which it was enabled stands still from then on.
+pub(crate) fn output_runs(event: &Descriptor) -> Result<bool> {
+    let enabled = || Ok(state(event)?.map(|state| state.enabled));
+    let first = enabled()?;
+    let moves = || Ok(first.is_some() && enabled()? != first);
+    if moves()? {
+        return Ok(true);
+    }
+    thread::sleep(TICK);
+    moves()
+}
+
+/// Records that an output event had no room for, if the kernel counts them.
+pub(crate) fn output_lost(event: &Descriptor) -> Result<Option<u64>> {
+    Ok(state(event)?.and_then(|state| state.lost))
+}
+
+/// What an output event says of itself.
+struct State {
+    /// For how long it was enabled, in nanoseconds.
+    enabled: u64,
+    lost: Option<u64>,
+}
+
+/// `None` if the kernel has ended it, and says nothing any more.
+fn state(event: &Descriptor) -> Result<Option<State>> {
+    // `{ u64 value; u64 time_enabled; u64 lost; }`
+    let mut words = [[0; 8]; 3];
+    let read = sys::read(event.raw(), words.as_flattened_mut());
+    let bytes = read.map_err(|errno| Error::system("read", "the state of a perf output", errno))?;
+    let [_, enabled, lost] = words.map(u64::from_ne_bytes);
+    Ok((bytes >= 16).then_some(State {
+        enabled,
+        lost: (bytes == 24).then_some(lost),
+    }))
 }
 
 /// The sysctl that says what perf events take.

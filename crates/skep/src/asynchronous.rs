@@ -15,7 +15,10 @@ use std::{
 use skep_host::{Descriptor, Errno, Poller};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::{Error, PerfBatch, PerfBuffer, Polled, Readers, Record, Result, RingBatch, RingBuffer};
+use crate::{
+    Error, PerfBatch, PerfBuffer, Polled, Readers, Record, Result, RingBatch, RingBuffer,
+    perf::FOR_NOTHING,
+};
 
 /// A [`RingBuffer`] whose records a task awaits. Made inside a tokio runtime with I/O enabled.
 ///
@@ -92,10 +95,31 @@ impl<T> AsyncPerfBuffer<T> {
     /// # Errors
     /// The runtime shuts down.
     pub async fn next_batch(&mut self) -> Result<PerfBatch<'_, T>> {
+        let mut for_nothing = 0;
         while !self.perf.has_some() {
+            // The ring of a CPU that went is ready for ever.
+            if for_nothing >= FOR_NOTHING {
+                self.refresh()?;
+                for_nothing = 0;
+            }
             self.watch.wait().await?;
+            for_nothing += 1;
         }
         Ok(self.perf.batch())
+    }
+
+    /// Follows CPUs that went offline or came online: see [`PerfBuffer::refresh`].
+    ///
+    /// # Errors
+    /// A ring can't be opened or watched.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn refresh(&mut self) -> Result<Vec<u32>> {
+        let added = self.perf.refresh()?;
+        // Rings that are gone may have to be forgotten, too.
+        self.watch = Watch::new(self.perf.map().host().as_ref(), self.perf.descriptors())?;
+        Ok(added)
     }
 
     /// The buffer, to look at what was lost. It can't be changed for another: the runtime watches
@@ -125,6 +149,14 @@ impl<'h> AsyncReaders<'h> {
             readiness: Readiness::new(raw)?,
             readers,
         })
+    }
+
+    /// Has perf buffers follow CPUs: see [`Readers::refresh`].
+    ///
+    /// # Errors
+    /// As those of [`PerfBuffer::new`].
+    pub fn refresh(&mut self) -> Result<()> {
+        self.readers.refresh()
     }
 
     /// Hands out what the readers have, once there is something: see [`Readers::poll`].

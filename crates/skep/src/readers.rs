@@ -4,7 +4,9 @@ use std::{fmt, ops::ControlFlow, time::Duration};
 
 use skep_host::{Descriptor, Host, Poller};
 
-use crate::{Consumed, PerfBuffer, Record, Result, RingBuffer, waiting::Deadline};
+use crate::{
+    Consumed, PerfBuffer, Record, Result, RingBuffer, perf::FOR_NOTHING, waiting::Deadline,
+};
 
 /// Reads several rings and perf buffers in turns, so that a busy one can't keep the others
 /// waiting.
@@ -40,11 +42,61 @@ pub struct Readers<'h> {
     turn: usize,
 }
 
-/// Hands out one batch of a reader.
-type Take<'h> = Box<dyn FnMut(&mut Consumed) -> Result<Batch> + Send + 'h>;
+/// A reader with its handler.
+trait Reader: Send {
+    /// Hands out one batch.
+    fn take(&mut self, consumed: &mut Consumed) -> Result<Batch>;
+
+    /// Follows CPUs that went and came; what is to be waited for since goes to the poller.
+    fn refresh(&mut self, _poller: &mut dyn Poller, _token: u64) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct Ring<T: ?Sized, F> {
+    ring: RingBuffer<T>,
+    each: F,
+}
+
+impl<T: Record + ?Sized, F: FnMut(&T) -> ControlFlow<()> + Send> Reader for Ring<T, F> {
+    fn take(&mut self, consumed: &mut Consumed) -> Result<Batch> {
+        let mut batch = self.ring.batch()?;
+        if batch.is_gone() {
+            return Ok(Batch::Empty);
+        }
+        batch.hand_out(&mut self.each, consumed);
+        Ok(Batch::Some)
+    }
+}
+
+struct Perf<T, F> {
+    perf: PerfBuffer<T>,
+    each: F,
+}
+
+impl<T, F: FnMut(u32, &[u8]) -> ControlFlow<()> + Send> Reader for Perf<T, F> {
+    fn take(&mut self, consumed: &mut Consumed) -> Result<Batch> {
+        let mut batch = self.perf.batch();
+        if batch.is_empty() {
+            return Ok(Batch::Empty);
+        }
+        batch.hand_out(&mut self.each, consumed);
+        Ok(Batch::Some)
+    }
+
+    fn refresh(&mut self, poller: &mut dyn Poller, token: u64) -> Result<()> {
+        let added = self.perf.refresh()?;
+        for event in self.perf.descriptors_of(&added) {
+            poller.add(event, token)?;
+        }
+        Ok(())
+    }
+}
 
 struct Source<'h> {
-    take: Take<'h>,
+    reader: Box<dyn Reader + 'h>,
+    /// Times in a row that the poller said that it is ready, and there was nothing.
+    for_nothing: u32,
     /// It may have more, which no poller will tell: perf events are ready once a wake-up.
     pending: bool,
 }
@@ -93,18 +145,11 @@ impl<'h> Readers<'h> {
     /// It can't be waited for.
     pub fn ring<T: Record + ?Sized + 'h>(
         &mut self,
-        mut ring: RingBuffer<T>,
-        mut each: impl FnMut(&T) -> ControlFlow<()> + Send + 'h,
+        ring: RingBuffer<T>,
+        each: impl FnMut(&T) -> ControlFlow<()> + Send + 'h,
     ) -> Result<usize> {
         self.watch(std::iter::once(ring.descriptor()))?;
-        Ok(self.add(Box::new(move |consumed| {
-            let mut batch = ring.batch()?;
-            if batch.is_gone() {
-                return Ok(Batch::Empty);
-            }
-            batch.hand_out(&mut each, consumed);
-            Ok(Batch::Some)
-        })))
+        Ok(self.add(Box::new(Ring { ring, each })))
     }
 
     /// Adds a perf buffer, whose handler also gets the CPU; gives the number that stands for it.
@@ -113,18 +158,23 @@ impl<'h> Readers<'h> {
     /// It can't be waited for.
     pub fn perf<T: 'h>(
         &mut self,
-        mut perf: PerfBuffer<T>,
-        mut each: impl FnMut(u32, &[u8]) -> ControlFlow<()> + Send + 'h,
+        perf: PerfBuffer<T>,
+        each: impl FnMut(u32, &[u8]) -> ControlFlow<()> + Send + 'h,
     ) -> Result<usize> {
         self.watch(perf.descriptors())?;
-        Ok(self.add(Box::new(move |consumed| {
-            let mut batch = perf.batch();
-            if batch.is_empty() {
-                return Ok(Batch::Empty);
-            }
-            batch.hand_out(&mut each, consumed);
-            Ok(Batch::Some)
-        })))
+        Ok(self.add(Box::new(Perf { perf, each })))
+    }
+
+    /// Has perf buffers follow CPUs that went offline or came online: see [`PerfBuffer::refresh`].
+    /// To be called about once a second where CPUs do.
+    ///
+    /// # Errors
+    /// As those of [`PerfBuffer::new`].
+    pub fn refresh(&mut self) -> Result<()> {
+        for (source, token) in self.sources.iter_mut().zip(0..) {
+            source.reader.refresh(self.poller.as_mut(), token)?;
+        }
+        Ok(())
     }
 
     fn watch<'d>(&mut self, things: impl Iterator<Item = &'d Descriptor>) -> Result<()> {
@@ -134,9 +184,10 @@ impl<'h> Readers<'h> {
         Ok(())
     }
 
-    fn add(&mut self, take: Take<'h>) -> usize {
+    fn add(&mut self, reader: Box<dyn Reader + 'h>) -> usize {
         self.sources.push(Source {
-            take,
+            reader,
+            for_nothing: 0,
             pending: true,
         });
         self.sources.len() - 1
@@ -167,6 +218,7 @@ impl<'h> Readers<'h> {
             for token in &self.ready {
                 if let Some(source) = self.sources.get_mut(*token as usize) {
                     source.pending = true;
+                    source.for_nothing += 1;
                 }
             }
             let polled = self.hand_out()?;
@@ -191,7 +243,15 @@ impl<'h> Readers<'h> {
                 continue;
             }
             let mut consumed = Consumed::default();
-            source.pending = matches!((source.take)(&mut consumed)?, Batch::Some);
+            source.pending = matches!(source.reader.take(&mut consumed)?, Batch::Some);
+            if source.pending {
+                source.for_nothing = 0;
+            }
+            // The ring of a CPU that went is ready for ever.
+            if source.for_nothing > FOR_NOTHING {
+                source.for_nothing = 0;
+                source.reader.refresh(self.poller.as_mut(), number as u64)?;
+            }
             polled.records += consumed.records;
             polled.short += consumed.short;
             if consumed.stopped {

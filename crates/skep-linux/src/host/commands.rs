@@ -335,6 +335,14 @@ impl Host for LinuxHost {
         perf::output(self, cpu, pages, wakeup)
     }
 
+    fn perf_output_runs(&self, output: &PerfOutput) -> Result<bool> {
+        perf::output_runs(&output.event)
+    }
+
+    fn perf_output_lost(&self, output: &PerfOutput) -> Result<Option<u64>> {
+        perf::output_lost(&output.event)
+    }
+
     fn poller(&self) -> Result<Box<dyn Poller>> {
         Ok(Box::new(poll::Epoll::new()?))
     }

@@ -94,6 +94,16 @@ fn map_part(
     })
 }
 
+/// Records that did not fit: `Host::perf_output_lost`.
+pub(super) fn perf_output_lost(vm: &Vm, output: &PerfOutput) -> Result<Option<u64>> {
+    let found = vm.0.registry.files.object(&output.event);
+    let found = found.map_err(|errno| Error::system("read", "a perf output", errno))?;
+    let Object::Other(thing) = found else {
+        return Ok(None);
+    };
+    Ok(thing.downcast_ref::<PerfEvent>().map(PerfEvent::all_lost))
+}
+
 /// Opens an output event of a CPU: `Host::perf_output`.
 pub(super) fn perf_output(vm: &Vm, cpu: u32, pages: usize, wakeup: u32) -> Result<PerfOutput> {
     let object = || format!("the perf output of CPU {cpu}");

@@ -375,6 +375,15 @@ impl Host for Vm {
         memory::perf_output(self, cpu, pages, wakeup)
     }
 
+    fn perf_output_runs(&self, _output: &PerfOutput) -> Result<bool> {
+        // The machine's CPUs are always there.
+        Ok(true)
+    }
+
+    fn perf_output_lost(&self, output: &PerfOutput) -> Result<Option<u64>> {
+        memory::perf_output_lost(self, output)
+    }
+
     fn poller(&self) -> Result<Box<dyn Poller>> {
         Ok(Box::new(poller::VmPoller::new(&self.0.registry.files)?))
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use skep_abi::MapType;
-use skep_host::{Descriptor, Errno, PerfOutput};
+use skep_host::{Descriptor, Errno, Host, PerfOutput};
 
 use crate::{
     Consumed, Error, Map, Result,
@@ -25,6 +25,9 @@ use batch::{HEADER, LOST, lost_count, record};
 /// `perf_event_mmap_page.data_head` and `data_tail`, as indices of 64-bit words.
 const HEAD: usize = 0x400 / 8;
 const TAIL: usize = 0x408 / 8;
+
+/// Wake-ups without a record in a row after which rings are looked at.
+pub(crate) const FOR_NOTHING: u32 = 2;
 
 /// How a perf buffer is opened.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +73,8 @@ struct Ring {
     /// Records that did not fit, as far as they were read; and how far that is.
     lost: u64,
     counted: u64,
+    /// Those that the host has counted, when it was asked.
+    asked: u64,
     output: PerfOutput,
     /// Where the data begins, and how much there is.
     data: usize,
@@ -108,7 +113,9 @@ impl<T> PerfBuffer<T> {
     ///
     /// The kernel ends the ring of a CPU that goes offline for good: what programs send there after
     /// it came back is refused to them (`EOPNOTSUPP`), and `ENOENT` on a CPU that was offline when
-    /// the buffer was opened. One that went and came back between two calls is not noticed.
+    /// the buffer was opened. One that went and came back between two calls has another ring after
+    /// it, and counts as added. Only the programs know how many records were refused meanwhile, so
+    /// call it about once a second where CPUs come and go.
     ///
     /// # Errors
     /// As those of [`new`](Self::new).
@@ -116,14 +123,19 @@ impl<T> PerfBuffer<T> {
         let online = self.map.host().online_cpus()?;
         self.skipped.clear();
         for ring in &mut self.cpus {
-            ring.gone |= !online.contains(&ring.cpu);
+            ring.gone = ring.gone
+                || !online.contains(&ring.cpu)
+                || !self.map.host().perf_output_runs(&ring.output)?;
         }
         let (read, rest) = std::mem::take(&mut self.cpus)
             .into_iter()
             .partition::<Vec<_>, _>(|ring| ring.gone && ring.is_read());
         self.cpus = rest;
-        for ring in read {
-            *self.lost_before.entry(ring.cpu).or_default() += ring.lost;
+        // What was waited for may be gone, and what comes is to be waited for.
+        self.waiting = Waiting::default();
+        for mut ring in read {
+            ring.count(self.map.host().as_ref())?;
+            *self.lost_before.entry(ring.cpu).or_default() += ring.all_lost();
         }
         let mut added = Vec::new();
         for cpu in online {
@@ -167,6 +179,7 @@ impl<T> PerfBuffer<T> {
             cpu,
             gone: false,
             lost: 0,
+            asked: 0,
             counted: output.memory.long_words()[TAIL].acquire(),
             output,
             data,
@@ -182,24 +195,32 @@ impl<T> PerfBuffer<T> {
     }
 
     /// Waits for records, at most for `timeout` (`None`: for ever). `None` when the time is up.
-    /// Signals don't end it.
+    /// Signals don't end it. Where the kernel tells of rings that ended, it does a
+    /// [`refresh`](Self::refresh) by itself.
     ///
     /// # Errors
-    /// Waiting failed.
+    /// Waiting failed, or a ring can't be opened.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<PerfBatch<'_, T>>> {
         let deadline = Deadline::after(timeout);
+        let mut for_nothing = 0;
         loop {
             let found = self.find();
             if found.is_some() {
                 return Ok(Some(self.lend(found)));
             }
-            // A ring of a CPU that went is done with, and some kernels say so again and again.
+            // One wake-up for nothing may be that of a batch before. A ring that ended wakes its
+            // reader again and again.
+            if for_nothing >= FOR_NOTHING {
+                self.refresh()?;
+                for_nothing = 0;
+            }
             let rings = self.cpus.iter().filter(|ring| !ring.gone);
             let things = rings.map(|ring| &ring.output.event);
             let host = self.map.host().as_ref();
             if !self.waiting.wait(host, things, deadline)? {
                 return Ok(None);
             }
+            for_nothing += 1;
         }
     }
 
@@ -219,6 +240,19 @@ impl<T> PerfBuffer<T> {
         consumed
     }
 
+    /// Records that did not fit, on all CPUs, with those that no record tells of yet: a ring says what
+    /// it lost before the next record that fits, so at the end of a reading [`lost`](Self::lost) may
+    /// know less. Since Linux 6.0; before, it is the same.
+    ///
+    /// # Errors
+    /// The host can't be asked.
+    pub fn count_lost(&mut self) -> Result<u64> {
+        for ring in &mut self.cpus {
+            ring.count(self.map.host().as_ref())?;
+        }
+        Ok(self.lost())
+    }
+
     /// Records that did not fit, on all CPUs, as far as they were read.
     pub fn lost(&self) -> u64 {
         self.lost_per_cpu().map(|(_, lost)| lost).sum()
@@ -228,7 +262,7 @@ impl<T> PerfBuffer<T> {
     pub fn lost_per_cpu(&self) -> impl Iterator<Item = (u32, u64)> {
         let mut all = self.lost_before.clone();
         for ring in &self.cpus {
-            *all.entry(ring.cpu).or_default() += ring.lost;
+            *all.entry(ring.cpu).or_default() += ring.all_lost();
         }
         all.into_iter()
     }
@@ -243,6 +277,15 @@ impl<T> PerfBuffer<T> {
     /// [`refresh`](Self::refresh).
     pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
         self.cpus.iter().map(|ring| &ring.output.event)
+    }
+
+    /// Those of some CPUs, as they are now.
+    pub(crate) fn descriptors_of(&self, cpus: &[u32]) -> impl Iterator<Item = &Descriptor> {
+        let rings = self
+            .cpus
+            .iter()
+            .filter(|ring| !ring.gone && cpus.contains(&ring.cpu));
+        rings.map(|ring| &ring.output.event)
     }
 
     /// The map that is read.
@@ -336,6 +379,19 @@ impl<T> PerfBuffer<T> {
 }
 
 impl Ring {
+    /// Takes over what the host has counted itself.
+    fn count(&mut self, host: &dyn Host) -> Result<()> {
+        if let Some(all) = host.perf_output_lost(&self.output)? {
+            self.asked = all;
+        }
+        Ok(())
+    }
+
+    /// Records that did not fit, as far as is known.
+    fn all_lost(&self) -> u64 {
+        self.lost.max(self.asked)
+    }
+
     /// Whether all that it has was read.
     fn is_read(&self) -> bool {
         self.output.memory.long_words()[HEAD].acquire() == self.tail()

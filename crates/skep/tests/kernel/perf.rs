@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use skep::{PerfBuffer, PerfOptions, Program, boundary::TestRun};
+use skep::{PerfBuffer, PerfOptions, Program, abi::KernelVersion, boundary::TestRun};
 use skep_testing::{Outcome, Stop, Test, ensure, expect_err, host, needs_kernel};
 use zerocopy::FromBytes;
 
@@ -136,6 +136,12 @@ fn losses() -> Outcome {
         ensure((1..200).contains(&kept), || format!("{kept} of 200"))?;
         let first = numbers.first().copied().unwrap_or_default();
         ensure(first == 1_000 * turn, || format!("{first} first"))?;
+        // It is known before that as well, where the kernel counts it by itself.
+        let (counted, refused) = (buffer.count_lost()?, running.number("lost")?);
+        let asked = host().info().version >= KernelVersion::new(6, 0);
+        ensure(!asked || counted == refused, || {
+            format!("{counted} counted, {refused} refused")
+        })?;
         // The kernel says what was lost before the next record that fits.
         produce(&program, cpu, 1_000 * turn + 999, 1)?;
         ensure(drain(&mut buffer)? == [1_000 * turn + 999], || {

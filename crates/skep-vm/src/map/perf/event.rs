@@ -57,6 +57,8 @@ struct State {
     head: u64,
     /// Records that did not fit since the last one that did.
     lost: u64,
+    /// All that did not fit.
+    all_lost: u64,
     /// Records since the reader was last woken.
     records: u32,
     /// Up to where the reader knows that there is much to read.
@@ -102,6 +104,11 @@ impl PerfEvent {
         self.opened.elapsed()
     }
 
+    /// Records that did not fit, since it was opened.
+    pub(crate) fn all_lost(&self) -> u64 {
+        lock(&self.state).all_lost
+    }
+
     /// Writes one record of these parts.
     ///
     /// # Errors
@@ -119,6 +126,7 @@ impl PerfEvent {
         let room = tail.wrapping_sub(state.head + 1) & (self.size - 1);
         if room < needed {
             state.lost += 1;
+            state.all_lost += 1;
             return Err(Errno::ENOSPC);
         }
         let mut at = state.head;

@@ -1,7 +1,7 @@
 //! A CPU that is offline, goes offline and comes back: only on a test kernel's machine of two
 //! (`cargo xtask vm --cpus 2`), as it would be taken from whoever else uses this one.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use skep::{AttachOptions, Map, MapSpec, PerfBuffer, Update, abi::MapType, boundary::PerfScope};
 use skep_testing::{
@@ -17,6 +17,7 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("faults::a_cpu_is_offline", offline),
         Test::new("faults::a_cpu_goes_and_comes_back", back),
+        Test::new("faults::a_cpu_goes_and_comes_back_unseen", unseen),
         Test::new("faults::samples_go_on_without_a_cpu", samples),
     ]
 }
@@ -135,6 +136,45 @@ fn back() -> Outcome {
     ensure(
         seen == (300..310).collect::<Vec<u64>>() && lost == 10,
         || format!("{seen:?}, {lost} refused"),
+    )
+}
+
+fn unseen() -> Outcome {
+    needs_kernel(5, 10)?;
+    let (running, program, mut buffer) = perf::open(SMALL)?;
+    let nobody = |buffer: &mut PerfBuffer<Numbered>| {
+        let waited = buffer.wait(Some(Duration::from_millis(20)))?.is_none();
+        ensure(waited, || "records of nobody".into())
+    };
+    for turn in 0..3 {
+        let first = 1_000 * turn;
+        // Nothing went: rings stay.
+        let added = buffer.refresh()?;
+        ensure(added.is_empty(), || format!("{added:?}"))?;
+        perf::produce(&program, Switched::CPU, first, 5)?;
+        Switched::off()?.on()?;
+        // Between two looks, it was off and on again: its ring has ended, with what was in it.
+        perf::produce(&program, Switched::CPU, first + 100, 9)?;
+        let refused = running.number("lost")?;
+        ensure(refused == 9 * (turn + 1), || format!("{refused} refused"))?;
+        let added = buffer.refresh()?;
+        ensure(added == [Switched::CPU], || format!("{added:?}"))?;
+        perf::produce(&program, Switched::CPU, first + 200, 2)?;
+        perf::produce(&program, 0, first + 300, 1)?;
+        let mut seen = drain(&mut buffer)?;
+        seen.sort_unstable();
+        let all = [0, 1, 2, 3, 4, 200, 201, 300].map(|number| first + number);
+        ensure(seen == all, || format!("{seen:?}"))?;
+        nobody(&mut buffer)?;
+        // What waits is woken by the ring that came.
+        perf::produce(&program, Switched::CPU, first + 400, 1)?;
+        let woken = buffer.wait(Some(skep_testing::PATIENCE))?;
+        let number = woken.and_then(|batch| batch.iter().next().map(|record| record.number));
+        ensure(number == Some(first + 400), || format!("{number:?}"))?;
+    }
+    ensure(
+        buffer.descriptors().count() <= 3 && buffer.lost() == 0,
+        || format!("{buffer:?}"),
     )
 }
 
