@@ -1,6 +1,10 @@
 //! The sources of events of a run: rings, perf buffers, printk lines; one poller for all.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use rustix::{
@@ -10,7 +14,7 @@ use rustix::{
 use skep::{
     Loaded, Object, PerfBuffer, PerfOptions, RingBuffer,
     abi::MapType,
-    boundary::Poller,
+    boundary::{Host as Boundary, Poller},
     isa::{CallTarget, Insn},
 };
 
@@ -28,11 +32,25 @@ enum Source {
     Printk(Printk),
 }
 
+/// How often perf buffers are looked at for CPUs that went or came: each look interrupts those that
+/// they have rings of.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Wake-ups for nothing in a row after which they are looked at at once: some kernels say without end
+/// that a ring has ended.
+const FOR_NOTHING: u32 = 3;
+
 /// All sources of a run.
 pub(crate) struct Events {
+    host: Arc<dyn Boundary>,
     sources: Vec<Source>,
     poller: Box<dyn Poller>,
     ready: Vec<u64>,
+    for_nothing: u32,
+    /// When perf buffers were looked at.
+    looked: Instant,
+    /// How often CPUs came, each for itself, while it ran.
+    came: BTreeMap<u32, u64>,
     count: u64,
     /// The source whose heads stand above the last row.
     headed: Option<usize>,
@@ -47,22 +65,17 @@ impl Events {
         output: &mut Output,
     ) -> anyhow::Result<Self> {
         let boundary = loaded.host().boundary();
-        let mut poller = boundary.poller()?;
         let mut sources = Vec::new();
         for map in loaded.maps() {
             match map.map_type() {
                 Some(MapType::Ringbuf) => {
                     let rows = EventRows::of(object, map, output.format)?;
                     let ring = RingBuffer::new(map.clone())?;
-                    poller.add(ring.descriptor(), 0)?;
                     sources.push(Source::Ring(ring, rows));
                 }
                 Some(MapType::PerfEventArray) => {
                     let rows = EventRows::of(object, map, output.format)?;
                     let perf = PerfBuffer::new(map.clone(), PerfOptions::default())?;
-                    for event in perf.descriptors() {
-                        poller.add(event, 0)?;
-                    }
                     sources.push(Source::Perf(perf, rows));
                 }
                 _ => {}
@@ -70,13 +83,16 @@ impl Events {
         }
         if prints(loaded) {
             let printk = Printk::open(boundary)?;
-            poller.add(printk.descriptor(), 0)?;
             sources.push(Source::Printk(printk));
         }
         Ok(Self {
+            host: Arc::clone(boundary),
+            poller: poller(boundary.as_ref(), &sources)?,
             sources,
-            poller,
             ready: Vec::new(),
+            for_nothing: 0,
+            looked: Instant::now(),
+            came: BTreeMap::new(),
             count: 0,
             headed: None,
         })
@@ -92,10 +108,11 @@ impl Events {
         self.count
     }
 
-    /// Events that perf buffers had no room for.
-    pub(crate) fn lost(&self) -> u64 {
-        let lost = self.sources.iter().map(|source| match source {
-            Source::Perf(perf, _) => perf.lost(),
+    /// Events that perf buffers had no room for: all of them, at the end of a run.
+    pub(crate) fn lost(&mut self) -> u64 {
+        let lost = self.sources.iter_mut().map(|source| match source {
+            // What the host can't say is as far as it was read.
+            Source::Perf(perf, _) => perf.count_lost().unwrap_or_else(|_| perf.lost()),
             Source::Ring(..) | Source::Printk(_) => 0,
         });
         lost.sum()
@@ -121,7 +138,55 @@ impl Events {
         }
         stop.looks();
         // What is ready is looked for in all sources; this only takes note of it.
-        Ok(self.poller.wait(Some(Duration::ZERO), &mut self.ready)?)
+        self.poller.wait(Some(Duration::ZERO), &mut self.ready)?;
+        self.for_nothing = match self.ready.is_empty() {
+            true => 0,
+            false => self.for_nothing + 1,
+        };
+        if self.for_nothing >= FOR_NOTHING {
+            self.follow()?;
+        }
+        Ok(())
+    }
+
+    /// Has perf buffers follow CPUs that went offline or came online.
+    pub(crate) fn follow(&mut self) -> anyhow::Result<()> {
+        self.looked = Instant::now();
+        self.for_nothing = 0;
+        let mut changed = false;
+        for source in &mut self.sources {
+            let Source::Perf(perf, _) = source else {
+                continue;
+            };
+            let before = perf.descriptors().count();
+            let added = perf
+                .refresh()
+                .context("cannot follow the CPUs that are online")?;
+            changed |= !added.is_empty() || perf.descriptors().count() != before;
+            for cpu in added {
+                *self.came.entry(cpu).or_default() += 1;
+            }
+        }
+        if changed {
+            self.poller = poller(self.host.as_ref(), &self.sources)?;
+        }
+        Ok(())
+    }
+
+    /// CPUs that came online while it ran, in words. What was sent from there before they were
+    /// noticed was refused, which only programs can count.
+    pub(crate) fn came(&self) -> impl Iterator<Item = String> {
+        self.came.iter().map(|(cpu, times)| {
+            let times = match times {
+                1 => String::new(),
+                times => format!(" {times} times"),
+            };
+            format!(
+                "CPU {cpu} came online{times}: what was sent from there before it was noticed, \
+                 within {} s, is lost and not counted unless the program does",
+                LOOK.as_secs()
+            )
+        })
     }
 
     /// Prints what is there now, and answers how many events that were.
@@ -130,6 +195,9 @@ impl Events {
         context: cells::Context<'_>,
         output: &mut Output,
     ) -> anyhow::Result<u64> {
+        if self.looked.elapsed() >= LOOK {
+            self.follow()?;
+        }
         let before = self.count;
         for (index, source) in self.sources.iter_mut().enumerate() {
             match source {
@@ -140,6 +208,7 @@ impl Events {
                             break;
                         }
                         head(&mut self.headed, index, rows, output)?;
+                        self.for_nothing = 0;
                         for record in &batch {
                             self.count += u64::from(rows.print(record, context, output)?);
                         }
@@ -152,6 +221,7 @@ impl Events {
                             break;
                         }
                         head(&mut self.headed, index, rows, output)?;
+                        self.for_nothing = 0;
                         for record in batch.bytes() {
                             self.count += u64::from(rows.print(record, context, output)?);
                         }
@@ -160,6 +230,7 @@ impl Events {
                 Source::Printk(printk) => {
                     let mut text = String::new();
                     printk.read(|line| {
+                        self.for_nothing = 0;
                         self.count += 1;
                         match output.format {
                             Format::Table => {
@@ -183,6 +254,23 @@ impl Events {
         }
         Ok(self.count - before)
     }
+}
+
+/// Waits for all of them.
+fn poller(host: &dyn Boundary, sources: &[Source]) -> anyhow::Result<Box<dyn Poller>> {
+    let mut poller = host.poller()?;
+    for source in sources {
+        match source {
+            Source::Ring(ring, _) => poller.add(ring.descriptor(), 0)?,
+            Source::Perf(perf, _) => {
+                for event in perf.descriptors() {
+                    poller.add(event, 0)?;
+                }
+            }
+            Source::Printk(printk) => poller.add(printk.descriptor(), 0)?,
+        }
+    }
+    Ok(poller)
 }
 
 /// Prints the heads of a source's columns, if the last row was another's.

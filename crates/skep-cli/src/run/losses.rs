@@ -2,7 +2,7 @@
 
 use skep::{Link, Loaded, Object, vm::TraceCounts};
 
-use super::{events::Events, faults::Faults};
+use super::{Format, Output, events::Events, faults::Faults};
 
 /// The global that `SKEP_LOST()` of `skep.h` counts in.
 const COUNTER: &str = "skep_lost";
@@ -96,8 +96,28 @@ impl Losses {
         }
     }
 
+    /// Where machines read along, the last line of a run that lost something: how much, by how it was
+    /// lost.
+    pub(crate) fn print(&self, events: &mut Events, output: &mut Output) -> anyhow::Result<()> {
+        let counts = [
+            ("lost", self.program.saturating_add(events.lost())),
+            ("missed_probes", self.missed),
+            ("missed_runs", self.recursion),
+            ("short_records", events.short()),
+        ];
+        let counts: serde_json::Map<_, _> = counts
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(name, count)| (name.to_owned(), count.into()))
+            .collect();
+        if output.format == Format::Json && !counts.is_empty() {
+            output.write(&format!("{}\n", serde_json::Value::Object(counts)))?;
+        }
+        Ok(())
+    }
+
     /// The last lines of a run, on stderr; all faults that are known with `verbose`.
-    pub(crate) fn summary(&self, events: &Events, verbose: bool) {
+    pub(crate) fn summary(&self, events: &mut Events, verbose: bool) {
         let lost = self.program.saturating_add(events.lost());
         if events.any() || lost > 0 {
             let count = events.count();
@@ -117,6 +137,9 @@ impl Losses {
                 "{} runs missed: the program was already running on that CPU",
                 self.recursion
             );
+        }
+        for line in events.came() {
+            say!("{line}");
         }
         self.faults.say(verbose);
         for line in &self.said {

@@ -116,16 +116,18 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     workload.end(&mut losses)?;
     losses.probes(&links);
     drop(links);
+    events.follow()?;
     // Nothing comes any more, and one turn is not all that a large ring may hold.
     while events.drain(context, &mut output)? > 0 {}
     losses.end(&object, &loaded)?;
     workload.results(&mut output)?;
     maps::print(&object, &loaded, &args, context, &mut output)?;
+    losses.print(&mut events, &mut output)?;
     output.flush()?;
     if let Some(recording) = &mut recording {
         recording.end(context)?;
     }
-    losses.summary(&events, global.verbose > 0);
+    losses.summary(&mut events, global.verbose > 0);
     coverage::finish(&args, &object, &loaded, global.verbose)?;
     workload.leave();
     match workload.failure() {

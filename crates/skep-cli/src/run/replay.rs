@@ -68,8 +68,9 @@ pub(crate) fn run(path: &Path, args: &RunArgs, global: &Global) -> anyhow::Resul
     let took = began.elapsed();
     losses.end(replay.object(), replay.loaded())?;
     maps::print(replay.object(), replay.loaded(), args, context, &mut output)?;
+    losses.print(&mut events, &mut output)?;
     output.flush()?;
-    losses.summary(&events, global.verbose > 0);
+    losses.summary(&mut events, global.verbose > 0);
     let rate = recording.len() as f64 / took.as_secs_f64().max(1e-9);
     say!("replayed {} events, {rate:.0} a second", recording.len());
     Ok(differences.end())
