@@ -6,11 +6,11 @@ use skep_abi::{KernelVersion, ObjectFlags, ProgramType};
 
 use crate::{
     Access, AttachPoint, Attachment, BatchOutcome, BtfFd, BtfInfo, BtfLoad, CgroupFd, Descriptor,
-    DeviceXdp, Feature, IterFd, LinkCreate, LinkFd, LinkInfo, LinkSource, MapBatch, MapCreate,
-    MapFd, MapInfo, MapStatus, Memory, ObjectId, PerfOutput, PinPath, Pinned, Poller, Probe,
-    ProgramAttach, ProgramDetails, ProgramFd, ProgramInfo, ProgramLoad, ProgramParts, ProgramQuery,
-    ProgramStream, QueryAnswer, Result, StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd,
-    TokenInfo,
+    DeviceXdp, Feature, Filter, FilterParent, IterFd, LinkCreate, LinkFd, LinkInfo, LinkSource,
+    MapBatch, MapCreate, MapFd, MapInfo, MapStatus, Memory, ObjectId, PerfOutput, PinPath, Pinned,
+    Poller, Probe, ProgramAttach, ProgramDetails, ProgramFd, ProgramInfo, ProgramLoad,
+    ProgramParts, ProgramQuery, ProgramStream, QueryAnswer, Result, StatsFd, TaskAttachment,
+    TestRun, TestRunOutcome, TokenFd, TokenInfo,
 };
 
 /// BTF in bytes, mapped or owned.
@@ -344,6 +344,20 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// There is no such device (`ENODEV`).
     #[doc(alias = "IFLA_XDP")]
     fn device_xdp(&self, ifindex: u32) -> Result<DeviceXdp>;
+
+    /// The filters of traffic control that a parent has, in the order that they run, whoever made
+    /// them; none where there is no such device, discipline or block. Tcx programs are not among
+    /// them.
+    #[doc(alias = "bpf_tc_query")]
+    fn filters(&self, parent: FilterParent) -> Result<Vec<Filter>>;
+
+    /// Takes a filter off that [`filters`](Self::filters) told of, if it still has the same
+    /// program; `Ok(false)` if it is gone, or another's by now. Its discipline stays.
+    ///
+    /// # Errors
+    /// The host refused (`CAP_NET_ADMIN`).
+    #[doc(alias = "bpf_tc_detach")]
+    fn filter_remove(&self, filter: &Filter) -> Result<bool>;
 
     /// How many CPUs there can ever be: the number of values in a per-CPU entry.
     fn possible_cpus(&self) -> Result<usize>;

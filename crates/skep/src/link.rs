@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
-use skep_host::{Attachment, Host, IterFd, LinkInfo};
+use skep_host::{Attachment, Filter, Host, IterFd, LinkInfo};
 
 use crate::{Error, Program, Result, StructOps, usdt::Lease};
 
@@ -177,6 +177,13 @@ impl Link {
         let host = self.host();
         let links = self.attachments.iter().filter_map(Attachment::link_fd);
         links.map(|link| Ok(host.link_info(link)?)).collect()
+    }
+
+    /// The filter of traffic control that it is: with the priority and handle that the kernel chose, if
+    /// nobody did. `None` for all other hooks, tcx among them.
+    pub fn filter(&self) -> Option<&Filter> {
+        let holder = self.attachments.first().and_then(Attachment::holder);
+        holder.and_then(|holder| holder.filter())
     }
 
     /// Opens an iterator link for reading: each opening runs the program over everything anew.

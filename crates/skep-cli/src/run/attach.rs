@@ -106,7 +106,14 @@ pub(crate) fn is_iterator(link: &Link) -> bool {
 pub(crate) fn say_attached(links: &[Link], verbose: u8) {
     if verbose > 0 {
         for link in links {
-            say!("attached {}: {}", link.name(), link.place());
+            let (name, place) = (link.name(), link.place());
+            match link.filter() {
+                Some(filter) => {
+                    let (priority, handle) = (filter.priority, filter.handle);
+                    say!("attached {name}: {place}, priority {priority}, handle {handle:#x}");
+                }
+                None => say!("attached {name}: {place}"),
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use skep::{
     AttachOptions, Loaded, XdpShare,
     abi::XdpAction,
-    boundary::{self, NetfilterHook, Order, Position, RouteTo},
+    boundary::{self, FilterParent, FilterSlot, NetfilterHook, Order, Position, RouteTo},
 };
 
 /// How a cgroup program stands to others.
@@ -51,6 +51,17 @@ pub(crate) struct PlaceArgs {
         requires = "xdp_share"
     )]
     xdp_chain: Vec<XdpAction>,
+
+    /// Attach tc programs as filters, as before Linux 6.6: 10, 10:0x1, 10:0x1:replace
+    ///
+    /// PRIORITY, of which the lower run earlier, then perhaps :HANDLE, then perhaps :replace for one
+    /// that is there. A handle is chosen by the kernel, and said with -v.
+    #[arg(long, value_name = "PRIORITY[:HANDLE]")]
+    filter: Option<FilterSlot>,
+
+    /// The block of filters that devices share, for tc programs, in a device's place
+    #[arg(long, value_name = "NUMBER", conflicts_with = "device")]
+    block: Option<u32>,
 
     /// Where among others tc, netkit and cgroup programs run [default: last]
     ///
@@ -102,6 +113,8 @@ impl PlaceArgs {
             preorder: self.preorder,
             ..Order::from(self.order.unwrap_or_default())
         };
+        options.filter = self.filter;
+        options.filter_parent = self.block.map(FilterParent::Block);
         options.cgroup_mode = self.cgroup_mode.into();
         options.netfilter = self.netfilter;
         options.netns.clone_from(&self.netns);

@@ -11,6 +11,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("places::two_runs_share_a_devices_xdp", shared),
         Test::new("places::a_hook_of_netfilter_is_named", netfilter),
         Test::new("places::a_route_is_made_and_goes", route),
+        Test::new("places::a_filter_has_the_priority_that_is_said", filter),
         Test::new("places::what_is_no_place_is_told", wrong),
     ]
 }
@@ -82,6 +83,18 @@ fn route() -> Outcome {
     })
 }
 
+fn filter() -> Outcome {
+    in_netns(|_| {
+        let run = started("-v --only coming -i lo --filter 17:0x5")?;
+        pass()?;
+        run.interrupt()?
+            .ended_with(0)?
+            .saying(&["tc/ingress (clsact)", "priority 17, handle 0x5"])?
+            .with_row(&["75", "3"])?;
+        Ok(())
+    })
+}
+
 fn wrong() -> Outcome {
     for (flags, part) in [
         (&["--order", "beside"][..], "before:link:7"),
@@ -89,6 +102,8 @@ fn wrong() -> Outcome {
         (&["-i", "lo", "--route", "10.1/16"], "10.1.0.0/16"),
         (&["--xdp-share", "--xdp-chain", "go"], "redirect"),
         (&["--xdp-chain", "drop"], "--xdp-share"),
+        (&["-i", "lo", "--filter", "0"], "10:0x1:replace"),
+        (&["-i", "lo", "--block", "7"], "--device"),
     ] {
         let ran = run(&source("places.bpf.c"), flags)?;
         ran.ended_with(2)?.saying(&[part])?;

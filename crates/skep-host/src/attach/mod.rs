@@ -3,6 +3,7 @@
 //! A host attaches by a link where it can and by older ways where it must; both look the same
 //! from above and end when the [`Attachment`] is dropped.
 
+mod filter;
 mod netfilter;
 mod order;
 mod perf;
@@ -15,6 +16,7 @@ use skep_abi::AttachType;
 
 use crate::{CgroupFd, LinkFd, MapFd, ProgramFd, Result};
 
+pub use filter::{Filter, FilterParent, FilterSlot};
 pub use netfilter::NetfilterHook;
 pub use order::{Order, Position};
 pub use perf::{BadPerfEvent, BreakpointAccess, PerfEvent, PerfScope};
@@ -144,12 +146,10 @@ pub enum AttachPoint<'a> {
     /// The traffic-control hook as kernels before 6.6 have it: a filter of `clsact`, by netlink.
     /// Since 4.5. It has no link: no pin, and no info.
     Clsact {
-        /// The device.
-        ifindex: u32,
-        /// Which way packets go.
-        direction: TcxDirection,
-        /// Where among the filters of the device: first or last.
-        position: Position,
+        /// Whose packets.
+        parent: FilterParent,
+        /// Priority and handle, among its filters.
+        slot: FilterSlot,
     },
     /// Packets at the traffic-control hook, in order with other programs. Since 6.6.
     Tcx {
@@ -289,15 +289,7 @@ impl fmt::Display for AttachPoint<'_> {
                 write!(f, "tcx/ingress on device {ifindex}")
             }
             Self::Tcx { ifindex, .. } => write!(f, "tcx/egress on device {ifindex}"),
-            Self::Clsact {
-                ifindex, direction, ..
-            } => {
-                let side = match direction {
-                    TcxDirection::Ingress => "ingress",
-                    TcxDirection::Egress => "egress",
-                };
-                write!(f, "tc/{side} (clsact) on device {ifindex}")
-            }
+            Self::Clsact { parent, .. } => parent.fmt(f),
             Self::Netkit { ifindex, end, .. } => {
                 let end = match end {
                     NetkitEnd::Primary => "primary",
@@ -331,6 +323,11 @@ pub trait Detach: Send + Sync + fmt::Debug {
     /// # Errors
     /// The host can't, or refused.
     fn update(&mut self, program: &ProgramFd) -> Result<()>;
+
+    /// The filter of traffic control that it is, with the priority and handle that it got.
+    fn filter(&self) -> Option<&Filter> {
+        None
+    }
 
     /// Why its link can't be pinned, if it can't: what it holds would not outlive this process.
     fn cannot_pin(&self) -> Option<&'static str> {

@@ -29,6 +29,7 @@ mod xdp;
 
 use std::{ffi::CString, fs};
 
+pub(crate) use clsact::{filters, remove as filter_remove};
 pub(crate) use raw_tracepoint::not_found as raw_tracepoint_not_found;
 pub(crate) use xdp::query as device_xdp;
 
@@ -154,11 +155,7 @@ pub(crate) fn attach(
             direction,
             order,
         } => tcx::attach(host, program, *ifindex, *direction, *order),
-        AttachPoint::Clsact {
-            ifindex,
-            direction,
-            position,
-        } => clsact::attach(program, *ifindex, *direction, *position),
+        AttachPoint::Clsact { parent, slot } => clsact::attach(program, *parent, *slot),
         AttachPoint::Netkit {
             ifindex,
             end,

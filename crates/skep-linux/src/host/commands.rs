@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, path::Path};
 use skep_abi::{Command, KernelVersion, ObjectFlags, ProgramType};
 use skep_host::{
     Access, AttachPoint, Attachment, BatchOutcome, BtfBytes, BtfFd, BtfInfo, BtfLoad, Cause,
-    CgroupFd, Descriptor, DeviceXdp, Error, Feature, Host, HostInfo, IterFd, LinkCreate, LinkFd,
-    LinkInfo, LinkSource, LoadedProgram, MapBatch, MapCreate, MapFd, MapInfo, MapStatus, Memory,
-    ObjectId, PerfOutput, PinPath, Pinned, Poller, Probe, ProgramAttach, ProgramDetails, ProgramFd,
-    ProgramInfo, ProgramLoad, ProgramParts, ProgramQuery, ProgramStream, QueryAnswer, Result,
-    StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd, TokenInfo,
+    CgroupFd, Descriptor, DeviceXdp, Error, Feature, Filter, FilterParent, Host, HostInfo, IterFd,
+    LinkCreate, LinkFd, LinkInfo, LinkSource, LoadedProgram, MapBatch, MapCreate, MapFd, MapInfo,
+    MapStatus, Memory, ObjectId, PerfOutput, PinPath, Pinned, Poller, Probe, ProgramAttach,
+    ProgramDetails, ProgramFd, ProgramInfo, ProgramLoad, ProgramParts, ProgramQuery, ProgramStream,
+    QueryAnswer, Result, StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd, TokenInfo,
 };
 
 use super::{LinuxHost, cpu_list};
@@ -307,6 +307,14 @@ impl Host for LinuxHost {
 
     fn device_xdp(&self, ifindex: u32) -> Result<DeviceXdp> {
         attach::device_xdp(ifindex)
+    }
+
+    fn filters(&self, parent: FilterParent) -> Result<Vec<Filter>> {
+        attach::filters(parent)
+    }
+
+    fn filter_remove(&self, filter: &Filter) -> Result<bool> {
+        attach::filter_remove(filter)
     }
 
     fn possible_cpus(&self) -> Result<usize> {

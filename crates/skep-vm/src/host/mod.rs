@@ -25,11 +25,12 @@ use std::{collections::BTreeMap, path::Path, sync::LazyLock};
 use skep_abi::{Command, KernelVersion, ObjectFlags, ProgramType};
 use skep_host::{
     Access, AttachPoint, Attachment, BatchOutcome, BtfBytes, BtfFd, BtfInfo, BtfLoad, Cause,
-    CgroupFd, Descriptor, DeviceXdp, Errno, Error, Feature, Host, HostInfo, HostKind, IterFd,
-    LinkCreate, LinkFd, LinkInfo, LinkSource, LoadedProgram, MapBatch, MapCreate, MapFd, MapInfo,
-    MapStatus, Memory, ObjectId, PerfOutput, PinPath, Pinned, Poller, Probe, ProgramAttach,
-    ProgramDetails, ProgramFd, ProgramInfo, ProgramLoad, ProgramParts, ProgramQuery, ProgramStream,
-    QueryAnswer, Result, StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd, TokenInfo,
+    CgroupFd, Descriptor, DeviceXdp, Errno, Error, Feature, Filter, FilterParent, Host, HostInfo,
+    HostKind, IterFd, LinkCreate, LinkFd, LinkInfo, LinkSource, LoadedProgram, MapBatch, MapCreate,
+    MapFd, MapInfo, MapStatus, Memory, ObjectId, PerfOutput, PinPath, Pinned, Poller, Probe,
+    ProgramAttach, ProgramDetails, ProgramFd, ProgramInfo, ProgramLoad, ProgramParts, ProgramQuery,
+    ProgramStream, QueryAnswer, Result, StatsFd, TaskAttachment, TestRun, TestRunOutcome, TokenFd,
+    TokenInfo,
 };
 
 use program::Promise;
@@ -347,6 +348,15 @@ impl Host for Vm {
 
     fn device_xdp(&self, ifindex: u32) -> Result<DeviceXdp> {
         tree::device_xdp(self, ifindex)
+    }
+
+    fn filters(&self, _: FilterParent) -> Result<Vec<Filter>> {
+        // Traffic control is tcx here, and has no other form.
+        Ok(Vec::new())
+    }
+
+    fn filter_remove(&self, _: &Filter) -> Result<bool> {
+        Ok(false)
     }
 
     fn possible_cpus(&self) -> Result<usize> {

@@ -19,8 +19,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use skep_abi::CgroupIterOrder;
 use skep_host::{
-    AttachPoint, Cause, CgroupMode, Errno, MultiMode, NetfilterHook, Order, PerfEvent, PerfScope,
-    ProbeSource, RouteTo, TcxDirection, XdpMode,
+    AttachPoint, Cause, CgroupMode, Errno, FilterParent, FilterSlot, MultiMode, NetfilterHook,
+    Order, PerfEvent, PerfScope, ProbeSource, RouteTo, TcxDirection, XdpMode,
 };
 use skep_object::AttachKind;
 
@@ -44,6 +44,13 @@ pub struct AttachOptions {
     /// Where among the programs of their hook tc, netkit and cgroup programs run; without it, after
     /// those that are there.
     pub order: Order,
+    /// Attach `tc` programs as filters, with this priority and handle, though the kernel may have tcx.
+    /// [`Link::filter`](crate::Link::filter) tells what was chosen.
+    #[doc(alias = "bpf_tc_opts")]
+    pub filter: Option<FilterSlot>,
+    /// Whose packets `tc` programs see as filters, if not one side's of the
+    /// [`device`](Self::device): a block's that devices share, or a class's.
+    pub filter_parent: Option<FilterParent>,
     /// What makes the events of kprobes and uprobes: a perf event, or one of tracefs.
     pub probe_source: ProbeSource,
     /// Where in the binary a uprobe has a counter of those who watch, in bytes from the file's

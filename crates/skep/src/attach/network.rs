@@ -8,7 +8,7 @@ use std::{
 };
 
 use skep_abi::{AttachType, ProgramType};
-use skep_host::{AttachPoint, HostKind, NetkitEnd, Route, RouteTo};
+use skep_host::{AttachPoint, FilterParent, FilterSlot, HostKind, NetkitEnd, Route, RouteTo};
 
 use super::{AttachOptions, direction, xdp_share};
 use crate::{Link, Program, Result};
@@ -29,24 +29,39 @@ pub(super) fn tcx(program: &Arc<Program>, options: &AttachOptions) -> Result<Lin
              `tc filter add dev DEVICE ingress matchall action bpf object-pinned PIN`",
         ));
     }
+    let order = options.order;
+    // `tc` means the hook in either form, `tcx` the newer one alone.
+    let newer = program.section().name().starts_with("tcx");
+    let info = program.host().info();
+    let old = info.kind == HostKind::Kernel && info.version < AttachType::TcxIngress.since();
+    let filter = match (options.filter, options.filter_parent) {
+        (None, None) => (old && !newer).then(FilterSlot::default),
+        _ if newer => {
+            return Err(program.cannot_attach(
+                "tcx programs are no filters: name its section `tc/ingress` or `tc/egress`",
+            ));
+        }
+        (slot, _) => Some(slot.unwrap_or_default()),
+    };
+    if let (Some(slot), Some(parent)) = (filter, options.filter_parent) {
+        return program.attach_to(&AttachPoint::Clsact { parent, slot });
+    }
     let ifindex = device(program, options)?;
     let direction = direction(program)
         .ok_or_else(|| program.cannot_attach("its section says neither ingress nor egress"))?;
-    let order = options.order;
-    // `tc` means the hook in either form, `tcx` the newer one alone.
-    let info = program.host().info();
-    let old = info.kind == HostKind::Kernel && info.version < AttachType::TcxIngress.since();
-    if old && !program.section().name().starts_with("tcx") {
-        return program.attach_to(&AttachPoint::Clsact {
+    program.attach_to(&match filter {
+        Some(slot) => AttachPoint::Clsact {
+            parent: FilterParent::Device { ifindex, direction },
+            slot: FilterSlot {
+                position: order.position,
+                ..slot
+            },
+        },
+        None => AttachPoint::Tcx {
             ifindex,
             direction,
-            position: order.position,
-        });
-    }
-    program.attach_to(&AttachPoint::Tcx {
-        ifindex,
-        direction,
-        order,
+            order,
+        },
     })
 }
 

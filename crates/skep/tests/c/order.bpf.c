@@ -33,6 +33,10 @@ static __always_inline void writes(struct __sk_buff *skb, int ip_at, char letter
 WRITES(tcx_a, "tcx/egress", ETH_HLEN, 'a', TC_ACT_UNSPEC)
 WRITES(tcx_b, "tcx/egress", ETH_HLEN, 'b', TC_ACT_UNSPEC)
 WRITES(tcx_c, "tcx/egress", ETH_HLEN, 'c', TC_ACT_UNSPEC)
+// Filters, or tcx.
+WRITES(tc_a, "tc/egress", ETH_HLEN, 'a', TC_ACT_UNSPEC)
+WRITES(tc_b, "tc/egress", ETH_HLEN, 'b', TC_ACT_UNSPEC)
+WRITES(tc_c, "tc/ingress", ETH_HLEN, 'c', TC_ACT_UNSPEC)
 // Whether there is an Ethernet header depends on the pair's mode.
 #define WRITES_IP(name, section, letter)                                                  \
 	SEC("?" section) int name(struct __sk_buff *skb)                                  \

@@ -61,4 +61,15 @@ int routed(struct __sk_buff *skb)
 	return 0; // BPF_OK
 }
 
+SEC("tc/ingress")
+int coming(struct __sk_buff *skb)
+{
+	__be16 port = 0;
+
+	bpf_skb_load_bytes(skb, sizeof(struct ethhdr) + sizeof(struct iphdr) + 2, &port, 2);
+	if (port == bpf_htons(4242))
+		count(75);
+	return -1; // TC_ACT_UNSPEC
+}
+
 char LICENSE[] SEC("license") = "GPL";

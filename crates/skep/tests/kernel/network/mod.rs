@@ -1,5 +1,6 @@
 //! Packets that really travel, in namespaces and a cgroup of the tests' own.
 
+mod filters;
 mod order;
 mod routes;
 mod sockets;
@@ -19,14 +20,14 @@ use std::{
 use rustix::thread::gettid;
 use skep::{
     AttachOptions,
-    boundary::{AttachPoint, LinkDetails, Position, TcxDirection, XdpMode},
+    boundary::{LinkDetails, XdpMode},
 };
 use skep_testing::{
     Bpffs, Cgroup, Outcome, PATIENCE, Stop, Test, ensure, eventually, expect_err, find_tool,
     in_netns, needs_kernel, needs_option,
 };
 
-use crate::support::{Running, boundary, object};
+use crate::support::{Running, object};
 
 pub(crate) fn tests() -> Vec<Test> {
     let mut tests = vec![
@@ -34,12 +35,12 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("network::xdp_sees_what_another_namespace_sends", veth),
         Test::new("network::a_link_takes_another_xdp_program", swap),
         Test::new("network::tcx_sees_both_directions", tcx),
-        Test::new("network::clsact_sees_both_directions", clsact).of_hook("tc (clsact)"),
         Test::new("network::an_action_is_named_to_tc_by_its_pin", action).of_hook("action"),
         Test::new("network::a_cgroups_packets_are_counted_and_held", cgroup),
         Test::new("network::a_socket_filter_drops_and_lets_go", socket),
     ];
     for group in [
+        filters::tests,
         order::tests,
         sockets::tests,
         routes::tests,
@@ -222,53 +223,6 @@ fn tcx() -> Outcome {
         drop(links);
         five_come("detached", &send_five()?)?;
         both()
-    })
-}
-
-/// The older form of the hook, which every kernel has.
-fn clsact() -> Outcome {
-    in_netns(|_| {
-        let running = network(&["coming", "going"])?;
-        let on = |name: &str, direction, position| {
-            let point = AttachPoint::Clsact {
-                ifindex: boundary().device_index("lo")?,
-                direction,
-                position,
-            };
-            Ok::<_, Stop>(running.loaded.program(name)?.attach_to(&point)?)
-        };
-        let comes = on("coming", TcxDirection::Ingress, Position::Last)?;
-        // Of one device the second finds the discipline of the first.
-        let mut goes = on("going", TcxDirection::Egress, Position::First)?;
-        five_come("attached", &send_five()?)?;
-        let both = |coming, going| {
-            counted(&running, "at_ingress", coming)?;
-            counted(&running, "at_egress", going)
-        };
-        both(5, 5)?;
-        // The first goes, and the discipline stays for the other.
-        comes.detach()?;
-        five_come("one of them", &send_five()?)?;
-        both(5, 10)?;
-        goes.update(running.loaded.program("coming")?)?;
-        five_come("the other program", &send_five()?)?;
-        both(10, 10)?;
-        let last = on("going", TcxDirection::Egress, Position::Last)?;
-        five_come("two in a row", &send_five()?)?;
-        both(15, 15)?;
-        let beside = AttachPoint::Clsact {
-            ifindex: boundary().device_index("lo")?,
-            direction: TcxDirection::Egress,
-            position: Position::AfterProgram(1),
-        };
-        let beside = running.loaded.program("going")?.attach_to(&beside);
-        let fix = expect_err("beside a program", beside)?.fix();
-        ensure(fix.as_ref().is_some_and(|fix| fix.contains("tcx")), || {
-            format!("{fix:?}")
-        })?;
-        drop((goes, last));
-        five_come("detached", &send_five()?)?;
-        both(15, 15)
     })
 }
 

@@ -48,7 +48,7 @@ fn order(running: &Running, count: usize) -> Outcome<String> {
     Ok(text)
 }
 
-fn in_order(running: &Running, expect: &str) -> Outcome {
+pub(super) fn in_order(running: &Running, expect: &str) -> Outcome {
     let order = order(running, expect.len())?;
     ensure(order == expect, || format!("`{order}`, not `{expect}`"))
 }
