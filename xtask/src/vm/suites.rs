@@ -241,6 +241,7 @@ pub(crate) fn files(suites: &[Suite], arguments: &[String], folder: &Path) -> Re
         "examples",
         "crates/skep-object/tests/c",
         "crates/skep-build/tests/programs",
+        "crates/skep-ebpf/src",
     ] {
         files.copy_folder(&root().join(shared))?;
     }

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::helper::done;
 use crate::map::{Keyed, Value};
 use crate::plain::Plain;
-use crate::{kernel, kfunc};
+use crate::{kernel, kfunc, kfunc_exists};
 
 /// Work in the value of a hash or array, one at most. Linux 6.10.
 ///
@@ -79,17 +79,27 @@ impl Default for bpf_wq {
 #[kernel(name = "bpf_wq")]
 struct Queue {}
 
+/// What the verifier puts into a call of its own accord.
+#[kernel(name = "bpf_prog_aux")]
+struct Aux {}
+
 type Callback = unsafe extern "C" fn(*mut c_void, *mut i32, *mut c_void) -> i32;
 
 #[kfunc]
 unsafe extern "C" {
     fn bpf_wq_init(wq: *mut Queue, map: *mut c_void, flags: u32) -> i32;
+    #[weak]
     fn bpf_wq_set_callback_impl(
         wq: *mut Queue,
         callback: Callback,
         flags: u32,
         aux: *mut c_void,
     ) -> i32;
+    // Since Linux 7.0 its last parameter has a type, and loaders compare types. One without a flavour
+    // stands above, since libbpf before 1.3 finds no other, and refuses one of another type.
+    #[weak]
+    #[name = "bpf_wq_set_callback_impl___aux"]
+    fn set_callback_with_aux(wq: *mut Queue, callback: Callback, flags: u32, aux: *mut Aux) -> i32;
     fn bpf_wq_start(wq: *mut Queue, flags: u32) -> i32;
 }
 
@@ -129,19 +139,16 @@ impl Value<'_, bpf_wq> {
     #[doc(alias = "bpf_wq_set_callback")]
     #[inline(always)]
     pub fn set_callback<M: Keyed, W: Work<M>>(self, _map: &M) -> Result {
+        let (wq, aux): (_, *mut Aux) = (self.as_ptr().cast(), core::ptr::null_mut());
         // SAFETY: work in a value of such a map, with whose entries the function will be called. The
         // last argument is the verifier's.
-        done(
-            unsafe {
-                bpf_wq_set_callback_impl(
-                    self.as_ptr().cast(),
-                    run::<M, W>,
-                    0,
-                    core::ptr::null_mut(),
-                )
+        let set = unsafe {
+            match kfunc_exists!(set_callback_with_aux) {
+                true => set_callback_with_aux(wq, run::<M, W>, 0, aux),
+                false => bpf_wq_set_callback_impl(wq, run::<M, W>, 0, aux.cast()),
             }
-            .into(),
-        )
+        };
+        done(set.into())
     }
 
     /// Starts it, for once. `EINVAL` where it was not prepared.
