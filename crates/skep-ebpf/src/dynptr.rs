@@ -22,7 +22,7 @@ struct Slots([u64; 2]);
 ///
 /// It lies at one place on the stack, which only the kernel may change; so there are only
 /// references to it, which closures are called with. See [`RingBuf::reserve_bytes`],
-/// [`with_memory`], [`with_packet`] and [`UserRingBuf::drain`].
+/// [`with_memory`], [`with_packet`] and [`UserRingBuf::drain`]. Linux 5.19.
 ///
 /// ```
 /// #![no_std]

@@ -73,8 +73,8 @@ pub mod prelude {
         Array, ArrayOfMaps, BloomFilter, CgroupArray, CgroupStorage, CpuMap, DevMap, DevMapHash,
         Entry, HashMap, HashOfMaps, InodeStorage, Keyed, LpmTrie, LruHashMap, LruPerCpuHashMap,
         PerCpuArray, PerCpuHashMap, PerfEventArray, PinByName, Prefix, ProgramArray, Queue,
-        ReusePortSockArray, RingBuf, SockHash, SockMap, SocketStorage, Stack, StackFlags,
-        StackTrace, TaskStorage, UpdateFlags, UserRingBuf, Value, Wakeup, XskMap,
+        ReusePortSockArray, RingBuf, RingOrPerfBuf, SockHash, SockMap, SocketStorage, Stack,
+        StackFlags, StackTrace, TaskStorage, UpdateFlags, UserRingBuf, Value, Wakeup, XskMap,
     };
     pub use crate::packet::{
         Arp, Checksum, Cursor, Ethernet, Icmp, Ipv4, Ipv6, Packet, PacketMut, Tcp, Udp, Vlan,

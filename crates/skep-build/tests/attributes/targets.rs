@@ -75,3 +75,9 @@ fn on_bytes() {}
 
 #[tracepoint("sched/sched_process_exit", class = sched_process_template)]
 fn with_a_bare_class(pid: i32) {}
+
+#[kprobe("vfs_unlink", instead_of = "typed")]
+fn in_place_of_a_text() {}
+
+#[kprobe("vfs_unlink", instead_of)]
+fn in_place_of_none() {}

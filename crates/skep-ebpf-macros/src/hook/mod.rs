@@ -10,7 +10,8 @@ mod syntax;
 mod table;
 mod template;
 
-use crate::quote::Error;
+use crate::quote::{Error, plain};
+use crate::show;
 use proc_macro::{Span, TokenStream, TokenTree};
 use syntax::Function;
 use table::{HOOKS, Hook, Parameters, Returns};
@@ -49,15 +50,32 @@ fn program(hook: &Hook, attribute: TokenStream, item: TokenStream) -> Result<Tok
     };
     body.extend([function.attributes.clone(), function.item.clone(), call]);
     let name = TokenTree::Ident(function.name.clone()).into();
+    let stands_in = stands_in(&place, &function);
     // Elsewhere it is a function like others: `open` would take the place of the C library's.
     Ok(fill(
         &format!(
             "#[cfg_attr(target_arch = \"bpf\", unsafe(no_mangle), unsafe(link_section = \"{section}\"))]
              #[cfg_attr(not(target_arch = \"bpf\"), allow(dead_code))]
-             $0 extern \"C\" fn $1($2) -> i32 $3"
+             $0 extern \"C\" fn $1($2) -> i32 $3
+             $4"
         ),
-        &[&function.visibility, &name, &parameters, &block(body)],
+        &[
+            &function.visibility,
+            &name,
+            &parameters,
+            &block(body),
+            &stands_in,
+        ],
     ))
+}
+
+/// A record of which program this one stands in for.
+fn stands_in(place: &section::Place, function: &Function) -> TokenStream {
+    let Some(other) = &place.instead_of else {
+        return TokenStream::new();
+    };
+    let tag = format!("\"skep:instead_of={other}\"");
+    fill(&show::record(&plain(&function.name), "", &tag), &[])
 }
 
 /// Whether the user said how to inline.

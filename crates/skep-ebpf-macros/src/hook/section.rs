@@ -1,6 +1,6 @@
 //! What stands in an attribute's parentheses, and the section's name that it makes.
 
-use crate::quote::Error;
+use crate::quote::{self, Error};
 use proc_macro::{Span, TokenStream, TokenTree};
 
 use super::syntax::is_punct;
@@ -15,18 +15,25 @@ pub(super) struct Place {
     pub(super) target: Option<String>,
     /// The class of a tracepoint, where it is not its name.
     pub(super) class: Option<String>,
+    /// The program that this one stands in for.
+    pub(super) instead_of: Option<String>,
 }
 
 /// The section of a hook with what stands in its attribute: `"do_unlinkat"`, `sleepable`.
 pub(super) fn place(hook: &Hook, attribute: TokenStream) -> Result<Place, Error> {
     let mut written = Written::parse(hook, attribute)?;
-    let class = written.class.take();
+    let (class, instead_of) = (written.class.take(), written.instead_of.take());
     let target = written.target.as_ref().map(|(target, _)| target.clone());
-    let section = name(hook, written)?;
+    let section = match (name(hook, written)?, &instead_of) {
+        // Other loaders leave it alone.
+        (section, Some(_)) => format!("?{section}"),
+        (section, None) => section,
+    };
     Ok(Place {
         section,
         target,
         class,
+        instead_of,
     })
 }
 
@@ -85,6 +92,7 @@ struct Written {
     place: Option<(Span, (&'static str, &'static str))>,
     options: Vec<(String, Span)>,
     class: Option<String>,
+    instead_of: Option<String>,
 }
 
 impl Written {
@@ -94,6 +102,7 @@ impl Written {
             place: None,
             options: Vec::new(),
             class: None,
+            instead_of: None,
         };
         let mut tokens = attribute.into_iter();
         while let Some(token) = tokens.next() {
@@ -105,6 +114,12 @@ impl Written {
                     if hook.parameters == Parameters::Fields && word.to_string() == "class" =>
                 {
                     written.class = Some(class(word.span(), tokens.next(), tokens.next())?);
+                }
+                TokenTree::Ident(word) if word.to_string() == "instead_of" => {
+                    let other = program(word.span(), tokens.next(), tokens.next())?;
+                    if written.instead_of.replace(other).is_some() {
+                        return Err(Error::new(word.span(), "`instead_of` twice"));
+                    }
                 }
                 TokenTree::Ident(word) => written.word(hook, &word.to_string(), token.span())?,
                 other => {
@@ -198,6 +213,19 @@ fn class(at: Span, equals: Option<TokenTree>, text: Option<TokenTree>) -> Result
         let says = "a tracepoint's class is a name in quotes: `class = \"sched_process_template\"`";
         Error::new(at, says)
     })
+}
+
+/// The program of `instead_of = name`.
+fn program(at: Span, equals: Option<TokenTree>, name: Option<TokenTree>) -> Result<String, Error> {
+    match (equals, name) {
+        (Some(equals), Some(TokenTree::Ident(name))) if is_punct(&equals, '=') => {
+            Ok(quote::plain(&name))
+        }
+        _ => {
+            let says = "`instead_of` is another program, by its name: `instead_of = typed`";
+            Err(Error::new(at, says))
+        }
+    }
 }
 
 /// Whether a target has the parts that its hook's targets have.

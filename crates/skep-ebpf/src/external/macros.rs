@@ -8,7 +8,8 @@
 ///
 /// `#[weak]` before a function, or `#[kfunc(weak)]` for all, lets a program load where the kernel
 /// does not have it; [`kfunc_exists!`](crate::kfunc_exists) asks. `#[name = "…"]` gives the kernel's
-/// name where it is another one. Linux 5.13, and each function from its own version on.
+/// name where it is another one. Linux 5.13, and each function from its own version on: those below
+/// from Linux 6.2.
 ///
 /// ```
 /// #![no_std]
@@ -61,7 +62,8 @@ pub use skep_ebpf_macros::kfunc_exists;
 /// With its type (which loaders compare with the kernel's, kind by kind) it can be read; with the
 /// type `()` all that is known of it is its address, and it need not be a variable. `#[ksym(weak)]`
 /// may be missing, and then has no address. `#[ksym(name = "…")]` gives the kernel's name where it is
-/// another one. Linux 5.8 without a type, 5.10 with one.
+/// another one. Linux 5.8 without a type, 5.10 with one, if the kernel's types have variables (pahole
+/// 1.18 wrote them first).
 ///
 /// ```
 /// #![no_std]

@@ -128,7 +128,7 @@ pub fn find_text(text: *const u8, what: *const u8) -> Result<usize> {
     position(bpf_strstr(text, what))
 }
 
-/// The same within the first bytes of a text.
+/// The same within the first bytes of a text. Linux 6.17.
 ///
 /// ```
 /// #![no_std]

@@ -205,7 +205,8 @@ pub fn current_cgroup_id() -> u64 {
 }
 
 /// The cgroup, of version 2, that the current task is in or below at a level, where the root's is
-/// 0. None if the task's own is not that deep. Linux 5.6.
+/// 0. None if the task's own is not that deep. Linux 5.7, in programs that watch
+/// Linux 5.14.
 ///
 /// ```
 /// #![no_std]

@@ -16,6 +16,37 @@
 //! - A function in another's place (`freplace`), and members of structs of operations
 //!   (`struct_ops`): what that one returns, or nothing.
 //!
+//! A program that stands in for another one, in other forms for other kernels, says so:
+//! `instead_of = name` in its attribute. The first form that the kernel takes is loaded, the others
+//! are not, and `skep run` (and `Loaded::fallbacks`) says which and why. Other loaders leave alone what
+//! stands in.
+//!
+//! ```
+//! #![no_std]
+//! #![no_main]
+//! use skep_ebpf::prelude::*;
+//!
+//! license!("GPL");
+//!
+//! #[global]
+//! static UNLINKED: u64 = 0;
+//!
+//! #[fentry("vfs_unlink")]
+//! fn typed() {
+//!     UNLINKED.add(1);
+//! }
+//!
+//! #[kprobe("vfs_unlink", instead_of = typed)]
+//! fn probed() {
+//!     UNLINKED.add(1);
+//! }
+//!
+//! #[tracepoint("syscalls/sys_enter_unlinkat", instead_of = probed)]
+//! fn traced() {
+//!     UNLINKED.add(1);
+//! }
+//! ```
+//!
 //! Many hooks have arguments: a program takes them as parameters behind its context, or, where it
 //! needs no context, without it. Each attribute says below what they are.
 

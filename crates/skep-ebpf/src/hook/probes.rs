@@ -170,13 +170,13 @@ pub use skep_ebpf_macros::usdt;
 /// license!("GPL");
 ///
 /// #[kernel]
-/// struct dentry {
-///     d_flags: u32,
+/// struct file {
+///     f_flags: u32,
 /// }
 ///
-/// #[fentry("vfs_unlink")]
-/// fn unlink(_map: *const u8, _directory: *const u8, entry: &dentry) {
-///     printk!("flags %u", core_load!(entry.d_flags));
+/// #[fentry("vfs_read")]
+/// fn read(file: &file, _buffer: *mut u8, count: u64) {
+///     printk!("%llu bytes, flags %u", count, core_load!(file.f_flags));
 /// }
 /// ```
 pub use skep_ebpf_macros::fentry;

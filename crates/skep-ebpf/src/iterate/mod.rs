@@ -62,6 +62,8 @@ impl<T, const WORDS: usize> Slot<T, WORDS> {
 /// # Safety
 /// `next` and `destroy` call the kernel's functions for `State`.
 ///
+/// That of the example is in Linux 6.14.
+///
 /// ```
 /// #![no_std]
 /// #![no_main]

@@ -9,7 +9,7 @@ use crate::helper::{done, raw};
 use crate::plain::Plain;
 
 /// The CPU that the program runs on, among the flags of an output.
-const CURRENT_CPU: u64 = 0xffff_ffff;
+pub(super) const CURRENT_CPU: u64 = 0xffff_ffff;
 
 definition! {
     /// Perf events by CPU, which records are sent through. Linux 4.3.

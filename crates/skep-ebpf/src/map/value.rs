@@ -47,7 +47,7 @@ use crate::plain::{Interior, Plain};
 /// }
 /// ```
 ///
-/// Whole numbers can be changed atomically, with what was there before (CPU v3):
+/// Whole numbers can be changed atomically, with what was there before (CPU v3, Linux 5.12):
 ///
 /// ```
 /// #![no_std]

@@ -79,15 +79,14 @@ impl Default for bpf_wq {
 #[kernel(name = "bpf_wq")]
 struct Queue {}
 
-/// What the verifier puts into a call of its own accord.
-#[kernel(name = "bpf_prog_aux")]
-struct Aux {}
-
 type Callback = unsafe extern "C" fn(*mut c_void, *mut i32, *mut c_void) -> i32;
 
 #[kfunc]
 unsafe extern "C" {
     fn bpf_wq_init(wq: *mut Queue, map: *mut c_void, flags: u32) -> i32;
+    #[weak]
+    fn bpf_wq_set_callback(wq: *mut Queue, callback: Callback, flags: u32) -> i32;
+    // Before Linux 7.0.
     #[weak]
     fn bpf_wq_set_callback_impl(
         wq: *mut Queue,
@@ -95,11 +94,6 @@ unsafe extern "C" {
         flags: u32,
         aux: *mut c_void,
     ) -> i32;
-    // Since Linux 7.0 its last parameter has a type, and loaders compare types. One without a flavour
-    // stands above, since libbpf before 1.3 finds no other, and refuses one of another type.
-    #[weak]
-    #[name = "bpf_wq_set_callback_impl___aux"]
-    fn set_callback_with_aux(wq: *mut Queue, callback: Callback, flags: u32, aux: *mut Aux) -> i32;
     fn bpf_wq_start(wq: *mut Queue, flags: u32) -> i32;
 }
 
@@ -139,13 +133,13 @@ impl Value<'_, bpf_wq> {
     #[doc(alias = "bpf_wq_set_callback")]
     #[inline(always)]
     pub fn set_callback<M: Keyed, W: Work<M>>(self, _map: &M) -> Result {
-        let (wq, aux): (_, *mut Aux) = (self.as_ptr().cast(), core::ptr::null_mut());
+        let wq = self.as_ptr().cast();
         // SAFETY: work in a value of such a map, with whose entries the function will be called. The
-        // last argument is the verifier's.
+        // last argument of the older function is the verifier's.
         let set = unsafe {
-            match kfunc_exists!(set_callback_with_aux) {
-                true => set_callback_with_aux(wq, run::<M, W>, 0, aux),
-                false => bpf_wq_set_callback_impl(wq, run::<M, W>, 0, aux.cast()),
+            match kfunc_exists!(bpf_wq_set_callback) {
+                true => bpf_wq_set_callback(wq, run::<M, W>, 0),
+                false => bpf_wq_set_callback_impl(wq, run::<M, W>, 0, core::ptr::null_mut()),
             }
         };
         done(set.into())

@@ -48,8 +48,22 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
+/// The languages that programs are written in.
+const LANGUAGES: [fn(&str) -> Outcome<Object>; 2] = [object, in_rust];
+
+/// The object of `tests/rust/<name>.rs`.
+fn in_rust(name: &str) -> Outcome<Object> {
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/rust/{name}.rs"));
+    let bytes = skep_testing::compile(&source, env!("CARGO_TARGET_TMPDIR"))?;
+    Ok(Object::parse(name, &bytes)?)
+}
+
 fn forms() -> Outcome<Object> {
-    let mut object = object("forms")?;
+    of_mine(object("forms")?)
+}
+
+/// That counts for this process.
+fn of_mine(mut object: Object) -> Outcome<Object> {
     object.global("target_pid")?.set(me())?;
     Ok(object)
 }
@@ -93,11 +107,17 @@ fn told(loaded: &Loaded) -> Vec<String> {
 
 fn best() -> Outcome {
     needs_kernel(5, 8)?;
+    LANGUAGES
+        .iter()
+        .try_for_each(|object| best_of(of_mine(object("forms")?)?))
+}
+
+fn best_of(forms: Object) -> Outcome {
     let forms_here = each_form();
     let best = forms_here.iter().position(|(.., there)| *there);
     let best = best.unwrap_or(forms_here.len() - 1);
     let program = forms_here[best].0;
-    let loaded = is_used(forms()?, program)?;
+    let loaded = is_used(forms, program)?;
     let said = told(&loaded);
     match loaded.fallbacks() {
         [] => ensure(best == 0, || format!("{program} in silence")),
@@ -329,6 +349,12 @@ fn sent(running: &Running) -> Outcome<(Vec<u64>, u64)> {
 
 fn outputs() -> Outcome {
     needs_kernel(5, 10)?;
+    LANGUAGES
+        .iter()
+        .try_for_each(|language| outputs_of(*language))
+}
+
+fn outputs_of(object: fn(&str) -> Outcome<Object>) -> Outcome {
     // What the kernel has by its own types, and by others, in which the helper is not.
     let types = host().btf()?;
     let mut minimizer = Minimizer::new(&types);

@@ -1,7 +1,8 @@
 //! Definitions of maps: a type in Rust has all of its fields always, so those that ask for nothing go.
 //! Loaders refuse some by their name alone, as libbpf does `pinning` in a map for maps of maps. What
 //! stands behind `values` are the initial values themselves, which are data and no part of the
-//! definition.
+//! definition. A field that loaders don't know, `or_perf_buffer`, becomes the tag that `skep.h` has for
+//! it.
 
 use std::collections::BTreeSet;
 
@@ -11,6 +12,10 @@ use skep_object::{ObjectFile, Result};
 /// Fields that ask for nothing where they are 0.
 const OPTIONS: [&str; 4] = ["map_flags", "pinning", "numa_node", "map_extra"];
 
+/// Of rings that may become perf buffers: the field, and the tag of the map.
+const OR_PERF_BUFFER: &str = "or_perf_buffer";
+const TAG: &str = "skep:or_perf_buffer";
+
 pub(super) fn run(file: &mut ObjectFile) -> Result<()> {
     definitions(&mut file.types)
 }
@@ -18,7 +23,7 @@ pub(super) fn run(file: &mut ObjectFile) -> Result<()> {
 fn definitions(types: &mut Builder) -> Result<()> {
     let btf = Btf::parse(types.build()?)?;
     let mut seen = BTreeSet::new();
-    let mut left: Vec<TypeId> = btf
+    let maps: Vec<(TypeId, TypeId)> = btf
         .types()
         .filter(|found| found.name() == ".maps")
         .filter_map(|found| match found.kind() {
@@ -27,10 +32,21 @@ fn definitions(types: &mut Builder) -> Result<()> {
         })
         .flat_map(|section| section.entries())
         .filter_map(|entry| match btf.type_by_id(entry.type_id).ok()?.kind() {
-            Kind::Variable(variable) => Some(variable.type_id),
+            Kind::Variable(variable) => Some((entry.type_id, variable.type_id)),
             _ => None,
         })
         .collect();
+    for (map, definition) in &maps {
+        if has(&btf, *definition, OR_PERF_BUFFER) {
+            types.add(NewType::DeclTag {
+                name: TAG,
+                target: *map,
+                component: None,
+                attribute: false,
+            });
+        }
+    }
+    let mut left: Vec<TypeId> = maps.into_iter().map(|(_, definition)| definition).collect();
     while let Some(id) = left.pop() {
         let found = btf.type_by_id(id)?;
         let Kind::Struct(structure) = found.kind() else {
@@ -43,7 +59,7 @@ fn definitions(types: &mut Builder) -> Result<()> {
         for member in structure.members() {
             let asks_nothing =
                 OPTIONS.contains(&member.name()) && number(&btf, member.type_id) == Some(0);
-            if !asks_nothing {
+            if !asks_nothing && member.name() != OR_PERF_BUFFER {
                 members.push(NewMember {
                     name: member.name(),
                     type_id: member.type_id,
@@ -67,6 +83,15 @@ fn definitions(types: &mut Builder) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// Whether a definition has a field.
+fn has(btf: &Btf, definition: TypeId, field: &str) -> bool {
+    let found = btf.type_by_id(definition).map(|found| found.kind());
+    match found {
+        Ok(Kind::Struct(structure)) => structure.members().any(|member| member.name() == field),
+        _ => false,
+    }
 }
 
 /// The number that a field says: the length of the array that it points to.
@@ -124,6 +149,7 @@ mod tests {
             40,
             &[
                 NewMember::new("type", kind, 0),
+                NewMember::new("or_perf_buffer", one, 0),
                 NewMember::new("map_flags", one, 64),
                 NewMember::new("numa_node", zero, 128),
                 NewMember::new("max_entries", zero, 192),
@@ -150,6 +176,7 @@ mod tests {
                 .collect::<Vec<_>>(),
             _ => panic!("a structure"),
         };
+        assert!(btf.decl_tags(variable, None).eq([TAG]));
         assert_eq!(members(inner), ["type"]);
         assert_eq!(
             members(outer),

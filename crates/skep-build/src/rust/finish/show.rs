@@ -3,7 +3,7 @@
 //! readers have one way to look.
 //!
 //! A record is three texts, a zero byte after each: a name, a field, and what is said of it. Of a
-//! variable that is a tag; of a structure's field, the name of a typedef for its type, or the tag that
+//! variable or function that is a tag; of a structure's field, the name of a typedef for its type, or the tag that
 //! hides it; of a structure itself (no field), the name of a typedef that takes its place.
 
 use std::collections::BTreeMap;
@@ -35,15 +35,16 @@ pub(super) fn run(file: &mut ObjectFile) -> Result<()> {
     let records = Records::read(&bytes)?;
     for (name, tags) in &records.tags {
         let btf = file.btf()?;
-        let variable = btf
+        let is_named = |kind: Kind<'_>| matches!(kind, Kind::Variable(_) | Kind::Function(_));
+        let named = btf
             .types()
-            .find(|found| found.name() == *name && matches!(found.kind(), Kind::Variable(_)));
+            .find(|found| found.name() == *name && is_named(found.kind()));
         // What nothing uses is left out of the object; its record may have stayed.
-        let Some(variable) = variable else { continue };
+        let Some(named) = named else { continue };
         for tag in tags {
             file.types.add(NewType::DeclTag {
                 name: tag,
-                target: variable.id(),
+                target: named.id(),
                 component: None,
                 attribute: false,
             });
@@ -72,7 +73,7 @@ fn name_losses(file: &mut ObjectFile) -> Result<()> {
 /// What the records say.
 #[derive(Default)]
 struct Records<'a> {
-    /// By variable.
+    /// By variable or function.
     tags: BTreeMap<&'a str, Vec<&'a str>>,
     /// By structure and field.
     fields: BTreeMap<&'a str, BTreeMap<&'a str, &'a str>>,

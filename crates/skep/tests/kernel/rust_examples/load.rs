@@ -3,14 +3,15 @@
 use std::{fs, path::Path};
 
 use skep::{
-    Object, TargetProgram,
+    Error, Object, TargetProgram,
     abi::ProgramType,
     boundary::Cause,
+    btf::Kind,
     features::{Feature, Probe},
 };
 use skep_testing::{Lacking, Outcome, Stop, mount_point};
 
-use super::source::Example;
+use super::source::{Example, version};
 use crate::support::{Running, host};
 
 /// The map that one of the examples pins.
@@ -20,8 +21,9 @@ const PINNED: &str = "/sys/fs/bpf/skep_example_hits";
 pub(super) enum Ending {
     /// All its programs are loaded.
     Loaded,
-    /// The kernel can't have it, or one of its programs.
-    Lacks(Lacking),
+    /// The kernel can't have it, or one of its programs; and what it said to that, if only the
+    /// documentation tells why.
+    Lacks(Lacking, Option<String>),
 }
 
 /// Removes what an example pins.
@@ -38,7 +40,7 @@ impl Drop for Unpinned {
 pub(super) fn load(example: &Example, bytes: &[u8]) -> Outcome<Ending> {
     if example.pins() && mount_point("bpf").is_none_or(|point| point != Path::new("/sys/fs/bpf")) {
         let lacking = "a BPF file system at /sys/fs/bpf";
-        return Ok(Ending::Lacks(Lacking::Thing(lacking.into())));
+        return Ok(Ending::Lacks(Lacking::Thing(lacking.into()), None));
     }
     let _unpinned = Unpinned;
     let mut object = Object::parse(&example.name(), bytes)?;
@@ -49,7 +51,7 @@ pub(super) fn load(example: &Example, bytes: &[u8]) -> Outcome<Ending> {
             None => Feature::ProgramType(program.program_type()),
         };
         match host().probe(&feature) {
-            Probe::No { cause } => match lacking(example, Some(&cause))? {
+            Probe::No { cause } => match lacking(&cause)? {
                 Some(lacking) => lacks = Some(lacking),
                 None => return Err(Stop::fail(format!("{feature}: {cause}"))),
             },
@@ -58,39 +60,65 @@ pub(super) fn load(example: &Example, bytes: &[u8]) -> Outcome<Ending> {
     }
     // Those that the kernel can have must load all the same.
     if let (true, Some(lacks)) = (wanted.is_empty(), lacks.clone()) {
-        return Ok(Ending::Lacks(lacks));
+        return Ok(Ending::Lacks(lacks, None));
     }
     let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
     object.only_programs(&wanted)?;
     let _replaced = replaced(&mut object, &wanted)?;
     match object.load(host()) {
-        Ok(_) => Ok(lacks.map_or(Ending::Loaded, Ending::Lacks)),
-        Err(error) => match lacking(example, error.cause())? {
-            Some(lacking) => Ok(Ending::Lacks(lacking)),
-            None => Err(error.into()),
-        },
+        Ok(_) => Ok(lacks.map_or(Ending::Loaded, |lacks| Ending::Lacks(lacks, None))),
+        Err(error) => {
+            if let Some(lacking) = missing(&error)? {
+                return Ok(Ending::Lacks(lacking, None));
+            }
+            let since = example.since.map(Lacking::Kernel);
+            match since.filter(|lacking| !is_here(lacking)) {
+                Some(since) => Ok(Ending::Lacks(since, Some(error.to_string()))),
+                None => Err(error.into()),
+            }
+        }
     }
 }
 
-/// What the kernel lacks, if that is why it has no such programs.
-fn lacking(example: &Example, cause: Option<&Cause>) -> Outcome<Option<Lacking>> {
-    let version = host().info().version;
+/// What a load lacked of the kernel, if that is what was wrong.
+fn missing(error: &Error) -> Outcome<Option<Lacking>> {
+    if let Error::Rejected(rejection) = error
+        && let Some(missing) = &rejection.missing
+    {
+        let since = version(missing).map(Lacking::Kernel);
+        return Ok(since.filter(|lacking| !is_here(lacking)));
+    }
+    if error.to_string().contains("no variable of that name") {
+        let btf = host().btf()?;
+        let has = btf
+            .types()
+            .any(|found| matches!(found.kind(), Kind::Variable(_)));
+        let variables = "variables in the kernel's types";
+        return Ok((!has).then(|| Lacking::Thing(variables.into())));
+    }
+    error.cause().map_or(Ok(None), lacking)
+}
+
+/// Whether it is a kernel that this one is not older than.
+fn is_here(lacking: &Lacking) -> bool {
+    matches!(lacking, Lacking::Kernel(since) if *since <= host().info().version)
+}
+
+/// What the kernel lacks by this cause.
+fn lacking(cause: &Cause) -> Outcome<Option<Lacking>> {
     Ok(match cause {
-        Some(Cause::KernelTooOld { needs, .. }) if *needs > version => {
-            Some(Lacking::Kernel(*needs))
+        Cause::KernelTooOld { needs, .. } => {
+            Some(Lacking::Kernel(*needs)).filter(|lacking| !is_here(lacking))
         }
-        Some(Cause::KernelOption(option)) if host().boundary().config(option)?.is_none() => {
+        Cause::KernelOption(option) if host().boundary().config(option)?.is_none() => {
             Some(Lacking::Option(option))
         }
         // Some vendors' kernels do, whatever they are configured with.
-        Some(Cause::Other { what, .. }) if what.contains("refuses all programs") => {
+        Cause::Other { what, .. } if what.contains("refuses all programs") => {
             let patched = "a kernel that lets programs patch functions";
             Some(Lacking::Thing(patched.into()))
         }
-        _ => example
-            .since
-            .filter(|since| *since > version)
-            .map(Lacking::Kernel),
+        _ => None,
     })
 }
 

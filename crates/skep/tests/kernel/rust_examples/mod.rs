@@ -51,9 +51,10 @@ fn all() -> Outcome {
     for (example, object) in examples.iter().zip(objects) {
         match object.and_then(|object| load(example, &object)) {
             Ok(Ending::Loaded) => loaded += 1,
-            Ok(Ending::Lacks(lacking)) => {
+            Ok(Ending::Lacks(lacking, said)) => {
                 let failed = example.failed(&lacking.to_string());
-                println!("  {failed}");
+                let said = said.unwrap_or_default();
+                println!("  {failed} {}", said.lines().next().unwrap_or_default());
                 if newest && !NOT_BUILT.contains(&lacking) {
                     wrong.push(failed);
                 }

@@ -57,14 +57,14 @@ impl Example {
     fn of(file: &str, text: &str) -> Vec<Self> {
         let mut found = Vec::new();
         let mut open: Option<(bool, Self)> = None;
-        let mut since = None;
+        let mut said = String::new();
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim_start();
             let documentation = ["/// ", "//! ", "///", "//!"]
                 .iter()
                 .find_map(|marker| line.strip_prefix(marker));
             let Some(line) = documentation else {
-                (open, since) = (None, None);
+                (open, said) = (None, String::new());
                 continue;
             };
             match (&mut open, line.strip_prefix("```")) {
@@ -74,7 +74,7 @@ impl Example {
                         file: file.to_owned(),
                         line: number,
                         text: String::new(),
-                        since,
+                        since: version(&said),
                     };
                     open = Some((is_rust, example));
                 }
@@ -87,7 +87,10 @@ impl Example {
                     example.text += line.strip_prefix("# ").unwrap_or(line);
                     example.text.push('\n');
                 }
-                (None, None) => since = since.max(version(line)),
+                (None, None) => {
+                    said.push_str(line);
+                    said.push(' ');
+                }
             }
         }
         found
@@ -152,9 +155,9 @@ pub(super) fn compiled(examples: &[Example]) -> Outcome<Vec<Outcome<Vec<u8>>>> {
     Ok(made.into_iter().map(|(_, made)| made).collect())
 }
 
-/// The newest kernel that a line of documentation names, as `Linux 5.11`.
-fn version(line: &str) -> Option<KernelVersion> {
-    let named = line.split("Linux ").skip(1);
+/// The newest kernel that a text names, as `Linux 5.11`.
+pub(super) fn version(text: &str) -> Option<KernelVersion> {
+    let named = text.split("Linux ").skip(1);
     let versions = named.filter_map(|rest| {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.');
         let version = rest.get(..end.unwrap_or(rest.len()))?;
