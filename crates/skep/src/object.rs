@@ -315,7 +315,8 @@ impl Object {
     /// the last is taken as it is. Why a better one was not, [`Loaded::fallbacks`] says. Forms that
     /// [`program`](Self::program) or [`only_programs`](Self::only_programs) leave out are not tried.
     ///
-    /// In C, the object can say so itself, by `SKEP_INSTEAD_OF` of `skep.h`:
+    /// The object can say so itself: in Rust by `instead_of = typed` in the attribute of a program, in C
+    /// by `SKEP_INSTEAD_OF` of `skep.h`:
     ///
     /// ```c
     /// SEC("fentry/vfs_unlink") int BPF_PROG(typed, struct mnt_idmap *map, struct inode *dir) { … }

@@ -108,7 +108,7 @@ pub(crate) struct RunArgs {
     /// Load of these programs the first that the kernel takes (may be given again)
     ///
     /// They are forms of one thing, the best first. Which is loaded, and why no better one, is said.
-    /// A C source says it itself by SKEP_INSTEAD_OF (skep.h).
+    /// A source says it itself by SKEP_INSTEAD_OF (skep.h), in Rust by `instead_of`.
     #[arg(long, value_name = "NAME,NAME,…")]
     pub(crate) fall_back: Vec<String>,
 
