@@ -172,6 +172,8 @@ pub struct ImageProgram {
     pub attach_member: Option<u32>,
     /// How it is loaded.
     pub flags: ProgLoadFlags,
+    /// The index of the device that it is bound to; 0: none.
+    pub ifindex: u32,
     /// Whether attaching all programs attaches it.
     pub autoattach: bool,
     /// Its licence: the object's.
@@ -217,6 +219,7 @@ impl ImageProgram {
             attach_btf: None,
             attach_member: None,
             flags: ProgLoadFlags::empty(),
+            ifindex: 0,
             autoattach: true,
             license: String::new(),
             kernel_version: KernelVersion::new(0, 0),

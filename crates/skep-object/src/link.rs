@@ -368,6 +368,10 @@ impl Object {
         if program.section.has_frags() {
             flags |= ProgLoadFlags::XDP_HAS_FRAGS;
         }
+        let device = options.and_then(|options| options.device);
+        if device.is_some() {
+            flags |= ProgLoadFlags::XDP_DEV_BOUND_ONLY;
+        }
         let attach_btf = match operation {
             Some(operation) => Some(operation.of.clone()),
             None if options.is_some_and(|options| options.of_program) => None,
@@ -393,6 +397,7 @@ impl Object {
             attach_member: operation.map(|operation| operation.member),
             attach_target,
             flags,
+            ifindex: device.unwrap_or(0),
             autoattach: options
                 .and_then(|options| options.autoattach)
                 .unwrap_or_else(|| program.section.autoattach()),

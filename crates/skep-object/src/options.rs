@@ -154,6 +154,7 @@ pub struct ProgramOptions {
     pub(crate) attach_type: Option<AttachType>,
     pub(crate) attach_target: Option<String>,
     pub(crate) of_program: bool,
+    pub(crate) device: Option<u32>,
 }
 
 impl ProgramOptions {
@@ -191,6 +192,15 @@ impl ProgramOptions {
     #[doc(alias = "bpf_program__set_attach_target")]
     pub fn of_program(&mut self, of_program: bool) -> &mut Self {
         self.of_program = of_program;
+        self
+    }
+
+    /// Binds an XDP program to the device with this index (`BPF_F_XDP_DEV_BOUND_ONLY`): it may ask
+    /// the device about packets (`bpf_xdp_metadata_rx_hash` and its like), runs on no other one,
+    /// and not in generic mode or test runs. Since Linux 6.3.
+    #[doc(alias = "bpf_program__set_ifindex")]
+    pub fn bound_to(&mut self, ifindex: u32) -> &mut Self {
+        self.device = Some(ifindex);
         self
     }
 }

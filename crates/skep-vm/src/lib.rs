@@ -65,6 +65,8 @@ mod program;
 mod run;
 pub mod tap;
 mod tracer;
+#[cfg(test)]
+mod uncalled;
 mod vm;
 
 pub use coverage::{Coverage, Hits, Step};

@@ -15,8 +15,9 @@ use std::{
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, socket_with};
 
 use skep::{Host, Link, Loaded, Object, Update};
-use skep_host::{AttachPoint, Host as _, Order, TcxDirection, XdpMode};
-use skep_testing::{Outcome, Stop, in_netns, skip};
+use skep_abi::KernelVersion;
+use skep_host::{AttachPoint, Errno, Host as _, Order, TcxDirection, TestRun, XdpMode};
+use skep_testing::{Lacking, Outcome, Stop, ensure, in_netns, skip};
 use skep_vm::{
     Device, Frame, Network, Vm,
     feed::{FeedOptions, PacketHook},
@@ -259,6 +260,107 @@ fn compare(mode: XdpMode) -> Outcome {
     Ok(())
 }
 
+// ── programs that are bound to a device ─────────────────────────────────────────────────────────
+
+/// What a host lets a bound program do, and what its program is answered.
+type Bound = (Vec<(&'static str, Option<Errno>)>, Vec<i32>);
+
+/// Binds the program to the first device, puts it where it may be and where not, and reads what it
+/// wrote down of the packet that `send` sends.
+fn bound(host: &Host, devices: [u32; 2], send: impl FnOnce() -> Outcome) -> Outcome<Bound> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/bound.bpf.c");
+    let bytes = skep_testing::compile(&source, env!("CARGO_TARGET_TMPDIR"))?;
+    let mut object = Object::parse("bound", &bytes)?;
+    let Err(free) = object.load(host) else {
+        return Err(Stop::fail("a program that no device is asked for loads"));
+    };
+    let log = free.log().unwrap_or_default();
+    ensure(log.contains("metadata"), || format!("{free}: {log}"))?;
+    object.program("asks")?.bound_to(0x7fff_ffff);
+    let errno = |error: &skep::Error| match error {
+        skep::Error::Host(error) => error.errno(),
+        _ => None,
+    };
+    let mut answers = vec![(
+        "no device",
+        object.load(host).err().as_ref().and_then(errno),
+    )];
+    object.program("asks")?.bound_to(devices[0]);
+    let loaded = object.load(host)?;
+    let program = loaded.program("asks")?;
+    for (what, ifindex, mode) in [
+        ("another device", devices[1], XdpMode::Native),
+        ("generic", devices[0], XdpMode::Generic),
+    ] {
+        let attached = program.attach_to(&AttachPoint::Xdp { ifindex, mode });
+        answers.push((what, attached.err().as_ref().and_then(errno)));
+    }
+    let mut run = TestRun {
+        data_in: &[0; 64],
+        ..TestRun::default()
+    };
+    let run = program.test_run(&mut run);
+    answers.push(("test run", run.err().as_ref().and_then(errno)));
+    let (ifindex, mode) = (devices[0], XdpMode::Native);
+    let _link = program.attach_to(&AttachPoint::Xdp { ifindex, mode })?;
+    send()?;
+    let mut variables = object.spec().variables().iter();
+    let variable = variables.find(|variable| variable.name == "answers");
+    let variable = variable.ok_or_else(|| Stop::fail("no variable `answers`"))?;
+    let bytes = loaded.global(variable)?;
+    let (words, _) = bytes.as_chunks::<4>();
+    Ok((
+        answers,
+        words.iter().map(|word| i32::from_ne_bytes(*word)).collect(),
+    ))
+}
+
+fn compare_bound() -> Outcome {
+    let vm = Vm::new()?;
+    let mut network = Network::default();
+    network.devices.push(Device::new(2, "here", ADDRESS[0]));
+    network.devices.push(Device::new(3, "there", ADDRESS[1]));
+    vm.set_network(network)?;
+    let frame = [0; 64];
+    let ours = bound(&Host::new(Arc::new(vm.clone())), [2, 3], || {
+        vm.feed(&FeedOptions::new(2), |feed| {
+            let mut frame = Frame::new(&frame);
+            frame.ifindex = 2;
+            feed.packet(&frame);
+        })?;
+        Ok(())
+    })?;
+    // Nobody knows the hash, the time or the tag (`EOPNOTSUPP`); and it has run.
+    assert_eq!(ours.1, [-95, -95, -95, 1]);
+    if !rustix::process::geteuid().is_root() {
+        return Err(Stop::lacks("root"));
+    }
+    let mut theirs = None;
+    in_netns(|tools| {
+        let open = |name, address: [u8; 4]| {
+            let tap = Tap::open(name, address.into(), 24);
+            tap.map_err(|error| Stop::lacks(format!("a TAP device: {error}")))
+        };
+        let (here, _there) = (
+            open("here", [10, 98, 0, 1])?,
+            open("there", [10, 97, 0, 1])?,
+        );
+        tools.ip("link set here address 02:00:00:00:00:01")?;
+        let linux = skep_linux::LinuxHost::new()?;
+        if linux.info().version < KernelVersion::new(6, 8) {
+            return Err(Stop::Skip(Lacking::Kernel(KernelVersion::new(6, 8))));
+        }
+        let devices = [linux.device_index("here")?, linux.device_index("there")?];
+        theirs = Some(bound(&Host::kernel()?, devices, || {
+            here.write(&frame)?;
+            Ok(())
+        })?);
+        Ok(())
+    })?;
+    assert_eq!(Some(ours), theirs, "the machine, the kernel");
+    Ok(())
+}
+
 /// Tells of what was lacking.
 fn check(name: &str, outcome: Outcome) {
     match outcome {
@@ -266,6 +368,11 @@ fn check(name: &str, outcome: Outcome) {
         Err(Stop::Skip(lacking)) => skip("skep-vm", name, &lacking),
         Err(stop) => panic!("{stop:?}"),
     }
+}
+
+#[test]
+fn bound_to_a_device() {
+    check("feed_kernel::bound_to_a_device", compare_bound());
 }
 
 #[test]

@@ -152,10 +152,10 @@ fn locks_hold_between_threads() {
 #[test]
 fn clocks_go_on_and_agree() {
     let vm = machine();
-    for helper in [5, 125, 160, 118] {
-        let text = format!("call {helper}\n r6 = r0\n call {helper}\n r0 -= r6\n exit");
+    for call in ["call 5", "call 125", "call 160", "call 118"] {
+        let text = format!("{call}\n r6 = r0\n {call}\n r0 -= r6\n exit");
         let passed = run_on(&vm, &text, &mut []).expect("two readings");
-        assert!((passed as i64) >= 0, "helper {helper} went back");
+        assert!((passed as i64) >= 0, "{call} went back");
     }
     let before = Clock::real().now().as_nanos() as u64;
     let between = run_on(&vm, "call 5\n exit", &mut []).expect("a reading");
@@ -169,8 +169,8 @@ fn a_manual_clock_stands_still() {
     let mut config = Config::checked();
     config.clock = clock.clone();
     let vm = Vm::with(config).expect("memory");
-    for helper in [5, 125, 160, 208] {
-        let text = format!("call {helper}\n exit");
+    for call in ["call 5", "call 125", "call 160", "call 208"] {
+        let text = format!("{call}\n exit");
         assert_eq!(run_on(&vm, &text, &mut []), Ok(5_000_000_000));
     }
     clock.advance(Duration::from_millis(1500));
@@ -194,7 +194,7 @@ fn random_numbers_differ() {
 #[derive(Debug)]
 struct Process {
     memory: Mutex<Vec<u8>>,
-    signals: Mutex<Vec<(u32, bool)>>,
+    signals: Mutex<Vec<(u32, bool, Option<u64>)>>,
 }
 
 impl Process {
@@ -220,11 +220,11 @@ impl UserMemory for Process {
         Ok(())
     }
 
-    fn signal(&self, signal: u32, thread: bool) -> Result<(), Errno> {
+    fn signal(&self, signal: u32, thread: bool, value: Option<u64>) -> Result<(), Errno> {
         self.signals
             .lock()
             .expect("no panic")
-            .push((signal, thread));
+            .push((signal, thread, value));
         Ok(())
     }
 }
@@ -423,7 +423,7 @@ fn signals_go_to_who_can_take_them() {
         Ok(0)
     );
     let signals = process.signals.lock().expect("no panic").clone();
-    assert_eq!(signals, [(10, false), (12, true)]);
+    assert_eq!(signals, [(10, false, None), (12, true, None)]);
     // This thread is not for programs to kill.
     let refused = run_on(&vm, "r1 = 9\n call 109\n exit", &mut []);
     assert_eq!(refused, Ok(errno(Errno::EPERM)));

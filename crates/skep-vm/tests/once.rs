@@ -13,6 +13,10 @@ fn load(vm: &Vm, kind: ProgramType, text: &str) -> Result<ProgramFd, Box<dyn Err
     let bytes = encode_slots(&assemble(text)?, Endian::NATIVE);
     let mut request = ProgramLoad::new(kind, "once", &bytes);
     request.expected_attach_type = kind.least_program().attach_type;
+    if kind == ProgramType::Lsm {
+        // Some function: none is called.
+        request.attach_btf_id = 1;
+    }
     Ok(vm.prog_load(&request)?.fd)
 }
 
@@ -196,6 +200,49 @@ fn a_call_returns_what_programs_want() -> Tested {
 }
 
 /// The cause that an error of the host names.
+#[test]
+fn a_function_has_arguments_and_a_value() -> Tested {
+    let context: Vec<u8> = [5_u64, 6, 7]
+        .iter()
+        .flat_map(|word| word.to_ne_bytes())
+        .collect();
+    let mut input = on_context(&context);
+    input.function = 0x1234;
+    // The second argument, what an argument too many answers, the value, how many there are.
+    let text = "r6 = r1\n r7 = 0\n
+                r2 = 1\n r3 = r10\n r3 += -8\n call 183\n r7 += r0\n
+                r0 = *(u64 *)(r10 - 8)\n r7 *= 100\n r7 += r0\n
+                r1 = r6\n r2 = 3\n r3 = r10\n r3 += -8\n call 183\n r7 *= 100\n r7 -= r0\n
+                r1 = r6\n r2 = r10\n r2 += -8\n call 184\n r7 *= 100\n r7 -= r0\n
+                r0 = *(u64 *)(r10 - 8)\n r7 *= 100\n r7 += r0\n
+                r1 = r6\n call 185\n r7 *= 100\n r7 += r0\n r0 = r7\n exit";
+    input.returned = true;
+    let kind = ProgramType::Lsm;
+    assert_eq!(once(kind, text, &input)?.result, Ok(6_22_00_07_02));
+    // Before it has run there is no value (`EOPNOTSUPP`), and one argument more.
+    input.returned = false;
+    assert_eq!(once(kind, text, &input)?.result, Ok(6_22_95_06_03));
+    let text = "call 173\n exit";
+    assert_eq!(once(ProgramType::Kprobe, text, &input)?.result, Ok(0x1234));
+    let text = "r2 = -13\n call 58\n r0 = 0\n exit";
+    let ran = once(ProgramType::Kprobe, text, &input)?;
+    assert_eq!((ran.result, ran.overridden), (Ok(0), Some(-13_i64 as u64)));
+    Ok(())
+}
+
+#[test]
+fn stacks_are_those_of_the_input() -> Tested {
+    let mut input = Input::default();
+    (input.kernel_stack, input.user_stack) = (&[0x100, 0x200], &[0x10, 0x20, 0x30]);
+    // Of the current task, in user space: all but the first.
+    let text = "call 158\n r1 = r0\n r2 = r10\n r2 += -16\n r3 = 16\n r4 = 0x101\n call 141\n
+                r1 = *(u64 *)(r10 - 16)\n r2 = *(u64 *)(r10 - 8)\n
+                r0 <<= 32\n r1 <<= 8\n r0 += r1\n r0 += r2\n exit";
+    let ran = once(ProgramType::Tracepoint, text, &input)?;
+    assert_eq!(ran.result, Ok(16 << 32 | 0x20 << 8 | 0x30));
+    Ok(())
+}
+
 fn because(error: Box<dyn Error>) -> String {
     let error = error.downcast_ref::<skep_host::Error>();
     let cause = error.and_then(skep_host::Error::cause);

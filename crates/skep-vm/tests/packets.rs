@@ -336,11 +336,24 @@ fn messages_go_to_sockets_of_a_map() {
     let set = vm.map_update_elem(&map, &2_u32.to_ne_bytes(), &77_u64.to_ne_bytes(), 0);
     set.expect("an entry");
     let bytes = udp();
-    for (key, flags, value) in [(2, 0, 1), (1, 0, 0), (2, 1, 1), (2, 2, 0)] {
-        let text = format!(
+    let request = MapCreate::new(MapType::Sockhash, "by_key", 4, 8, 4);
+    let by_key = vm.map_create(&request).expect("a map");
+    let set = vm.map_update_elem(&by_key, &2_u32.to_ne_bytes(), &77_u64.to_ne_bytes(), 0);
+    set.expect("an entry");
+    let cases = [(2, 0, 1), (1, 0, 0), (2, 1, 1), (2, 2, 0)];
+    let texts = cases.iter().flat_map(|(key, flags, value)| {
+        let of_map = format!(
             "r2 = map[fd:{}]\nr3 = {key}\nr4 = {flags}\ncall 52\nexit",
             map.raw()
         );
+        let of_hash = format!(
+            "r2 = map[fd:{}]\n*(u32 *)(r10 - 4) = {key}\nr3 = r10\nr3 += -4\nr4 = {flags}\n\
+             call 72\nexit",
+            by_key.raw()
+        );
+        [(key, flags, value, of_map), (key, flags, value, of_hash)]
+    });
+    for (&key, &flags, &value, text) in texts {
         let program = load(&vm, ProgramType::SkSkb, &text);
         vm.packets(&program, |packets| {
             let verdict = packets.run(&Frame::new(&bytes)).expect("no fault");

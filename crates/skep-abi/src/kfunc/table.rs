@@ -179,12 +179,15 @@ kfuncs! {
     bpf_sock_destroy (6, 5): TRACING, TRUSTED_ARGS;
     bpf_sock_ops_enable_tx_tstamp (6, 15): CGROUP, TRUSTED_ARGS;
     bpf_strcasecmp (6, 18): COMMON;
+    bpf_strcasestr (6, 19): COMMON;
     bpf_strchr (6, 17): COMMON;
     bpf_strchrnul (6, 17): COMMON;
     bpf_strcmp (6, 17): COMMON;
     bpf_strcspn (6, 17): COMMON;
     bpf_stream_vprintk_impl (6, 18): COMMON, TRUSTED_ARGS;
     bpf_strlen (6, 17): COMMON;
+    bpf_strncasecmp (7, 0): COMMON;
+    bpf_strncasestr (6, 19): COMMON;
     bpf_strnchr (6, 17): COMMON;
     bpf_strnlen (6, 17): COMMON;
     bpf_strnstr (6, 17): COMMON;

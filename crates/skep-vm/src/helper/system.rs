@@ -182,5 +182,5 @@ fn send(run: &Run<'_>, signal: u32, thread: bool) -> Outcome {
     if signal > SIGNALS {
         return Ok(errno(Errno::EINVAL));
     }
-    Ok(status(run.task().signal(signal, thread)))
+    Ok(status(run.task().signal(signal, thread, None)))
 }

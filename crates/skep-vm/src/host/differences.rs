@@ -41,7 +41,7 @@ differences! {
         "does so too, by skep's own verifier; with Config::checked it loads what is well formed, and stops it when it goes wrong",
         "an embedder may rather have a program stopped than refused";
     "ifindex": "offloads a map or program to a device" => "EINVAL",
-        "devices of the machine have no processor of their own";
+        "devices of the machine have no processor of their own; XDP programs can be bound to one";
     "context too short": "EINVAL, before the program runs" => "EFAULT, when it reads behind the end",
         "which fields a program reads is what a verifier knows";
     "function tags": "are hashed with addresses of the kernel in them" =>

@@ -19,6 +19,9 @@ use crate::{
     program::{Call, MAPS, Resolve},
 };
 
+/// What programs see as the address of a kernel function, but for its number: nothing is there.
+const FUNCTIONS: u64 = 0x5ce9_5000_0000_0000;
+
 /// Resolves one program; afterwards it has the maps that the program uses.
 pub(super) struct Resolver<'a> {
     pub(super) vm: &'a Vm,
@@ -237,9 +240,18 @@ impl Resolve for Resolver<'_> {
             Imm64::BtfId { id, btf_fd } => {
                 let types = self.types(at, btf_fd)?;
                 let name = self.name(at, &types.btf, id)?;
+                // Programs ask whether a function is there (`bpf_ksym_exists`).
+                if kfunc::by_name(&name).is_some() {
+                    return Ok(FUNCTIONS + u64::from(id));
+                }
+                let found = types.btf.type_by_id(TypeId(id));
+                let kind = match found.map(|found| found.kind()) {
+                    Ok(Kind::Function(_)) => "kernel function",
+                    _ => "variable",
+                };
                 Err(LoadError::Missing {
                     at,
-                    what: format!("variable {name}"),
+                    what: format!("{kind} {name}"),
                 })
             }
             other => self.refuse(at, Errno::EINVAL, format!("{other:?} has no meaning here")),

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering::SeqCst},
 };
 
-use skep_abi::{MapCreateFlags, MapType};
+use skep_abi::{MapCreateFlags, MapType, ProgLoadFlags};
 use skep_btf::TypeId;
 use skep_host::{AttachTarget, Errno, ProgramLoad};
 use skep_isa::{InsnIndex, RawInsn};
@@ -66,6 +66,10 @@ fn program<'a>(
     let mut program = Program::new(request.program_type, request.name, slots);
     program.attach_type = request.expected_attach_type;
     program.flags = request.flags;
+    // Without a device it says nothing.
+    program
+        .flags
+        .set(ProgLoadFlags::XDP_DEV_BOUND_ONLY, request.ifindex != 0);
     program.license = Cow::Borrowed(request.license);
     program.maps = resolver.maps.iter().map(seen).collect();
     program.map_uses.clone_from(&resolver.uses);

@@ -47,6 +47,12 @@ pub(crate) fn give_up(run: &Run<'_>) {
     run.release_objects();
 }
 
+/// The names of all.
+#[cfg(test)]
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    TABLES.iter().copied().flatten().map(|(name, _)| *name)
+}
+
 /// A kernel function by its name. Asked when programs are loaded.
 pub(crate) fn by_name(name: &str) -> Option<(&'static str, Shim)> {
     let mut all = TABLES.iter().flat_map(|table| table.iter());

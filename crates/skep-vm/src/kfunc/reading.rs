@@ -4,9 +4,8 @@ use skep_host::Errno;
 
 use super::Table;
 use crate::{
-    FaultKind,
-    helper::{Arguments, Outcome, errno, shim},
-    machine::objects::ObjectKind,
+    helper::{self, Arguments, Outcome, errno, shim},
+    machine::Task,
     memory::View,
     run::{Dynptr, Run},
 };
@@ -27,23 +26,42 @@ pub(super) static TABLE: Table = &[
 /// `BPF_F_PAD_ZEROS`
 const PAD: u64 = 1;
 
-/// What a failed read leaves behind.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum After {
-    /// The buffer is zeroed.
-    Zeros,
-    /// It is an empty text.
-    Empty,
-    /// It is as it was.
-    Nothing,
+/// A read that failed, and how many bytes of the buffer it has written all the same.
+struct Failed {
+    errno: Errno,
+    left: usize,
+}
+
+impl From<Errno> for Failed {
+    /// Nothing is written.
+    fn from(errno: Errno) -> Self {
+        Self { errno, left: 0 }
+    }
+}
+
+/// A failed read that leaves zeros.
+fn zeros(bytes: &mut [u8], errno: Errno) -> Failed {
+    bytes.fill(0);
+    let left = bytes.len();
+    Failed { errno, left }
+}
+
+/// A failed read that leaves an empty text.
+fn empty(bytes: &mut [u8], errno: Errno) -> Failed {
+    zeros(bytes.get_mut(..1).unwrap_or_default(), errno)
+}
+
+/// A failed read that leaves what there was before the first byte that is not there.
+fn rest(task: &Task, address: u64, bytes: &mut [u8], errno: Errno) -> Failed {
+    let left = task.read_some(address, bytes).unwrap_or_default();
+    Failed { errno, left }
 }
 
 /// Writes what `read` finds into a dynptr; answers 0, or the length of a text.
 fn fill(
     run: &Run<'_>,
     [place, offset, size, ..]: Arguments,
-    after: After,
-    read: impl FnOnce(&mut [u8]) -> Result<Option<usize>, Errno>,
+    read: impl FnOnce(&mut [u8]) -> Result<Option<usize>, Failed>,
 ) -> Outcome {
     let dynptr = Dynptr::load(run, place)?;
     let (offset, size) = (offset as u32, size as u32);
@@ -55,88 +73,72 @@ fn fill(
     }
     let mut bytes = vec![0; size as usize];
     let done = read(&mut bytes);
-    let len = match done {
-        Ok(None) => bytes.len(),
-        Ok(Some(len)) => len.min(bytes.len()),
+    let len = match &done {
+        Ok(len) => len.unwrap_or(bytes.len()),
+        Err(failed) => failed.left,
+    };
+    let len = len.min(bytes.len());
+    let part = bytes.get_mut(..len).unwrap_or_default();
+    match done {
+        Ok(text) => Ok(match dynptr.write(run, offset, View::of(part), 0)? {
+            Ok(()) => text.unwrap_or_default() as u64,
+            Err(failed) => errno(failed),
+        }),
         Err(failed) => {
-            let zeros = match after {
-                After::Zeros => bytes.len(),
-                After::Empty => 1,
-                After::Nothing => 0,
-            };
-            if zeros > 0 && dynptr.kind.is_memory() {
-                bytes.fill(0);
-                let part = bytes.get_mut(..zeros).unwrap_or_default();
+            if len > 0 && dynptr.kind.is_memory() {
                 let _ = dynptr.write(run, offset, View::of(part), 0)?;
             }
-            return Ok(errno(failed));
+            Ok(errno(failed.errno))
         }
-    };
-    let part = bytes.get_mut(..len).unwrap_or_default();
-    if let Err(failed) = dynptr.write(run, offset, View::of(part), 0)? {
-        return Ok(errno(failed));
     }
-    Ok(done.ok().flatten().unwrap_or_default() as u64)
 }
 
 /// `bpf_probe_read_kernel_dynptr(dptr, off, size, unsafe_ptr)`
 fn kernel_dynptr(run: &Run<'_>, arguments: Arguments) -> Outcome {
-    fill(run, arguments, After::Nothing, |bytes| {
-        run.peek(arguments[3], bytes).map(|()| None)
+    fill(run, arguments, |bytes| {
+        run.peek(arguments[3], bytes)?;
+        Ok(None)
     })
 }
 
 /// `bpf_probe_read_kernel_str_dynptr(dptr, off, size, unsafe_ptr)`
 fn kernel_str_dynptr(run: &Run<'_>, arguments: Arguments) -> Outcome {
-    fill(run, arguments, After::Empty, |bytes| {
-        run.peek_text(arguments[3], bytes).map(Some)
+    fill(run, arguments, |bytes| {
+        let read = run.peek_text(arguments[3], bytes);
+        read.map(Some).map_err(|errno| empty(bytes, errno))
     })
 }
 
 /// `bpf_probe_read_user_dynptr(dptr, off, size, unsafe_ptr)`
 fn user_dynptr(run: &Run<'_>, arguments: Arguments) -> Outcome {
-    fill(run, arguments, After::Nothing, |bytes| {
-        run.peek_user(arguments[3], bytes).map(|()| None)
+    fill(run, arguments, |bytes| {
+        let read = run.peek_user(arguments[3], bytes);
+        let done = read.map_err(|errno| rest(run.task(), arguments[3], bytes, errno));
+        done.map(|()| None)
     })
 }
 
 /// `bpf_copy_from_user_dynptr(dptr, off, size, unsafe_ptr)`
 fn copy_user_dynptr(run: &Run<'_>, arguments: Arguments) -> Outcome {
-    fill(run, arguments, After::Zeros, |bytes| {
-        run.peek_user(arguments[3], bytes).map(|()| None)
+    fill(run, arguments, |bytes| {
+        let read = run.peek_user(arguments[3], bytes);
+        read.map(|()| None).map_err(|errno| zeros(bytes, errno))
     })
 }
 
 /// `bpf_probe_read_user_str_dynptr(dptr, off, size, unsafe_ptr)`, and
 /// `bpf_copy_from_user_str_dynptr`, which may wait for memory that is not there yet.
 fn user_str_dynptr(run: &Run<'_>, arguments: Arguments) -> Outcome {
-    fill(run, arguments, After::Nothing, |bytes| {
-        run.peek_user_text(arguments[3], bytes).map(Some)
-    })
-}
-
-/// Reads memory of a task that the program has.
-fn read_task(
-    run: &Run<'_>,
-    task: u64,
-) -> Result<impl Fn(u64, &mut [u8]) -> Result<(), Errno>, FaultKind> {
-    run.object(task, ObjectKind::Task, "bpf_copy_from_user_task_dynptr")?;
-    let task = run.vm.tasks.at(task);
-    Ok(move |address, bytes: &mut [u8]| {
-        let task = task.as_ref().ok_or(Errno::EFAULT)?;
-        task.read_user(address, bytes)
+    fill(run, arguments, |bytes| {
+        Ok(Some(run.peek_user_text(arguments[3], bytes)?))
     })
 }
 
 /// A string in a task's memory with its NUL, cut to the buffer.
-fn text_of(
-    read: impl Fn(u64, &mut [u8]) -> Result<(), Errno>,
-    address: u64,
-    bytes: &mut [u8],
-) -> Result<usize, Errno> {
+fn text_of(task: &Task, address: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
     for at in 0..bytes.len() {
         let place = bytes.get_mut(at..=at).unwrap_or_default();
-        read(address.wrapping_add(at as u64), place)?;
+        task.read_user(address.wrapping_add(at as u64), place)?;
         if place == [0] {
             return Ok(at + 1);
         }
@@ -149,17 +151,20 @@ fn text_of(
 
 /// `bpf_copy_from_user_task_dynptr(dptr, off, size, unsafe_ptr, tsk)`
 fn task_dynptr(run: &Run<'_>, arguments: Arguments) -> Outcome {
-    let read = read_task(run, arguments[4])?;
-    fill(run, arguments, After::Nothing, |bytes| {
-        read(arguments[3], bytes).map(|()| None)
+    let task = helper::task(run, "bpf_copy_from_user_task_dynptr", arguments[4])?;
+    fill(run, arguments, |bytes| {
+        let read = task.read_user(arguments[3], bytes);
+        let done = read.map_err(|errno| rest(&task, arguments[3], bytes, errno));
+        done.map(|()| None)
     })
 }
 
 /// `bpf_copy_from_user_task_str_dynptr(dptr, off, size, unsafe_ptr, tsk)`
 fn task_str_dynptr(run: &Run<'_>, arguments: Arguments) -> Outcome {
-    let read = read_task(run, arguments[4])?;
-    fill(run, arguments, After::Nothing, |bytes| {
-        text_of(read, arguments[3], bytes).map(Some)
+    let task = helper::task(run, "bpf_copy_from_user_task_str_dynptr", arguments[4])?;
+    fill(run, arguments, |bytes| {
+        let read = text_of(&task, arguments[3], bytes);
+        read.map(Some).map_err(|errno| empty(bytes, errno))
     })
 }
 
@@ -168,7 +173,7 @@ fn copy_text(
     run: &Run<'_>,
     [to, size, ..]: Arguments,
     flags: u64,
-    read: impl FnOnce(&mut [u8]) -> Result<usize, Errno>,
+    read: impl FnOnce(&mut [u8]) -> Result<usize, Failed>,
 ) -> Outcome {
     let to = run.view(to, u64::from(size as u32), true)?;
     if flags & !PAD != 0 {
@@ -189,10 +194,14 @@ fn copy_text(
             Ok(len as u64)
         }
         Err(failed) => {
-            if flags & PAD != 0 {
-                to.fill(0);
-            }
-            Ok(errno(failed))
+            match flags & PAD {
+                0 => to.write(bytes.get(..failed.left).unwrap_or_default()),
+                _ => {
+                    to.fill(0);
+                    to.len()
+                }
+            };
+            Ok(errno(failed.errno))
         }
     }
 }
@@ -200,14 +209,16 @@ fn copy_text(
 /// `bpf_copy_from_user_str(dst, dst__sz, unsafe_ptr, flags)`
 fn copy_user_str(run: &Run<'_>, arguments: Arguments) -> Outcome {
     let [_, _, from, flags, _] = arguments;
-    let read = |bytes: &mut [u8]| run.peek_user_text(from, bytes);
-    copy_text(run, arguments, flags, read)
+    copy_text(run, arguments, flags, |bytes| {
+        Ok(run.peek_user_text(from, bytes)?)
+    })
 }
 
 /// `bpf_copy_from_user_task_str(dst, dst__sz, unsafe_ptr, tsk, flags)`
 fn copy_task_str(run: &Run<'_>, arguments: Arguments) -> Outcome {
     let [_, _, from, task, flags] = arguments;
-    let memory = read_task(run, task)?;
-    let read = |bytes: &mut [u8]| text_of(memory, from, bytes);
-    copy_text(run, arguments, flags, read)
+    let task = helper::task(run, "bpf_copy_from_user_task_str", task)?;
+    copy_text(run, arguments, flags, |bytes| {
+        text_of(&task, from, bytes).map_err(|errno| empty(bytes, errno))
+    })
 }

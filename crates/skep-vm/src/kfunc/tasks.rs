@@ -97,7 +97,7 @@ fn task_under_cgroup(run: &Run<'_>, [task, cgroup, ..]: Arguments) -> Outcome {
 }
 
 /// `bpf_send_signal_task(task, sig, type, value)`
-fn send_signal_task(run: &Run<'_>, [task, signal, to, ..]: Arguments) -> Outcome {
+fn send_signal_task(run: &Run<'_>, [task, signal, to, value, _]: Arguments) -> Outcome {
     run.object(task, ObjectKind::Task, "bpf_send_signal_task")?;
     // `PIDTYPE_PID` and `PIDTYPE_TGID`
     let thread = match to as u32 {
@@ -109,9 +109,9 @@ fn send_signal_task(run: &Run<'_>, [task, signal, to, ..]: Arguments) -> Outcome
         return Ok(errno(Errno::EINVAL));
     }
     let task = run.vm.tasks.at(task).ok_or(Errno::ESRCH);
-    Ok(status(
-        task.and_then(|task| task.signal(signal as u32, thread)),
-    ))
+    Ok(status(task.and_then(|task| {
+        task.signal(signal as u32, thread, Some(value))
+    })))
 }
 
 /// `bpf_cgroup_acquire(cgrp)`

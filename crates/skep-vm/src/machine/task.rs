@@ -50,11 +50,13 @@ pub trait UserMemory: Send + Sync + fmt::Debug {
         Err(Errno::EFAULT)
     }
 
-    /// Sends a signal to the process, or with `thread` to the task alone.
+    /// Sends a signal to the process, or with `thread` to the task alone; 0 only asks whether one
+    /// could be sent. `value`: what who gets it finds in `siginfo_t.si_value`, if the program gave
+    /// one (`bpf_send_signal_task`).
     ///
     /// # Errors
     /// What the system says; `EPERM` by default.
-    fn signal(&self, _signal: u32, _thread: bool) -> Result<(), Errno> {
+    fn signal(&self, _signal: u32, _thread: bool, _value: Option<u64>) -> Result<(), Errno> {
         Err(Errno::EPERM)
     }
 }
@@ -280,10 +282,15 @@ impl Task {
     }
 
     /// Sends it a signal.
-    pub(crate) fn signal(&self, signal: u32, thread: bool) -> Result<(), Errno> {
+    pub(crate) fn signal(
+        &self,
+        signal: u32,
+        thread: bool,
+        value: Option<u64>,
+    ) -> Result<(), Errno> {
         let now = self.now.load();
         let process = now.info.memory.as_ref().ok_or(Errno::EPERM)?;
-        process.signal(signal, thread)
+        process.signal(signal, thread, value)
     }
 }
 

@@ -277,6 +277,10 @@ impl ProgArray {
 
     /// Whether a program may use the array, or stand in it: if it is like the first that did.
     pub(crate) fn takes(&self, program: &Program) -> bool {
+        // What is bound to a device is not called elsewhere, nor calls.
+        if program.meta.ifindex != 0 {
+            return false;
+        }
         let owner = Owner::of(program);
         match self.owner.get() {
             Some(known) => *known == owner,

@@ -125,6 +125,7 @@ impl Targets {
             _ => AttachType::XdpDevmap,
         };
         let fits = program.program_type == ProgramType::Xdp
+            && program.meta.ifindex == 0
             && program.meta.expected_attach_type == Some(wanted);
         fits.then_some(Some(program)).ok_or(Errno::EINVAL)
     }

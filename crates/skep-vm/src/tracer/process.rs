@@ -49,10 +49,12 @@ impl UserMemory for Memory {
         }
     }
 
-    fn signal(&self, signal: u32, thread: bool) -> Result<(), Errno> {
-        match thread {
-            true => system::kill_thread(self.tgid, self.tid, signal as i32),
-            false => system::kill(self.tgid, signal as i32),
+    fn signal(&self, signal: u32, thread: bool, value: Option<u64>) -> Result<(), Errno> {
+        let (signal, thread) = (signal as i32, thread.then_some(self.tid));
+        match (thread, value) {
+            (thread, Some(value)) => system::queue(self.tgid, thread, signal, value),
+            (Some(tid), None) => system::kill_thread(self.tgid, tid, signal),
+            (None, None) => system::kill(self.tgid, signal),
         }
     }
 }

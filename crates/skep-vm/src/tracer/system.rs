@@ -294,6 +294,42 @@ pub(super) fn kill_thread(tgid: pid_t, tid: pid_t, signal: c_int) -> Raw<()> {
     answer(unsafe { libc::syscall(libc::SYS_tgkill, tgid, tid, signal) }).map(drop)
 }
 
+/// Sends a signal with a value to a process, or to a thread of it.
+pub(super) fn queue(tgid: pid_t, thread: Option<pid_t>, signal: c_int, value: u64) -> Raw<()> {
+    /// `siginfo_t` as the kernel has it: the head, who sends it, the value, and 96 bytes more.
+    #[repr(C)]
+    struct Info {
+        signal: c_int,
+        error: c_int,
+        code: c_int,
+        padding: c_int,
+        pid: u32,
+        uid: u32,
+        value: u64,
+        rest: [u64; 12],
+    }
+    const _: () = assert!(size_of::<Info>() == size_of::<libc::siginfo_t>());
+    let info = Info {
+        signal,
+        error: 0,
+        code: libc::SI_QUEUE,
+        padding: 0,
+        pid: std::process::id(),
+        uid: rustix::process::getuid().as_raw(),
+        value,
+        rest: [0; 12],
+    };
+    let info = &raw const info;
+    // SAFETY: `info` is a whole `siginfo_t`, which is only read.
+    let sent = unsafe {
+        match thread {
+            Some(tid) => libc::syscall(libc::SYS_rt_tgsigqueueinfo, tgid, tid, signal, info),
+            None => libc::syscall(libc::SYS_rt_sigqueueinfo, tgid, signal, info),
+        }
+    };
+    answer(sent).map(drop)
+}
+
 /// Reads another process's memory; answers how many bytes there were before the first hole.
 pub(super) fn read_memory(pid: pid_t, address: u64, out: &mut [u8]) -> Raw<usize> {
     let own = libc::iovec {

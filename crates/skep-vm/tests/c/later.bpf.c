@@ -10,6 +10,8 @@ extern int bpf_wq_set_callback_impl(struct bpf_wq *wq,
 extern int bpf_wq_start(struct bpf_wq *wq, unsigned int flags) __ksym;
 extern int bpf_task_work_schedule_signal_impl(struct task_struct *task, struct bpf_task_work *tw,
 	void *map, bpf_task_work_callback_t callback, void *aux) __ksym;
+extern int bpf_task_work_schedule_resume_impl(struct task_struct *task, struct bpf_task_work *tw,
+	void *map, bpf_task_work_callback_t callback, void *aux) __ksym;
 
 struct work {
 	struct bpf_wq work;
@@ -64,20 +66,31 @@ static int worked_for(struct bpf_map *map, void *key, void *value)
 
 int wanted_pid;
 
+static __always_inline int for_this_task(int key, int resume)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_work empty = {}, *work;
+
+	wanted_pid = bpf_get_current_pid_tgid();
+	fact(bpf_map_update_elem(&task_works, &key, &empty, 0));
+	work = bpf_map_lookup_elem(&task_works, &key);
+	if (!work)
+		return 1;
+	fact(resume ? bpf_task_work_schedule_resume_impl(task, &work->work, &task_works, worked_for, 0)
+		    : bpf_task_work_schedule_signal_impl(task, &work->work, &task_works, worked_for, 0));
+	return 0;
+}
+
 SEC("syscall")
 int for_a_task(void *ctx)
 {
-	struct task_work empty = {}, *work;
-	int two = 2;
+	return for_this_task(2, 0);
+}
 
-	wanted_pid = bpf_get_current_pid_tgid();
-	fact(bpf_map_update_elem(&task_works, &two, &empty, 0));
-	work = bpf_map_lookup_elem(&task_works, &two);
-	if (!work)
-		return 1;
-	fact(bpf_task_work_schedule_signal_impl(bpf_get_current_task_btf(), &work->work,
-		&task_works, worked_for, 0));
-	return 0;
+SEC("syscall")
+int for_a_resumed_task(void *ctx)
+{
+	return for_this_task(3, 1);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -236,6 +236,32 @@ int reading(void *ctx)
 }
 
 extern void *bpf_cast_to_kern_ctx(void *context) __ksym;
+extern void *bpf_rdonly_cast(const void *object, u32 type) __ksym;
+
+SEC("syscall")
+int casts(void *ctx)
+{
+	struct task_struct *own = bpf_get_current_task_btf(), *task;
+	u32 type = bpf_core_type_id_kernel(struct task_struct);
+	char *bytes;
+
+	task = bpf_rdonly_cast((void *)bpf_get_current_task(), type);
+	fact(task == own);
+	fact(task->pid == (u32)bpf_get_current_pid_tgid());
+	fact(task->group_leader->pid == own->tgid);
+	/* What is nowhere reads as 0. */
+	task = bpf_rdonly_cast(0, type);
+	fact(task->pid);
+	task = bpf_rdonly_cast((void *)0xffff800000000000, type);
+	fact(task->pid);
+	fact((u64)task->group_leader);
+	/* No type: bytes. */
+	bytes = bpf_rdonly_cast(source, 0);
+	fact(bytes[0]);
+	fact(bytes[4]);
+	fact(*(u32 *)(bytes + 1));
+	return 0;
+}
 
 SEC("tc")
 int kernel_packet(struct __sk_buff *context)

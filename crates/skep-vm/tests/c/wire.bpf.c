@@ -49,6 +49,14 @@ struct {
 	__type(value, struct bpf_cpumap_val);
 } cpus SEC(".maps");
 
+// Since Linux 6.18.
+extern int bpf_dynptr_from_skb_meta(struct __sk_buff *skb, __u64 flags,
+	struct bpf_dynptr *ptr) __ksym __weak;
+extern __u32 bpf_dynptr_size(const struct bpf_dynptr *ptr) __ksym __weak;
+extern _Bool bpf_dynptr_is_rdonly(const struct bpf_dynptr *ptr) __ksym __weak;
+extern void *bpf_dynptr_slice(const struct bpf_dynptr *ptr, __u32 offset, void *buffer,
+	__u32 buffer__szk) __ksym __weak;
+
 struct packet {
 	struct ethhdr eth;
 	struct iphdr ip;
@@ -142,6 +150,33 @@ int further(struct xdp_md *ctx)
 	return answer(3, port, 0, packet->udp.source == bpf_htons(1001) ? XDP_DROP : XDP_PASS);
 }
 
+// The metadata as a dynptr: what it is, or the line that it is wrong at. A kernel may let nobody
+// write it while others look at the packet.
+static __noinline __u32 meta_of(struct __sk_buff *skb)
+{
+	struct bpf_dynptr ptr;
+	__u32 word = 0, written = 0x5eee, *slice, buffer;
+	long done;
+
+	if (bpf_dynptr_from_skb_meta(skb, 1, &ptr) != -22)
+		return __LINE__;
+	if (bpf_dynptr_from_skb_meta(skb, 0, &ptr) || bpf_dynptr_size(&ptr) != 4)
+		return __LINE__;
+	slice = bpf_dynptr_slice(&ptr, 0, &buffer, 4);
+	if (!slice || *slice != 0x5eed)
+		return __LINE__;
+	if (bpf_dynptr_read(&word, 4, &ptr, 1, 0) != -7)
+		return __LINE__;
+	done = bpf_dynptr_write(&ptr, 0, &written, 4, 0);
+	if (done != (bpf_dynptr_is_rdonly(&ptr) & 1 ? -22 : 0))
+		return __LINE__;
+	if (bpf_dynptr_read(&word, 4, &ptr, 0, 0) || word != (done ? 0x5eed : 0x5eee))
+		return __LINE__;
+	if (!done && (bpf_dynptr_write(&ptr, 3, &written, 2, 0) != -7))
+		return __LINE__;
+	return 0x5eed;
+}
+
 SEC("tcx/ingress")
 int next(struct __sk_buff *skb)
 {
@@ -154,6 +189,8 @@ int next(struct __sk_buff *skb)
 	meta = (void *)(long)skb->data_meta;
 	if ((void *)(meta + 1) <= (void *)(long)skb->data)
 		fact = *meta;
+	if (port == 9 && bpf_ksym_exists(bpf_dynptr_from_skb_meta))
+		fact = meta_of(skb);
 	switch (port) {
 	case 21: return answer(4, port, fact, DROP);
 	case 22: return answer(4, port, fact, PASS);

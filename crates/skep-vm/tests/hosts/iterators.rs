@@ -1,5 +1,8 @@
 //! Iterators: links, text, scopes.
 
+use std::path::Path;
+
+use skep::Object;
 use skep_abi::{AttachType, MapType, ProgramType};
 use skep_btf::{Btf, KindTag};
 use skep_host::{
@@ -8,12 +11,16 @@ use skep_host::{
 };
 use skep_testing::{Outcome, Stop, Test, ensure, host, needs_kernel};
 
-use crate::support::{Record, agree, code, load_on, name};
+use crate::{
+    kfuncs::{host_of, loaded_with_log},
+    support::{Record, agree, code, load_on, name},
+};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("iterators::elements_are_walked_alike", || agree(elements)),
         Test::new("iterators::elements_are_all_there", all_elements),
+        Test::new("iterators::text_is_written_alike", || agree(printed)),
         Test::new("iterators::targets_are_checked_alike", || agree(targets)),
         Test::new("iterators::a_program_that_asks_again_answers_alike", || {
             agree(again)
@@ -156,6 +163,49 @@ fn all_elements() -> Outcome {
         }
         expected.sort();
         ensure(elements == expected, || format!("{map_type}: {elements:?}"))?;
+    }
+    Ok(())
+}
+
+/// What the program of `printed.bpf.c` writes of three elements.
+const PRINTED: &str = "\
+0: 4141414141414141 text  |   -3
+(struct xdp_md){
+ .data = (__u32)1,
+ .data_end = (__u32)2,
+ .ingress_ifindex = (__u32)4,
+}
+0
+(struct xdp_md){.data = (__u32)1,.data_end = (__u32)2,.ingress_ifindex = (__u32)4,}0
+-22
+-22
+-22
+-22
+1: 4242424242424242 text  |   -3
+2: 4343434343434343 text  |   -3
+end
+";
+
+fn printed(host: &dyn Host, record: &mut Record) -> Outcome {
+    needs_kernel(5, 10)?;
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/printed.bpf.c");
+    let bytes = skep_testing::compile(&source, env!("CARGO_TARGET_TMPDIR"))?;
+    let object = Object::parse("printed", &bytes)?;
+    // What stands before this kernel lets some of its iterators alone be used.
+    if let Err(skep::Error::Rejected(rejection)) = object.load(&host_of(host))
+        && rejection.errno == Errno::EPERM
+    {
+        return Err(Stop::lacks("bpf_iter_bpf_map_elem"));
+    }
+    let loaded = loaded_with_log(&object, "printed", &host_of(host))?;
+    let map = filled(host, MapType::Array)?;
+    let target = IterTarget::Map(&map);
+    let attachment = attach(host, loaded.program("printed")?.fd(), target)?;
+    for piece in [4096, 11] {
+        let text = text(host, link(&attachment)?, piece)?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        ensure(text == PRINTED, || text.clone())?;
+        record.fact(format!("text by {piece}"), text);
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("kfuncs::sections", || all("sections")),
         Test::new("kfuncs::misc", || all("misc")),
         Test::new("kfuncs::work_is_done_later", later),
+        Test::new("kfuncs::strings_of_newer_kernels", newer),
         Test::new("kfuncs::streams_have_what_was_written", streams),
         Test::new("kfuncs::packets", || all("packets")),
     ]
@@ -55,7 +56,11 @@ fn number(object: &Object, loaded: &Loaded, name: &str) -> Outcome<i32> {
 
 fn later() -> Outcome {
     needs_kernel(6, 18)?;
-    for (program, key) in [("by_queue", 101), ("for_a_task", 102)] {
+    for (program, key) in [
+        ("by_queue", 101),
+        ("for_a_task", 102),
+        ("for_a_resumed_task", 103),
+    ] {
         let (object, loaded) = one("later", program)?;
         loaded.program(program)?.test_run(&mut TestRun::default())?;
         let done = || number(&object, &loaded, "done_key");
@@ -76,6 +81,19 @@ fn later() -> Outcome {
         })?;
     }
     Ok(())
+}
+
+fn newer() -> Outcome {
+    if !on_vm() {
+        needs_kernel(7, 0)?;
+    }
+    let (_, loaded) = one("newer", "whatever_case")?;
+    let run = loaded
+        .program("whatever_case")?
+        .test_run(&mut TestRun::default())?;
+    ensure(run.return_value == 0, || {
+        format!("tests/c/newer.bpf.c:{}", run.return_value)
+    })
 }
 
 fn streams() -> Outcome {
@@ -127,7 +145,7 @@ fn engines() -> Outcome {
 }
 
 /// The host as the library has it.
-fn host_of(host: &dyn Host) -> skep::Host {
+pub(crate) fn host_of(host: &dyn Host) -> skep::Host {
     match host.info().kind {
         HostKind::Vm => skep::Host::new(Arc::new(crate::support::machine().clone())),
         _ => skep::Host::new(Arc::clone(crate::support::linux()) as _),
@@ -159,14 +177,7 @@ fn walk(host: &skep::Host, record: &mut Record, name: &str) -> Outcome {
     for program in names {
         let mut object = Object::parse(name, &bytes)?;
         object.only_programs(&[&program])?;
-        let loaded = match object.load(host) {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                let log = error.log().unwrap_or_default();
-                let cause = error.cause().map(ToString::to_string).unwrap_or_default();
-                return Err(Stop::fail(format!("{program}: {error}: {cause}\n{log}")));
-            }
-        };
+        let loaded = loaded_with_log(&object, &program, host)?;
         let loaded_program = loaded.program(&program)?;
         let packet = match name {
             "packets" => packet(),
@@ -186,23 +197,48 @@ fn walk(host: &skep::Host, record: &mut Record, name: &str) -> Outcome {
         record.fact(format!("{program} returns"), outcome.return_value as i32);
         left.truncate(outcome.data_out_size as usize);
         record.fact(format!("{program} leaves"), left);
-        let global = |name: &str| {
-            let mut all = object.spec().variables().iter();
-            let found = all.find(|variable| variable.name == name);
-            let found = found.ok_or_else(|| Stop::fail(format!("no variable `{name}`")))?;
-            Ok::<_, Stop>(loaded.global(found)?)
-        };
-        let numbers = global("facts")?;
-        let lines = global("lines")?;
-        let count = global("count")?;
-        let count = u32::from_le_bytes(count.try_into().unwrap_or_default()) as usize;
-        ensure(count > 0, || format!("{program} wrote nothing down"))?;
-        let facts = numbers.chunks_exact(8).zip(lines.chunks_exact(4));
-        for (fact, line) in facts.take(count) {
-            let fact = i64::from_le_bytes(fact.try_into().unwrap_or_default());
-            let line = u32::from_le_bytes(line.try_into().unwrap_or_default());
-            record.fact(format!("{name}.bpf.c:{line}, {program}"), fact);
-        }
+        written_down(record, name, &program, &object, &loaded)?;
+    }
+    Ok(())
+}
+
+/// Loads an object with this one program; a failure has the verifier's log.
+pub(crate) fn loaded_with_log(
+    object: &Object,
+    program: &str,
+    host: &skep::Host,
+) -> Outcome<Loaded> {
+    object.load(host).map_err(|error| {
+        let log = error.log().unwrap_or_default();
+        let cause = error.cause().map(ToString::to_string).unwrap_or_default();
+        Stop::fail(format!("{program}: {error}: {cause}\n{log}"))
+    })
+}
+
+/// Records what a program of `tests/c/<name>.bpf.c` has written down (`facts.h`).
+pub(crate) fn written_down(
+    record: &mut Record,
+    name: &str,
+    program: &str,
+    object: &Object,
+    loaded: &Loaded,
+) -> Outcome {
+    let global = |name: &str| {
+        let mut all = object.spec().variables().iter();
+        let found = all.find(|variable| variable.name == name);
+        let found = found.ok_or_else(|| Stop::fail(format!("no variable `{name}`")))?;
+        Ok::<_, Stop>(loaded.global(found)?)
+    };
+    let numbers = global("facts")?;
+    let lines = global("lines")?;
+    let count = global("count")?;
+    let count = u32::from_le_bytes(count.try_into().unwrap_or_default()) as usize;
+    ensure(count > 0, || format!("{program} wrote nothing down"))?;
+    let facts = numbers.chunks_exact(8).zip(lines.chunks_exact(4));
+    for (fact, line) in facts.take(count) {
+        let fact = i64::from_le_bytes(fact.try_into().unwrap_or_default());
+        let line = u32::from_le_bytes(line.try_into().unwrap_or_default());
+        record.fact(format!("{name}.bpf.c:{line}, {program}"), fact);
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ mod struct_ops;
 mod support;
 mod things;
 mod types;
+mod users;
 
 use skep_testing::On;
 
@@ -50,6 +51,7 @@ fn main() -> std::process::ExitCode {
         types::tests,
         cgroup_storages::tests,
         struct_ops::tests,
+        users::tests,
     ] {
         tests.extend(group());
     }

@@ -62,6 +62,11 @@ fn memory_is_written_and_signals_are_sent() {
 }
 
 #[test]
+fn signals_are_sent_with_values() {
+    run(|| under("queues", "queued", 3, 0, "").map(drop));
+}
+
+#[test]
 fn calls_of_other_machines_fire_nothing_and_are_counted() {
     run(|| {
         let machine = Machine::new("life")?;

@@ -107,6 +107,7 @@ impl Loader<'_> {
             license: &program.license,
             kernel_version: program.kernel_version.code(),
             flags: program.flags,
+            ifindex: program.ifindex,
             btf: self
                 .btf
                 .as_ref()

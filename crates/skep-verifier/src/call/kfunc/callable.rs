@@ -33,10 +33,16 @@ impl Verifier<'_> {
         }
         let program_type = self.effective_type();
         if !function.allowed_from(program_type) || !self.passes_filter(function) {
-            return Err(self.reject(
+            let rejection = self.reject(
                 Rule::KfuncNotAllowed,
                 format!("{name} may not be called by {program_type} programs of this kind"),
-            ));
+            );
+            return Err(match program_type == ProgramType::Xdp && name.contains("_rx_") {
+                true => rejection.help(
+                    "bind the program to a device: its driver is asked (`ProgramOptions::bound_to`)",
+                ),
+                false => rejection,
+            });
         }
         Ok(())
     }

@@ -45,8 +45,9 @@ pub(in crate::host) fn xdp(
     ifindex: u32,
     flags: u32,
 ) -> Raw<LinkFd> {
-    /// `XDP_FLAGS_SKB_MODE` and `XDP_FLAGS_DRV_MODE`
-    const MODES: u32 = 2 | 4;
+    /// `XDP_FLAGS_SKB_MODE`, and with `XDP_FLAGS_DRV_MODE`
+    const GENERIC: u32 = 2;
+    const MODES: u32 = GENERIC | 4;
     /// `XDP_FLAGS_HW_MODE`
     const OFFLOAD: u32 = 8;
     tree::device(vm, ifindex)?;
@@ -54,6 +55,11 @@ pub(in crate::host) fn xdp(
         return Err(Errno::EOPNOTSUPP);
     }
     if flags & !MODES != 0 || flags & MODES == MODES {
+        return Err(Errno::EINVAL);
+    }
+    // A bound program is for its device's driver.
+    let bound = program.meta.ifindex;
+    if bound != 0 && (bound != ifindex || flags & GENERIC != 0) {
         return Err(Errno::EINVAL);
     }
     let new = New {

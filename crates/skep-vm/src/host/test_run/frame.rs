@@ -35,6 +35,7 @@ pub(super) fn run(
 ) -> Answer {
     let kind = program.meta.expected_attach_type;
     if matches!(kind, Some(AttachType::XdpDevmap | AttachType::XdpCpumap))
+        || program.meta.ifindex != 0
         || !(run.flags - TestRunFlags::XDP_LIVE_FRAMES).is_empty()
     {
         return Err(Errno::EINVAL.into());

@@ -303,6 +303,24 @@ fn tunnels(host: &dyn Host, record: &mut Record, packet: &[u8]) -> Outcome {
             once(host, record, TC, &text, How::of(packet))?;
         }
     }
+    // Options, of a packet that has no tunnel yet, or goes into one.
+    for (key, size, room) in [
+        ("", 8, 8),
+        ("call 21\nr7 = r0\n", 8, 8),
+        ("call 21\nr7 = r0\n", 8, 16),
+        ("call 21\nr7 = r0\n", 8, 4),
+        ("call 21\nr7 = r0\n", 6, 8),
+        ("call 21\nr7 = r0\n", 44, 44),
+    ] {
+        let text = format!(
+            "r6 = r1\nr7 = 0\n{fill}r1 = 0\n*(u16 *)(r10 - 26) = r1\n*(u32 *)(r10 - 24) = r1\n\
+             r1 = r6\nr2 = r10\nr2 += -48\nr3 = 28\nr4 = 0\n{key}\
+             r1 = r6\nr2 = r10\nr2 += -48\nr3 = {size}\ncall 30\n{MIX}\
+             r1 = r6\nr2 = r10\nr2 += -48\nr3 = {room}\ncall 29\n{MIX}\
+             r0 = *(u64 *)(r10 - 48)\n{MIX}r0 = *(u64 *)(r10 - 40)\n{MIX}r0 = r7\nexit"
+        );
+        once(host, record, TC, &text, How::of(packet))?;
+    }
     Ok(())
 }
 

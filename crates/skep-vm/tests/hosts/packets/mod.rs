@@ -5,6 +5,7 @@ mod buffers;
 mod frames;
 mod random;
 mod rules;
+mod sockets;
 
 use skep_abi::{ProgramType, TestRunFlags};
 use skep_host::{Host, ProgramFd, TestRun};
@@ -13,10 +14,15 @@ use skep_testing::{Outcome, Test};
 use crate::support::{Record, kernel, load_on};
 
 pub(crate) fn tests() -> Vec<Test> {
-    [frames::tests(), buffers::tests(), rules::tests()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        frames::tests(),
+        buffers::tests(),
+        rules::tests(),
+        sockets::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Room for what comes out.

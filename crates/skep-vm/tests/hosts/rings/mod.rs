@@ -336,12 +336,12 @@ fn dynptrs(host: &dyn Host, record: &mut Record) -> Outcome {
     let map = ring(&host, MapType::Ringbuf, 4096)?;
     let mut reader = RingBuffer::<[u8]>::new(Arc::clone(&map))?;
     for (size, flags, commit) in [
-        (16_u64, 0_u64, 199),
-        (16, 0, 200),
-        (16, 1, 199),
-        (4096, 0, 199),
-        (1 << 24, 0, 199),
-        (1, 0, 199),
+        (16_u64, 0_u64, "call 199"),
+        (16, 0, "call 200"),
+        (16, 1, "call 199"),
+        (4096, 0, "call 199"),
+        (1 << 24, 0, "call 199"),
+        (1, 0, "call 199"),
     ] {
         let text = format!(
             "r6 = *(u64 *)(r1 + 0)
@@ -365,7 +365,7 @@ fn dynptrs(host: &dyn Host, record: &mut Record) -> Outcome {
             r1 = r10
             r1 += -24
             r2 = 0
-            call {commit}
+            {commit}
             r0 = r7
             r0 *= 1000
             r0 += r8

@@ -350,6 +350,18 @@ static int changed(int count)
 	return 0;
 }
 
+/* A program sends a signal with a value before the call begins: to the thread, then to the process. */
+static int queued(int count)
+{
+	struct sigaction action = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO };
+	CHECK(!sigaction(SIGUSR2, &action, 0));
+	for (int i = 0; i < 2 * count; i++) {
+		syscall(SYS_getpgid, -1, MARK, 7000 + i, i % 2);
+		CHECK(got == i + 1 && value == 7000 + i);
+	}
+	return 0;
+}
+
 static int self_traced(int count)
 {
 	(void)count;
@@ -415,7 +427,8 @@ int main(int argc, char **argv)
 		{ "vforks", vforks }, { "clone3s", clone3s }, { "threads", threads },
 		{ "signals", signals }, { "interrupted", interrupted }, { "stopped", stopped },
 		{ "policy", policy }, { "renamed", renamed }, { "another_user", another_user },
-		{ "pages", pages }, { "foreign", foreign }, { "changed", changed }, { "self_traced", self_traced }, { "leaderless", leaderless },
+		{ "pages", pages }, { "foreign", foreign }, { "changed", changed },
+		{ "queued", queued }, { "self_traced", self_traced }, { "leaderless", leaderless },
 		{ "daemonized", daemonized }, { "busy", busy },
 	};
 	if (argc < 2)

@@ -65,4 +65,23 @@ int changes(struct enter *ctx)
 	return 0;
 }
 
+/* Values as the kernel has them (`enum pid_type`). */
+enum whom { THREAD, PROCESS };
+
+struct task_struct;
+extern int bpf_send_signal_task(struct task_struct *task, int sig, enum whom type,
+	__u64 value) __ksym;
+
+/* Sends a signal with a value. */
+SEC("tracepoint/syscalls/sys_enter_getpgid")
+int queues(struct enter *ctx)
+{
+	if (ctx->args[1] != 0x1234567)
+		return 0;
+	bpf_send_signal_task(bpf_get_current_task_btf(), 12, ctx->args[3] ? PROCESS : THREAD,
+		ctx->args[2]);
+	__sync_fetch_and_add(&runs, 1);
+	return 0;
+}
+
 char _license[] SEC("license") = "GPL";

@@ -1,11 +1,11 @@
 //! Loading programs.
 
+mod request;
+
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use skep_abi::{
-    AttachType, Command, ExpectedAttachType, ProgLoadFlags, ProgramProperties, ProgramType,
-};
+use skep_abi::{AttachType, Command, ProgLoadFlags, ProgramType};
 use skep_host::{
     AttachTarget, Cause, Errno, Error, LoadedProgram, LogLevel, ProgramFd, ProgramLoad, Records,
     Result,
@@ -16,7 +16,7 @@ use skep_verifier::Rule;
 use super::{map, resolve::Resolver, verify};
 use crate::{
     LoadError, Mode, Safety, Vm,
-    machine::{Object, object_name, struct_ops::MemberKind},
+    machine::{Object, object_name},
     map::{Arena, Claim, InsnArray},
     map::{Map, ProgArray},
     program::{Code, Meta, Program, executable_anyhow},
@@ -106,11 +106,8 @@ fn loaded(
     if slots.is_empty() || slots.len() > skep_abi::limits::VERIFIED_INSTRUCTIONS as usize {
         return Err(Errno::E2BIG.into());
     }
+    request::check(vm, request)?;
     let sleepable = request.flags.contains(ProgLoadFlags::SLEEPABLE);
-    check_kind(request, sleepable)?;
-    if request.program_type == ProgramType::StructOps {
-        check_member(vm, request)?;
-    }
     let digest = digest(&slots);
     let mut resolver = Resolver {
         vm,
@@ -299,118 +296,6 @@ pub(super) fn describe(vm: &Vm, fd: &ProgramFd) -> String {
     }
 }
 
-/// What a program type asks of attach type, target and flags.
-fn check_kind(request: &ProgramLoad<'_>, sleepable: bool) -> std::result::Result<(), Refusal> {
-    let program_type = request.program_type;
-    let properties = program_type.properties();
-    if !super::probe::hosts(program_type) {
-        let text = format!("the vm has no programs of type {program_type}");
-        return Err(said(Errno::EINVAL, text));
-    }
-    // A token is told otherwise, and there is none here.
-    let named = request
-        .flags
-        .iter_names()
-        .fold(0, |all, (_, flag)| all | flag.bits());
-    if named != request.flags.bits() || request.flags.contains(ProgLoadFlags::TOKEN_FD) {
-        return Err(Errno::EINVAL.into());
-    }
-    if properties.contains(ProgramProperties::ALWAYS_SLEEPABLE) && !sleepable {
-        let text = format!("programs of type {program_type} must be sleepable (BPF_F_SLEEPABLE)");
-        return Err(said(Errno::EINVAL, text));
-    }
-    let may =
-        properties.intersects(ProgramProperties::ALWAYS_SLEEPABLE | ProgramProperties::SLEEPABLE);
-    if sleepable && !may {
-        let text = format!("programs of type {program_type} can't sleep");
-        return Err(said(Errno::EINVAL, text));
-    }
-    let to_many = matches!(
-        request.expected_attach_type,
-        Some(
-            AttachType::TraceFentryMulti
-                | AttachType::TraceFexitMulti
-                | AttachType::TraceFsessionMulti
-        )
-    );
-    if properties.contains(ProgramProperties::NEEDS_TARGET)
-        && request.attach_btf_id == 0
-        && !to_many
-    {
-        let errno = match program_type {
-            ProgramType::StructOps => Errno::ENOTSUPP,
-            _ => Errno::EINVAL,
-        };
-        let text = format!("programs of type {program_type} are loaded for a target");
-        return Err(said(errno, text));
-    }
-    let expected = request.expected_attach_type;
-    let number = expected.map_or(0, AttachType::raw);
-    let fits = match program_type.expected_attach_type() {
-        ExpectedAttachType::Required => {
-            let types = program_type.attach_types();
-            let oldest = matches!(
-                program_type,
-                ProgramType::CgroupSock | ProgramType::SkReuseport
-            );
-            (number == 0 && oldest) || types.iter().any(|known| known.raw() == number)
-        }
-        ExpectedAttachType::Zero => number == 0,
-        _ => true,
-    };
-    if !fits {
-        let name = expected.map_or("attach type 0", AttachType::name);
-        let text = format!("programs of type {program_type} are not attached as {name}");
-        return Err(said(Errno::EINVAL, text));
-    }
-    if request.ifindex != 0 && program_type != ProgramType::Xdp {
-        return Err(said(
-            Errno::EINVAL,
-            "the vm has no device to offload a program to",
-        ));
-    }
-    Ok(())
-}
-
-/// Whether a `struct_ops` program is for a function of a struct that the embedder has defined.
-fn check_member(vm: &Vm, request: &ProgramLoad<'_>) -> std::result::Result<(), Refusal> {
-    let of_machine = match request.attach_target {
-        None => true,
-        Some(AttachTarget::Module(btf)) => map::btf_object(vm, btf)?.kernel,
-        Some(AttachTarget::Program(_)) => return Err(Errno::EINVAL.into()),
-    };
-    let ops = of_machine
-        .then(|| vm.0.struct_ops.by_data(request.attach_btf_id))
-        .flatten();
-    let ops = ops.ok_or_else(|| {
-        let text = format!(
-            "type {} is no struct of functions that was defined: Vm::define_struct_ops",
-            request.attach_btf_id
-        );
-        said(Errno::ENOTSUPP, text)
-    })?;
-    let index = request.attach_member.unwrap_or_default() as usize;
-    let kind = ops.members.get(index).map(|member| member.kind);
-    if !matches!(kind, Some(MemberKind::Function { .. })) {
-        let text = format!("member {index} of struct {} is no function", ops.name);
-        return Err(said(Errno::EINVAL, text));
-    }
-    Ok(())
-}
-
-/// The attach type that a program counts as loaded for: of two types, 0 stands for the oldest.
-fn attach_type(request: &ProgramLoad<'_>) -> Option<AttachType> {
-    let number = request.expected_attach_type.map_or(0, AttachType::raw);
-    match (request.program_type, number) {
-        (ProgramType::CgroupSock, 0) => Some(AttachType::CgroupInetSockCreate),
-        (ProgramType::SkReuseport, 0) => Some(AttachType::SkReuseportSelect),
-        (kind, 0) if kind.attach_types().contains(&AttachType::CgroupInetIngress) => {
-            Some(AttachType::CgroupInetIngress)
-        }
-        _ => request.expected_attach_type,
-    }
-}
-
 /// The maps of the load's list, where they shall live as long as the program.
 fn bound(vm: &Vm, request: &ProgramLoad<'_>) -> Raw<Vec<Arc<crate::map::Map>>> {
     if !request.bind_fd_array {
@@ -439,7 +324,7 @@ fn meta(
         loaded_at: vm.0.made.elapsed(),
         gpl_compatible,
         flags: request.flags,
-        expected_attach_type: attach_type(request),
+        expected_attach_type: request::attach_type(request),
         attach_member: request.attach_member,
         ifindex: request.ifindex,
         attach_btf_id: request.attach_btf_id,
