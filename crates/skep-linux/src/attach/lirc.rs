@@ -9,7 +9,9 @@ use super::{Refusal, unlinked};
 
 pub(super) fn attach(program: &ProgramFd, device: &std::path::Path) -> Result<Attachment, Refusal> {
     use std::os::fd::AsRawFd as _;
-    let file = File::open(device).map_err(|error| Refusal {
+    // Since 6.9 a descriptor that may only be read is refused (EPERM).
+    let file = File::options().read(true).write(true).open(device);
+    let file = file.map_err(|error| Refusal {
         errno: Errno(error.raw_os_error().unwrap_or(libc::EIO)),
         cause: (error.kind() == std::io::ErrorKind::NotFound).then(|| Cause::NotFound {
             kind: "infrared receiver",
