@@ -1,5 +1,5 @@
-//! A module that is unloaded under the programs attached to its functions. Some hooks keep it, the
-//! others go with it, and nothing fires when it comes back.
+//! Functions of a module, named as its own; and the module unloaded under the programs that are
+//! attached to them. Some hooks keep it, the others go with it, and nothing fires when it comes back.
 
 use std::{fs, path::PathBuf};
 
@@ -17,6 +17,14 @@ const FUNCTION: &str = "dummy_setup";
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
+        Test::new("faults::functions_are_named_as_a_modules_own", || {
+            needs_option("CONFIG_KPROBES")?;
+            in_netns(|tools| named(tools, "kprobe", &[FUNCTION]))?;
+            needs_kernel(5, 18)?;
+            needs_option("CONFIG_FPROBE")?;
+            let patterns = ["dummy_*", "*", "dummy_setu?", FUNCTION];
+            in_netns(|tools| named(tools, "kprobe_multi", &patterns))
+        }),
         Test::new("faults::a_module_is_unloaded_under_a_kprobe", || {
             needs_kernel(5, 8)?;
             needs_option("CONFIG_KPROBES")?;
@@ -87,6 +95,42 @@ impl Drop for Unloaded {
 fn fire(tools: &Tools) -> Outcome {
     tools.ip("link add skep-dummy type dummy")?;
     tools.ip("link delete skep-dummy")
+}
+
+/// Each pattern finds the function in its module, and nowhere else.
+fn named(tools: &Tools, program: &str, patterns: &[&str]) -> Outcome {
+    // Compiled out here, before it is known whether there is a module.
+    object("module")?;
+    file()?;
+    let on = |target: String| -> Outcome<(Running, skep::Result<Link>)> {
+        let mut object = object("module")?;
+        object.only_programs(&[program])?;
+        object.program(program)?.attach_target(target);
+        let running = Running::of(object)?;
+        let link = running.loaded.program(program)?.attach();
+        Ok((running, link))
+    };
+    for pattern in patterns {
+        let (running, link) = on(format!("{MODULE}:{pattern}"))?;
+        let link = link?;
+        fire(tools)?;
+        let runs = running.number("runs")?;
+        ensure(runs >= 1 && (runs == 1 || pattern.contains('*')), || {
+            format!("{pattern}: {runs} hits")
+        })?;
+        link.detach()?;
+        fire(tools)?;
+        ensure(running.number("runs")? == runs, || {
+            format!("{pattern}: it still fires")
+        })?;
+    }
+    for elsewhere in ["vmlinux", "no_such_module"] {
+        let target = format!("{elsewhere}:{FUNCTION}");
+        let error = expect_err(elsewhere, on(target.clone())?.1)?;
+        let cause = error.cause().map(ToString::to_string).unwrap_or_default();
+        ensure(cause.contains(&target), || format!("{error}: {cause}"))?;
+    }
+    Ok(())
 }
 
 fn attached(program: &str) -> Outcome<(Running, Link)> {
