@@ -5,6 +5,7 @@
 mod hook;
 pub(crate) mod refuser;
 pub(crate) mod signature;
+mod target;
 pub(crate) mod token;
 
 use std::path::Path;
@@ -165,6 +166,10 @@ fn refused(
             attach_type,
             ..
         } if errno == Errno::EPERM => Some(load_forbidden(host, program_type, attach_type)),
+        Subject::Map(_) if errno == Errno::EPERM => Some(refuser::of(
+            host,
+            "the kernel lets this process make no such map",
+        )),
         Subject::Pin(path) => pin_path(path),
         Subject::MapAccess => Some(Cause::Other {
             what: "the map is frozen, or was opened or made for the other direction only".into(),
@@ -293,6 +298,7 @@ fn lacking(host: &LinuxHost, command: Command, subject: Subject<'_>) -> Option<C
             .or_else(|| {
                 requirement::of_program(program_type).lacking(host, program_type.short_name())
             }),
+        Subject::Program { log, .. } => target::of_log(log),
         Subject::Attach(attach_type) => too_old_for(host, attach_type),
         _ => None,
     }

@@ -66,9 +66,25 @@ pub(crate) fn resolve(
     } else {
         format!(" (`{full_name}`)")
     };
+    let near = near(name, prefix, tag, module, target);
     Err(wrong(format!(
-        "{place} has no {what} `{name}` in its BTF{spelled}"
+        "{place} has no {what} `{name}` in its BTF{spelled}{near}"
     )))
+}
+
+/// What it may have been meant to be.
+fn near(name: &str, prefix: &str, tag: KindTag, module: Option<&str>, target: &Target) -> String {
+    let modules = target.modules.iter();
+    let modules = modules.map(|module| (module.name.as_str(), &module.btf));
+    let kernel = target.kernel_btf.iter().map(|btf| ("vmlinux", btf));
+    let all = kernel.chain(modules);
+    let named = all.filter(|(place, _)| module.is_none_or(|module| module == *place));
+    let types = named.flat_map(|(_, btf)| btf.types().filter(|found| found.tag() == Some(tag)));
+    let names = types.filter_map(|found| found.name().strip_prefix(prefix));
+    match skep_abi::near_names(name, names).as_slice() {
+        [] => String::new(),
+        near => format!("; did you mean `{}`?", near.join("` or `")),
+    }
 }
 
 /// The type of a name and kind in a BTF, and not in the one that it is split from.

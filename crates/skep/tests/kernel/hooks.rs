@@ -173,14 +173,19 @@ fn sleeps(program: &str, fire: Fire) -> Outcome {
     fires(program, fire)
 }
 
-/// Security hooks fire where the kernel was started with them.
-fn hardens(program: &str, fire: Fire) -> Outcome {
+/// Skips where the kernel was not started with programs on security hooks: there they never run.
+pub(crate) fn needs_security_programs() -> Outcome {
     let active = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
     if !active.trim().split(',').any(|name| name == "bpf") {
         return Err(Stop::lacks(
             "`bpf` in the kernel's list of security modules",
         ));
     }
+    Ok(())
+}
+
+fn hardens(program: &str, fire: Fire) -> Outcome {
+    needs_security_programs()?;
     fires(program, fire)
 }
 

@@ -1,15 +1,21 @@
 //! What can't be: each refusal names the program, the line, and what would help.
 
-use skep::{AttachOptions, Error, Object, Rejection};
-use skep_testing::{Bpffs, Outcome, Stop, Test, ensure, expect_err};
+use skep::{AttachOptions, Error, Object, Rejection, abi::MapType, boundary::MapCreate};
+use skep_testing::{Bpffs, Outcome, Stop, Test, ensure, expect_err, needs_kernel, needs_option};
 
-use crate::support::{Running, host, object};
+use crate::{
+    hooks::needs_security_programs,
+    support::{Running, host, me, object},
+};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("refusals::a_rejection_has_reason_line_and_log", rejected),
         Test::new("refusals::a_field_the_kernel_lacks_is_named", missing_field),
         Test::new("refusals::what_a_hook_needs_is_asked_for", options),
+        Test::new("refusals::functions_that_take_none_are_named", targets),
+        Test::new("refusals::security_hooks_that_take_none_are_named", hooks),
+        Test::new("refusals::those_who_refuse_are_named", refuser),
         Test::new("refusals::a_truncated_object_is_refused", truncated),
         Test::new("refusals::other_files_are_no_objects", no_object),
         Test::new("refusals::the_file_is_named", file_is_named),
@@ -65,6 +71,74 @@ fn missing_field() -> Outcome {
     })?;
     ensure(rejection.missing.is_some(), || said.clone())?;
     ensure(said.contains("missing_field.bpf.c:"), || said.clone())
+}
+
+/// What is said of a program of `targets.bpf.c`: it has all of this.
+fn refused(program: &str, parts: &[&str]) -> Outcome {
+    let mut object = object("targets")?;
+    object.only_programs(&[program])?;
+    let error = expect_err(program, object.load(host()))?;
+    let cause = error.cause().map(ToString::to_string).unwrap_or_default();
+    if cause.contains("refuses all programs") {
+        return Err(Stop::lacks("a kernel that lets programs patch functions"));
+    }
+    let fix = error.fix().unwrap_or_default();
+    let said = format!("{error}; {cause}; {fix}");
+    let missing = parts.iter().find(|part| !said.contains(**part));
+    ensure(missing.is_none(), || format!("no {missing:?} in: {said}"))
+}
+
+fn targets() -> Outcome {
+    needs_kernel(5, 10)?;
+    refused(
+        "unknown",
+        &["`security_file_opne`", "did you mean `security_file_open`"],
+    )?;
+    let unmodifiable = [
+        "`unmodifiable`",
+        "`vfs_read`",
+        "security_",
+        "`fexit/vfs_read`",
+    ];
+    refused("unmodifiable", &unmodifiable)?;
+    refused("unsleepable", &["`vfs_read`", "leave the `.s` off"])?;
+    refused("returning", &["`returning`", "R0", "targets.bpf.c:"])
+}
+
+fn hooks() -> Outcome {
+    needs_kernel(5, 11)?;
+    needs_option("CONFIG_BPF_LSM")?;
+    refused("misspelt", &["`file_opne`", "did you mean `file_open`"])?;
+    refused("awake", &["`task_free`", "leave the `.s` off"])?;
+    needs_kernel(6, 12)?;
+    refused("disabled", &["`getprocattr`", "another hook"])?;
+    refused(
+        "positive",
+        &["`positive`", "R0", "[-4095, 0]", "targets.bpf.c:"],
+    )
+}
+
+/// A security program lets this process make no map, although it has the capabilities.
+fn refuser() -> Outcome {
+    needs_kernel(5, 7)?;
+    needs_option("CONFIG_BPF_LSM")?;
+    needs_security_programs()?;
+    let mut guard = object("targets")?;
+    guard.only_programs(&["guarding"])?;
+    guard.global("guarded")?.set(me())?;
+    let guard = Running::of(guard)?;
+    let map = MapCreate::new(MapType::Array, "refused", 4, 4, 1);
+    let make = || host().boundary().map_create(&map);
+    let link = guard.loaded.program("guarding")?.attach()?;
+    let refused = make();
+    link.detach()?;
+    let error = expect_err("a map", refused)?;
+    let cause = error.cause().map(ToString::to_string).unwrap_or_default();
+    ensure(cause.contains("a program of the BPF LSM"), || {
+        format!("{error}: {cause}")
+    })?;
+    make()?;
+    Ok(())
 }
 
 fn options() -> Outcome {
