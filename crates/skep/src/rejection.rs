@@ -19,7 +19,7 @@ use skep_object::Image;
 use skep_object::ImageProgram;
 #[cfg(feature = "verifier")]
 use skep_verifier::{
-    Options,
+    Options, Rule,
     diagnosis::{Diagnosis, KernelLog},
     verify,
 };
@@ -133,7 +133,11 @@ impl Rejection {
             let rejection = verify(&program, &target, &options).rejection?;
             // The machine's verifier is this one. Of a kernel's, some messages are about several
             // rules, and what is checked first may be at another instruction.
+            // An instruction that is newer than a kernel it calls by other names, and no number.
+            let too_new = rejection.rule == Rule::InstructionNotHere
+                && log.rule.is_none_or(|rule| rule == Rule::InvalidInstruction);
             let same = host.info().kind == HostKind::Vm
+                || too_new
                 || log.rule == Some(rejection.rule)
                 || (log.insn.is_some() && log.insn == rejection.insn);
             same.then(|| Diagnosis::of(&program, &target, &options, &rejection))

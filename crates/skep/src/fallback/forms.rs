@@ -244,7 +244,10 @@ fn in_short(error: &Error) -> String {
     if let Some(cause) = error.cause() {
         return cause.to_string();
     }
-    let text = error.to_string();
+    let text = match error {
+        Error::Object(error) => error.without_file().to_string(),
+        error => error.to_string(),
+    };
     text.lines().next().unwrap_or_default().to_owned()
 }
 

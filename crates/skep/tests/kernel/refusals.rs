@@ -1,6 +1,10 @@
 //! What can't be: each refusal names the program, the line, and what would help.
 
-use skep::{AttachOptions, Error, Object, Rejection, abi::MapType, boundary::MapCreate};
+use skep::{
+    AttachOptions, Error, Object, Rejection,
+    abi::{KernelVersion, MapType},
+    boundary::MapCreate,
+};
 use skep_testing::{Bpffs, Outcome, Stop, Test, ensure, expect_err, needs_kernel, needs_option};
 
 use crate::{
@@ -12,6 +16,10 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("refusals::a_rejection_has_reason_line_and_log", rejected),
         Test::new("refusals::a_field_the_kernel_lacks_is_named", missing_field),
+        Test::new(
+            "refusals::an_instruction_the_kernel_lacks_is_named",
+            too_new,
+        ),
         Test::new("refusals::what_a_hook_needs_is_asked_for", options),
         Test::new("refusals::functions_that_take_none_are_named", targets),
         Test::new("refusals::security_hooks_that_take_none_are_named", hooks),
@@ -139,6 +147,24 @@ fn refuser() -> Outcome {
     })?;
     make()?;
     Ok(())
+}
+
+/// Before 5.12 the kernel only says that reserved fields are used.
+fn too_new() -> Outcome {
+    if host().info().version >= KernelVersion::new(5, 12) {
+        return object("too_new")?
+            .load(host())
+            .map(drop)
+            .map_err(Into::into);
+    }
+    let rejection = rejection("too_new")?;
+    let diagnosis = rejection.diagnosis.as_ref();
+    let said = diagnosis.map(|diagnosis| diagnosis.to_string());
+    let said = said.unwrap_or_else(|| rejection.to_string());
+    let parts = ["atomic64_fetch_add", "needs Linux 5.12", "too_new.bpf.c"];
+    ensure(parts.iter().all(|part| said.contains(part)), || {
+        said.clone()
+    })
 }
 
 fn options() -> Outcome {
