@@ -18,6 +18,22 @@ const LABEL: Style = Style::new().bold();
 /// Lines of the verifier's log that are shown without `-v`.
 const LOG_LINES: usize = 8;
 
+/// Programs could not be attached, and none is.
+#[derive(Debug)]
+pub(crate) struct NothingLeft(pub(crate) anyhow::Error);
+
+impl fmt::Display for NothingLeft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for NothingLeft {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.0.as_ref())
+    }
+}
+
 /// Tells what failed, on stderr, and gives the exit code that says whose fault it was.
 pub(crate) fn fail(error: &anyhow::Error, global: &Global) -> ExitCode {
     if output::reader_is_gone(error) {
@@ -29,7 +45,7 @@ pub(crate) fn fail(error: &anyhow::Error, global: &Global) -> ExitCode {
 
 /// Tells what failed, on stderr.
 pub(crate) fn show(error: &anyhow::Error, global: &Global) {
-    let said = match from_compiler(error) {
+    let mut said = match from_compiler(error) {
         // As it was printed: editors and eyes know it.
         Some(error) => format!("{error}\n"),
         None => match diagnosis(error) {
@@ -37,6 +53,9 @@ pub(crate) fn show(error: &anyhow::Error, global: &Global) {
             None => paragraph(error, global.verbose > 0, width()),
         },
     };
+    if error.is::<NothingLeft>() {
+        said.push_str("nothing was left attached\n");
+    }
     // Where stderr is gone, there is nobody to tell.
     let _ = anstream::stderr().lock().write_all(said.as_bytes());
 }
@@ -211,6 +230,14 @@ error: cannot attach `deny` to lsm/bprm_check_security: operation not permitted 
         let below =
             "\n  cause: `bpf` is not in the\n         LSM list\n  fix:   boot with lsm=bpf\n";
         assert!(narrow.ends_with(below), "{narrow}");
+    }
+
+    #[test]
+    fn what_was_not_attached_is_told_as_the_error_that_it_was() {
+        let busy = || HostError::system("attach", "`deny`", Errno::EBUSY);
+        let plain = |error: anyhow::Error| paragraph(&error, false, usize::MAX);
+        let wrapped = NothingLeft(skep::Error::from(busy()).into());
+        assert_eq!(plain(wrapped.into()), plain(busy().into()));
     }
 
     #[test]

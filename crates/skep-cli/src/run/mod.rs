@@ -39,7 +39,7 @@ pub(crate) use command::{HIDDEN, become_command};
 pub(crate) use output::Output;
 pub(crate) use packets::{NETWORKED, become_networked};
 
-use crate::{cli::Global, input};
+use crate::{cli::Global, input, report};
 use attach::is_iterator;
 use cells::Context;
 use events::Events;
@@ -87,7 +87,7 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     args.places.fill(&loaded, &mut options)?;
     let links = workload
         .attach(&loaded, &options)
-        .inspect_err(|_| say!("nothing was left attached"))?;
+        .map_err(report::NothingLeft)?;
     attach::say_attached(&links, global.verbose);
     let mut losses = Losses::begin(&loaded);
 

@@ -123,6 +123,11 @@ fn no_library() -> Outcome {
 fn no_device() -> Outcome {
     let ran = refused("NEEDS_DEVICE")?.ended_with(2)?;
     let ran = ran.saying(&["refused", "--device lo"])?;
+    // What matters most then, last.
+    ensure(
+        ran.stderr.ends_with("\nnothing was left attached\n"),
+        || ran.to_string(),
+    )?;
     is_one_paragraph(&ran)
 }
 
