@@ -122,10 +122,21 @@ pub fn report(host: &LinuxHost) -> DoctorReport {
             checks: Hook::ALL
                 .iter()
                 .map(|&hook| {
-                    Check::probed(
-                        format!("hook {}", hook.name()),
-                        host.probe(&Feature::Hook(hook)),
-                    )
+                    let name = format!("hook {}", hook.name());
+                    let probe = host.probe(&Feature::Hook(hook));
+                    let too_old = matches!(
+                        &probe,
+                        Probe::No {
+                            cause: Cause::KernelTooOld { .. }
+                        }
+                    );
+                    let mut check = Check::probed(name, probe);
+                    if hook == Hook::Tcx && too_old {
+                        check.fix = "none is needed: programs of `tc` and `tcx` sections are \
+                                     attached by clsact here"
+                            .into();
+                    }
+                    check
                 })
                 .collect(),
         },

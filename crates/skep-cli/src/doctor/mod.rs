@@ -17,7 +17,7 @@ use skep::{
     boundary::Host as _,
     linux::{self, Answer, Check, LinuxHost, Section},
 };
-use skep_build::{Cache, Clang};
+use skep_build::{Cache, Clang, CoreSource, Error, Rustc};
 
 use crate::{
     answers::{self, TITLE, WIDTH},
@@ -46,8 +46,8 @@ pub(crate) fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     report.sections.insert(
         2,
         Section {
-            title: "compiler",
-            checks: vec![clang()],
+            title: "compilers",
+            checks: vec![clang(), rustc()],
         },
     );
     report.sections.insert(3, vm::section());
@@ -102,9 +102,35 @@ fn clang() -> Check {
         ),
         Err(error) => (Answer::No, error.to_string()),
     };
-    // The error names its remedy.
+    compiler("clang", answer, detail)
+}
+
+/// What programs in Rust take; nobody else misses it.
+fn rustc() -> Check {
+    let rustc = Cache::open().and_then(|cache| Rustc::find(&cache));
+    let (answer, detail) = match rustc.as_ref().map(|rustc| (rustc, CoreSource::find(rustc))) {
+        Ok((rustc, Ok(_))) => (
+            Answer::Yes,
+            format!("{} {}", rustc.path().display(), rustc.version()),
+        ),
+        // Where it was looked for may be wider than a line.
+        Ok((rustc, Err(Error::NoCoreSource { remedy, .. }))) => (
+            Answer::No,
+            format!(
+                "{} is there, and the source of its core is not: {remedy}",
+                rustc.version()
+            ),
+        ),
+        Ok((_, Err(error))) => (Answer::No, error.to_string()),
+        Err(error) => (Answer::No, error.to_string()),
+    };
+    compiler("rustc, for programs in Rust", answer, detail)
+}
+
+/// Errors of compilers name their remedy.
+fn compiler(name: &str, answer: Answer, detail: String) -> Check {
     Check {
-        name: "clang".into(),
+        name: name.into(),
         answer,
         detail,
         fix: String::new(),

@@ -11,8 +11,8 @@ use super::vm;
 pub(super) struct Verdict {
     /// Hooks that work, of all that there are.
     hooks: (usize, usize),
-    /// Why programs can't be run anywhere.
-    anywhere: Vec<Missing>,
+    /// Why only those can be run that are compiled already.
+    sources: Vec<Missing>,
     /// Why they can't be run on the kernel.
     kernel: Vec<Missing>,
     /// Why they can't be run on the virtual machine.
@@ -54,7 +54,7 @@ impl Verdict {
         };
         let works = |check: &&Check| check.answer == Answer::Yes;
         let named = |name: &str| report.checks().find(|check| check.name == name);
-        let (mut anywhere, mut kernel, mut vm) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sources, mut kernel, mut vm) = (Vec::new(), Vec::new(), Vec::new());
         for kind in ["program ", "hook "] {
             if !of_kind(kind).any(|check| check.answer == Answer::Yes) {
                 lacks(&mut kernel, of_kind(kind).next());
@@ -65,31 +65,31 @@ impl Verdict {
             lacks(&mut kernel, named(name));
         }
         lacks(&mut vm, named(vm::TRACING));
-        lacks(&mut anywhere, named("clang"));
+        lacks(&mut sources, named("clang"));
         Self {
             hooks: (
                 of_kind("hook ").filter(works).count(),
                 of_kind("hook ").count(),
             ),
-            anywhere,
+            sources,
             kernel,
             vm,
         }
     }
 
-    /// Whether programs can be compiled, loaded and attached.
+    /// Whether programs can be loaded and attached.
     pub(super) fn runs(&self) -> bool {
         self.runs_on_kernel() || self.runs_on_vm()
     }
 
     /// Whether they can be on the kernel.
     pub(super) fn runs_on_kernel(&self) -> bool {
-        self.anywhere.is_empty() && self.kernel.is_empty()
+        self.kernel.is_empty()
     }
 
     /// Whether they can be on the virtual machine.
     pub(super) fn runs_on_vm(&self) -> bool {
-        self.anywhere.is_empty() && self.vm.is_empty()
+        self.vm.is_empty()
     }
 }
 
@@ -97,18 +97,26 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.runs_on_kernel() {
             let (working, all) = self.hooks;
-            return write!(f, "`skep run` works here, with {working} of {all} hooks.");
-        }
-        if self.runs_on_vm() {
+            write!(f, "`skep run` works here, with {working} of {all} hooks.")?;
+        } else if self.runs_on_vm() {
             write!(
                 f,
                 "`skep run` works here on the virtual machine: over a command, a process or \
                  packets. Not on the kernel:"
             )?;
-            return list(f, self.kernel.iter());
+            list(f, self.kernel.iter())?;
+        } else {
+            write!(f, "`skep run` does not work here:")?;
+            return list(f, self.kernel.iter().chain(&self.vm));
         }
-        write!(f, "`skep run` does not work here:")?;
-        list(f, self.anywhere.iter().chain(&self.kernel).chain(&self.vm))
+        if !self.sources.is_empty() {
+            write!(
+                f,
+                " Of sources in C, only what is compiled elsewhere (`skep build`):"
+            )?;
+            list(f, self.sources.iter())?;
+        }
+        Ok(())
     }
 }
 
@@ -207,12 +215,15 @@ mod tests {
     }
 
     #[test]
-    fn sources_need_clang() {
+    fn sources_need_clang_and_objects_do_not() {
         let mut checks = good();
         checks[4] = check("clang", Answer::No, "no clang found", "");
+        let verdict = verdict(checks);
+        assert!(verdict.runs());
         assert_eq!(
-            verdict(checks).to_string(),
-            "`skep run` does not work here: no clang found."
+            verdict.to_string(),
+            "`skep run` works here, with 1 of 1 hooks. Of sources in C, only what is compiled \
+             elsewhere (`skep build`): no clang found."
         );
     }
 }
