@@ -186,6 +186,28 @@ impl Link {
         holder.and_then(|holder| holder.filter())
     }
 
+    /// Events that the hook left out: of functions of the kernel, where it counts them (links since
+    /// Linux 6.7; probes by tracefs always). `None` where nobody counts.
+    ///
+    /// # Errors
+    /// The host refused to tell.
+    pub fn missed(&self) -> Result<Option<u64>> {
+        let held = |attachment: &Attachment| attachment.holder()?.missed();
+        let mut sum = None;
+        for attachment in &self.attachments {
+            let missed = match (held(attachment), attachment.link_fd()) {
+                (Some(missed), _) => Some(missed),
+                (None, Some(link)) => self.host().link_info(link)?.missed(),
+                (None, None) => None,
+            };
+            sum = match (sum, missed) {
+                (Some(sum), Some(missed)) => Some(missed.saturating_add(sum)),
+                (sum, missed) => missed.or(sum),
+            };
+        }
+        Ok(sum)
+    }
+
     /// Opens an iterator link for reading: each opening runs the program over everything anew.
     ///
     /// # Errors

@@ -33,8 +33,8 @@ impl Losses {
 
     /// Asks the links, while they are there, for what they left out.
     pub(crate) fn probes(&mut self, links: &[Link]) {
-        let infos = links.iter().filter_map(|link| link.info().ok()).flatten();
-        self.missed = infos.filter_map(|info| info.missed()).sum();
+        let counts = links.iter().filter_map(|link| link.missed().ok());
+        self.missed = counts.flatten().sum();
     }
 
     /// Reads the final counts.

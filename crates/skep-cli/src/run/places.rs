@@ -8,7 +8,9 @@ use clap::{Args, ValueEnum};
 use skep::{
     AttachOptions, Loaded, XdpShare,
     abi::XdpAction,
-    boundary::{self, FilterParent, FilterSlot, NetfilterHook, Order, Position, RouteTo},
+    boundary::{
+        self, FilterParent, FilterSlot, NetfilterHook, Order, Position, ProbeSource, RouteTo,
+    },
 };
 
 /// How a cgroup program stands to others.
@@ -63,6 +65,13 @@ pub(crate) struct PlaceArgs {
     #[arg(long, value_name = "NUMBER", conflicts_with = "device")]
     block: Option<u32>,
 
+    /// How many calls of a kretprobe's function may be under way at once: attach by tracefs
+    ///
+    /// What is more is counted as missed. Without it, by perf events, it is twice the number of CPUs,
+    /// and at least 10.
+    #[arg(long, value_name = "CALLS", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    maxactive: Option<u32>,
+
     /// Where among others tc, netkit and cgroup programs run [default: last]
     ///
     /// first, last, before:link:ID, after:link:ID, before:program:ID or after:program:ID. Cgroups
@@ -115,6 +124,9 @@ impl PlaceArgs {
         };
         options.filter = self.filter;
         options.filter_parent = self.block.map(FilterParent::Block);
+        options.probe_source = self
+            .maxactive
+            .map_or(ProbeSource::Auto, ProbeSource::TracefsReturns);
         options.cgroup_mode = self.cgroup_mode.into();
         options.netfilter = self.netfilter;
         options.netns.clone_from(&self.netns);

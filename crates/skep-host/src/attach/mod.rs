@@ -254,12 +254,20 @@ impl fmt::Display for AttachPoint<'_> {
                 at_return,
                 function,
                 offset,
+                source,
                 ..
             } => {
                 let kind = if *at_return { "kretprobe" } else { "kprobe" };
-                match offset {
-                    0 => write!(f, "{kind}/{function}"),
-                    _ => write!(f, "{kind}/{function}+{offset:#x}"),
+                write!(f, "{kind}/{function}")?;
+                if *offset != 0 {
+                    write!(f, "+{offset:#x}")?;
+                }
+                match source {
+                    ProbeSource::Auto => Ok(()),
+                    ProbeSource::Tracefs => f.write_str(" (tracefs)"),
+                    ProbeSource::TracefsReturns(most) => {
+                        write!(f, " (tracefs, maxactive {most})")
+                    }
                 }
             }
             Self::KprobeMulti {
@@ -323,6 +331,11 @@ pub trait Detach: Send + Sync + fmt::Debug {
     /// # Errors
     /// The host can't, or refused.
     fn update(&mut self, program: &ProgramFd) -> Result<()>;
+
+    /// Events that it left out, where the host counts them elsewhere than in a link's info.
+    fn missed(&self) -> Option<u64> {
+        None
+    }
 
     /// The filter of traffic control that it is, with the priority and handle that it got.
     fn filter(&self) -> Option<&Filter> {

@@ -142,6 +142,12 @@ pub enum ProbeSource {
     /// whose link was pinned.
     #[doc(alias = "legacy")]
     Tracefs,
+    /// The same for a return, of which so many calls may be under way at once: what is more is not
+    /// seen, and counted as missed. Perf events have no such choice: theirs is twice the number of
+    /// CPUs, and at least 10. The kernel takes up to 4096. Uprobes have no limit: for them it is as
+    /// `Auto`.
+    #[doc(alias = "maxactive")]
+    TracefsReturns(u32),
 }
 
 /// Functions of the kernel.

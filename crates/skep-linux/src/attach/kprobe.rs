@@ -12,6 +12,9 @@ use super::{
 };
 use crate::{LinuxHost, perf};
 
+/// How many calls the kernel lets be under way at most (`KRETPROBE_MAXACTIVE_MAX`).
+const MOST_RETURNS: u32 = 4096;
+
 /// What is probed.
 pub(super) struct Probe<'a> {
     /// Its name, or `0x…`: an address.
@@ -59,16 +62,28 @@ fn put(
     probe: &Probe<'_>,
     cookie: Option<u64>,
 ) -> Result<Result<Attachment, Errno>, Refusal> {
-    let source = match probe.source {
-        ProbeSource::Auto => Source::open("kprobe").ok(),
-        ProbeSource::Tracefs => None,
+    let (source, returns) = match probe.source {
+        ProbeSource::Auto => (Source::open("kprobe").ok(), None),
+        ProbeSource::Tracefs => (None, None),
+        ProbeSource::TracefsReturns(most) => {
+            let fits = (1..=MOST_RETURNS).contains(&most);
+            if !(probe.at_return && fits) {
+                return Err(no_returns(probe.at_return, most));
+            }
+            (None, Some(most))
+        }
     };
     let Some(source) = source else {
         let place = match probe.offset {
             0 => probe.function.to_owned(),
             offset => format!("{}+{offset:#x}", probe.function),
         };
-        return match TraceEvent::kprobe(host, probe.at_return, probe.function, &place)? {
+        let kind = match (probe.at_return, returns) {
+            (false, _) => "p".to_owned(),
+            (true, None) => "r".to_owned(),
+            (true, Some(most)) => format!("r{most}"),
+        };
+        return match TraceEvent::kprobe(host, &kind, probe.function, &place)? {
             Ok(event) => trace_event::hold(host, program, event, None, cookie).map(Ok),
             // Without the file the kernel has no probes: that it does not support them is found
             // out.
@@ -90,6 +105,21 @@ fn put(
         Ok(event) => perf_event::hold(host, program, vec![event], cookie).map(Ok),
         Err(errno) => Ok(Err(errno)),
     }
+}
+
+/// Why a number of calls under way is none, or has no sense.
+fn no_returns(at_return: bool, most: u32) -> Refusal {
+    let (what, fix) = match at_return {
+        true => (
+            format!("{most} is no number of calls that may be under way at once"),
+            format!("choose one from 1 to {MOST_RETURNS}"),
+        ),
+        false => (
+            "at a function's start no calls are under way".into(),
+            "choose a number for returns (kretprobe) only".into(),
+        ),
+    };
+    Refusal::because(Errno::EINVAL, Cause::Other { what, fix })
 }
 
 /// The address that stands in a function's place.

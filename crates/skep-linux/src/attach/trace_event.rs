@@ -3,7 +3,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::Write as _,
+    io::{Read as _, Seek as _, Write as _},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -28,21 +28,28 @@ const PART: usize = 30;
 pub(super) struct TraceEvent {
     /// The file of all events of its kind.
     list: File,
+    /// The file with what each of them missed, for kprobes.
+    profile: Option<File>,
     name: String,
     id: u64,
     gone: bool,
 }
 
 impl TraceEvent {
-    /// A kprobe's event. What the kernel says of the place is the inner error; `None` there: it
+    /// A kprobe's event; its kind is `p`, `r` or `r7`. What the kernel says of the place is the inner error; `None` there: it
     /// has no such events.
     pub(super) fn kprobe(
         host: &LinuxHost,
-        at_return: bool,
+        kind: &str,
         function: &str,
         place: &str,
     ) -> Result<Result<Self, Option<Errno>>, Refusal> {
-        Self::make(host, "kprobe_events", at_return, function, place)
+        let made = Self::make(host, "kprobe_events", kind, function, place)?;
+        Ok(made.map(|mut event| {
+            let tree = host.tracefs();
+            event.profile = tree.and_then(|tree| File::open(tree.path("kprobe_profile")).ok());
+            event
+        }))
     }
 
     /// A uprobe's.
@@ -51,13 +58,14 @@ impl TraceEvent {
         at_return: bool,
         place: &str,
     ) -> Result<Result<Self, Option<Errno>>, Refusal> {
-        Self::make(host, "uprobe_events", at_return, "u", place)
+        let kind = if at_return { "r" } else { "p" };
+        Self::make(host, "uprobe_events", kind, "u", place)
     }
 
     fn make(
         host: &LinuxHost,
         list: &str,
-        at_return: bool,
+        kind: &str,
         part: &str,
         place: &str,
     ) -> Result<Result<Self, Option<Errno>>, Refusal> {
@@ -84,13 +92,13 @@ impl TraceEvent {
             .collect();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{part}_{}_{number}", std::process::id());
-        let kind = if at_return { 'r' } else { 'p' };
         // In one write, which is what the kernel takes for a line.
         if let Err(error) = list.write_all(format!("{kind}:{GROUP}/{name} {place}\n").as_bytes()) {
             return Ok(Err(Some(errno_of(&error))));
         }
         let mut event = Self {
             list,
+            profile: None,
             name,
             id: 0,
             gone: false,
@@ -100,6 +108,19 @@ impl TraceEvent {
             .map_err(|error| errno_of(&error))?;
         event.id = id.trim().parse().map_err(|_| Errno::EIO)?;
         Ok(Ok(event))
+    }
+
+    /// What it left out, as the kernel counts it: the third word of its line.
+    fn missed(&self) -> Option<u64> {
+        let mut profile = self.profile.as_ref()?;
+        profile.rewind().ok()?;
+        let mut text = String::new();
+        profile.read_to_string(&mut text).ok()?;
+        text.lines().find_map(|line| {
+            let mut words = line.split_whitespace();
+            let same = words.next()? == self.name;
+            same.then(|| words.nth(1)?.parse().ok())?
+        })
     }
 
     fn take_away(&mut self) -> Result<(), Errno> {
@@ -171,5 +192,9 @@ impl Detach for Holder {
                 what: "way to swap the program of a perf event; attach anew".into(),
             }),
         }
+    }
+
+    fn missed(&self) -> Option<u64> {
+        self.event.missed()
     }
 }

@@ -40,7 +40,8 @@ pub(super) fn attach(
     cookie: Option<u64>,
 ) -> Result<Attachment, Refusal> {
     let source = match probe.source {
-        ProbeSource::Auto => Source::open("uprobe").ok(),
+        // How many calls are under way is not limited in user space.
+        ProbeSource::Auto | ProbeSource::TracefsReturns(_) => Source::open("uprobe").ok(),
         ProbeSource::Tracefs => None,
     };
     let Some(source) = source else {

@@ -4,12 +4,20 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    sync::LazyLock,
+    sync::{LazyLock, mpsc},
+    thread,
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    thread::gettid,
 };
 
 use skep_abi::ProgramType;
 use skep_host::{AttachPoint, Attachment, Cause, Error, Host, LinkDetails, ProbeSource, ProgramFd};
-use skep_testing::{Outcome, Stop, Test, Tracefs, ensure, expect_err, needs_kernel, needs_option};
+use skep_testing::{
+    Outcome, Stop, Test, Tracefs, ensure, eventually, expect_err, needs_kernel, needs_option,
+};
 
 use crate::{
     harness::host,
@@ -27,6 +35,8 @@ pub(crate) fn trials() -> Vec<Test> {
             uprobe_by_tracefs,
         )
         .of_hook("uprobe (tracefs)"),
+        Test::new("kprobes::returns_without_room_are_counted", maxactive)
+            .of_hook("kretprobe (maxactive)"),
         Test::new("kprobes::slips_are_told_with_near_names", misspelt),
         Test::new("kprobes::several_functions_are_told_by_address", several),
         Test::new("kprobes::what_the_compiler_made_is_told", made),
@@ -142,6 +152,87 @@ fn by_tracefs() -> Outcome {
         matches!(error.cause(), Some(Cause::NotFound { .. })),
         || format!("{error}: {:?}", error.cause()),
     )
+}
+
+/// The function behind flock(2), which waits until the one who has the lock lets go.
+const FLOCK: &str = if cfg!(target_arch = "x86_64") {
+    "__x64_sys_flock"
+} else {
+    "__arm64_sys_flock"
+};
+
+/// Calls that wait in the kernel at once.
+const WAITING: usize = 4;
+
+/// Lets so many threads wait for a lock at once, and then go on.
+fn wait_at_once() -> Outcome {
+    // Any file can be locked.
+    let path = std::env::current_exe()?;
+    let lock = fs::File::open(&path)?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    thread::scope(|scope| {
+        let waiting: Vec<_> = (0..WAITING)
+            .map(|_| {
+                let own = fs::File::open(&path);
+                let (told, tid) = mpsc::channel();
+                let thread = scope.spawn(move || -> Outcome {
+                    told.send(gettid().as_raw_nonzero().get())?;
+                    Ok(flock(&own?, FlockOperation::LockShared)?)
+                });
+                (thread, tid)
+            })
+            .collect();
+        let mut outcome = Ok(());
+        let call = format!("{} ", libc::SYS_flock);
+        for (_, tid) in &waiting {
+            let state = format!("/proc/self/task/{}/syscall", tid.recv()?);
+            outcome = outcome.and(eventually("it waits", || {
+                Ok(fs::read_to_string(&state)?.starts_with(&call))
+            }));
+        }
+        drop(lock);
+        for (thread, _) in waiting {
+            thread.join().map_err(|_| Stop::fail("it fell"))??;
+        }
+        outcome
+    })
+}
+
+fn maxactive() -> Outcome {
+    needs_option("CONFIG_KPROBE_EVENTS")?;
+    let hits = counter()?;
+    let program = load(ProgramType::Kprobe, None, &counting(&hits, Some(me()), 0))?;
+    let mut seen = 0;
+    for (most, expect) in [(1, 1), (64, WAITING)] {
+        let source = ProbeSource::TracefsReturns(most);
+        let attachment = attach(&program, &at(FLOCK, true, source))?;
+        let there = events("kprobe_events")?;
+        let right = matches!(&there[..], [line] if line.starts_with(&format!("r{most}:skep/")));
+        ensure(right, || format!("{there:?}"))?;
+        wait_at_once()?;
+        // The lock's owner was seen before it was waited for.
+        let now = count(&hits)?;
+        let came = now - std::mem::replace(&mut seen, now);
+        let missed = attachment.holder().and_then(|holder| holder.missed());
+        let counted = Some((WAITING - expect) as u64);
+        ensure(came == expect as u64 + 1 && missed == counted, || {
+            format!("maxactive {most}: {came} seen, {missed:?} missed")
+        })?;
+        if let (Some(link), Ok(())) = (attachment.link_fd(), needs_kernel(6, 7)) {
+            let told = host().link_info(link)?.missed();
+            ensure(told == counted, || format!("its link: {told:?}"))?;
+        }
+        attachment.detach()?;
+    }
+    for (at_return, most) in [(false, 7), (true, 0), (true, 4097)] {
+        let point = at(FLOCK, at_return, ProbeSource::TracefsReturns(most));
+        let error = expect_err("no number", attach(&program, &point))?;
+        let fix = error.cause().map(Cause::fix).unwrap_or_default();
+        ensure(fix.contains("number") || fix.contains("1 to 4096"), || {
+            format!("{error}: {fix}")
+        })?;
+    }
+    Ok(())
 }
 
 fn uprobe_by_tracefs() -> Outcome {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skep_host::{AttachPoint, KernelFunctions, MultiMode};
+use skep_host::{AttachPoint, KernelFunctions, MultiMode, ProbeSource};
 
 use super::AttachOptions;
 use crate::{Link, Program, Result, binary::parse_number};
@@ -68,11 +68,16 @@ fn probe(
     function: String,
     offset: u64,
 ) -> Result<Link> {
+    // A number of calls that are under way says nothing of entries.
+    let source = match options.probe_source {
+        ProbeSource::TracefsReturns(_) if !at_return => ProbeSource::Auto,
+        source => source,
+    };
     program.attach_to(&AttachPoint::Kprobe {
         at_return,
         function,
         offset,
-        source: options.probe_source,
+        source,
         cookie: options.cookie,
     })
 }

@@ -51,7 +51,8 @@ pub struct AttachOptions {
     /// Whose packets `tc` programs see as filters, if not one side's of the
     /// [`device`](Self::device): a block's that devices share, or a class's.
     pub filter_parent: Option<FilterParent>,
-    /// What makes the events of kprobes and uprobes: a perf event, or one of tracefs.
+    /// What makes the events of kprobes and uprobes: a perf event, or one of tracefs; with how many
+    /// calls of a kretprobe's function may be under way (kprobes are as without it, then).
     pub probe_source: ProbeSource,
     /// Where in the binary a uprobe has a counter of those who watch, in bytes from the file's
     /// start, which the kernel keeps while it is attached; 0 for none. USDT points say theirs.
