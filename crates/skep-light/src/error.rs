@@ -48,6 +48,14 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// A program has no such function for another one.
+    #[error("program `{program}`, as a place for another: {reason}")]
+    Target {
+        /// The program's name.
+        program: String,
+        /// Why not.
+        reason: String,
+    },
     /// A program can't be attached by what is known.
     #[error("program `{program}`: {reason}")]
     Attach {

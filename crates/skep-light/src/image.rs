@@ -162,6 +162,10 @@ pub struct ProgramImage {
     /// A signature of the instructions, or empty. Signed ones are never changed: they name maps and
     /// modules by their places in the load's array of descriptors. Since 6.18.
     pub signature: &'static [u8],
+    /// Its functions, by name, with the ids of their types in the image's BTF.
+    pub functions: &'static [(&'static str, u32)],
+    /// It is on a function of a program that is told at the load.
+    pub on_program: bool,
     /// Function records.
     pub func_info: Records,
     /// Line records.
@@ -213,6 +217,8 @@ pub enum Place {
     Tracing(AttachType, &'static str),
     /// A function of the kernel, an offset in it, and whether at its return.
     Kprobe(&'static str, u64, bool),
+    /// In the place of this function of another program.
+    Replace(&'static str),
     /// An iterator over all that its kind has.
     Iterator,
     /// Nothing: how else it can be attached, for errors.

@@ -32,6 +32,7 @@ mod map;
 mod open;
 mod program;
 mod ring;
+mod target;
 
 use std::{fmt, ops::Deref, path::Path, sync::Arc};
 
@@ -48,6 +49,7 @@ pub use map::Map;
 pub use open::Open;
 pub use program::{Attached, Program};
 pub use ring::RingBuffer;
+pub use target::TargetFunction;
 
 pub use skep_abi as abi;
 pub use skep_host as boundary;

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, path::PathBuf};
 
-use crate::{Contents, Image, Kernel, Loaded, Result, load};
+use crate::{Contents, Image, Kernel, Loaded, Result, TargetFunction, load};
 
 /// `KEY_SPEC_SESSION_KEYRING`
 const SESSION: i32 = -3;
@@ -16,6 +16,7 @@ pub struct Open {
     data: BTreeMap<usize, Cow<'static, [u8]>>,
     entries: BTreeMap<usize, u32>,
     left_out: Vec<usize>,
+    targets: BTreeMap<usize, TargetFunction>,
     pub(crate) keyring: i32,
     pub(crate) pin_folder: PathBuf,
 }
@@ -28,6 +29,7 @@ impl Open {
             data: BTreeMap::new(),
             entries: BTreeMap::new(),
             left_out: Vec::new(),
+            targets: BTreeMap::new(),
             keyring: SESSION,
             pin_folder: "/sys/fs/bpf".into(),
         }
@@ -77,6 +79,12 @@ impl Open {
         self.left_out.push(program);
     }
 
+    /// Says which function of another program one is for, whose section is `freplace`, or that was
+    /// made to trace a program. Without it such a program must be left out.
+    pub fn set_target(&mut self, program: usize, target: TargetFunction) {
+        self.targets.insert(program, target);
+    }
+
     /// Creates the maps and loads the programs. Nothing stays behind when it fails.
     ///
     /// # Errors
@@ -92,6 +100,10 @@ impl Open {
 
     pub(crate) fn entries(&self, map: usize) -> Option<u32> {
         self.entries.get(&map).copied()
+    }
+
+    pub(crate) fn target(&self, program: usize) -> Option<&TargetFunction> {
+        self.targets.get(&program)
     }
 
     pub(crate) fn loads(&self, program: usize) -> bool {

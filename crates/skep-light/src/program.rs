@@ -26,6 +26,10 @@ impl Program {
         }
     }
 
+    pub(crate) fn image(&self) -> &'static ProgramImage {
+        self.image
+    }
+
     /// Its name.
     pub fn name(&self) -> &'static str {
         self.image.name
@@ -76,6 +80,11 @@ impl Program {
             Place::Tracing(attach_type, section) => AttachPoint::Tracing {
                 attach_type,
                 target: section.into(),
+                cookie: None,
+            },
+            Place::Replace(function) => AttachPoint::Replace {
+                function: function.into(),
+                elsewhere: None,
                 cookie: None,
             },
             Place::Kprobe(function, offset, at_return) => AttachPoint::Kprobe {

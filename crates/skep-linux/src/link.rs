@@ -19,17 +19,16 @@ use crate::{
 
 /// Names as the kernel reads them, one behind the other. There can be ten thousand, and the kernel
 /// does all else of such an attachment: an allocation for each name would be what it costs here.
-#[derive(Debug, Default)]
-pub(crate) struct Names {
+#[derive(Debug)]
+pub(crate) struct Names<'n> {
     /// Each with a zero behind it.
     text: Vec<u8>,
-    /// The address of each, in `text`.
-    addresses: Vec<u64>,
+    names: &'n [String],
 }
 
-impl Names {
+impl<'n> Names<'n> {
     /// `None` if there is a zero in one of them.
-    pub(crate) fn new(names: &[String]) -> Option<Self> {
+    pub(crate) fn new(names: &'n [String]) -> Option<Self> {
         let length = names.iter().map(|name| name.len() + 1).sum();
         let mut text = Vec::with_capacity(length);
         for name in names {
@@ -37,27 +36,31 @@ impl Names {
             text.push(0);
         }
         let zeroes = text.iter().filter(|byte| **byte == 0).count();
-        let mut next = text.as_ptr() as u64;
+        (zeroes == names.len()).then_some(Self { text, names })
+    }
+
+    /// Where each begins.
+    fn addresses(&self) -> Vec<u64> {
+        let mut next = self.text.as_ptr() as u64;
         let address = |name: &String| {
             let this = next;
             next += name.len() as u64 + 1;
             this
         };
-        let addresses = names.iter().map(address).collect();
-        (zeroes == names.len()).then_some(Self { text, addresses })
+        self.names.iter().map(address).collect()
     }
 }
 
 /// `BPF_LINK_CREATE` without the error's dress: attaching gives it its own.
 pub(crate) fn create_raw(host: &LinuxHost, request: &LinkCreate<'_>) -> SysResult<LinkFd> {
-    create_named(host, request, &Names::default())
+    create_named(host, request, None)
 }
 
-/// The same of a `KprobeMulti` with these names, if there are any.
+/// The same of a `KprobeMulti` whose symbols are these names.
 pub(crate) fn create_named(
     host: &LinuxHost,
     request: &LinkCreate<'_>,
-    named: &Names,
+    named: Option<&Names<'_>>,
 ) -> SysResult<LinkFd> {
     let mut attr = attr::LinkCreate {
         source_fd: request.program.raw() as u32,
@@ -111,17 +114,16 @@ pub(crate) fn create_named(
             cookies,
             flags,
         } => {
-            symbols = names.iter().map(|name| name.as_ptr() as u64).collect();
-            let names = match symbols.is_empty() {
-                true => &named.addresses,
-                false => &symbols,
+            symbols = match named {
+                Some(named) => named.addresses(),
+                None => names.iter().map(|name| name.as_ptr() as u64).collect(),
             };
-            let count = if names.is_empty() {
+            let count = if symbols.is_empty() {
                 addresses.len()
             } else {
-                names.len()
+                symbols.len()
             };
-            if (!names.is_empty() && !addresses.is_empty())
+            if (!symbols.is_empty() && !addresses.is_empty())
                 || (!cookies.is_empty() && cookies.len() != count)
             {
                 return Err(Errno::EINVAL);
@@ -129,7 +131,7 @@ pub(crate) fn create_named(
             attr.options = pack(&attr::LinkKprobeMulti {
                 flags: flags.bits(),
                 cnt: count as u32,
-                syms: address(names),
+                syms: address(&symbols),
                 addrs: address(addresses),
                 cookies: address(cookies),
             });
@@ -189,8 +191,8 @@ pub(crate) fn create_named(
         _ => {}
     }
     // SAFETY: every address in the options is of a slice or C string borrowed from `request`, or
-    // of `symbols` or `iterator`, which live to the end of this function, or of `named`, whose
-    // addresses are those of strings in its own text, each of which ends with a zero; the command only reads
+    // of `symbols` or `iterator`, which live to the end of this function, or
+    // of `named`, which ends each name with a zero; the command only reads
     // them, and each count was derived from, or held against, its slice.
     let fd = unsafe { bpf_open(Command::LinkCreate, &mut attr)? };
     Ok(LinkFd::new(host.files().own(fd, Kind::Link)))

@@ -17,9 +17,10 @@ use super::{
 use crate::{Result, root};
 
 /// The suites: what they are called here, their package and test target.
-const SUITES: [(&str, &str, &str); 2] = [
+const SUITES: [(&str, &str, &str); 3] = [
     ("skep-linux", "skep-linux", "kernel"),
     ("skep", "skep", "kernel"),
+    ("skep-light", "skep-light", "kernel"),
 ];
 
 /// Programs that tests start or look at, and the guest itself needs.

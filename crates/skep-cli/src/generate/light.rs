@@ -49,6 +49,12 @@ pub(super) struct LightArgs {
     #[arg(long, value_name = "VERSION")]
     kernel: Option<String>,
 
+    /// These programs (fentry, fexit, fsession) are on another program's function
+    ///
+    /// Whoever loads them says which program that is (`target_NAME`), as for those of freplace.
+    #[arg(long, value_name = "PROGRAM,...", value_delimiter = ',')]
+    on_program: Vec<String>,
+
     /// Sign the programs, by signatures that are made of what this writes
     ///
     /// Into this folder go the instructions of each program, as NAME.insns, and from there come
@@ -64,7 +70,10 @@ pub(super) struct LightArgs {
 }
 
 pub(super) fn light(args: &LightArgs, global: &Global) -> anyhow::Result<ExitCode> {
-    let object = input::open(&args.file, &args.compile, global)?;
+    let mut object = input::open(&args.file, &args.compile, global)?;
+    for name in &args.on_program {
+        object.program(name)?.of_program(true);
+    }
     let mut light = match target(args)? {
         Some((target, release)) => object.light_for(&target, &release)?,
         None => object.light(&Host::kernel()?)?,

@@ -61,6 +61,47 @@ fn a_module_has_types_of_the_objects_name() {
     }
 }
 
+/// Programs on functions of others say which when they are loaded: those of freplace by themselves,
+/// those that trace when that is asked for.
+#[test]
+fn targets_are_methods() {
+    if !has_clang() {
+        return;
+    }
+    let folder = folder();
+    let path = folder.path();
+    let source = r#"
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+SEC("freplace/is_allowed")
+int nothing_is(struct xdp_md *ctx)
+{
+	return 0;
+}
+
+SEC("fexit/filter")
+int BPF_PROG(after, void *xdp, int answer)
+{
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";
+"#;
+    fs::write(path.join("patch.bpf.c"), source).unwrap();
+    let gen_light = |more: &[&'static str]| {
+        let arguments = ["gen", "light", "patch.bpf.c", "--kernel", "6.1"];
+        run(path, arguments.iter().chain(more).copied())
+    };
+    let made = gen_light(&["--on-program", "after"]).data();
+    for part in ["pub fn target_nothing_is(", "pub fn target_after("] {
+        assert!(made.contains(part), "no {part:?} in:\n{made}");
+    }
+    gen_light(&[]).ended_with(3).saying(&["after", "filter"]);
+    gen_light(&["--on-program", "afer"]).saying(&["afer", "`after`"]);
+}
+
 #[test]
 fn signatures_are_asked_for_and_taken() {
     if !has_clang() {

@@ -9,7 +9,7 @@ use super::{
     KEY, Loader,
     maps::{Made, slots},
 };
-use crate::{Contents, Program, ProgramImage, Result, Slot, SlotValue};
+use crate::{Contents, Error, Program, ProgramImage, Result, Slot, SlotValue};
 
 /// Bytes of an instruction.
 const SLOT: usize = 8;
@@ -20,13 +20,26 @@ impl Loader<'_> {
         let load = |(index, image)| {
             self.open
                 .loads(index)
-                .then(|| self.program(image, maps))
+                .then(|| self.program(index, image, maps))
                 .transpose()
         };
         images.map(load).collect()
     }
 
-    fn program(&self, image: &'static ProgramImage, maps: &[Made]) -> Result<Program> {
+    fn program(
+        &self,
+        index: usize,
+        image: &'static ProgramImage,
+        maps: &[Made],
+    ) -> Result<Program> {
+        let target = self.open.target(index);
+        if image.on_program && target.is_none() {
+            return Err(Error::Attach {
+                program: image.name,
+                reason: "it is on a function of another program, which must be loaded first: say \
+                         which (`Open::set_target`), or leave it out",
+            });
+        }
         let (instructions, descriptors) = self.instructions(image, maps);
         let has_records = image.func_info.size != 0;
         let request = ProgramLoad {
@@ -46,11 +59,14 @@ impl Loader<'_> {
                     line_info_record_size: image.line_info.size,
                     ..ProgramBtf::new(btf)
                 }),
-            attach_btf_id: image.attach_btf_id,
-            attach_target: image
-                .attach_module
-                .and_then(|module| self.modules.get(module))
-                .map(AttachTarget::Module),
+            attach_btf_id: target.map_or(image.attach_btf_id, |target| target.type_id),
+            attach_target: match target {
+                Some(target) => Some(AttachTarget::Program(&target.program)),
+                None => image
+                    .attach_module
+                    .and_then(|module| self.modules.get(module))
+                    .map(AttachTarget::Module),
+            },
             fd_array: &descriptors,
             signature: (!image.signature.is_empty()).then_some(Signature {
                 bytes: image.signature,

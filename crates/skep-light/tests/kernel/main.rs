@@ -2,17 +2,23 @@
 
 mod package;
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 
 use skep::{
     Host, LoadOptions, Object,
     abi::{AttachType, ProgramType},
     boundary::{Host as _, ProgramLoad, TestRun},
     linux::LinuxHost,
+    spec::Target,
 };
-use skep_testing::{Bpffs, Outcome, Test, ensure, expect_err, needs_kernel};
+use skep_testing::{Bpffs, Outcome, Stop, Test, ensure, expect_err, needs_kernel};
 
-use package::{Package, source};
+use package::{Package, output, source};
 
 static KERNEL: LazyLock<Arc<LinuxHost>> = LazyLock::new(|| {
     let kernel = LinuxHost::new().expect("a kernel that says its version");
@@ -29,6 +35,7 @@ fn main() -> std::process::ExitCode {
         ),
         Test::new("light::maps_are_shared_by_their_pins", pins),
         Test::new("light::variables_are_in_an_arena", arena),
+        Test::new("light::programs_are_on_functions_of_others", replaces),
         Test::new("light::what_has_no_light_form_is_named", not_light),
     ];
     skep_testing::run("skep-light", || &**KERNEL, tests)
@@ -190,11 +197,53 @@ fn arena() -> Outcome {
     ensure(said.starts_with(wanted), || said.clone())
 }
 
+/// A function of a loaded program is replaced, and another traced, by programs that were linked when
+/// nobody knew which one that would be. They ask for no kernel's types: one form is for all.
+fn replaces() -> Outcome {
+    needs_kernel(5, 10)?;
+    let program = skep_testing::made_by("cargo", "a program with two light forms", || {
+        let target = Target::of_release("5.10")?;
+        let form = |mut object: Object, name: &str| -> Outcome<String> {
+            if name == "patch" {
+                object.program("after")?.of_program(true);
+            }
+            Ok(object.light_for(&target, "5.10")?.to_rust(name))
+        };
+        let firewall = form(object("firewall.bpf.c")?, "light")?;
+        let patch = form(object("patch.bpf.c")?, "patch")?;
+        let package = Package::of("replacing")?;
+        package.build(&[("light", &firewall), ("patch", &patch)])?;
+        Ok(fs::read(package.binary())?)
+    })?;
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("replacing");
+    fs::write(&place, program)?;
+    fs::set_permissions(&place, Permissions::from_mode(0o755))?;
+    let said = output(&place, &[])?;
+    let before = "before: 2\n\
+                  unknown: program `filter`, as a place for another: it has no function `nobody`; it \
+                  has `filter`, `is_allowed`\n\
+                  untold: program `nothing_is`: it is on a function of another program";
+    ensure(said.starts_with(before), || said.clone())?;
+    if said.contains("refuses all programs") {
+        return Err(Stop::lacks("a kernel that lets programs patch functions"));
+    }
+    ensure(
+        said.ends_with("replaced: 1\nafter: 2\ncalls: 1\nleft: 1\n"),
+        || said.clone(),
+    )
+}
+
 fn not_light() -> Outcome {
-    needs_kernel(6, 9)?;
+    needs_kernel(6, 18)?;
     let host = host();
-    for (path, words) in [("../../skep/tests/c/usdt.bpf.c", "static probe points")] {
-        let object = object(path)?;
+    for (path, words) in [
+        ("../../skep/tests/c/usdt.bpf.c", "static probe points"),
+        ("../../skep/tests/c/exclusive.bpf.c", "exclusive to a program"),
+    ] {
+        let mut object = object(path)?;
+        if path.ends_with("exclusive.bpf.c") {
+            object.map("secret")?.exclusive("owner");
+        }
         let error = expect_err(path, object.light(&host))?.to_string();
         ensure(
             error.contains(words) && error.contains("light form"),

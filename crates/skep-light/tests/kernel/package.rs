@@ -54,7 +54,15 @@ impl Package {
 
     /// The same with arguments for it.
     pub(crate) fn run_with(&self, light: &str, arguments: &[&OsStr]) -> Outcome<String> {
-        fs::write(self.folder.join("src/light.rs"), light)?;
+        self.build(&[("light", light)])?;
+        output(&self.binary(), arguments)
+    }
+
+    /// Compiles it with these forms, by their modules' names.
+    pub(crate) fn build(&self, forms: &[(&str, &str)]) -> Outcome {
+        for (name, form) in forms {
+            fs::write(self.folder.join(format!("src/{name}.rs")), form)?;
+        }
         let cargo = PathBuf::from(env!("CARGO"));
         if !cargo.exists() {
             return Err(Stop::lacks("the cargo that built this test"));
@@ -66,19 +74,23 @@ impl Package {
             .env("CARGO_TARGET_DIR", self.folder.join("target"))
             .stdin(Stdio::null())
             .output()?;
-        ensure(built.status.success(), || text(&built.stderr))?;
-        let ran = Command::new(self.binary())
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()?;
-        ensure(ran.status.success(), || text(&ran.stderr))?;
-        Ok(text(&ran.stdout))
+        ensure(built.status.success(), || text(&built.stderr))
     }
 
     /// What it is compiled to.
     pub(crate) fn binary(&self) -> PathBuf {
         self.folder.join("target/debug/program")
     }
+}
+
+/// What a program prints.
+pub(crate) fn output(program: &Path, arguments: &[&OsStr]) -> Outcome<String> {
+    let ran = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()?;
+    ensure(ran.status.success(), || text(&ran.stderr))?;
+    Ok(text(&ran.stdout))
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -65,7 +65,7 @@ pub(super) fn attach(
             MultiMode::Entry | MultiMode::Session => KprobeMultiFlags::empty(),
         },
     };
-    let link = link::create_named(host, &request, &named).map_err(|errno| Refusal {
+    let link = link::create_named(host, &request, Some(&named)).map_err(|errno| Refusal {
         errno,
         cause: cause(host, errno, &functions),
     })?;

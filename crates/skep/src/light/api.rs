@@ -6,7 +6,7 @@ use skep_btf::{Btf, Kind, TypeId};
 use skep_object::Contents;
 
 use super::{
-    Light,
+    Light, data,
     spell::{self, Names},
 };
 
@@ -20,7 +20,7 @@ pub(super) fn write(light: &Light<'_>, name: &str, out: &mut String) {
          #![allow(dead_code, unused_imports, clippy::all, clippy::pedantic, missing_docs)]\n\n\
          use skep_light::{{\n    Attached, Contents, Image, Inner, Kernel, KernelValue, Loaded, MadeFor, Map, MapImage,\n    \
          MapReference, ModuleReference, Open, Pin, Place, Program, ProgramImage, Records, Result, Slot,\n    \
-         SlotValue, Types,\n    abi::{{AttachType, KernelVersion, MapType, ProgramType}},\n}};\n",
+         SlotValue, TargetFunction, Types,\n    abi::{{AttachType, KernelVersion, MapType, ProgramType}},\n}};\n",
         spell::name(&light.image.name),
         env!("CARGO_PKG_VERSION"),
         made_for.release,
@@ -212,6 +212,18 @@ fn write_open(light: &Light<'_>, name: &str, out: &mut String) {
             out,
             "\n    /// Leaves `{spelled}` out.\n    pub fn leave_out_{name}(&mut self) -> &mut Self {{\n        \
              self.open.leave_out({place});\n        self\n    }}\n"
+        );
+    }
+    for (place, name, spelled) in programs(light) {
+        let image = light.image.programs.get(place);
+        if !image.is_some_and(data::on_program) {
+            continue;
+        }
+        let _ = write!(
+            out,
+            "\n    /// Which function of another program `{spelled}` is on.\n    \
+             pub fn target_{name}(&mut self, target: TargetFunction) -> &mut Self {{\n        \
+             self.open.set_target({place}, target);\n        self\n    }}\n"
         );
     }
     out.push_str("}\n");

@@ -190,6 +190,10 @@ fn write_program(light: &Light<'_>, program: &ImageProgram, modules: &[String], 
             "ModuleReference {{ insn: {insn}, module: {place}, call: {call} }}"
         ))
     });
+    let functions = program.functions.iter().filter_map(|function| {
+        let type_id = function.type_id?;
+        Some(format!("({:?}, {})", function.name, type_id.0))
+    });
     let target = program.attach_btf.as_ref();
     let attach_module = target.and_then(|target| module(modules, target.module.as_ref()));
     let _ = write!(
@@ -197,7 +201,7 @@ fn write_program(light: &Light<'_>, program: &ImageProgram, modules: &[String], 
         "ProgramImage {{\n        name: {:?}, load_name: {:?},\n        program_type: ProgramType::{:?}, attach_type: {},\n        \
          attach_member: {:?}, attach_btf_id: {}, attach_module: {attach_module:?},\n        flags: {:#x}, license: {:?}, \
          kernel_version: {:#x},\n        instructions: {},\n        map_references: &[{}],\n        module_references: &[{}],\n        signature: {},\n        \
-         func_info: {},\n        line_info: {},\n        place: {},\n    }}, ",
+         functions: &[{}], on_program: {},\n        func_info: {},\n        line_info: {},\n        place: {},\n    }}, ",
         program.name,
         program.load_name,
         program.program_type,
@@ -215,10 +219,23 @@ fn write_program(light: &Light<'_>, program: &ImageProgram, modules: &[String], 
         maps.collect::<Vec<_>>().join(", "),
         of_modules.collect::<Vec<_>>().join(", "),
         spell::bytes(signature),
+        functions.collect::<Vec<_>>().join(", "),
+        on_program(program),
         records(&program.func_info),
         records(&program.line_info),
         place(program),
     );
+}
+
+/// Whether it is on a function of another program, which is told when it is loaded.
+pub(super) fn on_program(program: &ImageProgram) -> bool {
+    match program.section.kind() {
+        AttachKind::Freplace => true,
+        AttachKind::Fentry | AttachKind::Fexit | AttachKind::FmodRet | AttachKind::Fsession => {
+            program.attach_btf.is_none()
+        }
+        _ => false,
+    }
 }
 
 fn records(records: &InfoRecords) -> String {
@@ -272,6 +289,8 @@ fn place(program: &ImageProgram) -> String {
         },
         (AttachKind::Kprobe, Some(target)) => probe(target, false),
         (AttachKind::Kretprobe, Some(target)) => probe(target, true),
+        (AttachKind::Freplace, Some(function)) => format!("Place::Replace({function:?})"),
+        (AttachKind::Freplace, None) => "Place::Replace(\"a function\")".into(),
         (AttachKind::Iterator, _) => "Place::Iterator".into(),
         (AttachKind::Syscall | AttachKind::StructOps | AttachKind::Manual, _) => {
             "Place::Never".into()

@@ -69,9 +69,8 @@ impl Object {
     ///
     /// # Errors
     /// As [`link`](Self::link); and where the object has something that the light form does not: a
-    /// map that is exclusive to a program; jump tables, static probe
-    /// points of user space, programs that replace functions of others, addresses of kernel symbols
-    /// (they change with each boot), structs of functions without a link.
+    /// map that is exclusive to a program; jump tables, static probe points of user space, addresses
+    /// of kernel symbols (they change with each boot), structs of functions without a link.
     pub fn light(&self, host: &Host) -> Result<Light<'_>> {
         if host.info().kind != HostKind::Kernel {
             return Err(Error::NoHost {
@@ -182,8 +181,9 @@ impl<'o> Light<'o> {
         let mut externs = object.spec().externs().iter();
         if let Some(external) = externs.find(|external| external.kind == untyped) {
             return Err(refusal(
-                format!("`{}`", external.name),
-                "it is the address of a kernel symbol, which changes with each boot",
+                format!("`{}` in section .ksyms", external.name),
+                "it is the address of a kernel symbol, which changes with each boot: declare it with \
+                 its type (`extern const struct rq runqueues __ksym`), by which it is found in BTF",
             ));
         }
         for map in image.maps.iter().filter(|map| map.create) {
@@ -193,7 +193,9 @@ impl<'o> Light<'o> {
         }
         for program in &image.programs {
             if let Some(reason) = program_not_light(program) {
-                return Err(refusal(format!("program `{}`", program.name), reason));
+                let (name, section) = (&program.name, &program.section);
+                let what = format!("program `{name}` in section {section}");
+                return Err(refusal(what, reason));
             }
         }
         Ok(Self {
@@ -240,7 +242,10 @@ fn refusal(what: String, reason: &str) -> Error {
 /// What keeps a map from the light form.
 fn not_light(map: &ImageMap) -> Option<&'static str> {
     if map.exclusive.is_some() {
-        Some("it is exclusive to a program")
+        Some(
+            "it is exclusive to a program: leave that out (`MapOptions::exclusive`), or load the \
+             object with the crate `skep`",
+        )
     } else {
         match map.contents {
             Contents::StructOps { by_link: false, .. } => {
@@ -254,9 +259,15 @@ fn not_light(map: &ImageMap) -> Option<&'static str> {
 /// What keeps a program from the light form.
 fn program_not_light(program: &ImageProgram) -> Option<&'static str> {
     match program.section.kind() {
-        AttachKind::Usdt => Some("static probe points are found in ELF files, when it is attached"),
-        AttachKind::Freplace => Some("what it replaces is known only once that is loaded"),
-        _ if !program.jump_tables.is_empty() => Some("it has jump tables"),
+        AttachKind::Usdt => Some(
+            "static probe points are found in ELF files, which it does not read: attach by a uprobe, \
+             load the object with the crate `skep`, or leave the program out (its section with a \
+             `?`)",
+        ),
+        _ if !program.jump_tables.is_empty() => Some(
+            "it has jump tables: compile it without (`-fno-jump-tables`), or load the object with the \
+             crate `skep`",
+        ),
         _ => None,
     }
 }

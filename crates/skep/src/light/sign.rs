@@ -2,7 +2,7 @@
 
 use skep_abi::KernelVersion;
 use skep_isa::{Endian, opcode::BPF_PSEUDO_MAP_IDX};
-use skep_object::ImageProgram;
+use skep_object::{Contents, ImageProgram, MapReferenceKind};
 
 use super::{Light, modules, refusal};
 use crate::{Error, Result};
@@ -20,7 +20,7 @@ impl Light<'_> {
     /// to.
     ///
     /// # Errors
-    /// A program refers to a variable of a module, which takes a descriptor in it.
+    /// A program refers to a variable of a module, which takes a descriptor in it, or in an arena.
     pub fn to_sign(&self) -> Result<Vec<(&str, Vec<u8>)>> {
         let programs = self.image.programs.iter();
         programs
@@ -82,6 +82,16 @@ impl Light<'_> {
             let Some(map) = self.place_of(reference.map.as_usize()) else {
                 continue;
             };
+            let of = self.image.maps.get(reference.map.as_usize());
+            let in_arena = of.is_some_and(|map| matches!(map.contents, Contents::Arena(_)));
+            if in_arena && matches!(reference.kind, MapReferenceKind::Value { .. }) {
+                return Err(Error::NotLight {
+                    what: format!("the signature of program `{}`", program.name),
+                    reason: "it refers to variables in an arena, whose place in it is found at the \
+                             load"
+                        .into(),
+                });
+            }
             let imm = number(1 + modules.len() + map)?;
             let start = reference.insn.as_usize() * SLOT;
             let Some(insn) = code.get_mut(start..start + SLOT) else {
