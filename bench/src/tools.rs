@@ -33,6 +33,8 @@ enum Artefact {
     Runner(String),
     /// The tool whose start is measured.
     Start(Linkage),
+    /// The same in light form.
+    Light(Linkage),
 }
 
 /// Everything that was built, and why the rest was not.
@@ -95,6 +97,12 @@ impl Tools {
             artefacts.push(Artefact::Start(Linkage::Static));
             artefacts.push(Artefact::Start(Linkage::Musl));
         }
+        if wants("light") && !built {
+            let form = tools.folder.join("start_light.rs");
+            rows::light::write(&tools.object(rows::light::OBJECT), &form)?;
+            artefacts.push(Artefact::Light(Linkage::Dynamic));
+            artefacts.push(Artefact::Light(Linkage::Static));
+        }
         for &peer in peers {
             for artefact in &artefacts {
                 if *artefact == Artefact::Start(Linkage::Musl) && peer.needs_c_libraries() {
@@ -134,6 +142,11 @@ impl Tools {
     /// The small tool with `peer`.
     pub(crate) fn start_tool(&self, peer: Peer, linkage: Linkage) -> Result<PathBuf> {
         self.find(peer, Artefact::Start(linkage))
+    }
+
+    /// The same in light form.
+    pub(crate) fn light_tool(&self, peer: Peer, linkage: Linkage) -> Result<PathBuf> {
+        self.find(peer, Artefact::Light(linkage))
     }
 
     /// The `skep` command.
@@ -186,7 +199,7 @@ impl Tools {
     /// A runner that was built before.
     fn kept(&self, peer: Peer, artefact: &Artefact) -> Result<PathBuf> {
         let name = match (peer, artefact) {
-            (_, Artefact::Start(_)) => return Err("tools are measured where they are built".into()),
+            (_, Artefact::Start(_) | Artefact::Light(_)) => return Err("tools are measured where they are built".into()),
             (Peer::Libbpf, Artefact::Runner(file)) => in_c(file),
             (_, Artefact::Runner(_)) => in_rust("skep-bench", peer),
         };
@@ -210,6 +223,11 @@ impl Tools {
             (Peer::Libbpf, Artefact::Start(Linkage::Musl)) => {
                 Err("no libelf for musl is looked for".into())
             }
+            (Peer::Libbpf, Artefact::Light(linkage)) => self.light_skeleton(*linkage),
+            (Peer::Skep, Artefact::Light(linkage)) => {
+                self.cargo(peer, "start-light", "size", Some(*linkage))
+            }
+            (_, Artefact::Light(_)) => Err("it has no light form".into()),
             (_, Artefact::Runner(_)) => self.cargo(peer, "skep-bench", "release", None),
             (_, Artefact::Start(linkage)) => self.cargo(peer, "start", "size", Some(*linkage)),
         }
@@ -225,6 +243,25 @@ impl Tools {
         Ok(made)
     }
 
+    /// The tool in libbpf's light form.
+    fn light_skeleton(&self, linkage: Linkage) -> Result<PathBuf> {
+        let mut bpftool = Command::new("bpftool");
+        bpftool.args(["gen", "skeleton", "-L"]);
+        bpftool.arg(self.object(rows::light::OBJECT));
+        let header = run(bpftool.args(["name", rows::light::OBJECT]))?;
+        fs::write(self.folder.join("start.lskel.h"), header)?;
+        let (flags, name): (&[&str], _) = match linkage {
+            Linkage::Dynamic => (&["-s"], "light-libbpf"),
+            _ => (&["-s", "-static"], "light-libbpf-static"),
+        };
+        let made = self.folder.join(name);
+        let mut cc = Command::new("cc");
+        cc.arg("-O2").args(flags).arg("-I").arg(&self.folder);
+        cc.arg("-o").arg(&made);
+        run(cc.arg(self.root.join("src/rows/light.c")))?;
+        Ok(made)
+    }
+
     /// Builds one of this package's programs with one peer in it, and keeps a copy: the next
     /// peer's takes its place.
     fn cargo(
@@ -237,7 +274,11 @@ impl Tools {
         let target = self.target();
         let mut cargo = cargo();
         cargo.args(["rustc", "--quiet", "--no-default-features"]);
-        cargo.args(["--profile", profile, "--features", peer.name()]);
+        let feature = match program {
+            "start-light" => "light",
+            _ => peer.name(),
+        };
+        cargo.args(["--profile", profile, "--features", feature]);
         cargo.args(["--bin", program]).current_dir(&self.root);
         let mut made = target.join(profile);
         let mut copy = in_rust(program, peer);

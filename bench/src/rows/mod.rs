@@ -5,6 +5,7 @@ mod btf;
 mod events;
 pub(crate) mod functions;
 mod hash;
+pub(crate) mod light;
 mod load;
 pub(crate) mod lookup;
 mod ring;
@@ -20,6 +21,7 @@ pub(crate) fn all() -> Vec<Row> {
     let rows = [
         btf::rows(),
         start::rows(),
+        light::rows(),
         load::rows(),
         lookup::rows(),
         functions::rows(),

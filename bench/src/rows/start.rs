@@ -75,10 +75,14 @@ fn smallest(tools: &Tools, peer: Peer) -> Result<Measured> {
 
 /// Nanoseconds until it is ready, and bytes at most until then.
 fn once(tools: &Tools, peer: Peer, linkage: Linkage) -> Result<Measured> {
-    let tool = tools.start_tool(peer, linkage)?;
+    measured(&tools.start_tool(peer, linkage)?, &tools.object("start"))
+}
+
+/// The same of any tool that says when it is ready, and what is its argument.
+pub(super) fn measured(tool: &Path, argument: &Path) -> Result<Measured> {
     let start = Instant::now();
-    let mut child = Command::new(&tool)
-        .arg(tools.object("start"))
+    let mut child = Command::new(tool)
+        .arg(argument)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;

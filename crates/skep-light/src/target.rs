@@ -56,9 +56,11 @@ impl Program {
             return Err(Error::Target {
                 program: self.name().into(),
                 reason: match known.as_slice() {
-                    [] => "its object was compiled without BTF (clang's -g), by which functions are \
+                    [] => {
+                        "its object was compiled without BTF (clang's -g), by which functions are \
                            known"
-                        .into(),
+                            .into()
+                    }
                     known => format!("it has no function `{name}`; it has {}", known.join(", ")),
                 },
             });

@@ -238,7 +238,10 @@ fn not_light() -> Outcome {
     let host = host();
     for (path, words) in [
         ("../../skep/tests/c/usdt.bpf.c", "static probe points"),
-        ("../../skep/tests/c/exclusive.bpf.c", "exclusive to a program"),
+        (
+            "../../skep/tests/c/exclusive.bpf.c",
+            "exclusive to a program",
+        ),
     ] {
         let mut object = object(path)?;
         if path.ends_with("exclusive.bpf.c") {

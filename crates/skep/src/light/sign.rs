@@ -87,9 +87,10 @@ impl Light<'_> {
             if in_arena && matches!(reference.kind, MapReferenceKind::Value { .. }) {
                 return Err(Error::NotLight {
                     what: format!("the signature of program `{}`", program.name),
-                    reason: "it refers to variables in an arena, whose place in it is found at the \
+                    reason:
+                        "it refers to variables in an arena, whose place in it is found at the \
                              load"
-                        .into(),
+                            .into(),
                 });
             }
             let imm = number(1 + modules.len() + map)?;
