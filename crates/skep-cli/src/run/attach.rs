@@ -1,10 +1,6 @@
 //! Attaching by the flags, and what runs once when all is attached.
 
-use std::{
-    io::{self, Read as _, Write as _},
-    num::NonZeroU32,
-    os::fd::OwnedFd,
-};
+use std::{io::Read as _, num::NonZeroU32, os::fd::OwnedFd};
 
 use anyhow::Context as _;
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType};
@@ -40,13 +36,13 @@ pub(crate) fn options(args: &RunArgs, object: &Object, pid: Option<u32>) -> Atta
 }
 
 /// Prints what iterators say.
-pub(crate) fn print_iterators(links: &[Link]) -> anyhow::Result<()> {
+pub(crate) fn print_iterators(links: &[Link], output: &mut Output) -> anyhow::Result<()> {
     for link in links.iter().filter(|link| is_iterator(link)) {
         let mut text = Vec::new();
         link.iterate()?
             .read_to_end(&mut text)
             .with_context(|| format!("cannot read iterator `{}`", link.name()))?;
-        io::stdout().write_all(&text)?;
+        output.write_bytes(&text)?;
     }
     Ok(())
 }

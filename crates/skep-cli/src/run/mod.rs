@@ -68,7 +68,7 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     };
     say_loaded(&loaded, global.verbose);
 
-    let mut output = Output::new(args.format);
+    let mut output = Output::new(args.format, Some(stop.try_clone()?));
     let mut events = Events::open(&object, &loaded, &mut output)?;
     let mut stacks = stacks::Stacks::new(&loaded);
     maps::watch_stacks(&loaded, &mut stacks);
@@ -97,7 +97,7 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     if !stop.asked() {
         workload.begin()?;
     }
-    attach::print_iterators(&links)?;
+    attach::print_iterators(&links, &mut output)?;
     attach::run_once(&loaded, &mut output)?;
     let goes_on = links.iter().any(|link| !is_iterator(link)) || events.any();
     if goes_on || !args.command.is_empty() {
@@ -116,6 +116,7 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     workload.end(&mut losses)?;
     losses.probes(&links);
     drop(links);
+    output.insist();
     events.follow()?;
     // Nothing comes any more, and one turn is not all that a large ring may hold.
     while events.drain(context, &mut output)? > 0 {}

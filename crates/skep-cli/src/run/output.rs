@@ -1,32 +1,121 @@
-//! Where the data of a run goes.
+//! Where the data of a run goes: to whoever reads standard output, however slowly. A reader that
+//! stands still must not keep a run from ending: its hooks would stay with it.
 
-use std::io::{self, Write as _};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+};
 
-use super::Format;
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fs::{FileType, fstat},
+    io::{Errno, write},
+};
+
+use super::{Format, stop::Stop};
 use crate::output::named;
 
-/// Where data goes: a locked, buffered stdout that is flushed when there is nothing to do.
+/// Bytes that are gathered before they are written.
+const ENOUGH: usize = 1 << 16;
+
+/// Bytes that a pipe takes at once, when it says that it takes any: `PIPE_BUF`.
+const PART: usize = 4096;
+
+/// A buffered standard output that is flushed when there is nothing to do.
 pub(crate) struct Output {
-    stdout: io::BufWriter<io::Stdout>,
+    stdout: io::Stdout,
+    /// What is not written yet begins at `written`.
+    buffer: Vec<u8>,
+    written: usize,
+    /// What ends a wait for the reader.
+    stop: Option<Stop>,
+    /// Most that is written at once: files take all.
+    most: usize,
     pub(crate) format: Format,
 }
 
 impl Output {
-    /// Nothing is written yet.
-    pub(crate) fn new(format: Format) -> Self {
+    /// Nothing is written yet. Once `stop` is asked for, nothing waits for the reader, until
+    /// [`insist`](Self::insist).
+    pub(crate) fn new(format: Format, stop: Option<Stop>) -> Self {
+        let stdout = io::stdout();
+        let is_file = fstat(&stdout)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
         Self {
-            stdout: io::BufWriter::with_capacity(1 << 16, io::stdout()),
+            stdout,
+            buffer: Vec::with_capacity(ENOUGH),
+            written: 0,
+            stop,
+            most: if is_file { usize::MAX } else { PART },
             format,
         }
     }
 
     /// Adds text.
     pub(crate) fn write(&mut self, text: &str) -> anyhow::Result<()> {
-        Ok(self.stdout.write_all(text.as_bytes()).map_err(named)?)
+        self.write_bytes(text.as_bytes())
     }
 
-    /// Hands out what was added.
+    /// Adds bytes.
+    pub(crate) fn write_bytes(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.buffer.extend_from_slice(bytes);
+        match self.buffer.len() - self.written >= ENOUGH {
+            true => self.flush(),
+            false => Ok(()),
+        }
+    }
+
+    /// Hands out what was added. When the run is to end and the reader takes nothing, that stays
+    /// here.
     pub(crate) fn flush(&mut self) -> anyhow::Result<()> {
-        Ok(self.stdout.flush().map_err(named)?)
+        while self.written < self.buffer.len() {
+            match self.reader_takes() {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(errno) => return Err(named(errno.into()).into()),
+            }
+            let rest = &self.buffer[self.written..];
+            match write(&self.stdout, &rest[..rest.len().min(self.most)]) {
+                Ok(taken) => self.written += taken,
+                // Whoever asked for the end is heard before the next try.
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(errno) => return Err(named(errno.into()).into()),
+            }
+        }
+        self.buffer.clear();
+        self.written = 0;
+        Ok(())
+    }
+
+    /// From now on all is handed out, however long the reader takes: nothing is attached any more
+    /// that waits for it.
+    pub(crate) fn insist(&mut self) {
+        self.stop = None;
+    }
+
+    /// Waits until the reader takes something; `false` when the run is to end before that.
+    fn reader_takes(&self) -> Result<bool, Errno> {
+        loop {
+            let mut files = vec![PollFd::from_borrowed_fd(
+                self.stdout.as_fd(),
+                PollFlags::OUT,
+            )];
+            let woken: Option<BorrowedFd<'_>> = self.stop.as_ref().map(Stop::woken);
+            files.extend(woken.map(|woken| PollFd::from_borrowed_fd(woken, PollFlags::IN)));
+            match poll(&mut files, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+            // Errors show when it is written to.
+            if !files[0].revents().is_empty() {
+                return Ok(true);
+            }
+            if let Some(stop) = &self.stop {
+                if stop.asked() {
+                    return Ok(false);
+                }
+                stop.looks();
+            }
+        }
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn run(path: &Path, args: &RunArgs, global: &Global) -> anyhow::Resul
         choices::apply(&mut object, args)?;
         Replay::by(Arc::clone(&recording), object)?
     };
-    let mut output = Output::new(args.format);
+    let mut output = Output::new(args.format, None);
     let mut events = Events::open(replay.object(), replay.loaded(), &mut output)?;
     let stacks = Stacks::recorded(replay.stacks().cloned(), recording.names());
     let context = Context::began_at(recording.header().zero, &stacks);
@@ -137,7 +137,7 @@ fn say_what(recording: &Recording) {
 }
 
 fn list(recording: &Recording, args: &RunArgs) -> anyhow::Result<ExitCode> {
-    let mut output = Output::new(args.format);
+    let mut output = Output::new(args.format, None);
     let zero = recording.header().zero;
     if args.format == super::Format::Table {
         output.write(

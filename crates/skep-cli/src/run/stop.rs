@@ -60,6 +60,15 @@ impl Stop {
         })
     }
 
+    /// The same, for another who waits.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            asked: Arc::clone(&self.asked),
+            woken: self.woken.try_clone()?,
+            waker: self.waker.try_clone()?,
+        })
+    }
+
     /// The user wants it to end.
     pub(crate) fn asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)

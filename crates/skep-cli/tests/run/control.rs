@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use skep_testing::{Outcome, Stop, Test, ensure, eventually};
 
 use crate::support::{Started, Unique, example, prepare, run, skep_run, source, worker};
@@ -16,6 +16,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("control::signals_end_it_and_print_maps", signals),
         Test::new("control::a_hang_up_is_ignored_where_it_was_before", nohup),
         Test::new("control::a_reader_that_leaves_ends_it", closed),
+        Test::new("control::a_reader_that_stands_still_keeps_no_hooks", still),
         Test::new("control::nobody_who_reads_stderr_is_no_matter", unheard),
         Test::new("control::a_full_disk_is_told", full),
         Test::new("control::killed_it_leaves_nothing", killed),
@@ -135,6 +136,61 @@ fn closed() -> Outcome {
     )
 }
 
+/// Its pipe is full, and it is told to end: it detaches at once, and waits for the reader then.
+fn still() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let stderr = folder.path().join("stderr");
+    let mut child = skep_run(&source("events.bpf.c"))
+        .args(["-v", "--host", "kernel", "-D", "BY_VALUE"])
+        .args(["--set", "each=512"])
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(&stderr)?)
+        .spawn()?;
+    let said = || std::fs::read_to_string(&stderr).unwrap_or_default();
+    let tried = eventually("attached", || Ok(said().contains("attached "))).and_then(|()| {
+        let worked = || -> Outcome {
+            Command::new(worker()?).args(["getppid", "10"]).status()?;
+            Ok(())
+        };
+        // A pipe holds 64 KiB, and takes them by 4.
+        eventually("a full pipe", || {
+            worked()?;
+            let pipe = child.stdout.as_ref();
+            let held = pipe.map_or(Ok(0), rustix::io::ioctl_fionread)?;
+            Ok(held > 60 * 1024)
+        })?;
+        worked()?;
+        let id = child.id();
+        let attached = || -> Outcome<bool> {
+            let mut any = false;
+            for file in std::fs::read_dir(format!("/proc/{id}/fd"))? {
+                // Files come and go meanwhile.
+                let target = std::fs::read_link(file?.path()).unwrap_or_default();
+                let target = target.display().to_string();
+                any |= target.contains("[perf_event]") || target.contains("bpf_link");
+            }
+            Ok(any)
+        };
+        ensure(attached()?, || "nothing was attached".into())?;
+        kill_process(Pid::from_child(&child), Signal::TERM)?;
+        eventually("hooks gone, while it waits", || Ok(!attached()?))?;
+        ensure(child.try_wait()?.is_none(), said)
+    });
+    if tried.is_err() {
+        child.kill()?;
+    }
+    let output = child.wait_with_output()?;
+    tried?;
+    let rows = output.stdout.split(|byte| *byte == b'\n').count() as u64;
+    let last = said();
+    let counts = last.lines().find(|line| line.ends_with(" lost"));
+    let printed = counts.and_then(|line| line.split(' ').next()?.parse().ok());
+    // Heads, and nothing behind the last line.
+    ensure(output.status.success() && printed == Some(rows - 2), || {
+        format!("{}: {rows} lines, {last}", output.status)
+    })
+}
+
 /// There is something to read.
 fn ready(reader: &BufReader<std::process::ChildStdout>) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -210,7 +266,7 @@ fn bad_choices() -> Outcome {
         ("-t", "target_tid"),
         ("-u", "target_uid"),
     ] {
-        run(&example("tasks"), &[flag, "1"])?
+        run(&example("xdp_count"), &[flag, "1"])?
             .ended_with(2)?
             .saying(&[flag, global])?;
     }
