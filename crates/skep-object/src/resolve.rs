@@ -139,7 +139,10 @@ impl<'a> Resolver<'a> {
     fn symbol(&self, name: &str) -> Result<Resolved, String> {
         let addresses = self.target.symbols.get(name).map_or(&[][..], Vec::as_slice);
         match addresses {
-            [] => Err("the kernel has no symbol of that name".to_owned()),
+            [] => Err(format!(
+                "the {} has no symbol of that name",
+                self.target.name
+            )),
             [address, others @ ..] => match others.iter().find(|other| *other != address) {
                 None => Ok(Resolved::Address(*address)),
                 Some(other) => Err(format!(
@@ -183,7 +186,10 @@ impl<'a> Resolver<'a> {
             });
         }
         Err(match searched.len() {
-            0 | 1 => format!("the kernel has no {what} of that name in its BTF"),
+            0 | 1 => format!(
+                "the {} has no {what} of that name in its BTF",
+                self.target.name
+            ),
             more => format!(
                 "neither the kernel nor its {} modules have a {what} of that name in their BTF",
                 more.saturating_sub(1)

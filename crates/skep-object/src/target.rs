@@ -13,6 +13,8 @@ use crate::Features;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Target {
+    /// What errors call it: `kernel`, or `vm`.
+    pub name: &'static str,
     /// The types of the kernel; `None` where it has none.
     pub kernel_btf: Option<Arc<Btf>>,
     /// Types that describe the kernel where it has none itself, or in place of its own: CO-RE
@@ -61,6 +63,7 @@ impl Target {
     /// A machine like this one of the given kernel version, without BTF.
     pub fn new(version: KernelVersion) -> Self {
         Self {
+            name: "kernel",
             kernel_btf: None,
             core_btf: None,
             modules: Vec::new(),

@@ -146,6 +146,9 @@ impl Offer {
             config: None,
             symbols: None,
         };
+        if offer.kind == HostKind::Vm {
+            offer.target.name = "vm";
+        }
         if needs.types {
             match host.btf() {
                 Ok(btf) => offer.target = offer.target.with_kernel_btf(btf),

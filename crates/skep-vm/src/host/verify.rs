@@ -21,7 +21,8 @@ use crate::{
 
 /// The machine as a target.
 fn target(own: Option<&Arc<BtfObject>>) -> Target {
-    let target = Target::new(super::INFO.version);
+    let mut target = Target::new(super::INFO.version);
+    target.name = "vm";
     match own {
         Some(own) => target.with_kernel_btf(Arc::clone(&own.btf)),
         None => target,

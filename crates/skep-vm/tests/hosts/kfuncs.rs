@@ -24,6 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("kfuncs::misc", || all("misc")),
         Test::new("kfuncs::work_is_done_later", later),
         Test::new("kfuncs::strings_of_newer_kernels", newer),
+        Test::new("kfuncs::what_is_absent_is_named", absent),
         Test::new("kfuncs::streams_have_what_was_written", streams),
         Test::new("kfuncs::packets", || all("packets")),
     ]
@@ -94,6 +95,21 @@ fn newer() -> Outcome {
     ensure(run.return_value == 0, || {
         format!("tests/c/newer.bpf.c:{}", run.return_value)
     })
+}
+
+fn absent() -> Outcome {
+    if !on_vm() {
+        return Ok(());
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/absent.bpf.c");
+    let bytes = skep_testing::compile(&source, env!("CARGO_TARGET_TMPDIR"))?;
+    let object = Object::parse("absent", &bytes)?;
+    let Err(error) = object.load(&host_of(host())) else {
+        return Err(Stop::fail("it loads"));
+    };
+    let text = error.to_string();
+    let named = text.contains("bpf_iter_kmem_cache_new") && text.contains("vm");
+    ensure(named, || text)
 }
 
 fn streams() -> Outcome {
