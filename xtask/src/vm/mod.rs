@@ -162,6 +162,8 @@ fn run_name() -> Result<String> {
 }
 
 fn run_suites(arguments: &Arguments, folder: &Path) -> Result<Results> {
+    // What is wrong with it is said before the suites are built.
+    let own = arguments.own.as_ref().map(Own::kernel).transpose()?;
     let wanted: Vec<&str> = arguments.suites.iter().map(String::as_str).collect();
     let suites = suites::build(&wanted, folder)?;
     let (here, others): (Vec<String>, Vec<String>) = arguments
@@ -169,7 +171,6 @@ fn run_suites(arguments: &Arguments, folder: &Path) -> Result<Results> {
         .iter()
         .cloned()
         .partition(|version| version == here::NAME);
-    let own = arguments.own.as_ref().map(Own::kernel).transpose()?;
     let results = Mutex::new(Results::of(&others));
     if !others.is_empty() || own.is_some() {
         run_machines(&others, own, arguments, &suites, folder, &results)?;

@@ -47,6 +47,9 @@ impl Own {
         };
         let mut files = Vec::new();
         if let Some(modules) = &self.modules {
+            if !modules.is_dir() {
+                return Err(format!("{}: no folder of modules", modules.display()).into());
+            }
             kernel::walk(modules, &mut files).map_err(super::stopped)?;
         }
         Ok(Kernel {
@@ -84,7 +87,7 @@ fn release(image: &[u8]) -> Option<String> {
                 .get(*start..)
                 .is_some_and(|rest| rest.starts_with(BANNER))
         };
-        let starts = memchr(image, b'L').find(at)?;
+        let starts = (0..image.len()).find(at)?;
         image.get(starts + BANNER.len()..)?
     };
     let end = text.iter().position(|byte| matches!(byte, b' ' | 0))?;
@@ -92,11 +95,6 @@ fn release(image: &[u8]) -> Option<String> {
     release
         .starts_with(|first: char| first.is_ascii_digit())
         .then(|| release.to_owned())
-}
-
-fn memchr(bytes: &[u8], wanted: u8) -> impl Iterator<Item = usize> + '_ {
-    let all = bytes.iter().enumerate();
-    all.filter_map(move |(place, byte)| (*byte == wanted).then_some(place))
 }
 
 /// `6.12` of `6.12.117-mine`.
