@@ -30,7 +30,7 @@ struct Field {
 }
 
 pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenStream, Error> {
-    let renamed = renamed(attribute)?;
+    let said = Said::read(attribute)?;
     let tokens: Vec<TokenTree> = item.into_iter().collect();
     let at = tokens.iter().position(|token| {
         matches!(token, TokenTree::Ident(word)
@@ -56,28 +56,52 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
         name: name.clone(),
         body: body.clone(),
     };
-    let kernel_name = renamed.unwrap_or_else(|| plain(name));
-    match kind.to_string().as_str() {
-        "struct" => structure(declaration, "s", &kernel_name),
-        "union" => structure(declaration, "n", &kernel_name),
-        _ => enumeration::expand(declaration, &kernel_name),
+    let kernel_name = said.name.unwrap_or_else(|| plain(name));
+    match (kind.to_string().as_str(), said.typedef) {
+        ("struct", None) => structure(declaration, "s", &kernel_name),
+        ("union", None) => structure(declaration, "n", &kernel_name),
+        ("struct", Some(_)) => structure(declaration, "t", &kernel_name),
+        ("union", Some(_)) => structure(declaration, "y", &kernel_name),
+        (_, None) => enumeration::expand(declaration, &kernel_name),
+        (_, Some(at)) => {
+            let message =
+                "`typedef` is for structures and unions: an enumeration needs no name here";
+            Err(Error::new(at, message))
+        }
     }
 }
 
-/// The kernel's name, of `name = "…"`.
-fn renamed(attribute: TokenStream) -> Result<Option<String>, Error> {
-    let tokens: Vec<TokenTree> = attribute.into_iter().collect();
-    match tokens.as_slice() {
-        [] => Ok(None),
-        [TokenTree::Ident(key), equals, TokenTree::Literal(text)]
-            if key.to_string() == "name" && is(equals, '=') =>
-        {
-            name_of(text).map(Some)
+/// What stands in the attribute's parentheses.
+#[derive(Default)]
+struct Said {
+    /// The kernel's name, of `name = "…"`.
+    name: Option<String>,
+    /// The name is a typedef's, of a type that has none.
+    typedef: Option<Span>,
+}
+
+impl Said {
+    fn read(attribute: TokenStream) -> Result<Self, Error> {
+        let mut said = Self::default();
+        for part in split(attribute) {
+            match part.as_slice() {
+                [TokenTree::Ident(word)] if word.to_string() == "typedef" => {
+                    said.typedef = Some(word.span());
+                }
+                [TokenTree::Ident(key), equals, TokenTree::Literal(text)]
+                    if key.to_string() == "name" && is(equals, '=') =>
+                {
+                    said.name = Some(name_of(text)?);
+                }
+                other => {
+                    let span = other.first().map_or_else(Span::call_site, TokenTree::span);
+                    let message = "expected `name = \"…\"`, the kernel's name of the type, or \
+                                   `typedef`, where only a typedef names it";
+                    return Err(Error::new(span, message));
+                }
+            }
         }
-        [first, ..] => Err(Error::new(
-            first.span(),
-            "expected `name = \"…\"`, the kernel's name of the type",
-        )),
+        Ok(said)
     }
 }
 
@@ -89,7 +113,8 @@ pub(crate) fn name_of(literal: &proc_macro::Literal) -> Result<String, Error> {
         .and_then(|text| text.strip_suffix('"'));
     let word = |name: &&str| {
         let inner = |byte: u8| byte == b'_' || byte.is_ascii_alphanumeric();
-        !name.is_empty() && name.len() < 128 && name.bytes().all(inner)
+        let starts_well = !name.starts_with(|first: char| first.is_ascii_digit());
+        !name.is_empty() && starts_well && name.len() < 128 && name.bytes().all(inner)
     };
     name.filter(word).map(str::to_owned).ok_or_else(|| {
         let message = "expected a name of the kernel's in quotes: letters, digits and `_`";
@@ -208,11 +233,17 @@ fn structure(
         .ident(&name)
         .code("{}");
     Ok(Quote::default()
-        .code("#[repr(C)] #[allow(non_camel_case_types)]")
+        .code("#[repr(C)] #[allow(non_camel_case_types, non_snake_case)]")
         .tokens(head)
         .code("struct")
         .ident(&name)
-        .braces(Quote::new("_opaque: [u8; 0]"))
+        .braces(
+            // By this name, who finishes the object knows whose references maps hold.
+            Quote::default()
+                .code("#[allow(dead_code)]")
+                .ident(&method(kernel_name, name.span())?)
+                .code(": [u8; 0]"),
+        )
         .code("#[allow(unsafe_code, non_camel_case_types, clippy::all)] const _: () =")
         .braces(inner)
         .code(";")

@@ -65,6 +65,7 @@ fn main() -> ExitCode {
         Test::new("dynptrs::of_packets", packets),
         Test::new("work", work),
         Test::new("arenas", arenas),
+        Test::new("references", references),
     ];
     skep_testing::run_on("skep-ebpf", &hosts, &tests)
 }
@@ -312,6 +313,26 @@ fn call(loaded: &Loaded, program: &str) -> Outcome {
     right(loaded)?;
     let returned = ran.return_value;
     ensure(returned == 0, || format!("{program}: {returned}"))
+}
+
+fn references() -> Outcome {
+    needs_kernel(6, 4)?;
+    let thread = rustix::thread::gettid().as_raw_nonzero().get();
+    for takes_it_out in [true, false] {
+        let loaded = load_with("references", |object| object.global("PID")?.set(thread))?;
+        let programs: &[&str] = if takes_it_out {
+            &["put", "take"]
+        } else {
+            &["put"]
+        };
+        for program in programs {
+            let returned = run(&loaded, program)?;
+            right(&loaded)?;
+            ensure(returned == 0, || format!("{program}: {returned}"))?;
+        }
+        // Otherwise the kernel releases it with the map.
+    }
+    Ok(())
 }
 
 fn arenas() -> Outcome {

@@ -65,6 +65,8 @@ struct RustDump<'a> {
     wanted: HashSet<TypeId>,
     /// Types that are pointed to.
     named: BTreeSet<TypeId>,
+    /// Types whose names are those of typedefs.
+    typedefs: HashSet<TypeId>,
     out: String,
     /// How many more parts may be printed before the types are called too complex.
     budget: u64,
@@ -81,6 +83,7 @@ impl<'a> RustDump<'a> {
             waiting: VecDeque::new(),
             wanted: HashSet::new(),
             named: BTreeSet::new(),
+            typedefs: HashSet::new(),
             out: String::new(),
             budget: (bytes as u64).saturating_mul(4).saturating_add(1 << 16),
             byte_budget: bytes.saturating_mul(256).saturating_add(1 << 20),
@@ -112,10 +115,22 @@ impl<'a> RustDump<'a> {
                 | Kind::Forward { .. }
         ) {
             let id = self.defined(&found);
-            self.names.of(id, name);
+            self.called(id, name);
             self.wanted_once(id);
         }
         Ok(())
+    }
+
+    /// What a type is called, by the name of a typedef where it has none.
+    fn called(&mut self, id: TypeId, name: &str) -> String {
+        let is_unnamed = |id| {
+            let found = self.btf.type_by_id(id);
+            found.is_ok_and(|found| found.name().is_empty())
+        };
+        if !self.names.has(id) && is_unnamed(id) {
+            self.typedefs.insert(id);
+        }
+        self.names.of(id, name)
     }
 
     fn wanted_once(&mut self, id: TypeId) {
@@ -186,9 +201,11 @@ impl<'a> RustDump<'a> {
         let mut fields = String::new();
         self.fields(&name, of.id(), composite, &mut fields, 0)?;
         let kept = if fields.is_empty() { "" } else { "\n" };
+        let typedef = self.typedefs.contains(&of.id());
+        let attribute = if typedef { "kernel(typedef)" } else { "kernel" };
         writeln!(
             self.out,
-            "\n#[kernel]\npub {keyword} {name} {{{kept}{fields}}}"
+            "\n#[{attribute}]\npub {keyword} {name} {{{kept}{fields}}}"
         )?;
         Ok(())
     }

@@ -79,7 +79,7 @@ pub struct task_struct {
     state: state,
 }
 
-#[kernel]
+#[kernel(typedef)]
 pub struct atomic_t {
     counter: i32,
 }

@@ -110,7 +110,7 @@ impl<'a> RustDump<'a> {
     fn name_within(&mut self, id: TypeId, name: &str, outer: &str, field: &str) -> String {
         match name {
             "" => self.names.of(id, &format!("{outer}_{field}")),
-            name => self.names.of(id, name),
+            name => self.called(id, name),
         }
     }
 

@@ -9,8 +9,9 @@
 //! | `*` type | pointer |
 //! | `[16]` type | array |
 //! | `sNAME;` `nNAME;` | structure, union |
+//! | `tNAME;` `yNAME;` | typedef of a structure, of a union without a name |
 //! | `e4NAME;` `E4NAME;` | enumeration of so many bytes, signed if `E` |
-//! | `SNAME@7;` `NNAME@7;` | structure or union of which all is declared, and which declaration |
+//! | `SNAME@7;` `NNAME@7;` `TNAME@7;` `YNAME@7;` | one of which all is declared, and which declaration |
 //! | `lNAME;` | a type of the program's own |
 //! | `(` type types `)` | function: what it returns, what it takes |
 //!

@@ -59,6 +59,10 @@ fn fields() -> Outcome {
     ] {
         check(&helpers, name, wanted)?;
     }
+    // By a way that begins at what only a typedef names, and by one that passes there.
+    let users = helpers.number("users")?;
+    ensure((1..1 << 16).contains(&users), || format!("{users} users"))?;
+    check(&helpers, "users_by_path", users)?;
     let loads = run("by_loads")?;
     for (name, wanted) in [
         ("loaded_pid", thread),
@@ -96,11 +100,17 @@ fn numbers() -> Outcome {
         ("ringbuf", 27),
         ("has_hash", 1),
         ("has_never_type", 0),
+        ("atomic_there", 1),
+        ("atomic_named", 0),
+        ("atomic_size", 4),
     ] {
         check(&running, name, wanted)?;
     }
     ensure(running.number("offset")? > 3, || "an offset of 0".into())
 }
+
+/// Where the number is in what `task_struct.count` points to, which only a typedef names.
+const COUNTED: u32 = 76;
 
 /// A `task_struct` in which `pid` is at `pid` bytes, if at all, and the bit field at `mode` bits.
 fn types(pid: Option<u32>, inner: u32, mode: u32) -> Outcome<Vec<u8>> {
@@ -113,6 +123,11 @@ fn types(pid: Option<u32>, inner: u32, mode: u32) -> Outcome<Vec<u8>> {
         ..NewMember::new("mode", int, mode)
     });
     members.extend(pid.map(|pid| NewMember::new("pid", int, pid * 8)));
+    let value = [NewMember::new("value", int, COUNTED * 8)];
+    let count = types.structure("", 80, &value);
+    let count = types.typedef("count_t", count);
+    let count = types.pointer(count);
+    members.push(NewMember::new("count", count, 1088));
     types.structure("task_struct", 256, &members);
     Ok(types.build()?)
 }
@@ -144,7 +159,8 @@ fn moved() -> Outcome {
             .ok_or_else(|| Stop::fail("no program"))?;
         ensure(look.poisoned.is_empty(), || format!("{:?}", look.poisoned))?;
         let byte = mode / 32 * 4;
-        for number in [pid, inner + 4, byte, 64 - 3 - mode % 32, 64 - 3] {
+        let shifts = [64 - 3 - mode % 32, 64 - 3];
+        for number in [pid, inner + 4, byte, shifts[0], shifts[1], COUNTED] {
             let number = number as i32;
             let has = look.instructions.iter().any(|insn| insn.imm == number);
             ensure(has, || format!("no {number} in {:?}", look.instructions))?;

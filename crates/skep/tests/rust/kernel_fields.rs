@@ -10,8 +10,14 @@ struct inner {
     deep: u32,
 }
 
+#[kernel(typedef)]
+struct count_t {
+    value: u32,
+}
+
 #[kernel]
 struct task_struct {
+    count: *const count_t,
     pid: u32,
     inner: inner,
     #[bits]
@@ -25,5 +31,6 @@ extern "C" fn look(_: *const u64) -> i32 {
     let task = unsafe { raw::bpf_get_current_task() } as *const task_struct;
     let mode = core_read!(task.mode).unwrap_or(0);
     let sum = core_read!(task.pid).unwrap_or(0) + core_read!(task.inner.deep).unwrap_or(0);
-    (sum + mode) as i32
+    let counted = core_read!(task.count.value).unwrap_or(0);
+    (sum + mode + counted) as i32
 }

@@ -13,8 +13,25 @@ struct sched_entity {
     vruntime: u64,
 }
 
+#[kernel(typedef)]
+struct atomic_t {
+    counter: i32,
+}
+
+/// What it is not.
+#[kernel(name = "atomic_t")]
+struct atomic_t___named {
+    counter: i32,
+}
+
+#[kernel]
+struct mm_struct {
+    mm_users: atomic_t,
+}
+
 #[kernel]
 struct task_struct {
+    mm: *const mm_struct,
     pid: i32,
     tgid: i32,
     real_parent: *const task_struct,
@@ -58,6 +75,7 @@ outputs!(pid, tgid, parent, letters, loaded_pid, loaded_tgid, loaded_parent, vru
 outputs!(has_pid, has_never, has_far, comm_size, pid_signed, vruntime_signed, type_there);
 outputs!(type_missing, task_size, list_matches, other_matches, task_id, ringbuf, has_hash);
 outputs!(has_never_type, reset, priority, loaded_priority, offset, guarded);
+outputs!(users, users_by_path, atomic_there, atomic_named, atomic_size);
 
 fn numbers() {
     // SAFETY: each variable is written by one run at a time.
@@ -78,6 +96,9 @@ fn numbers() {
         has_hash = core_enum_exists!(bpf_map_type::BPF_MAP_TYPE_HASH) as u64;
         has_never_type = core_enum_exists!(bpf_map_type::BPF_MAP_TYPE_NEVER) as u64;
         offset = core_offset!(task_struct, comm[3]);
+        atomic_there = core_type_exists!(atomic_t) as u64;
+        atomic_named = core_type_exists!(atomic_t___named) as u64;
+        atomic_size = core_type_size!(atomic_t);
     }
 }
 
@@ -94,6 +115,10 @@ extern "C" fn by_helpers(_: *const u64) -> i32 {
         letters = core_read_str!(task.comm, &mut name).map_or(99, |name| name.len() as u64);
         reset = core_read!(task.sched_reset_on_fork).unwrap_or(99).into();
         priority = core_read!(task.static_prio).unwrap_or(-1) as u64;
+        let memory = core_read!(task.mm).unwrap_or(core::ptr::null());
+        let count: *const atomic_t = core_address!(memory.mm_users);
+        users = core_read!(count.counter).unwrap_or(-1) as u64;
+        users_by_path = core_read!(memory.mm_users.counter).unwrap_or(-2) as u64;
     }
     0
 }

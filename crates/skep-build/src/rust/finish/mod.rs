@@ -9,6 +9,7 @@
 //! | [`lines`] | an instruction has one record of its line, and that of the program's own source |
 //! | [`names`] | Rust's names become C's, which kernels ask for |
 //! | [`record`] | what programs access of the kernel's types becomes CO-RE relocations |
+//! | [`references`] | references to the kernel's objects, in maps, are pointers with a tag |
 //! | [`enumerations`] | numbers with names become enumerations |
 //! | [`show`] | how output is shown becomes typedefs and tags |
 //! | [`sections`] | what was only for these passes goes |
@@ -32,6 +33,7 @@ mod linkage;
 mod names;
 mod own;
 mod record;
+mod references;
 mod sections;
 mod show;
 
@@ -42,6 +44,7 @@ type Pass = fn(&mut ObjectFile) -> Result<()>;
 /// In this order: records are read before names change.
 const PASSES: &[Pass] = &[
     record::run,
+    references::run,
     enumerations::run,
     show::run,
     definitions::run,

@@ -55,6 +55,8 @@ impl Shape {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Name {
     pub(super) union: bool,
+    /// The name is a typedef's, of a type that has none: `atomic_t`.
+    pub(super) typedef: bool,
     pub(super) name: String,
     /// Tells declarations of one type apart, where the whole declaration counts.
     pub(super) tag: Option<u64>,
@@ -191,19 +193,24 @@ impl Reader<'_> {
                 let element = Box::new(self.shape(depth)?);
                 Shape::Array { len, element }
             }
-            Some(letter @ (b's' | b'n')) => Shape::Composite(Name {
-                union: letter == b'n',
+            Some(letter @ (b's' | b'n' | b't' | b'y')) => Shape::Composite(Name {
+                union: matches!(letter, b'n' | b'y'),
+                typedef: matches!(letter, b't' | b'y'),
                 name: self.name(b';')?,
                 tag: None,
             }),
-            Some(letter @ (b'S' | b'N')) => {
+            Some(letter @ (b'S' | b'N' | b'T' | b'Y')) => {
                 let name = self.name(b'@')?;
                 let tag = Some(self.number()?);
                 if self.letter() != Some(b';') {
                     return Err(self.expected("`;`"));
                 }
-                let union = letter == b'N';
-                Shape::Composite(Name { union, name, tag })
+                Shape::Composite(Name {
+                    union: matches!(letter, b'N' | b'Y'),
+                    typedef: matches!(letter, b'T' | b'Y'),
+                    name,
+                    tag,
+                })
             }
             Some(b'(') => {
                 let returns = Box::new(self.shape(depth)?);
@@ -235,6 +242,7 @@ mod tests {
         let composite = |union, name: &str| {
             Shape::Composite(Name {
                 union,
+                typedef: false,
                 name: name.into(),
                 tag: None,
             })

@@ -107,6 +107,45 @@ fn records_become_relocations() {
     assert_eq!(names, ["small", "big"]);
 }
 
+/// `typedef struct { int counter; } atomic_t;`
+#[test]
+fn a_typedef_is_the_name_of_what_has_none() {
+    let mut file = file(&[
+        (MOV, 0, "tatomic_t;.counter=i4"),
+        (MOV, 0, "sref;.at=*tatomic_t;"),
+        (MOV, 0, "sref;.of=*tgone_t;"),
+        (MOV, 8, "yuid_t;"),
+    ]);
+    run(&mut file).unwrap();
+    let btf = file.btf().unwrap();
+    let core = &file.records["raw_tp/x"].core;
+    let behind = |id| match btf.type_by_id(id).unwrap().kind() {
+        Kind::Typedef { target } => btf.type_by_id(target).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let root = core[0].type_id;
+    assert_eq!(btf.type_by_id(root).unwrap().name(), "atomic_t");
+    let Kind::Struct(found) = behind(root).kind() else {
+        panic!("no struct");
+    };
+    let names: Vec<&str> = found.members().map(|member| member.name()).collect();
+    assert_eq!((behind(root).name(), names), ("", vec!["counter"]));
+    assert!(matches!(behind(core[3].type_id).kind(), Kind::Union(_)));
+    let Kind::Struct(found) = btf.type_by_id(core[1].type_id).unwrap().kind() else {
+        panic!("no struct");
+    };
+    let pointed: Vec<&str> = found
+        .members()
+        .map(
+            |member| match btf.type_by_id(member.type_id).unwrap().kind() {
+                Kind::Pointer { target, .. } => btf.type_by_id(target).unwrap().name(),
+                other => panic!("{other:?}"),
+            },
+        )
+        .collect();
+    assert_eq!(pointed, ["atomic_t", "gone_t"]);
+}
+
 #[test]
 fn declarations_that_differ_are_types_of_their_own() {
     let mut file = file(&[
@@ -154,6 +193,7 @@ fn damage_is_an_error_or_nothing() {
         (LOAD_4, 0, "st;.small=i4"),
         (MOV, 12, "St@7;"),
         (MOV, 0xff, "St@7;.small=i4"),
+        (MOV, 0, "tc;.a=*Yd@9;"),
         (MOV, 11, "E4e;:B=-7"),
     ]);
     run(&mut whole.clone()).unwrap();

@@ -13,6 +13,7 @@ impl Layout {
         let mut written = Written {
             layout: self,
             composites: Vec::new(),
+            structures: Vec::new(),
             enums: Vec::new(),
             others: Vec::new(),
             builder,
@@ -24,6 +25,11 @@ impl Layout {
         // Structures can refer to each other: first there is a place for each.
         for composite in &self.composites {
             let id = written.builder.add(composite.to_write(&[]));
+            written.structures.push(id);
+            let id = match composite.name.typedef {
+                true => written.builder.typedef(&composite.name.name, id),
+                false => id,
+            };
             written.composites.push(id);
         }
         for (index, composite) in self.composites.iter().enumerate() {
@@ -35,7 +41,7 @@ impl Layout {
                     *slot = NewMember::new(&member.name, of, bits);
                 }
             }
-            if let Some(id) = written.composites.get(index).copied() {
+            if let Some(id) = written.structures.get(index).copied() {
                 written.builder.replace(id, composite.to_write(&sorted))?;
             }
         }
@@ -45,7 +51,12 @@ impl Layout {
 
 impl Composite {
     fn to_write<'a>(&'a self, members: &'a [NewMember<'a>]) -> NewType<'a> {
-        let name = &self.name.name;
+        // Whose name is a typedef's has none of its own.
+        let name = if self.name.typedef {
+            ""
+        } else {
+            &self.name.name
+        };
         let size = self.size.map_or(0, |size| size.bytes);
         let size = u32::try_from(size).unwrap_or(u32::MAX);
         match self.name.union {
@@ -67,7 +78,9 @@ impl Composite {
 pub(super) struct Written<'a> {
     layout: &'a Layout,
     builder: &'a mut Builder,
+    /// As they are named: structures and unions, or typedefs of those.
     composites: Vec<TypeId>,
+    structures: Vec<TypeId>,
     enums: Vec<TypeId>,
     others: Vec<(Type, TypeId)>,
 }
@@ -140,10 +153,26 @@ impl Written<'_> {
     /// What a pointer points to: the structure, if it has fields here, or else its name.
     fn named(&mut self, name: &Name) -> TypeId {
         let mut composites = self.layout.composites.iter();
-        let known = composites
-            .position(|known| known.name.union == name.union && known.name.name == name.name);
+        let of = |name: &Name| (name.union, name.typedef, name.name.clone());
+        let known = composites.position(|known| of(&known.name) == of(name));
         if let Some(id) = known.and_then(|index| self.composites.get(index)) {
             return *id;
+        }
+        if name.typedef {
+            let members = &[];
+            let of = self.builder.add(match name.union {
+                false => NewType::Struct {
+                    name: "",
+                    size: 0,
+                    members,
+                },
+                true => NewType::Union {
+                    name: "",
+                    size: 0,
+                    members,
+                },
+            });
+            return self.builder.typedef(&name.name, of);
         }
         self.builder.add(NewType::Forward {
             name: &name.name,
