@@ -4,7 +4,7 @@ use crate::{Result, peers::Peer, rows};
 
 const USAGE: &str = "\
 usage: cargo xtask bench [option]…
-       cargo xtask bench --kernel VERSION [option]…
+       cargo xtask bench --kernel VERSION [--instructions] [option]…
 
   --rows NAME,…     only these rows; a name stands for all that begin with it
   --peers NAME,…    beside skep only these: libbpf, libbpf-rs, aya
@@ -13,6 +13,7 @@ usage: cargo xtask bench [option]…
   --list            print the rows
   --kernel VERSION  on one of the test kernels (5.10, 6.1, 6.12, 7.3), in an emulated machine: ratios
                     count there as they do here
+  --instructions    there, by the instructions that are executed, one a nanosecond, instead of time
   --build           build what the rows need, and measure nothing
   --built           measure with what was built before
 ";

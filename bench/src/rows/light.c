@@ -1,5 +1,6 @@
 /* `light_tool.rs` with libbpf's light skeleton: loads, attaches, says so, waits. Of libbpf there is
  * nothing in it but headers, so that the ring is mapped by hand. */
+#include <errno.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>

@@ -24,7 +24,12 @@ impl ArenaMemory {
     /// # Errors
     /// Its address is taken: `map_extra` names one that something else has in this process; or it
     /// names none, and another process mapped the arena first.
-    pub fn map(host: &dyn Host, map: &MapFd, pages: u32, flags: MapCreateFlags) -> Result<Self> {
+    pub fn map<H: Host + ?Sized>(
+        host: &H,
+        map: &MapFd,
+        pages: u32,
+        flags: MapCreateFlags,
+    ) -> Result<Self> {
         let len = pages as usize * host.page_size();
         Ok(Self {
             memory: host.map_memory(map, 0, len, Access::ReadWrite)?.into(),
@@ -106,7 +111,11 @@ impl fmt::Debug for ArenaMemory {
 ///
 /// # Errors
 /// It has no room for them.
-pub fn arena_data_offset(host: &dyn Host, pages: u32, data: usize) -> Result<u32, String> {
+pub fn arena_data_offset<H: Host + ?Sized>(
+    host: &H,
+    pages: u32,
+    data: usize,
+) -> Result<u32, String> {
     const LIMIT: u64 = 1 << 29;
     let page = host.page_size() as u64;
     let size = u64::from(pages) * page;

@@ -9,14 +9,14 @@ use crate::{Descriptor, Errno, Host, Result};
 
 /// The pins that a load made; removed when dropped, unless [`keep`](Self::keep) was called.
 #[derive(Debug)]
-pub struct NewPins {
-    host: Arc<dyn Host>,
+pub struct NewPins<H: Host + ?Sized> {
+    host: Arc<H>,
     paths: Vec<PathBuf>,
 }
 
-impl NewPins {
+impl<H: Host + ?Sized> NewPins<H> {
     /// None so far.
-    pub fn new(host: Arc<dyn Host>) -> Self {
+    pub fn new(host: Arc<H>) -> Self {
         Self {
             host,
             paths: Vec::new(),
@@ -44,7 +44,7 @@ impl NewPins {
     }
 }
 
-impl Drop for NewPins {
+impl<H: Host + ?Sized> Drop for NewPins<H> {
     fn drop(&mut self) {
         for path in &self.paths {
             // The load has failed already; a pin that someone removed first is gone as well.

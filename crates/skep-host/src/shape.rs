@@ -57,7 +57,7 @@ impl MapShape {
     ///
     /// # Errors
     /// This process may not open it.
-    pub fn pinned(&self, host: &dyn Host, path: &Path) -> Result<MapPin> {
+    pub fn pinned<H: Host + ?Sized>(&self, host: &H, path: &Path) -> Result<MapPin> {
         let fd = match host.obj_get(path.into(), ObjectFlags::empty()) {
             Ok(Pinned::Map(fd)) => fd,
             Ok(_) => {

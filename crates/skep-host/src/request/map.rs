@@ -94,7 +94,7 @@ impl<'a> MapCreate<'a> {
     ///
     /// # Errors
     /// The host refuses it either way: what it said of the map as it is.
-    pub fn create_typed_or_not(&self, host: &dyn Host) -> Result<MapFd> {
+    pub fn create_typed_or_not<H: Host + ?Sized>(&self, host: &H) -> Result<MapFd> {
         host.map_create(self).or_else(|error| {
             // Some types of maps take keys of some types only.
             let properties = self.map_type.rules().properties;

@@ -7,6 +7,7 @@ mod programs;
 use std::sync::Arc;
 
 use skep_host::{BtfFd, BtfLoad, Host as _, LogLevel, NewPins, open_modules};
+use skep_linux::LinuxHost;
 
 use crate::{Error, Image, Kernel, Loaded, Open, Result, made_for};
 
@@ -41,7 +42,7 @@ struct Loader<'a> {
     kernel: &'a Kernel,
     btf: Option<BtfFd>,
     modules: Vec<BtfFd>,
-    pins: NewPins,
+    pins: NewPins<LinuxHost>,
 }
 
 impl<'a> Loader<'a> {
@@ -63,7 +64,7 @@ impl<'a> Loader<'a> {
             kernel,
             btf: btf.transpose()?,
             modules: in_order.filter_map(|name| modules.remove(*name)).collect(),
-            pins: NewPins::new(Arc::clone(&kernel.0) as _),
+            pins: NewPins::new(Arc::clone(&kernel.0)),
         })
     }
 }

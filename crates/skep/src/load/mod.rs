@@ -158,7 +158,7 @@ struct Loader<'a> {
     given: &'a Given,
     btf: Option<BtfFd>,
     modules: Modules<'a>,
-    pins: NewPins,
+    pins: NewPins<dyn Boundary>,
 }
 
 impl Loader<'_> {
