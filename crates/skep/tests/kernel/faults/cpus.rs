@@ -29,10 +29,16 @@ impl Switched {
     const CPU: u32 = 1;
     const SWITCH: &'static str = "/sys/devices/system/cpu/cpu1/online";
 
-    fn off() -> Outcome<Self> {
-        if !is_prebuilt() || !Path::new(Self::SWITCH).exists() {
-            return Err(Stop::lacks("a test kernel's machine with a second CPU"));
+    /// Skips where there is none to switch.
+    fn needed() -> Outcome {
+        match is_prebuilt() && Path::new(Self::SWITCH).exists() {
+            true => Ok(()),
+            false => Err(Stop::lacks("a test kernel's machine with a second CPU")),
         }
+    }
+
+    fn off() -> Outcome<Self> {
+        Self::needed()?;
         fs::write(Self::SWITCH, "0")?;
         let off = Self;
         let online = boundary().online_cpus()?;
@@ -142,6 +148,7 @@ fn back() -> Outcome {
 fn unseen() -> Outcome {
     needs_kernel(5, 10)?;
     let (running, program, mut buffer) = perf::open(SMALL)?;
+    Switched::needed()?;
     let nobody = |buffer: &mut PerfBuffer<Numbered>| {
         let waited = buffer.wait(Some(Duration::from_millis(20)))?.is_none();
         ensure(waited, || "records of nobody".into())
