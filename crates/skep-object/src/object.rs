@@ -1,6 +1,12 @@
 //! [`Object`]: what an ELF file says, read once and then only looked at.
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read as _},
+    path::Path,
+    sync::Arc,
+};
 
 use skep_btf::{Btf, Kind, KindTag, TypeId};
 use skep_isa::Endian;
@@ -50,6 +56,22 @@ pub struct Object {
 /// The section of types.
 pub(crate) const BTF: &str = ".BTF";
 
+/// Most bytes that a file may have: a device or a pipe may never end.
+const MOST: u64 = 256 << 20;
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path)?
+        .take(MOST + 1)
+        .read_to_end(&mut bytes)?;
+    match read as u64 > MOST {
+        true => Err(io::Error::other(
+            "it has more than 256 MiB, as no object has",
+        )),
+        false => Ok(bytes),
+    }
+}
+
 impl Object {
     /// Reads a file. The object is named after it: `opensnoop` for `dir/opensnoop.bpf.o`.
     ///
@@ -57,7 +79,7 @@ impl Object {
     /// [`Error::Io`], and all of [`Object::parse`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = fs::read(path).map_err(|source| Error::Io {
+        let bytes = read(path).map_err(|source| Error::Io {
             path: path.to_owned(),
             source,
         })?;

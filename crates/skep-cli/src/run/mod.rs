@@ -102,6 +102,7 @@ pub(crate) fn run(args: RunArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let goes_on = links.iter().any(|link| !is_iterator(link)) || events.any();
     if goes_on || !args.command.is_empty() {
         let end = args.duration.map(|duration| Instant::now() + duration);
+        output.ends_at(end);
         watch(
             &stop,
             end,

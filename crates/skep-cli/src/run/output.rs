@@ -4,10 +4,11 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
+    time::Instant,
 };
 
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::{FileType, fstat},
     io::{Errno, write},
 };
@@ -29,6 +30,7 @@ pub(crate) struct Output {
     written: usize,
     /// What ends a wait for the reader.
     stop: Option<Stop>,
+    end: Option<Instant>,
     /// Most that is written at once: files take all.
     most: usize,
     pub(crate) format: Format,
@@ -46,6 +48,7 @@ impl Output {
             buffer: Vec::with_capacity(ENOUGH),
             written: 0,
             stop,
+            end: None,
             most: if is_file { usize::MAX } else { PART },
             format,
         }
@@ -87,10 +90,16 @@ impl Output {
         Ok(())
     }
 
+    /// The run ends then: nothing waits for the reader any longer.
+    pub(crate) fn ends_at(&mut self, end: Option<Instant>) {
+        self.end = end;
+    }
+
     /// From now on all is handed out, however long the reader takes: nothing is attached any more
     /// that waits for it.
     pub(crate) fn insist(&mut self) {
         self.stop = None;
+        self.end = None;
     }
 
     /// Waits until the reader takes something; `false` when the run is to end before that.
@@ -102,13 +111,21 @@ impl Output {
             )];
             let woken: Option<BorrowedFd<'_>> = self.stop.as_ref().map(Stop::woken);
             files.extend(woken.map(|woken| PollFd::from_borrowed_fd(woken, PollFlags::IN)));
-            match poll(&mut files, None) {
+            let left = self
+                .end
+                .map(|end| end.saturating_duration_since(Instant::now()));
+            // A time that poll can't say is as good as none.
+            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+            match poll(&mut files, timeout.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),
             }
             // Errors show when it is written to.
             if !files[0].revents().is_empty() {
                 return Ok(true);
+            }
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(false);
             }
             if let Some(stop) = &self.stop {
                 if stop.asked() {

@@ -5,9 +5,10 @@ use std::{os::fd::OwnedFd, process::ExitCode, time::Duration};
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
     process::{Pid, PidfdFlags, pidfd_open},
 };
-use skep::{AttachOptions, Host, Link, Loaded, Object};
+use skep::{AttachOptions, Host, Link, Loaded, Object, vm::TraceError};
 
 use super::{Output, RunArgs, choices, command, losses::Losses, packets, stop::Stop, traced};
 
@@ -83,10 +84,18 @@ struct Machine {
 }
 
 impl Machine {
-    fn of(pid: Option<u32>) -> Self {
+    /// # Errors
+    /// There is no such process: nothing would ever be seen of it.
+    fn of(pid: Option<u32>) -> Result<Self, TraceError> {
         let number = pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-        let process = number.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        Self { pid, process }
+        let process = match number.map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
+            Some(Err(Errno::SRCH)) => {
+                let pid = pid.unwrap_or_default();
+                return Err(TraceError::NoProcess { pid });
+            }
+            opened => opened.and_then(Result::ok),
+        };
+        Ok(Self { pid, process })
     }
 }
 
@@ -117,7 +126,7 @@ pub(crate) fn of(
     match (host.as_vm(), args.command.is_empty()) {
         (Some(vm), _) if args.packets.asked().is_some() => packets::of(args, vm, object, stop),
         (Some(vm), _) => traced::of(args, host, vm, object, stop),
-        (None, true) => Ok(Box::new(Machine::of(args.pid))),
+        (None, true) => Ok(Box::new(Machine::of(args.pid)?)),
         (None, false) => command::of(args, host, object, stop),
     }
 }

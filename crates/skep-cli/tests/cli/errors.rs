@@ -17,6 +17,14 @@ fn a_missing_file() {
 }
 
 #[test]
+fn a_file_without_end() {
+    let folder = folder();
+    let ran = run(folder.path(), ["disasm", "/dev/zero"]).ended_with(1);
+    let said = "error: cannot read /dev/zero: it has more than 256 MiB";
+    assert!(ran.stderr.starts_with(said), "{}", ran.stderr);
+}
+
+#[test]
 fn something_that_is_no_object() {
     let folder = folder();
     fs::write(folder.path().join("text.o"), "hello\n").unwrap();

@@ -136,13 +136,19 @@ fn closed() -> Outcome {
     )
 }
 
-/// Its pipe is full, and it is told to end: it detaches at once, and waits for the reader then.
+/// Its pipe is full when it is to end: it detaches at once, and waits for the reader then.
 fn still() -> Outcome {
+    stands_still(&[], Some(Signal::TERM))?;
+    stands_still(&["--duration", "4s"], None)
+}
+
+fn stands_still(flags: &[&str], signal: Option<Signal>) -> Outcome {
     let folder = tempfile::tempdir()?;
     let stderr = folder.path().join("stderr");
     let mut child = skep_run(&source("events.bpf.c"))
         .args(["-v", "--host", "kernel", "-D", "BY_VALUE"])
         .args(["--set", "each=512"])
+        .args(flags)
         .stdout(Stdio::piped())
         .stderr(std::fs::File::create(&stderr)?)
         .spawn()?;
@@ -171,8 +177,10 @@ fn still() -> Outcome {
             }
             Ok(any)
         };
-        ensure(attached()?, || "nothing was attached".into())?;
-        kill_process(Pid::from_child(&child), Signal::TERM)?;
+        if let Some(signal) = signal {
+            ensure(attached()?, || "nothing was attached".into())?;
+            kill_process(Pid::from_child(&child), signal)?;
+        }
         eventually("hooks gone, while it waits", || Ok(!attached()?))?;
         ensure(child.try_wait()?.is_none(), said)
     });
@@ -303,6 +311,12 @@ fn process_ends() -> Outcome {
     let ran = run.finish()?.ended_with(0)?;
     ran.with_row(&["cat", file.text()])?
         .saying(&[&format!("process {id} has ended")])?;
+    // Now it is gone, and nothing would ever be seen of it; by no process is there its number.
+    for host in ["kernel", "vm"] {
+        let words = ["--host", host, "-p", &id, "--duration", "5s"];
+        let ran = crate::support::run(&example("opensnoop"), &words)?.ended_with(2)?;
+        ran.saying(&[&format!("no process {id}")])?;
+    }
     Ok(())
 }
 
