@@ -199,7 +199,9 @@ impl Tools {
     /// A runner that was built before.
     fn kept(&self, peer: Peer, artefact: &Artefact) -> Result<PathBuf> {
         let name = match (peer, artefact) {
-            (_, Artefact::Start(_) | Artefact::Light(_)) => return Err("tools are measured where they are built".into()),
+            (_, Artefact::Start(_) | Artefact::Light(_)) => {
+                return Err("tools are measured where they are built".into());
+            }
             (Peer::Libbpf, Artefact::Runner(file)) => in_c(file),
             (_, Artefact::Runner(_)) => in_rust("skep-bench", peer),
         };

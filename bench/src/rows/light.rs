@@ -24,8 +24,7 @@ pub(crate) fn rows() -> Vec<Row> {
         runs: 31,
         how: How::Outside(once),
         lines: vec![
-            line("attached", "start to attached", "ms", 1e6)
-                .goal(Goal::Of(Peer::Libbpf, 1.0)),
+            line("attached", "start to attached", "ms", 1e6).goal(Goal::Of(Peer::Libbpf, 1.0)),
             line("peak", "peak of resident memory", "MiB", 1048576.0),
             line("dynamic", "size, with libc as a library", "kB", 1e3),
             line("static", "size, all in it", "kB", 1e3),

@@ -98,7 +98,7 @@ char LICENSE[] SEC("license") = "GPL";
     for part in ["pub fn target_nothing_is(", "pub fn target_after("] {
         assert!(made.contains(part), "no {part:?} in:\n{made}");
     }
-    gen_light(&[]).ended_with(3).saying(&["after", "filter"]);
+    gen_light(&[]).ended_with(4).saying(&["after", "filter"]);
     gen_light(&["--on-program", "afer"]).saying(&["afer", "`after`"]);
 }
 
