@@ -1,9 +1,13 @@
 //! Mapped memory with records in it: ring buffers and perf buffers; iterators; the trace pipe.
 
 use std::{
+    fs, io,
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
+
+use rustix::fs::{MemfdFlags, SealFlags};
 
 use skep_abi::{AttachType, MapType, ProgramType};
 use skep_btf::{Btf, KindTag};
@@ -23,6 +27,7 @@ pub(crate) fn trials() -> Vec<Test> {
         Test::new("reading::perf_buffer_records_arrive", perf_buffer),
         Test::new("reading::perf_rings_are_powers_of_two", perf_pages),
         Test::new("reading::a_poller_waits_and_wakes", poller),
+        Test::new("reading::iterators_walk_over_shared_buffers", buffers).of_hook("iter/dmabuf"),
         Test::new("reading::task_iterators_walk_one_process", iterator)
             .of_hook("iter (one process)"),
         Test::new("reading::printk_lines_are_in_the_pipe", trace_pipe),
@@ -189,10 +194,10 @@ pub(crate) fn function(name: &str) -> Result<u32, Stop> {
     }
 }
 
-/// Loads an iterator that writes one byte for each task.
-pub(crate) fn task_iterator() -> Result<ProgramFd, Stop> {
-    let target = function("bpf_iter_task")?;
-    // The context: bpf_iter_meta, whose first member is the seq_file, then the task.
+/// Loads an iterator that writes one byte for each thing of a kind.
+fn iterator_over(kind: &str) -> Result<ProgramFd, Stop> {
+    let target = function(&format!("bpf_iter_{kind}"))?;
+    // The context: bpf_iter_meta, whose first member is the seq_file, then the thing.
     let text = "
         r2 = *(u64 *)(r1 +8)
         if r2 == 0 goto out
@@ -212,30 +217,82 @@ pub(crate) fn task_iterator() -> Result<ProgramFd, Stop> {
     })
 }
 
+pub(crate) fn task_iterator() -> Result<ProgramFd, Stop> {
+    iterator_over("task")
+}
+
+/// How many things it walks over.
+fn walk(program: &ProgramFd, target: IterTarget<'_>) -> Result<usize, Stop> {
+    let point = AttachPoint::Iterator(target);
+    let attachment = host().attach("walking", program, ProgramType::Tracing, &point)?;
+    let link = attachment
+        .link_fd()
+        .ok_or_else(|| Stop::Fail("no link".into()))?;
+    let iterator = host().iter_create(link)?;
+    let mut total = 0;
+    let mut buffer = [0; 64];
+    loop {
+        match host().read(iterator.descriptor(), &mut buffer)? {
+            0 => return Ok(total),
+            got => {
+                ensure(buffer[..got].iter().all(|&b| b == b't'), || {
+                    "other bytes".into()
+                })?;
+                total += got;
+            }
+        }
+    }
+}
+
+/// A buffer that devices could share, made of a page of this process's.
+fn shared_buffer() -> Result<OwnedFd, Stop> {
+    /// `struct udmabuf_create`.
+    #[repr(C)]
+    struct Create {
+        memfd: u32,
+        flags: u32,
+        offset: u64,
+        size: u64,
+    }
+    /// `UDMABUF_CREATE`.
+    const CREATE: libc::c_ulong = 0x4018_7542;
+    let maker = fs::File::open("/dev/udmabuf");
+    let maker = maker.map_err(|_| Stop::lacks("CONFIG_UDMABUF"))?;
+    let memory = rustix::fs::memfd_create("skep", MemfdFlags::ALLOW_SEALING)?;
+    let size = host().page_size() as u64;
+    rustix::fs::ftruncate(&memory, size)?;
+    rustix::fs::fcntl_add_seals(&memory, SealFlags::SHRINK)?;
+    let request = Create {
+        memfd: memory.as_raw_fd().cast_unsigned(),
+        flags: 0,
+        offset: 0,
+        size,
+    };
+    #[expect(unsafe_code, reason = "a request that only the device knows")]
+    // SAFETY: the kernel reads the structure, which outlives the call, and gives a descriptor of its
+    // own or -1.
+    let buffer = unsafe {
+        match libc::ioctl(maker.as_raw_fd(), CREATE, &raw const request) {
+            -1 => return Err(io::Error::last_os_error().into()),
+            descriptor => OwnedFd::from_raw_fd(descriptor),
+        }
+    };
+    Ok(buffer)
+}
+
+fn buffers() -> Outcome {
+    needs_kernel(6, 16)?;
+    let program = iterator_over("dmabuf")?;
+    let before = walk(&program, IterTarget::All)?;
+    let _buffers = [shared_buffer()?, shared_buffer()?];
+    let now = walk(&program, IterTarget::All)?;
+    ensure(now == before + 2, || format!("{before}, then {now}"))
+}
+
 fn iterator() -> Outcome {
     needs_kernel(6, 1)?;
     let program = task_iterator()?;
-    let read = |target| -> Result<usize, Stop> {
-        let point = AttachPoint::Iterator(target);
-        let attachment = host().attach("tasks", &program, ProgramType::Tracing, &point)?;
-        let link = attachment
-            .link_fd()
-            .ok_or_else(|| Stop::Fail("no link".into()))?;
-        let iterator = host().iter_create(link)?;
-        let mut total = 0;
-        let mut buffer = [0; 64];
-        loop {
-            match host().read(iterator.descriptor(), &mut buffer)? {
-                0 => return Ok(total),
-                got => {
-                    ensure(buffer[..got].iter().all(|&b| b == b't'), || {
-                        "other bytes".into()
-                    })?;
-                    total += got;
-                }
-            }
-        }
-    };
+    let read = |target| walk(&program, target);
     let threads = std::fs::read_dir("/proc/self/task")?.count();
     let own = read(IterTarget::Process(std::process::id()))?;
     ensure(own == threads, || format!("{own} tasks, {threads} threads"))?;

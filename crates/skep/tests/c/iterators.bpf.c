@@ -55,6 +55,12 @@ ITERATOR(ksym)
 ITERATOR(cgroup)
 ITERATOR(kmem_cache)
 
+// Of whatever kind the test says.
+SEC("?iter/task") int any(void *ctx)
+{
+	return 0;
+}
+
 // The mark comes out of the reader's memory, which only a program that may sleep can wait for.
 const volatile __u64 mark_at = 0;
 

@@ -8,7 +8,11 @@ use std::{
     sync::Arc,
 };
 
-use skep::{AttachOptions, Map, Object, Update, abi::CgroupIterOrder};
+use skep::{
+    AttachOptions, Map, Object, Update,
+    abi::CgroupIterOrder,
+    btf::{Btf, Kind, Type},
+};
 use skep_testing::{Cgroup, Outcome, Stop, Test, ensure, expect_err, needs_kernel, needs_option};
 
 use crate::support::{Running, host, me, object};
@@ -53,6 +57,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("iterators::sockets_of_a_map", sockets).of_hook("iter/sockmap"),
         Test::new("iterators::storage_of_sockets", storage).of_hook("iter/bpf_sk_storage_map"),
         Test::new("iterators::programs_may_sleep", sleeping).of_hook("iter.s"),
+        Test::new("iterators::every_target_of_the_kernel_is_walked", every),
         Test::new("iterators::what_is_missing_is_named", mistakes),
     ]);
     tests
@@ -203,6 +208,72 @@ fn storage() -> Outcome {
     }
     let seen = over(&running, "bpf_sk_storage_map", &map)?;
     ensure(seen == 2, || format!("{seen} sockets"))
+}
+
+/// The names behind `bpf_iter_` of the functions that stand for a kind of thing: those that take what
+/// all iterators' contexts begin with.
+fn kinds(btf: &Btf) -> Vec<String> {
+    let of = |id| btf.type_by_id(id).ok();
+    let is_target = |function: &Type<'_>| {
+        let Kind::Function(function) = function.kind() else {
+            return None;
+        };
+        let Kind::FunctionPrototype(prototype) = of(function.prototype)?.kind() else {
+            return None;
+        };
+        let Kind::Pointer { target } = of(prototype.params().next()?.type_id)?.kind() else {
+            return None;
+        };
+        (of(target)?.name() == "bpf_iter_meta").then_some(())
+    };
+    let named = btf.types().filter_map(|function| {
+        let kind = function.name().strip_prefix("bpf_iter_")?;
+        is_target(&function).map(|()| kind.to_owned())
+    });
+    let mut kinds: Vec<String> = named.collect();
+    kinds.sort();
+    kinds.dedup();
+    kinds
+}
+
+/// Functions that look as if they stood for a kind, and why they don't.
+const NO_KINDS: [(&str, &str); 1] = [("get_info", "finds the program for those that do")];
+
+/// Whatever the kernel's types have: a kind that comes with a newer one is not overlooked.
+fn every() -> Outcome {
+    needs_kernel(5, 8)?;
+    let btf = host().btf()?;
+    let kinds = kinds(&btf);
+    ensure(kinds.iter().any(|kind| kind == "task"), || {
+        format!("{kinds:?}")
+    })?;
+    let mut failed = Vec::new();
+    let no_kind = |kind: &str| NO_KINDS.iter().any(|(name, _)| *name == kind);
+    for kind in kinds.iter().filter(|kind| !no_kind(kind)) {
+        if let Err(Stop::Fail(problem)) = walked(kind) {
+            failed.push(format!("iter/{kind}: {problem}"));
+        }
+    }
+    ensure(failed.is_empty(), || failed.join("\n"))
+}
+
+fn walked(kind: &str) -> Outcome {
+    let mut object = object("iterators")?;
+    object.only_programs(&["any"])?;
+    object.program("any")?.attach_target(kind);
+    let running = loaded(object, kind)?;
+    let map = match kind {
+        "bpf_map_elem" => Some("numbers"),
+        "sockmap" => Some("sockets"),
+        "bpf_sk_storage_map" => Some("kept"),
+        _ => None,
+    };
+    let options = AttachOptions {
+        elements: map.map(|map| running.loaded.map(map)).transpose()?,
+        ..AttachOptions::default()
+    };
+    let seen = walk(&running, "any", &options)?;
+    ensure(seen == 0, || format!("{seen} marks of nobody"))
 }
 
 fn mistakes() -> Outcome {
