@@ -118,9 +118,16 @@ fn read<'data, R: ReadRef<'data>>(
         elf::EM_X86_64 => Machine::X86_64,
         elf::EM_AARCH64 => Machine::Arm64,
         other => {
+            let name = match other {
+                elf::EM_S390 => "s390x".into(),
+                elf::EM_RISCV => "riscv64".into(),
+                elf::EM_PPC64 => "powerpc64".into(),
+                elf::EM_LOONGARCH => "loongarch64".into(),
+                elf::Machine(number) => format!("another machine (ELF number {number})"),
+            };
             return Err(format!(
-                "it is for a machine (ELF number {}) whose arguments of static probe points are not read",
-                other.0
+                "it is for {name}, and arguments of static probe points are read for x86-64 and arm64 \
+                 alone"
             ));
         }
     };
