@@ -1,6 +1,6 @@
 //! `skep doctor`.
 
-use std::os::unix::process::CommandExt as _;
+use std::{os::unix::process::CommandExt as _, process::Command};
 
 use serde_json::Value;
 
@@ -149,4 +149,29 @@ fn what_may_not_be_asked_is_unknown_and_not_missing() {
     assert_eq!(answer(&report, "program xdp")["answer"], "unknown");
     let summary = report["summary"].as_str().unwrap();
     assert!(summary.contains("this process lacks"), "{summary}");
+    grants(answer(&report, "CAP_PERFMON")["fix"].as_str().unwrap());
+}
+
+/// The remedy is a command that gives all that is missing at once: it is carried out, on a copy of
+/// a program.
+fn grants(fix: &str) {
+    let (Ok(_), Ok(getcap), Ok(program)) = (
+        skep_testing::find_tool("setcap"),
+        skep_testing::find_tool("getcap"),
+        skep_testing::find_tool("true"),
+    ) else {
+        return skep_testing::lacks("setcap and getcap");
+    };
+    let folder = folder();
+    let copy = folder.path().join("program");
+    std::fs::copy(program, &copy).unwrap();
+    let command = fix.split('`').nth(1).expect("a command");
+    let command = command.replace("<program>", &copy.display().to_string());
+    let done = Command::new("sh").args(["-c", &command]).output().unwrap();
+    assert!(done.status.success(), "{command}: {done:?}");
+    let has = Command::new(getcap).arg(&copy).output().unwrap();
+    let has = String::from_utf8_lossy(&has.stdout).into_owned();
+    for name in ["cap_bpf", "cap_perfmon", "cap_net_admin"] {
+        assert!(has.contains(name), "{fix}: {has}");
+    }
 }

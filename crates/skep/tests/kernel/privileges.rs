@@ -1,7 +1,7 @@
 //! What is said to those who may not: the capability, and how to get it; and that two capabilities
 //! suffice for what the kernel allows with them.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use skep::{
     AttachOptions, Error, Host, Object, PerfBuffer, PerfOptions,
@@ -10,7 +10,7 @@ use skep::{
     linux::{self, Answer, LinuxHost},
 };
 use skep_testing::{
-    Cgroup, Lacking, Outcome, Stop, Test, as_nobody_with, ensure, expect_err, find_tool, in_netns,
+    Cgroup, Lacking, Outcome, Stop, Test, as_nobody_with, ensure, expect_err, in_netns,
     needs_kernel, needs_option, with_capabilities, without_capabilities,
 };
 
@@ -30,7 +30,6 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("privileges::the_one_that_lacks_is_named", each_lacks),
         Test::new("privileges::what_keeps_a_plain_user_is_named", plain_user),
         Test::new("privileges::what_debian_adds_is_named", added),
-        Test::new("privileges::the_doctors_remedy_grants_them_all", granted),
     ]
 }
 
@@ -267,33 +266,6 @@ fn added() -> Outcome {
         let said = check.is_some_and(|check| check.answer == Answer::No && check.fix == fix);
         ensure(said, || format!("{check:?}"))
     })
-}
-
-/// One command gives all that is missing: it is carried out, and does.
-fn granted() -> Outcome {
-    let (_setcap, getcap) = (find_tool("setcap")?, find_tool("getcap")?);
-    needs_kernel(5, 8)?;
-    let folder = tempfile::tempdir()?;
-    let program = folder.path().join("program");
-    fs::copy(find_tool("true")?, &program)?;
-    let mut fix = String::new();
-    without_capabilities(|| {
-        let report = linux::report(&LinuxHost::new()?);
-        let mut checks = report.checks();
-        let check = checks.find(|check| check.name == "CAP_PERFMON");
-        fix = check.map_or_else(String::new, |check| check.fix.clone());
-        Ok(())
-    })?;
-    let command = fix.split('`').nth(1).unwrap_or_default();
-    let command = command.replace("<program>", &program.display().to_string());
-    let done = Command::new("sh").args(["-c", &command]).output()?;
-    let has = Command::new(getcap).arg(&program).output()?;
-    let has = String::from_utf8_lossy(&has.stdout).into_owned();
-    let all = ["cap_bpf", "cap_perfmon", "cap_net_admin"];
-    ensure(
-        done.status.success() && all.iter().all(|name| has.contains(name)),
-        || format!("{fix}: {has}, {done:?}"),
-    )
 }
 
 fn lacks(error: &Error, capability: &str) -> Outcome {
