@@ -26,14 +26,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
         let tag = format!("::core::concat!(\"skep:event=\", ::core::stringify!({event}))");
         code.extend(parsed(&show::record(&name, "", &tag)));
         // Types that nothing else names are not in BTF.
-        code.extend(parsed(&format!(
-            "#[cfg(target_arch = \"bpf\")]
-            const _: () = {{
-                #[used]
-                #[unsafe(link_section = \".skep.types\")]
-                static mut EVENT: *const {event} = ::core::ptr::null();
-            }};"
-        )));
+        code.extend(parsed(&show::kept(&event)));
     }
     Ok(code)
 }

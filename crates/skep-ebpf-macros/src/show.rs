@@ -19,10 +19,44 @@ pub(crate) fn record(name: &str, field: &str, what: &str) -> String {
     )
 }
 
+/// Code that has a type described that nothing else may name.
+pub(crate) fn kept(of: &str) -> String {
+    format!(
+        "#[cfg(target_arch = \"bpf\")]
+        const _: () = {{
+            #[used]
+            #[unsafe(link_section = \".skep.types\")]
+            static mut KEPT: *const {of} = ::core::ptr::null();
+        }};"
+    )
+}
+
+/// How something is to be shown.
+#[derive(Clone)]
+enum Shown {
+    /// As the typedef or tag says.
+    As(&'static str),
+    /// By the names of an enumeration, whose path this is.
+    Named(String),
+}
+
+impl Shown {
+    /// Code for what is said of a structure or of one of its fields.
+    fn code(&self, structure: &str, field: &str) -> String {
+        match self {
+            Self::As(word) => record(structure, field, &format!("{word:?}")),
+            Self::Named(path) => {
+                let name = path.rsplit("::").next().unwrap_or(path).trim();
+                record(structure, field, &format!("{:?}", format!("enum {name}"))) + &kept(path)
+            }
+        }
+    }
+}
+
 /// Code for what `#[show(word)]` says of a structure and of its fields.
 pub(crate) fn records(item: TokenStream) -> Result<String, Error> {
     let mut code = String::new();
-    let mut said: Option<&'static str> = None;
+    let mut said: Option<Shown> = None;
     let mut name = String::new();
     let mut tokens = item.into_iter().peekable();
     while let Some(token) = tokens.next() {
@@ -34,8 +68,8 @@ pub(crate) fn records(item: TokenStream) -> Result<String, Error> {
                 if let Some(TokenTree::Ident(ident)) = tokens.next() {
                     name = plain(&ident);
                 }
-                if let Some(word) = said.take() {
-                    code += &record(&name, "", &format!("{word:?}"));
+                if let Some(shown) = said.take() {
+                    code += &shown.code(&name, "");
                 }
             }
             TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => {
@@ -48,7 +82,7 @@ pub(crate) fn records(item: TokenStream) -> Result<String, Error> {
 }
 
 fn fields(structure: &str, fields: TokenStream, code: &mut String) -> Result<(), Error> {
-    let mut said: Option<&'static str> = None;
+    let mut said: Option<Shown> = None;
     let mut last: Option<String> = None;
     let mut tokens = fields.into_iter().peekable();
     // What comes behind a field's colon is its type, up to a comma that is not between `<` and `>`.
@@ -60,8 +94,8 @@ fn fields(structure: &str, fields: TokenStream, code: &mut String) -> Result<(),
                 ('#', false) => said = said.or(word(tokens.peek())?),
                 (':', false) => {
                     in_type = true;
-                    if let (Some(word), Some(field)) = (said.take(), last.take()) {
-                        *code += &record(structure, &field, &format!("{word:?}"));
+                    if let (Some(shown), Some(field)) = (said.take(), last.take()) {
+                        *code += &shown.code(structure, &field);
                     }
                 }
                 ('<', true) => depth += 1,
@@ -76,8 +110,8 @@ fn fields(structure: &str, fields: TokenStream, code: &mut String) -> Result<(),
     Ok(())
 }
 
-/// The typedef or tag for the word of `[show(word)]`; `None` of other attributes.
-fn word(attribute: Option<&TokenTree>) -> Result<Option<&'static str>, Error> {
+/// What `[show(…)]` says; `None` of other attributes.
+fn word(attribute: Option<&TokenTree>) -> Result<Option<Shown>, Error> {
     let Some(TokenTree::Group(attribute)) = attribute else {
         return Ok(None);
     };
@@ -90,15 +124,25 @@ fn word(attribute: Option<&TokenTree>) -> Result<Option<&'static str>, Error> {
     let Some(TokenTree::Group(group)) = tokens.next() else {
         return Err(wrong("how is it to be shown? `#[show(time)]`, for example"));
     };
+    let tokens: Vec<TokenTree> = group.stream().into_iter().collect();
+    if let [TokenTree::Ident(key), TokenTree::Punct(equals), path @ ..] = tokens.as_slice()
+        && key.to_string() == "named"
+        && equals.as_char() == '='
+    {
+        let path = TokenStream::from_iter(path.iter().cloned()).to_string();
+        return match path.is_empty() {
+            true => Err(wrong("by which enumeration? `#[show(named = Protocol)]`")),
+            false => Ok(Some(Shown::Named(path))),
+        };
+    }
     let text = group.stream().to_string();
-    let found = WORDS.iter().find(|(known, _)| *known == text);
-    match found {
-        Some((_, typedef)) => Ok(Some(typedef)),
+    match WORDS.iter().find(|(known, _)| *known == text) {
+        Some((_, typedef)) => Ok(Some(Shown::As(typedef))),
         None => {
             let words: Vec<_> = WORDS.iter().map(|(word, _)| format!("`{word}`")).collect();
             let known = words.join(", ");
             Err(wrong(&format!(
-                "nothing is shown as `{text}`: known are {known}"
+                "nothing is shown as `{text}`: known are {known}, and `named = Enumeration`"
             )))
         }
     }

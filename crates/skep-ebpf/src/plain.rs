@@ -41,6 +41,40 @@ use core::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64};
 /// }
 /// ```
 ///
+/// How fields are shown is said as of [`shared`](macro@crate::shared):
+///
+/// ```
+/// #![no_std]
+/// #![no_main]
+/// use skep_ebpf::prelude::*;
+///
+/// license!("GPL");
+///
+/// pub enum Direction {
+///     Received = 1,
+///     Sent = 2,
+/// }
+///
+/// #[repr(C)]
+/// #[derive(Clone, Copy, Plain)]
+/// struct Key {
+///     #[show(ipv4)]
+///     address: u32,
+///     #[show(named = Direction)]
+///     direction: u32,
+/// }
+///
+/// #[map]
+/// static PACKETS: HashMap<Key, u64, 1024> = HashMap::new();
+///
+/// #[xdp]
+/// fn count(_: &XdpContext) -> Result<XdpAction> {
+///     let key = Key { address: 0x7f00_0001, direction: Direction::Received as u32 };
+///     PACKETS.get_or_insert(&key, &0)?.add(1);
+///     Ok(XdpAction::PASS)
+/// }
+/// ```
+///
 /// # Safety
 ///
 /// As said: every byte of the type belongs to a field, and every pattern of bytes is a value.

@@ -17,7 +17,9 @@
 /// `#[show(…)]` says how `skep run` and `skep test` show a field: `time` (of `bpf_ktime_get_ns`, from
 /// the run's start), `span` (nanoseconds), `bytes`, `pid`, `text` (bytes up to a zero), `ipv4` and
 /// `port` (in network order), `kernel_address` and `user_address` (symbols), `kernel_stack` and
-/// `user_stack` (what `bpf_get_stackid` gave), `bool` (a `u8`), `hidden` (padding: not shown).
+/// `user_stack` (what `bpf_get_stackid` gave), `bool` (a `u8`), `hidden` (padding: not shown),
+/// `named = Kind` (a number that the enumeration `Kind` has names for; of any size, and it may be one that
+/// has none). [`Named`](crate::Named) is such a number as a type of its own.
 /// [`Plain`](crate::Plain) takes it as well.
 ///
 /// ```ignore

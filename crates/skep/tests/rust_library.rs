@@ -9,8 +9,9 @@ use std::{
 };
 
 use skep::{
-    Host, Loaded, Object, RingBuffer, UserRingBuffer,
+    Host, Loaded, Map, Object, RingBuffer, UserRingBuffer,
     boundary::{self, HostKind, TestRun},
+    btf::Kind,
     linux::LinuxHost,
 };
 use skep_testing::{On, Outcome, Stop, Test, ensure, eventually, needs_kernel};
@@ -146,7 +147,31 @@ fn maps() -> Outcome {
         values.extend(value.first_chunk().map(|bytes| u64::from_ne_bytes(*bytes)));
     }
     values.sort_unstable();
-    ensure(values == [1, 2, 13, 101], || format!("{values:?}"))
+    ensure(values == [1, 2, 13, 101], || format!("{values:?}"))?;
+    let names = names_of(&counts, "second");
+    let wanted = [("Early".to_owned(), 1), ("Late".to_owned(), 200)];
+    ensure(names.as_deref() == Some(&wanted[..]), || {
+        format!("{names:?}")
+    })
+}
+
+/// The names that a number has in a map's keys, by which readers show it.
+fn names_of(map: &Map, field: &str) -> Option<Vec<(String, i128)>> {
+    let types = map.types()?;
+    let btf = &types.btf;
+    let Kind::Struct(key) = btf.type_by_id(types.key).ok()?.kind() else {
+        return None;
+    };
+    let member = key.members().find(|member| member.name() == field)?;
+    match btf.type_by_id(member.type_id).ok()?.kind() {
+        Kind::Enum(names) if names.size == 4 => Some(
+            names
+                .values()
+                .map(|value| (value.name().to_owned(), value.value.into()))
+                .collect(),
+        ),
+        _ => None,
+    }
 }
 
 /// The records of a ring, one after the other.

@@ -23,23 +23,30 @@ fn enumerations(types: &mut Builder) -> Result<()> {
         let Some((name, names)) = names(&btf, structure) else {
             continue;
         };
-        let signed = names.values().any(|value| value.value < 0);
-        let values: Vec<(&str, i64)> = names
-            .values()
-            .filter_map(|value| Some((value.name(), i64::try_from(value.value).ok()?)))
-            .collect();
-        let size = structure.size;
-        types.replace(
-            found.id(),
-            NewType::Enum {
-                name,
-                size,
-                signed,
-                values: &values,
-            },
-        )?;
+        let values = values(names);
+        types.replace(found.id(), sized(name, &values, structure.size))?;
     }
     Ok(())
+}
+
+/// The names of an enumeration, with their numbers.
+pub(super) fn values(names: Enum<'_>) -> Vec<(&str, i64)> {
+    let number = |value: i128| i64::try_from(value).ok();
+    names
+        .values()
+        .filter_map(|value| Some((value.name(), number(value.value.into())?)))
+        .collect()
+}
+
+/// An enumeration of so many bytes, as the number has that it names; rustc makes it as small as it can
+/// be.
+pub(super) fn sized<'a>(name: &'a str, values: &'a [(&'a str, i64)], size: u32) -> NewType<'a> {
+    NewType::Enum {
+        name,
+        size,
+        signed: values.iter().any(|(_, value)| *value < 0),
+        values,
+    }
 }
 
 /// The enumeration to which the structure has no pointers, beside its number.

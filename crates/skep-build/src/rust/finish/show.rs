@@ -4,12 +4,15 @@
 //!
 //! A record is three texts, a zero byte after each: a name, a field, and what is said of it. Of a
 //! variable or function that is a tag; of a structure's field, the name of a typedef for its type, or the tag that
-//! hides it; of a structure itself (no field), the name of a typedef that takes its place.
+//! hides it; of a structure itself (no field), the name of a typedef that takes its place. In place of a
+//! typedef's name, `enum` and a name is an enumeration, for its names.
 
 use std::collections::BTreeMap;
 
 use skep_btf::{Btf, Builder, Composite, IntEncoding, Kind, KindTag, NewMember, NewType, TypeId};
 use skep_object::{Error, ObjectFile, Place, Result};
+
+use super::enumerations;
 
 /// Where the records are.
 const SECTION: &str = ".skep.show";
@@ -22,6 +25,9 @@ const HIDDEN: &str = "skep:hidden";
 
 /// Types in types that are looked into at most, where arrays hold arrays.
 const DEEPEST: usize = 8;
+
+/// Before the name of an enumeration.
+const ENUM: &str = "enum ";
 
 pub(super) fn run(file: &mut ObjectFile) -> Result<()> {
     name_losses(file)?;
@@ -81,13 +87,6 @@ struct Records<'a> {
 
 impl<'a> Records<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self> {
-        let malformed = |at: usize, problem: &str| Error::Malformed {
-            place: Place {
-                section: SECTION.to_owned(),
-                offset: at as u64,
-            },
-            problem: problem.to_owned(),
-        };
         let text = str::from_utf8(bytes)
             .map_err(|error| malformed(error.valid_up_to(), "a record that is no text"))?;
         let mut records = Self::default();
@@ -111,6 +110,16 @@ impl<'a> Records<'a> {
             let lens = texts.iter().map(|text| text.len().saturating_add(1));
             at = at.saturating_add(lens.sum());
         }
+    }
+}
+
+fn malformed(at: usize, problem: &str) -> Error {
+    Error::Malformed {
+        place: Place {
+            section: SECTION.to_owned(),
+            offset: at as u64,
+        },
+        problem: problem.to_owned(),
     }
 }
 
@@ -196,6 +205,19 @@ fn as_typed(
         let element = as_typed(types, btf, array.element, typedef, depth.saturating_add(1))?;
         return Ok(types.array(element, array.index, array.len));
     }
+    if let Some(name) = typedef.strip_prefix(ENUM) {
+        let found = btf.find(name, KindTag::Enum);
+        let names = found.and_then(|id| match btf.type_by_id(id).ok()?.kind() {
+            Kind::Enum(names) => Some(enumerations::values(names)),
+            _ => None,
+        });
+        let names = names.ok_or_else(|| {
+            let problem = format!("`{name}` is no enumeration with names, for `named = {name}`");
+            malformed(0, &problem)
+        })?;
+        let size = u32::try_from(btf.size_of(id)?).unwrap_or(u32::MAX);
+        return Ok(types.add(enumerations::sized(name, &names, size)));
+    }
     Ok(match typedef {
         // C has no name for these but the types' own.
         "char" => types.int("char", 1, IntEncoding::SIGNED),
@@ -254,5 +276,33 @@ mod tests {
             )
             .collect();
         assert_eq!(names, ["char", "pid_t", "bool"]);
+    }
+
+    #[test]
+    fn numbers_have_the_names_of_an_enumeration() {
+        let mut types = Builder::new();
+        let number = types.int("u16", 2, IntEncoding::default());
+        types.add(NewType::Enum {
+            name: "Kind",
+            size: 1,
+            signed: false,
+            values: &[("Small", 0), ("Large", 9)],
+        });
+        let event = types.structure("Event", 2, &[NewMember::new("kind", number, 0)]);
+        let records = Records::read(b"Event\0kind\0enum Kind\0").unwrap();
+        structures(&mut types, &records).unwrap();
+        let btf = Btf::parse(types.build().unwrap()).unwrap();
+        let Kind::Struct(structure) = btf.type_by_id(event).unwrap().kind() else {
+            panic!("a structure")
+        };
+        let of = structure.members().next().unwrap().type_id;
+        let Kind::Enum(names) = btf.type_by_id(of).unwrap().kind() else {
+            panic!("an enumeration")
+        };
+        assert_eq!(btf.size_of(of).unwrap(), 2);
+        assert_eq!(enumerations::values(names), [("Small", 0), ("Large", 9)]);
+        let records = Records::read(b"Event\0kind\0enum Sort\0").unwrap();
+        let error = structures(&mut types, &records).unwrap_err().to_string();
+        assert!(error.contains("`Sort` is no enumeration"), "{error}");
     }
 }

@@ -3,10 +3,16 @@ use skep_ebpf::prelude::*;
 
 license!("GPL");
 
+pub enum Order {
+    Early = 1,
+    Late = 200,
+}
+
 #[repr(C)]
 #[derive(Clone, Copy, Plain)]
 struct Pair {
     first: u32,
+    #[show(named = Order)]
     second: u32,
 }
 
