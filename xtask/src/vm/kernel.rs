@@ -40,6 +40,7 @@ const MODULES: &[&str] = &[
     "dummy",
     "tun",
     "sch_ingress",
+    "sch_prio",
     "cls_bpf",
     "act_bpf",
     "libcrc32c",

@@ -24,9 +24,9 @@ const SUITES: [(&str, &str, &str); 3] = [
 ];
 
 /// Programs that tests start or look at, and the guest itself needs.
-const PROGRAMS: [&str; 13] = [
+const PROGRAMS: [&str; 15] = [
     "sh", "cat", "true", "false", "sleep", "ls", "ip", "tc", "unshare", "env", "echo", "touch",
-    "id",
+    "id", "setcap", "getcap",
 ];
 
 /// Files that programs read, as far as there are such.
