@@ -4,9 +4,21 @@
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
 use crate::{
-    btf::BtfArgs, build::BuildArgs, check::CheckArgs, disasm::DisasmArgs, doctor::DoctorArgs, exit,
-    explain::ExplainArgs, features::FeaturesArgs, generate::GenArgs, link::LinkArgs, manual,
-    new::NewArgs, run::RunArgs, test::TestArgs,
+    attach::{AttachArgs, DetachArgs},
+    btf::BtfArgs,
+    build::BuildArgs,
+    check::CheckArgs,
+    disasm::DisasmArgs,
+    doctor::DoctorArgs,
+    exit,
+    explain::ExplainArgs,
+    features::FeaturesArgs,
+    generate::GenArgs,
+    link::LinkArgs,
+    manual,
+    new::NewArgs,
+    run::RunArgs,
+    test::TestArgs,
 };
 
 /// Compiles, loads, attaches and watches eBPF programs.
@@ -75,6 +87,8 @@ pub(crate) enum Command {
     New(NewArgs),
     Gen(GenArgs),
     Link(LinkArgs),
+    Attach(AttachArgs),
+    Detach(DetachArgs),
     Doctor(DoctorArgs),
     Features(FeaturesArgs),
     Disasm(DisasmArgs),

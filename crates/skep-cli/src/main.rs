@@ -15,6 +15,7 @@ macro_rules! say {
 }
 
 mod answers;
+mod attach;
 mod btf;
 mod build;
 mod check;
@@ -67,6 +68,8 @@ fn carry_out(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
         Command::New(args) => new::new(&args, global),
         Command::Gen(args) => generate::generate(&args, global),
         Command::Link(args) => link::link(&args, global),
+        Command::Attach(args) => attach::attach(&args),
+        Command::Detach(args) => attach::detach(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Features(args) => features::features(&args),
         Command::Disasm(args) => disasm::disasm(&args, global),

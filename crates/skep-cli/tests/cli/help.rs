@@ -36,6 +36,8 @@ fn help_fits_80_columns_and_is_complete() {
         "new",
         "gen",
         "link",
+        "attach",
+        "detach",
         "test",
         "doctor",
         "disasm",

@@ -1,10 +1,11 @@
 //! Places that sections leave open, by flags: hooks of netfilter, routes, XDP beside others.
 
-use std::net::UdpSocket;
+use std::{net::UdpSocket, process::Command};
 
-use skep_testing::{Outcome, Test, ensure, in_netns, needs_kernel, needs_option};
+use skep::{Host, Object};
+use skep_testing::{Bpffs, Outcome, Test, ensure, in_netns, needs_kernel, needs_option};
 
-use crate::support::{Started, run, source};
+use crate::support::{Started, boundary, prepare, run, source};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -12,6 +13,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("places::a_hook_of_netfilter_is_named", netfilter),
         Test::new("places::a_route_is_made_and_goes", route),
         Test::new("places::a_filter_has_the_priority_that_is_said", filter),
+        Test::new("places::loaded_programs_are_attached_and_detached", loaded),
         Test::new("places::what_is_no_place_is_told", wrong),
     ]
 }
@@ -92,6 +94,87 @@ fn filter() -> Outcome {
             .saying(&["tc/ingress (clsact)", "priority 17, handle 0x5"])?
             .with_row(&["75", "3"])?;
         Ok(())
+    })
+}
+
+/// What `skep` says to these words, and whether it succeeded.
+fn skep(words: &[&str]) -> Outcome<(bool, String)> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
+    prepare(&mut command);
+    let said = command.args(words).output()?;
+    let text = [said.stdout, said.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    Ok((said.status.success(), text))
+}
+
+fn loaded() -> Outcome {
+    needs_kernel(5, 10)?;
+    let bytes = skep_testing::compile(&source("places.bpf.c"), env!("CARGO_TARGET_TMPDIR"))?;
+    let mut object = Object::parse("places", &bytes)?;
+    object.only_programs(&["first"])?;
+    let loaded = object.load(&Host::kernel()?)?;
+    let bpffs = Bpffs::mount()?;
+    let at = |name: &str| bpffs.path().join(name).display().to_string();
+    let (program, link) = (at("program"), at("link"));
+    loaded.program("first")?.pin(program.as_ref())?;
+    let packets = loaded.map("packets")?;
+    let counted = || -> Outcome<u64> {
+        let count = packets.typed::<u32, u64>()?.get(&71)?;
+        Ok(count.unwrap_or(0))
+    };
+    let right = |words: &[&str], part: &str| -> Outcome {
+        let (succeeded, text) = skep(words)?;
+        ensure(succeeded && text.contains(part), || text)
+    };
+    let wrong = |words: &[&str], part: &str| -> Outcome {
+        let (succeeded, text) = skep(words)?;
+        ensure(!succeeded && text.contains(part), || text)
+    };
+    in_netns(|_| {
+        right(
+            &["attach", &program, "xdp", "-i", "lo", "--pin", &link],
+            "xdp on device 1",
+        )?;
+        pass()?;
+        ensure(counted()? == 3, || format!("{:?}", counted()))?;
+        wrong(&["detach", &program], "is no link")?;
+        right(&["detach", &link], "is detached")?;
+        pass()?;
+        ensure(counted()? == 3, || "it still counts".into())?;
+        wrong(&["detach", &link], &link)?;
+        let id = boundary().prog_info(loaded.program("first")?.fd())?.id;
+        let id = format!("id:{id}");
+        right(
+            &["attach", &id, "xdp", "-i", "lo", "--pin", &link],
+            "is attached",
+        )?;
+        pass()?;
+        ensure(counted()? == 6, || format!("{:?}", counted()))?;
+        right(&["detach", &link], "is detached")?;
+        // What is not so is told, and leaves nothing.
+        wrong(&["attach", &id, "xdp", "--pin", &link], "--device")?;
+        wrong(
+            &["attach", &id, "tcx/ingress", "-i", "lo", "--pin", &link],
+            "is loaded as BPF_PROG_TYPE_XDP",
+        )?;
+        wrong(
+            &["attach", "first", "xdp", "-i", "lo", "--pin", &link],
+            "neither id:7 nor a path",
+        )?;
+        wrong(
+            &[
+                "attach",
+                &id,
+                "xdp",
+                "-i",
+                "lo",
+                "--pin",
+                "/tmp/skep-no-bpffs",
+            ],
+            "bpf",
+        )?;
+        pass()?;
+        ensure(counted()? == 6, || "left attached".into())
     })
 }
 
