@@ -167,7 +167,7 @@ fn names_of(map: &Map, field: &str) -> Option<Vec<(String, i128)>> {
         Kind::Enum(names) if names.size == 4 => Some(
             names
                 .values()
-                .map(|value| (value.name().to_owned(), value.value.into()))
+                .map(|value| (value.name().to_owned(), value.value))
                 .collect(),
         ),
         _ => None,

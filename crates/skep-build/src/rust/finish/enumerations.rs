@@ -31,10 +31,9 @@ fn enumerations(types: &mut Builder) -> Result<()> {
 
 /// The names of an enumeration, with their numbers.
 pub(super) fn values(names: Enum<'_>) -> Vec<(&str, i64)> {
-    let number = |value: i128| i64::try_from(value).ok();
     names
         .values()
-        .filter_map(|value| Some((value.name(), number(value.value.into())?)))
+        .filter_map(|value| Some((value.name(), i64::try_from(value.value).ok()?)))
         .collect()
 }
 
