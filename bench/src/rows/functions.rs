@@ -69,10 +69,10 @@ pub(crate) fn measure(case: &Case) -> Result<Figures> {
 
     use skep::{
         Host, Object,
-        boundary::{AttachPoint, KernelFunctions, MultiMode},
+        boundary::{AttachPoint, FunctionNames, KernelFunctions, MultiMode},
     };
     let names = fs::read_to_string(case.argument(0)?)?;
-    let names: Vec<String> = names.lines().map(str::to_owned).collect();
+    let names: FunctionNames = names.lines().collect();
     if names.len() < FUNCTIONS {
         return Err(format!("the kernel has {} such functions", names.len()).into());
     }

@@ -39,9 +39,9 @@ pub mod words;
 pub use arena::{ArenaMemory, arena_data_offset};
 pub use attach::{
     AttachPoint, Attachment, BadPerfEvent, BreakpointAccess, CgroupMode, CgroupRoot, Detach,
-    Filter, FilterParent, FilterSlot, IterTarget, KernelFunctions, MultiMode, NetfilterHook,
-    NetkitEnd, Order, PerfEvent, PerfScope, Position, ProbeSource, Route, RouteTo, TcxDirection,
-    UprobePlace, XdpMode,
+    Filter, FilterParent, FilterSlot, FunctionNames, IterTarget, KernelFunctions, MultiMode,
+    NetfilterHook, NetkitEnd, Order, PerfEvent, PerfScope, Position, ProbeSource, Route, RouteTo,
+    TcxDirection, UprobePlace, XdpMode,
 };
 pub use descriptor::{
     BtfFd, CgroupFd, Descriptor, DescriptorTable, IterFd, LinkFd, MapFd, Pinned, ProgramFd,

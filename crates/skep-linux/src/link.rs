@@ -17,51 +17,8 @@ use crate::{
     sys::{SysResult, address, bpf, bpf_open},
 };
 
-/// Names as the kernel reads them, one behind the other. There can be ten thousand, and the kernel
-/// does all else of such an attachment: an allocation for each name would be what it costs here.
-#[derive(Debug)]
-pub(crate) struct Names<'n> {
-    /// Each with a zero behind it.
-    text: Vec<u8>,
-    names: &'n [String],
-}
-
-impl<'n> Names<'n> {
-    /// `None` if there is a zero in one of them.
-    pub(crate) fn new(names: &'n [String]) -> Option<Self> {
-        let length = names.iter().map(|name| name.len() + 1).sum();
-        let mut text = Vec::with_capacity(length);
-        for name in names {
-            text.extend_from_slice(name.as_bytes());
-            text.push(0);
-        }
-        let zeroes = text.iter().filter(|byte| **byte == 0).count();
-        (zeroes == names.len()).then_some(Self { text, names })
-    }
-
-    /// Where each begins.
-    fn addresses(&self) -> Vec<u64> {
-        let mut next = self.text.as_ptr() as u64;
-        let address = |name: &String| {
-            let this = next;
-            next += name.len() as u64 + 1;
-            this
-        };
-        self.names.iter().map(address).collect()
-    }
-}
-
 /// `BPF_LINK_CREATE` without the error's dress: attaching gives it its own.
 pub(crate) fn create_raw(host: &LinuxHost, request: &LinkCreate<'_>) -> SysResult<LinkFd> {
-    create_named(host, request, None)
-}
-
-/// The same of a `KprobeMulti` whose symbols are these names.
-pub(crate) fn create_named(
-    host: &LinuxHost,
-    request: &LinkCreate<'_>,
-    named: Option<&Names<'_>>,
-) -> SysResult<LinkFd> {
     let mut attr = attr::LinkCreate {
         source_fd: request.program.raw() as u32,
         target: target_number(request.target),
@@ -114,10 +71,7 @@ pub(crate) fn create_named(
             cookies,
             flags,
         } => {
-            symbols = match named {
-                Some(named) => named.addresses(),
-                None => names.iter().map(|name| name.as_ptr() as u64).collect(),
-            };
+            symbols = names.addresses().ok_or(Errno::EINVAL)?;
             let count = if symbols.is_empty() {
                 addresses.len()
             } else {

@@ -4,6 +4,7 @@
 //! from above and end when the [`Attachment`] is dropped.
 
 mod filter;
+mod names;
 mod netfilter;
 mod order;
 mod perf;
@@ -17,6 +18,7 @@ use skep_abi::AttachType;
 use crate::{CgroupFd, LinkFd, MapFd, ProgramFd, Result};
 
 pub use filter::{Filter, FilterParent, FilterSlot};
+pub use names::FunctionNames;
 pub use netfilter::NetfilterHook;
 pub use order::{Order, Position};
 pub use perf::{BadPerfEvent, BreakpointAccess, PerfEvent, PerfScope};

@@ -4,6 +4,7 @@ use std::fmt;
 
 use skep_abi::{AttachType, CgroupIterOrder};
 
+use super::FunctionNames;
 use crate::{CgroupFd, MapFd};
 
 /// Where XDP runs.
@@ -154,7 +155,7 @@ pub enum ProbeSource {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KernelFunctions {
     /// By name; all of them must be there.
-    Names(Vec<String>),
+    Names(FunctionNames),
     /// By address.
     Addresses(Vec<u64>),
     /// All whose name is like this: `*` stands for any text, `?` for any one byte.
@@ -164,10 +165,10 @@ pub enum KernelFunctions {
 impl fmt::Display for KernelFunctions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Names(names) => match names.as_slice() {
-                [one] => f.write_str(one),
-                names => write!(f, "({} functions)", names.len()),
-            },
+            Self::Names(names) if names.len() == 1 => {
+                names.iter().try_for_each(|one| f.write_str(one))
+            }
+            Self::Names(names) => write!(f, "({} functions)", names.len()),
             Self::Addresses(addresses) => write!(f, "({} functions)", addresses.len()),
             Self::Pattern(pattern) => f.write_str(pattern),
         }

@@ -4,7 +4,7 @@ use skep_abi::{
     AttachFlags, AttachType, KprobeMultiFlags, NetfilterLinkFlags, QueryFlags, UprobeMultiFlags,
 };
 
-use crate::{CgroupFd, IterTarget, MapFd, ProgramFd};
+use crate::{CgroupFd, FunctionNames, IterTarget, MapFd, ProgramFd};
 
 /// What a program or link is put on.
 #[derive(Debug, Clone, Copy)]
@@ -100,7 +100,7 @@ pub enum LinkOptions<'a> {
     /// Kernel functions by name or by address. Since 5.18.
     KprobeMulti {
         /// Names; empty when `addresses` says it.
-        symbols: &'a [&'a std::ffi::CStr],
+        symbols: &'a FunctionNames,
         /// Addresses; empty when `symbols` says it.
         addresses: &'a [u64],
         /// A cookie each, or none.

@@ -4,17 +4,12 @@ use std::{borrow::Cow, collections::BTreeSet};
 
 use skep_abi::{KernelVersion, KprobeMultiFlags};
 use skep_host::{
-    Attachment, Cause, Errno, KernelFunctions, LinkOptions, LinkTarget, MultiMode, ProgramFd,
-    Result,
+    Attachment, Cause, Errno, FunctionNames, KernelFunctions, LinkOptions, LinkTarget, MultiMode,
+    ProgramFd, Result,
 };
 
 use super::{Refusal, function};
-use crate::{
-    LinuxHost,
-    link::{self, Names},
-    mounts::missing_tracefs,
-    sys::errno_of,
-};
+use crate::{LinuxHost, link, mounts::missing_tracefs, sys::errno_of};
 
 /// Where tracefs lists the functions that can be hooked by many.
 const TRACEABLE: &str = "available_filter_functions";
@@ -26,7 +21,7 @@ const SHOWN: usize = 4;
 
 /// What to hook, as the kernel takes it.
 enum Functions<'f> {
-    Names(Cow<'f, [String]>),
+    Names(Cow<'f, FunctionNames>),
     Addresses(Cow<'f, [u64]>),
 }
 
@@ -38,13 +33,14 @@ pub(super) fn attach(
     cookies: &[u64],
 ) -> Result<Attachment, Refusal> {
     let functions = match functions {
-        KernelFunctions::Names(names) => Functions::Names(names.into()),
+        KernelFunctions::Names(names) => Functions::Names(Cow::Borrowed(names)),
         KernelFunctions::Addresses(addresses) => Functions::Addresses(addresses.into()),
         KernelFunctions::Pattern(pattern) => places(host, pattern)?,
     };
-    let (names, addresses): (&[String], &[u64]) = match &functions {
+    let none = FunctionNames::default();
+    let (names, addresses): (&FunctionNames, &[u64]) = match &functions {
         Functions::Names(names) => (names, &[]),
-        Functions::Addresses(addresses) => (&[], addresses),
+        Functions::Addresses(addresses) => (&none, addresses),
     };
     let count = names.len().max(addresses.len());
     if !cookies.is_empty() && cookies.len() != count {
@@ -54,10 +50,9 @@ pub(super) fn attach(
         };
         return Err(Refusal::because(Errno::EINVAL, cause));
     }
-    let named = Names::new(names).ok_or(Errno::EINVAL)?;
     let mut request = link::plain(program, LinkTarget::None, mode.kprobe());
     request.options = LinkOptions::KprobeMulti {
-        symbols: &[],
+        symbols: names,
         addresses,
         cookies,
         flags: match mode {
@@ -65,7 +60,7 @@ pub(super) fn attach(
             MultiMode::Entry | MultiMode::Session => KprobeMultiFlags::empty(),
         },
     };
-    let link = link::create_named(host, &request, Some(&named)).map_err(|errno| Refusal {
+    let link = link::create_raw(host, &request).map_err(|errno| Refusal {
         errno,
         cause: cause(host, errno, &functions),
     })?;
@@ -83,8 +78,11 @@ fn cause(host: &LinuxHost, errno: Errno, functions: &Functions<'_>) -> Option<Ca
         }
         _ => return None,
     };
-    if let [one] = names {
-        return Some(function::not_found(host, one));
+    if names.len() == 1 {
+        return names
+            .iter()
+            .next()
+            .map(|one| function::not_found(host, one));
     }
     // The kernel does not say which.
     let known = traceable(host).ok()?;
@@ -182,7 +180,7 @@ fn places(host: &LinuxHost, pattern: &str) -> Result<Functions<'static>, Refusal
     /// The kernel whose tracefs lists addresses.
     const LISTED: KernelVersion = KernelVersion::new(6, 5);
     if !is_pattern(pattern) && !pattern.contains(':') || host.version() < LISTED {
-        return matching(host, pattern).map(|names| Functions::Names(names.into()));
+        return matching(host, pattern).map(named);
     }
     let of = Pattern::read(pattern)?;
     let mut addresses = Vec::new();
@@ -195,7 +193,7 @@ fn places(host: &LinuxHost, pattern: &str) -> Result<Functions<'static>, Refusal
         }
     });
     if listed.is_err() || hidden {
-        return matching(host, pattern).map(|names| Functions::Names(names.into()));
+        return matching(host, pattern).map(named);
     }
     if addresses.is_empty() {
         return Err(none_like(host, pattern));
@@ -203,6 +201,10 @@ fn places(host: &LinuxHost, pattern: &str) -> Result<Functions<'static>, Refusal
     addresses.sort_unstable();
     addresses.dedup();
     Ok(Functions::Addresses(addresses.into()))
+}
+
+fn named(names: Vec<String>) -> Functions<'static> {
+    Functions::Names(Cow::Owned(names.into_iter().collect()))
 }
 
 /// The names of the functions that a pattern means; at least one.

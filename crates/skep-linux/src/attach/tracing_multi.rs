@@ -27,9 +27,9 @@ pub(super) fn attach(
         Refusal::because(Errno::ENOENT, option)
     })?;
     let ids = match functions {
-        KernelFunctions::Names(names) => named(host, btf, names)?,
+        KernelFunctions::Names(names) => named(host, btf, names.iter())?,
         KernelFunctions::Pattern(pattern) if !kprobe_multi::is_pattern(pattern) => {
-            named(host, btf, std::slice::from_ref(pattern))?
+            named(host, btf, [pattern.as_str()].into_iter())?
         }
         KernelFunctions::Pattern(pattern) => matching(host, btf, attach_type, pattern)?,
         KernelFunctions::Addresses(_) => {
@@ -56,15 +56,19 @@ pub(super) fn attach(
 }
 
 /// The ids of functions that are named.
-fn named(host: &LinuxHost, btf: &Btf, names: &[String]) -> Result<Vec<u32>, Refusal> {
-    let id = |name: &String| match btf.find(name, KindTag::Function) {
+fn named<'n>(
+    host: &LinuxHost,
+    btf: &Btf,
+    names: impl Iterator<Item = &'n str>,
+) -> Result<Vec<u32>, Refusal> {
+    let id = |name: &str| match btf.find(name, KindTag::Function) {
         Some(id) => Ok(id.0),
         None => Err(Refusal::because(
             Errno::ENOENT,
             function::not_found(host, name),
         )),
     };
-    names.iter().map(id).collect()
+    names.map(id).collect()
 }
 
 /// The ids of the functions that a pattern means and that can be traced; at least one.

@@ -184,6 +184,7 @@ fn kprobe(host: &LinuxHost) -> Probe {
 
 /// Many kernel functions: one of them, which is called when something sleeps by the clock.
 pub(super) fn kprobe_multi(host: &LinuxHost, attach_type: AttachType) -> Probe {
+    let symbols = ["do_nanosleep"].into_iter().collect();
     multi(host, attach_type, |program| {
         host.link_create(&LinkCreate {
             program: program.into(),
@@ -191,7 +192,7 @@ pub(super) fn kprobe_multi(host: &LinuxHost, attach_type: AttachType) -> Probe {
             attach_type,
             flags: 0,
             options: LinkOptions::KprobeMulti {
-                symbols: &[c"do_nanosleep"],
+                symbols: &symbols,
                 addresses: &[],
                 cookies: &[],
                 flags: KprobeMultiFlags::empty(),

@@ -333,7 +333,7 @@ fn kprobe_multi() -> Outcome {
     let program = load(ProgramType::Kprobe, Some(MultiMode::Entry.kprobe()), &text)?;
     let point = AttachPoint::KprobeMulti {
         mode: MultiMode::Entry,
-        functions: KernelFunctions::Names(vec![GETPPID.into()]),
+        functions: KernelFunctions::Names([GETPPID].into_iter().collect()),
         cookies: vec![5],
     };
     if let Ok(None) = host().config("CONFIG_FPROBE") {

@@ -195,7 +195,7 @@ fn attached(vm: &Vm, fd: &ProgramFd, point: &AttachPoint<'_>) -> Raw<Attachment>
                 return Err(Errno::EINVAL);
             }
             let names = match names {
-                KernelFunctions::Names(names) => names.clone(),
+                KernelFunctions::Names(names) => names.iter().map(str::to_owned).collect(),
                 KernelFunctions::Pattern(pattern) => {
                     let mut known = vm.0.hooks.functions();
                     known.retain(|name| skep_abi::glob_matches(pattern, name));

@@ -280,10 +280,8 @@ pub(super) fn many(
             flags,
             ..
         } => {
-            let names = symbols
-                .iter()
-                .map(|name| name.to_string_lossy().into_owned());
-            attach::functions(vm, program, names.collect(), cookies, flags.bits())
+            let names = symbols.iter().map(str::to_owned).collect();
+            attach::functions(vm, program, names, cookies, flags.bits())
         }
         LinkOptions::UprobeMulti {
             path,
