@@ -22,7 +22,7 @@ use skep::{
     spec::{AttachKind, SectionName},
 };
 
-use crate::exit::Usage;
+use crate::{exit::Usage, output::write_line};
 
 /// Something that the kernel has: by its id, or by the path that it is pinned at.
 #[derive(Debug, Clone)]
@@ -233,10 +233,10 @@ fn put(
     // Not pinned, it is detached again by the end of this.
     kernel.obj_pin(link.descriptor(), pin.into())?;
     let id = kernel.link_info(link)?.id;
-    println!(
+    write_line(format_args!(
         "{name} is attached to {point} by link {id}, pinned at {}",
         pin.display()
-    );
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -271,6 +271,6 @@ pub(crate) fn detach(args: &DetachArgs) -> anyhow::Result<ExitCode> {
             "the pin is removed, but another process or pin holds link {id}, still attached"
         );
     }
-    println!("link {id} is detached");
+    write_line(format_args!("link {id} is detached"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -37,6 +37,13 @@ pub(crate) fn refuse_terminal(path: &Path, what: &str) -> Result<(), Usage> {
     Ok(())
 }
 
+/// Writes a line to standard output.
+pub(crate) fn write_line(text: impl fmt::Display) -> io::Result<()> {
+    let mut out = Output::new();
+    writeln!(out, "{text}")?;
+    out.finish()
+}
+
 /// Writes a whole file, or to standard output.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if is_stdout(path) {
