@@ -1,15 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// An atomic addition whose old value is wanted, which is an instruction since Linux 5.12.
-#include "vmlinux.h"
+// Calls helpers that Linux 5.10 does not have.
+#include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-__u64 calls;
-__u64 last;
+int sum;
+__u64 now;
+
+static long add(__u32 index, void *context)
+{
+	sum += index;
+	return 0;
+}
 
 SEC("raw_tp/sys_enter")
-int number(void *ctx)
+int looks(void *ctx)
 {
-	last = __sync_fetch_and_add(&calls, 1);
+	now = bpf_ktime_get_tai_ns();
+	return 0;
+}
+
+SEC("raw_tp/sys_enter")
+int loops(void *ctx)
+{
+	bpf_loop(10, add, 0, 0);
 	return 0;
 }
 

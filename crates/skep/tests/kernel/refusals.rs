@@ -152,16 +152,16 @@ fn refuser() -> Outcome {
 /// Before 5.12 the kernel only says that reserved fields are used.
 fn too_new() -> Outcome {
     if host().info().version >= KernelVersion::new(5, 12) {
-        return object("too_new")?
+        return object("new_atomic")?
             .load(host())
             .map(drop)
             .map_err(Into::into);
     }
-    let rejection = rejection("too_new")?;
+    let rejection = rejection("new_atomic")?;
     let diagnosis = rejection.diagnosis.as_ref();
     let said = diagnosis.map(|diagnosis| diagnosis.to_string());
     let said = said.unwrap_or_else(|| rejection.to_string());
-    let parts = ["atomic64_fetch_add", "needs Linux 5.12", "too_new.bpf.c"];
+    let parts = ["atomic64_fetch_add", "needs Linux 5.12", "new_atomic.bpf.c"];
     ensure(parts.iter().all(|part| said.contains(part)), || {
         said.clone()
     })
