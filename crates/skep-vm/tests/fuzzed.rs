@@ -25,18 +25,26 @@ fn run(vm: &Vm, shape: (MapType, u32, u32, u32), text: &str) -> u32 {
     outcome.expect("runs").return_value
 }
 
-/// What CO-RE poisoned is in code that the program does not come to, or is a fault there.
+/// What CO-RE poisoned, and a call of a weak function that is not there, are in code that the
+/// program does not come to, or are a fault there.
 #[test]
-fn poisoned_instructions_load() {
-    for engine in [Engine::Interpreter, Engine::Jit] {
+fn what_is_not_there_is_a_fault_where_it_is_reached() {
+    let absent = [
+        (195_896_080, "poisoned"),
+        (2_002_000_003, "a weak function"),
+    ];
+    for (engine, (helper, said)) in [Engine::Interpreter, Engine::Jit]
+        .into_iter()
+        .flat_map(|engine| absent.map(|one| (engine, one)))
+    {
         let vm = machine(engine);
-        let dead = "r0 = 7\n goto end\n call 195896080\n end: exit";
-        assert_eq!(run(&vm, (MapType::Array, 4, 8, 1), dead), 7);
-        let live = assemble("r0 = 7\n call 195896080\n exit").expect("a program");
+        let dead = format!("r0 = 7\n goto end\n call {helper}\n end: exit");
+        assert_eq!(run(&vm, (MapType::Array, 4, 8, 1), &dead), 7);
+        let live = assemble(&format!("r0 = 7\n call {helper}\n exit")).expect("a program");
         let program = vm.bare("live", &live, engine).expect("loads");
         let fault = program.run(&mut []).expect_err("a fault");
         assert_eq!(fault.at.0, 1);
-        assert!(fault.to_string().contains("poisoned"), "{fault}");
+        assert!(fault.to_string().contains(said), "{fault}");
     }
 }
 

@@ -115,6 +115,20 @@ fn poisoned(_: &Run<'_>, _: Arguments) -> Outcome {
     }))
 }
 
+/// What is called for a weak function that is not here.
+pub(crate) const ABSENT: crate::program::Call = crate::program::Call {
+    shim: shim!(absent),
+    custom: 0,
+    name: "a weak function",
+};
+
+fn absent(_: &Run<'_>, _: Arguments) -> Outcome {
+    Err(Stop::Fault(FaultKind::Argument {
+        function: "a weak function",
+        reason: "it is not there, and the program did not ask for it first (bpf_ksym_exists)",
+    }))
+}
+
 /// What stands in the place of an instruction that writes R10.
 pub(crate) const FRAME_POINTER_WRITTEN: crate::program::Call = crate::program::Call {
     shim: shim!(frame_pointer_written),

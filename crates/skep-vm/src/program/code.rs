@@ -6,7 +6,7 @@
 //! is never written: what would write it stops the program where it comes there, since the kernel
 //! takes such instructions where they are never reached.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use skep_abi::limits;
 use skep_isa::{
@@ -25,6 +25,9 @@ pub(crate) const MAPS: u64 = 0x5ce9_3000_0000_0000;
 /// The helper that CO-RE puts in the place of an instruction for whose field it found nothing (as
 /// libbpf does): what a program does not come to is no fault of it.
 const POISON: u32 = 0x0bad_2310;
+/// The helpers that a loader puts in the place of weak functions that are not here, a number for
+/// each: programs ask before they call them (`bpf_ksym_exists`).
+const ABSENT: RangeInclusive<u32> = 2_002_000_000..=2_002_999_999;
 /// The number of a call that stands in the place of another instruction: no helper has it.
 const NO_HELPER: u32 = u32::MAX;
 /// R10 among the registers that an instruction writes.
@@ -155,6 +158,7 @@ impl Code {
                     call_at.insert(at, calls.len());
                     calls.push(match *id {
                         POISON => crate::helper::POISONED,
+                        id if ABSENT.contains(&id) => crate::helper::ABSENT,
                         id => host.helper(at, id)?,
                     });
                 }
