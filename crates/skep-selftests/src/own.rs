@@ -30,6 +30,7 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("variables/variables", HIDDEN),
     ("program_types/lirc_mode2", NO_LIRC),
     ("sections/on_lirc_mode2", NO_LIRC),
+    ("sockets/pulse", NO_LIRC),
     (
         "wrong/changes",
         "lockdown takes bpf_probe_write_user away, which no file of the kernel tells",
