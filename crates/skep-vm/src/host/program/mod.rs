@@ -197,11 +197,17 @@ fn judged(
     let verdict = verify::verdict(request, slots, resolver, states)?;
     match verdict.rejection {
         None => Ok((mode, verdict.guarded, verdict.log)),
-        Some(rejection) => Err(Refusal {
-            errno: errno_of(rejection.rule),
-            log: format!("{}{rejection}\n", verdict.log),
-            cause: None,
-        }),
+        Some(rejection) => {
+            // What a loader put there for what is missing it knows again by the instruction.
+            let missing = rejection.rule == Rule::UnknownHelper && !states;
+            let call = rejection.insn.filter(|_| missing);
+            let call = call.and_then(|at| line(slots, at)).unwrap_or_default();
+            Err(Refusal {
+                errno: errno_of(rejection.rule),
+                log: format!("{}{call}{rejection}\n", verdict.log),
+                cause: None,
+            })
+        }
     }
 }
 
