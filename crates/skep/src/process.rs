@@ -18,12 +18,6 @@ const HOOK: &str = "bpf_iter_task";
 /// The namespace of numbers that all others are in: `PROC_PID_INIT_INO`.
 const OUTERMOST: &str = "pid:[4026531836]";
 
-const ENDIAN: Endian = if cfg!(target_endian = "little") {
-    Endian::Little
-} else {
-    Endian::Big
-};
-
 /// `bpf_get_current_task`, `bpf_probe_read_kernel`, `bpf_seq_write`.
 const CURRENT_TASK: u32 = 35;
 const READ_KERNEL: u32 = 113;
@@ -64,7 +58,7 @@ fn outermost(host: &Host, pid: u32) -> Result<u32> {
         .find(HOOK, KindTag::Function)
         .ok_or_else(|| unknown(HOOK))?;
     let slots = assemble(&text).map_err(|error| fault(error.to_string()))?;
-    let instructions = encode_slots(&slots, ENDIAN);
+    let instructions = encode_slots(&slots, Endian::NATIVE);
     let mut load = ProgramLoad::new(ProgramType::Tracing, NAME, &instructions);
     load.expected_attach_type = Some(AttachType::TraceIter);
     load.attach_btf_id = hook.0;

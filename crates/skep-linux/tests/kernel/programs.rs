@@ -8,16 +8,9 @@ use skep_testing::Stop;
 
 use crate::harness::{host, name};
 
-/// This machine's byte order.
-pub(crate) const ENDIAN: Endian = if cfg!(target_endian = "little") {
-    Endian::Little
-} else {
-    Endian::Big
-};
-
 /// Assembles a program for this machine.
 pub(crate) fn code(text: &str) -> Result<Vec<u8>, Stop> {
-    Ok(encode_slots(&assemble(text)?, ENDIAN))
+    Ok(encode_slots(&assemble(text)?, Endian::NATIVE))
 }
 
 /// Loads a program of this process's name.

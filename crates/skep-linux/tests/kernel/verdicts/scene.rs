@@ -226,7 +226,7 @@ impl Scene {
         call_back: Option<usize>,
     ) -> Result<Verdicts, Stop> {
         const OF_MAPS: [u8; 2] = [5, 6];
-        let code = skep_isa::encode_slots(slots, crate::programs::ENDIAN);
+        let code = skep_isa::encode_slots(slots, skep_isa::Endian::NATIVE);
         let mut program = Program::new(hook.program, "verdict", slots);
         hook.describe(&mut program);
         let mut used = Vec::new();

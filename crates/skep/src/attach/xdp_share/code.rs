@@ -12,12 +12,6 @@ use skep_isa::{Endian, assemble, encode_slots};
 
 use super::{NAME, state::State};
 
-const ENDIAN: Endian = if cfg!(target_endian = "little") {
-    Endian::Little
-} else {
-    Endian::Big
-};
-
 /// `XDP_PASS`: what becomes of packets that no program saw.
 const PASS: u32 = 2;
 /// `bpf_tail_call`.
@@ -72,7 +66,7 @@ fn starts(state: &State, count: usize) -> Vec<u32> {
 /// follows a tail call that fails, and would take that for the answer of a function of the file.
 fn types(functions: usize) -> Result<(Vec<u8>, Vec<TypeId>)> {
     let mut builder = Builder::new();
-    builder.set_endianness(ENDIAN);
+    builder.set_endianness(Endian::NATIVE);
     let int = builder.int("int", 4, IntEncoding::SIGNED);
     // By its name the kernel knows the context.
     let context = builder.structure("xdp_md", 24, &[]);
@@ -110,7 +104,7 @@ pub(super) fn load(host: &dyn Host, state: &State, slots: &MapFd) -> Result<Prog
         .flat_map(|(start, function)| [*start, function.0])
         .flat_map(u32::to_ne_bytes)
         .collect();
-    let instructions = encode_slots(&slots, ENDIAN);
+    let instructions = encode_slots(&slots, Endian::NATIVE);
     let mut load = ProgramLoad::new(ProgramType::Xdp, NAME, &instructions);
     load.expected_attach_type = Some(AttachType::Xdp);
     load.btf = Some(ProgramBtf {
