@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Result, root, setup};
+use crate::{Result, cargo, root, setup};
 
 /// How long the demo watches.
 const SECONDS: u64 = 5;
@@ -22,14 +22,8 @@ const COMMAND: [&str; 2] = ["ls", "/etc"];
 pub(crate) fn run() -> Result<()> {
     setup::for_running()?;
     println!("building skep");
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--quiet", "--package", "skep-cli"])
-        .current_dir(root())
-        .status()?;
-    if !built.success() {
-        return Err("skep does not build".into());
-    }
-    let skep = root().join("target/release/skep").display().to_string();
+    let skep = cargo(&["build", "--release", "--package", "skep-cli"])?;
+    let skep = skep.display().to_string();
     let shown = match privileged(&skep) {
         Some(words) => on_kernel(&words)?,
         None => on_vm(&skep)?,

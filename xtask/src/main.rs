@@ -14,7 +14,7 @@ mod vm;
 
 use std::{
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{Command, ExitCode, Stdio},
 };
 
 const USAGE: &str = "\
@@ -72,4 +72,24 @@ fn root() -> PathBuf {
         .parent()
         .unwrap_or(Path::new("."))
         .to_owned()
+}
+
+/// Has cargo build something, and gives the one program that comes of it.
+fn cargo(arguments: &[&str]) -> Result<PathBuf> {
+    let ran = Command::new(env!("CARGO"))
+        .args(arguments)
+        .args(["--quiet", "--message-format", "json-render-diagnostics"])
+        .current_dir(root())
+        .stderr(Stdio::inherit())
+        .output()?;
+    if !ran.status.success() {
+        return Err(format!("cargo {} failed", arguments.join(" ")).into());
+    }
+    let said = String::from_utf8_lossy(&ran.stdout);
+    let messages = said
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut made = messages.filter_map(|message| Some(message["executable"].as_str()?.into()));
+    made.next_back()
+        .ok_or_else(|| format!("cargo {} made no program", arguments.join(" ")).into())
 }

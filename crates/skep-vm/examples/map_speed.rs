@@ -24,6 +24,10 @@ type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 /// Operations of a run.
 const ROUNDS: u64 = 8000;
+/// Runs of a measurement, and measurements of each number of threads.
+const RUNS: u32 = 20;
+const MEASUREMENTS: u32 = 25;
+
 /// Entries of a map.
 const ENTRIES: u32 = 4096;
 
@@ -155,25 +159,31 @@ fn run(host: &dyn Host, ready: &Ready, times: u32) -> Outcome {
     Ok(())
 }
 
-/// Nanoseconds an operation, when `threads` do it at once.
-fn measure(host: &dyn Host, ready: &Ready, threads: u32) -> Outcome<f64> {
-    const RUNS: u32 = 40;
+/// Nanoseconds an operation, by one thread and by two at once: the least of several measurements,
+/// taken in turn, so that both meet the same neighbours on a machine that is shared.
+fn measure(host: &dyn Host, ready: &Ready) -> Outcome<[f64; 2]> {
+    let mut best = [f64::INFINITY; 2];
     run(host, ready, 5)?;
-    let mut best = f64::INFINITY;
-    for _ in 0..9 {
-        let start = Instant::now();
-        std::thread::scope(|scope| {
-            let others: Vec<_> = (0..threads)
-                .map(|_| scope.spawn(|| run(host, ready, RUNS).map_err(|error| error.to_string())))
-                .collect();
-            others
-                .into_iter()
-                .try_for_each(|other| other.join().map_err(|_| "a panic".to_owned())?)
-        })?;
-        let operations = ROUNDS * u64::from(RUNS) * u64::from(threads);
-        best = best.min(start.elapsed().as_nanos() as f64 / operations as f64);
+    for _ in 0..MEASUREMENTS {
+        for (best, threads) in best.iter_mut().zip(1..) {
+            *best = best.min(measure_once(host, ready, threads)?);
+        }
     }
     Ok(best)
+}
+
+fn measure_once(host: &dyn Host, ready: &Ready, threads: u32) -> Outcome<f64> {
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (0..threads)
+            .map(|_| scope.spawn(|| run(host, ready, RUNS).map_err(|error| error.to_string())))
+            .collect();
+        others
+            .into_iter()
+            .try_for_each(|other| other.join().map_err(|_| "a panic".to_owned())?)
+    })?;
+    let operations = ROUNDS * u64::from(RUNS) * u64::from(threads);
+    Ok(start.elapsed().as_nanos() as f64 / operations as f64)
 }
 
 fn main() -> Outcome {
@@ -195,12 +205,10 @@ fn main() -> Outcome {
         };
         for key in keys {
             for (name, host) in &hosts {
-                let answer = load(host.as_ref(), work, *key).and_then(|ready| {
-                    let one = measure(host.as_ref(), &ready, 1)?;
-                    Ok((one, measure(host.as_ref(), &ready, 2)?))
-                });
+                let answer = load(host.as_ref(), work, *key)
+                    .and_then(|ready| measure(host.as_ref(), &ready));
                 match answer {
-                    Ok((one, two)) => println!(
+                    Ok([one, two]) => println!(
                         "{:32} {key:>4}  {name:>12} {one:>8.1} {two:>8.1} {:>5.2}x",
                         work.name,
                         one / two

@@ -14,7 +14,7 @@ use super::{
     initramfs::Initramfs,
     verdicts::{self, Verdicts},
 };
-use crate::{Result, root};
+use crate::{Result, cargo, root};
 
 /// The suites: what they are called here, their package and test target.
 const SUITES: [(&str, &str, &str); 3] = [
@@ -111,26 +111,6 @@ pub(super) fn guest(commands: &[guest::Command], folder: &Path) -> Result<Initra
     let text = guest::Command::write(commands);
     files.file(Path::new(guest::COMMANDS), 0o644, text.into_bytes());
     Ok(files)
-}
-
-/// Has cargo build something, and gives the one program that comes of it.
-pub(super) fn cargo(arguments: &[&str]) -> Result<PathBuf> {
-    let ran = Command::new(env!("CARGO"))
-        .args(arguments)
-        .args(["--quiet", "--message-format", "json-render-diagnostics"])
-        .current_dir(root())
-        .stderr(Stdio::inherit())
-        .output()?;
-    if !ran.status.success() {
-        return Err(format!("cargo {} failed", arguments.join(" ")).into());
-    }
-    let said = String::from_utf8_lossy(&ran.stdout);
-    let messages = said
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let mut made = messages.filter_map(|message| Some(message["executable"].as_str()?.into()));
-    made.next_back()
-        .ok_or_else(|| format!("cargo {} made no program", arguments.join(" ")).into())
 }
 
 impl Suite {

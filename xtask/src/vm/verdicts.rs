@@ -7,8 +7,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{kernel::Kernel, suites};
-use crate::Result;
+use super::kernel::Kernel;
+use crate::{Result, cargo};
 
 /// How the suite is called.
 pub(super) const NAME: &str = "verdicts";
@@ -25,7 +25,7 @@ pub(super) struct Verdicts {
 impl Verdicts {
     /// Builds the program and has it compile the objects.
     pub(super) fn build(folder: &Path) -> Result<Self> {
-        let program = suites::cargo(&["build", "--package", "skep-selftests"])?;
+        let program = cargo(&["build", "--package", "skep-selftests"])?;
         let objects = folder.join("objects");
         run(Command::new(&program).arg("--compile-own").arg(&objects))?;
         Ok(Self { program, objects })
@@ -35,7 +35,7 @@ impl Verdicts {
     pub(super) fn compare(&self, kernel: &Kernel, said: &str, folder: &Path) -> Result<()> {
         let file = folder.join(format!("{}.verdicts", kernel.name));
         fs::write(&file, said)?;
-        let skep = suites::cargo(&["build", "--package", "skep-cli"])?;
+        let skep = cargo(&["build", "--package", "skep-cli"])?;
         let kernels = folder.join("kernels");
         let harvest = ["btf", "harvest", "--output"];
         run(Command::new(skep)
