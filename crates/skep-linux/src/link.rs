@@ -27,7 +27,6 @@ pub(crate) fn create_raw(host: &LinuxHost, request: &LinkCreate<'_>) -> SysResul
         ..Default::default()
     };
     // What the addresses below point to: either borrowed from `request` or owned here.
-    let symbols: Vec<u64>;
     let iterator: [attr::IteratorTarget; 1];
     match &request.options {
         LinkOptions::PerfEvent { cookie } => {
@@ -71,7 +70,7 @@ pub(crate) fn create_raw(host: &LinuxHost, request: &LinkCreate<'_>) -> SysResul
             cookies,
             flags,
         } => {
-            symbols = names.addresses().ok_or(Errno::EINVAL)?;
+            let symbols = names.addresses().ok_or(Errno::EINVAL)?;
             let count = if symbols.is_empty() {
                 addresses.len()
             } else {
@@ -85,7 +84,7 @@ pub(crate) fn create_raw(host: &LinuxHost, request: &LinkCreate<'_>) -> SysResul
             attr.options = pack(&attr::LinkKprobeMulti {
                 flags: flags.bits(),
                 cnt: count as u32,
-                syms: address(&symbols),
+                syms: address(symbols),
                 addrs: address(addresses),
                 cookies: address(cookies),
             });
@@ -145,9 +144,9 @@ pub(crate) fn create_raw(host: &LinuxHost, request: &LinkCreate<'_>) -> SysResul
         _ => {}
     }
     // SAFETY: every address in the options is of a slice or C string borrowed from `request`, or
-    // of `symbols` or `iterator`, which live to the end of this function, or
-    // of `named`, which ends each name with a zero; the command only reads
-    // them, and each count was derived from, or held against, its slice.
+    // of `iterator`, which lives to the end of this function; the names' own addresses are good as
+    // long as `request` borrows them, and each ends with a zero. The command only reads them, and
+    // each count was derived from, or held against, its slice.
     let fd = unsafe { bpf_open(Command::LinkCreate, &mut attr)? };
     Ok(LinkFd::new(host.files().own(fd, Kind::Link)))
 }
