@@ -6,7 +6,7 @@ use cranelift_codegen::ir::{
     condcodes::IntCC,
     types::{F32, F64, I32, I64},
 };
-use skep_isa::{AluOp, InsnIndex, Operand};
+use skep_isa::{AluOp, InsnIndex, Operand, Reg};
 
 use super::function::Translator;
 use crate::engine::elide::Fact;
@@ -136,10 +136,56 @@ impl Translator<'_> {
     /// Numbers below 2³² are divided as such, which is faster on many processors; 0, and the
     /// others, go another way.
     fn unsigned(&mut self, at: InsnIndex, ty: Type, op: AluOp, a: Value, b: Value) -> Value {
-        let fact = self.facts.at(at);
-        let floats = ty == I64 && self.by_doubles.contains(&at.0) && fact.has(Fact::SMALL_DIVIDEND);
         let (cold, next) = (self.cold_block(), self.b.create_block());
         let value = self.b.append_block_param(next, ty);
+        let careful = self.branch_off_others(at, ty, op, (a, b), cold);
+        let answer = self.short(at, ty, op, a, b);
+        self.b.ins().jump(next, &[answer.into()]);
+        if careful {
+            self.begin(cold);
+            let answer = self.any(ty, op, a, b);
+            self.b.ins().jump(next, &[answer.into()]);
+        }
+        self.begin(next);
+        value
+    }
+
+    /// A remainder by floating-point numbers, into its register. Most are only compared with 0:
+    /// then what it is before its sign is put right does, and nothing computes the rest of it.
+    pub(super) fn remainder(&mut self, at: InsnIndex, ty: Type, dst: Reg, (a, b): (Value, Value)) {
+        let (cold, next) = (self.cold_block(), self.b.create_block());
+        let careful = self.branch_off_others(at, ty, AluOp::Mod, (a, b), cold);
+        let (x, y) = self.wide(ty, a, b);
+        let (answer, rest) = self.floating(self.float(at), AluOp::Mod, x, y);
+        self.set(dst, answer);
+        self.b.def_var(self.rest, rest);
+        self.b.ins().jump(next, &[]);
+        if careful {
+            self.begin(cold);
+            let answer = self.any(ty, AluOp::Mod, a, b);
+            let answer = match ty {
+                I64 => answer,
+                _ => self.b.ins().uextend(I64, answer),
+            };
+            self.set(dst, answer);
+            self.b.def_var(self.rest, answer);
+            self.b.ins().jump(next, &[]);
+        }
+        self.begin(next);
+        self.rest_of = Some(dst);
+    }
+
+    /// Sends what [`Self::short`] is not for to `cold`; `false`: there is nothing such.
+    fn branch_off_others(
+        &mut self,
+        at: InsnIndex,
+        ty: Type,
+        op: AluOp,
+        (a, b): (Value, Value),
+        cold: Block,
+    ) -> bool {
+        let fact = self.facts.at(at);
+        let floats = ty == I64 && self.by_doubles.contains(&at.0) && fact.has(Fact::SMALL_DIVIDEND);
         let wide = ty == I64;
         let mut careful = false;
         if wide && !fact.has(Fact::SHORT_DIVIDEND) {
@@ -168,15 +214,7 @@ impl Translator<'_> {
             self.branch_off(zero, cold);
             careful = true;
         }
-        let answer = self.short(at, ty, op, a, b);
-        self.b.ins().jump(next, &[answer.into()]);
-        if careful {
-            self.begin(cold);
-            let answer = self.any(ty, op, a, b);
-            self.b.ins().jump(next, &[answer.into()]);
-        }
-        self.begin(next);
-        value
+        careful
     }
 
     /// Goes to `cold` when the condition holds.
@@ -206,12 +244,8 @@ impl Translator<'_> {
     /// Of numbers below 2³², the divisor not 0.
     fn short(&mut self, at: InsnIndex, ty: Type, op: AluOp, a: Value, b: Value) -> Value {
         if self.by_doubles.contains(&at.0) {
-            let (a, b) = match ty {
-                I64 => (a, b),
-                _ => (self.b.ins().uextend(I64, a), self.b.ins().uextend(I64, b)),
-            };
-            let small = self.facts.at(at).has(Fact::SMALL_DIVIDEND);
-            let answer = self.floating(op, if small { F32 } else { F64 }, a, b);
+            let (a, b) = self.wide(ty, a, b);
+            let (answer, _) = self.floating(self.float(at), op, a, b);
             return match ty {
                 I64 => answer,
                 _ => self.b.ins().ireduce(I32, answer),
@@ -225,11 +259,27 @@ impl Translator<'_> {
         self.b.ins().uextend(I64, answer)
     }
 
+    /// Both operands as 64 bits.
+    fn wide(&mut self, ty: Type, a: Value, b: Value) -> (Value, Value) {
+        match ty {
+            I64 => (a, b),
+            _ => (self.b.ins().uextend(I64, a), self.b.ins().uextend(I64, b)),
+        }
+    }
+
+    /// Which floating-point numbers do for a division.
+    fn float(&self, at: InsnIndex) -> Type {
+        match self.facts.at(at).has(Fact::SMALL_DIVIDEND) {
+            true => F32,
+            false => F64,
+        }
+    }
+
     /// By floating-point numbers: the quotient, rounded to the nearest whole number, is exact or
     /// one too large, which the sign of the rest tells. Those of 32 bits are divided faster, and
     /// do for small dividends: of a divisor that they don't hold exactly the quotient is 0, or 1
-    /// if rounded up.
-    fn floating(&mut self, op: AluOp, of: Type, a: Value, b: Value) -> Value {
+    /// if rounded up. Gives the rest before that, too, which is 0 exactly if the remainder is.
+    fn floating(&mut self, of: Type, op: AluOp, a: Value, b: Value) -> (Value, Value) {
         let (x, y) = (
             self.b.ins().fcvt_from_sint(of, a),
             self.b.ins().fcvt_from_sint(of, b),
@@ -251,12 +301,13 @@ impl Translator<'_> {
         let product = self.b.ins().imul(quotient, b);
         let rest = self.b.ins().isub(a, product);
         let below = self.b.ins().sshr_imm(rest, 63);
-        match op {
+        let answer = match op {
             AluOp::Mod => {
                 let back = self.b.ins().band(below, b);
                 self.b.ins().iadd(rest, back)
             }
             _ => self.b.ins().iadd(quotient, below),
-        }
+        };
+        (answer, rest)
     }
 }

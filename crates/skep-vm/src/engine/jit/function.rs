@@ -67,6 +67,9 @@ pub(super) struct Translator<'a> {
     pub(super) kept: Option<StackSlot>,
     /// Divisions to be done by floating-point numbers.
     pub(super) by_doubles: BTreeSet<u32>,
+    /// The register whose value is a remainder just now, and what is 0 where that is.
+    pub(super) rest_of: Option<Reg>,
+    pub(super) rest: Variable,
     pub(super) function: u32,
     pub(super) start: u32,
     /// R0 to R9.
@@ -135,6 +138,7 @@ pub(super) fn build(
     let parameters = b.block_params(entry).to_vec();
     let registers = std::array::from_fn(|_| b.declare_var(I64));
     let (budget, may_goto) = (b.declare_var(I64), b.declare_var(I32));
+    let rest = b.declare_var(I64);
     let mut translator = Translator {
         b,
         code,
@@ -153,6 +157,8 @@ pub(super) fn build(
         } else {
             BTreeSet::new()
         },
+        rest_of: None,
+        rest,
         function,
         start: start.0,
         registers,
@@ -228,6 +234,7 @@ impl Translator<'_> {
                 }
                 self.b.switch_to_block(block);
                 self.copies = 0;
+                self.rest_of = None;
                 open = true;
             }
             let place = match self.copy {
@@ -313,6 +320,9 @@ impl Translator<'_> {
             self.b.def_var(*variable, value);
         }
         self.copies &= !(1 << register.number());
+        if self.rest_of == Some(register) {
+            self.rest_of = None;
+        }
     }
 
     /// Says that a register was set to a copy.

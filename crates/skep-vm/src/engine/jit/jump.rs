@@ -211,7 +211,11 @@ impl Translator<'_> {
         dst: Reg,
         src: Operand,
     ) -> Value {
+        let with_zero = matches!(op, CompareOp::Eq | CompareOp::Ne) && src == Operand::Imm(0);
         let (a, b) = match width {
+            _ if with_zero && self.rest_of == Some(dst) => {
+                (self.b.use_var(self.rest), self.operand(src))
+            }
             Width::W64 => (self.get(dst), self.operand(src)),
             Width::W32 => (self.get32(dst), self.operand32(src)),
         };
