@@ -61,7 +61,7 @@ pub use kernel_types::{
     IteratorArgument, TracepointArgument, WritableMember, is_rcu_protected, iterator_argument,
     lsm_arguments_are_trusted, tracepoint_argument, tracepoint_is_known, writable_members,
 };
-pub use kfunc::{Kfunc, KfuncFlags, KfuncHooks};
+pub use kfunc::{Kfunc, KfuncAbsence, KfuncFlags, KfuncHooks};
 pub use license::is_gpl_compatible;
 pub use lsm::LsmHook;
 pub use map::{EntriesRule, MapProperties, MapRules, SizeRule};

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use skep_abi::Kfunc;
 use skep_btf::{Btf, Kind, KindTag, TypeId, essential_name};
 
 use crate::{
@@ -178,12 +179,30 @@ impl<'a> Resolver<'a> {
                         .is_ok_and(|found| found.tag() == Some(tag))
             });
             let Some(type_id) = own else { continue };
+            if tag == KindTag::Function
+                && let Some(called) = inner_function_of(btf, type_id)
+            {
+                return Err(self.absence(name).unwrap_or_else(|| {
+                    format!(
+                        "the {} has it for itself: programs call `{called}`",
+                        self.target.name
+                    )
+                }));
+            }
             self.compatible(external, btf, type_id, what)?;
             return Ok(Resolved::Btf {
                 type_id,
                 module: module.cloned(),
                 function: tag == KindTag::Function,
             });
+        }
+        let absence = if tag == KindTag::Function {
+            self.absence(name)
+        } else {
+            None
+        };
+        if let Some(absence) = absence {
+            return Err(absence);
         }
         Err(match searched.len() {
             0 | 1 => format!(
@@ -195,6 +214,17 @@ impl<'a> Resolver<'a> {
                 more.saturating_sub(1)
             ),
         })
+    }
+
+    /// Why the target has no kernel function of that name, as far as its version tells.
+    fn absence(&self, name: &str) -> Option<String> {
+        let known = Kfunc::by_name(name)?;
+        let version = self.target.version;
+        if let Some(absence) = known.absence(version) {
+            return Some(absence.to_string());
+        }
+        let other = known.other_name_in(version)?;
+        Some(format!("Linux {version} calls it {other}"))
     }
 
     fn compatible(
@@ -243,6 +273,55 @@ impl<'a> Resolver<'a> {
                 Err(problem)
             }
             Err(fault) => Err(fault.to_string()),
+        }
+    }
+}
+
+/// What programs call in place of a function that is the kernel's own side of it: since Linux 7.0
+/// the BTF has a `NAME_impl` with the arguments that the verifier gives beside some `NAME`, and only
+/// that one is tagged as what programs may call.
+fn inner_function_of(btf: &Btf, function: TypeId) -> Option<&str> {
+    let outer = btf
+        .type_by_id(function)
+        .ok()?
+        .name()
+        .strip_suffix("_impl")?;
+    let is_callable = |id| btf.decl_tags(id, None).any(|tag| tag == "bpf_kfunc");
+    let mut named = btf.find_by_name(outer);
+    (named.any(is_callable) && !is_callable(function)).then_some(outer)
+}
+
+#[cfg(test)]
+mod tests {
+    use skep_btf::{Builder, FunctionLinkage, NewType};
+
+    use super::*;
+
+    #[test]
+    fn the_kernels_own_side_of_a_function_is_none_that_programs_call() {
+        let mut types = Builder::new();
+        let mut add = |name: &str, is_tagged: bool| {
+            let prototype = types.prototype(TypeId::VOID, &[]);
+            let function = types.function(name, prototype, FunctionLinkage::Static);
+            if is_tagged {
+                types.add(NewType::DeclTag {
+                    name: "bpf_kfunc",
+                    target: function,
+                    component: None,
+                    attribute: false,
+                });
+            }
+            function
+        };
+        let (outer, inner) = (add("start", true), add("start_impl", false));
+        // Both can be called, or nothing says what can.
+        let (_, old) = (add("drop", true), add("drop_impl", true));
+        let (_, untagged) = (add("other", false), add("other_impl", false));
+        let alone = add("alone_impl", false);
+        let btf = Btf::parse(types.build().expect("types")).expect("BTF");
+        assert_eq!(inner_function_of(&btf, inner), Some("start"));
+        for callable in [outer, old, untagged, alone] {
+            assert_eq!(inner_function_of(&btf, callable), None);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use skep_abi::ProgramType;
 use skep_btf::{Btf, Builder, FunctionLinkage, IntEncoding, NewMember, TypeId};
 use skep_object::Target;
-use skep_verifier::{Options, Program, Rule, verify};
+use skep_verifier::{Options, Program, Rule, Verdict, verify};
 
 /// Kernel functions by name, and the types to find them in.
 struct Kernel {
@@ -46,6 +46,13 @@ impl Kernel {
         kernel.add("bpf_iter_num_next", number, &[("it", numbers)]);
         kernel.add("bpf_iter_num_destroy", void, &[("it", numbers)]);
         kernel.add("bpf_throw", void, &[("cookie", long)]);
+        // One that was renamed in 6.16, by both names.
+        kernel.add("css_rstat_updated", void, &[("css", task), ("cpu", int)]);
+        kernel.add(
+            "cgroup_rstat_updated",
+            void,
+            &[("cgrp", task), ("cpu", int)],
+        );
         kernel.add("no_kfunc", void, &[]);
         kernel
     }
@@ -77,15 +84,19 @@ impl Kernel {
     }
 }
 
-/// The rule that a program breaks, if it breaks one.
-fn judge(text: &str, change: impl FnOnce(&mut Program<'_>), version: &str) -> Option<Rule> {
+fn verdict(text: &str, change: impl FnOnce(&mut Program<'_>), version: &str) -> Verdict {
     let kernel = Kernel::new();
     let types = Btf::parse(kernel.types.build().expect("types")).expect("BTF");
     let target = Target::new(version.parse().expect("a version")).with_kernel_btf(Arc::new(types));
     let slots = skep_isa::assemble(&kernel.text(text)).expect("a program");
     let mut program = Program::new(ProgramType::SchedCls, "kfuncs", &slots);
     change(&mut program);
-    let verdict = verify(&program, &target, &Options::default());
+    verify(&program, &target, &Options::default())
+}
+
+/// The rule that a program breaks, if it breaks one.
+fn judge(text: &str, change: impl FnOnce(&mut Program<'_>), version: &str) -> Option<Rule> {
+    let verdict = verdict(text, change, version);
     verdict.rejection.map(|why| why.rule)
 }
 
@@ -202,6 +213,28 @@ fn an_exception_leaves_nothing_held() {
     check(
         "kfunc bpf_rcu_read_lock\nr1 = 0\nkfunc bpf_throw\nr0 = 0\nexit",
         Some(Rule::UnbalancedSection),
+    );
+}
+
+#[test]
+fn renamed_functions_are_there_by_the_kernels_name_for_them() {
+    let call = |name: &str| {
+        format!("r1 = 1\nkfunc bpf_task_from_pid\nr1 = r0\nr2 = 0\nkfunc {name}\n{END}")
+    };
+    let tracing = |program: &mut Program<'_>| program.program_type = ProgramType::Tracepoint;
+    let is_there = |name, version| judge(&call(name), tracing, version) != Some(Rule::UnknownKfunc);
+    assert!(is_there("cgroup_rstat_updated", "6.12") && !is_there("css_rstat_updated", "6.12"));
+    assert!(!is_there("cgroup_rstat_updated", "6.16") && is_there("css_rstat_updated", "6.16"));
+    let verdict = verdict(&call("cgroup_rstat_updated"), tracing, "6.16");
+    let why = verdict.rejection.expect("a rejection");
+    assert_eq!(
+        why.message,
+        "cgroup_rstat_updated is gone since Linux 6.16: it is called css_rstat_updated now, and \
+         the target is 6.16"
+    );
+    assert!(
+        why.remedy
+            .is_some_and(|remedy| remedy.contains("bpf_ksym_exists(css_rstat_updated)"))
     );
 }
 

@@ -3,6 +3,8 @@
 
 mod table;
 
+use std::fmt;
+
 use bitflags::bitflags;
 
 use crate::{KernelVersion, ProgramType};
@@ -25,6 +27,10 @@ pub struct Kfunc {
     pub name: &'static str,
     /// The first kernel that has it.
     pub since: KernelVersion,
+    /// The first that does not have it any more.
+    pub until: Option<KernelVersion>,
+    /// What it is called now, if it got another name. Kernels may have both.
+    pub now: Option<&'static str>,
     /// Who may call it.
     pub hooks: KfuncHooks,
     /// What the verifier asks of its callers, and what it gives them.
@@ -163,10 +169,95 @@ impl Kfunc {
         place.ok().and_then(|place| Self::ALL.get(place))
     }
 
+    /// What it is called by the newest kernels: its own name where it has kept that.
+    ///
+    /// ```
+    /// use skep_abi::Kfunc;
+    ///
+    /// let old = Kfunc::by_name("bpf_wq_set_callback_impl").unwrap();
+    /// assert_eq!(old.newest_name(), "bpf_wq_set_callback");
+    /// ```
+    #[must_use]
+    pub fn newest_name(&self) -> &'static str {
+        self.now.unwrap_or(self.name)
+    }
+
+    /// Whether Linux of a version has it by this name.
+    #[must_use]
+    pub fn is_in(&self, version: KernelVersion) -> bool {
+        self.since <= version && self.until.is_none_or(|until| version < until)
+    }
+
+    /// The other name that Linux of a version has it by.
+    #[must_use]
+    pub fn other_name_in(&self, version: KernelVersion) -> Option<&'static str> {
+        let mut others = Self::ALL.iter();
+        let other = others.find(|other| {
+            other.newest_name() == self.newest_name()
+                && other.name != self.name
+                && other.is_in(version)
+        });
+        other.map(|other| other.name)
+    }
+
+    /// Why Linux of a version does not have it by this name; `None` where it has.
+    #[must_use]
+    pub fn absence(&'static self, version: KernelVersion) -> Option<KfuncAbsence> {
+        (!self.is_in(version)).then_some(KfuncAbsence {
+            function: self,
+            version,
+        })
+    }
+
     /// Whether programs of a type may call it, as far as the type decides.
     #[must_use]
     pub fn allowed_from(&self, program_type: ProgramType) -> bool {
         self.hooks.intersects(KfuncHooks::of(program_type))
+    }
+}
+
+/// A kernel function that Linux of a version does not have by this name, and what it is called there.
+/// Printed it is one sentence:
+///
+/// ```
+/// use skep_abi::Kfunc;
+///
+/// let old = Kfunc::by_name("bpf_wq_set_callback_impl").unwrap();
+/// assert_eq!(
+///     old.absence("7.3".parse().unwrap()).unwrap().to_string(),
+///     "bpf_wq_set_callback_impl is gone since Linux 7.0: it is called bpf_wq_set_callback now"
+/// );
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KfuncAbsence {
+    function: &'static Kfunc,
+    version: KernelVersion,
+}
+
+impl KfuncAbsence {
+    /// What that kernel calls it.
+    #[must_use]
+    pub fn instead(&self) -> Option<&'static str> {
+        self.function.other_name_in(self.version)
+    }
+}
+
+impl fmt::Display for KfuncAbsence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Kfunc {
+            name, since, until, ..
+        } = self.function;
+        match until.filter(|until| *until <= self.version) {
+            Some(until) => write!(f, "{name} is gone since Linux {until}")?,
+            None => write!(f, "{name} needs Linux {since}")?,
+        }
+        match self.instead() {
+            Some(other) if self.function.now == Some(other) => {
+                write!(f, ": it is called {other} now")
+            }
+            Some(other) => write!(f, ": Linux {} calls it {other}", self.version),
+            None => Ok(()),
+        }
     }
 }
 
@@ -214,6 +305,62 @@ mod tests {
             assert_eq!(Kfunc::by_name(one.name), Some(one));
         }
         assert_eq!(Kfunc::by_name("bpf_no_such_function"), None);
+    }
+
+    #[test]
+    fn a_new_name_takes_over_where_the_old_one_ends() {
+        let renamed = || Kfunc::ALL.iter().filter(|one| one.now.is_some());
+        assert!(renamed().count() >= 14);
+        for old in renamed() {
+            let new = Kfunc::by_name(old.newest_name()).expect("its newer name");
+            assert_eq!((new.now, new.until), (None, None), "{}", old.name);
+            assert_eq!(
+                (new.hooks, new.flags),
+                (old.hooks, old.flags),
+                "{}",
+                old.name
+            );
+            assert!(
+                old.until.is_none_or(|until| new.is_in(until)),
+                "{}",
+                old.name
+            );
+        }
+        for gone in Kfunc::ALL.iter().filter(|one| one.until.is_some()) {
+            assert!(gone.until > Some(gone.since), "{}", gone.name);
+        }
+    }
+
+    #[test]
+    fn what_is_absent_is_called_by_another_name() {
+        let says = |name: &str, version: &str| {
+            let version = version.parse().expect("a version");
+            let function = Kfunc::by_name(name).expect("a function");
+            function.absence(version).map(|absence| absence.to_string())
+        };
+        let said = |name, version| says(name, version).unwrap_or_default();
+        assert_eq!(
+            said("bpf_obj_new", "6.12"),
+            "bpf_obj_new needs Linux 7.1: Linux 6.12 calls it bpf_obj_new_impl"
+        );
+        assert_eq!(says("bpf_obj_new_impl", "7.3"), None);
+        assert_eq!(says("bpf_wq_set_callback_impl", "6.19"), None);
+        assert_eq!(
+            said("cgroup_rstat_flush", "6.16"),
+            "cgroup_rstat_flush is gone since Linux 6.16: it is called css_rstat_flush now"
+        );
+        assert_eq!(
+            said("bpf_wq_set_callback", "6.9"),
+            "bpf_wq_set_callback needs Linux 7.0"
+        );
+        assert_eq!(
+            said("bpf_wq_set_callback_impl", "6.9"),
+            "bpf_wq_set_callback_impl needs Linux 6.10"
+        );
+        // A name that was given up and taken again.
+        let stream = Kfunc::by_name("bpf_stream_vprintk").expect("a function");
+        let other = stream.other_name_in(KernelVersion::new(6, 18));
+        assert_eq!(other, Some("bpf_stream_vprintk_impl"));
     }
 
     #[test]

@@ -1,14 +1,31 @@
 //! The kernel functions, by name. Read from the sets that Linux registers them in, of 6.18 and those
-//! before; `since` is the first release that has the function, sets and flags are the newest.
+//! before; `(6, 2)` is the first release that has the function, sets and flags are the newest. Where
+//! one was renamed, `as` says what it is called now, and `until` since when the old name is gone:
+//! those that are given their last arguments by the verifier lost their `_impl` in 7.0, and from 7.1
+//! on objects are called by both names.
 
 use super::{Kfunc, KfuncFlags as F, KfuncHooks as H};
 use crate::KernelVersion;
 
+/// The one that may be there.
+const fn first<T: Copy, const N: usize>(of: [T; N]) -> Option<T> {
+    match of.as_slice() {
+        [first, ..] => Some(*first),
+        [] => None,
+    }
+}
+
 macro_rules! kfuncs {
-    ($($name:ident ($major:literal, $minor:literal): $($hook:ident)|+ $(, $($flag:ident)|+)?;)*) => {
+    ($(
+        $name:ident ($major:literal, $minor:literal)
+            $(until ($until_major:literal, $until_minor:literal))? $(as $now:ident)?:
+            $($hook:ident)|+ $(, $($flag:ident)|+)?;
+    )*) => {
         pub(super) const KFUNCS: &[Kfunc] = &[$(Kfunc {
             name: stringify!($name),
             since: KernelVersion::new($major, $minor),
+            until: first([$(KernelVersion::new($until_major, $until_minor))?]),
+            now: first([$(stringify!($now))?]),
             hooks: H::empty()$(.union(H::$hook))+,
             flags: F::empty()$($(.union(F::$flag))+)?,
         },)*];
@@ -127,8 +144,10 @@ kfuncs! {
     bpf_list_front (6, 16): GENERIC, RET_NULL;
     bpf_list_pop_back (6, 2): GENERIC, ACQUIRE | RET_NULL;
     bpf_list_pop_front (6, 2): GENERIC, ACQUIRE | RET_NULL;
-    bpf_list_push_back_impl (6, 2): GENERIC;
-    bpf_list_push_front_impl (6, 2): GENERIC;
+    bpf_list_push_back (7, 1): GENERIC;
+    bpf_list_push_back_impl (6, 2) as bpf_list_push_back: GENERIC;
+    bpf_list_push_front (7, 1): GENERIC;
+    bpf_list_push_front_impl (6, 2) as bpf_list_push_front: GENERIC;
     bpf_local_irq_restore (6, 14): COMMON;
     bpf_local_irq_save (6, 14): COMMON;
     bpf_lookup_system_key (6, 1): TRACING, ACQUIRE | RET_NULL;
@@ -137,11 +156,15 @@ kfuncs! {
     bpf_modify_return_test (5, 18): FMODRET, SLEEPABLE;
     bpf_modify_return_test2 (5, 18): FMODRET, SLEEPABLE;
     bpf_modify_return_test_tp (6, 8): COMMON;
-    bpf_obj_drop_impl (6, 2): GENERIC, RELEASE;
-    bpf_obj_new_impl (6, 2): GENERIC, ACQUIRE | RET_NULL;
+    bpf_obj_drop (7, 1): GENERIC, RELEASE;
+    bpf_obj_drop_impl (6, 2) as bpf_obj_drop: GENERIC, RELEASE;
+    bpf_obj_new (7, 1): GENERIC, ACQUIRE | RET_NULL;
+    bpf_obj_new_impl (6, 2) as bpf_obj_new: GENERIC, ACQUIRE | RET_NULL;
     bpf_path_d_path (6, 12): TRACING, TRUSTED_ARGS;
-    bpf_percpu_obj_drop_impl (6, 6): GENERIC, RELEASE;
-    bpf_percpu_obj_new_impl (6, 6): GENERIC, ACQUIRE | RET_NULL;
+    bpf_percpu_obj_drop (7, 1): GENERIC, RELEASE;
+    bpf_percpu_obj_drop_impl (6, 6) as bpf_percpu_obj_drop: GENERIC, RELEASE;
+    bpf_percpu_obj_new (7, 1): GENERIC, ACQUIRE | RET_NULL;
+    bpf_percpu_obj_new_impl (6, 6) as bpf_percpu_obj_new: GENERIC, ACQUIRE | RET_NULL;
     bpf_preempt_disable (6, 10): COMMON;
     bpf_preempt_enable (6, 10): COMMON;
     bpf_probe_read_kernel_dynptr (6, 16): COMMON;
@@ -149,7 +172,8 @@ kfuncs! {
     bpf_probe_read_user_dynptr (6, 16): COMMON;
     bpf_probe_read_user_str_dynptr (6, 16): COMMON;
     bpf_put_file (6, 12): TRACING, RELEASE;
-    bpf_rbtree_add_impl (6, 3): GENERIC;
+    bpf_rbtree_add (7, 1): GENERIC;
+    bpf_rbtree_add_impl (6, 3) as bpf_rbtree_add: GENERIC;
     bpf_rbtree_first (6, 3): GENERIC, RET_NULL;
     bpf_rbtree_left (6, 16): GENERIC, RET_NULL;
     bpf_rbtree_remove (6, 3): GENERIC, ACQUIRE | RET_NULL;
@@ -158,7 +182,8 @@ kfuncs! {
     bpf_rcu_read_lock (6, 2): COMMON;
     bpf_rcu_read_unlock (6, 2): COMMON;
     bpf_rdonly_cast (6, 2): COMMON, FASTCALL;
-    bpf_refcount_acquire_impl (6, 4): GENERIC, ACQUIRE | RET_NULL | RCU;
+    bpf_refcount_acquire (7, 1): GENERIC, ACQUIRE | RET_NULL | RCU;
+    bpf_refcount_acquire_impl (6, 4) as bpf_refcount_acquire: GENERIC, ACQUIRE | RET_NULL | RCU;
     bpf_remove_dentry_xattr (6, 15): TRACING, SLEEPABLE | TRUSTED_ARGS;
     bpf_res_spin_lock (6, 15): COMMON, RET_NULL;
     bpf_res_spin_lock_irqsave (6, 15): COMMON, RET_NULL;
@@ -184,7 +209,8 @@ kfuncs! {
     bpf_strchrnul (6, 17): COMMON;
     bpf_strcmp (6, 17): COMMON;
     bpf_strcspn (6, 17): COMMON;
-    bpf_stream_vprintk_impl (6, 18): COMMON, TRUSTED_ARGS;
+    bpf_stream_vprintk (6, 17): COMMON, TRUSTED_ARGS;
+    bpf_stream_vprintk_impl (6, 18) until (7, 0) as bpf_stream_vprintk: COMMON, TRUSTED_ARGS;
     bpf_strlen (6, 17): COMMON;
     bpf_strncasecmp (7, 0): COMMON;
     bpf_strncasestr (6, 19): COMMON;
@@ -200,12 +226,15 @@ kfuncs! {
     bpf_task_get_cgroup1 (6, 8): GENERIC, ACQUIRE | RCU | RET_NULL;
     bpf_task_release (6, 2): GENERIC, RELEASE;
     bpf_task_under_cgroup (6, 5): GENERIC, RCU;
-    bpf_task_work_schedule_resume_impl (6, 18): COMMON, TRUSTED_ARGS;
-    bpf_task_work_schedule_signal_impl (6, 18): COMMON, TRUSTED_ARGS;
+    bpf_task_work_schedule_resume (7, 0): COMMON, TRUSTED_ARGS;
+    bpf_task_work_schedule_resume_impl (6, 18) until (7, 0) as bpf_task_work_schedule_resume: COMMON, TRUSTED_ARGS;
+    bpf_task_work_schedule_signal (7, 0): COMMON, TRUSTED_ARGS;
+    bpf_task_work_schedule_signal_impl (6, 18) until (7, 0) as bpf_task_work_schedule_signal: COMMON, TRUSTED_ARGS;
     bpf_throw (6, 7): GENERIC;
     bpf_verify_pkcs7_signature (6, 1): TRACING, SLEEPABLE;
     bpf_wq_init (6, 10): COMMON;
-    bpf_wq_set_callback_impl (6, 10): COMMON;
+    bpf_wq_set_callback (7, 0): COMMON;
+    bpf_wq_set_callback_impl (6, 10) until (7, 0) as bpf_wq_set_callback: COMMON;
     bpf_wq_start (6, 10): COMMON;
     bpf_xdp_ct_alloc (6, 1): TC | XDP, ACQUIRE | RET_NULL;
     bpf_xdp_ct_lookup (5, 18): TC | XDP, ACQUIRE | RET_NULL;
@@ -216,8 +245,8 @@ kfuncs! {
     bpf_xdp_metadata_rx_vlan_tag (6, 8): XDP, TRUSTED_ARGS;
     bpf_xdp_pull_data (6, 18): XDP;
     bpf_xdp_xfrm_state_release (6, 8): XDP, RELEASE;
-    cgroup_rstat_flush (6, 1): TRACING, SLEEPABLE;
-    cgroup_rstat_updated (6, 1): TRACING;
+    cgroup_rstat_flush (6, 1) until (6, 16) as css_rstat_flush: TRACING, SLEEPABLE;
+    cgroup_rstat_updated (6, 1) until (6, 16) as css_rstat_updated: TRACING;
     crash_kexec (6, 1): GENERIC, DESTRUCTIVE;
     css_rstat_flush (6, 16): TRACING, SLEEPABLE;
     css_rstat_updated (6, 16): TRACING;

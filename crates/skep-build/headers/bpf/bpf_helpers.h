@@ -212,7 +212,8 @@ bpf_tail_call_static(void *ctx, const void *map, const unsigned int slot)
 
 /*
  * To the program's stdout (1) or stderr (2) stream, by a kernel function that
- * vmlinux.h declares; from 6.17 on it had another name for some versions.
+ * vmlinux.h declares. Kernel 7.0; by the name bpf_stream_vprintk_impl, and with
+ * one argument more, that of 6.18 and 6.19.
  */
 #define bpf_stream_printk(stream_id, fmt, args...) \
 	__skep_with_values(bpf_stream_vprintk(stream_id, __skep_fmt, __skep_values, \

@@ -55,8 +55,10 @@ pub(super) fn of_reference(from: &str) -> Option<&'static str> {
             "give it back on every path: `bpf_sk_release`"
         }
         "bpf_kptr_xchg" => "put it into a map again, or release it, on every path",
-        "bpf_obj_new_impl" => "drop it or link it on every path: `bpf_obj_drop`",
-        "bpf_percpu_obj_new_impl" => "drop it or store it on every path: `bpf_percpu_obj_drop`",
+        "bpf_obj_new" | "bpf_obj_new_impl" => "drop it or link it on every path: `bpf_obj_drop`",
+        "bpf_percpu_obj_new" | "bpf_percpu_obj_new_impl" => {
+            "drop it or store it on every path: `bpf_percpu_obj_drop`"
+        }
         "bpf_task_from_pid" | "bpf_task_from_vpid" | "bpf_task_acquire" => {
             "give it back on every path: `bpf_task_release`"
         }

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use skep_abi::{KernelVersion, Kfunc};
+use skep_abi::{KernelVersion, Kfunc, KfuncAbsence};
+use skep_btf::essential_name;
 use skep_object::{Error, ExternKind, LinkOptions};
 
 use super::{Answer, Finding, Report, finding_of};
@@ -43,15 +44,12 @@ impl Report<'_> {
                 Some(ExternKind::Kconfig) => {
                     self.refuse(name, Rule::CoreRelocation, error.to_string());
                 }
-                _ if self.target.kernel_btf.is_none() => {
-                    self.unknown(name, NO_TYPES.to_owned());
-                }
-                _ => match Kfunc::by_name(external).map(|known| known.since) {
-                    Some(since) if since > self.target.version => {
-                        let reason = format!("{external} needs Linux {since}");
-                        self.refuse(name, Rule::UnknownKfunc, reason);
+                _ => match self.absence(external) {
+                    Some(absence) => self.refuse(name, Rule::UnknownKfunc, absence.to_string()),
+                    None if self.target.kernel_btf.is_none() => {
+                        self.unknown(name, NO_TYPES.to_owned());
                     }
-                    _ => self.not_in_types(name, external, Rule::UnknownKfunc),
+                    None => self.not_in_types(name, external, Rule::UnknownKfunc),
                 },
             },
             Error::AttachTarget { problem, .. } => {
@@ -69,6 +67,11 @@ impl Report<'_> {
                 at_attach: false,
             }),
         }
+    }
+
+    /// Why Linux of the target's version has no such function, by that name.
+    fn absence(&self, external: &str) -> Option<KfuncAbsence> {
+        Kfunc::by_name(essential_name(external))?.absence(self.target.version)
     }
 
     fn extern_kind(&self, name: &str) -> Option<ExternKind> {
@@ -95,8 +98,17 @@ impl Report<'_> {
             return;
         };
         let target = self.target.clone().with_core_btf(Arc::clone(btf));
-        let Ok(image) = self.object.link(link, &target) else {
-            return;
+        let image = match self.object.link(link, &target) {
+            Ok(image) => image,
+            Err(error) => {
+                if let Error::Extern { name: external, .. } = error.without_file()
+                    && let Some(absence) = self.absence(external)
+                {
+                    let reason = format!("{absence}, unless a relocation leaves that out");
+                    self.unknown(&program.name, reason);
+                }
+                return;
+            }
         };
         self.image(&image);
         let Some((found, rejection)) = self.refusal(&image, &program.name) else {

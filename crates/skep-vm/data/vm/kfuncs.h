@@ -1,5 +1,6 @@
 // The functions that programs can call beside helpers (kfuncs). Parameters' names are part of the
-// contract: suffixes such as __sz, __k, __ign and __uninit tell a verifier what an argument is.
+// contract: suffixes such as __sz, __k, __ign and __uninit tell a verifier what an argument is. The
+// machine has what was renamed by both names: NAME_impl has arguments more that the verifier gives.
 
 #define KFUNC __attribute__((btf_decl_tag("bpf_kfunc")))
 #define NOTHING { }
@@ -21,10 +22,15 @@ KFUNC struct task_struct *bpf_iter_task_next(struct bpf_iter_task *it) ZERO
 
 // Objects that a program allocates, and references to them.
 
+KFUNC void bpf_obj_drop(void *p__alloc) NOTHING
 KFUNC void bpf_obj_drop_impl(void *p__alloc, void *meta__ign) NOTHING
+KFUNC void *bpf_obj_new(u64 local_type_id__k) ZERO
 KFUNC void *bpf_obj_new_impl(u64 local_type_id__k, void *meta__ign) ZERO
+KFUNC void bpf_percpu_obj_drop(void *p__alloc) NOTHING
 KFUNC void bpf_percpu_obj_drop_impl(void *p__alloc, void *meta__ign) NOTHING
+KFUNC void *bpf_percpu_obj_new(u64 local_type_id__k) ZERO
 KFUNC void *bpf_percpu_obj_new_impl(u64 local_type_id__k, void *meta__ign) ZERO
+KFUNC void *bpf_refcount_acquire(void *p__refcounted_kptr) ZERO
 KFUNC void *bpf_refcount_acquire_impl(void *p__refcounted_kptr, void *meta__ign) ZERO
 
 // Lists and trees of such objects.
@@ -33,10 +39,14 @@ KFUNC struct bpf_list_node *bpf_list_back(struct bpf_list_head *head) ZERO
 KFUNC struct bpf_list_node *bpf_list_front(struct bpf_list_head *head) ZERO
 KFUNC struct bpf_list_node *bpf_list_pop_back(struct bpf_list_head *head) ZERO
 KFUNC struct bpf_list_node *bpf_list_pop_front(struct bpf_list_head *head) ZERO
+KFUNC int bpf_list_push_back(struct bpf_list_head *head, struct bpf_list_node *node) ZERO
 KFUNC int bpf_list_push_back_impl(struct bpf_list_head *head, struct bpf_list_node *node,
 	void *meta__ign, u64 off) ZERO
+KFUNC int bpf_list_push_front(struct bpf_list_head *head, struct bpf_list_node *node) ZERO
 KFUNC int bpf_list_push_front_impl(struct bpf_list_head *head, struct bpf_list_node *node,
 	void *meta__ign, u64 off) ZERO
+KFUNC int bpf_rbtree_add(struct bpf_rb_root *root, struct bpf_rb_node *node,
+	bool (*less)(struct bpf_rb_node *a, const struct bpf_rb_node *b)) ZERO
 KFUNC int bpf_rbtree_add_impl(struct bpf_rb_root *root, struct bpf_rb_node *node,
 	bool (*less)(struct bpf_rb_node *a, const struct bpf_rb_node *b), void *meta__ign,
 	u64 off) ZERO
@@ -191,11 +201,17 @@ KFUNC void bpf_throw(u64 cookie) NOTHING
 
 typedef int (*bpf_task_work_callback_t)(struct bpf_map *map, void *key, void *value);
 
+KFUNC int bpf_task_work_schedule_resume(struct task_struct *task, struct bpf_task_work *tw,
+	void *map__map, bpf_task_work_callback_t callback) ZERO
 KFUNC int bpf_task_work_schedule_resume_impl(struct task_struct *task, struct bpf_task_work *tw,
 	void *map__map, bpf_task_work_callback_t callback, void *aux__prog) ZERO
+KFUNC int bpf_task_work_schedule_signal(struct task_struct *task, struct bpf_task_work *tw,
+	void *map__map, bpf_task_work_callback_t callback) ZERO
 KFUNC int bpf_task_work_schedule_signal_impl(struct task_struct *task, struct bpf_task_work *tw,
 	void *map__map, bpf_task_work_callback_t callback, void *aux__prog) ZERO
 KFUNC int bpf_wq_init(struct bpf_wq *wq, void *p__map, unsigned int flags) ZERO
+KFUNC int bpf_wq_set_callback(struct bpf_wq *wq, int (*callback_fn)(void *, int *, void *),
+	unsigned int flags) ZERO
 KFUNC int bpf_wq_set_callback_impl(struct bpf_wq *wq, int (*callback_fn)(void *, int *, void *),
 	unsigned int flags, void *aux__prog) ZERO
 KFUNC int bpf_wq_start(struct bpf_wq *wq, unsigned int flags) ZERO
@@ -209,6 +225,8 @@ KFUNC int bpf_arena_reserve_pages(void *p__map, void *ptr__ign, u32 page_cnt) ZE
 
 // Streams.
 
+KFUNC int bpf_stream_vprintk(int stream_id, const char *fmt__str, const void *args,
+	u32 len__sz) ZERO
 KFUNC int bpf_stream_vprintk_impl(int stream_id, const char *fmt__str, const void *args,
 	u32 len__sz, void *aux__prog) ZERO
 

@@ -17,13 +17,13 @@ use crate::{
 };
 
 pub(super) static TABLE: Table = &[
-    ("bpf_list_push_front_impl", shim!(list_push_front)),
-    ("bpf_list_push_back_impl", shim!(list_push_back)),
+    ("bpf_list_push_front", shim!(list_push_front)),
+    ("bpf_list_push_back", shim!(list_push_back)),
     ("bpf_list_pop_front", shim!(list_pop_front)),
     ("bpf_list_pop_back", shim!(list_pop_back)),
     ("bpf_list_front", shim!(list_front)),
     ("bpf_list_back", shim!(list_back)),
-    ("bpf_rbtree_add_impl", shim!(rbtree_add)),
+    ("bpf_rbtree_add", shim!(rbtree_add)),
     ("bpf_rbtree_remove", shim!(rbtree_remove)),
     ("bpf_rbtree_first", shim!(rbtree_first)),
     ("bpf_rbtree_root", shim!(rbtree_root)),
@@ -83,12 +83,12 @@ fn push(run: &Run<'_>, head: u64, node: u64, front: bool) -> Outcome {
     })
 }
 
-/// `bpf_list_push_front_impl(head, node, meta, off)`
+/// `bpf_list_push_front(head, node)`
 fn list_push_front(run: &Run<'_>, [head, node, ..]: Arguments) -> Outcome {
     push(run, head, node, true)
 }
 
-/// `bpf_list_push_back_impl(head, node, meta, off)`
+/// `bpf_list_push_back(head, node)`
 fn list_push_back(run: &Run<'_>, [head, node, ..]: Arguments) -> Outcome {
     push(run, head, node, false)
 }
@@ -125,7 +125,7 @@ fn list_back(run: &Run<'_>, [head, ..]: Arguments) -> Outcome {
     Ok(root.and_then(|root| root.peek(false)).unwrap_or(0))
 }
 
-/// `bpf_rbtree_add_impl(root, node, less, meta, off)`
+/// `bpf_rbtree_add(root, node, less)`
 fn rbtree_add(run: &Run<'_>, [root, node, less, ..]: Arguments) -> Outcome {
     let root = create(run, root, Shape::Tree)?;
     let linked = link(run, node, FieldKind::TreeNode)?;

@@ -15,7 +15,7 @@ pub(super) static TABLE: Table = &[
     ("bpf_map_sum_elem_count", shim!(map_sum_elem_count)),
     ("bpf_session_is_return", shim!(session_is_return)),
     ("bpf_session_cookie", shim!(session_cookie)),
-    ("bpf_stream_vprintk_impl", shim!(stream_vprintk)),
+    ("bpf_stream_vprintk", shim!(stream_vprintk)),
 ];
 
 /// Bytes of a text that a program writes at once (`MAX_BPRINTF_BUF`).
@@ -60,7 +60,7 @@ fn session_cookie(run: &Run<'_>, _: Arguments) -> Outcome {
     Ok(run.current.session.get())
 }
 
-/// `bpf_stream_vprintk_impl(stream_id, fmt, args, len, aux)`
+/// `bpf_stream_vprintk(stream_id, fmt, args, len)`
 fn stream_vprintk(run: &Run<'_>, [stream, format, values, len, _]: Arguments) -> Outcome {
     let meta = &run.program().meta;
     let stream = match stream as u32 {

@@ -18,9 +18,12 @@ mod tasks;
 mod tests;
 mod workqueue;
 
+use skep_abi::Kfunc;
+
 use crate::{engine::Shim, run::Run};
 
-/// A file's functions by their names.
+/// A file's functions by their names: the newest ones. By its older name a function takes more
+/// arguments, which the verifier gives, and which say nothing here.
 pub(crate) type Table = &'static [(&'static str, Shim)];
 
 /// Which kernel functions the machine has: a table a file.
@@ -47,14 +50,16 @@ pub(crate) fn give_up(run: &Run<'_>) {
     run.release_objects();
 }
 
-/// The names of all.
+/// The names of all, the newest ones.
 #[cfg(test)]
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     TABLES.iter().copied().flatten().map(|(name, _)| *name)
 }
 
-/// A kernel function by its name. Asked when programs are loaded.
+/// A kernel function by its name, or the one that it had before; with its newest. Asked when programs
+/// are loaded.
 pub(crate) fn by_name(name: &str) -> Option<(&'static str, Shim)> {
+    let name = Kfunc::by_name(name).map_or(name, |known| known.newest_name());
     let mut all = TABLES.iter().flat_map(|table| table.iter());
     all.find(|(known, _)| *known == name).copied()
 }

@@ -14,11 +14,11 @@ use crate::{
 };
 
 pub(super) static TABLE: Table = &[
-    ("bpf_obj_new_impl", shim!(obj_new)),
-    ("bpf_obj_drop_impl", shim!(obj_drop)),
-    ("bpf_percpu_obj_new_impl", shim!(percpu_obj_new)),
-    ("bpf_percpu_obj_drop_impl", shim!(percpu_obj_drop)),
-    ("bpf_refcount_acquire_impl", shim!(refcount_acquire)),
+    ("bpf_obj_new", shim!(obj_new)),
+    ("bpf_obj_drop", shim!(obj_drop)),
+    ("bpf_percpu_obj_new", shim!(percpu_obj_new)),
+    ("bpf_percpu_obj_drop", shim!(percpu_obj_drop)),
+    ("bpf_refcount_acquire", shim!(refcount_acquire)),
 ];
 
 /// Bytes of the largest object that has a copy a CPU (`BPF_GLOBAL_PERCPU_MA_MAX_SIZE`).
@@ -47,7 +47,7 @@ fn layout(run: &Run<'_>, id: u64, function: &'static str) -> Result<Arc<Layout>,
     Ok(layout)
 }
 
-/// `bpf_obj_new_impl(local_type_id, meta)`
+/// `bpf_obj_new(local_type_id)`
 fn obj_new(run: &Run<'_>, [id, ..]: Arguments) -> Outcome {
     let layout = layout(run, id, "bpf_obj_new")?;
     let made = run.vm.objects.allocate(ObjectKind::Local, layout, 1);
@@ -61,12 +61,12 @@ fn drop_object(run: &Run<'_>, address: u64, kind: ObjectKind, function: &'static
     Ok(0)
 }
 
-/// `bpf_obj_drop_impl(p, meta)`
+/// `bpf_obj_drop(p)`
 fn obj_drop(run: &Run<'_>, [object, ..]: Arguments) -> Outcome {
     drop_object(run, object, ObjectKind::Local, "bpf_obj_drop")
 }
 
-/// `bpf_percpu_obj_new_impl(local_type_id, meta)`
+/// `bpf_percpu_obj_new(local_type_id)`
 fn percpu_obj_new(run: &Run<'_>, [id, ..]: Arguments) -> Outcome {
     let function = "bpf_percpu_obj_new";
     let layout = layout(run, id, function)?;
@@ -79,12 +79,12 @@ fn percpu_obj_new(run: &Run<'_>, [id, ..]: Arguments) -> Outcome {
     Ok(made.map_or(0, |made| run.hold(made)))
 }
 
-/// `bpf_percpu_obj_drop_impl(p, meta)`
+/// `bpf_percpu_obj_drop(p)`
 fn percpu_obj_drop(run: &Run<'_>, [object, ..]: Arguments) -> Outcome {
     drop_object(run, object, ObjectKind::PerCpu, "bpf_percpu_obj_drop")
 }
 
-/// `bpf_refcount_acquire_impl(p, meta)`
+/// `bpf_refcount_acquire(p)`
 fn refcount_acquire(run: &Run<'_>, [object, ..]: Arguments) -> Outcome {
     let function = "bpf_refcount_acquire";
     let object = run.object(object, ObjectKind::Local, function)?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use skep_abi::ProgramType;
+use skep_abi::{Kfunc, ProgramType};
 use skep_btf::{Builder, IntEncoding, Kind, KindTag, NewMember};
 use skep_host::{BtfLoad, Host as _, LogLevel, ProgramBtf, ProgramLoad};
 use skep_isa::{Endian, assemble, encode_slots};
@@ -34,8 +34,17 @@ fn published() -> BTreeSet<String> {
 
 #[test]
 fn every_function_is_published_and_none_else() {
-    let ours: BTreeSet<_> = super::names().map(str::to_owned).collect();
+    let ours = super::names().flat_map(|name| {
+        let mut all = Kfunc::ALL.iter();
+        // And by the name that it had before.
+        let before = all.find(|known| known.now == Some(name));
+        before.map(|before| before.name).into_iter().chain([name])
+    });
+    let ours: BTreeSet<_> = ours.map(str::to_owned).collect();
     assert_eq!(ours, published());
+    for name in &ours {
+        assert!(super::by_name(name).is_some(), "{name}");
+    }
 }
 
 /// Numbers that look like chance.

@@ -14,16 +14,10 @@ use crate::{
 
 pub(super) static TABLE: Table = &[
     ("bpf_wq_init", shim!(init)),
-    ("bpf_wq_set_callback_impl", shim!(set_callback)),
+    ("bpf_wq_set_callback", shim!(set_callback)),
     ("bpf_wq_start", shim!(start)),
-    (
-        "bpf_task_work_schedule_signal_impl",
-        shim!(task_work_schedule),
-    ),
-    (
-        "bpf_task_work_schedule_resume_impl",
-        shim!(task_work_schedule),
-    ),
+    ("bpf_task_work_schedule_signal", shim!(task_work_schedule)),
+    ("bpf_task_work_schedule_resume", shim!(task_work_schedule)),
 ];
 
 /// Where the value begins whose field of this kind is at an address.
@@ -69,7 +63,7 @@ fn init(run: &Run<'_>, [work, map, flags, ..]: Arguments) -> Outcome {
     }
 }
 
-/// `bpf_wq_set_callback_impl(wq, callback_fn, flags, aux)`
+/// `bpf_wq_set_callback(wq, callback_fn, flags)`
 fn set_callback(run: &Run<'_>, [work, function, flags, ..]: Arguments) -> Outcome {
     let number = number(run, work)?;
     if flags as u32 != 0 {
@@ -92,8 +86,8 @@ fn start(run: &Run<'_>, [work, flags, ..]: Arguments) -> Outcome {
     Ok(status(run.vm.timers.start(run.vm, run.cpu, place, 0, 0)))
 }
 
-/// `bpf_task_work_schedule_signal_impl(task, tw, map, callback, aux)`, and
-/// `bpf_task_work_schedule_resume_impl`: here no task has to be stopped for its work.
+/// `bpf_task_work_schedule_signal(task, tw, map, callback)`, and
+/// `bpf_task_work_schedule_resume`: here no task has to be stopped for its work.
 fn task_work_schedule(run: &Run<'_>, [task, work, map, function, _]: Arguments) -> Outcome {
     const NAME: &str = "bpf_task_work_schedule";
     let word = run.view(work, 8, true)?;

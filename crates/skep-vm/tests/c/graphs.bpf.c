@@ -4,26 +4,17 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include "facts.h"
+#include "renamed.h"
 
 #define private(name) SEC(".data." #name) __attribute__((visibility("hidden"), aligned(8)))
 #define __contains(type, node) __attribute__((btf_decl_tag("contains:" #type ":" #node)))
 #define container_of(ptr, type, member) \
 	((type *)((void *)(ptr) - __builtin_offsetof(type, member)))
 
-extern void *bpf_obj_new_impl(__u64 local_type_id, void *meta) __ksym;
-extern void bpf_obj_drop_impl(void *p, void *meta) __ksym;
-extern void *bpf_refcount_acquire_impl(void *p, void *meta) __ksym;
-extern int bpf_list_push_front_impl(struct bpf_list_head *head, struct bpf_list_node *node,
-	void *meta, __u64 off) __ksym;
-extern int bpf_list_push_back_impl(struct bpf_list_head *head, struct bpf_list_node *node,
-	void *meta, __u64 off) __ksym;
 extern struct bpf_list_node *bpf_list_pop_front(struct bpf_list_head *head) __ksym;
 extern struct bpf_list_node *bpf_list_pop_back(struct bpf_list_head *head) __ksym;
 extern struct bpf_list_node *bpf_list_front(struct bpf_list_head *head) __ksym;
 extern struct bpf_list_node *bpf_list_back(struct bpf_list_head *head) __ksym;
-extern int bpf_rbtree_add_impl(struct bpf_rb_root *root, struct bpf_rb_node *node,
-	bool (*less)(struct bpf_rb_node *a, const struct bpf_rb_node *b), void *meta,
-	__u64 off) __ksym;
 extern struct bpf_rb_node *bpf_rbtree_remove(struct bpf_rb_root *root,
 	struct bpf_rb_node *node) __ksym;
 extern struct bpf_rb_node *bpf_rbtree_first(struct bpf_rb_root *root) __ksym;
@@ -33,8 +24,8 @@ extern struct bpf_rb_node *bpf_rbtree_left(struct bpf_rb_root *root,
 extern struct bpf_rb_node *bpf_rbtree_right(struct bpf_rb_root *root,
 	struct bpf_rb_node *node) __ksym;
 
-#define new(type) ((type *)bpf_obj_new_impl(bpf_core_type_id_local(type), 0))
-#define drop(object) bpf_obj_drop_impl(object, 0)
+#define new(type) ((type *)bpf_obj_new(bpf_core_type_id_local(type)))
+#define drop(object) bpf_obj_drop(object)
 
 struct item {
 	long value;
@@ -72,9 +63,9 @@ static int push(long value, int front)
 	item->value = value;
 	bpf_spin_lock(&lock);
 	if (front)
-		answer = bpf_list_push_front_impl(&items, &item->node, 0, 0);
+		answer = bpf_list_push_front(&items, &item->node);
 	else
-		answer = bpf_list_push_back_impl(&items, &item->node, 0, 0);
+		answer = bpf_list_push_back(&items, &item->node);
 	bpf_spin_unlock(&lock);
 	return answer;
 }
@@ -143,17 +134,17 @@ static int add(long value, int twice)
 	if (!both)
 		return -100;
 	both->value = value;
-	more = bpf_refcount_acquire_impl(both, 0);
+	more = bpf_refcount_acquire(both);
 	if (!more) {
 		drop(both);
 		return -101;
 	}
 	bpf_spin_lock(&tree_lock);
-	answer = bpf_rbtree_add_impl(&tree, &both->tree, less, 0, 0);
+	answer = bpf_rbtree_add(&tree, &both->tree, less);
 	if (twice)
-		answer = bpf_rbtree_add_impl(&tree, &more->tree, less, 0, 0);
+		answer = bpf_rbtree_add(&tree, &more->tree, less);
 	else
-		answer = answer * 100 + bpf_list_push_back_impl(&list, &more->list, 0, 0);
+		answer = answer * 100 + bpf_list_push_back(&list, &more->list);
 	bpf_spin_unlock(&tree_lock);
 	return answer;
 }
@@ -290,10 +281,10 @@ int lists_in_lists(void *ctx)
 	item->value = 7;
 	nested->value = 8;
 	bpf_spin_lock(&nested->lock);
-	fact(bpf_list_push_front_impl(&nested->head, &item->node, 0, 0));
+	fact(bpf_list_push_front(&nested->head, &item->node));
 	bpf_spin_unlock(&nested->lock);
 	bpf_spin_lock(&outer_lock);
-	bpf_list_push_front_impl(&outer, &nested->node, 0, 0);
+	bpf_list_push_front(&outer, &nested->node);
 	bpf_spin_unlock(&outer_lock);
 	bpf_spin_lock(&outer_lock);
 	node = bpf_list_pop_front(&outer);

@@ -5,11 +5,8 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include "facts.h"
+#include "renamed.h"
 
-extern void *bpf_obj_new_impl(__u64 local_type_id, void *meta) __ksym;
-extern void bpf_obj_drop_impl(void *p, void *meta) __ksym;
-extern void *bpf_percpu_obj_new_impl(__u64 local_type_id, void *meta) __ksym;
-extern void bpf_percpu_obj_drop_impl(void *p, void *meta) __ksym;
 extern struct bpf_cpumask *bpf_cpumask_create(void) __ksym;
 extern void bpf_cpumask_release(struct bpf_cpumask *cpumask) __ksym;
 extern void bpf_cpumask_set_cpu(u32 cpu, struct bpf_cpumask *cpumask) __ksym;
@@ -17,8 +14,8 @@ extern u32 bpf_cpumask_first(const struct cpumask *cpumask) __ksym;
 extern void bpf_rcu_read_lock(void) __ksym;
 extern void bpf_rcu_read_unlock(void) __ksym;
 
-#define new(type) ((type *)bpf_obj_new_impl(bpf_core_type_id_local(type), 0))
-#define drop(object) bpf_obj_drop_impl(object, 0)
+#define new(type) ((type *)bpf_obj_new(bpf_core_type_id_local(type)))
+#define drop(object) bpf_obj_drop(object)
 
 struct both {
 	struct bpf_refcount refs;
@@ -82,12 +79,12 @@ int a_copy_each(void *ctx)
 	place = bpf_map_lookup_elem(&kept, &zero);
 	if (!place)
 		return 1;
-	counter = bpf_percpu_obj_new_impl(bpf_core_type_id_local(struct counter), 0);
+	counter = bpf_percpu_obj_new(bpf_core_type_id_local(struct counter));
 	if (!counter)
 		return 1;
 	counter = bpf_kptr_xchg(&place->counter, counter);
 	if (counter)
-		bpf_percpu_obj_drop_impl(counter, 0);
+		bpf_percpu_obj_drop(counter);
 	bpf_rcu_read_lock();
 	counter = place->counter;
 	if (counter) {
@@ -103,7 +100,7 @@ int a_copy_each(void *ctx)
 	counter = bpf_kptr_xchg(&place->counter, 0);
 	if (!counter)
 		return 2;
-	bpf_percpu_obj_drop_impl(counter, 0);
+	bpf_percpu_obj_drop(counter);
 	return 0;
 }
 

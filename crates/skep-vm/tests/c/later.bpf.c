@@ -3,15 +3,10 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include "facts.h"
+#include "renamed.h"
 
 extern int bpf_wq_init(struct bpf_wq *wq, void *map, unsigned int flags) __ksym;
-extern int bpf_wq_set_callback_impl(struct bpf_wq *wq,
-	int (*callback)(void *map, int *key, void *value), unsigned int flags, void *aux) __ksym;
 extern int bpf_wq_start(struct bpf_wq *wq, unsigned int flags) __ksym;
-extern int bpf_task_work_schedule_signal_impl(struct task_struct *task, struct bpf_task_work *tw,
-	void *map, bpf_task_work_callback_t callback, void *aux) __ksym;
-extern int bpf_task_work_schedule_resume_impl(struct task_struct *task, struct bpf_task_work *tw,
-	void *map, bpf_task_work_callback_t callback, void *aux) __ksym;
 
 struct work {
 	struct bpf_wq work;
@@ -52,7 +47,7 @@ int by_queue(void *ctx)
 	if (!work)
 		return 1;
 	fact(bpf_wq_init(&work->work, &works, 0));
-	fact(bpf_wq_set_callback_impl(&work->work, worked, 0, 0));
+	fact(bpf_wq_set_callback(&work->work, worked, 0));
 	fact(bpf_wq_start(&work->work, 0));
 	return 0;
 }
@@ -76,8 +71,8 @@ static __always_inline int for_this_task(int key, int resume)
 	work = bpf_map_lookup_elem(&task_works, &key);
 	if (!work)
 		return 1;
-	fact(resume ? bpf_task_work_schedule_resume_impl(task, &work->work, &task_works, worked_for, 0)
-		    : bpf_task_work_schedule_signal_impl(task, &work->work, &task_works, worked_for, 0));
+	fact(resume ? bpf_task_work_schedule_resume(task, &work->work, &task_works, worked_for)
+		    : bpf_task_work_schedule_signal(task, &work->work, &task_works, worked_for));
 	return 0;
 }
 

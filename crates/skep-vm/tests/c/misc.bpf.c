@@ -4,13 +4,12 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include "facts.h"
+#include "renamed.h"
 
 extern void bpf_rcu_read_lock(void) __ksym;
 extern void bpf_rcu_read_unlock(void) __ksym;
 extern s64 bpf_map_sum_elem_count(const struct bpf_map *map) __ksym;
 extern int bpf_wq_init(struct bpf_wq *wq, void *map, unsigned int flags) __ksym;
-extern int bpf_wq_set_callback_impl(struct bpf_wq *wq,
-	int (*callback)(void *map, int *key, void *value), unsigned int flags, void *aux) __ksym;
 extern int bpf_wq_start(struct bpf_wq *wq, unsigned int flags) __ksym;
 extern struct task_struct *bpf_task_acquire(struct task_struct *p) __ksym;
 extern void bpf_task_release(struct task_struct *p) __ksym;
@@ -21,8 +20,6 @@ extern struct cgroup *bpf_cgroup_ancestor(struct cgroup *cgrp, int level) __ksym
 extern struct cgroup *bpf_cgroup_acquire(struct cgroup *cgrp) __ksym;
 extern void bpf_cgroup_release(struct cgroup *cgrp) __ksym;
 extern long bpf_task_under_cgroup(struct task_struct *task, struct cgroup *ancestor) __ksym;
-extern int bpf_stream_vprintk_impl(int stream_id, const char *fmt, const void *args, u32 len,
-	void *aux) __ksym;
 extern int bpf_copy_from_user_str(void *dst, u32 dst__sz, const void *unsafe_ptr,
 	u64 flags) __ksym;
 extern int bpf_probe_read_kernel_dynptr(struct bpf_dynptr *dptr, u32 off, u32 size,
@@ -97,12 +94,12 @@ int queues(void *ctx)
 	if (!work)
 		return 1;
 	fact(bpf_wq_start(&work->work, 0));
-	fact(bpf_wq_set_callback_impl(&work->work, worked, 0, 0));
+	fact(bpf_wq_set_callback(&work->work, worked, 0));
 	fact(bpf_wq_init(&work->work, &works, 1));
 	fact(bpf_wq_init(&work->work, &works, 0));
 	fact(bpf_wq_init(&work->work, &works, 0));
-	fact(bpf_wq_set_callback_impl(&work->work, worked, 1, 0));
-	fact(bpf_wq_set_callback_impl(&work->work, worked, 0, 0));
+	fact(bpf_wq_set_callback(&work->work, worked, 1));
+	fact(bpf_wq_set_callback(&work->work, worked, 0));
 	fact(bpf_wq_start(&work->work, 1));
 	fact(bpf_wq_start(&work->work, 0));
 	return 0;
@@ -189,13 +186,13 @@ int streams(void *ctx)
 	values[1] = (__u64)source;
 
 	/* Not all kernels find memory for these. */
-	bpf_stream_vprintk_impl(1, text, values, 16, 0);
-	bpf_stream_vprintk_impl(2, text, values, 16, 0);
-	fact(bpf_stream_vprintk_impl(3, text, values, 16, 0));
-	fact(bpf_stream_vprintk_impl(0, text, values, 16, 0));
-	fact(bpf_stream_vprintk_impl(1, text, values, 8, 0));
-	fact(bpf_stream_vprintk_impl(1, text, values, 12, 0));
-	fact(bpf_stream_vprintk_impl(1, wrong, values, 0, 0));
+	bpf_stream_vprintk(1, text, values, 16);
+	bpf_stream_vprintk(2, text, values, 16);
+	fact(bpf_stream_vprintk(3, text, values, 16));
+	fact(bpf_stream_vprintk(0, text, values, 16));
+	fact(bpf_stream_vprintk(1, text, values, 8));
+	fact(bpf_stream_vprintk(1, text, values, 12));
+	fact(bpf_stream_vprintk(1, wrong, values, 0));
 	return 0;
 }
 

@@ -3,12 +3,12 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use skep::{Loaded, Object};
-use skep_abi::ProgramType;
+use skep_abi::{KernelVersion, ProgramType};
 use skep_host::{Host, HostKind, ProgramStream, TestRun};
 use skep_testing::{Outcome, Stop, Test, ensure, host, needs_kernel};
 use skep_vm::{Config, Engine, Vm};
 
-use crate::support::{Record, agree, machine, on_vm};
+use crate::support::{Record, agree_since, kernel, machine, on_vm};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -19,6 +19,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("kfuncs::cpumasks", || all("cpumasks")),
         Test::new("kfuncs::dynptrs", || all("dynptrs")),
         Test::new("kfuncs::engines_agree", engines),
+        Test::new("kfuncs::older_names_do_the_same", older_names),
         Test::new("kfuncs::exceptions", || all("exceptions")),
         Test::new("kfuncs::sections", || all("sections")),
         Test::new("kfuncs::misc", || all("misc")),
@@ -32,8 +33,35 @@ pub(crate) fn tests() -> Vec<Test> {
 
 /// The facts of every program of `tests/c/<name>.bpf.c`, compared.
 pub(crate) fn all(name: &'static str) -> Outcome {
-    needs_kernel(6, 17)?;
-    agree(|host, record| walk(&host_of(host), record, name))
+    let file = by_kernel(name);
+    agree_since((6, 17), |host, record| walk(&host_of(host), record, &file))
+}
+
+/// The file of a test that calls what it calls by the names of the running kernel: those with new
+/// names have a second one (`tests/c/renamed.h`).
+fn by_kernel(name: &str) -> String {
+    let renamed = match name {
+        "misc" | "later" => (7, 0),
+        "graphs" | "kept" => (7, 1),
+        _ => return name.to_owned(),
+    };
+    let new = kernel().info().version >= KernelVersion::new(renamed.0, renamed.1);
+    format!("{name}{}", if new { "" } else { "_impl" })
+}
+
+/// What was renamed can be called by either name on the machine.
+fn older_names() -> Outcome {
+    if !on_vm() {
+        return Ok(());
+    }
+    for name in ["graphs", "kept", "misc"] {
+        let (mut old, mut new) = (Record::default(), Record::default());
+        let host = host_of(host());
+        walk(&host, &mut new, name)?;
+        walk(&host, &mut old, &format!("{name}_impl"))?;
+        ensure(old == new, || format!("{name}: {old:#?}\n{new:#?}"))?;
+    }
+    Ok(())
 }
 
 /// An object of `tests/c`, with one program, on the test's host.
@@ -57,12 +85,21 @@ fn number(object: &Object, loaded: &Loaded, name: &str) -> Outcome<i32> {
 
 fn later() -> Outcome {
     needs_kernel(6, 18)?;
+    match on_vm() {
+        true => ["later", "later_impl"]
+            .into_iter()
+            .try_for_each(works_later),
+        false => works_later(&by_kernel("later")),
+    }
+}
+
+fn works_later(file: &str) -> Outcome {
     for (program, key) in [
         ("by_queue", 101),
         ("for_a_task", 102),
         ("for_a_resumed_task", 103),
     ] {
-        let (object, loaded) = one("later", program)?;
+        let (object, loaded) = one(file, program)?;
         loaded.program(program)?.test_run(&mut TestRun::default())?;
         let done = || number(&object, &loaded, "done_key");
         // Nothing says when; but that it happens.
@@ -181,7 +218,7 @@ fn walk(host: &skep::Host, record: &mut Record, name: &str) -> Outcome {
     let folder = env!("CARGO_TARGET_TMPDIR");
     let bytes = match name {
         // Type tags, which older compilers leave out.
-        "kept" | "arena" => skep_testing::compile_with("clang-19", &source, folder),
+        "kept" | "kept_impl" | "arena" => skep_testing::compile_with("clang-19", &source, folder),
         _ => skep_testing::compile(&source, folder),
     }?;
     let names: Vec<_> = Object::parse(name, &bytes)?
@@ -254,7 +291,8 @@ pub(crate) fn written_down(
     for (fact, line) in facts.take(count) {
         let fact = i64::from_le_bytes(fact.try_into().unwrap_or_default());
         let line = u32::from_le_bytes(line.try_into().unwrap_or_default());
-        record.fact(format!("{name}.bpf.c:{line}, {program}"), fact);
+        let source = name.trim_end_matches("_impl");
+        record.fact(format!("{source}.bpf.c:{line}, {program}"), fact);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use skep_abi::{AttachType, MapCreateFlags, MapType, ProgLoadFlags, ProgramType, 
 use skep_host::{Error, Host, MapCreate, ProgramLoad, TestRun};
 use skep_testing::{Outcome, Stop, Test, ensure, host};
 
-use crate::support::{Record, agree, code, load_on, on_vm};
+use crate::support::{Record, agree, code, load_on, needs, on_vm};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -216,7 +216,7 @@ fn given(host: &dyn Host, record: &mut Record) -> Outcome {
 }
 
 fn exclusive(host: &dyn Host, record: &mut Record) -> Outcome {
-    skep_testing::needs_kernel(6, 18)?;
+    needs(host, 6, 18)?;
     let mut request = MapCreate::new(MapType::Array, "mine", 4, 8, 1);
     let hash = [1; 32];
     request.exclusive = Some(&hash);

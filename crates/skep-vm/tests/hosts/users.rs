@@ -13,20 +13,18 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use skep::Object;
 use skep_host::{Errno, Host, HostKind, TestRun};
-use skep_testing::{Outcome, Stop, Test, ensure, needs_kernel};
+use skep_testing::{Outcome, Stop, Test, ensure};
 use skep_vm::{Input, TaskInfo, UserMemory};
 
 use crate::{
     kfuncs::{host_of, loaded_with_log, written_down},
-    support::{Record, agree, machine},
+    support::{Record, agree_since, machine},
 };
 
 pub(crate) fn tests() -> Vec<Test> {
-    let all = || {
-        needs_kernel(6, 17)?;
-        agree(walk)
-    };
-    vec![Test::new("users::memory_and_signals", all)]
+    vec![Test::new("users::memory_and_signals", || {
+        agree_since((6, 17), walk)
+    })]
 }
 
 /// What programs read here; the child has its name in the same place of its own.

@@ -11,17 +11,26 @@ use crate::{
 
 impl Verifier<'_> {
     /// Checks that programs of this kind may call a kernel function.
-    pub(super) fn check_callable(&self, function: &Kfunc) -> Result {
+    /// A kernel that tags it in its types has it, whatever is known of versions.
+    pub(super) fn check_callable(
+        &self,
+        function: &'static Kfunc,
+        is_tagged: impl FnOnce() -> bool,
+    ) -> Result {
         let name = function.name;
-        if self.kernel() < function.since {
-            return Err(self.reject(
+        let kernel = self.kernel();
+        let absence = function.absence(kernel);
+        if let Some(absence) = absence.filter(|_| kernel < function.since || !is_tagged()) {
+            let rejection = self.reject(
                 Rule::UnknownKfunc,
-                format!(
-                    "{name} is there since Linux {}, the target is {}",
-                    function.since,
-                    self.kernel()
-                ),
-            ));
+                format!("{absence}, and the target is {kernel}"),
+            );
+            return Err(match absence.instead() {
+                Some(other) => rejection.help(format!(
+                    "call {other}, or test which of them is there: `if (bpf_ksym_exists({other}))`"
+                )),
+                None => rejection,
+            });
         }
         if !self.is_gpl() {
             return Err(self

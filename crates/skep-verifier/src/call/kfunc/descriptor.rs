@@ -124,6 +124,7 @@ macro_rules! special {
         }
 
         impl Special {
+            /// By its newest name.
             fn of(name: &str) -> Self {
                 match name {
                     $($name => Self::$variant,)*
@@ -135,18 +136,18 @@ macro_rules! special {
 }
 
 special! {
-    ObjNew = "bpf_obj_new_impl",
-    ObjDrop = "bpf_obj_drop_impl",
-    PercpuObjNew = "bpf_percpu_obj_new_impl",
-    PercpuObjDrop = "bpf_percpu_obj_drop_impl",
-    RefcountAcquire = "bpf_refcount_acquire_impl",
-    ListPushFront = "bpf_list_push_front_impl",
-    ListPushBack = "bpf_list_push_back_impl",
+    ObjNew = "bpf_obj_new",
+    ObjDrop = "bpf_obj_drop",
+    PercpuObjNew = "bpf_percpu_obj_new",
+    PercpuObjDrop = "bpf_percpu_obj_drop",
+    RefcountAcquire = "bpf_refcount_acquire",
+    ListPushFront = "bpf_list_push_front",
+    ListPushBack = "bpf_list_push_back",
     ListPopFront = "bpf_list_pop_front",
     ListPopBack = "bpf_list_pop_back",
     ListFront = "bpf_list_front",
     ListBack = "bpf_list_back",
-    TreeAdd = "bpf_rbtree_add_impl",
+    TreeAdd = "bpf_rbtree_add",
     TreeRemove = "bpf_rbtree_remove",
     TreeFirst = "bpf_rbtree_first",
     TreeRoot = "bpf_rbtree_root",
@@ -174,9 +175,9 @@ special! {
     DynptrClone = "bpf_dynptr_clone",
     DynptrAdjust = "bpf_dynptr_adjust",
     Throw = "bpf_throw",
-    WqSetCallback = "bpf_wq_set_callback_impl",
-    TaskWorkSignal = "bpf_task_work_schedule_signal_impl",
-    TaskWorkResume = "bpf_task_work_schedule_resume_impl",
+    WqSetCallback = "bpf_wq_set_callback",
+    TaskWorkSignal = "bpf_task_work_schedule_signal",
+    TaskWorkResume = "bpf_task_work_schedule_resume",
     CssTaskNew = "bpf_iter_css_task_new",
     NumNew = "bpf_iter_num_new",
     NumNext = "bpf_iter_num_next",
@@ -306,7 +307,8 @@ impl Verifier<'_> {
                 format!("`{name}` is no function that programs may call, as far as Skep knows"),
             ));
         };
-        self.check_callable(known)?;
+        let mut tags = btf.decl_tags(function.id(), None);
+        self.check_callable(known, || tags.any(|tag| tag == "bpf_kfunc"))?;
         if prototype.params().len() > 5 {
             return Err(self.reject(
                 Rule::UnknownKfunc,
@@ -317,7 +319,7 @@ impl Verifier<'_> {
             name: name.into(),
             flags: known.flags,
             special: if source == BtfSource::Kernel {
-                Special::of(name)
+                Special::of(known.newest_name())
             } else {
                 Special::None
             },
@@ -390,6 +392,7 @@ impl Verifier<'_> {
             ("__refcounted_kptr", ParameterKind::Refcounted),
             ("__str", ParameterKind::ConstantString),
             ("__map", ParameterKind::Map),
+            ("__const_map", ParameterKind::Map),
             ("__irq_flag", ParameterKind::IrqFlag),
         ];
         let by_suffix = suffixes

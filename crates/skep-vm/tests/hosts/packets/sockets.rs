@@ -8,20 +8,18 @@ use std::{
 
 use skep::Object;
 use skep_host::{Host, HostKind, TestRun};
-use skep_testing::{Outcome, Test, needs_kernel};
+use skep_testing::{Outcome, Test};
 use skep_vm::{Config, Network, SocketInfo, Vm};
 
 use crate::{
     kfuncs::{host_of, loaded_with_log, written_down},
-    support::{Record, agree},
+    support::{Record, agree_since},
 };
 
 pub(super) fn tests() -> Vec<Test> {
-    let all = || {
-        needs_kernel(5, 12)?;
-        agree(walk)
-    };
-    vec![Test::new("packets::sockets_are_found_alike", all)]
+    vec![Test::new("packets::sockets_are_found_alike", || {
+        agree_since((5, 12), walk)
+    })]
 }
 
 const PROGRAMS: [&str; 6] = ["of_tcp", "of_groups", "common", "of_udp", "none", "packet"];
