@@ -42,8 +42,9 @@ usage: cargo xtask vm [--kernel VERSION,…|all] [--suite NAME,…] [--cpus N] [
                        Debian's, or beside those that --kernel names
   --config FILE        its configuration; the default is `.config` in the image's tree
   --modules FOLDER     its modules, if tests need some that are not built in
-  --suite NAME,…       skep-linux, skep, verdicts (each program of the project loaded by itself, and
-                       held against `skep check --kernel`); the default is all
+  --suite NAME,…       skep-linux, skep, skep-light, skep-vm, verdicts (each program of the project loaded by itself, and
+                       held against `skep check --kernel`); the default is all but skep-vm, the
+                       virtual machine held against the kernel
   --cpus N             processors of a machine: 1 where nothing is said; tests that switch one off
                        need 2
   TEST-ARGUMENT        what the test programs take: a part of a name, --skip NAME, …
@@ -114,7 +115,8 @@ impl Arguments {
             this.kernels = kernel::PROMISED.map(str::to_owned).into();
         }
         if this.suites.is_empty() {
-            this.suites = suites::names().into_iter().map(str::to_owned).collect();
+            let default = suites::default_names().into_iter();
+            this.suites = default.map(str::to_owned).collect();
         }
         if let Some(unknown) = this
             .suites

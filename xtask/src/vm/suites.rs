@@ -17,11 +17,16 @@ use super::{
 use crate::{Result, cargo, root};
 
 /// The suites: what they are called here, their package and test target.
-const SUITES: [(&str, &str, &str); 3] = [
+const SUITES: [(&str, &str, &str); 4] = [
     ("skep-linux", "skep-linux", "kernel"),
     ("skep", "skep", "kernel"),
     ("skep-light", "skep-light", "kernel"),
+    ("skep-vm", "skep-vm", "hosts"),
 ];
+
+/// A suite that runs only where it is named: the virtual machine held against the kernel, which takes
+/// an emulated processor many minutes.
+const BY_NAME: &str = "skep-vm";
 
 /// Programs that tests start or look at, and the guest itself needs.
 const PROGRAMS: [&str; 15] = [
@@ -63,6 +68,12 @@ pub(crate) struct Suite {
 pub(crate) fn names() -> Vec<&'static str> {
     let tests = SUITES.iter().map(|(name, ..)| *name);
     tests.chain([verdicts::NAME]).collect()
+}
+
+/// The names of those that run where none is named.
+pub(crate) fn default_names() -> Vec<&'static str> {
+    let all = names().into_iter();
+    all.filter(|name| *name != BY_NAME).collect()
 }
 
 /// Builds the suites of these names; `folder` is for what comes of that.
