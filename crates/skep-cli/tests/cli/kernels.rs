@@ -35,6 +35,50 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *before, struct task_st
 char LICENSE[] SEC("license") = "GPL";
 "#;
 
+/// Work in a value, by a function that Linux 7.0 gave another name: what declares it, and its call.
+fn work(declared: &str, called: &str) -> String {
+    let text = r#"
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+
+extern int bpf_wq_init(struct bpf_wq *wq, void *map, unsigned int flags) __ksym;
+extern int bpf_wq_start(struct bpf_wq *wq, unsigned int flags) __ksym;
+DECLARED
+
+struct job {
+	struct bpf_wq work;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct job);
+} jobs SEC(".maps");
+
+static int done(void *map, int *key, void *value)
+{
+	return 0;
+}
+
+SEC("tc")
+int begin(struct __sk_buff *packet)
+{
+	__u32 key = 0;
+	struct job *job = bpf_map_lookup_elem(&jobs, &key);
+
+	if (!job || bpf_wq_init(&job->work, &jobs, 0))
+		return 0;
+	CALLED;
+	bpf_wq_start(&job->work, 0);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";
+"#;
+    text.replace("DECLARED", declared).replace("CALLED", called)
+}
+
 fn source(folder: &Path, name: &str, text: &str) {
     fs::write(folder.join(name), text).unwrap();
 }
@@ -132,6 +176,72 @@ fn kernels_of_packages_are_harvested_and_say_what_loads() {
         says("switch.bpf.c", "loads");
         let structure = ["btf", "dump", types, "--root", "struct task_struct"];
         assert!(run(folder.path(), structure).data().contains("task_struct"));
+    }
+}
+
+#[test]
+fn what_a_kernel_function_is_called_is_told_by_kernel() {
+    if !has_clang() || !has_kernel_btf() {
+        return;
+    }
+    const NEW: &str = "extern int bpf_wq_set_callback(struct bpf_wq *wq, \
+        int (*callback)(void *, int *, void *), unsigned int flags) __ksym;";
+    const OLD: &str = "extern int bpf_wq_set_callback_impl(struct bpf_wq *wq, \
+        int (*callback)(void *, int *, void *), unsigned int flags, void *aux) __ksym;";
+    let call_old = "bpf_wq_set_callback_impl(&job->work, done, 0, 0)";
+    let call_new = "bpf_wq_set_callback(&job->work, done, 0)";
+    let weak = |declared: &str| declared.replace("__ksym", "__ksym __weak");
+    let either =
+        format!("if (bpf_ksym_exists(bpf_wq_set_callback_impl)) {call_old}; else {call_new}");
+    let folder = folder();
+    source(folder.path(), "new.bpf.c", &work(NEW, call_new));
+    source(folder.path(), "old.bpf.c", &work(OLD, call_old));
+    source(folder.path(), "weak.bpf.c", &work(&weak(OLD), call_old));
+    let both = format!("{}\n{}", weak(OLD), weak(NEW));
+    source(folder.path(), "either.bpf.c", &work(&both, &either));
+    let gone = "bpf_wq_set_callback_impl is gone since Linux 7.0";
+    let needs = "bpf_wq_set_callback needs Linux 7.0";
+    let said = |name: &str, kernel: &str| run(folder.path(), ["check", name, "--kernel", kernel]);
+    // That much a version alone decides.
+    for (name, version, text) in [("old.bpf.c", "7.3", gone), ("new.bpf.c", "6.12", needs)] {
+        let ran = said(name, version).ended_with(1);
+        let words = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(text), "{words}");
+    }
+    for (package, suite, answers) in [
+        (
+            "linux-image-6.12.*-cloud-amd64",
+            "trixie",
+            [needs, "loads", "loads", "loads"],
+        ),
+        (
+            // Its types have the old name, for the kernel's own side of the function.
+            "linux-binary-7.3.*-cloud-amd64",
+            "trixie-backports",
+            ["loads", gone, gone, "loads"],
+        ),
+    ] {
+        let found = Debian::open().and_then(|debian| debian.package(package, &[suite]));
+        let found = match found {
+            Ok(found) => found.display().to_string(),
+            Err(Stop::Skip(lacking)) => {
+                skep_testing::lacks(format_args!("{lacking}"));
+                continue;
+            }
+            Err(Stop::Fail(error)) => panic!("{error}"),
+        };
+        let ran = run(folder.path(), ["btf", "harvest", &found]).ended_with(0);
+        let json = ran
+            .stdout
+            .lines()
+            .nth(1)
+            .expect("a file of facts")
+            .to_owned();
+        for (name, expected) in ["new", "old", "weak", "either"].into_iter().zip(answers) {
+            let ran = said(&format!("{name}.bpf.c"), &json);
+            let words = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(words.contains(expected), "{package}, {name}: {words}");
+        }
     }
 }
 
