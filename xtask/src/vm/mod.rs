@@ -42,9 +42,9 @@ usage: cargo xtask vm [--kernel VERSION,…|all] [--suite NAME,…] [--cpus N] [
                        Debian's, or beside those that --kernel names
   --config FILE        its configuration; the default is `.config` in the image's tree
   --modules FOLDER     its modules, if tests need some that are not built in
-  --suite NAME,…       skep-linux, skep, skep-light, skep-vm, verdicts (each program of the project loaded by itself, and
-                       held against `skep check --kernel`); the default is all but skep-vm, the
-                       virtual machine held against the kernel
+  --suite NAME,…       skep-linux, skep, skep-light, verdicts (each program of the project loaded by
+                       itself, and held against `skep check --kernel`), skep-vm (the virtual machine
+                       held against the kernel); the default is all but skep-vm
   --cpus N             processors of a machine: 1 where nothing is said; tests that switch one off
                        need 2
   TEST-ARGUMENT        what the test programs take: a part of a name, --skip NAME, …
