@@ -29,7 +29,7 @@ use self::{
     initramfs::Initramfs, kept::Kept, kernel::Kernel, own::Own, qemu::Qemu, results::Results,
     suites::Suite,
 };
-use crate::{Result, root};
+use crate::{Result, root, setup};
 
 const USAGE: &str = "\
 usage: cargo xtask vm [--kernel VERSION,…|all] [--suite NAME,…] [--cpus N] [-- TEST-ARGUMENT…]
@@ -166,6 +166,8 @@ fn run_name() -> Result<String> {
 fn run_suites(arguments: &Arguments, folder: &Path) -> Result<Results> {
     // What is wrong with it is said before the suites are built.
     let own = arguments.own.as_ref().map(Own::kernel).transpose()?;
+    // What tests compile is compiled here.
+    setup::for_tests()?;
     let wanted: Vec<&str> = arguments.suites.iter().map(String::as_str).collect();
     let suites = suites::build(&wanted, folder)?;
     let (here, others): (Vec<String>, Vec<String>) = arguments

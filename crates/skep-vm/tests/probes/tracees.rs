@@ -2,7 +2,7 @@
 
 use std::{process::Command, time::Duration};
 
-use skep_testing::ensure;
+use skep_testing::{ensure, eventually};
 
 use crate::support::{Linked, Probes, command, compare, in_machine, library, probed, run};
 
@@ -107,13 +107,13 @@ fn a_tracee_that_is_killed_at_a_hit_leaves_nobody_waiting() {
             let probes = Probes::vm(&binary.path, BOTH)?;
             let mut traced = probes.command(command(&binary.path, &["threads", "1000000"]))?;
             traced.resume().map_err(crate::support::failed)?;
-            std::thread::sleep(Duration::from_millis(30 + round));
+            eventually("the first hit", || Ok(probes.number("entries")? > 0))?;
+            std::thread::sleep(Duration::from_millis(round));
             traced.signal(9).map_err(crate::support::failed)?;
             let status = traced.wait().map_err(crate::support::failed)?;
             traced.wait_all();
             use std::os::unix::process::ExitStatusExt as _;
             ensure(status.signal() == Some(9), || format!("{status:?}"))?;
-            ensure(probes.number("entries")? > 0, || "no hit".into())?;
         }
         Ok(())
     });

@@ -10,7 +10,7 @@ use std::{
 
 use skep::{
     AttachOptions, Link, Object, Program,
-    boundary::{AttachPoint, NetfilterHook, PerfEvent, PerfScope},
+    boundary::{AttachPoint, Cause, NetfilterHook, PerfEvent, PerfScope},
     features::{Feature, Hook, Probe},
     linux::{self, Answer, LinuxHost},
 };
@@ -260,7 +260,13 @@ fn report() -> Outcome {
         let same = match (&probe, check.answer) {
             (Probe::Yes, Answer::Yes) => true,
             (Probe::No { cause }, Answer::No) => {
-                (&check.detail, &check.fix) == (&cause.to_string(), &cause.fix())
+                let too_old = matches!(cause, Cause::KernelTooOld { .. });
+                let right = match hook {
+                    // Nothing is to be done where another hook takes its place.
+                    Hook::Tcx if too_old => check.fix.contains("clsact"),
+                    _ => check.fix == cause.fix(),
+                };
+                check.detail == cause.to_string() && right
             }
             (Probe::Unknown { .. }, Answer::Unknown) => true,
             _ => false,
