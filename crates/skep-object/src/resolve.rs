@@ -196,12 +196,9 @@ impl<'a> Resolver<'a> {
                 function: tag == KindTag::Function,
             });
         }
-        let absence = if tag == KindTag::Function {
-            self.absence(name)
-        } else {
-            None
-        };
-        if let Some(absence) = absence {
+        if tag == KindTag::Function
+            && let Some(absence) = self.absence(name)
+        {
             return Err(absence);
         }
         Err(match searched.len() {

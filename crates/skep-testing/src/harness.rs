@@ -72,8 +72,16 @@ pub fn host() -> &'static dyn Host {
 /// # Errors
 /// Skips.
 pub fn needs_kernel(major: u8, minor: u8) -> Outcome {
+    needs_kernel_of(host(), major, minor)
+}
+
+/// The same of another host than the test's own: where a test does one thing on two.
+///
+/// # Errors
+/// Skips.
+pub fn needs_kernel_of(host: &dyn Host, major: u8, minor: u8) -> Outcome {
     let needs = KernelVersion::new(major, minor);
-    if host().info().version < needs && !prebuilt::is_preparing() {
+    if host.info().version < needs && !prebuilt::is_preparing() {
         Err(Stop::Skip(Lacking::Kernel(needs)))
     } else {
         Ok(())

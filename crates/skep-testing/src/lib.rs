@@ -41,7 +41,9 @@ pub use debian::Debian;
 pub use delegation::{
     Options as MountOptions, PART, Part, delegated_bpffs, in_user_namespace, play,
 };
-pub use harness::{On, Test, host, lacks, needs_kernel, needs_option, run, run_on, skip};
+pub use harness::{
+    On, Test, host, lacks, needs_kernel, needs_kernel_of, needs_option, run, run_on, skip,
+};
 pub use leaks::Snapshot;
 pub use libbpf::{Libbpf, ProgramView, View};
 pub use netns::{Tools, in_netns};

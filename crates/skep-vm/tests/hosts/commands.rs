@@ -6,9 +6,9 @@ use skep_host::{
     BtfLoad, Errno, Host, HostKind, LogLevel, MapBtf, MapCreate, ObjectId, PinPath, Pinned,
     ProgramParts, ProgramStream, TestRun,
 };
-use skep_testing::{Bpffs, Outcome, Stop, Test, ensure, host, needs_kernel};
+use skep_testing::{Bpffs, Outcome, Stop, Test, ensure, host, needs_kernel, needs_kernel_of};
 
-use crate::support::{Record, agree, is, load_on, map, name, needs, on_vm};
+use crate::support::{Record, agree, is, load_on, map, name, on_vm};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -231,7 +231,7 @@ fn pins(host: &dyn Host, record: &mut Record) -> Outcome {
 }
 
 fn hashes(host: &dyn Host, record: &mut Record) -> Outcome {
-    needs(host, 6, 18)?;
+    needs_kernel_of(host, 6, 18)?;
     for (value, entries) in [(8, 1), (5, 3)] {
         let map = host.map_create(&MapCreate::new(MapType::Array, "hashed", 4, value, entries))?;
         let bytes = vec![7; value as usize];

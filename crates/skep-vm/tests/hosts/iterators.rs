@@ -9,11 +9,11 @@ use skep_host::{
     AttachPoint, Attachment, Errno, Host, IterTarget, LinkDetails, LinkFd, MapCreate, MapFd,
     ProgramFd, ProgramLoad,
 };
-use skep_testing::{Outcome, Stop, Test, ensure, host, needs_kernel};
+use skep_testing::{Outcome, Stop, Test, ensure, host, needs_kernel, needs_kernel_of};
 
 use crate::{
     kfuncs::{host_of, loaded_with_log},
-    support::{Record, agree, code, load_on, name, needs},
+    support::{Record, agree, code, load_on, name},
 };
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -117,7 +117,7 @@ fn filled(host: &dyn Host, map_type: MapType) -> Outcome<MapFd> {
 }
 
 fn elements(host: &dyn Host, record: &mut Record) -> Outcome {
-    needs(host, 5, 9)?;
+    needs_kernel_of(host, 5, 9)?;
     let program = program(host, "bpf_map_elem", ELEMENTS)?;
     for map_type in [
         MapType::Array,
@@ -187,7 +187,7 @@ end
 ";
 
 fn printed(host: &dyn Host, record: &mut Record) -> Outcome {
-    needs(host, 5, 10)?;
+    needs_kernel_of(host, 5, 10)?;
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/printed.bpf.c");
     let bytes = skep_testing::compile(&source, env!("CARGO_TARGET_TMPDIR"))?;
     let object = Object::parse("printed", &bytes)?;
@@ -211,7 +211,7 @@ fn printed(host: &dyn Host, record: &mut Record) -> Outcome {
 }
 
 fn targets(host: &dyn Host, record: &mut Record) -> Outcome {
-    needs(host, 5, 9)?;
+    needs_kernel_of(host, 5, 9)?;
     let elements = program(host, "bpf_map_elem", ELEMENTS)?;
     let maps = program(host, "bpf_map", "r0 = 0\n exit")?;
     let queue = host.map_create(&MapCreate::new(MapType::Queue, "queue", 0, 8, 1))?;
@@ -231,7 +231,7 @@ fn targets(host: &dyn Host, record: &mut Record) -> Outcome {
 }
 
 fn again(host: &dyn Host, record: &mut Record) -> Outcome {
-    needs(host, 5, 9)?;
+    needs_kernel_of(host, 5, 9)?;
     let program = program(host, "bpf_map_elem", "r0 = 1\n exit")?;
     let map = filled(host, MapType::Array)?;
     let attachment = attach(host, &program, IterTarget::Map(&map))?;

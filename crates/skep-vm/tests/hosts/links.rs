@@ -6,10 +6,10 @@ use skep_host::{
     LinkSource, LinkTarget, NetfilterHook, ObjectId, Order, Pinned, Position, ProgramAttach,
     ProgramFd, ProgramQuery, TcxDirection, XdpMode,
 };
-use skep_testing::{Bpffs, Cgroup, Outcome, Stop, Test, ensure, host, in_netns};
+use skep_testing::{Bpffs, Cgroup, Outcome, Stop, Test, ensure, host, in_netns, needs_kernel_of};
 use skep_vm::Vm;
 
-use crate::support::{Record, agree, is, load_on, needs, on_vm};
+use crate::support::{Record, agree, is, load_on, on_vm};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -106,7 +106,7 @@ fn link<'a>(
 }
 
 fn tcx(host: &dyn Host, record: &mut Record) -> Outcome {
-    needs(host, 6, 6)?;
+    needs_kernel_of(host, 6, 6)?;
     apart(host, record, |host, record| {
         let target = LinkTarget::Device(DEVICE);
         let attach = AttachType::TcxIngress;
@@ -231,7 +231,7 @@ fn tcx(host: &dyn Host, record: &mut Record) -> Outcome {
 }
 
 fn xdp(host: &dyn Host, record: &mut Record) -> Outcome {
-    needs(host, 5, 9)?;
+    needs_kernel_of(host, 5, 9)?;
     apart(host, record, |host, record| {
         let target = LinkTarget::Device(DEVICE);
         let (a, b) = (
@@ -477,7 +477,7 @@ fn effective(host: &dyn Host, record: &mut Record) -> Outcome {
 }
 
 fn netfilter(host: &dyn Host, record: &mut Record) -> Outcome {
-    needs(host, 6, 4)?;
+    needs_kernel_of(host, 6, 4)?;
     apart(host, record, |host, record| {
         let kind = ProgramType::Netfilter;
         let program = program(host, kind, Some(AttachType::Netfilter))?;
@@ -514,7 +514,7 @@ fn netfilter(host: &dyn Host, record: &mut Record) -> Outcome {
 }
 
 fn netns(host: &dyn Host, record: &mut Record) -> Outcome {
-    needs(host, 5, 9)?;
+    needs_kernel_of(host, 5, 9)?;
     apart(host, record, |host, record| {
         let (kind, attach) = (ProgramType::SkLookup, AttachType::SkLookup);
         let (a, b) = (

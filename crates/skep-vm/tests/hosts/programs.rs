@@ -2,9 +2,9 @@
 
 use skep_abi::{AttachType, MapCreateFlags, MapType, ProgLoadFlags, ProgramType, TestRunFlags};
 use skep_host::{Error, Host, MapCreate, ProgramLoad, TestRun};
-use skep_testing::{Outcome, Stop, Test, ensure, host};
+use skep_testing::{Outcome, Stop, Test, ensure, host, needs_kernel_of};
 
-use crate::support::{Record, agree, code, load_on, needs, on_vm};
+use crate::support::{Record, agree, code, load_on, on_vm};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -216,7 +216,7 @@ fn given(host: &dyn Host, record: &mut Record) -> Outcome {
 }
 
 fn exclusive(host: &dyn Host, record: &mut Record) -> Outcome {
-    needs(host, 6, 18)?;
+    needs_kernel_of(host, 6, 18)?;
     let mut request = MapCreate::new(MapType::Array, "mine", 4, 8, 1);
     let hash = [1; 32];
     request.exclusive = Some(&hash);

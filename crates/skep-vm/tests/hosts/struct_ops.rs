@@ -6,10 +6,10 @@ use skep_host::{
     BtfFd, BtfLoad, Errno, Host, HostKind, LinkCreate, LinkOptions, LinkSource, LinkTarget,
     LogLevel, MapBtf, MapCreate, MapFd, ProgramFd, ProgramLoad,
 };
-use skep_testing::{Outcome, Stop, Test, ensure, host, needs_kernel};
+use skep_testing::{Outcome, Stop, Test, ensure, host, needs_kernel, needs_kernel_of};
 use skep_vm::StructOpsType;
 
-use crate::support::{Record, agree, code, is, load_on, machine, name, needs};
+use crate::support::{Record, agree, code, is, load_on, machine, name};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -65,7 +65,7 @@ struct Control<'h> {
 impl<'h> Control<'h> {
     fn new(host: &'h dyn Host) -> Outcome<Self> {
         match host.info().kind {
-            HostKind::Kernel => needs(host, 6, 4)?,
+            HostKind::Kernel => needs_kernel_of(host, 6, 4)?,
             HostKind::Vm => {
                 let definition = StructOpsType::new(STRUCT)
                     .function("ssthresh", 1)

@@ -5,11 +5,11 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use skep_abi::{KernelVersion, MapType, ProgramType};
+use skep_abi::{MapType, ProgramType};
 use skep_host::{Errno, Error, Host, HostKind, MapCreate, MapFd, ProgramFd, ProgramLoad};
 use skep_isa::{Endian, assemble, encode_slots};
 use skep_linux::LinuxHost;
-use skep_testing::{Lacking, Outcome, Stop, host, is_preparing};
+use skep_testing::{Outcome, Stop, host, needs_kernel_of};
 use skep_vm::{Config, Engine, Vm};
 
 /// The running kernel.
@@ -134,23 +134,13 @@ pub(crate) fn is<T>(answer: &Result<T, Error>, errno: Errno) -> bool {
     matches!(answer, Err(error) if error.errno() == Some(errno))
 }
 
-/// Skips unless this host is Linux of this version, or newer, as the machine always is: walks ask
-/// the host that they are on.
-pub(crate) fn needs(host: &dyn Host, major: u8, minor: u8) -> Outcome {
-    let needs = KernelVersion::new(major, minor);
-    match host.info().version < needs && !is_preparing() {
-        true => Err(Stop::Skip(Lacking::Kernel(needs))),
-        false => Ok(()),
-    }
-}
-
 /// As [`agree`], with kernels since this one: before, they answer otherwise or have nothing of it.
 pub(crate) fn agree_since(
     (major, minor): (u8, u8),
     walk: impl Fn(&dyn Host, &mut Record) -> Outcome,
 ) -> Outcome {
     agree(|host, record| {
-        needs(host, major, minor)?;
+        needs_kernel_of(host, major, minor)?;
         walk(host, record)
     })
 }

@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl Verifier<'_> {
-    /// Checks that programs of this kind may call a kernel function.
-    /// A kernel that tags it in its types has it, whatever is known of versions.
+    /// Checks that programs of this kind may call a kernel function. A kernel whose types tag it
+    /// as one has it, though its version should have lost it.
     pub(super) fn check_callable(
         &self,
         function: &'static Kfunc,

@@ -11,6 +11,15 @@ use skep_isa::{AluOp, InsnIndex, Operand, Reg};
 use super::function::Translator;
 use crate::engine::elide::Fact;
 
+/// A division by floating-point numbers, before what is one too large is put right.
+struct Floating {
+    quotient: Value,
+    /// 0 exactly if the remainder is.
+    rest: Value,
+    /// -1 where the quotient is one too large and the rest below 0, else 0.
+    below: Value,
+}
+
 impl Translator<'_> {
     /// `Div`, `Mod`, `SDiv` and `SMod`.
     pub(super) fn divide(
@@ -156,7 +165,9 @@ impl Translator<'_> {
         let (cold, next) = (self.cold_block(), self.b.create_block());
         let careful = self.branch_off_others(at, ty, AluOp::Mod, (a, b), cold);
         let (x, y) = self.wide(ty, a, b);
-        let (answer, rest) = self.floating(self.float(at), AluOp::Mod, x, y);
+        let Floating { rest, below, .. } = self.floating(at, x, y);
+        let back = self.b.ins().band(below, y);
+        let answer = self.b.ins().iadd(rest, back);
         self.set(dst, answer);
         self.b.def_var(self.rest, rest);
         self.b.ins().jump(next, &[]);
@@ -241,11 +252,15 @@ impl Translator<'_> {
         value
     }
 
-    /// Of numbers below 2³², the divisor not 0.
+    /// Of numbers below 2³², the divisor not 0. What is left of one by floating-point numbers is
+    /// for [`Self::remainder`].
     fn short(&mut self, at: InsnIndex, ty: Type, op: AluOp, a: Value, b: Value) -> Value {
         if self.by_doubles.contains(&at.0) {
             let (a, b) = self.wide(ty, a, b);
-            let (answer, _) = self.floating(self.float(at), op, a, b);
+            let Floating {
+                quotient, below, ..
+            } = self.floating(at, a, b);
+            let answer = self.b.ins().iadd(quotient, below);
             return match ty {
                 I64 => answer,
                 _ => self.b.ins().ireduce(I32, answer),
@@ -267,19 +282,15 @@ impl Translator<'_> {
         }
     }
 
-    /// Which floating-point numbers do for a division.
-    fn float(&self, at: InsnIndex) -> Type {
-        match self.facts.at(at).has(Fact::SMALL_DIVIDEND) {
-            true => F32,
-            false => F64,
-        }
-    }
-
     /// By floating-point numbers: the quotient, rounded to the nearest whole number, is exact or
     /// one too large, which the sign of the rest tells. Those of 32 bits are divided faster, and
     /// do for small dividends: of a divisor that they don't hold exactly the quotient is 0, or 1
-    /// if rounded up. Gives the rest before that, too, which is 0 exactly if the remainder is.
-    fn floating(&mut self, of: Type, op: AluOp, a: Value, b: Value) -> (Value, Value) {
+    /// if rounded up.
+    fn floating(&mut self, at: InsnIndex, a: Value, b: Value) -> Floating {
+        let of = match self.facts.at(at).has(Fact::SMALL_DIVIDEND) {
+            true => F32,
+            false => F64,
+        };
         let (x, y) = (
             self.b.ins().fcvt_from_sint(of, a),
             self.b.ins().fcvt_from_sint(of, b),
@@ -300,14 +311,10 @@ impl Translator<'_> {
         let quotient = self.b.ins().uextend(I64, quotient);
         let product = self.b.ins().imul(quotient, b);
         let rest = self.b.ins().isub(a, product);
-        let below = self.b.ins().sshr_imm(rest, 63);
-        let answer = match op {
-            AluOp::Mod => {
-                let back = self.b.ins().band(below, b);
-                self.b.ins().iadd(rest, back)
-            }
-            _ => self.b.ins().iadd(quotient, below),
-        };
-        (answer, rest)
+        Floating {
+            quotient,
+            rest,
+            below: self.b.ins().sshr_imm(rest, 63),
+        }
     }
 }
