@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use skep_abi::ProgramType;
-use skep_host::{Host as _, ProgramLoad, TestRun};
+use skep_host::{Host as _, ProgramFd, ProgramLoad, TestRun};
 use skep_isa::{Endian, RawInsn, assemble, encode_slots};
 use skep_linux::LinuxHost;
 use skep_vm::{BareProgram, Config, Engine, Vm};
@@ -17,46 +17,90 @@ const PROGRAMS: [(&str, &str); 3] = [
     ("mem", include_str!("mem.asm")),
 ];
 
+const VERIFIED: &str = "JIT, verified";
+const CHECKED: &str = "interpreter, checked";
 /// With [`Config::coverage`].
 const COUNTED: &str = "interpreter, checked, counted";
 
-/// Rounds of which the best counts.
-const ROUNDS: usize = 15;
+/// Runs of each engine, in turns, of which the best counts: what else the machine does meets all
+/// of them.
+const ROUNDS: usize = 40;
 
-/// Nanoseconds a run on the kernel, and the program's answer.
-fn kernel(name: &str, slots: &[RawInsn]) -> Option<(f64, u32)> {
-    let host = LinuxHost::new().ok()?;
-    let bytes = encode_slots(slots, Endian::NATIVE);
-    let load = ProgramLoad::new(ProgramType::SchedCls, name, &bytes);
-    let program = host.prog_load(&load).ok()?.fd;
-    let mut best = f64::INFINITY;
-    let mut answer = 0;
-    for _ in 0..ROUNDS {
-        let mut run = TestRun {
-            data_in: &[0; 64],
-            repeat: 50,
-            ..TestRun::default()
-        };
-        let outcome = host.prog_test_run(&program, &mut run).ok()?;
-        best = best.min(f64::from(outcome.duration));
-        answer = outcome.return_value;
-    }
-    Some((best, answer))
+/// How often each program is compiled; the best counts.
+const COMPILES: usize = 15;
+
+/// An engine with a program.
+struct Peer {
+    what: &'static str,
+    compile: Duration,
+    ready: Ready,
+    /// Nanoseconds a run.
+    best: f64,
 }
 
-/// Nanoseconds a run, and the answer.
-fn measure(program: &BareProgram, once: Duration) -> (f64, u32) {
-    let repeat = (Duration::from_millis(8).as_nanos() / once.as_nanos().max(1)).clamp(1, 200);
-    let mut best = f64::INFINITY;
-    let mut answer = 0;
-    for _ in 0..ROUNDS {
+enum Ready {
+    Kernel(Box<LinuxHost>, ProgramFd),
+    Vm(BareProgram),
+}
+
+impl Peer {
+    fn kernel(name: &str, slots: &[RawInsn]) -> Option<Self> {
+        let host = LinuxHost::new().ok()?;
+        let bytes = encode_slots(slots, Endian::NATIVE);
+        let load = ProgramLoad::new(ProgramType::SchedCls, name, &bytes);
         let start = Instant::now();
-        for _ in 0..repeat {
-            answer = program.run(&mut [0; 64]).expect("a program that ends");
-        }
-        best = best.min(start.elapsed().as_nanos() as f64 / repeat as f64);
+        let program = host.prog_load(&load).ok()?.fd;
+        Some(Self {
+            what: "the kernel's JIT",
+            compile: start.elapsed(),
+            ready: Ready::Kernel(Box::new(host), program),
+            best: f64::INFINITY,
+        })
     }
-    (best, answer as u32)
+
+    fn vm(what: &'static str, mut make: impl FnMut() -> BareProgram) -> Self {
+        let mut made = || {
+            let start = Instant::now();
+            (make(), start.elapsed())
+        };
+        // The first makes the compiler ready, for once.
+        let compile = (0..COMPILES).map(|_| made().1).min().unwrap_or_default();
+        Self {
+            what,
+            compile,
+            ready: Ready::Vm(made().0),
+            best: f64::INFINITY,
+        }
+    }
+
+    /// Runs it for a few milliseconds; answers what it answered.
+    fn round(&mut self) -> u32 {
+        let (time, answer) = match &self.ready {
+            Ready::Kernel(host, program) => {
+                let mut run = TestRun {
+                    data_in: &[0; 64],
+                    repeat: 50,
+                    ..TestRun::default()
+                };
+                let outcome = host.prog_test_run(program, &mut run).expect("a run");
+                (f64::from(outcome.duration), outcome.return_value)
+            }
+            Ready::Vm(program) => {
+                let start = Instant::now();
+                let mut answer = program.run(&mut [0; 64]);
+                let once = start.elapsed().as_nanos().max(1);
+                let repeat = (Duration::from_millis(4).as_nanos() / once).clamp(1, 200);
+                let start = Instant::now();
+                for _ in 0..repeat {
+                    answer = program.run(&mut [0; 64]);
+                }
+                let time = start.elapsed().as_nanos() as f64 / repeat as f64;
+                (time, answer.expect("a program that ends") as u32)
+            }
+        };
+        self.best = self.best.min(time);
+        answer
+    }
 }
 
 fn main() {
@@ -66,64 +110,72 @@ fn main() {
     let counting = Vm::with(counting).expect("memory");
     println!(
         "{:8} {:30} {:>12} {:>9} {:>12}",
-        "program", "engine", "ns a run", "ratio", "compile µs"
+        "program", "engine", "ns a run", "ratio", "ready in µs"
     );
     for (name, text) in PROGRAMS {
         let slots = assemble(text).expect("a program");
-        let kernel = kernel(name, &slots);
-        let base = kernel.map_or(f64::NAN, |(time, _)| time);
-        if let Some((time, _)) = kernel {
-            println!("{name:8} {:30} {time:12.0} {:9.2}", "the kernel's JIT", 1.0);
-        } else {
+        let mut peers = Vec::from_iter(Peer::kernel(name, &slots));
+        if peers.is_empty() {
             println!("{name:8} the kernel does not take it (not root?)");
         }
-        let (mut jit, mut interpreter) = (f64::NAN, f64::NAN);
         for (engine, verified, what) in [
-            (Engine::Jit, true, "JIT, verified"),
+            (Engine::Jit, true, VERIFIED),
             (Engine::Jit, false, "JIT, checked"),
             (Engine::Interpreter, true, "interpreter, verified"),
-            (Engine::Interpreter, false, "interpreter, checked"),
+            (Engine::Interpreter, false, CHECKED),
             (Engine::Interpreter, false, COUNTED),
         ] {
             let vm = if what == COUNTED { &counting } else { &vm };
-            let make = || {
-                let start = Instant::now();
+            let peer = Peer::vm(what, || {
                 let program = if verified {
                     // SAFETY: the kernel's verifier takes these programs.
                     unsafe { vm.bare_verified(name, &slots, engine) }
                 } else {
                     vm.bare(name, &slots, engine)
                 };
-                (program.expect("a program that loads"), start.elapsed())
-            };
-            // The first makes the compiler ready, for once.
-            let compile = (0..ROUNDS).map(|_| make().1).min().unwrap_or_default();
-            let program = make().0;
-            let start = Instant::now();
-            let _ = program.run(&mut [0; 64]);
-            let (time, answer) = measure(&program, start.elapsed());
-            if let Some((_, expected)) = kernel {
-                assert_eq!(answer, expected, "{name}, {what}");
-            }
-            match what {
-                "JIT, verified" => jit = time,
-                "interpreter, checked" => interpreter = time,
-                _ => {}
-            }
-            let beside = match what {
-                "JIT, checked" => format!("   {:.2} of verified", time / jit),
-                COUNTED => format!("   {:.2} of not counted", time / interpreter),
-                _ => String::new(),
-            };
-            println!(
-                "{name:8} {what:30} {time:12.0} {:9.2} {:12.0}{beside}",
-                time / base,
-                compile.as_nanos() as f64 / 1000.0
-            );
-            if let (Some(folder), Engine::Jit) = (std::env::var_os("SKEP_CODE"), engine) {
+                program.expect("a program that loads")
+            });
+            if let (Some(folder), Engine::Jit, Ready::Vm(program)) =
+                (std::env::var_os("SKEP_CODE"), engine, &peer.ready)
+            {
                 let path = std::path::Path::new(&folder).join(format!("{name}-{verified}.bin"));
                 std::fs::write(path, program.machine_code()).expect("a writable folder");
             }
+            peers.push(peer);
         }
+        for _ in 0..ROUNDS {
+            let answers: Vec<_> = peers.iter_mut().map(Peer::round).collect();
+            assert!(
+                answers.windows(2).all(|two| two[0] == two[1]),
+                "{answers:?}"
+            );
+        }
+        print(name, &peers);
+    }
+}
+
+/// The table's rows of one program.
+fn print(name: &str, peers: &[Peer]) {
+    let time = |what: &str| {
+        let peer = peers.iter().find(|peer| peer.what == what);
+        peer.map_or(f64::NAN, |peer| peer.best)
+    };
+    let base = match peers.first() {
+        Some(first) if matches!(first.ready, Ready::Kernel(..)) => first.best,
+        _ => f64::NAN,
+    };
+    for peer in peers {
+        let beside = match peer.what {
+            "JIT, checked" => format!("   {:.2} of verified", peer.best / time(VERIFIED)),
+            COUNTED => format!("   {:.2} of not counted", peer.best / time(CHECKED)),
+            _ => String::new(),
+        };
+        println!(
+            "{name:8} {:30} {:12.0} {:9.2} {:12.0}{beside}",
+            peer.what,
+            peer.best,
+            peer.best / base,
+            peer.compile.as_nanos() as f64 / 1000.0
+        );
     }
 }
