@@ -349,3 +349,39 @@ fn arenas() {
     });
     assert_eq!(answers, ["44", "0", "6", "0"]);
 }
+
+/// The budget is looked after every million instructions, in the middle of what a loop keeps.
+#[test]
+fn a_loop_goes_on_where_its_slice_ended() {
+    let slots = assemble(
+        "
+        r6 = 70001
+        r0 = 0
+    outer:
+        r6 += -1
+        r7 = *(u8 *)(r1 + 0)
+    inner:
+        r2 = r6
+        r2 %= r7
+        r0 += r2
+        r3 = r6
+        r3 /= r7
+        r0 ^= r3
+        r7 += -1
+        if r7 != 3 goto inner
+        if r6 != 1 goto outer
+        exit",
+    )
+    .expect("a program");
+    let mut expected = 0;
+    for dividend in (1..=70_000_u64).rev() {
+        for divisor in (4..=9).rev() {
+            expected = (expected + dividend % divisor) ^ (dividend / divisor);
+        }
+    }
+    let vm = Vm::new().expect("memory");
+    for engine in [Engine::Jit, Engine::Interpreter] {
+        let program = vm.bare("slices", &slots, engine).expect("a program");
+        assert_eq!(program.run(&mut [9]), Ok(expected), "{engine:?}");
+    }
+}

@@ -36,9 +36,10 @@ const MOST_BLOCKS: usize = 20_000;
 /// Visits of a block before its bounds are widened, and before they are given up.
 const PATIENCE: (u32, u32) = (3, 24);
 
-/// Up to this, the quotient of two floating-point numbers of 32 bits is off by a quarter at most:
-/// it has 24 bits.
-const MOST_EXACT: u64 = 1 << 22;
+/// Up to this, floating-point numbers of 32 bits hold whole numbers exactly.
+const MOST_EXACT: u64 = (1 << 24) - 1;
+
+const MOST_POSITIVE: u64 = i32::MAX.unsigned_abs() as u64;
 
 /// What is known of an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,6 +58,10 @@ impl Fact {
     pub(super) const SHORT_DIVISOR: Self = Self(16);
     /// The dividend is at most [`MOST_EXACT`].
     pub(super) const SMALL_DIVIDEND: Self = Self(32);
+    /// The dividend is below 2³¹.
+    pub(super) const POSITIVE_DIVIDEND: Self = Self(64);
+    /// The divisor is below 2³¹.
+    pub(super) const POSITIVE_DIVISOR: Self = Self(128);
 
     pub(super) const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -337,6 +342,8 @@ impl<'a> Analysis<'a> {
             fact.add(Fact::SHORT_DIVIDEND, a.fits32());
             fact.add(Fact::SHORT_DIVISOR, b.fits32());
             fact.add(Fact::SMALL_DIVIDEND, a.max <= MOST_EXACT);
+            fact.add(Fact::POSITIVE_DIVIDEND, a.max <= MOST_POSITIVE);
+            fact.add(Fact::POSITIVE_DIVISOR, b.max <= MOST_POSITIVE);
         }
         fact
     }

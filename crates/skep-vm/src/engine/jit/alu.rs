@@ -15,21 +15,14 @@ impl Translator<'_> {
         if let (AluOp::Add, Operand::Imm(imm)) = (op, src) {
             return self.add(width, dst, imm);
         }
-        let by_floats = op == AluOp::Mod && self.by_doubles.contains(&at.0);
         match width {
             Width::W64 => {
                 let (a, b) = (self.get(dst), self.operand(src));
-                if by_floats {
-                    return self.remainder(at, I64, dst, (a, b));
-                }
                 let value = self.arithmetic(at, I64, op, (a, b), src);
                 self.set(dst, value);
             }
             Width::W32 => {
                 let (a, b) = (self.get32(dst), self.operand32(src));
-                if by_floats {
-                    return self.remainder(at, I32, dst, (a, b));
-                }
                 let value = self.arithmetic(at, I32, op, (a, b), src);
                 self.set32(dst, value);
             }

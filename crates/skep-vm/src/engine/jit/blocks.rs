@@ -70,6 +70,29 @@ impl Translator<'_> {
         }
     }
 
+    /// Notes where each place is reached from. A function is entered from elsewhere.
+    pub(super) fn sources(&mut self) {
+        self.sources = vec![(u32::MAX, 0); self.blocks.len()];
+        let mut before = Some(u32::MAX);
+        for (at, insn) in self.code.function_instructions(self.function) {
+            let jump = insn.target(*at).map(|target| (at.0, target.0));
+            for (from, to) in before.map(|from| (from, at.0)).into_iter().chain(jump) {
+                if let Some(sources) = self.sources.get_mut((to - self.start) as usize) {
+                    *sources = (sources.0.min(from), sources.1.max(from));
+                }
+            }
+            before = insn.falls_through().then_some(at.0);
+        }
+    }
+
+    /// Whether a jump backwards closes a loop that is entered at its target, which then is laid
+    /// out before it. A loop may begin with what only its own end reaches.
+    pub(super) fn is_way_back(&self, at: u32, target: u32) -> bool {
+        let sources = self.sources.get((target - self.start) as usize);
+        let entered = sources.is_some_and(|(first, last)| *first < target || at < *last);
+        entered && target != at
+    }
+
     pub(super) fn indirect_targets(&self) -> impl Iterator<Item = InsnIndex> + use<'_> {
         let end = self.start + self.code.function_len(self.function);
         let all = self.code.targets().iter().copied();

@@ -35,7 +35,7 @@ impl Translator<'_> {
         let budget = self.b.use_var(self.budget);
         let cost = self.b.ins().iconst(I64, i64::from(cost));
         let left = self.b.ins().isub(budget, cost);
-        self.pay(left, target, block, |this| {
+        self.pay(left, (at, target), block, |this| {
             this.b.ins().iconst(I64, i64::from(at))
         });
     }
@@ -44,7 +44,7 @@ impl Translator<'_> {
     pub(super) fn pay(
         &mut self,
         left: Value,
-        target: u32,
+        (at, target): (u32, u32),
         block: Block,
         place: impl FnOnce(&mut Self) -> Value,
     ) {
@@ -54,8 +54,12 @@ impl Translator<'_> {
             return;
         }
         let spent = self.b.ins().icmp_imm(IntCC::SignedLessThan, left, 0);
-        // Laid out behind the jump back, so that this needs no second jump.
-        let rare = self.b.create_block();
+        let rare = if self.is_way_back(at, target) {
+            // Laid out behind the jump, which then needs no second one.
+            self.b.create_block()
+        } else {
+            self.cold_block()
+        };
         self.b.ins().brif(spent, rare, &[], block, &[]);
         self.begin(rare);
         self.store_budget();
@@ -178,7 +182,7 @@ impl Translator<'_> {
         };
         for (register, offset) in Self::each(registers) {
             let value = self.b.ins().stack_load(I64, slot, offset);
-            self.b.def_var(self.registers[register], value);
+            self.assign(register, value);
         }
     }
 }

@@ -2,37 +2,73 @@
 //! division twice as often as the other one does, but needs longer for each: good in a loop whose
 //! divisions do not wait for one another, bad for a chain of them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use skep_isa::{AluOp, CallTarget, Insn, InsnIndex, Operand, Reg};
 
 /// Functions longer than this are not looked at, nor those with more divisions than that.
 const MOST: (usize, usize) = (4000, 16);
 
-/// The divisions in loops whose operands do not come from their own results.
-pub(super) fn independent(instructions: &[(InsnIndex, Insn)]) -> BTreeSet<u32> {
-    let in_loop = |at: InsnIndex| {
-        instructions.iter().any(|(from, insn)| {
-            *from >= at && insn.target(*from).is_some_and(|target| target <= at)
-        })
-    };
+/// The divisions in loops whose operands do not come from their own results; each with the
+/// register that holds its dividend all through the loop, if one does.
+pub(super) fn independent(instructions: &[(InsnIndex, Insn)]) -> BTreeMap<u32, Option<Reg>> {
     let divisions: Vec<_> = instructions
         .iter()
         .enumerate()
-        .filter(|(_, (_, insn))| {
-            let Insn::Alu { op, src, .. } = insn else {
-                return false;
-            };
-            matches!(op, AluOp::Div | AluOp::Mod) && matches!(src, Operand::Reg(_))
+        .filter_map(|(index, (at, insn))| match *insn {
+            Insn::Alu {
+                op: AluOp::Div | AluOp::Mod,
+                dst,
+                src: Operand::Reg(_),
+                ..
+            } => Some((index, at.0, dst)),
+            _ => None,
         })
         .collect();
     if instructions.len() > MOST.0 || divisions.len() > MOST.1 {
-        return BTreeSet::new();
+        return BTreeMap::new();
     }
     let all = divisions.into_iter();
-    all.filter(|(index, (at, _))| in_loop(*at) && !feeds_itself(instructions, *index))
-        .map(|(_, (at, _))| at.0)
-        .collect()
+    all.filter_map(|(index, at, dividend)| {
+        let looped = innermost(instructions, index)?;
+        let steady = steady(instructions, looped, index, dividend);
+        (!feeds_itself(instructions, index)).then_some((at, steady))
+    })
+    .collect()
+}
+
+/// The shortest loop around an instruction.
+fn innermost(instructions: &[(InsnIndex, Insn)], index: usize) -> Option<&[(InsnIndex, Insn)]> {
+    let ends = instructions.iter().enumerate().skip(index);
+    let loops = ends.filter_map(|(end, (at, insn))| {
+        let target = insn.target(*at)?;
+        let start = instructions.partition_point(|(at, _)| *at < target);
+        instructions.get(start..=end).filter(|_| start <= index)
+    });
+    loops.min_by_key(|looped| looped.len())
+}
+
+/// Programs copy what they divide, since the result takes its place: the register that the
+/// dividend is copied from right before, if nothing in the loop sets that.
+fn steady(
+    instructions: &[(InsnIndex, Insn)],
+    looped: &[(InsnIndex, Insn)],
+    index: usize,
+    dividend: Reg,
+) -> Option<Reg> {
+    let (_, Insn::Mov { dst, src, .. }) = instructions.get(index.checked_sub(1)?)? else {
+        return None;
+    };
+    let Operand::Reg(source) = *src else {
+        return None;
+    };
+    let (at, _) = instructions.get(index)?;
+    let is_target = |(from, insn): &(InsnIndex, Insn)| insn.target(*from) == Some(*at);
+    let sets = |(_, insn): &(InsnIndex, Insn)| {
+        flow(insn, bit(source)) & bit(source) == 0 || insn.uses().writes & bit(source) != 0
+    };
+    let copied = *dst == dividend && !instructions.iter().any(is_target);
+    (copied && !looped.iter().any(sets)).then_some(source)
 }
 
 /// Whether what an instruction computes may come back to it as an operand, by registers.

@@ -1,24 +1,14 @@
-//! Division: without traps, by constants without dividing, and where it pays by the divider for
-//! floating-point numbers.
+//! Division: without traps, and by constants without dividing.
 
 use cranelift_codegen::ir::{
-    Block, InstBuilder as _, MemFlags, Type, Value,
+    Block, InstBuilder as _, Type, Value,
     condcodes::IntCC,
-    types::{F32, F64, I32, I64},
+    types::{I32, I64},
 };
-use skep_isa::{AluOp, InsnIndex, Operand, Reg};
+use skep_isa::{AluOp, InsnIndex, Operand};
 
 use super::function::Translator;
 use crate::engine::elide::Fact;
-
-/// A division by floating-point numbers, before what is one too large is put right.
-struct Floating {
-    quotient: Value,
-    /// 0 exactly if the remainder is.
-    rest: Value,
-    /// -1 where the quotient is one too large and the rest below 0, else 0.
-    below: Value,
-}
 
 impl Translator<'_> {
     /// `Div`, `Mod`, `SDiv` and `SMod`.
@@ -143,47 +133,30 @@ impl Translator<'_> {
     }
 
     /// Numbers below 2³² are divided as such, which is faster on many processors; 0, and the
-    /// others, go another way.
+    /// others, go another way. By floating-point numbers there comes the product of quotient and
+    /// divisor instead of a remainder.
     fn unsigned(&mut self, at: InsnIndex, ty: Type, op: AluOp, a: Value, b: Value) -> Value {
         let (cold, next) = (self.cold_block(), self.b.create_block());
         let value = self.b.append_block_param(next, ty);
+        let product = op == AluOp::Mod && self.is_by_floats(at);
         let careful = self.branch_off_others(at, ty, op, (a, b), cold);
         let answer = self.short(at, ty, op, a, b);
         self.b.ins().jump(next, &[answer.into()]);
         if careful {
             self.begin(cold);
-            let answer = self.any(ty, op, a, b);
+            let mut answer = self.any(at, ty, op, a, b);
+            if product {
+                answer = self.b.ins().isub(a, answer);
+            }
             self.b.ins().jump(next, &[answer.into()]);
         }
         self.begin(next);
-        value
-    }
-
-    /// A remainder by floating-point numbers, into its register. Most are only compared with 0:
-    /// then what it is before its sign is put right does, and nothing computes the rest of it.
-    pub(super) fn remainder(&mut self, at: InsnIndex, ty: Type, dst: Reg, (a, b): (Value, Value)) {
-        let (cold, next) = (self.cold_block(), self.b.create_block());
-        let careful = self.branch_off_others(at, ty, AluOp::Mod, (a, b), cold);
-        let (x, y) = self.wide(ty, a, b);
-        let Floating { rest, below, .. } = self.floating(at, x, y);
-        let back = self.b.ins().band(below, y);
-        let answer = self.b.ins().iadd(rest, back);
-        self.set(dst, answer);
-        self.b.def_var(self.rest, rest);
-        self.b.ins().jump(next, &[]);
-        if careful {
-            self.begin(cold);
-            let answer = self.any(ty, AluOp::Mod, a, b);
-            let answer = match ty {
-                I64 => answer,
-                _ => self.b.ins().uextend(I64, answer),
-            };
-            self.set(dst, answer);
-            self.b.def_var(self.rest, answer);
-            self.b.ins().jump(next, &[]);
+        if !product {
+            return value;
         }
-        self.begin(next);
-        self.rest_of = Some(dst);
+        let rest = self.b.ins().isub(a, value);
+        self.remainders.insert(rest, (a, value));
+        rest
     }
 
     /// Sends what [`Self::short`] is not for to `cold`; `false`: there is nothing such.
@@ -196,36 +169,38 @@ impl Translator<'_> {
         cold: Block,
     ) -> bool {
         let fact = self.facts.at(at);
-        let floats = ty == I64 && self.by_doubles.contains(&at.0) && fact.has(Fact::SMALL_DIVIDEND);
-        let wide = ty == I64;
-        let mut careful = false;
-        if wide && !fact.has(Fact::SHORT_DIVIDEND) {
-            let high = self.b.ins().ushr_imm(a, 32);
-            self.branch_off(high, cold);
-            careful = true;
+        let (floats, wide) = (self.is_by_floats(at), ty == I64);
+        let mut others = Vec::new();
+        if floats && !fact.has(Fact::POSITIVE_DIVIDEND) {
+            others.push(self.exceeds(a, i32::MAX));
+        } else if wide && !fact.has(Fact::SHORT_DIVIDEND) {
+            others.push(self.b.ins().ushr_imm(a, 32));
         }
         if floats && op == AluOp::Mod {
-            // By 0 the quotient is infinite or not a number, of which the lower bits make a rest
-            // that is the dividend, as it should be. What is negative as signed is not for it.
-            let negative = self.b.ins().icmp_imm(IntCC::SignedLessThan, b, 0);
-            self.branch_off(negative, cold);
-            careful = true;
-        } else if wide && !fact.has(Fact::SHORT_DIVISOR) {
+            // By 0 the quotient is infinite or not a number: whatever that becomes, times 0 it
+            // leaves the dividend, as it should.
+            if !fact.has(Fact::POSITIVE_DIVISOR) {
+                others.push(self.exceeds(b, i32::MAX));
+            }
+        } else if (floats && !fact.has(Fact::POSITIVE_DIVISOR))
+            || (wide && !fact.has(Fact::SHORT_DIVISOR))
+        {
             // Neither 0 nor too large.
             let below = self.b.ins().iadd_imm(b, -1);
-            let last = i64::from(i32::MAX);
-            let out = self
-                .b
-                .ins()
-                .icmp_imm(IntCC::UnsignedGreaterThanOrEqual, below, last);
-            self.branch_off(out, cold);
-            careful = true;
+            others.push(self.exceeds(below, i32::MAX - 1));
         } else if !fact.has(Fact::NONZERO) {
-            let zero = self.b.ins().icmp_imm(IntCC::Equal, b, 0);
-            self.branch_off(zero, cold);
-            careful = true;
+            others.push(self.b.ins().icmp_imm(IntCC::Equal, b, 0));
         }
-        careful
+        for other in &others {
+            self.branch_off(*other, cold);
+        }
+        !others.is_empty()
+    }
+
+    /// Whether, as unsigned, it is larger than that.
+    fn exceeds(&mut self, value: Value, most: i32) -> Value {
+        let condition = IntCC::UnsignedGreaterThan;
+        self.b.ins().icmp_imm(condition, value, i64::from(most))
     }
 
     /// Goes to `cold` when the condition holds.
@@ -236,9 +211,9 @@ impl Translator<'_> {
     }
 
     /// By anything, in the slow way.
-    fn any(&mut self, ty: Type, op: AluOp, a: Value, b: Value) -> Value {
+    fn any(&mut self, at: InsnIndex, ty: Type, op: AluOp, a: Value, b: Value) -> Value {
         let by_zero = self.by_zero(ty, op, a);
-        if ty == I32 {
+        if ty == I32 && !self.is_by_floats(at) {
             // What is short comes here only for 0.
             return by_zero;
         }
@@ -252,69 +227,20 @@ impl Translator<'_> {
         value
     }
 
-    /// Of numbers below 2³², the divisor not 0. What is left of one by floating-point numbers is
-    /// for [`Self::remainder`].
+    /// Of what [`Self::branch_off_others`] lets pass.
     fn short(&mut self, at: InsnIndex, ty: Type, op: AluOp, a: Value, b: Value) -> Value {
-        if self.by_doubles.contains(&at.0) {
-            let (a, b) = self.wide(ty, a, b);
-            let Floating {
-                quotient, below, ..
-            } = self.floating(at, a, b);
-            let answer = self.b.ins().iadd(quotient, below);
-            return match ty {
-                I64 => answer,
-                _ => self.b.ins().ireduce(I32, answer),
-            };
-        }
-        if ty == I32 {
-            return self.plain(op, a, b);
-        }
-        let (a, b) = (self.b.ins().ireduce(I32, a), self.b.ins().ireduce(I32, b));
-        let answer = self.plain(op, a, b);
-        self.b.ins().uextend(I64, answer)
-    }
-
-    /// Both operands as 64 bits.
-    fn wide(&mut self, ty: Type, a: Value, b: Value) -> (Value, Value) {
-        match ty {
-            I64 => (a, b),
-            _ => (self.b.ins().uextend(I64, a), self.b.ins().uextend(I64, b)),
-        }
-    }
-
-    /// By floating-point numbers: the quotient, rounded to the nearest whole number, is exact or
-    /// one too large, which the sign of the rest tells. Those of 32 bits are divided faster, and
-    /// do for small dividends: of a divisor that they don't hold exactly the quotient is 0, or 1
-    /// if rounded up.
-    fn floating(&mut self, at: InsnIndex, a: Value, b: Value) -> Floating {
-        let of = match self.facts.at(at).has(Fact::SMALL_DIVIDEND) {
-            true => F32,
-            false => F64,
+        let (a, b) = match ty {
+            I64 => (self.b.ins().ireduce(I32, a), self.b.ins().ireduce(I32, b)),
+            _ => (a, b),
         };
-        let (x, y) = (
-            self.b.ins().fcvt_from_sint(of, a),
-            self.b.ins().fcvt_from_sint(of, b),
-        );
-        let quotient = self.b.ins().fdiv(x, y);
-        // From 2⁵² on, or 2²³, they are whole numbers, whose low bits are those of the fraction.
-        let quotient = if of == F32 {
-            let whole = self.b.ins().f32const(8_388_608.0);
-            let quotient = self.b.ins().fadd(quotient, whole);
-            let quotient = self.b.ins().bitcast(I32, MemFlags::new(), quotient);
-            self.b.ins().band_imm(quotient, (1 << 23) - 1)
+        let answer = if self.is_by_floats(at) {
+            self.floating(at, op, a, b)
         } else {
-            let whole = self.b.ins().f64const(4_503_599_627_370_496.0);
-            let quotient = self.b.ins().fadd(quotient, whole);
-            let quotient = self.b.ins().bitcast(I64, MemFlags::new(), quotient);
-            self.b.ins().ireduce(I32, quotient)
+            self.plain(op, a, b)
         };
-        let quotient = self.b.ins().uextend(I64, quotient);
-        let product = self.b.ins().imul(quotient, b);
-        let rest = self.b.ins().isub(a, product);
-        Floating {
-            quotient,
-            rest,
-            below: self.b.ins().sshr_imm(rest, 63),
+        match ty {
+            I64 => self.b.ins().uextend(I64, answer),
+            _ => answer,
         }
     }
 }

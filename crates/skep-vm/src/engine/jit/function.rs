@@ -1,6 +1,6 @@
 //! One function of a program: its blocks, registers and frame.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use cranelift_codegen::{
     ir::{
@@ -18,6 +18,7 @@ use skep_isa::{Imm64, Insn, InsnIndex, Operand, Reg};
 use super::{
     chain,
     counted::{self, Counted},
+    floats::Mirror,
     liveness, shims,
 };
 use crate::{
@@ -65,11 +66,13 @@ pub(super) struct Translator<'a> {
     pub(super) wanted: Vec<liveness::Registers>,
     /// Where they are kept over calls on ways that are hardly ever taken.
     pub(super) kept: Option<StackSlot>,
-    /// Divisions to be done by floating-point numbers.
-    pub(super) by_doubles: BTreeSet<u32>,
-    /// The register whose value is a remainder just now, and what is 0 where that is.
-    pub(super) rest_of: Option<Reg>,
-    pub(super) rest: Variable,
+    /// Divisions to be done by floating-point numbers, with the register that holds the dividend
+    /// in all of the loop.
+    pub(super) by_floats: BTreeMap<u32, Option<Reg>>,
+    /// Registers of such, as floating-point numbers.
+    pub(super) mirrors: Vec<Mirror>,
+    /// Remainders: 0 where these two are equal.
+    pub(super) remainders: BTreeMap<Value, (Value, Value)>,
     pub(super) function: u32,
     pub(super) start: u32,
     /// R0 to R9.
@@ -86,6 +89,8 @@ pub(super) struct Translator<'a> {
     /// Stack arguments: where those that it was given are, and those that it gives.
     pub(super) given: Option<Value>,
     pub(super) passed: Option<StackSlot>,
+    /// The first and the last slot that each one is reached from, in checked mode.
+    pub(super) sources: Vec<(u32, u32)>,
     /// Where control meets, by the slot in the function.
     pub(super) blocks: Vec<Option<Block>>,
     /// Counted loops, which are there twice: in `blocks` and, for when the budget covers them, in
@@ -138,7 +143,6 @@ pub(super) fn build(
     let parameters = b.block_params(entry).to_vec();
     let registers = std::array::from_fn(|_| b.declare_var(I64));
     let (budget, may_goto) = (b.declare_var(I64), b.declare_var(I32));
-    let rest = b.declare_var(I64);
     let mut translator = Translator {
         b,
         code,
@@ -152,13 +156,13 @@ pub(super) fn build(
             Vec::new()
         },
         kept: None,
-        by_doubles: if isa.name() == "x64" {
+        by_floats: if isa.name() == "x64" {
             chain::independent(code.function_instructions(function))
         } else {
-            BTreeSet::new()
+            BTreeMap::new()
         },
-        rest_of: None,
-        rest,
+        mirrors: Vec::new(),
+        remainders: BTreeMap::new(),
         function,
         start: start.0,
         registers,
@@ -169,6 +173,7 @@ pub(super) fn build(
         frame: *parameters.get(6).ok_or(Errno::EOPNOTSUPP)?,
         given: parameters.get(7).copied(),
         passed: None,
+        sources: Vec::new(),
         blocks: vec![None; code.function_len(function) as usize],
         loops: if mode == Mode::Checked {
             counted::loops(code.function_instructions(function))
@@ -180,12 +185,13 @@ pub(super) fn build(
         copy: None,
         fault: None,
     };
+    translator.mirrors();
     for (register, value) in (1..6).zip(&parameters[1..6]) {
-        translator.b.def_var(registers[register], *value);
+        translator.assign(register, *value);
     }
     let zero = translator.b.ins().iconst(I64, 0);
     for register in [0, 6, 7, 8, 9] {
-        translator.b.def_var(registers[register], zero);
+        translator.assign(register, zero);
     }
     translator.translate()?;
     let Translator { mut b, .. } = translator;
@@ -234,7 +240,6 @@ impl Translator<'_> {
                 }
                 self.b.switch_to_block(block);
                 self.copies = 0;
-                self.rest_of = None;
                 open = true;
             }
             let place = match self.copy {
@@ -263,6 +268,7 @@ impl Translator<'_> {
         if !self.checked {
             return;
         }
+        self.sources();
         let (cold, next) = (self.cold_block(), self.b.create_block());
         let lowest = self.load_hot(hot!(lowest));
         let lower = self
@@ -316,12 +322,15 @@ impl Translator<'_> {
 
     pub(super) fn set(&mut self, register: Reg, value: Value) {
         // Loading refuses what writes R10.
-        if let Some(variable) = self.registers.get(usize::from(register.number())) {
-            self.b.def_var(*variable, value);
-        }
+        self.assign(usize::from(register.number()), value);
         self.copies &= !(1 << register.number());
-        if self.rest_of == Some(register) {
-            self.rest_of = None;
+    }
+
+    /// Sets a register, wherever it is kept.
+    pub(super) fn assign(&mut self, register: usize, value: Value) {
+        if let Some(variable) = self.registers.get(register) {
+            self.b.def_var(*variable, value);
+            self.reflect(register, value);
         }
     }
 
@@ -461,6 +470,9 @@ impl Translator<'_> {
         self.store_budget();
         let value = self.get(Reg::R0);
         let done = self.b.ins().iconst(I64, Status::Done as i64);
+        // A sum may be anywhere. R0 itself would have to be in the register of results, and with
+        // it the value before, which costs loops a move on each way that leaves R0 as it is.
+        let value = self.b.ins().iadd(value, done);
         self.b.ins().return_(&[value, done]);
     }
 

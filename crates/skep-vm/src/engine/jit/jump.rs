@@ -140,7 +140,7 @@ impl Translator<'_> {
             };
             let left = self.b.ins().iadd(left, less);
             let places = [at.0, third_at.0];
-            self.pay(left, target.0, target_block, |this| {
+            self.pay(left, (third_at.0, target.0), target_block, |this| {
                 let [first, second] =
                     places.map(|place| this.b.ins().iconst(I64, i64::from(place)));
                 this.b.ins().select(condition, first, second)
@@ -212,10 +212,9 @@ impl Translator<'_> {
         src: Operand,
     ) -> Value {
         let with_zero = matches!(op, CompareOp::Eq | CompareOp::Ne) && src == Operand::Imm(0);
+        let remainder = with_zero.then(|| self.remainder(width, dst)).flatten();
         let (a, b) = match width {
-            _ if with_zero && self.rest_of == Some(dst) => {
-                (self.b.use_var(self.rest), self.operand(src))
-            }
+            _ if let Some(equal) = remainder => equal,
             Width::W64 => (self.get(dst), self.operand(src)),
             Width::W32 => (self.get32(dst), self.operand32(src)),
         };

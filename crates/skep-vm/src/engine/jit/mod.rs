@@ -10,8 +10,8 @@ mod call;
 mod chain;
 mod counted;
 mod division;
+mod floats;
 mod function;
-mod hoist;
 mod jump;
 mod liveness;
 mod memory;
@@ -135,7 +135,6 @@ fn compile(code: &Code, mode: Mode, isa: &dyn TargetIsa) -> Result<(Vec<u8>, Vec
         if context.func.dfg.num_insts() > MOST {
             return Err(Errno::EOPNOTSUPP);
         }
-        hoist::run(&mut context);
         if context.compile(isa, &mut control).is_err() {
             return Err(Errno::EOPNOTSUPP);
         }

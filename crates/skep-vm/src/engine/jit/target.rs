@@ -58,6 +58,7 @@ fn features() -> Vec<&'static str> {
         )*};
     }
     detect!("sse3" "has_sse3" "ssse3" "has_ssse3" "sse4.1" "has_sse41" "sse4.2" "has_sse42");
+    detect!("avx" "has_avx");
     detect!("bmi1" "has_bmi1" "bmi2" "has_bmi2" "lzcnt" "has_lzcnt" "popcnt" "has_popcnt");
     features
 }

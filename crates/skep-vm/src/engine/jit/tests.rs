@@ -38,12 +38,20 @@ again:
     r3 = *(u8 *)(r6 + 1)
     r0 /= r3
     r0 s%= r3
+    r5 = r3
+    r5 %= r2
+    w5 /= w6
     *(u16 *)(r10 - 4) = r0
     lock *(u64 *)(r10 - 16) += r0
     r4 = atomic_fetch_xor((u32 *)(r10 - 16), r4)
     r0 = bswap16 r0
     r2 += -1
     if r2 != 0 goto again
+few:
+    r5 = 1000
+    r5 %= r3
+    r3 += -1
+    if r3 > 3 goto few
     r1 = 5
     r2 = subprog[back]
     r3 = r10
