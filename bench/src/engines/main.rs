@@ -4,7 +4,11 @@
 
 mod peers;
 
-use std::{error::Error, process::ExitCode};
+use std::{
+    error::Error,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use peers::Peer;
 use skep_isa::{RawInsn, assemble};
@@ -12,8 +16,9 @@ use skep_isa::{RawInsn, assemble};
 /// Anything may fail; what concerns one peer becomes a note under the table.
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
-/// Runs of each peer, in turns.
-const ROUNDS: u32 = 25;
+/// How long the peers run a program, in turns: what else the machine does comes and goes in
+/// seconds, and the least time is to be of when it did nothing.
+const LONG: Duration = Duration::from_secs(5);
 
 /// What is run: an empty program, for what a run costs, and what `crates/skep-vm/examples/engines`
 /// says of the others. The kernel's verifier accepts them, and every peer has the instructions.
@@ -68,7 +73,8 @@ fn program(name: &str, slots: &[RawInsn], notes: &mut Vec<String>) -> Result<()>
     }
     let mut least = vec![f64::INFINITY; peers.len()];
     let mut answers = vec![0; peers.len()];
-    for _ in 0..ROUNDS {
+    let start = Instant::now();
+    while start.elapsed() < LONG {
         for (place, (_, peer)) in peers.iter_mut().enumerate() {
             let (answer, nanoseconds) = peer.run()?;
             answers[place] = answer as u32;

@@ -22,9 +22,9 @@ const CHECKED: &str = "interpreter, checked";
 /// With [`Config::coverage`].
 const COUNTED: &str = "interpreter, checked, counted";
 
-/// Runs of each engine, in turns, of which the best counts: what else the machine does meets all
-/// of them.
-const ROUNDS: usize = 40;
+/// How long the engines run a program, in turns, of which the best counts: what else the machine
+/// does meets all of them, and comes and goes in seconds.
+const LONG: Duration = Duration::from_secs(5);
 
 /// How often each program is compiled; the best counts.
 const COMPILES: usize = 15;
@@ -143,7 +143,8 @@ fn main() {
             }
             peers.push(peer);
         }
-        for _ in 0..ROUNDS {
+        let start = Instant::now();
+        while start.elapsed() < LONG {
             let answers: Vec<_> = peers.iter_mut().map(Peer::round).collect();
             assert!(
                 answers.windows(2).all(|two| two[0] == two[1]),
