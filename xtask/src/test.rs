@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that can run on this machine, and a list of what could not
 //! and why.
 
-use std::{fs, io::Write as _, path::PathBuf, process::Command};
+use std::{fs, io::Write as _, path::PathBuf, process::Command, thread};
 
 use crate::{Result, root, setup, tidy, vm};
 
@@ -11,6 +11,9 @@ const SKIP_LOG: &str = "SKEP_SKIP_LOG";
 /// The kernels that CI runs the suites on, beside its own: the oldest and the newest of those that
 /// are promised.
 const CI_KERNELS: &str = "5.10,7.3";
+
+/// What the workspace is built with for its tests.
+const FEATURES: &str = "skep/tokio,skep/vm";
 
 /// Runs the tests, also on other kernels if any are named; with `ci`, also formatting, lints, docs
 /// and the tidy check.
@@ -41,35 +44,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut failed = Vec::new();
     if ci {
         step(&mut failed, "fmt", &["fmt", "--all", "--check"], &[]);
-        step(
-            &mut failed,
-            "clippy",
-            &[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ],
-            &[],
-        );
-        step(
-            &mut failed,
-            "rustdoc",
-            &[
-                "doc",
-                "--workspace",
-                "--no-deps",
-                "--document-private-items",
-            ],
-            &[("RUSTDOCFLAGS", "-D warnings".into())],
-        );
-        // Skep's part of it: its peers are built by `cargo xtask bench` alone.
-        let bench = ["--manifest-path", "bench/Cargo.toml", "--all-targets"];
-        let clippy = [&["clippy"], &bench[..], &["--", "-D", "warnings"]].concat();
-        step(&mut failed, "bench", &clippy, &[]);
     }
+    let lints = ci.then(|| thread::spawn(lints));
     if let Err(error) = tidy::run() {
         failed.push(format!("tidy: {error}"));
     }
@@ -84,17 +60,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             "test",
             "--workspace",
             "--features",
-            "skep/tokio,skep/vm",
+            FEATURES,
             "--no-fail-fast",
         ],
         &environment,
     );
-    // Also on the kernel and in the virtual machine, where that can be; and the project's own.
-    for flags in [&["--kernel", "--run"][..], &["--own"]] {
-        let run = ["run", "--quiet", "--package", "skep-selftests", "--"];
-        let arguments = [&run[..], flags].concat();
-        step(&mut failed, "verdicts", &arguments, &environment);
-    }
+    failed.extend(verdicts(&environment)?);
     if let Some(kernels) = &kernels {
         println!("── tests on other kernels: {kernels}");
         let words = [&["--kernel", kernels.as_str()], words].concat();
@@ -108,12 +79,67 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             Ok(()) => {}
         }
     }
+    if let Some(lints) = lints {
+        failed.extend(lints.join().map_err(|_| "the lints panicked")?);
+    }
     report_skips(&skip_log)?;
     if failed.is_empty() {
         println!("all that can run here has passed");
         return Ok(());
     }
     Err(failed.join("; ").into())
+}
+
+/// The selftests' verdicts, also on the kernel and in the virtual machine where that can be; and
+/// the project's own. Says what failed.
+fn verdicts(environment: &[(&str, String)]) -> Result<Vec<String>> {
+    // With the features that all is built with by now.
+    let build = ["build", "--workspace", "--features", FEATURES];
+    let selftests = match crate::cargo(&[&build[..], &["--bin=skep-selftests"]].concat()) {
+        Ok(selftests) => selftests,
+        Err(error) => return Ok(vec![error.to_string()]),
+    };
+    let mut failed = Vec::new();
+    for flags in [&["--kernel", "--run"][..], &["--own"]] {
+        println!("── verdicts: skep-selftests {}", flags.join(" "));
+        let mut verdicts = Command::new(&selftests);
+        verdicts.args(flags).envs(environment.iter().cloned());
+        if !verdicts.current_dir(root()).status()?.success() {
+            failed.push("verdicts failed".to_owned());
+        }
+    }
+    Ok(failed)
+}
+
+/// Clippy and rustdoc, while tests wait for the kernel: after all else that wants the processors,
+/// and in a folder of their own, so that neither waits for the other's cargo. Says what failed.
+fn lints() -> Vec<String> {
+    let clippy = ["--all-targets", "--", "-D", "warnings"];
+    // Skep's part of it: its peers are built by `cargo xtask bench` alone.
+    let bench = ["clippy", "--manifest-path", "bench/Cargo.toml"];
+    let rustdoc = ["--no-deps", "--document-private-items"];
+    let mut failed = Vec::new();
+    for (name, arguments) in [
+        ("clippy", [&["clippy", "--workspace"], &clippy[..]].concat()),
+        ("rustdoc", [&["doc", "--workspace"], &rustdoc[..]].concat()),
+        ("bench", [&bench[..], &clippy[..]].concat()),
+    ] {
+        let ran = Command::new("nice")
+            .args(["-n", "10", env!("CARGO")])
+            .args(&arguments)
+            .env("CARGO_TARGET_DIR", root().join("target/lints"))
+            .env("RUSTDOCFLAGS", "-D warnings")
+            .current_dir(root())
+            .output();
+        let said = match ran {
+            Ok(ran) if ran.status.success() => continue,
+            Ok(ran) => String::from_utf8_lossy(&ran.stderr).into_owned(),
+            Err(error) => error.to_string(),
+        };
+        eprintln!("── {name}: cargo {}\n{said}", arguments.join(" "));
+        failed.push(format!("{name} failed"));
+    }
+    failed
 }
 
 fn step(failed: &mut Vec<String>, name: &str, arguments: &[&str], environment: &[(&str, String)]) {

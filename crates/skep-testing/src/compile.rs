@@ -67,8 +67,13 @@ pub fn compile_with(clang: &'static str, source: &Path, folder: &str) -> Outcome
     })
 }
 
-fn cache(folder: &str) -> Outcome<Cache> {
-    Ok(Cache::at(Path::new(folder).join("skep-cache"))?)
+/// The cache in a test's folder: the one that `skep` has there if its `XDG_CACHE_HOME` is `cache`.
+/// What takes long is compiled once for all tests.
+///
+/// # Errors
+/// As [`Cache::at`].
+pub fn cache(folder: impl AsRef<Path>) -> Outcome<Cache> {
+    Ok(Cache::at(folder.as_ref().join("cache/skep"))?)
 }
 
 fn built(source: &Path, build: Build) -> Outcome<Vec<u8>> {

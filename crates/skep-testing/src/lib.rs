@@ -35,7 +35,7 @@ pub use bpffs::{Bpffs, Tracefs, mount_point};
 pub use capabilities::{as_nobody_with, with_capabilities, without_capabilities};
 pub use cgroup::Cgroup;
 pub use compile::{
-    assemble, compile, compile_for, compile_native, compile_native_as, compile_with,
+    assemble, cache, compile, compile_for, compile_native, compile_native_as, compile_with,
 };
 pub use debian::Debian;
 pub use delegation::{

@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeMap,
     env, fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -42,7 +43,13 @@ pub(crate) fn cache() -> Cache {
             .join("skep-build")
             .join(name);
         let _ = fs::remove_dir_all(&folder);
-        Cache::at(folder).unwrap()
+        let cache = Cache::at(&folder).unwrap();
+        // But what core was compiled to is everybody's.
+        let all = skep_testing::cache(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let core = all.root().join("rust");
+        fs::create_dir_all(&core).unwrap();
+        symlink(core, folder.join("rust")).unwrap();
+        cache
     };
     CACHE.get_or_init(make).clone()
 }

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -43,7 +44,9 @@ fn duration() -> Outcome {
 
 fn signals() -> Outcome {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
-        let run = Started::attached(&example("syscount"), &[] as &[&str])?;
+        // Whoever runs the tests may ignore one of them.
+        let mut run = under(&["env", "--default-signal"], &example("syscount"))?;
+        run.wait_for("attached ")?;
         run.signal(signal)?;
         run.finish()?
             .ended_with(0)?
@@ -52,17 +55,23 @@ fn signals() -> Outcome {
     Ok(())
 }
 
-fn nohup() -> Outcome {
-    let folder = tempfile::tempdir()?;
-    let file = Unique::new(&folder, "after")?;
-    let mut plain = skep_run(&example("opensnoop"));
-    let mut command = Command::new("sh");
-    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]);
+/// Starts `skep run -v` by another command.
+fn under(words: &[&str], program: &Path) -> Outcome<Started> {
+    let mut plain = skep_run(program);
+    let mut command = Command::new(words[0]);
     command
+        .args(&words[1..])
         .arg(plain.get_program())
         .args(plain.arg("-v").get_args());
     prepare(&mut command);
-    let mut run = Started::new(&mut command)?;
+    Started::new(&mut command)
+}
+
+fn nohup() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = Unique::new(&folder, "after")?;
+    let ignoring = ["sh", "-c", "trap '' HUP; exec \"$0\" \"$@\""];
+    let mut run = under(&ignoring, &example("opensnoop"))?;
     run.wait_for("attached ")?;
     run.signal(Signal::HUP)?;
     eventually("rows after it", || {

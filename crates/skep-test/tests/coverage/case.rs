@@ -12,7 +12,7 @@ use skep::{
     spec::StaticLinker,
     vm::{Config, Vm},
 };
-use skep_build::{Cache, Clang};
+use skep_build::Clang;
 use skep_test::coverage::{Report, Tally};
 use skep_testing::{Outcome, Stop};
 
@@ -38,8 +38,7 @@ pub(crate) const CLANG: u32 = 14;
 
 /// The version of clang that is here.
 pub(crate) fn clang() -> Outcome<u32> {
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("skep-cache");
-    match Clang::find(&Cache::at(cache)?) {
+    match Clang::find(&skep_testing::cache(env!("CARGO_TARGET_TMPDIR"))?) {
         Ok(clang) => Ok(clang.version().major),
         Err(error) => Err(Stop::lacks(format!("what compiles: {error}"))),
     }

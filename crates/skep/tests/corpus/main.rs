@@ -159,7 +159,7 @@ impl Corpus {
     fn new() -> Outcome<Self> {
         let folder = tempfile::tempdir()?;
         let libbpf = Libbpf::build(folder.path())?;
-        let cache = Cache::at(Path::new(env!("CARGO_TARGET_TMPDIR")).join("skep-cache"))?;
+        let cache = skep_testing::cache(env!("CARGO_TARGET_TMPDIR"))?;
         Ok(Self {
             folder,
             libbpf,
