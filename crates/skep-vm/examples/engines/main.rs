@@ -75,11 +75,12 @@ impl Peer {
 
     /// Runs it for a few milliseconds; answers what it answered.
     fn round(&mut self) -> u32 {
+        let repeat = (4e6 / self.best).clamp(1.0, 200.0) as u32;
         let (time, answer) = match &self.ready {
             Ready::Kernel(host, program) => {
                 let mut run = TestRun {
                     data_in: &[0; 64],
-                    repeat: 50,
+                    repeat,
                     ..TestRun::default()
                 };
                 let outcome = host.prog_test_run(program, &mut run).expect("a run");
@@ -88,13 +89,10 @@ impl Peer {
             Ready::Vm(program) => {
                 let start = Instant::now();
                 let mut answer = program.run(&mut [0; 64]);
-                let once = start.elapsed().as_nanos().max(1);
-                let repeat = (Duration::from_millis(4).as_nanos() / once).clamp(1, 200);
-                let start = Instant::now();
-                for _ in 0..repeat {
+                for _ in 1..repeat {
                     answer = program.run(&mut [0; 64]);
                 }
-                let time = start.elapsed().as_nanos() as f64 / repeat as f64;
+                let time = start.elapsed().as_nanos() as f64 / f64::from(repeat);
                 (time, answer.expect("a program that ends") as u32)
             }
         };
