@@ -45,8 +45,7 @@ fn duration() -> Outcome {
 fn signals() -> Outcome {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         // Whoever runs the tests may ignore one of them.
-        let mut run = under(&["env", "--default-signal"], &example("syscount"))?;
-        run.wait_for("attached ")?;
+        let run = under(&["env", "--default-signal"], &example("syscount"))?;
         run.signal(signal)?;
         run.finish()?
             .ended_with(0)?
@@ -55,7 +54,7 @@ fn signals() -> Outcome {
     Ok(())
 }
 
-/// Starts `skep run -v` by another command.
+/// As [`Started::attached`], by another command.
 fn under(words: &[&str], program: &Path) -> Outcome<Started> {
     let mut plain = skep_run(program);
     let mut command = Command::new(words[0]);
@@ -64,15 +63,16 @@ fn under(words: &[&str], program: &Path) -> Outcome<Started> {
         .arg(plain.get_program())
         .args(plain.arg("-v").get_args());
     prepare(&mut command);
-    Started::new(&mut command)
+    let mut started = Started::new(&mut command)?;
+    started.wait_for("attached ")?;
+    Ok(started)
 }
 
 fn nohup() -> Outcome {
     let folder = tempfile::tempdir()?;
     let file = Unique::new(&folder, "after")?;
     let ignoring = ["sh", "-c", "trap '' HUP; exec \"$0\" \"$@\""];
-    let mut run = under(&ignoring, &example("opensnoop"))?;
-    run.wait_for("attached ")?;
+    let run = under(&ignoring, &example("opensnoop"))?;
     run.signal(Signal::HUP)?;
     eventually("rows after it", || {
         file.cat()?;
