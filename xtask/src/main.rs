@@ -3,6 +3,7 @@
 
 mod bench;
 mod demo;
+mod failures;
 mod generate;
 mod miri;
 mod sanitize;

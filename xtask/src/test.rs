@@ -1,9 +1,15 @@
 //! `cargo xtask test`: everything that can run on this machine, and a list of what could not
 //! and why.
 
-use std::{fs, io::Write as _, path::PathBuf, process::Command, thread};
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::Command,
+    thread,
+};
 
-use crate::{Result, root, setup, tidy, vm};
+use crate::{Result, failures::Failures, root, setup, tidy, vm};
 
 /// Where tests say what they skipped, one line each (`SKIP name: reason`).
 const SKIP_LOG: &str = "SKEP_SKIP_LOG";
@@ -43,7 +49,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     fs::write(&skip_log, "")?;
     let mut failed = Vec::new();
     if ci {
-        step(&mut failed, "fmt", &["fmt", "--all", "--check"], &[]);
+        println!("── fmt: cargo fmt --all --check");
+        let fmt = command(&["fmt", "--all", "--check"]).status();
+        failed.extend(outcome("fmt", fmt.map(|fmt| fmt.success())));
     }
     let lints = ci.then(|| thread::spawn(lints));
     if let Err(error) = tidy::run() {
@@ -53,18 +61,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         failed.push(format!("generated code: {error}"));
     }
     let environment = [(SKIP_LOG, skip_log.display().to_string())];
-    step(
-        &mut failed,
-        "tests",
-        &[
-            "test",
-            "--workspace",
-            "--features",
-            FEATURES,
-            "--no-fail-fast",
-        ],
-        &environment,
-    );
+    let mut failures = Failures::default();
+    failed.extend(tests(&mut failures, &environment));
     failed.extend(verdicts(&environment)?);
     if let Some(kernels) = &kernels {
         println!("── tests on other kernels: {kernels}");
@@ -79,10 +77,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             Ok(()) => {}
         }
     }
-    if let Some(lints) = lints {
-        failed.extend(lints.join().map_err(|_| "the lints panicked")?);
-    }
+    let lints = lints.map_or(Ok(Vec::new()), thread::JoinHandle::join);
     report_skips(&skip_log)?;
+    failures.report();
+    for (lint, said) in lints.map_err(|_| "the lints panicked")? {
+        println!("── {lint}\n{said}");
+        failed.push(format!("{lint} failed"));
+    }
     if failed.is_empty() {
         println!("all that can run here has passed");
         return Ok(());
@@ -112,8 +113,9 @@ fn verdicts(environment: &[(&str, String)]) -> Result<Vec<String>> {
 }
 
 /// Clippy and rustdoc, while tests wait for the kernel: after all else that wants the processors,
-/// and in a folder of their own, so that neither waits for the other's cargo. Says what failed.
-fn lints() -> Vec<String> {
+/// and in a folder of their own, so that neither waits for the other's cargo. Gives those that
+/// failed, and what they said.
+fn lints() -> Vec<(&'static str, String)> {
     let clippy = ["--all-targets", "--", "-D", "warnings"];
     // Skep's part of it: its peers are built by `cargo xtask bench` alone.
     let bench = ["clippy", "--manifest-path", "bench/Cargo.toml"];
@@ -136,23 +138,34 @@ fn lints() -> Vec<String> {
             Ok(ran) => String::from_utf8_lossy(&ran.stderr).into_owned(),
             Err(error) => error.to_string(),
         };
-        eprintln!("── {name}: cargo {}\n{said}", arguments.join(" "));
-        failed.push(format!("{name} failed"));
+        failed.push((name, said));
     }
     failed
 }
 
-fn step(failed: &mut Vec<String>, name: &str, arguments: &[&str], environment: &[(&str, String)]) {
-    println!("── {name}: cargo {}", arguments.join(" "));
-    let status = Command::new(env!("CARGO"))
-        .args(arguments)
-        .envs(environment.iter().map(|(name, value)| (name, value)))
-        .current_dir(root())
-        .status();
-    match status {
-        Ok(status) if status.success() => {}
-        Ok(_) => failed.push(format!("{name} failed")),
-        Err(error) => failed.push(format!("{name}: {error}")),
+/// The workspace's tests. Says whether they failed.
+fn tests(failures: &mut Failures, environment: &[(&str, String)]) -> Option<String> {
+    let words = ["test", "--workspace", "--features", FEATURES];
+    let words = [&words[..], &["--no-fail-fast"]].concat();
+    println!("── tests: cargo {}", words.join(" "));
+    let mut tests = command(&words);
+    tests.envs(environment.iter().map(|(name, value)| (name, value)));
+    outcome("tests", failures.of(&mut tests))
+}
+
+/// Cargo, at the workspace's root.
+fn command(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(words).current_dir(root());
+    command
+}
+
+/// What is to be said of a step that did not end well.
+fn outcome(step: &str, passed: io::Result<bool>) -> Option<String> {
+    match passed {
+        Ok(true) => None,
+        Ok(false) => Some(format!("{step} failed")),
+        Err(error) => Some(format!("{step}: {error}")),
     }
 }
 
