@@ -3,19 +3,41 @@
 //!
 //! ```sh
 //! cargo run --release -p skep-vm --example map_speed
+//! cargo run --release -p skep-vm --example map_speed "hash update" jit
 //! ```
 //!
 //! Every program makes a number of operations on 2,048 keys in random order; "in step": all CPUs in
 //! the same order, one as far behind the other as it happens to be; "own keys": each CPU on 1,024
-//! of its own. Two threads make twice as many operations as one, and the gain is how many times
-//! as many a second those are: 2 is the most. Two threads "apart" have a map each and share nothing:
-//! their gain is what this machine has to give (1.3 to 1.5, where its two CPUs are threads of one
-//! core), so that what is lost by sharing is the difference of the two. "array store" needs no map:
-//! the two threads' stores to the same memory. The figures are the least of several measurements, in
-//! nanoseconds an operation, loop and all.
+//! of its own. The gain is how many times as many operations two threads make in a time, each on a
+//! CPU of its own, as one of them alone, whose figure is that of both CPUs: 2 is the most. Two threads
+//! "apart" have a map each and share nothing: their gain is what this machine has to give, so that
+//! what is lost by sharing is the difference of the two. "array store" needs no map: the two threads'
+//! stores to the same memory.
+//!
+//! "line" is how long a cache line takes from one CPU to the other. It tells where they are: two
+//! threads of one core hand it over in less than 24 ns, and have one core's units between them, which
+//! makes two of them worth 1.2 to 1.5; cores that share a cache take up to 80, others longer. A
+//! virtual machine's CPUs come and go, so that each turn is counted where it was; on a machine of
+//! one's own, `lscpu --extended` tells which CPUs are which.
+//!
+//! A row is measured for seconds, all hosts in turns of a few milliseconds, and its figures are the
+//! least of each, in nanoseconds an operation, loop and all: what else the machine does meets all of
+//! them, and comes and goes in seconds.
 
-use std::{error::Error, time::Instant};
+use std::{
+    error::Error,
+    hint,
+    sync::{
+        Barrier,
+        atomic::{
+            AtomicU32,
+            Ordering::{Acquire, Release},
+        },
+    },
+    time::{Duration, Instant},
+};
 
+use rustix::thread::{CpuSet, sched_setaffinity};
 use skep_abi::{MapCreateFlags, MapType, ProgramType};
 use skep_host::{Host, MapCreate, MapFd, ProgramFd, ProgramLoad, TestRun};
 use skep_isa::{Endian, assemble, encode_slots};
@@ -26,9 +48,17 @@ type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 /// Operations of a run.
 const ROUNDS: u64 = 8000;
-/// Runs of a measurement, and measurements of each number of threads.
-const RUNS: u32 = 20;
-const MEASUREMENTS: u32 = 25;
+/// How long a turn takes, at the least.
+const TURN: Duration = Duration::from_millis(1);
+/// How long a row is measured.
+const LONG: Duration = Duration::from_secs(6);
+
+/// Where the two CPUs are, and in how many nanoseconds a cache line goes from one to the other there.
+const PLACES: [(&str, f64); 3] = [
+    ("one core", 24.0),
+    ("near cores", 80.0),
+    ("far cores", f64::INFINITY),
+];
 
 /// Entries of a map.
 const ENTRIES: u32 = 4096;
@@ -154,74 +184,192 @@ fn load(host: &dyn Host, work: &Work, key: u32) -> Outcome<Ready> {
     Ok(Ready { program, _map: map })
 }
 
-fn run(host: &dyn Host, ready: &Ready, times: u32) -> Outcome {
-    for _ in 0..times {
-        host.prog_test_run(&ready.program, &mut TestRun::default())?;
+/// A host with the programs of a row.
+struct Peer<'a> {
+    name: &'a str,
+    host: &'a dyn Host,
+    programs: [Ready; 2],
+}
+
+/// The least of several turns, in nanoseconds an operation: by one thread, by two on one map, by two
+/// on a map each.
+#[derive(Clone, Copy)]
+struct Best {
+    times: [f64; 3],
+    /// Nanoseconds of a cache line's way.
+    line: f64,
+    turns: u32,
+}
+
+impl Best {
+    const NONE: Self = Self {
+        times: [f64::INFINITY; 3],
+        line: f64::INFINITY,
+        turns: 0,
+    };
+
+    fn take(&mut self, times: [f64; 3], line: f64) {
+        for (best, time) in self.times.iter_mut().zip(times) {
+            *best = best.min(time);
+        }
+        self.line = self.line.min(line);
+        self.turns += 1;
+    }
+}
+
+impl<'a> Peer<'a> {
+    fn new(name: &'a str, host: &'a dyn Host, work: &Work, key: u32) -> Outcome<Self> {
+        let programs = [load(host, work, key)?, load(host, work, key)?];
+        Ok(Self {
+            name,
+            host,
+            programs,
+        })
+    }
+
+    /// A turn of each number of threads.
+    fn turn(&self) -> Outcome<[f64; 3]> {
+        let [first, second] = &self.programs;
+        let alone = [[Some(first), None], [None, Some(first)]];
+        let alone: Outcome<Vec<_>> = alone.into_iter().map(|one| self.rate(one)).collect();
+        let rates = [
+            alone?.iter().sum::<f64>() / 2.0,
+            self.rate([Some(first); 2])?,
+            self.rate([Some(first), Some(second)])?,
+        ];
+        Ok(rates.map(|rate| 1.0 / rate))
+    }
+
+    /// How many operations a nanosecond threads make together.
+    fn rate(&self, threads: [Option<&Ready>; 2]) -> Outcome<f64> {
+        let rates = on_cpus(threads, |ready| {
+            let (start, mut operations) = (Instant::now(), 0);
+            while start.elapsed() < TURN {
+                let mut run = TestRun::default();
+                let ran = self.host.prog_test_run(&ready.program, &mut run);
+                ran.expect("a run");
+                operations += ROUNDS;
+            }
+            operations as f64 / start.elapsed().as_nanos() as f64
+        })?;
+        Ok(rates.iter().sum())
+    }
+}
+
+/// Runs the first part on CPU 0 and the second on CPU 1, and gives what they gave.
+fn on_cpus<T: Send, U: Send>(
+    parts: [Option<T>; 2],
+    run: impl Fn(T) -> U + Sync,
+) -> Outcome<Vec<U>> {
+    let ready = Barrier::new(parts.iter().flatten().count());
+    let (ready, run) = (&ready, &run);
+    let ended = std::thread::scope(|scope| {
+        let parts = parts.into_iter().enumerate();
+        let threads = parts.filter_map(|(cpu, part)| Some((cpu, part?)));
+        let threads: Vec<_> = threads
+            .map(|(cpu, part)| {
+                scope.spawn(move || {
+                    let mut only = CpuSet::new();
+                    only.set(cpu);
+                    sched_setaffinity(None, &only).expect("two CPUs");
+                    ready.wait();
+                    run(part)
+                })
+            })
+            .collect();
+        let ended = threads.into_iter().map(|thread| thread.join());
+        ended.collect::<Result<Vec<_>, _>>()
+    });
+    Ok(ended.map_err(|_| "a thread panicked")?)
+}
+
+/// How many nanoseconds a cache line takes from one CPU to the other.
+fn line() -> Outcome<f64> {
+    const HANDOVERS: u32 = 2000;
+    let word = AtomicU32::new(0);
+    let times = on_cpus([Some(0), Some(1)], |first| {
+        let start = Instant::now();
+        for turn in (first..HANDOVERS).step_by(2) {
+            while word.load(Acquire) != turn {
+                hint::spin_loop();
+            }
+            word.store(turn + 1, Release);
+        }
+        start.elapsed().as_nanos() as f64
+    })?;
+    Ok(times.into_iter().fold(0.0, f64::max) / f64::from(HANDOVERS))
+}
+
+/// Measures a row and prints it.
+fn measure(hosts: &[(&str, Box<dyn Host>)], work: &Work, key: u32) -> Outcome {
+    let mut peers = Vec::new();
+    for (name, host) in hosts {
+        match Peer::new(name, host.as_ref(), work, key) {
+            Ok(peer) => peers.push(peer),
+            Err(error) => println!("{:32} {key:>4}  {name:>12} {error}", work.name),
+        }
+    }
+    let mut best = vec![[Best::NONE; PLACES.len()]; peers.len()];
+    let start = Instant::now();
+    while start.elapsed() < LONG && !peers.is_empty() {
+        for (peer, best) in peers.iter().zip(&mut best) {
+            let (before, times, after) = (line()?, peer.turn()?, line()?);
+            // Else they went elsewhere meanwhile.
+            if let (Some(place), true) = (place(before), place(before) == place(after)) {
+                best[place].take(times, before.min(after));
+            }
+        }
+    }
+    for (peer, best) in peers.iter().zip(best) {
+        for ((place, _), best) in PLACES.into_iter().zip(best) {
+            let [one, two, apart] = best.times;
+            if best.turns > 0 {
+                println!(
+                    "{:32} {key:>4}  {:>12} {one:>8.1} {two:>8.1} {apart:>8.1} {:>5.2}x {:>5.2}x {:>6.0}  {place} ({} turns)",
+                    work.name,
+                    peer.name,
+                    one / two,
+                    one / apart,
+                    best.line,
+                    best.turns
+                );
+            }
+        }
     }
     Ok(())
 }
 
-/// Nanoseconds an operation: by one thread, by two on one map, by two on a map each. The least of
-/// several measurements, taken in turn, so that all meet the same neighbours on a machine that is
-/// shared.
-fn measure(host: &dyn Host, work: &Work, key: u32) -> Outcome<[f64; 3]> {
-    let (first, second) = (load(host, work, key)?, load(host, work, key)?);
-    let threads = [vec![&first], vec![&first, &first], vec![&first, &second]];
-    let mut best = [f64::INFINITY; 3];
-    for _ in 0..MEASUREMENTS {
-        for (best, threads) in best.iter_mut().zip(&threads) {
-            *best = best.min(measure_once(host, threads)?);
-        }
-    }
-    Ok(best)
-}
-
-/// A thread for each.
-fn measure_once(host: &dyn Host, threads: &[&Ready]) -> Outcome<f64> {
-    let start = Instant::now();
-    std::thread::scope(|scope| {
-        let run = |ready| run(host, ready, RUNS).map_err(|error| error.to_string());
-        let others: Vec<_> = threads
-            .iter()
-            .map(|ready| scope.spawn(move || run(ready)))
-            .collect();
-        others
-            .into_iter()
-            .try_for_each(|other| other.join().map_err(|_| "a panic".to_owned())?)
-    })?;
-    let operations = ROUNDS * u64::from(RUNS) * threads.len() as u64;
-    Ok(start.elapsed().as_nanos() as f64 / operations as f64)
+/// The place of two CPUs between which a cache line takes so long.
+fn place(line: f64) -> Option<usize> {
+    PLACES.iter().position(|(_, most)| line <= *most)
 }
 
 fn main() -> Outcome {
-    let only = std::env::args().nth(1).unwrap_or_default();
-    let mut hosts: Vec<(&str, Box<dyn Host>)> = vec![("kernel", Box::new(LinuxHost::new()?))];
+    let mut words = std::env::args().skip(1);
+    let (rows, only) = (words.next().unwrap_or_default(), words.next());
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| name == only);
+    let mut hosts: Vec<(&str, Box<dyn Host>)> = Vec::new();
+    if wanted("kernel") {
+        hosts.push(("kernel", Box::new(LinuxHost::new()?)));
+    }
     for (name, engine) in [("jit", Engine::Jit), ("interpreter", Engine::Interpreter)] {
         let mut config = Config::default();
         config.engine = engine;
-        hosts.push((name, Box::new(Vm::with(config)?)));
+        if wanted(name) {
+            hosts.push((name, Box::new(Vm::with(config)?)));
+        }
     }
     println!(
-        "{:32} {:>4}  {:>12} {:>8} {:>8} {:>8} {:>6} {:>6}",
-        "", "key", "host", "1 thread", "2", "2 apart", "gain", "apart"
+        "{:32} {:>4}  {:>12} {:>8} {:>8} {:>8} {:>6} {:>6} {:>6}",
+        "", "key", "host", "1 thread", "2", "2 apart", "gain", "apart", "line"
     );
-    for work in work().iter().filter(|work| work.name.contains(&only)) {
+    for work in work().iter().filter(|work| work.name.contains(&rows)) {
         let keys: &[u32] = match work.map_type {
             MapType::Array | MapType::PercpuArray => &[4],
             _ => &[4, 8],
         };
         for key in keys {
-            for (name, host) in &hosts {
-                match measure(host.as_ref(), work, *key) {
-                    Ok([one, two, apart]) => println!(
-                        "{:32} {key:>4}  {name:>12} {one:>8.1} {two:>8.1} {apart:>8.1} {:>5.2}x {:>5.2}x",
-                        work.name,
-                        one / two,
-                        one / apart
-                    ),
-                    Err(error) => println!("{:32} {key:>4}  {name:>12} {error}", work.name),
-                }
-            }
+            measure(&hosts, work, *key)?;
         }
     }
     Ok(())
