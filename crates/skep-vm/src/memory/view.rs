@@ -25,9 +25,7 @@ macro_rules! words {
                 // SAFETY: inside the view and aligned; all accesses to its memory are atomic.
                 Some(unsafe { at.cast::<$atomic>().as_ref() }.load(Relaxed))
             } else {
-                let mut bytes = [0; $bytes];
-                self.part(offset, $bytes)?.read(&mut bytes);
-                Some($int::from_ne_bytes(bytes))
+                self.part(offset, $bytes)?.read_bytes().map($int::from_ne_bytes)
             }
         }
 
@@ -39,7 +37,7 @@ macro_rules! words {
                 // SAFETY: inside the view and aligned; all accesses to its memory are atomic.
                 unsafe { at.cast::<$atomic>().as_ref() }.store(value, Relaxed);
             } else {
-                self.part(offset, $bytes)?.write(&value.to_ne_bytes());
+                self.part(offset, $bytes)?.write_bytes(value.to_ne_bytes());
             }
             Some(())
         }
@@ -113,6 +111,21 @@ impl<'a> View<'a> {
         u16_at set_u16 AtomicU16 u16 2;
         u32_at set_u32 AtomicU32 u32 4;
         u64_at set_u64 AtomicU64 u64 8;
+    }
+
+    /// Its first bytes, in as many accesses as it takes.
+    #[cold]
+    #[inline(never)]
+    fn read_bytes<const LEN: usize>(self) -> Option<[u8; LEN]> {
+        let mut bytes = [0; LEN];
+        (self.read(&mut bytes) == LEN).then_some(bytes)
+    }
+
+    /// Sets its first bytes, in as many accesses as it takes.
+    #[cold]
+    #[inline(never)]
+    fn write_bytes<const LEN: usize>(self, bytes: [u8; LEN]) {
+        self.write(&bytes);
     }
 
     /// The 32-bit word at `offset`; `None` outside the view or if it is not aligned.

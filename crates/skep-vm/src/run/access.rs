@@ -133,8 +133,21 @@ impl Run<'_> {
     ///
     /// # Errors
     /// It is not the program's.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn view(&self, address: u64, len: u64, write: bool) -> Result<View<'_>, FaultKind> {
+        if len <= SHORT && self.hot.caches.covers(address, len, write) {
+            // SAFETY: checked just now; what was granted stays for the run.
+            if let Some(view) = unsafe { View::at_address(address, len as usize) } {
+                return Ok(view);
+            }
+        }
+        self.view_of(address, len, write)
+    }
+
+    /// The same, of what was not touched last, or is long. Apart, so that the helpers which get by
+    /// without it have few registers to save.
+    #[inline(never)]
+    fn view_of(&self, address: u64, len: u64, write: bool) -> Result<View<'_>, FaultKind> {
         if len == 0 {
             return Ok(View::of(&mut []));
         }

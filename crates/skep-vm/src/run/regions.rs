@@ -92,16 +92,13 @@ impl Cached {
     #[inline]
     fn covers(&self, address: u64, size: u64) -> bool {
         let offset = address.wrapping_sub(self.start.get());
-        match size {
-            1 => offset < self.places[0].get(),
-            2 => offset < self.places[1].get(),
-            4 => offset < self.places[2].get(),
-            8 => offset < self.places[3].get(),
-            _ => {
-                let len = self.places[0].get();
-                size <= len && offset <= len - size
-            }
+        if size.is_power_of_two()
+            && let Some(places) = self.places.get(size.trailing_zeros() as usize)
+        {
+            return offset < places.get();
         }
+        let len = self.places[0].get();
+        size <= len && offset <= len - size
     }
 
     #[inline]
@@ -152,6 +149,28 @@ impl Caches {
     pub(crate) fn clear(&self) {
         for entry in self.read.iter().chain(&self.write) {
             entry.set(0, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_access_is_covered_where_it_fits() {
+        let cached = Cached::default();
+        for (start, len) in [(0, 0), (100, 0), (100, 1), (100, 7), (104, 8), (96, 40)] {
+            cached.set(start, len);
+            for address in 90..150 {
+                for size in 1..50 {
+                    let fits = address >= start && address + size <= start + len;
+                    let covers = cached.covers(address, size);
+                    assert_eq!(covers, fits, "{size} at {address} of {len} at {start}");
+                }
+                assert!(!cached.covers(address, u64::MAX));
+                assert!(!cached.covers(u64::MAX - address, 1 << 63));
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use skep_abi::{MapCreateFlags, MapType};
 use skep_host::Errno;
 
 use super::{
-    Batch, EXIST, F_ALL_CPUS, F_CPU, Kind, LOCK, Map, NOEXIST, Range, Shape, Visit,
+    Batch, EXIST, F_ALL_CPUS, F_CPU, Kind, LOCK, Map, Range, Shape, Visit,
     lru::Lru,
     pool::{Pool, Spares},
     slab::{Element, Slab, Values},
@@ -146,6 +146,28 @@ impl Hash {
             _ => Err(Errno::EINVAL),
         }
     }
+
+    /// An update by a program that takes the bucket's lock.
+    #[inline(never)]
+    fn update_apart(
+        &self,
+        cpu: u32,
+        key: View<'_>,
+        value: View<'_>,
+        flags: u64,
+    ) -> Result<(), Errno> {
+        // A program can't name another CPU.
+        if flags > EXIST && (self.per_cpu || self.check(flags).is_err()) {
+            return Err(Errno::EINVAL);
+        }
+        let source = Source {
+            value,
+            target: Target::One(cpu),
+            flags,
+            map: None,
+        };
+        self.put(key, source)
+    }
 }
 
 /// Whether values are of a size that is written at once.
@@ -165,20 +187,11 @@ impl Kind for Hash {
     }
 
     fn update(&self, cpu: u32, key: View<'_>, value: View<'_>, flags: u64) -> Result<(), Errno> {
-        // A program can't name another CPU.
-        if flags > EXIST && (self.per_cpu || self.check(flags).is_err()) {
-            return Err(Errno::EINVAL);
+        match self.per_cpu {
+            // Values of each CPU are written in place by all programs.
+            true => self.update_unseen(cpu, key, value, flags),
+            false => self.update_apart(cpu, key, value, flags),
         }
-        if self.per_cpu && flags & NOEXIST == 0 && self.put_in_place(cpu, key, value) {
-            return Ok(());
-        }
-        let source = Source {
-            value,
-            target: Target::One(cpu),
-            flags,
-            map: None,
-        };
-        self.put(key, source)
     }
 
     fn update_unseen(
@@ -191,7 +204,7 @@ impl Kind for Hash {
         if matches!(flags, 0 | EXIST) && self.put_in_place(cpu, key, value) {
             return Ok(());
         }
-        self.update(cpu, key, value, flags)
+        self.update_apart(cpu, key, value, flags)
     }
 
     fn delete(&self, key: View<'_>) -> Result<(), Errno> {
