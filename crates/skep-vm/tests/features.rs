@@ -1,7 +1,7 @@
 //! What programs do by way of maps and the machine, on each engine in each mode: globals, jump
 //! tables, arenas, packet loads, tail calls, exceptions. All must answer alike.
 
-use skep_abi::{MapCreateFlags, MapType, ProgramType};
+use skep_abi::{MapCreateFlags, MapType, ProgramType, TestRunFlags};
 use skep_btf::{Btf, KindTag};
 use skep_host::{AttachPoint, Host as _, MapCreate, MapFd, ProgramFd, ProgramLoad, TestRun};
 use skep_isa::{CallTarget, Endian, Insn, InsnIndex, assemble, encode_slots};
@@ -169,6 +169,100 @@ fn globals_are_known() {
     };
     assert_eq!(size(55), size(54));
     assert!(size(55) + 20 < size(56));
+}
+
+/// Looks up the key that is the argument, and answers the value's last byte.
+fn last_byte(map: &MapFd, key: u32, value: u32) -> String {
+    format!(
+        "r1 = *(u64 *)(r1 + 0)
+        *(u32 *)(r10 - {key}) = r1
+        r1 = map[fd:{}]
+        r2 = r10
+        r2 += -{key}
+        call 1
+        if r0 == 0 goto +2
+        r0 = *(u8 *)(r0 + {})
+        exit
+        r0 = 1000
+        exit",
+        map.raw(),
+        value - 1
+    )
+}
+
+/// Compiled code finds values of arrays by itself.
+#[test]
+fn arrays_are_looked_up() {
+    for (map_type, value, entries) in [
+        (MapType::Array, 1, 1),
+        (MapType::Array, 7, 3),
+        (MapType::Array, 8, 256),
+        (MapType::Array, 24, 200),
+        (MapType::Array, 4096, 5),
+        (MapType::PercpuArray, 8, 16),
+        (MapType::PercpuArray, 20, 3),
+    ] {
+        let keys = [0, 1, 2, entries - 1, entries, 1 << 31, u32::MAX];
+        let found = alike(false, |machine| {
+            let map = machine.map(map_type, value, entries, MapCreateFlags::empty());
+            for index in 0..entries {
+                let bytes = vec![index as u8; value.next_multiple_of(8) as usize];
+                let bytes = match map_type {
+                    MapType::Array => &bytes[..value as usize],
+                    _ => &bytes,
+                };
+                let set = machine
+                    .vm
+                    .map_update_elem(&map, &index.to_ne_bytes(), bytes, 0);
+                set.expect("an update");
+            }
+            // Keys anywhere in the frame, aligned or not.
+            let each = [4, 8, 7, 512].into_iter().flat_map(|place| {
+                let program = last_byte(&map, place, value);
+                keys.map(|key| machine.run(&program, u64::from(key) | 7 << 32))
+            });
+            each.collect()
+        });
+        let expected = keys.map(|key| match key < entries {
+            true => (key as u8).to_string(),
+            false => "1000".to_owned(),
+        });
+        let expected: Vec<_> = [&expected; 4].into_iter().flatten().cloned().collect();
+        assert_eq!(found, expected, "{map_type:?} {value} {entries}");
+    }
+}
+
+/// Each CPU finds its own values.
+#[test]
+fn arrays_are_looked_up_on_each_cpu() {
+    for engine in [Engine::Interpreter, Engine::Jit] {
+        let mut config = Config::default();
+        (config.cpus, config.engine) = (4, engine);
+        let vm = Vm::with(config).expect("memory");
+        let map = vm.map_create(&MapCreate::new(MapType::PercpuArray, "map", 4, 12, 3));
+        let map = map.expect("a map");
+        for index in 0..3_u8 {
+            let values: Vec<u8> = (0..4).flat_map(|cpu| [10 * cpu + index; 16]).collect();
+            let key = u32::from(index).to_ne_bytes();
+            vm.map_update_elem(&map, &key, &values, 0)
+                .expect("an update");
+        }
+        for index in 0..3 {
+            let text = last_byte(&map, 4, 12).replace("*(u64 *)(r1 + 0)", &index.to_string());
+            let code = encode_slots(&assemble(&text).expect("a program"), Endian::NATIVE);
+            let request = ProgramLoad::new(ProgramType::RawTracepoint, "test", &code);
+            let program = vm.prog_load(&request).expect("a program that loads").fd;
+            for cpu in 0..4 {
+                let mut run = TestRun {
+                    flags: TestRunFlags::RUN_ON_CPU,
+                    cpu,
+                    ..TestRun::default()
+                };
+                let ran = vm.prog_test_run(&program, &mut run).expect("a run");
+                assert_eq!(ran.return_value, 10 * cpu + index, "{engine:?}");
+            }
+        }
+    }
 }
 
 /// A program that jumps by a table of three places.

@@ -42,6 +42,18 @@ pub(crate) struct Known {
     pub(crate) writable: bool,
 }
 
+/// Where the values of an array are, which machine code looks up by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Values {
+    /// The address of the first.
+    pub(crate) start: u64,
+    /// How many there are, and bytes from one to the next.
+    pub(crate) count: u32,
+    pub(crate) stride: u64,
+    /// Where each CPU has its own: how many CPUs, and bytes from the values of one to the next's.
+    pub(crate) areas: Option<(u32, u64)>,
+}
+
 /// Bytes of a function's frame (`MAX_BPF_STACK`).
 pub(crate) const FRAME: u64 = skep_abi::limits::STACK_BYTES as u64;
 

@@ -6,6 +6,7 @@ use skep_abi::{MapCreateFlags, MapType};
 use skep_host::{Access, Errno};
 
 use super::{EXIST, F_ALL_CPUS, F_CPU, Kind, LOCK, NOEXIST, Range, Shape, Visit};
+use crate::engine::Values;
 use crate::memory::{Block, PAGE, View, round_up};
 
 /// Values of an array, in one block that users can map; those of each CPU together.
@@ -91,6 +92,15 @@ impl Kind for Array {
     #[inline]
     fn lookup(&self, cpu: u32, key: View<'_>) -> Option<View<'_>> {
         self.value(cpu, key.u32_at(0)?)
+    }
+
+    fn values(&self) -> Option<Values> {
+        Some(Values {
+            start: self.values.address(),
+            count: self.shape.max_entries,
+            stride: self.stride as u64,
+            areas: self.per_cpu.then_some((self.shape.cpus, self.area as u64)),
+        })
     }
 
     fn update(&self, cpu: u32, key: View<'_>, value: View<'_>, flags: u64) -> Result<(), Errno> {

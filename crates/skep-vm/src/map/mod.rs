@@ -56,6 +56,7 @@ use skep_host::{Access, Errno};
 use zerocopy::IntoBytes as _;
 
 use crate::{
+    engine::Values,
     machine::{BtfObject, Charge, Files},
     memory::View,
     program::Program,
@@ -296,6 +297,12 @@ pub(crate) trait Kind: Any + Send + Sync + fmt::Debug {
 
     /// The value of a key, on this CPU where each has one.
     fn lookup(&self, _cpu: u32, _key: View<'_>) -> Option<View<'_>> {
+        None
+    }
+
+    /// Where its values are, if they are side by side as long as it is there, and a lookup is
+    /// nothing but finding one.
+    fn values(&self) -> Option<Values> {
         None
     }
 

@@ -13,7 +13,7 @@ use skep_isa::{
     ArenaCast, CallTarget, DecodeError, Imm64, Insn, InsnIndex, RawInsn, Reg, decode_program,
 };
 
-use crate::engine::{Known, Shim};
+use crate::engine::{Known, Shim, Values};
 
 /// Addresses that stand for functions of the program: this plus the function's index.
 pub(crate) const FUNCTIONS: u64 = 0x5ce9_f000_0000_0000;
@@ -133,6 +133,8 @@ pub(crate) struct Code {
     exception_callback: Option<u32>,
     /// Memory at fixed addresses that lives as long as the program.
     known: Vec<Known>,
+    /// Of each map of the program, where the values are if it is an array.
+    arrays: Vec<Option<Values>>,
     /// Accesses that no verifier can vouch for, sorted: see [`Code::with_guarded`].
     guarded: Vec<InsnIndex>,
 }
@@ -196,6 +198,7 @@ impl Code {
             arena: None,
             exception_callback: callback.map(|index| index as u32),
             known: Vec::new(),
+            arrays: Vec::new(),
             guarded: Vec::new(),
         })
     }
@@ -232,6 +235,19 @@ impl Code {
     pub(crate) fn with_known(mut self, known: Vec<Known>) -> Self {
         self.known = known;
         self
+    }
+
+    /// With what is known of its maps.
+    #[must_use]
+    pub(crate) fn with_arrays(mut self, arrays: Vec<Option<Values>>) -> Self {
+        self.arrays = arrays;
+        self
+    }
+
+    /// Where the values are of the map that has this address, if it is an array.
+    pub(crate) fn array(&self, map: u64) -> Option<Values> {
+        let index = usize::try_from(map.wrapping_sub(MAPS)).ok()?;
+        *self.arrays.get(index)?
     }
 
     /// With accesses that are looked at in verified mode too, sorted: they follow pointers that may

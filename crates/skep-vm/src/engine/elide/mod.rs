@@ -1,6 +1,6 @@
 //! What can be shown of a function before it runs, so that machine code need not look: accesses
-//! that are always inside the function's own frame or another range whose address is known, and
-//! divisors that are never 0.
+//! that are always inside the function's own frame or another range whose address is known,
+//! divisors that are never 0, and arrays in which a call looks something up.
 //!
 //! A forward data-flow analysis over intervals, from block to block until nothing changes, with
 //! widening at loop heads to the constants that the function compares with. It knows nothing of
@@ -15,7 +15,7 @@ mod tests;
 #[cfg(test)]
 pub(super) use tests::observe;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use skep_isa::{
     AluOp, AtomicOp, ByteOrder, CallTarget, Endian, Imm64, Insn, InsnIndex, Operand, Reg, Size,
@@ -24,10 +24,10 @@ use skep_isa::{
 
 pub(super) use self::value::opposite;
 use self::{
-    state::{State, access, load, suppose},
+    state::{State, access, load, lookup, suppose},
     value::Value,
 };
-use super::{FRAME, Known};
+use super::{FRAME, Known, Values};
 use crate::program::Code;
 
 /// Functions with more blocks than this are not looked at.
@@ -79,12 +79,19 @@ impl Fact {
 pub(super) struct Facts {
     start: u32,
     facts: Vec<Fact>,
+    /// Lookups in arrays by keys of the frame.
+    lookups: BTreeMap<InsnIndex, Values>,
 }
 
 impl Facts {
     pub(super) fn at(&self, at: InsnIndex) -> Fact {
         let place = at.0.wrapping_sub(self.start) as usize;
         self.facts.get(place).copied().unwrap_or_default()
+    }
+
+    /// The array in which this call looks up a key that is in the frame.
+    pub(super) fn lookup(&self, at: InsnIndex) -> Option<Values> {
+        self.lookups.get(&at).copied()
     }
 }
 
@@ -279,6 +286,7 @@ impl<'a> Analysis<'a> {
     /// What the states say of each instruction.
     fn facts(&self) -> Facts {
         let mut facts = vec![Fact::default(); self.len as usize];
+        let mut lookups = BTreeMap::new();
         for block in 0..self.blocks.len() {
             let Some(mut state) = self.states.get(block).cloned().flatten() else {
                 continue;
@@ -287,12 +295,14 @@ impl<'a> Analysis<'a> {
                 if let Some(fact) = facts.get_mut((at.0 - self.start) as usize) {
                     *fact = self.fact(&state, insn);
                 }
+                lookups.extend(lookup(self.code, &state, insn).map(|array| (*at, array)));
                 self.step(&mut state, insn);
             }
         }
         Facts {
             start: self.start,
             facts,
+            lookups,
         }
     }
 

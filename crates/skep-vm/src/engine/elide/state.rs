@@ -2,9 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use skep_isa::{CompareOp, Insn, Operand, Reg, Size, Width};
+use skep_isa::{CallTarget, CompareOp, Insn, Operand, Reg, Size, Width};
 
 use super::value::{Value, assume};
+use crate::{
+    engine::{FRAME, Values},
+    program::Code,
+};
+
+/// `bpf_map_lookup_elem`
+const LOOKUP: u32 = 1;
 
 /// Registers and slots at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,4 +175,19 @@ pub(super) fn access(insn: &Insn) -> Option<Access> {
         size,
         write,
     })
+}
+
+/// The array in which a call looks up a key that is in the frame.
+pub(super) fn lookup(code: &Code, state: &State, insn: &Insn) -> Option<Values> {
+    let Insn::Call(CallTarget::Helper(LOOKUP)) = insn else {
+        return None;
+    };
+    let map = state.get(Reg::R1).bounds();
+    let Value::Frame(low, high) = state.get(Reg::R2) else {
+        return None;
+    };
+    let inside = low >= -(FRAME as i64) && high <= -(size_of::<u32>() as i64);
+    (inside && map.min == map.max)
+        .then(|| code.array(map.min))
+        .flatten()
 }

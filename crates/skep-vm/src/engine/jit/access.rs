@@ -317,6 +317,6 @@ impl Translator<'_> {
 }
 
 /// Of the program's accesses: checked or verified, so that they never trap.
-fn flags() -> MemFlags {
+pub(super) fn flags() -> MemFlags {
     MemFlags::new().with_notrap()
 }

@@ -3,16 +3,24 @@
 use cranelift_codegen::ir::{
     AbiParam, ExtFuncData, ExternalName, InstBuilder as _, MemFlags, Signature, UserExternalName,
     Value,
+    condcodes::IntCC,
     types::{I32, I64},
 };
 use skep_host::Errno;
 use skep_isa::{CallTarget, Insn, InsnIndex, NarrowSize, Reg};
 
 use super::{
+    access::flags,
     function::{NO_ARGUMENTS, Translator, hot, signature},
     shims,
 };
-use crate::engine::FRAME;
+use crate::{
+    engine::{FRAME, Values},
+    run::Run,
+};
+
+/// Where a run has the number of its CPU.
+const CPU: i32 = std::mem::offset_of!(Run<'static>, cpu) as i32;
 
 impl Translator<'_> {
     /// Calls a function of the machine: the run, then `arguments`.
@@ -41,14 +49,41 @@ impl Translator<'_> {
                     .and_then(|start| self.code.function_at(start))
                     .ok_or(Errno::EOPNOTSUPP)?;
                 self.call_function(at, callee);
-                Ok(())
             }
-            _ => self.call_helper(at),
+            _ => match self.facts.lookup(at) {
+                // What is checked is not found by its address alone.
+                Some(array) if !self.checked => self.look_up(array),
+                _ => return self.call_helper(at),
+            },
         }
+        Ok(())
     }
 
     fn arguments(&mut self) -> [Value; 5] {
         [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5].map(|register| self.get(register))
+    }
+
+    /// `bpf_map_lookup_elem` in an array, as the kernel's verifier writes it out, too.
+    fn look_up(&mut self, array: Values) {
+        let key = self.get(Reg::R2);
+        let key = self.b.ins().uload32(flags(), key, 0);
+        let count = i64::from(array.count);
+        let below = IntCC::UnsignedLessThan;
+        let mut inside = self.b.ins().icmp_imm(below, key, count);
+        let offset = self.b.ins().imul_imm(key, array.stride as i64);
+        let start = self.b.ins().iconst(I64, array.start as i64);
+        let mut value = self.b.ins().iadd(start, offset);
+        if let Some((cpus, area)) = array.areas {
+            let flags = MemFlags::trusted();
+            let cpu = self.b.ins().uload32(flags, self.run, CPU);
+            let has = self.b.ins().icmp_imm(below, cpu, i64::from(cpus));
+            inside = self.b.ins().band(inside, has);
+            let area = self.b.ins().imul_imm(cpu, area as i64);
+            value = self.b.ins().iadd(value, area);
+        }
+        let nothing = self.b.ins().iconst(I64, 0);
+        let found = self.b.ins().select(inside, value, nothing);
+        self.set(Reg::R0, found);
     }
 
     fn call_helper(&mut self, at: InsnIndex) -> Result<(), Errno> {

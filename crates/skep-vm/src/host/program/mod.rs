@@ -140,6 +140,7 @@ fn loaded(
     let mut meta = meta(vm, request, gpl_compatible, &digest, bound)?;
     let code = code.with_arena(arena(&maps)?);
     let code = code.with_known(std::mem::take(&mut resolver.known));
+    let code = code.with_arrays(maps.iter().map(|map| map.kind.values()).collect());
     let (code, tables) = with_tables(code, &maps)?;
     meta.tables = tables;
     meta.references = std::mem::take(&mut resolver.references);
