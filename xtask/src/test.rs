@@ -120,10 +120,13 @@ fn lints() -> Vec<(&'static str, String)> {
     // Skep's part of it: its peers are built by `cargo xtask bench` alone.
     let bench = ["clippy", "--manifest-path", "bench/Cargo.toml"];
     let rustdoc = ["--no-deps", "--document-private-items"];
+    // A program of the same name as a library: see there.
+    let skep = ["doc", "-p", "skep-cli", "--bin", "skep"];
     let mut failed = Vec::new();
     for (name, arguments) in [
         ("clippy", [&["clippy", "--workspace"], &clippy[..]].concat()),
         ("rustdoc", [&["doc", "--workspace"], &rustdoc[..]].concat()),
+        ("rustdoc of skep-cli", [&skep[..], &rustdoc].concat()),
         ("bench", [&bench[..], &clippy[..]].concat()),
     ] {
         let ran = Command::new("nice")
