@@ -6,7 +6,6 @@ use std::{
     io::{self, Write as _},
     path::PathBuf,
     process::Command,
-    thread,
 };
 
 use crate::{Result, failures::Failures, root, setup, tidy, vm};
@@ -53,7 +52,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         let fmt = command(&["fmt", "--all", "--check"]).status();
         failed.extend(outcome("fmt", fmt.map(|fmt| fmt.success())));
     }
-    let lints = ci.then(|| thread::spawn(lints));
+    let lints = if ci { lints() } else { Vec::new() };
     if let Err(error) = tidy::run() {
         failed.push(format!("tidy: {error}"));
     }
@@ -77,10 +76,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             Ok(()) => {}
         }
     }
-    let lints = lints.map_or(Ok(Vec::new()), thread::JoinHandle::join);
     report_skips(&skip_log)?;
     failures.report();
-    for (lint, said) in lints.map_err(|_| "the lints panicked")? {
+    for (lint, said) in lints {
         println!("── {lint}\n{said}");
         failed.push(format!("{lint} failed"));
     }
@@ -112,13 +110,13 @@ fn verdicts(environment: &[(&str, String)]) -> Result<Vec<String>> {
     Ok(failed)
 }
 
-/// Clippy and rustdoc, while tests wait for the kernel: after all else that wants the processors,
-/// and in a folder of their own, so that neither waits for the other's cargo. Gives those that
-/// failed, and what they said.
+/// Clippy and rustdoc. Gives those that failed, and what they said.
 fn lints() -> Vec<(&'static str, String)> {
     let clippy = ["--all-targets", "--", "-D", "warnings"];
-    // Skep's part of it: its peers are built by `cargo xtask bench` alone.
+    // Skep's part of it: its peers are built by `cargo xtask bench` alone. What both workspaces need
+    // is there already.
     let bench = ["clippy", "--manifest-path", "bench/Cargo.toml"];
+    let bench = [&bench[..], &["--target-dir", "target"]].concat();
     let rustdoc = ["--no-deps", "--document-private-items"];
     // A program of the same name as a library: see there.
     let skep = ["doc", "-p", "skep-cli", "--bin", "skep"];
@@ -129,18 +127,14 @@ fn lints() -> Vec<(&'static str, String)> {
         ("rustdoc of skep-cli", [&skep[..], &rustdoc].concat()),
         ("bench", [&bench[..], &clippy[..]].concat()),
     ] {
-        let ran = Command::new("nice")
-            .args(["-n", "10", env!("CARGO")])
-            .args(&arguments)
-            .env("CARGO_TARGET_DIR", root().join("target/lints"))
-            .env("RUSTDOCFLAGS", "-D warnings")
-            .current_dir(root())
-            .output();
-        let said = match ran {
+        println!("── {name}: cargo {}", arguments.join(" "));
+        let mut lint = command(&arguments);
+        let said = match lint.env("RUSTDOCFLAGS", "-D warnings").output() {
             Ok(ran) if ran.status.success() => continue,
             Ok(ran) => String::from_utf8_lossy(&ran.stderr).into_owned(),
             Err(error) => error.to_string(),
         };
+        println!("{name} failed: see the end");
         failed.push((name, said));
     }
     failed

@@ -47,9 +47,9 @@ use skep_vm::{Config, Engine, Vm};
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 /// Operations of a run.
-const ROUNDS: u64 = 8000;
-/// How long a turn takes, at the least.
-const TURN: Duration = Duration::from_millis(1);
+const ROUNDS: u64 = 4000;
+/// How long a turn takes, at the least: many runs, so that threads end together.
+const TURN: Duration = Duration::from_millis(2);
 /// How long a row is measured.
 const LONG: Duration = Duration::from_secs(6);
 
