@@ -97,15 +97,17 @@ fn writes_of_the_frame_pointer_stop_the_program_where_they_are_reached() {
 
 #[test]
 fn atomics_are_aligned_in_verified_mode_too() {
+    #[repr(align(8))]
+    struct Aligned([u8; 8]);
     let text = "r0 = 1\n lock *(u32 *)(r1 + 1) += r0\n exit";
     for &engine in ENGINES {
-        let mut memory = [0; 8];
-        let got = run(text, &[], &mut memory, engine);
+        let Aligned(memory) = &mut Aligned([0; 8]);
+        let got = run(text, &[], memory, engine);
         assert!(
             matches!(got, Err(FaultKind::Memory { size: 4, .. })),
             "{engine:?}: {got:?}"
         );
-        assert_eq!(run(text, &[1], &mut memory, engine), Ok(1), "{engine:?}");
-        assert_eq!(memory, [0; 8], "{engine:?}: a guarded one is lost");
+        assert_eq!(run(text, &[1], memory, engine), Ok(1), "{engine:?}");
+        assert_eq!(*memory, [0; 8], "{engine:?}: a guarded one is lost");
     }
 }
