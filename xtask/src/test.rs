@@ -48,8 +48,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     fs::write(&skip_log, "")?;
     let mut failed = Vec::new();
     if ci {
-        println!("── fmt: cargo fmt --all --check");
-        let fmt = command(&["fmt", "--all", "--check"]).status();
+        let fmt = command("fmt", &["fmt", "--all", "--check"]).status();
         failed.extend(outcome("fmt", fmt.map(|fmt| fmt.success())));
     }
     let lints = if ci { lints() } else { Vec::new() };
@@ -127,8 +126,7 @@ fn lints() -> Vec<(&'static str, String)> {
         ("rustdoc of skep-cli", [&skep[..], &rustdoc].concat()),
         ("bench", [&bench[..], &clippy[..]].concat()),
     ] {
-        println!("── {name}: cargo {}", arguments.join(" "));
-        let mut lint = command(&arguments);
+        let mut lint = command(name, &arguments);
         let said = match lint.env("RUSTDOCFLAGS", "-D warnings").output() {
             Ok(ran) if ran.status.success() => continue,
             Ok(ran) => String::from_utf8_lossy(&ran.stderr).into_owned(),
@@ -144,14 +142,14 @@ fn lints() -> Vec<(&'static str, String)> {
 fn tests(failures: &mut Failures, environment: &[(&str, String)]) -> Option<String> {
     let words = ["test", "--workspace", "--features", FEATURES];
     let words = [&words[..], &["--no-fail-fast"]].concat();
-    println!("── tests: cargo {}", words.join(" "));
-    let mut tests = command(&words);
+    let mut tests = command("tests", &words);
     tests.envs(environment.iter().map(|(name, value)| (name, value)));
     outcome("tests", failures.of(&mut tests))
 }
 
-/// Cargo, at the workspace's root.
-fn command(words: &[&str]) -> Command {
+/// Cargo, at the workspace's root, for a step that is named.
+fn command(step: &str, words: &[&str]) -> Command {
+    println!("── {step}: cargo {}", words.join(" "));
     let mut command = Command::new(env!("CARGO"));
     command.args(words).current_dir(root());
     command
