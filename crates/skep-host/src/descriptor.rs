@@ -9,7 +9,8 @@ use crate::{Errno, Error, Result};
 
 /// The side of a host that owns descriptor numbers.
 pub trait DescriptorTable: Send + Sync + fmt::Debug {
-    /// Gives the number back. Called once for each [`Descriptor`] made over this table.
+    /// Gives the number back. Called once for each [`Descriptor`] made over this table, whose note
+    /// is gone already.
     fn close(&self, raw: i32);
 
     /// A second number for the same thing, with a life of its own.
@@ -71,6 +72,8 @@ impl Descriptor {
 
 impl Drop for Descriptor {
     fn drop(&mut self) {
+        // First, so that the table closes the last of what is behind it, and can wait for its end.
+        self.note = None;
         self.table.close(self.raw);
     }
 }

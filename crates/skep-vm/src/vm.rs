@@ -178,6 +178,8 @@ impl Vm {
     pub fn with(config: Config) -> Result<Self, Errno> {
         let cpus = Cpus::new(config.cpus)?;
         let clock = config.clock.clone();
+        let hooks = Hooks::default();
+        let registry = Registry::new(Arc::clone(hooks.watchers()));
         let machine = Arc::new_cyclic(|me| Shared {
             me: Weak::clone(me),
             cpus,
@@ -192,11 +194,11 @@ impl Vm {
             cgroups: Cgroups::default(),
             clock: config.clock,
             helpers: CustomHelpers::default(),
-            hooks: Hooks::default(),
+            hooks,
             net: Net::default(),
             objects: Objects::default(),
             locks: Locks::new(config.cpus),
-            registry: Registry::default(),
+            registry,
             struct_ops: OpsTypes::default(),
             tasks: Tasks::default(),
             ticks: Ticks::default(),

@@ -44,7 +44,7 @@ pub(crate) struct Known {
 
 /// Where the values of an array are, which machine code looks up by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Values {
+pub(crate) struct ArrayValues {
     /// The address of the first.
     pub(crate) start: u64,
     /// How many there are, and bytes from one to the next.

@@ -487,7 +487,9 @@ impl Unlinked {
 
 impl Detach for Unlinked {
     fn detach(&mut self) -> Result<()> {
-        self.point.remove(self.owner).map_err(Self::failed)
+        self.point.remove(self.owner).map_err(Self::failed)?;
+        self.vm.0.hooks.settle();
+        Ok(())
     }
 
     fn update(&mut self, program: &ProgramFd) -> Result<()> {
@@ -500,6 +502,8 @@ impl Detach for Unlinked {
 impl Drop for Unlinked {
     fn drop(&mut self) {
         // Gone already after `detach`.
-        let _ = self.point.remove(self.owner);
+        if self.point.remove(self.owner).is_ok() {
+            self.vm.0.hooks.settle();
+        }
     }
 }

@@ -220,7 +220,9 @@ impl Host for Vm {
         name: Option<&str>,
         cookie: u64,
     ) -> Result<LinkFd> {
-        link::raw_tracepoint_open(self, program, name, cookie)
+        let link = link::raw_tracepoint_open(self, program, name, cookie)?;
+        self.0.hooks.settle();
+        Ok(link)
     }
 
     fn btf_load(&self, request: &BtfLoad<'_>) -> Result<BtfFd> {
@@ -250,7 +252,9 @@ impl Host for Vm {
     }
 
     fn obj_unpin(&self, path: &Path) -> Result<()> {
-        pin::unpin(self, path)
+        pin::unpin(self, path)?;
+        self.0.hooks.settle();
+        Ok(())
     }
 
     fn next_id(&self, id: ObjectId) -> Result<Option<ObjectId>> {

@@ -1,5 +1,10 @@
 //! The boundary's core: maps and programs by descriptors, test runs.
 
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
 use skep_abi::{
     Helper, LoaderFeature, MapType, ObjectFlags, ProgLoadFlags, ProgramType, TaskFdType,
 };
@@ -9,7 +14,10 @@ use skep_host::{
 };
 use skep_isa::{Endian, assemble, encode_slots};
 
-use crate::{Config, Engine, Vm};
+use crate::{
+    Config, Engine, Vm,
+    machine::{Watcher, lock},
+};
 
 fn vm() -> Vm {
     Vm::with(Config {
@@ -311,4 +319,61 @@ fn what_programs_print_is_read_once() {
     vm.prog_test_run(&program, &mut TestRun::default()).unwrap();
     let len = vm.read(&pipe, &mut line).unwrap();
     assert!(line[..len].ends_with(b"bpf_trace_printk: hi\n"));
+}
+
+/// How many hooks had programs whenever it was waited for.
+#[derive(Debug)]
+struct Waits(Vm, Mutex<Vec<usize>>);
+
+impl Watcher for Waits {
+    fn changed(&self) {}
+
+    fn settle(&self) {
+        lock(&self.1).push(self.0.0.hooks.in_use().len());
+    }
+}
+
+/// A tracer has taken its breakpoints out when whoever closed the last of a link goes on.
+#[test]
+fn an_attachment_is_waited_for_once_it_is_there_and_once_it_is_gone() {
+    let vm = vm();
+    let waits = Arc::new(Waits(vm.clone(), Mutex::default()));
+    let watcher: Arc<dyn Watcher> = Arc::clone(&waits) as _;
+    vm.0.hooks.watch(&watcher);
+    let waited = || std::mem::take(&mut *lock(&waits.1));
+    let code = code("r0 = 0\n exit");
+    let load = |kind| {
+        vm.prog_load(&ProgramLoad::new(kind, "none", &code))
+            .unwrap()
+            .fd
+    };
+
+    let traces = load(ProgramType::RawTracepoint);
+    let link = vm
+        .raw_tracepoint_open(&traces, Some("sys_enter"), 0)
+        .unwrap();
+    assert_eq!(waited(), [1]);
+    let path = Path::new("/sys/fs/bpf/link");
+    vm.obj_pin(link.descriptor(), path.into()).unwrap();
+    let copy = link.try_clone().unwrap();
+    drop(link);
+    drop(copy);
+    assert!(waited().iter().all(|in_use| *in_use == 1));
+    vm.obj_unpin(path).unwrap();
+    assert_eq!(waited(), [0]);
+
+    let link = vm.raw_tracepoint_open(&traces, Some("sys_exit"), 0);
+    drop(link.unwrap());
+    assert_eq!(waited(), [1, 0]);
+
+    let filters = load(ProgramType::SocketFilter);
+    let point = AttachPoint::SocketFilter { socket: 3 };
+    let attach = || {
+        vm.attach("none", &filters, ProgramType::SocketFilter, &point)
+            .unwrap()
+    };
+    drop(attach());
+    assert_eq!(waited(), [1, 0]);
+    attach().detach().unwrap();
+    assert_eq!(waited(), [1, 0]);
 }

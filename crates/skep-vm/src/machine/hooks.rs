@@ -143,14 +143,22 @@ pub(crate) trait Watcher: fmt::Debug + Send + Sync {
     fn settle(&self);
 }
 
+/// All of a machine.
 #[derive(Debug, Default)]
-struct Watchers(Mutex<Vec<Weak<dyn Watcher>>>);
+pub(crate) struct Watchers(Mutex<Vec<Weak<dyn Watcher>>>);
 
 impl Watchers {
     fn all(&self) -> Vec<Arc<dyn Watcher>> {
         let mut known = lock(&self.0);
         known.retain(|watcher| watcher.strong_count() > 0);
         known.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Waits until what was attached or taken off has its effect. Not to be called with locks.
+    pub(crate) fn settle(&self) {
+        for watcher in self.all() {
+            watcher.settle();
+        }
     }
 }
 
@@ -293,11 +301,14 @@ impl Hooks {
         lock(&self.watchers.0).push(Arc::downgrade(watcher));
     }
 
-    /// Waits until what was attached or taken off has its effect. Not to be called with locks.
+    /// Who watches these hooks.
+    pub(crate) fn watchers(&self) -> &Arc<Watchers> {
+        &self.watchers
+    }
+
+    /// See [`Watchers::settle`].
     pub(crate) fn settle(&self) {
-        for watcher in self.watchers.all() {
-            watcher.settle();
-        }
+        self.watchers.settle();
     }
 
     /// The hooks that have programs.

@@ -16,7 +16,7 @@ use skep_abi::limits;
 use skep_btf::Btf;
 use skep_host::{Descriptor, DescriptorTable, Errno, StatsFd};
 
-use super::{cgroup::Cgroup, link::Link};
+use super::{cgroup::Cgroup, hooks::Watchers, link::Link};
 use crate::{
     map::{Map, Used},
     program::Program,
@@ -82,6 +82,8 @@ pub(crate) struct Open {
 pub(crate) struct Files {
     machine: u64,
     open: Mutex<Vec<Option<Arc<Open>>>>,
+    /// Who has to follow when a link ends.
+    watchers: Arc<Watchers>,
 }
 
 /// The lowest number that is given out: those below mean "none" in places, or are what every
@@ -90,17 +92,17 @@ const FIRST: usize = 3;
 /// Most open descriptors.
 const MOST: usize = 1 << 20;
 
-impl Default for Files {
-    fn default() -> Self {
+impl Files {
+    /// The table of a new machine.
+    pub(crate) fn new(watchers: Arc<Watchers>) -> Self {
         static MACHINES: AtomicU64 = AtomicU64::new(1);
         Self {
             machine: MACHINES.fetch_add(1, Relaxed),
             open: Mutex::default(),
+            watchers,
         }
     }
-}
 
-impl Files {
     fn add(&self, entry: Arc<Open>) -> Result<i32, Errno> {
         let mut open = lock(&self.open);
         let free = open.iter().position(Option::is_none);
@@ -186,7 +188,14 @@ impl DescriptorTable for Files {
             return;
         };
         // Dropped after the lock: what ends with it may close descriptors of its own.
-        let _last = lock(&self.open).get_mut(index).and_then(Option::take);
+        let last = lock(&self.open).get_mut(index).and_then(Option::take);
+        let is_link = last
+            .as_ref()
+            .is_some_and(|last| matches!(last.object, Object::Link(_)));
+        drop(last);
+        if is_link {
+            self.watchers.settle();
+        }
     }
 
     fn duplicate(&self, raw: i32) -> Result<i32, Errno> {
@@ -279,8 +288,9 @@ pub(crate) struct Registry {
     pub(crate) statistics: Arc<()>,
 }
 
-impl Default for Registry {
-    fn default() -> Self {
+impl Registry {
+    /// That of a new machine, whose hooks these watch.
+    pub(crate) fn new(watchers: Arc<Watchers>) -> Self {
         let btf = Ids::default();
         let own = Btf::parse(super::types::BYTES).ok();
         let own = own.map(|types| {
@@ -292,7 +302,7 @@ impl Default for Registry {
             })
         });
         Self {
-            files: Arc::default(),
+            files: Arc::new(Files::new(watchers)),
             maps: Ids::default(),
             programs: Ids::default(),
             btf,

@@ -6,7 +6,7 @@ use skep_abi::{MapCreateFlags, MapType};
 use skep_host::{Access, Errno};
 
 use super::{EXIST, F_ALL_CPUS, F_CPU, Kind, LOCK, NOEXIST, Range, Shape, Visit};
-use crate::engine::Values;
+use crate::engine::ArrayValues;
 use crate::memory::{Block, PAGE, View, round_up};
 
 /// Values of an array, in one block that users can map; those of each CPU together.
@@ -94,8 +94,8 @@ impl Kind for Array {
         self.value(cpu, key.u32_at(0)?)
     }
 
-    fn values(&self) -> Option<Values> {
-        Some(Values {
+    fn values(&self) -> Option<ArrayValues> {
+        Some(ArrayValues {
             start: self.values.address(),
             count: self.shape.max_entries,
             stride: self.stride as u64,

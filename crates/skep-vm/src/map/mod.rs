@@ -56,7 +56,7 @@ use skep_host::{Access, Errno};
 use zerocopy::IntoBytes as _;
 
 use crate::{
-    engine::Values,
+    engine::ArrayValues,
     machine::{BtfObject, Charge, Files},
     memory::View,
     program::Program,
@@ -139,7 +139,7 @@ impl Shape {
             cpus: 2,
             fields: Fields::default(),
             inner: None,
-            files: Arc::default(),
+            files: Arc::new(Files::new(Arc::default())),
             machine: Weak::new(),
         }
     }
@@ -302,7 +302,7 @@ pub(crate) trait Kind: Any + Send + Sync + fmt::Debug {
 
     /// Where its values are, if they are side by side as long as it is there, and a lookup is
     /// nothing but finding one.
-    fn values(&self) -> Option<Values> {
+    fn values(&self) -> Option<ArrayValues> {
         None
     }
 

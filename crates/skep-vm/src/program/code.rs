@@ -13,7 +13,7 @@ use skep_isa::{
     ArenaCast, CallTarget, DecodeError, Imm64, Insn, InsnIndex, RawInsn, Reg, decode_program,
 };
 
-use crate::engine::{Known, Shim, Values};
+use crate::engine::{ArrayValues, Known, Shim};
 
 /// Addresses that stand for functions of the program: this plus the function's index.
 pub(crate) const FUNCTIONS: u64 = 0x5ce9_f000_0000_0000;
@@ -134,7 +134,7 @@ pub(crate) struct Code {
     /// Memory at fixed addresses that lives as long as the program.
     known: Vec<Known>,
     /// Of each map of the program, where the values are if it is an array.
-    arrays: Vec<Option<Values>>,
+    arrays: Vec<Option<ArrayValues>>,
     /// Accesses that no verifier can vouch for, sorted: see [`Code::with_guarded`].
     guarded: Vec<InsnIndex>,
 }
@@ -239,13 +239,13 @@ impl Code {
 
     /// With what is known of its maps.
     #[must_use]
-    pub(crate) fn with_arrays(mut self, arrays: Vec<Option<Values>>) -> Self {
+    pub(crate) fn with_arrays(mut self, arrays: Vec<Option<ArrayValues>>) -> Self {
         self.arrays = arrays;
         self
     }
 
     /// Where the values are of the map that has this address, if it is an array.
-    pub(crate) fn array(&self, map: u64) -> Option<Values> {
+    pub(crate) fn array(&self, map: u64) -> Option<ArrayValues> {
         let index = usize::try_from(map.wrapping_sub(MAPS)).ok()?;
         *self.arrays.get(index)?
     }

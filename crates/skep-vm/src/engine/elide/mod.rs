@@ -27,7 +27,7 @@ use self::{
     state::{State, access, load, lookup, suppose},
     value::Value,
 };
-use super::{FRAME, Known, Values};
+use super::{ArrayValues, FRAME, Known};
 use crate::program::Code;
 
 /// Functions with more blocks than this are not looked at.
@@ -80,7 +80,7 @@ pub(super) struct Facts {
     start: u32,
     facts: Vec<Fact>,
     /// Lookups in arrays by keys of the frame.
-    lookups: BTreeMap<InsnIndex, Values>,
+    lookups: BTreeMap<InsnIndex, ArrayValues>,
 }
 
 impl Facts {
@@ -90,7 +90,7 @@ impl Facts {
     }
 
     /// The array in which this call looks up a key that is in the frame.
-    pub(super) fn lookup(&self, at: InsnIndex) -> Option<Values> {
+    pub(super) fn lookup(&self, at: InsnIndex) -> Option<ArrayValues> {
         self.lookups.get(&at).copied()
     }
 }

@@ -6,7 +6,7 @@ use skep_isa::{CallTarget, CompareOp, Insn, Operand, Reg, Size, Width};
 
 use super::value::{Value, assume};
 use crate::{
-    engine::{FRAME, Values},
+    engine::{ArrayValues, FRAME},
     program::Code,
 };
 
@@ -178,7 +178,7 @@ pub(super) fn access(insn: &Insn) -> Option<Access> {
 }
 
 /// The array in which a call looks up a key that is in the frame.
-pub(super) fn lookup(code: &Code, state: &State, insn: &Insn) -> Option<Values> {
+pub(super) fn lookup(code: &Code, state: &State, insn: &Insn) -> Option<ArrayValues> {
     let Insn::Call(CallTarget::Helper(LOOKUP)) = insn else {
         return None;
     };

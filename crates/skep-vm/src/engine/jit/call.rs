@@ -15,7 +15,7 @@ use super::{
     shims,
 };
 use crate::{
-    engine::{FRAME, Values},
+    engine::{ArrayValues, FRAME},
     run::Run,
 };
 
@@ -64,7 +64,7 @@ impl Translator<'_> {
     }
 
     /// `bpf_map_lookup_elem` in an array, as the kernel's verifier writes it out, too.
-    fn look_up(&mut self, array: Values) {
+    fn look_up(&mut self, array: ArrayValues) {
         let key = self.get(Reg::R2);
         let key = self.b.ins().uload32(flags(), key, 0);
         let count = i64::from(array.count);

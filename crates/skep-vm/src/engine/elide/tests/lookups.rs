@@ -3,7 +3,7 @@
 use skep_isa::assemble;
 
 use super::{Loops, analyze};
-use crate::{engine::Values, program::Code};
+use crate::{engine::ArrayValues, program::Code};
 
 /// How many values the array has in which a call looks something up, for each such call: map 0 is
 /// an array of 10, map 1 is none, map 2 an array of 30.
@@ -11,7 +11,7 @@ fn lookups(text: &str) -> Vec<u32> {
     let slots = assemble(text).expect("a program");
     let code = Code::new(&slots, &mut Loops).expect("a program that loads");
     let array = |count| {
-        Some(Values {
+        Some(ArrayValues {
             start: 0x1000,
             count,
             stride: 8,
