@@ -71,25 +71,22 @@ fn program(name: &str, slots: &[RawInsn], notes: &mut Vec<String>) -> Result<()>
             Err(error) => notes.push(format!("{engine} does not run `{name}`: {error}")),
         }
     }
-    let mut least = vec![f64::INFINITY; peers.len()];
     let mut answers = vec![0; peers.len()];
     let start = Instant::now();
     while start.elapsed() < LONG {
         for (place, (_, peer)) in peers.iter_mut().enumerate() {
-            let (answer, nanoseconds) = peer.run()?;
-            answers[place] = answer as u32;
-            least[place] = least[place].min(nanoseconds);
+            answers[place] = peer.turn()? as u32;
         }
     }
-    let kernel = least[0];
+    let kernel = peers[0].1.least;
     for (place, (engine, peer)) in peers.iter().enumerate() {
         if answers[place] != answers[0] {
             return Err(format!("{engine} answers {} for `{name}`", answers[place]).into());
         }
         println!(
             "| {name} | {engine} | {:.2} µs | {:.2}× | {:.2} ms |",
-            least[place] / 1e3,
-            least[place] / kernel,
+            peer.least / 1e3,
+            peer.least / kernel,
             peer.ready.as_secs_f64() * 1e3
         );
     }
