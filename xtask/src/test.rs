@@ -117,8 +117,9 @@ fn lints() -> Vec<(&'static str, String)> {
     let bench = ["clippy", "--manifest-path", "bench/Cargo.toml"];
     let bench = [&bench[..], &["--target-dir", "target"]].concat();
     let rustdoc = ["--no-deps", "--document-private-items"];
-    // A program of the same name as a library: see there.
-    let skep = ["doc", "-p", "skep-cli", "--bin", "skep"];
+    // A program of the same name as a library: see there. Of the whole workspace, so that nothing
+    // is checked anew with other features.
+    let skep = ["doc", "--workspace", "--bin", "skep"];
     let mut failed = Vec::new();
     for (name, arguments) in [
         ("clippy", [&["clippy", "--workspace"], &clippy[..]].concat()),
