@@ -146,6 +146,20 @@ fn nested_loops_are_paid_for() {
 }
 
 #[test]
+fn locks_that_nobody_gives_back_are_paid_for() {
+    too_much(|_| {
+        let text = "
+            *(u64 *)(r10 -8) = 1
+            r1 = r10
+            r1 += -8
+            call 93
+            r0 = 0
+            exit";
+        (Vec::new(), text.to_owned())
+    });
+}
+
+#[test]
 fn deeper_nests_are_faults() {
     on_both(1_000_000, |vm| {
         let call = "r1 = 2\n r3 = 0\n r4 = 0\n call 181\n r0 = 0\n exit\n";

@@ -23,6 +23,10 @@ const EAGER: u32 = 100;
 /// How long a lock is waited for where the run has no limit of its own.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Instructions that waiting for a microsecond counts as: ten seconds are a thousand million, which
+/// are the limits where nobody says otherwise.
+const MICROSECOND: u128 = 100;
+
 /// `bpf_spin_lock(lock)`
 fn spin_lock(run: &Run<'_>, [lock, ..]: Arguments) -> Outcome {
     let wrong = |reason| FaultKind::Argument {
@@ -36,6 +40,7 @@ fn spin_lock(run: &Run<'_>, [lock, ..]: Arguments) -> Outcome {
     }
     let taken = || word.compare_exchange_weak(0, 1, Acquire, Relaxed).is_ok();
     let mut begun = None;
+    let mut paid = Duration::ZERO;
     let mut round = 0_u32;
     while word.load(Relaxed) != 0 || !taken() {
         round = round.wrapping_add(1);
@@ -49,9 +54,13 @@ fn spin_lock(run: &Run<'_>, [lock, ..]: Arguments) -> Outcome {
             if run.vm.interrupted() {
                 return Err(FaultKind::Interrupted.into());
             }
-            if begun.elapsed() > run.patience().unwrap_or(PATIENCE) {
+            let waited = begun.elapsed();
+            if waited > run.patience().unwrap_or(PATIENCE) {
                 return Err(wrong("nobody gives the lock back").into());
             }
+            let cost = (waited - paid).as_micros() * MICROSECOND;
+            run.pay(u32::try_from(cost).unwrap_or(u32::MAX))?;
+            paid = waited;
         }
     }
     run.held.lock.set(lock);
