@@ -23,9 +23,9 @@ const EAGER: u32 = 100;
 /// How long a lock is waited for where the run has no limit of its own.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Instructions that waiting for a microsecond counts as: ten seconds are a thousand million, which
-/// are the limits where nobody says otherwise.
-const MICROSECOND: u128 = 100;
+/// Instructions that waiting for a microsecond counts as. By the limits where nobody says otherwise
+/// patience ends first, which tells more.
+const MICROSECOND: u128 = 10;
 
 /// `bpf_spin_lock(lock)`
 fn spin_lock(run: &Run<'_>, [lock, ..]: Arguments) -> Outcome {
