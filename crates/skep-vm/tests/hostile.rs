@@ -4,23 +4,30 @@
 use std::{thread, time::Duration};
 
 use skep_abi::{MapType, ProgLoadFlags, ProgramType};
-use skep_host::{Host, MapCreate, MapFd, ProgramLoad, TestRun};
+use skep_host::{Host, MapCreate, MapFd, ProgramFd, ProgramLoad, TestRun};
 use skep_isa::{Endian, assemble, encode_slots};
 use skep_vm::{Config, Engine, Vm};
 
 /// What a program of this text ends in: its value, or the fault's text.
 fn run(vm: &Vm, text: &str) -> Result<u32, String> {
+    run_again(vm, &load(vm, text))
+}
+
+fn load(vm: &Vm, text: &str) -> ProgramFd {
     let code = assemble(text).expect("a program");
     let code = encode_slots(&code, Endian::NATIVE);
     let mut request = ProgramLoad::new(ProgramType::Syscall, "hostile", &code);
     request.flags = ProgLoadFlags::SLEEPABLE;
-    let program = vm.prog_load(&request).expect("a program that loads").fd;
+    vm.prog_load(&request).expect("a program that loads").fd
+}
+
+fn run_again(vm: &Vm, program: &ProgramFd) -> Result<u32, String> {
     // As little stack as threads of embedders may have.
     let thread = thread::Builder::new().stack_size(STACK);
     thread::scope(|scope| {
         let run = || {
             let mut run = TestRun::default();
-            match vm.prog_test_run(&program, &mut run) {
+            match vm.prog_test_run(program, &mut run) {
                 Ok(outcome) => Ok(outcome.return_value),
                 Err(error) => Err(format!("{error} {:?}", error.cause())),
             }
@@ -439,5 +446,53 @@ fn addresses_at_the_edges_are_faults() {
             let outcome = run(vm, &format!("{text}\n exit"));
             assert!(outcome.is_err(), "{text}: {outcome:?}");
         }
+    });
+}
+
+/// Whatever else is the program's, none of it is as near to a value or a frame as an instruction's
+/// offset reaches.
+#[test]
+fn beside_a_value_there_is_nothing() {
+    on_both(1000, |vm| {
+        let maps: Vec<_> = (0..3)
+            .map(|_| map(vm, MapType::Array, [4, 64, 1]))
+            .collect();
+        let others: String = maps[1..]
+            .iter()
+            .map(|(_, fd)| format!("r1 = map[fd:{fd}][0]+0\n"))
+            .collect();
+        let (wanted, fd) = &maps[0];
+        let wild = i64::from(i16::MIN)..=i64::from(i16::MAX);
+        let beside = |base: &str, inside: std::ops::Range<i64>| {
+            let text = format!(
+                "{others}
+                 r1 = map[fd:{fd}][0]+0
+                 r2 = *(u64 *)(r1 + 0)
+                 r1 = {base}
+                 r1 += r2
+                 r0 = *(u8 *)(r1 + 0)
+                 r0 = 0
+                 exit"
+            );
+            let program = load(vm, &text);
+            for offset in wild.clone().step_by(64) {
+                let mut value = [0; 64];
+                value[..8].copy_from_slice(&offset.to_ne_bytes());
+                let key = 0_u32.to_ne_bytes();
+                vm.map_update_elem(wanted, &key, &value, 0)
+                    .expect("a value");
+                let outcome = run_again(vm, &program);
+                assert_eq!(
+                    outcome.is_ok(),
+                    inside.contains(&offset),
+                    "{base}, {offset}: {outcome:?}"
+                );
+            }
+        };
+        for (_, fd) in &maps {
+            beside(&format!("map[fd:{fd}][0]+0"), 0..64);
+        }
+        // All frames of a run are one region.
+        beside("r10", -8192..0);
     });
 }

@@ -38,8 +38,8 @@ impl Array {
             false => (len, len),
         };
         let values = match shape.flags.contains(MapCreateFlags::MMAPABLE) {
-            true => Block::pages(len)?,
-            false => Block::aligned(len, 64)?,
+            true => Block::apart(round_up(len, PAGE).ok_or(Errno::ENOMEM)?, PAGE)?,
+            false => Block::apart(len, 64)?,
         };
         Ok(Self {
             shape,

@@ -58,7 +58,7 @@ impl InsnArray {
         let bytes = |one: usize| entries.checked_mul(one).ok_or(Errno::ENOMEM);
         Ok(Self {
             entries: shape.max_entries,
-            values: Block::new(bytes(VALUE)?)?,
+            values: Block::apart(bytes(VALUE)?, 8)?,
             places: Block::new(bytes(PLACE)?)?,
             used: AtomicBool::new(false),
         })

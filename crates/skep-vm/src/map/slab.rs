@@ -259,10 +259,10 @@ impl Piece {
         let all = area.checked_mul(areas as usize).ok_or(Errno::ENOMEM)?;
         let values = match all {
             0 => None,
-            all => Some(Block::aligned(all, 64)?),
+            all => Some(Block::apart(all, 64)?),
         };
         Ok(Self {
-            elements: Block::aligned(bytes, 64)?,
+            elements: Block::apart(bytes, 64)?,
             values,
             area,
         })

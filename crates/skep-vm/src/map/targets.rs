@@ -60,7 +60,7 @@ impl Targets {
             map_type: shape.map_type,
             entries: shape.max_entries,
             value_size: shape.value_size as usize,
-            values: Block::new(len.ok_or(Errno::ENOMEM)?)?,
+            values: Block::apart(len.ok_or(Errno::ENOMEM)?, 8)?,
             programs: Slots::new(shape.max_entries)?,
             keys: ArcSwap::default(),
             changing: Mutex::new(()),

@@ -4,6 +4,7 @@ use std::{
     alloc::{self, Layout},
     fmt,
     ptr::NonNull,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use rustix::mm::{self, MapFlags, ProtFlags};
@@ -23,11 +24,26 @@ pub(crate) struct Block {
 /// From this length on, memory comes from the system rather than the allocator.
 const LARGE: usize = 256 << 10;
 
+/// How far apart from all other memory [`Block::apart`] lies: farther than the offset of an
+/// instruction reaches, and whole pages of any size.
+const GUARD: usize = 64 << 10;
+
+/// How many blocks of the process may lie apart at once. Each takes two of its mappings, of which
+/// there are 65,530 by default (`vm.max_map_count`).
+const MOST_APART: usize = 4096;
+
+/// How many there are.
+static APART: AtomicUsize = AtomicUsize::new(0);
+/// How many there were.
+static PLACED: AtomicUsize = AtomicUsize::new(0);
+
 enum Origin {
     /// From the allocator.
     Heap(Layout),
     /// From `mmap`, with this length.
     Mapped(usize),
+    /// From `mmap`, with this length, so far behind its start.
+    Apart { total: usize, before: usize },
     /// Of length 0.
     Nothing,
 }
@@ -51,6 +67,53 @@ impl Block {
     pub(crate) fn pages(len: usize) -> Result<Self, Errno> {
         let len = super::round_up(len, PAGE).ok_or(Errno::ENOMEM)?;
         Self::aligned(len, PAGE)
+    }
+
+    /// `len` bytes aligned to `align`, a power of two, with nothing beside them: an access next to
+    /// what a program was given is an error then, and never by chance one to something else that
+    /// is the program's too. Where a process has thousands of them, the others are as any block.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub(crate) fn apart(len: usize, align: usize) -> Result<Self, Errno> {
+        // Miri has no mappings.
+        if len == 0 || align > PAGE || cfg!(miri) {
+            return Self::aligned(len, align);
+        }
+        if APART.load(Relaxed) < MOST_APART
+            && let Ok(block) = Self::between_guards(len, align)
+        {
+            return Ok(block);
+        }
+        Self::aligned(len, align)
+    }
+
+    fn between_guards(len: usize, align: usize) -> Result<Self, Errno> {
+        let pages = super::round_up(len, PAGE).ok_or(Errno::ENOMEM)?;
+        let total = pages.checked_add(2 * GUARD).ok_or(Errno::ENOMEM)?;
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        let nowhere = std::ptr::null_mut();
+        // SAFETY: a new anonymous mapping.
+        let start = unsafe { mm::mmap_anonymous(nowhere, total, ProtFlags::empty(), flags) };
+        let start = start.map_err(|error| Errno(error.raw_os_error()))?;
+        // Were all at a page's start, they would want the same few lines of a processor's cache.
+        let unit = align.max(64);
+        let places = (pages - len) / unit + 1;
+        let before = GUARD + PLACED.fetch_add(1, Relaxed) % places * unit;
+        // SAFETY: inside the mapping.
+        let (pages_start, start) = unsafe { (start.byte_add(GUARD), start.byte_add(before)) };
+        let block = Self {
+            start: NonNull::new(start.cast()).ok_or(Errno::ENOMEM)?,
+            len,
+            origin: Origin::Apart { total, before },
+        };
+        APART.fetch_add(1, Relaxed);
+        let _ = block.start.as_ptr().expose_provenance();
+        let access = mm::MprotectFlags::READ | mm::MprotectFlags::WRITE;
+        // SAFETY: pages of the mapping, which is the block's alone.
+        let opened = unsafe { mm::mprotect(pages_start, pages, access) };
+        opened.map_err(|error| Errno(error.raw_os_error()))?;
+        Ok(block)
     }
 
     /// `len` bytes aligned to `align`, a power of two.
@@ -170,6 +233,12 @@ impl Drop for Block {
                 // SAFETY: mapped by `map` with this length, and not used any more.
                 let _ = unsafe { mm::munmap(self.start.as_ptr().cast(), len) };
             }
+            Origin::Apart { total, before } => {
+                APART.fetch_sub(1, Relaxed);
+                // SAFETY: mapped by `between_guards` with this length, so far before the block's
+                // start, and not used any more.
+                let _ = unsafe { mm::munmap(self.start.as_ptr().byte_sub(before).cast(), total) };
+            }
             Origin::Nothing => {}
         }
     }
@@ -255,5 +324,25 @@ impl Reserved {
 impl fmt::Debug for Reserved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Reserved({} bytes)", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_those_that_lie_apart_blocks_are_as_any() {
+        let blocks: Vec<_> = (0..MOST_APART + 8)
+            .map(|_| Block::apart(100, 64).unwrap())
+            .collect();
+        let near = |block: &&Block| matches!(block.origin, Origin::Heap(_));
+        assert!(blocks.iter().filter(near).count() >= 8);
+        for block in &blocks {
+            assert!(block.address().is_multiple_of(64));
+            block.all().write(&[7; 100]);
+        }
+        let whole = |block: &Block| block.all().to_vec() == [7; 100];
+        assert!(blocks.iter().all(whole));
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct Scratch {
 impl Scratch {
     pub(crate) fn new() -> Result<Self, Errno> {
         Ok(Self {
-            stack: Block::aligned((FRAMES * FRAME) as usize, 64)?,
+            stack: Block::apart((FRAMES * FRAME) as usize, 64)?,
             regions: RefCell::default(),
             packet: OnceCell::new(),
             nested: false,
