@@ -3,10 +3,12 @@
 //! The owner has them, the map has none: a value goes with its owner, or with its map, whichever
 //! goes first. Runs keep those that they were given.
 
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
+use arc_swap::ArcSwapOption;
 use skep_host::Errno;
 
+use super::lock;
 use crate::{
     map::Fields,
     memory::{Block, View},
@@ -49,11 +51,14 @@ impl Drop for Value {
     }
 }
 
-/// What an owner has.
+/// What an owner has. Readers see the list as it was when they looked, and wait for nobody.
 #[derive(Debug, Default)]
-pub(crate) struct Storage(RwLock<Vec<Entry>>);
+pub(crate) struct Storage {
+    entries: ArcSwapOption<Vec<Entry>>,
+    changing: Mutex<()>,
+}
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     /// The map's own count is gone when the map is.
     map: Weak<()>,
@@ -95,8 +100,8 @@ impl Owned {
 impl Storage {
     /// The value of a map.
     pub(crate) fn get(&self, map: &Owned) -> Option<Arc<Value>> {
-        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = entries.iter().find(|entry| map.is(entry))?;
+        let entries = self.entries.load();
+        let entry = entries.as_ref()?.iter().find(|entry| map.is(entry))?;
         Some(Arc::clone(&entry.value))
     }
 
@@ -115,19 +120,22 @@ impl Storage {
         let made = Value::new(&map.token)?;
         init(made.view())?;
         let made = Arc::new(made);
-        let mut gone = Vec::new();
-        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = entries.iter().find(|entry| map.is(entry)) {
-            return Ok((Arc::clone(&entry.value), false));
+        let changing = lock(&self.changing);
+        if let Some(value) = self.get(map) {
+            return Ok((value, false));
         }
-        gone.extend(entries.extract_if(.., |entry| entry.map.strong_count() == 0));
-        entries.push(Entry {
+        let new = Entry {
             map: Arc::downgrade(&map.alive),
             value: Arc::clone(&made),
-        });
-        drop(entries);
+        };
+        let before = self.entries.load_full();
+        let alive = before.iter().flat_map(|entries| entries.iter());
+        let alive = alive.filter(|entry| entry.map.strong_count() > 0).cloned();
+        let after = alive.chain([new]).collect();
+        self.entries.store(Some(Arc::new(after)));
+        drop(changing);
         // What values hold is freed after the lock.
-        drop(gone);
+        drop(before);
         Ok((made, true))
     }
 
@@ -136,18 +144,31 @@ impl Storage {
     /// # Errors
     /// `ENOENT`: there is none.
     pub(crate) fn delete(&self, map: &Owned) -> Result<(), Errno> {
-        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let at = entries.iter().position(|entry| map.is(entry));
-        let gone = at.map(|at| entries.swap_remove(at));
-        drop(entries);
-        gone.map(drop).ok_or(Errno::ENOENT)
+        let changing = lock(&self.changing);
+        let before = self.entries.load_full().ok_or(Errno::ENOENT)?;
+        if !before.iter().any(|entry| map.is(entry)) {
+            return Err(Errno::ENOENT);
+        }
+        let kept: Vec<_> = before
+            .iter()
+            .filter(|entry| !map.is(entry))
+            .cloned()
+            .collect();
+        self.entries
+            .store((!kept.is_empty()).then(|| Arc::new(kept)));
+        drop(changing);
+        drop(before);
+        Ok(())
     }
 
     /// Takes all values away: the owner is gone.
     pub(crate) fn clear(&self) {
-        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let gone = std::mem::take(&mut *entries);
-        drop(entries);
+        if self.entries.load().is_none() {
+            return;
+        }
+        let changing = lock(&self.changing);
+        let gone = self.entries.swap(None);
+        drop(changing);
         drop(gone);
     }
 }
