@@ -35,14 +35,25 @@ pub(super) fn rights(flags: ObjectFlags) -> Raw<Rights> {
     })
 }
 
-pub(super) fn next_id(vm: &Vm, id: ObjectId) -> Option<ObjectId> {
+pub(super) fn next_id(vm: &Vm, id: ObjectId) -> Result<Option<ObjectId>> {
     let registry = &vm.0.registry;
-    match id {
+    let (command, number) = match id {
+        ObjectId::Program(id) => (Command::ProgGetNextId, id),
+        ObjectId::Map(id) => (Command::MapGetNextId, id),
+        ObjectId::Btf(id) => (Command::BtfGetNextId, id),
+        ObjectId::Link(id) => (Command::LinkGetNextId, id),
+    };
+    // A kernel calls this number and those above invalid; of those above no host asks it.
+    if number == i32::MAX as u32 {
+        let object = format!("what comes after {number}");
+        return Err(Error::command(command, object, Errno::EINVAL));
+    }
+    Ok(match id {
         ObjectId::Program(id) => registry.programs.after(id).map(ObjectId::Program),
         ObjectId::Map(id) => registry.maps.after(id).map(ObjectId::Map),
         ObjectId::Btf(id) => registry.btf.after(id).map(ObjectId::Btf),
         ObjectId::Link(id) => registry.links.after(id).map(ObjectId::Link),
-    }
+    })
 }
 
 fn opened<T>(command: Command, kind: &str, id: u32, open: Raw<Option<T>>) -> Result<Option<T>> {
@@ -195,7 +206,7 @@ fn told(program: &Program) -> ProgramInfo {
         run_time: std::time::Duration::from_nanos(counters.time.load(Relaxed)),
         run_count: counters.runs.load(Relaxed),
         recursion_misses: counters.misses.load(Relaxed),
-        verified_instructions: 0,
+        verified_instructions: meta.verified,
         attach_btf_object: meta.attach_btf.as_ref().map_or(0, |btf| btf.id),
         attach_btf_id: meta.attach_btf_id,
     }

@@ -258,7 +258,7 @@ impl Host for Vm {
     }
 
     fn next_id(&self, id: ObjectId) -> Result<Option<ObjectId>> {
-        Ok(info::next_id(self, id))
+        info::next_id(self, id)
     }
 
     fn prog_by_id(&self, id: u32) -> Result<Option<ProgramFd>> {

@@ -111,7 +111,11 @@ fn no_arguments_make_a_function_panic() {
             token: None,
         })
         .unwrap();
-    request.btf = Some(ProgramBtf::new(&btf));
+    request.btf = Some(ProgramBtf {
+        func_info: &[0; 8],
+        func_info_record_size: 8,
+        ..ProgramBtf::new(&btf)
+    });
     let fd = vm.prog_load(&request).unwrap().fd;
     let program = vm.0.registry.programs.all().pop().unwrap();
     drop(fd);

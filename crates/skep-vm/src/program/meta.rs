@@ -29,6 +29,8 @@ pub(crate) struct Meta {
     /// Since the machine was made.
     pub(crate) loaded_at: Duration,
     pub(crate) gpl_compatible: bool,
+    /// How many instructions the verifier followed; 0 where it was not asked.
+    pub(crate) verified: u32,
     pub(crate) flags: ProgLoadFlags,
     pub(crate) expected_attach_type: Option<AttachType>,
     /// For struct_ops: the member of the structure.

@@ -1,7 +1,7 @@
 //! Loading and running programs.
 
 use skep_abi::{AttachType, MapCreateFlags, MapType, ProgLoadFlags, ProgramType, TestRunFlags};
-use skep_host::{Error, Host, MapCreate, ProgramLoad, TestRun};
+use skep_host::{BtfLoad, Error, Host, LogLevel, MapCreate, ProgramBtf, ProgramLoad, TestRun};
 use skep_testing::{Outcome, Stop, Test, ensure, host, needs_kernel_of};
 
 use crate::support::{Record, agree, code, load_on, on_vm};
@@ -10,6 +10,8 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("programs::malformed_ones_answer_alike", || agree(malformed)),
         Test::new("programs::requests_answer_alike", || agree(requests)),
+        Test::new("programs::targets_answer_alike", || agree(targets)),
+        Test::new("programs::instructions_are_counted", counted),
         Test::new("programs::logs_name_instruction_and_reason", logs),
         Test::new("programs::test_runs_answer_alike", || agree(runs)),
         Test::new("programs::exclusive_maps_take_one_program", || {
@@ -95,6 +97,69 @@ fn requests(host: &dyn Host, record: &mut Record) -> Outcome {
     request.flags = ProgLoadFlags::from_bits_retain(1 << 30);
     record.done("unknown flag", &host.prog_load(&request));
     Ok(())
+}
+
+/// Targets of programs that have none, types without records, and the oldest attach types.
+fn targets(host: &dyn Host, record: &mut Record) -> Outcome {
+    let code = code("r0 = 1\n exit")?;
+    for &program_type in ProgramType::ALL {
+        // Those that have one are for tests of their own.
+        if matches!(
+            program_type,
+            ProgramType::Lsm | ProgramType::Ext | ProgramType::Tracing | ProgramType::StructOps
+        ) {
+            continue;
+        }
+        for target in [1, 9999] {
+            let mut request = ProgramLoad::new(program_type, "p", &code);
+            request.expected_attach_type = program_type.least_program().attach_type;
+            request.attach_btf_id = target;
+            if program_type == ProgramType::Syscall {
+                request.flags = ProgLoadFlags::SLEEPABLE;
+            }
+            let key = format!("{program_type} for {target}");
+            record.done(key, &host.prog_load(&request));
+        }
+    }
+    for program_type in [
+        ProgramType::CgroupSock,
+        ProgramType::SkReuseport,
+        ProgramType::CgroupSkb,
+        ProgramType::SkLookup,
+    ] {
+        let mut request = ProgramLoad::new(program_type, "p", &code);
+        request.expected_attach_type = Some(AttachType::CgroupInetIngress);
+        let key = format!("{program_type} as 0");
+        record.done(key, &host.prog_load(&request));
+    }
+    let mut types = skep_btf::Builder::new();
+    types.int("int", 4, skep_btf::IntEncoding::SIGNED);
+    let btf = host.btf_load(&BtfLoad {
+        object: "types",
+        bytes: &types.build()?,
+        log_level: LogLevel::OnFailure,
+        token: None,
+    })?;
+    let mut request = ProgramLoad::new(ProgramType::SocketFilter, "p", &code);
+    request.btf = Some(ProgramBtf::new(&btf));
+    let loaded = host.prog_load(&request);
+    record.done("types without records", &loaded);
+    record.fact("their id", host.prog_info(&loaded?.fd)?.btf_id != 0);
+    let mut request = ProgramLoad::new(ProgramType::StructOps, "p", &code);
+    for license in ["GPL", "MIT"] {
+        request.license = license;
+        let key = format!("struct_ops for nothing {license}");
+        record.done(key, &host.prog_load(&request));
+    }
+    Ok(())
+}
+
+/// The verifier followed both ways of the jump.
+fn counted() -> Outcome {
+    let text = "r0 = *(u32 *)(r1 + 0)\n if r0 == 0 goto +1\n r0 = 2\n exit";
+    let program = load_on(host(), ProgramType::SocketFilter, text, |_| {})?;
+    let seen = host().prog_info(&program)?.verified_instructions;
+    ensure((4..=6).contains(&seen), || seen.to_string())
 }
 
 fn logs() -> Outcome {

@@ -96,6 +96,7 @@ fn loaded(
     request: &ProgramLoad<'_>,
     safety: Promise,
 ) -> std::result::Result<(ProgramFd, String), Refusal> {
+    let request = &request::plain(request);
     let name = object_name(request.name);
     if request.program_type == ProgramType::Unspec {
         return Err(Errno::EINVAL.into());
@@ -128,8 +129,9 @@ fn loaded(
         log: log(&slots, &error),
         cause: None,
     })?;
-    let (mode, guarded, mut log) = judged(request, &slots, &resolver, safety)?;
-    let code = code.with_guarded(guarded);
+    let judged = judged(request, &slots, &resolver, safety)?;
+    let (mode, mut log) = (judged.mode, judged.log);
+    let code = code.with_guarded(judged.guarded);
     let maps = std::mem::take(&mut resolver.maps);
     let customs = std::mem::take(&mut resolver.customs);
     let foreign = |map: &&Arc<crate::map::Map>| map.exclusive.is_some_and(|hash| hash != digest);
@@ -143,6 +145,7 @@ fn loaded(
     let code = code.with_arrays(maps.iter().map(|map| map.kind.values()).collect());
     let (code, tables) = with_tables(code, &maps)?;
     meta.tables = tables;
+    meta.verified = judged.verified;
     meta.references = std::mem::take(&mut resolver.references);
     let code = Arc::new(code);
     let coverage = vm.0.coverage(&name, &code);
@@ -178,26 +181,51 @@ fn loaded(
     Ok((open(vm, program)?, log))
 }
 
-/// How a program is to run, which of its accesses are looked at anyhow, and what the verifier said.
+/// How a program is to run, and what the verifier said of it.
+struct Judged {
+    mode: Mode,
+    /// Accesses that are looked at anyhow.
+    guarded: Vec<InsnIndex>,
+    log: String,
+    /// Instructions that the verifier followed.
+    verified: u32,
+}
+
+impl Judged {
+    fn without_verdict(mode: Mode) -> Self {
+        Self {
+            mode,
+            guarded: Vec::new(),
+            log: String::new(),
+            verified: 0,
+        }
+    }
+}
+
 fn judged(
     request: &ProgramLoad<'_>,
     slots: &[RawInsn],
     resolver: &Resolver<'_>,
     promise: Promise,
-) -> std::result::Result<(Mode, Vec<InsnIndex>, String), Refusal> {
+) -> std::result::Result<Judged, Refusal> {
     // Their arguments have no types: what a program does with them is seen when it does it.
     let untyped = request.program_type == ProgramType::StructOps;
     let mode = match promise {
-        Promise::Machine(_) if untyped => return Ok((Mode::Checked, Vec::new(), String::new())),
-        Promise::Caller => return Ok((Mode::Verified, Vec::new(), String::new())),
-        Promise::Machine(Safety::Checks) => return Ok((Mode::Checked, Vec::new(), String::new())),
+        Promise::Machine(_) if untyped => return Ok(Judged::without_verdict(Mode::Checked)),
+        Promise::Caller => return Ok(Judged::without_verdict(Mode::Verified)),
+        Promise::Machine(Safety::Checks) => return Ok(Judged::without_verdict(Mode::Checked)),
         Promise::Machine(Safety::Verdict) => Mode::Verified,
         Promise::Machine(Safety::Both) => Mode::Checked,
     };
     let states = request.log_level == LogLevel::States;
     let verdict = verify::verdict(request, slots, resolver, states)?;
     match verdict.rejection {
-        None => Ok((mode, verdict.guarded, verdict.log)),
+        None => Ok(Judged {
+            mode,
+            guarded: verdict.guarded,
+            log: verdict.log,
+            verified: u32::try_from(verdict.stats.instructions).unwrap_or(u32::MAX),
+        }),
         Some(rejection) => {
             // What a loader put there for what is missing it knows again by the instruction.
             let missing = rejection.rule == Rule::UnknownHelper && !states;

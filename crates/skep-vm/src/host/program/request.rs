@@ -2,7 +2,7 @@
 //! together.
 
 use skep_abi::{AttachType, ExpectedAttachType, ProgLoadFlags, ProgramProperties, ProgramType};
-use skep_host::{AttachTarget, Errno, ProgramLoad};
+use skep_host::{AttachTarget, Errno, ProgramBtf, ProgramLoad};
 
 use super::{Refusal, said};
 use crate::{
@@ -10,6 +10,28 @@ use crate::{
     host::{map, probe, tree},
     machine::struct_ops::MemberKind,
 };
+
+/// The request without what nobody looks at: types without records, and 0 for the oldest attach
+/// type of two.
+pub(super) fn plain<'a>(request: &ProgramLoad<'a>) -> ProgramLoad<'a> {
+    let mut plain = request.clone();
+    let has_records = |btf: &ProgramBtf<'_>| !btf.func_info.is_empty() || !btf.line_info.is_empty();
+    plain.btf = request.btf.filter(has_records);
+    if has_oldest(request.program_type) {
+        plain.expected_attach_type = request
+            .expected_attach_type
+            .filter(|attach| attach.raw() != 0);
+    }
+    plain
+}
+
+/// Whether attach type 0, which is another type's, means the oldest one of these programs.
+fn has_oldest(program_type: ProgramType) -> bool {
+    matches!(
+        program_type,
+        ProgramType::CgroupSock | ProgramType::SkReuseport
+    )
+}
 
 /// # Errors
 /// Its parts do not go together, or what it is for is not there.
@@ -57,12 +79,18 @@ fn check_kind(request: &ProgramLoad<'_>) -> Result<(), Refusal> {
                 | AttachType::TraceFsessionMulti
         )
     );
+    if !target_fits(request) {
+        let text = format!("programs of type {program_type} have no such target");
+        return Err(said(Errno::EINVAL, text));
+    }
     if properties.contains(ProgramProperties::NEEDS_TARGET)
         && request.attach_btf_id == 0
         && !to_many
     {
+        // The kernel looks at the licence before the target; here any will do for the rest.
+        let free = skep_abi::is_gpl_compatible(request.license);
         let errno = match program_type {
-            ProgramType::StructOps => Errno::ENOTSUPP,
+            ProgramType::StructOps if free => Errno::ENOTSUPP,
             _ => Errno::EINVAL,
         };
         let text = format!("programs of type {program_type} are loaded for a target");
@@ -73,11 +101,8 @@ fn check_kind(request: &ProgramLoad<'_>) -> Result<(), Refusal> {
     let fits = match program_type.expected_attach_type() {
         ExpectedAttachType::Required => {
             let types = program_type.attach_types();
-            let oldest = matches!(
-                program_type,
-                ProgramType::CgroupSock | ProgramType::SkReuseport
-            );
-            (number == 0 && oldest) || types.iter().any(|known| known.raw() == number)
+            (number == 0 && has_oldest(program_type))
+                || types.iter().any(|known| known.raw() == number)
         }
         ExpectedAttachType::Zero => number == 0,
         _ => true,
@@ -88,6 +113,18 @@ fn check_kind(request: &ProgramLoad<'_>) -> Result<(), Refusal> {
         return Err(said(Errno::EINVAL, text));
     }
     Ok(())
+}
+
+/// Whether programs of the type have a target like this: a type's number, and whose type it is.
+fn target_fits(request: &ProgramLoad<'_>) -> bool {
+    let program_type = request.program_type;
+    let of_programs = matches!(program_type, ProgramType::Tracing | ProgramType::Ext);
+    let of_types = of_programs || matches!(program_type, ProgramType::Lsm | ProgramType::StructOps);
+    match request.attach_target {
+        Some(AttachTarget::Program(_)) if !of_programs => false,
+        Some(AttachTarget::Module(_)) if request.attach_btf_id == 0 => false,
+        _ => of_types || request.attach_btf_id == 0,
+    }
 }
 
 /// Whether the device that a program is bound to is there; a bound program stays on the machine's
