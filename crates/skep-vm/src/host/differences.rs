@@ -58,6 +58,23 @@ differences! {
         "everybody who holds a machine has all rights";
     "pin directory": "may be open, and a pin's path relative to it" => "EBADF",
         "open directories of the process are not in the machine's tree of pins, where every directory is there";
+    "pin parent": "must be a directory, in a bpffs" => "is there as soon as something is pinned below it",
+        "nothing of the boundary makes directories";
+    "arena at an address": "can be made with any, and mapped there while it is free" =>
+        "ENOMEM while it is not free, as all below 4 GiB",
+        "programs use the same addresses as users, all 4 GiB of a window";
+    "cpumap entries": "are as many as the kernel was built for CPUs (NR_CPUS), else E2BIG" =>
+        "can be any number",
+        "only those of the machine's CPUs can be set";
+    "sockets of maps": "are put into sockmaps, and name values of sk_storage, by descriptor" =>
+        "by cookie, and cookies that no socket has are EBADF",
+        "the machine's sockets are those of its network, and no descriptors of the process";
+    "lru eviction": "takes one of the elements that were not used lately, of a list or a CPU's own, before the map is full" =>
+        "takes one that nobody looked up since the last round, when the map is full",
+        "kernels give away order and room for scaling, which no program can rely on";
+    "verified instructions": "of a program are those that the kernel's verifier followed" =>
+        "are those that skep's verifier followed, and 0 where a program runs by checks alone",
+        "how many depends on where states are kept to compare with";
     "cgroup": "is a directory below /sys/fs/cgroup" => "is made by Vm::make_cgroup",
         "the tree is in memory";
     "fentry": "traces every function of the kernel" => "ENOENT but for functions that the embedder defines",

@@ -2,7 +2,11 @@
 //! keeps its thing until it is removed, or the machine ends.
 
 use std::{
-    path::{Component, Path, PathBuf},
+    collections::BTreeMap,
+    ffi::OsStr,
+    ops::Bound,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -15,31 +19,73 @@ use crate::{
     machine::{Object, lock},
 };
 
+type Pins = BTreeMap<PathBuf, Object>;
 type Raw<T> = std::result::Result<T, Errno>;
 
-/// A path from the root, without `.` and `..`.
-fn whole(place: PinPath<'_>) -> Raw<PathBuf> {
-    if place.directory.is_some() {
-        // The open directories of this process are not in the machine's tree.
-        return Err(Errno::EBADF);
-    }
-    clean(place.path)
+/// Where a path leads, by the names that the kernel would look up.
+struct Place {
+    /// From the root, without `.` and `..`.
+    path: PathBuf,
+    /// It ends with the name of something, not with `.`, `..` or the root.
+    named: bool,
+    /// What is there must be a directory: a `/` ends it.
+    directory: bool,
 }
 
-fn clean(path: &Path) -> Raw<PathBuf> {
-    let mut whole = PathBuf::from("/");
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => whole.push(name),
-            Component::ParentDir => {
-                whole.pop();
+impl Place {
+    /// # Errors
+    /// `ENOENT`: it is empty or relative, and where this process is has no pins; `ENOTDIR`: it goes
+    /// through a pin; `ENAMETOOLONG`.
+    fn new(pins: &Pins, path: &Path) -> Raw<Self> {
+        /// Most bytes of a name.
+        const NAME: usize = 255;
+        let bytes = path.as_os_str().as_bytes();
+        let mut place = Self {
+            path: PathBuf::from("/"),
+            named: false,
+            directory: bytes.ends_with(b"/"),
+        };
+        let names = bytes.strip_prefix(b"/").ok_or(Errno::ENOENT)?;
+        for name in names.split(|byte| *byte == b'/') {
+            if name.is_empty() {
+                continue;
             }
-            _ => {}
+            if pins.contains_key(&place.path) {
+                return Err(Errno::ENOTDIR);
+            }
+            place.named = !matches!(name, b"." | b"..");
+            match name {
+                b"." => {}
+                b".." => {
+                    place.path.pop();
+                }
+                name if name.len() > NAME => return Err(Errno::ENAMETOOLONG),
+                name => place.path.push(OsStr::from_bytes(name)),
+            }
         }
+        Ok(place)
     }
-    match whole.file_name() {
-        Some(_) => Ok(whole),
-        None => Err(Errno::EISDIR),
+
+    /// Whether something is pinned below it.
+    fn is_directory(&self, pins: &Pins) -> bool {
+        let mut behind =
+            pins.range::<Path, _>((Bound::Excluded(self.path.as_path()), Bound::Unbounded));
+        let next = behind.next();
+        self.path.parent().is_none() || next.is_some_and(|(next, _)| next.starts_with(&self.path))
+    }
+
+    fn has_dot(&self) -> bool {
+        let name = self.path.file_name().unwrap_or_default();
+        self.named && name.as_encoded_bytes().contains(&b'.')
+    }
+}
+
+/// The path, if it is not to be looked for from an open directory: those of this process are not
+/// in the machine's tree.
+fn path(place: PinPath<'_>) -> Raw<&Path> {
+    match place.directory {
+        Some(_) => Err(Errno::EBADF),
+        None => Ok(place.path),
     }
 }
 
@@ -71,31 +117,42 @@ fn pinned(vm: &Vm, descriptor: &Descriptor, place: PinPath<'_>) -> Raw<()> {
     ) {
         return Err(Errno::EINVAL);
     }
-    let path = whole(place)?;
-    let name = path.file_name().unwrap_or_default();
-    if name.as_encoded_bytes().contains(&b'.') {
+    let path = path(place)?;
+    let mut pins = lock(&vm.0.registry.pins);
+    if path.is_relative() && !path.as_os_str().is_empty() {
+        // This process's directory is no bpffs.
         return Err(Errno::EPERM);
     }
-    if name.len() > 255 {
-        return Err(Errno::ENAMETOOLONG);
-    }
-    let mut pins = lock(&vm.0.registry.pins);
-    if path
-        .ancestors()
-        .skip(1)
-        .any(|above| pins.contains_key(above))
-    {
-        return Err(Errno::ENOTDIR);
-    }
-    let is_directory = pins
-        .range(path.clone()..)
-        .next()
-        .is_some_and(|(next, _)| next.starts_with(&path));
-    if is_directory {
+    let place = Place::new(&pins, path)?;
+    let taken = !place.named || pins.contains_key(&place.path) || place.is_directory(&pins);
+    if taken {
         return Err(Errno::EEXIST);
     }
-    pins.insert(path, object.clone());
+    if place.has_dot() {
+        return Err(Errno::EPERM);
+    }
+    if place.directory {
+        return Err(Errno::ENOENT);
+    }
+    pins.insert(place.path, object.clone());
     Ok(())
+}
+
+/// What is at a place is a pin, or nothing.
+///
+/// # Errors
+/// `directory`: it is one; `ENOTDIR`: it should be one; `EPERM`: no pin can have this name.
+fn found(pins: &Pins, place: &Place, directory: Errno) -> Raw<()> {
+    if place.is_directory(pins) {
+        return Err(directory);
+    }
+    if place.directory && pins.contains_key(&place.path) {
+        return Err(Errno::ENOTDIR);
+    }
+    match place.has_dot() {
+        true => Err(Errno::EPERM),
+        false => Ok(()),
+    }
 }
 
 pub(super) fn get(vm: &Vm, place: PinPath<'_>, flags: ObjectFlags) -> Result<Pinned> {
@@ -103,18 +160,15 @@ pub(super) fn get(vm: &Vm, place: PinPath<'_>, flags: ObjectFlags) -> Result<Pin
 }
 
 fn got(vm: &Vm, place: PinPath<'_>, flags: ObjectFlags) -> Raw<Pinned> {
+    // It speaks of relative paths.
+    let flags = flags - ObjectFlags::PATH_FD;
     let rights = info::rights(flags)?;
-    let path = whole(place)?;
+    let path = path(place)?;
     let object = {
         let pins = lock(&vm.0.registry.pins);
-        if path
-            .ancestors()
-            .skip(1)
-            .any(|above| pins.contains_key(above))
-        {
-            return Err(Errno::ENOTDIR);
-        }
-        pins.get(&path).cloned().ok_or(Errno::ENOENT)?
+        let place = Place::new(&pins, path)?;
+        found(&pins, &place, Errno::EACCES)?;
+        pins.get(&place.path).cloned().ok_or(Errno::ENOENT)?
     };
     match object {
         Object::Map(map, _) => map::open(vm, Arc::clone(&map), rights).map(Pinned::Map),
@@ -131,11 +185,14 @@ fn got(vm: &Vm, place: PinPath<'_>, flags: ObjectFlags) -> Raw<Pinned> {
 }
 
 pub(super) fn unpin(vm: &Vm, path: &Path) -> Result<()> {
-    let removed = clean(path).and_then(|path| {
-        // Dropped after the lock: a link's end may take others.
-        let removed = lock(&vm.0.registry.pins).remove(&path);
-        removed.ok_or(Errno::ENOENT)
-    });
+    let removed = {
+        let mut pins = lock(&vm.0.registry.pins);
+        Place::new(&pins, path).and_then(|place| {
+            found(&pins, &place, Errno::EISDIR)?;
+            pins.remove(&place.path).ok_or(Errno::ENOENT)
+        })
+    };
+    // What was pinned is dropped after the lock: a link's end may take others.
     let refuse = |errno| Error::system("unpin", path.display().to_string(), errno);
     removed.map(drop).map_err(refuse)
 }

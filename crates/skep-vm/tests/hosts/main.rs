@@ -13,6 +13,7 @@ mod kfuncs;
 mod links;
 mod maps;
 mod packets;
+mod pins;
 mod programs;
 mod rings;
 mod struct_ops;
@@ -39,6 +40,7 @@ fn main() -> std::process::ExitCode {
     let mut tests = Vec::new();
     for group in [
         maps::tests,
+        pins::tests,
         commands::tests,
         programs::tests,
         links::tests,
