@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, thread, time::Duration};
 
-use skep_abi::{MapType, ProgramType};
+use skep_abi::{MapCreateFlags, MapType, ProgramType};
 use skep_host::{AttachPoint, Attachment, Errno, Host, MapCreate, MapFd, ProgramFd, ProgramLoad};
 use skep_isa::{Endian, assemble, encode_slots};
 use skep_vm::{Config, Engine, FaultKind, HelperError, Prototype, Vm};
@@ -177,6 +177,39 @@ fn maps_are_limited_together() -> Tested {
     assert_eq!(refused.errno(), Some(Errno::ENOMEM));
     drop(first);
     map(4096)?;
+    Ok(())
+}
+
+/// A value for each CPU counts as often; an arena counts as what is known of its pages.
+#[test]
+fn large_maps_count_as_what_they_come_to() -> Tested {
+    let mut config = Config::checked();
+    (config.limits.memory, config.cpus) = (8 << 20, 64);
+    let vm = Vm::with(config)?;
+    for (of, entries, fits) in [
+        (MapType::PercpuHash, 100_000, false),
+        (MapType::PercpuHash, 1000, true),
+        (MapType::PercpuArray, 100_000, false),
+        (MapType::LruPercpuHash, 100_000, false),
+        (MapType::Hash, 100_000, true),
+        (MapType::Ringbuf, 16 << 20, false),
+    ] {
+        let mut request = match of {
+            MapType::Ringbuf => MapCreate::new(of, "some", 0, 0, entries),
+            _ => MapCreate::new(of, "some", 4, 64, entries),
+        };
+        if matches!(of, MapType::Hash | MapType::PercpuHash) {
+            request.flags = MapCreateFlags::NO_PREALLOC;
+        }
+        let made = vm.map_create(&request);
+        assert_eq!(made.is_ok(), fits, "{of} {entries}: {made:?}");
+    }
+    let mut request = MapCreate::new(MapType::Arena, "pages", 0, 0, 1 << 18);
+    request.flags = MapCreateFlags::MMAPABLE;
+    let arenas: Vec<_> = (0..64)
+        .map_while(|_| vm.map_create(&request).ok())
+        .collect();
+    assert!((1..64).contains(&arenas.len()), "{}", arenas.len());
     Ok(())
 }
 

@@ -23,6 +23,9 @@ const TOLD_OTHERWISE: MapCreateFlags = MapCreateFlags::NUMA_NODE
     .union(MapCreateFlags::TOKEN_FD)
     .union(MapCreateFlags::VTYPE_BTF_OBJ_FD);
 
+/// `NUMA_NO_NODE`
+const NO_NODE: u32 = u32::MAX;
+
 pub(super) fn create(vm: &Vm, request: &MapCreate<'_>) -> Result<MapFd> {
     created(vm, request).map_err(|(errno, cause)| {
         let object = format!("map `{}`", request.name);
@@ -45,7 +48,7 @@ fn created(vm: &Vm, request: &MapCreate<'_>) -> std::result::Result<MapFd, (Errn
             "the vm has no device to offload a map to",
         ));
     }
-    if request.numa_node.is_some_and(|node| node != 0) {
+    if !matches!(request.numa_node, None | Some(0 | NO_NODE)) {
         return Err(said(Errno::EINVAL, "the vm has one NUMA node, number 0"));
     }
     let rules = request.map_type.rules();
@@ -59,16 +62,18 @@ fn created(vm: &Vm, request: &MapCreate<'_>) -> std::result::Result<MapFd, (Errn
     let fits = of_kernel.is_none_or(|btf| {
         request.map_type == MapType::StructOps && btf.key_type == 0 && btf.value_type == 0
     });
-    if !fits {
+    let only_key = request
+        .btf
+        .is_some_and(|btf| btf.key_type != 0 && btf.value_type == 0);
+    if !fits || only_key || (request.map_type == MapType::StructOps && of_kernel.is_none()) {
         return Err(bare(Errno::EINVAL));
     }
-    let types = request
-        .btf
-        .map(|btf| types(vm, btf))
-        .transpose()
-        .map_err(bare)?;
     let mut shape = shape(vm, request).map_err(bare)?;
     settle(&mut shape).map_err(bare)?;
+    // Where no type is named, nobody looks at the descriptor.
+    let named = |btf: &MapBtf<'_>| btf.value_type != 0 || btf.kernel_value_type != 0;
+    let types = request.btf.filter(named).map(|btf| types(vm, btf));
+    let types = types.transpose().map_err(bare)?;
     if let Some(types) = &types {
         shape.fields = fields(vm, &shape, types).map_err(bare)?;
     }
@@ -99,7 +104,6 @@ fn struct_ops(
     shape: &Shape,
 ) -> std::result::Result<Box<dyn Kind>, (Errno, Option<Cause>)> {
     let bare = |errno| (errno, None);
-    StructOps::check(shape).map_err(bare)?;
     let types = request.btf.filter(|btf| btf.kernel_value_type != 0);
     let types = types.ok_or(bare(Errno::EINVAL))?;
     let of_module = match types.kernel_btf {
@@ -119,7 +123,8 @@ fn struct_ops(
 }
 
 fn shape(vm: &Vm, request: &MapCreate<'_>) -> Raw<Shape> {
-    let inner = match request.inner_map {
+    let outer = matches!(request.map_type, MapType::ArrayOfMaps | MapType::HashOfMaps);
+    let inner = match request.inner_map.filter(|_| outer) {
         Some(inner) => Some(Arc::new(map(vm, inner)?.0.shape.clone())),
         None => None,
     };
@@ -133,6 +138,7 @@ fn shape(vm: &Vm, request: &MapCreate<'_>) -> Raw<Shape> {
             None => request.flags,
         },
         map_extra: request.map_extra,
+        on_node: request.numa_node.is_some_and(|node| node != NO_NODE),
         cpus: vm.0.cpus.count(),
         fields: Fields::default(),
         inner,
@@ -363,6 +369,9 @@ pub(super) fn lookup(
     flags: u64,
 ) -> Result<bool> {
     let command = Command::MapLookupElem;
+    if flags & !MapUpdateFlags::LOCK.bits() != 0 && flags & MapUpdateFlags::CPU.bits() == 0 {
+        return Err(failed(vm, command, fd, Errno::EINVAL));
+    }
     let map = readable(vm, command, fd)?;
     check(vm, fd, "key", key.len(), map.shape.key_size as usize)?;
     check(vm, fd, "value", value.len(), value_size(map, flags))?;
@@ -373,6 +382,9 @@ pub(super) fn lookup(
 
 pub(super) fn take(vm: &Vm, fd: &MapFd, key: &[u8], value: &mut [u8], flags: u64) -> Result<bool> {
     let command = Command::MapLookupAndDeleteElem;
+    if flags & !MapUpdateFlags::LOCK.bits() != 0 {
+        return Err(failed(vm, command, fd, Errno::EINVAL));
+    }
     let map = readable(vm, command, fd)?;
     writable(vm, command, fd)?;
     check(vm, fd, "key", key.len(), map.shape.key_size as usize)?;

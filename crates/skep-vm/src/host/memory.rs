@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, atomic::Ordering::SeqCst};
 
-use skep_abi::MapCreateFlags;
+use skep_abi::{MapCreateFlags, MapType};
 use skep_host::{Access, Errno, Error, MapFd, Memory, PerfOutput, Result};
 
 use crate::{
     Vm,
     machine::{Object, Rights},
-    map::{Map, PerfEvent},
+    map::{Arena, Map, PerfEvent},
     memory::{PAGE, Shared},
 };
 
@@ -69,20 +69,30 @@ fn map_part(
     if len == 0 || !offset.is_multiple_of(PAGE as u64) {
         return Err(Errno::EINVAL);
     }
+    if let Some(arena) = map.of::<Arena>() {
+        arena.mapping(offset, len)?;
+    }
     let writable = access == Access::ReadWrite;
     if !rights.read || (writable && !rights.write) {
         return Err(Errno::EACCES);
     }
-    if map.shape.fields.iter().next().is_some() {
+    // That a type has no memory to map is said before what is forbidden.
+    let mappable = matches!(
+        map.shape.map_type,
+        MapType::Array | MapType::Ringbuf | MapType::UserRingbuf | MapType::Arena
+    );
+    if !mappable || map.shape.fields.iter().next().is_some() {
         return Err(Errno::ENOTSUPP);
     }
-    let readable = Shared::new(Arc::clone(map), access, |map| {
-        let view = map.kind.mappable(offset, len, access)?;
-        view.part(0, len).ok_or(Errno::EINVAL)
-    });
-    // That a type has no memory to map is said before what is forbidden.
-    if !writable || matches!(readable, Err(Errno::ENOTSUPP)) {
-        return readable;
+    // Linux shares no mapping of a file that can't be written to, and maps share all of theirs.
+    if !rights.write {
+        return Err(Errno::EINVAL);
+    }
+    if !writable {
+        return Shared::new(Arc::clone(map), access, |map| {
+            let view = map.kind.mappable(offset, len, access)?;
+            view.part(0, len).ok_or(Errno::EINVAL)
+        });
     }
     let writer = Writer::new(Arc::clone(map))?;
     if map.shape.flags.contains(MapCreateFlags::RDONLY_PROG) {

@@ -134,6 +134,7 @@ fn least(vm: &Vm, map_type: MapType, inner: Option<Arc<Shape>>) -> Shape {
         },
         flags,
         map_extra: 0,
+        on_node: false,
         cpus: vm.0.cpus.count(),
         fields: Fields::default(),
         inner,

@@ -7,7 +7,7 @@ use std::sync::{
 
 use skep_host::Errno;
 
-use crate::map::{Kind, Shape};
+use crate::map::{ARENA_BYTES, Kind, Shape};
 use skep_abi::MapType;
 
 /// The memory of a machine's maps.
@@ -25,7 +25,8 @@ impl MapMemory {
         })
     }
 
-    /// Takes what a map may come to need; given back with the map.
+    /// Takes what a map may come to need; given back with the map. An arena takes more, page by
+    /// page.
     ///
     /// # Errors
     /// `ENOMEM`: the machine's limit.
@@ -34,14 +35,9 @@ impl MapMemory {
         shape: &Shape,
         kind: &dyn Kind,
     ) -> Result<Charge, Errno> {
-        let bytes = kind.memory_used().max(full(shape));
-        let more = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
-        let taken = self.used.fetch_update(Relaxed, Relaxed, more);
-        taken.map_err(|_| Errno::ENOMEM)?;
-        Ok(Charge {
-            memory: Arc::clone(self),
-            bytes,
-        })
+        let charge = Charge::new(Some(Arc::clone(self)));
+        charge.more(kind.memory_used().max(full(shape)))?;
+        Ok(charge)
     }
 
     /// Whether a map of this shape can be made at all, before anything is allocated for it.
@@ -57,25 +53,74 @@ impl MapMemory {
     }
 }
 
-/// Bytes of all entries, once they are there; 0 where entries are no measure.
+/// Bytes of all entries, once they are there.
 fn full(shape: &Shape) -> u64 {
+    let entries = u64::from(shape.max_entries);
     match shape.map_type {
-        // Bytes or pages, which are there from the beginning or are asked for one by one.
-        MapType::Ringbuf | MapType::UserRingbuf | MapType::Arena => 0,
-        _ => u64::from(shape.max_entries)
-            .saturating_mul(u64::from(shape.key_size) + shape.value_stride() as u64),
+        MapType::Ringbuf | MapType::UserRingbuf => entries,
+        // Its pages are paid for as they are given out.
+        MapType::Arena => ARENA_BYTES,
+        _ => {
+            let values = match shape.map_type.is_per_cpu() {
+                true => u64::from(shape.cpus),
+                false => 1,
+            };
+            let values = (shape.value_stride() as u64).saturating_mul(values);
+            entries.saturating_mul(values.saturating_add(u64::from(shape.key_size)))
+        }
     }
 }
 
 /// What one map takes.
 #[derive(Debug)]
 pub(crate) struct Charge {
-    memory: Arc<MapMemory>,
-    bytes: u64,
+    /// `None` takes of nothing.
+    memory: Option<Arc<MapMemory>>,
+    bytes: AtomicU64,
+}
+
+impl Charge {
+    /// Nothing yet.
+    pub(crate) fn new(memory: Option<Arc<MapMemory>>) -> Self {
+        Self {
+            memory,
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes some.
+    ///
+    /// # Errors
+    /// `ENOMEM`: the machine's limit.
+    pub(crate) fn more(&self, bytes: u64) -> Result<(), Errno> {
+        if let Some(memory) = &self.memory {
+            let more = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= memory.limit);
+            let taken = memory.used.fetch_update(Relaxed, Relaxed, more);
+            taken.map_err(|_| Errno::ENOMEM)?;
+        }
+        self.bytes.fetch_add(bytes, Relaxed);
+        Ok(())
+    }
+
+    /// Takes what is taken already, even beyond the limit.
+    pub(crate) fn anyhow(&self, bytes: u64) {
+        if let Some(memory) = &self.memory {
+            memory.used.fetch_add(bytes, Relaxed);
+        }
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// Gives some back.
+    pub(crate) fn less(&self, bytes: u64) {
+        if let Some(memory) = &self.memory {
+            memory.used.fetch_sub(bytes, Relaxed);
+        }
+        self.bytes.fetch_sub(bytes, Relaxed);
+    }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.memory.used.fetch_sub(self.bytes, Relaxed);
+        self.less(self.bytes.load(Relaxed));
     }
 }

@@ -418,9 +418,20 @@ impl Tasks {
         Some(Arc::clone(known.entry(*id).or_insert(made)))
     }
 
-    /// The `struct cgroup` with this number, if a task is below it.
+    /// The `struct cgroup` with this number, if it was asked for: a task is below it, or a map has
+    /// a value for it.
     pub(crate) fn cgroup_by_id(&self, id: u64) -> Option<Arc<Object>> {
         let known = self.cgroups.read().unwrap_or_else(PoisonError::into_inner);
         known.get(&id).cloned()
+    }
+
+    /// The same, and of the others of the machine's tree.
+    pub(crate) fn any_cgroup(&self, machine: &Shared, id: u64) -> Option<Arc<Object>> {
+        self.cgroup_by_id(id).or_else(|| {
+            let made = machine.cgroups.by_id(id)?;
+            let mut path: Vec<u64> = made.ancestry().map(|above| above.id).collect();
+            path.reverse();
+            self.cgroup(machine, &path)
+        })
     }
 }

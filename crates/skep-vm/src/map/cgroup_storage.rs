@@ -3,14 +3,15 @@
 //!
 //! Attaching makes the values; they stay until the map goes.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex};
 
+use arc_swap::ArcSwap;
 use skep_abi::{AttachType, MapCreateFlags, MapType};
 use skep_host::Errno;
 
-use super::{EXIST, F_ALL_CPUS, F_CPU, FieldKind, Kind, LOCK, Map, Shape};
+use super::{EXIST, F_ALL_CPUS, F_CPU, FieldKind, Kind, LOCK, Map, Shape, create::NEITHER};
 use crate::{
-    machine::{Owned, Value},
+    machine::{Owned, Value, lock},
     memory::View,
     program::Program,
 };
@@ -28,8 +29,9 @@ pub(crate) struct CgroupStorage {
     shape: Shape,
     /// 1, or how many CPUs there are.
     cpus: u32,
-    /// The newest first.
-    entries: RwLock<Vec<Arc<Entry>>>,
+    /// The newest first. Readers see the list as it was when they looked.
+    entries: ArcSwap<Vec<Arc<Entry>>>,
+    changing: Mutex<()>,
 }
 
 /// What a cgroup has, or a run that is for none.
@@ -55,7 +57,7 @@ impl Entry {
 impl CgroupStorage {
     /// # Errors
     /// `E2BIG`: a value has too many bytes; `EINVAL` for any other shape that is none.
-    pub(crate) fn new(shape: &Shape) -> Result<Self, Errno> {
+    pub(super) fn check(shape: &Shape) -> Result<(), Errno> {
         let per_cpu = shape.map_type == MapType::PercpuCgroupStorage;
         if !matches!(shape.key_size, 8 | LONG) || shape.value_size == 0 {
             return Err(Errno::EINVAL);
@@ -63,20 +65,25 @@ impl CgroupStorage {
         if shape.value_size > if per_cpu { MOST_PER_CPU } else { MOST } {
             return Err(Errno::E2BIG);
         }
-        let neither = MapCreateFlags::RDONLY_PROG | MapCreateFlags::WRONLY_PROG;
         let known =
-            neither | MapCreateFlags::NUMA_NODE | MapCreateFlags::RDONLY | MapCreateFlags::WRONLY;
+            NEITHER | MapCreateFlags::NUMA_NODE | MapCreateFlags::RDONLY | MapCreateFlags::WRONLY;
         let fits =
-            known.contains(shape.flags) && !shape.flags.contains(neither) && shape.max_entries == 0;
-        if !fits {
-            return Err(Errno::EINVAL);
+            known.contains(shape.flags) && !shape.flags.contains(NEITHER) && shape.max_entries == 0;
+        match fits {
+            true => Ok(()),
+            false => Err(Errno::EINVAL),
         }
-        Ok(Self {
+    }
+
+    pub(crate) fn new(shape: &Shape) -> Self {
+        let per_cpu = shape.map_type == MapType::PercpuCgroupStorage;
+        Self {
             owned: Owned::new(shape.value_size, shape.fields.clone()),
             shape: shape.clone(),
             cpus: if per_cpu { shape.cpus } else { 1 },
-            entries: RwLock::default(),
-        })
+            entries: ArcSwap::default(),
+            changing: Mutex::new(()),
+        }
     }
 
     fn attach_of(&self, attach: u32) -> u32 {
@@ -88,7 +95,7 @@ impl CgroupStorage {
     }
 
     fn find(&self, cgroup: u64, attach: u32) -> Option<Arc<Entry>> {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.entries.load();
         let mut entries = entries.iter();
         let found = entries.find(|entry| entry.cgroup == cgroup && entry.attach == attach);
         found.cloned()
@@ -108,11 +115,13 @@ impl CgroupStorage {
     }
 
     fn insert(&self, entry: Arc<Entry>) {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let _changing = lock(&self.changing);
+        let mut entries = Vec::clone(&self.entries.load());
         let same =
             |known: &Arc<Entry>| known.cgroup == entry.cgroup && known.attach == entry.attach;
         if !entries.iter().any(same) {
             entries.insert(0, entry);
+            self.entries.store(Arc::new(entries));
         }
     }
 
@@ -216,7 +225,7 @@ impl Kind for CgroupStorage {
             Some(key) => Some(self.by_key(key).ok_or(Errno::ENOENT)?),
             None => None,
         };
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.entries.load();
         let index = match after {
             Some(after) => entries
                 .iter()

@@ -11,6 +11,7 @@ use super::{
     held::{self, ArrayOfMaps, HashOfMaps, ProgArray},
     lpm::Trie,
     queue::Queue,
+    things,
 };
 
 /// Most bytes that the kernel allocates in one piece (`KMALLOC_MAX_SIZE`).
@@ -30,6 +31,10 @@ const ACCESS: MapCreateFlags = MapCreateFlags::RDONLY
     .union(MapCreateFlags::RDONLY_PROG)
     .union(MapCreateFlags::WRONLY_PROG);
 
+/// Programs may neither read nor write, which no type takes.
+pub(super) const NEITHER: MapCreateFlags =
+    MapCreateFlags::RDONLY_PROG.union(MapCreateFlags::WRONLY_PROG);
+
 /// Checks a shape by the type's rules, and settles it: some types round the number of entries.
 ///
 /// # Errors
@@ -43,6 +48,10 @@ pub(crate) fn settle(shape: &mut Shape) -> Result<(), Errno> {
         return Err(Errno::EINVAL);
     }
     check(shape)?;
+    if matches!(shape.map_type, MapType::Devmap | MapType::DevmapHash) {
+        // What a lookup gives is the entry itself.
+        shape.flags |= MapCreateFlags::RDONLY_PROG;
+    }
     if shape.flags.contains(MapCreateFlags::NO_COMMON_LRU) {
         // Each CPU's list has as many elements as the others.
         let cpus = shape.cpus.max(1);
@@ -70,19 +79,17 @@ pub(crate) fn create(shape: Shape) -> Result<Box<dyn Kind>, Errno> {
         MapType::ArrayOfMaps => Box::new(ArrayOfMaps::new(shape)?),
         MapType::HashOfMaps => Box::new(HashOfMaps::new(shape)?),
         MapType::ProgArray => Box::new(ProgArray::new(shape)?),
-        _ => return super::things::create(&shape),
+        _ => return things::create(&shape),
     })
 }
 
-/// The kernel's checks before a map is allocated, of the types in this folder that have their
-/// rules here; rings check their own.
+/// The kernel's checks before a map is allocated; a few types have some of their own besides.
 fn check(shape: &Shape) -> Result<(), Errno> {
     match shape.map_type {
-        MapType::Hash
-        | MapType::PercpuHash
-        | MapType::LruHash
-        | MapType::LruPercpuHash
-        | MapType::Rhash => hash(shape),
+        MapType::Hash | MapType::PercpuHash | MapType::LruHash | MapType::LruPercpuHash => {
+            hash(shape)
+        }
+        MapType::Rhash => resizable(shape),
         MapType::HashOfMaps => {
             if shape.value_size != 4 {
                 return Err(Errno::EINVAL);
@@ -99,17 +106,16 @@ fn check(shape: &Shape) -> Result<(), Errno> {
         MapType::LpmTrie => trie(shape),
         MapType::Queue | MapType::Stack => queue(shape),
         MapType::BloomFilter => bloom(shape),
-        _ => Ok(()),
+        _ => things::check(shape),
     }
 }
 
 /// Only these flags, and not both of reading only and writing only for programs.
 fn flags(shape: &Shape, allowed: MapCreateFlags) -> Result<(), Errno> {
-    let neither = MapCreateFlags::RDONLY_PROG | MapCreateFlags::WRONLY_PROG;
     match allowed
         .union(MapCreateFlags::NUMA_NODE)
         .contains(shape.flags)
-        && !shape.flags.contains(neither)
+        && !shape.flags.contains(NEITHER)
     {
         true => Ok(()),
         false => Err(Errno::EINVAL),
@@ -145,7 +151,7 @@ fn hash(shape: &Shape) -> Result<(), Errno> {
     if lru && shape.flags.contains(MapCreateFlags::NO_PREALLOC) {
         return Err(Errno::ENOTSUPP);
     }
-    if shape.flags.contains(MapCreateFlags::NUMA_NODE) && (per_cpu || lists) {
+    if shape.on_node && (per_cpu || lists) {
         return Err(Errno::EINVAL);
     }
     sizes(shape)?;
@@ -157,6 +163,26 @@ fn hash(shape: &Shape) -> Result<(), Errno> {
         return Err(Errno::E2BIG);
     }
     Ok(())
+}
+
+/// `BPF_MAP_TYPE_RHASH`: `map_extra` is how many entries it has room for at first.
+fn resizable(shape: &Shape) -> Result<(), Errno> {
+    const MOST: u32 = u16::MAX as u32;
+    let first = u32::try_from(shape.map_extra);
+    if !shape.flags.contains(MapCreateFlags::NO_PREALLOC)
+        || shape.flags.contains(MapCreateFlags::ZERO_SEED)
+    {
+        return Err(Errno::EINVAL);
+    }
+    if shape.key_size > MOST {
+        return Err(Errno::E2BIG);
+    }
+    match first.map_err(|_| Errno::EINVAL)? {
+        first if first > MOST => return Err(Errno::E2BIG),
+        first if first > shape.max_entries => return Err(Errno::EINVAL),
+        _ => {}
+    }
+    hash(shape)
 }
 
 /// A CPU's value must fit where the kernel keeps those.
@@ -173,7 +199,7 @@ fn array(shape: &Shape) -> Result<(), Errno> {
         known |= MapCreateFlags::MMAPABLE | MapCreateFlags::INNER_MAP;
     }
     flags(shape, known)?;
-    if shape.flags.contains(MapCreateFlags::NUMA_NODE) && shape.map_type.is_per_cpu() {
+    if shape.on_node && shape.map_type.is_per_cpu() {
         return Err(Errno::EINVAL);
     }
     sizes(shape)?;

@@ -87,10 +87,12 @@ pub(super) fn inner_map(shape: &Shape, value: &[u8]) -> Result<Arc<Map>, Errno> 
 
 /// Whether a map may stand where one of this shape is expected.
 fn same(inner: &Shape, map: &Shape) -> bool {
+    // What user space may do is a matter of descriptors.
+    let flags = |shape: &Shape| shape.flags - (MapCreateFlags::RDONLY | MapCreateFlags::WRONLY);
     let alike = inner.map_type == map.map_type
         && inner.key_size == map.key_size
         && inner.value_size == map.value_size
-        && inner.flags == map.flags
+        && flags(inner) == flags(map)
         && inner.fields == map.fields;
     // Programs check indices of arrays, and of these types the size of all, when they are loaded.
     let sized = matches!(map.map_type, MapType::Array | MapType::Xskmap);

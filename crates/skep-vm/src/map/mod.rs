@@ -63,7 +63,7 @@ use crate::{
     vm::Shared,
 };
 
-pub(crate) use arena::{Arena, GUARD as ARENA_GUARD, WINDOW as ARENA_WINDOW};
+pub(crate) use arena::{Arena, BYTES as ARENA_BYTES, GUARD as ARENA_GUARD, WINDOW as ARENA_WINDOW};
 pub(crate) use array::Array;
 pub(crate) use cgroup_storage::{CgroupStorage, Entry as CgroupEntry, Prepared as CgroupEntries};
 pub(crate) use cgroups::CgroupArray;
@@ -91,6 +91,8 @@ pub(crate) struct Shape {
     pub(crate) max_entries: u32,
     pub(crate) flags: MapCreateFlags,
     pub(crate) map_extra: u64,
+    /// Its memory is asked for on a node: `NUMA_NO_NODE` is none.
+    pub(crate) on_node: bool,
     /// Virtual CPUs of the machine, for values of each.
     pub(crate) cpus: u32,
     /// What of its value is more than bytes.
@@ -136,6 +138,7 @@ impl Shape {
             max_entries: entries,
             flags: MapCreateFlags::empty(),
             map_extra: 0,
+            on_node: false,
             cpus: 2,
             fields: Fields::default(),
             inner: None,

@@ -21,9 +21,6 @@ use crate::{
     vm::Shared,
 };
 
-/// Most bytes of a value: what the kernel's allocator and 16 bits leave.
-const MOST: u32 = 0xffff - 96;
-
 /// Values of owners of one kind.
 #[derive(Debug)]
 pub(crate) struct LocalStorage {
@@ -34,18 +31,27 @@ pub(crate) struct LocalStorage {
 }
 
 impl LocalStorage {
-    /// # Errors
-    /// `E2BIG`: a value has too many bytes.
-    pub(crate) fn new(shape: &Shape) -> Result<Self, Errno> {
-        if shape.value_size > MOST {
-            return Err(Errno::E2BIG);
-        }
-        Ok(Self {
+    /// Most bytes of a value: what the kernel's allocator and 16 bits leave.
+    pub(super) const MOST: u32 = 0xffff - 96;
+
+    /// Whether maps of a type are such.
+    pub(super) fn is_one(map_type: MapType) -> bool {
+        matches!(
+            map_type,
+            MapType::TaskStorage
+                | MapType::CgrpStorage
+                | MapType::SkStorage
+                | MapType::InodeStorage
+        )
+    }
+
+    pub(crate) fn new(shape: &Shape) -> Self {
+        Self {
             owned: Owned::new(shape.value_size, shape.fields.clone()),
             map_type: shape.map_type,
             size: shape.value_size,
             machine: Weak::clone(&shape.machine),
-        })
+        }
     }
 
     /// Bytes of a value.
@@ -106,7 +112,7 @@ impl LocalStorage {
                     Ok(Object::Cgroup(cgroup)) => Some(cgroup.id),
                     _ => folder_of(number),
                 };
-                let cgroup = id.and_then(|id| machine.tasks.cgroup_by_id(id));
+                let cgroup = id.and_then(|id| machine.tasks.any_cgroup(&machine, id));
                 each(&cgroup.ok_or(Errno::EBADF)?.storage)
             }
             MapType::SkStorage => {

@@ -11,11 +11,13 @@ mod helpers;
 mod iterators;
 mod kfuncs;
 mod links;
+mod mappings;
 mod maps;
 mod packets;
 mod pins;
 mod programs;
 mod rings;
+mod storages;
 mod struct_ops;
 mod support;
 mod things;
@@ -40,7 +42,9 @@ fn main() -> std::process::ExitCode {
     let mut tests = Vec::new();
     for group in [
         maps::tests,
+        mappings::tests,
         pins::tests,
+        storages::tests,
         commands::tests,
         programs::tests,
         links::tests,

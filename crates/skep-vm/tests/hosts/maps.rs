@@ -11,6 +11,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("maps::arrays_answer_alike", || agree(arrays)),
         Test::new("maps::one_way_descriptors_answer_alike", || agree(one_way)),
         Test::new("maps::frozen_maps_refuse_writes", frozen),
+        Test::new("maps::flags_are_looked_at_first", || agree(takes)),
     ]
 }
 
@@ -76,6 +77,38 @@ fn one_way(host: &dyn Host, record: &mut Record) -> Outcome {
         record.answer("freeze", &host.map_freeze(&map));
         record.answer("update", &host.map_update_elem(&map, &key, &[1; 8], 0));
         record.answer("freeze again", &host.map_freeze(&map));
+    }
+    Ok(())
+}
+
+/// Taking out with flags that are none, by descriptors that may not.
+fn takes(host: &dyn Host, record: &mut Record) -> Outcome {
+    let name = name("taken");
+    for map_type in [MapType::Hash, MapType::Array, MapType::PercpuHash] {
+        for way in [MapCreateFlags::RDONLY, MapCreateFlags::WRONLY] {
+            for freeze in [false, true] {
+                let mut request = MapCreate::new(map_type, &name, 4, 8, 1);
+                request.flags = if freeze { MapCreateFlags::empty() } else { way };
+                let map = host.map_create(&request)?;
+                if freeze {
+                    host.map_freeze(&map)?;
+                }
+                let size = match map_type {
+                    MapType::PercpuHash => 8 * host.possible_cpus()?,
+                    _ => 8,
+                };
+                for flags in [0, 1, 2, 4, 32, 1 << 20, 1 << 33] {
+                    let key = format!("{map_type} {way:?} {freeze} take {flags}");
+                    let mut value = vec![0; size];
+                    let taken = host.map_lookup_and_delete_elem(&map, &[0; 4], &mut value, flags);
+                    record.answer(key, &taken);
+                    if matches!(flags, 4 | 32 | 0x10_0000) {
+                        let found = host.map_lookup_elem(&map, &[0; 4], &mut value, flags);
+                        record.answer(format!("lookup {flags}"), &found);
+                    }
+                }
+            }
+        }
     }
     Ok(())
 }

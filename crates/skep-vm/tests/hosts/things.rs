@@ -385,7 +385,7 @@ fn cgroup_arrays() -> Outcome {
 }
 
 /// A storage of 4 bytes; one without types is refused.
-fn storage(host: &dyn Host, map_type: MapType) -> Outcome<MapFd> {
+pub(crate) fn storage(host: &dyn Host, map_type: MapType) -> Outcome<MapFd> {
     let mut types = skep_btf::Builder::new();
     let int = types.int("int", 4, skep_btf::IntEncoding::SIGNED);
     let btf = host.btf_load(&skep_host::BtfLoad {

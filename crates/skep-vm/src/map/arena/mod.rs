@@ -7,7 +7,7 @@
 mod pages;
 
 use std::sync::{
-    Mutex,
+    Arc, Mutex,
     atomic::{
         AtomicU64,
         Ordering::{Acquire, Release},
@@ -19,10 +19,13 @@ use skep_host::{Access, Errno};
 
 use super::{Kind, Range, Shape};
 use crate::{
-    machine::lock,
+    machine::{Charge, lock},
     memory::{Block, PAGE, Reserved, View},
 };
 use pages::Pages;
+
+/// Bytes that an arena takes without a page.
+pub(crate) const BYTES: u64 = pages::BYTES;
 
 /// Bytes of the window, the most that an arena can have.
 pub(crate) const WINDOW: u64 = 1 << 32;
@@ -38,15 +41,16 @@ pub(crate) struct Arena {
     /// Bytes that users mapped; 0 until somebody does.
     mapped: AtomicU64,
     pages: Pages,
+    /// What the pages that are there take of the machine's memory.
+    charge: Charge,
     /// Held while pages are given out or taken back.
     changing: Mutex<()>,
 }
 
 impl Arena {
     /// # Errors
-    /// `E2BIG`: more than 4 GiB; `ERANGE`: it crosses a multiple of 4 GiB; `ENOMEM`: its address
-    /// is not free, or can't be had.
-    pub(crate) fn new(shape: &Shape) -> Result<Self, Errno> {
+    /// `E2BIG`: more than 4 GiB; `ERANGE`: it crosses a multiple of 4 GiB; `EINVAL`.
+    pub(super) fn check(shape: &Shape) -> Result<(), Errno> {
         let page = PAGE as u64;
         let wanted = shape.map_extra;
         let flags =
@@ -64,9 +68,18 @@ impl Arena {
         if len > WINDOW {
             return Err(Errno::E2BIG);
         }
-        if wanted >> 32 != wanted.wrapping_add(len - 1) >> 32 {
-            return Err(Errno::ERANGE);
+        match wanted >> 32 == wanted.wrapping_add(len - 1) >> 32 {
+            true => Ok(()),
+            false => Err(Errno::ERANGE),
         }
+    }
+
+    /// # Errors
+    /// `ENOMEM`: its address is not free, or can't be had.
+    pub(crate) fn new(shape: &Shape) -> Result<Self, Errno> {
+        let wanted = shape.map_extra;
+        let len = u64::from(shape.max_entries) * PAGE as u64;
+        let machine = shape.machine.upgrade();
         let window = match wanted {
             0 => Block::reserved(WINDOW as usize, WINDOW as usize, GUARD as usize)?,
             _ => Block::reserved_at(wanted & !(WINDOW - 1), WINDOW as usize, GUARD as usize)?,
@@ -76,6 +89,7 @@ impl Arena {
             first: wanted & (WINDOW - 1),
             mapped: AtomicU64::new(if wanted == 0 { 0 } else { len }),
             pages: Pages::new(),
+            charge: Charge::new(machine.map(|machine| Arc::clone(&machine.memory))),
             changing: Mutex::new(()),
         })
     }
@@ -117,7 +131,7 @@ impl Arena {
     }
 
     /// Gives out `count` pages side by side: at `address`, or wherever they are free for 0.
-    /// Answers their address, 0 when there are none.
+    /// Answers their address, 0 when there are none or the machine has no memory left for them.
     #[doc(alias = "bpf_arena_alloc_pages")]
     pub(crate) fn allocate(&self, address: u64, count: u32) -> u64 {
         let (count, most) = (u64::from(count), self.most());
@@ -138,6 +152,9 @@ impl Arena {
             }
             page
         };
+        if self.charge.more(count * PAGE as u64).is_err() {
+            return 0;
+        }
         for page in page..page + count {
             self.pages.take(page);
             self.pages.show(page);
@@ -155,10 +172,13 @@ impl Arena {
         }
         let count = u64::from(count).min(most - page);
         let _changing = lock(&self.changing);
+        let before = self.pages.shown();
         for page in page..page + count {
             self.pages.hide(page);
             self.pages.give(page);
         }
+        self.charge
+            .less((before - self.pages.shown()) * PAGE as u64);
         let len = count as usize * PAGE;
         self.window.forget(self.offset_of(page), len);
     }
@@ -193,9 +213,28 @@ impl Arena {
         let touched = self.pages.was_written(address);
         if touched {
             self.pages.take(page);
-            self.pages.show(page);
+            if self.pages.show(page) {
+                // It is there already, whatever the limit says.
+                self.charge.anyhow(PAGE as u64);
+            }
         }
         touched
+    }
+
+    /// The length of a mapping by a user.
+    ///
+    /// # Errors
+    /// `EINVAL`: it does not begin with the first page; `E2BIG`: it is too long. The kernel asks
+    /// this before what the descriptor may do.
+    pub(crate) fn mapping(&self, offset: u64, len: usize) -> Result<usize, Errno> {
+        let len = crate::memory::round_up(len, PAGE).ok_or(Errno::EINVAL)?;
+        if offset != 0 {
+            return Err(Errno::EINVAL);
+        }
+        match len as u64 > WINDOW - self.first {
+            true => Err(Errno::E2BIG),
+            false => Ok(len),
+        }
     }
 
     /// The bytes of its pages, in whatever state they are, for users.
@@ -261,13 +300,7 @@ impl Kind for Arena {
     }
 
     fn mappable(&self, offset: u64, len: usize, _access: Access) -> Result<View<'_>, Errno> {
-        let len = crate::memory::round_up(len, PAGE).ok_or(Errno::EINVAL)?;
-        if offset != 0 {
-            return Err(Errno::EINVAL);
-        }
-        if len as u64 > WINDOW - self.first {
-            return Err(Errno::E2BIG);
-        }
+        let len = self.mapping(offset, len)?;
         let before = self
             .mapped
             .compare_exchange(0, len as u64, Release, Acquire)

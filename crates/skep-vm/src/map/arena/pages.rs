@@ -13,6 +13,8 @@ use crate::memory::PAGE;
 
 /// Pages of the largest arena.
 const MOST: usize = 1 << 20;
+/// Bytes that are taken for what is known of them.
+pub(super) const BYTES: u64 = 2 * MOST as u64 / 8;
 /// Pages that a region reaches to either side: those of one word.
 const NEAR: u64 = 64;
 
@@ -86,10 +88,13 @@ impl Pages {
         self.shown.has(page)
     }
 
-    pub(super) fn show(&self, page: u64) {
-        if !self.shown.set(page) {
+    /// Lets programs touch it; answers whether they could not before.
+    pub(super) fn show(&self, page: u64) -> bool {
+        let new = !self.shown.set(page);
+        if new {
             self.count.fetch_add(1, Relaxed);
         }
+        new
     }
 
     pub(super) fn hide(&self, page: u64) {

@@ -3,13 +3,16 @@
 use skep_abi::MapType;
 
 use super::*;
+use crate::{Config, Vm};
 
 fn arena(pages: u32, extra: u64) -> Result<Arena, Errno> {
-    Arena::new(&Shape {
+    let shape = Shape {
         flags: MapCreateFlags::MMAPABLE,
         map_extra: extra,
         ..Shape::test(MapType::Arena, 0, 0, pages)
-    })
+    };
+    Arena::check(&shape)?;
+    Arena::new(&shape)
 }
 
 const PAGES: u32 = 100;
@@ -39,6 +42,36 @@ fn pages_are_given_out_and_taken_back() {
     assert_eq!(arena.reserve(last, 2), Err(Errno::EINVAL));
     assert_eq!(arena.reserve(last - PAGE as u64, 1), Ok(()));
     assert_eq!(arena.allocate(last - PAGE as u64, 1), 0, "reserved");
+}
+
+#[test]
+fn pages_are_taken_of_the_machines_memory() {
+    let mut config = Config::checked();
+    config.limits.memory = 3 * PAGE as u64;
+    let vm = Vm::with(config).expect("a machine");
+    let made = || {
+        let mut shape = Shape::test(MapType::Arena, 0, 0, PAGES);
+        shape.machine = vm.0.me.clone();
+        let arena = Arena::new(&shape).expect("an arena");
+        assert!(arena.mappable(0, BYTES, Access::ReadWrite).is_ok());
+        arena
+    };
+    let (first, second) = (made(), made());
+    let two = first.allocate(0, 2);
+    assert_ne!(two, 0);
+    assert_eq!(first.allocate(0, 2), 0, "one is left");
+    assert_ne!(second.allocate(0, 1), 0);
+    assert_eq!(second.allocate(0, 1), 0, "none is left");
+    first.free(two, 1);
+    first.free(two, 1);
+    assert_ne!(second.allocate(0, 1), 0);
+    drop(first);
+    assert_ne!(second.allocate(0, 1), 0);
+    // A user's own pages are there, whatever the limit says.
+    let view = second.view(BYTES).expect("memory");
+    view.set_u64(50 * PAGE, 1);
+    assert!(second.region(second.window() + 50 * PAGE as u64).is_some());
+    assert_eq!(second.allocate(0, 1), 0);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //! programs; kernel and machine answer alike.
 
 mod create;
+mod odd;
 mod programs;
+mod resizable;
 mod script;
 mod special;
 mod typed;
@@ -16,6 +18,8 @@ pub(crate) fn tests() -> Vec<Test> {
     let mut tests = create::tests();
     tests.extend(script::tests());
     tests.extend(programs::tests());
+    tests.extend(odd::tests());
+    tests.extend(resizable::tests());
     tests.extend(special::tests());
     tests.extend(typed::tests());
     tests

@@ -120,7 +120,7 @@ impl Random {
 
 /// A step.
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Update(Vec<u8>, u8, u64),
     Lookup(Vec<u8>, u64),
     Delete(Vec<u8>),
@@ -144,7 +144,7 @@ fn few(random: &mut Random) -> u64 {
 }
 
 impl Step {
-    fn some(spec: &Spec, random: &mut Random) -> Self {
+    pub(super) fn some(spec: &Spec, random: &mut Random) -> Self {
         let keys = |random: &mut Random| -> Vec<Vec<u8>> {
             (0..random.below(5))
                 .map(|_| spec.some_key(random))
@@ -166,7 +166,7 @@ impl Step {
 }
 
 /// A map that a script runs on.
-struct Stage<'a> {
+pub(super) struct Stage<'a> {
     host: &'a dyn Host,
     spec: &'a Spec,
     map: MapFd,
@@ -174,7 +174,7 @@ struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    fn new(host: &'a dyn Host, spec: &'a Spec) -> Result<Self> {
+    pub(super) fn new(host: &'a dyn Host, spec: &'a Spec) -> Result<Self> {
         Ok(Self {
             map: spec.create(host)?,
             value: spec.user_value(host)?,
@@ -199,7 +199,7 @@ impl<'a> Stage<'a> {
             .collect()
     }
 
-    fn play(&self, record: &mut Record, number: usize, step: &Step) {
+    pub(super) fn play(&self, record: &mut Record, number: usize, step: &Step) {
         let (host, map) = (self.host, &self.map);
         let key = format!("{} {number} {step:?}", self.spec.label);
         match step {
@@ -311,7 +311,7 @@ impl<'a> Stage<'a> {
     }
 
     /// All entries; in the order of their keys where hosts have their own.
-    fn contents(&self, record: &mut Record, key: &str) {
+    pub(super) fn contents(&self, record: &mut Record, key: &str) {
         let mut found = BTreeMap::new();
         let mut order = Vec::new();
         let mut at: Option<Vec<u8>> = None;
