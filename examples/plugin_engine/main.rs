@@ -5,7 +5,13 @@
 //! $ cargo run -p skep --features vm --example plugin_engine
 //! ```
 
-use std::{error::Error, path::Path, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io::{self, Write},
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use skep::{Host, Object, vm};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -21,8 +27,18 @@ struct Order {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // A rule may take a million instructions and ten milliseconds, all maps together 16 MiB.
-    let mut config = vm::Config::default();
+    shop(io::stdout())
+}
+
+/// Opens the shop, and writes what happens there.
+pub(crate) fn shop(out: impl Write + Send) -> Result<(), Box<dyn Error>> {
+    let out = Mutex::new(out);
+    let tell = |line: String| {
+        let mut out = out.lock().expect("nobody panics");
+        writeln!(out, "{line}").expect("somebody listens");
+    };
+    // No verifier judges the rules; they are checked while they run. A rule may take a million instructions and ten milliseconds, all maps together 16 MiB.
+    let mut config = vm::Config::checked();
     config.limits.instructions = 1_000_000;
     config.limits.time = Some(Duration::from_millis(10));
     config.limits.memory = 16 << 20;
@@ -42,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Orders come in on several threads; rules run where the order is.
     std::thread::scope(|scope| {
         for customer in [7, 19] {
-            let orders = &orders;
+            let (orders, tell) = (&orders, &tell);
             scope.spawn(move || {
                 for items in 1..=3 {
                     let mut order = Order {
@@ -55,7 +71,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                     let Order {
                         cents, discount, ..
                     } = order;
-                    println!("customer {customer}: {cents} cents, {discount} off by {rules} rules");
+                    tell(format!(
+                        "customer {customer}: {cents} cents, {discount} off by {rules} rules"
+                    ));
                 }
             });
         }
@@ -63,7 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let map = rules.map("orders_of")?;
     for entry in map.typed::<u32, u64>()?.iter() {
         let (customer, count) = entry?;
-        println!("customer {customer} has ordered {count} times");
+        tell(format!("customer {customer} has ordered {count} times"));
     }
 
     // Rules of somebody who means no good end with a fault; the shop goes on.
@@ -76,9 +94,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         discount: 0,
     };
     for fault in orders.fire(&mut order).faults() {
-        println!("stopped: {fault}");
+        tell(format!("stopped: {fault}"));
     }
-    println!("customer 7: {} cents, {} off", order.cents, order.discount);
+    tell(format!(
+        "customer 7: {} cents, {} off",
+        order.cents, order.discount
+    ));
     Ok(())
 }
 

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use skep_host::Errno;
 use skep_isa::InsnIndex;
 
 /// Why a program did not run to its end.
 ///
 /// `at` is the instruction, counted in slots from the start of its program; for a helper's fault,
-/// the call.
+/// the call; 0 for what a program still holds at its end ([`FaultKind::Held`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// The program's name.
@@ -29,6 +30,17 @@ impl Fault {
             at: InsnIndex(0),
             call: None,
             kind: FaultKind::Internal(what),
+        }
+    }
+
+    /// A program that could not begin, since it got no CPU.
+    pub(crate) fn without_cpu(program: &str, errno: Errno) -> Self {
+        match errno {
+            Errno::ELOOP => Self {
+                kind: FaultKind::CallDepth,
+                ..Self::before(program, String::new())
+            },
+            errno => Self::before(program, format!("no CPU: {errno}")),
         }
     }
 }
@@ -60,9 +72,10 @@ pub enum FaultKind {
     },
     /// The run took longer than it may.
     Time,
-    /// Somebody asked the run to stop.
+    /// Somebody asked the run to stop: [`Vm::interrupt`](crate::Vm::interrupt).
     Interrupted,
-    /// Calls are nested too deeply, or their frames need more stack than there is.
+    /// Calls are nested too deeply, or their frames need more stack than there is; or programs run
+    /// inside one another, by helpers of the embedder, more than 8 on one thread.
     CallDepth,
     /// A `gotox` or a callback to what is no place in the program.
     Jump {
@@ -89,7 +102,11 @@ pub enum FaultKind {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "program `{}`, instruction {}", self.program, self.at)?;
+        write!(f, "program `{}`", self.program)?;
+        // Where it ended is not where it went wrong.
+        if !matches!(self.kind, FaultKind::Held { .. }) {
+            write!(f, ", instruction {}", self.at)?;
+        }
         if let Some(call) = self.call {
             write!(f, " ({call})")?;
         }

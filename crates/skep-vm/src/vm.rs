@@ -38,9 +38,12 @@ pub struct Vm(pub(crate) Arc<Shared>);
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// Virtual CPUs: how many programs run at once, and how many values a per-CPU entry has.
+    /// Virtual CPUs: how many programs run at once, and how many values a per-CPU entry has; 8,192
+    /// at most, as Linux has (`NR_CPUS`), and 0 is 1.
     pub cpus: u32,
-    /// What a run may take.
+    /// What a run may take. Where `safety` is [`Safety::Verdict`], limits of instructions or time
+    /// that are lower than the default ones make it [`Safety::Both`]: without checks, nothing looks
+    /// at them.
     pub limits: Limits,
     /// What executes programs that are loaded through the boundary.
     pub engine: Engine,
@@ -94,7 +97,7 @@ impl Config {
 pub enum Safety {
     /// The verifier: what it refuses does not load, and what it accepts runs without checks; but
     /// programs for structs of functions ([`Vm::define_struct_ops`]), whose arguments have no types,
-    /// are checked instead.
+    /// are checked instead, as are all where [`Config::limits`] are lower than the default.
     Verdict,
     /// Checks while they run, of every access, jump and call; no verifier.
     Checks,
@@ -174,8 +177,12 @@ impl Vm {
     /// A machine as `config` says.
     ///
     /// # Errors
-    /// `ENOMEM`.
+    /// `ENOMEM`; `EINVAL` for more CPUs than [`Config::cpus`] may be.
     pub fn with(config: Config) -> Result<Self, Errno> {
+        let safety = match config.safety {
+            Safety::Verdict if config.limits.are_lower() => Safety::Both,
+            safety => safety,
+        };
         let cpus = Cpus::new(config.cpus)?;
         let clock = config.clock.clone();
         let hooks = Hooks::default();
@@ -186,7 +193,7 @@ impl Vm {
             limits: config.limits,
             memory: MapMemory::new(config.limits.memory),
             engine: config.engine,
-            safety: config.safety,
+            safety,
             counts: config.coverage || config.steps,
             steps: config.steps,
             interrupted: AtomicBool::new(false),
@@ -214,6 +221,18 @@ impl Vm {
     #[must_use]
     pub fn task(&self, info: TaskInfo) -> Arc<Task> {
         Task::new(&self.0.me, info)
+    }
+
+    /// Stops the runs that are checked, those under way and those to come, until [`Vm::resume`]:
+    /// they end in [`FaultKind::Interrupted`](crate::FaultKind::Interrupted) where they would look
+    /// at the clock ([`Limits::time`]). Where somebody presses Ctrl-C, or a plug-in is taken out.
+    pub fn interrupt(&self) {
+        self.0.interrupted.store(true, Relaxed);
+    }
+
+    /// Lets programs run again.
+    pub fn resume(&self) {
+        self.0.interrupted.store(false, Relaxed);
     }
 
     /// Takes the faults of timers' callbacks, the first 64, and how many more there were.
@@ -385,8 +404,7 @@ impl BareProgram {
     fn run_maybe_for(&self, task: Option<&Arc<Task>>, memory: &mut [u8]) -> Result<u64, Fault> {
         let shared = &self.vm.0;
         let cpu = shared.cpus.take(None);
-        let cpu =
-            cpu.map_err(|errno| Fault::before(&self.program.name, format!("no CPU: {errno}")))?;
+        let cpu = cpu.map_err(|errno| Fault::without_cpu(&self.program.name, errno))?;
         let run = Run::new(
             shared,
             &self.program,

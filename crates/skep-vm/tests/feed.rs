@@ -386,6 +386,22 @@ fn copies_go_their_own_way() {
     assert_eq!(report.verdicts(PacketHook::Egress, "TC_ACT_OK"), 1);
 }
 
+/// What a program had sent before it went wrong is on its way, and not the next packet's.
+#[test]
+fn copies_of_a_faulty_run_leave_with_their_packet() {
+    let vm = machine();
+    let text = "r6 = r1\n r7 = *(u32 *)(r1 + 0)\n if r7 < 100 goto out\n r2 = 3\n r3 = 0\n call 13
+         r1 = 0\n r0 = *(u64 *)(r1 + 0)\n exit
+         out: r0 = -1\n exit";
+    let _clones = tcx(&vm, 2, TcxDirection::Ingress, "a", text);
+    let mut long = udp();
+    long.resize(200, 0);
+    let (outcomes, out, report) = feed(&vm, &[&long, &udp()]);
+    assert_eq!(outcomes, [Outcome::Faulted, Outcome::Passed]);
+    assert_eq!(out, [(Some(3), long), (None, udp())]);
+    assert_eq!(report.copies, 1);
+}
+
 /// Programs of maps' entries run, and decide.
 #[test]
 fn programs_in_maps_run() {

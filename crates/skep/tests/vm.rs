@@ -9,6 +9,10 @@ use std::{
 use skep::{Host, Object};
 use skep_testing::{Stop, compile};
 
+#[path = "../../../examples/plugin_engine/main.rs"]
+#[allow(dead_code, reason = "its `main`")]
+mod plugin_engine;
+
 /// The workspace.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -435,4 +439,37 @@ mod tasks {
             }
         });
     }
+}
+
+/// A program that embeds the machine says what README shows of it, wherever its stack is.
+#[test]
+fn the_plug_in_engine_says_what_the_readme_shows() {
+    if object("examples/plugin_engine/rules.bpf.c").is_none() {
+        return;
+    }
+    let mut said = Vec::new();
+    plugin_engine::shop(&mut said).expect("the shop goes on");
+    let plain = |line: &str| {
+        let words = line.split(' ').map(|word| match word.strip_prefix("0x") {
+            Some(_) => "0x…",
+            None => word,
+        });
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let said = String::from_utf8(said).expect("text");
+    let said: Vec<_> = said.lines().map(plain).collect();
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("it is there");
+    let (_, shown) = readme
+        .split_once("--example plugin_engine\n")
+        .expect("README shows it");
+    let (shown, _) = shown.split_once("```").expect("an end");
+    for line in shown.lines().filter(|line| *line != "…").map(plain) {
+        assert!(said.contains(&line), "{line}: {said:#?}");
+    }
+    assert_eq!(
+        said.iter()
+            .filter(|line| line.starts_with("stopped"))
+            .count(),
+        2
+    );
 }

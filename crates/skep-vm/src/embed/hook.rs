@@ -122,7 +122,7 @@ impl<T: FromBytes + IntoBytes + Immutable> Hook<T> {
         let cpu = match shared.cpus.take(None) {
             Ok(cpu) => cpu,
             Err(errno) => {
-                let fault = Fault::before("", format!("no CPU: {errno}"));
+                let fault = Fault::without_cpu("", errno);
                 return Fired(vec![Err(fault)]);
             }
         };

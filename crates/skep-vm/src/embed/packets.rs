@@ -205,7 +205,8 @@ impl<'r> Packets<'r> {
         self.run.packet_meta().map(View::to_vec).unwrap_or_default()
     }
 
-    /// Takes the copies that programs have sent elsewhere (`bpf_clone_redirect`).
+    /// Takes the copies that programs have sent elsewhere (`bpf_clone_redirect`) since they were last
+    /// taken. Where 1,024 wait, that answers `-ENOBUFS`.
     #[must_use]
     pub fn take_sent(&mut self) -> Vec<Sent> {
         self.run.packet.clones.take()

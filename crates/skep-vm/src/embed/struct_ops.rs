@@ -445,7 +445,7 @@ fn call(
         Ok(cpu) => cpu,
         Err(errno) => {
             let name = &entry.program.name;
-            return Some(Err(Fault::before(name, format!("no CPU: {errno}"))));
+            return Some(Err(Fault::without_cpu(name, errno)));
         }
     };
     let mut words = [0_u64; MOST_ARGUMENTS as usize];

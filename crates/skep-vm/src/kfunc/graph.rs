@@ -10,9 +10,10 @@ use crate::{
     helper::{Arguments, Outcome, errno, shim},
     machine::{
         graph::{HEAD, Linked, NODE, Root, Shape},
+        objects::Object,
         tree::Side,
     },
-    map::FieldKind,
+    map::{Field, FieldKind},
     run::Run,
 };
 
@@ -37,11 +38,51 @@ fn find(run: &Run<'_>, head: u64, shape: Shape) -> Result<Option<Arc<Root>>, Fau
     run.vm.objects.graph.find(view, shape).map_err(no_head)
 }
 
-/// The same, made where there is none.
-fn create(run: &Run<'_>, head: u64, shape: Shape) -> Result<Arc<Root>, FaultKind> {
+/// The same, made where there is none, for an object that comes into it.
+///
+/// In checked mode nobody has seen to it that who drops the head also drops what is in its
+/// structure, and that nothing ends up in itself: a head is one of a value of a map or of an object,
+/// where its type says so; and where objects with that head may themselves be in a structure, those
+/// in theirs have no heads (`btf_check_and_fixup_fields`).
+fn create(run: &Run<'_>, head: u64, shape: Shape, node: u64) -> Result<Arc<Root>, FaultKind> {
+    if run.checked() {
+        let kind = match shape {
+            Shape::List => FieldKind::ListHead,
+            Shape::Tree => FieldKind::TreeRoot,
+        };
+        match run.vm.objects.containing(head) {
+            Some(owner) => {
+                let offset = head - owner.address();
+                let is_head =
+                    |field: &&Field| u64::from(field.offset) == offset && field.kind == kind;
+                if owner.layout.fields.iter().find(is_head).is_none() {
+                    return Err(no_head("its object has no such head here"));
+                }
+                let object = run.vm.objects.containing(node);
+                let heads = object.is_some_and(|object| has_any(&object, &HEADS));
+                if heads && has_any(&owner, &NODES) {
+                    return Err(no_head(
+                        "what is in lists or trees has heads of its own at two levels",
+                    ));
+                }
+            }
+            None if !run.is_field(head, kind) => {
+                return Err(no_head("no value of a map has such a head here"));
+            }
+            None => {}
+        }
+    }
     let view = run.view(head, HEAD, true)?;
     let graph = &run.vm.objects.graph;
     graph.find_or_create(view, shape).map_err(no_head)
+}
+
+const HEADS: [FieldKind; 2] = [FieldKind::ListHead, FieldKind::TreeRoot];
+const NODES: [FieldKind; 2] = [FieldKind::ListNode, FieldKind::TreeNode];
+
+fn has_any(object: &Object, kinds: &[FieldKind]) -> bool {
+    let mut fields = object.layout.fields.iter();
+    fields.any(|field| kinds.contains(&field.kind))
 }
 
 fn no_head(reason: &'static str) -> FaultKind {
@@ -59,8 +100,7 @@ fn link(run: &Run<'_>, node: u64, kind: FieldKind) -> Result<Linked, FaultKind> 
         reason: "this is in no object",
     })?;
     let offset = node.wrapping_sub(object.address());
-    let is_node =
-        |field: &&crate::map::Field| u64::from(field.offset) == offset && field.kind == kind;
+    let is_node = |field: &&Field| u64::from(field.offset) == offset && field.kind == kind;
     if object.layout.fields.iter().find(is_node).is_none() {
         return Err(FaultKind::Argument {
             function,
@@ -72,7 +112,7 @@ fn link(run: &Run<'_>, node: u64, kind: FieldKind) -> Result<Linked, FaultKind> 
 }
 
 fn push(run: &Run<'_>, head: u64, node: u64, front: bool) -> Outcome {
-    let root = create(run, head, Shape::List)?;
+    let root = create(run, head, Shape::List, node)?;
     let linked = link(run, node, FieldKind::ListNode)?;
     Ok(match root.push(linked, front) {
         Ok(()) => 0,
@@ -127,7 +167,7 @@ fn list_back(run: &Run<'_>, [head, ..]: Arguments) -> Outcome {
 
 /// `bpf_rbtree_add(root, node, less)`
 fn rbtree_add(run: &Run<'_>, [root, node, less, ..]: Arguments) -> Outcome {
-    let root = create(run, root, Shape::Tree)?;
+    let root = create(run, root, Shape::Tree, node)?;
     let linked = link(run, node, FieldKind::TreeNode)?;
     if !root.claim(&linked) {
         run.vm.objects.release(&linked.object);

@@ -71,6 +71,8 @@ fn fill(
     if size == 0 {
         return Ok(0);
     }
+    // In checked mode the length may be any that a program has written there.
+    run.pay(size / 16)?;
     let mut bytes = vec![0; size as usize];
     let done = read(&mut bytes);
     let len = match &done {

@@ -187,26 +187,32 @@ fn iter_next(run: &Run<'_>, [iterator, ..]: Arguments) -> Outcome {
     run.reach_objects();
     // This thread is a task, too.
     run.task();
-    let mut all = run.vm.tasks.all();
-    all.sort_by_key(|task| (task.info().tgid, task.info().pid));
-    let next = all.iter().find(|task| {
-        let info = task.info();
-        let later = (info.tgid, info.pid) > (tgid, pid);
-        later
-            && task.object().is_some()
-            && match flags {
-                0 => info.pid == info.tgid,
-                ALL_THREADS => true,
-                PROCESS_THREADS => info.tgid == tgid,
-                _ => false,
-            }
-    });
+    let mut last = (tgid, pid);
+    let next = loop {
+        let Some((numbers, task)) = run.vm.tasks.behind(last) else {
+            break None;
+        };
+        run.pay(1)?;
+        last = numbers;
+        let (tgid_now, pid_now) = numbers;
+        let wanted = match flags {
+            0 => pid_now == tgid_now,
+            ALL_THREADS => true,
+            PROCESS_THREADS if tgid_now == tgid => true,
+            _ => break None,
+        };
+        if let Some(task) = task.upgrade().filter(|task| task.object().is_some())
+            && wanted
+        {
+            break Some(task);
+        }
+    };
     let Some(next) = next else {
         state.set_u32(16, NOTHING);
         return Ok(0);
     };
-    state.set_u32(0, next.info().pid);
-    state.set_u32(4, next.info().tgid);
+    state.set_u32(0, last.1);
+    state.set_u32(4, last.0);
     Ok(next.address())
 }
 

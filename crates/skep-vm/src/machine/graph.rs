@@ -87,6 +87,8 @@ pub(crate) enum Shape {
 #[derive(Debug)]
 pub(crate) struct Root {
     number: u64,
+    /// Where its head is: a program that writes its number elsewhere has no part in it.
+    head: u64,
     structure: Mutex<Structure>,
 }
 
@@ -114,18 +116,19 @@ impl Graph {
         let word = head.long_word(0).ok_or(NO_HEAD)?;
         match word.load(Acquire) {
             0 => Ok(None),
-            number => self.root(number, shape).map(Some),
+            number => self.root(number, head, shape).map(Some),
         }
     }
 
-    fn root(&self, number: u64, shape: Shape) -> Result<Arc<Root>, &'static str> {
+    fn root(&self, number: u64, head: View<'_>, shape: Shape) -> Result<Arc<Root>, &'static str> {
         let roots = self.roots.read().unwrap_or_else(|e| e.into_inner());
         let root = roots.get(&number).ok_or(NO_HEAD)?;
         let of_shape = match *root.lock() {
             Structure::List(_) => shape == Shape::List,
             Structure::Tree(_) => shape == Shape::Tree,
         };
-        of_shape.then(|| Arc::clone(root)).ok_or(NO_HEAD)
+        let here = root.head == head.address();
+        (of_shape && here).then(|| Arc::clone(root)).ok_or(NO_HEAD)
     }
 
     /// The structure of a head, which gets one if it has none.
@@ -140,6 +143,7 @@ impl Graph {
         let number = self.last.fetch_add(1, Relaxed) + 1;
         let root = Arc::new(Root {
             number,
+            head: head.address(),
             structure: Mutex::new(match shape {
                 Shape::List => Structure::List(VecDeque::new()),
                 Shape::Tree => Structure::Tree(Tree::default()),
@@ -156,7 +160,7 @@ impl Graph {
             Ok(_) => Ok(root),
             Err(other) => {
                 self.remove_root(number);
-                self.root(other, shape)
+                self.root(other, head, shape)
             }
         }
     }

@@ -10,8 +10,10 @@ use std::{
     cell::RefCell,
     collections::BTreeMap,
     fmt,
-    ops::Deref,
-    ops::Range,
+    ops::{
+        Bound::{Excluded, Unbounded},
+        Deref, Range,
+    },
     sync::{Arc, PoisonError, RwLock, Weak},
 };
 
@@ -217,7 +219,7 @@ impl Task {
             memory::update(machine, object, &now.info, &now.comm);
         }
         let before = self.now.swap(Arc::new(now));
-        let (was, is) = (before.info.pid, self.info().pid);
+        let (was, is) = (numbers(&before.info), numbers(&self.info()));
         if let (Some(machine), true) = (machine, was != is) {
             machine.tasks.renumber(self, was, is);
         }
@@ -328,13 +330,37 @@ pub(crate) struct Tasks {
 #[derive(Debug, Default)]
 struct Known {
     by_pid: BTreeMap<u32, Weak<Task>>,
+    /// By the number of their process, then their own.
+    by_process: BTreeMap<(u32, u32), Weak<Task>>,
     by_address: BTreeMap<u64, Weak<Task>>,
+}
+
+/// The number of a task's process, and its own.
+fn numbers(info: &TaskInfo) -> (u32, u32) {
+    (info.tgid, info.pid)
+}
+
+impl Known {
+    fn insert(&mut self, numbers: (u32, u32), task: Weak<Task>) {
+        self.by_pid.insert(numbers.1, Weak::clone(&task));
+        self.by_process.insert(numbers, task);
+    }
+
+    /// Takes a task out, unless another has its numbers by now.
+    fn take(&mut self, numbers: (u32, u32), task: &Task) -> Option<Weak<Task>> {
+        let is_it = |known: &&Weak<Task>| std::ptr::eq(known.as_ptr(), task);
+        if self.by_pid.get(&numbers.1).filter(is_it).is_some() {
+            self.by_pid.remove(&numbers.1);
+        }
+        self.by_process.get(&numbers).filter(is_it)?;
+        self.by_process.remove(&numbers)
+    }
 }
 
 impl Tasks {
     fn add(&self, task: &Arc<Task>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.by_pid.insert(task.info().pid, Arc::downgrade(task));
+        known.insert(numbers(&task.info()), Arc::downgrade(task));
         if task.object.is_some() {
             known
                 .by_address
@@ -344,26 +370,26 @@ impl Tasks {
 
     fn remove(&self, task: &Task) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let pid = task.info().pid;
+        known.take(numbers(&task.info()), task);
         let is_it = |known: &Weak<Task>| std::ptr::eq(known.as_ptr(), task);
-        if known.by_pid.get(&pid).is_some_and(is_it) {
-            known.by_pid.remove(&pid);
-        }
         if known.by_address.get(&task.address()).is_some_and(is_it) {
             known.by_address.remove(&task.address());
         }
     }
 
-    /// Gives a task another number, which may have been another's.
-    fn renumber(&self, task: &Task, was: u32, is: u32) {
+    /// Gives a task other numbers, which may have been another's.
+    fn renumber(&self, task: &Task, was: (u32, u32), is: (u32, u32)) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |known: &Weak<Task>| std::ptr::eq(known.as_ptr(), task);
-        if !known.by_pid.get(&was).is_some_and(is_it) {
-            return;
+        if let Some(own) = known.take(was, task) {
+            known.insert(is, own);
         }
-        if let Some(own) = known.by_pid.remove(&was) {
-            known.by_pid.insert(is, own);
-        }
+    }
+
+    /// The task behind these numbers, of its process and its own, and what its numbers are.
+    pub(crate) fn behind(&self, last: (u32, u32)) -> Option<((u32, u32), Weak<Task>)> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let next = known.by_process.range((Excluded(last), Unbounded)).next();
+        next.map(|(numbers, task)| (*numbers, Weak::clone(task)))
     }
 
     /// The task with a number (that of a thread).
@@ -406,16 +432,26 @@ impl Tasks {
 
     /// The `struct cgroup` of the last of these cgroups.
     pub(crate) fn cgroup(&self, machine: &Shared, path: &[u64]) -> Option<Arc<Object>> {
-        let id = path.last()?;
-        let known = self.cgroups.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.get(id) {
-            return Some(Arc::clone(known));
+        let find = |id: &u64| {
+            let known = self.cgroups.read().unwrap_or_else(PoisonError::into_inner);
+            known.get(id).map(Arc::clone)
+        };
+        if let Some(known) = find(path.last()?) {
+            return Some(known);
         }
-        drop(known);
-        let parent = self.cgroup(machine, path.get(..path.len() - 1)?);
-        let made = memory::cgroup(machine, path, parent.as_deref())?;
-        let mut known = self.cgroups.write().unwrap_or_else(PoisonError::into_inner);
-        Some(Arc::clone(known.entry(*id).or_insert(made)))
+        let mut parent: Option<Arc<Object>> = None;
+        for (level, id) in path.iter().enumerate() {
+            let made = match find(id) {
+                Some(known) => known,
+                None => {
+                    let made = memory::cgroup(machine, &path[..=level], parent.as_deref())?;
+                    let mut known = self.cgroups.write().unwrap_or_else(PoisonError::into_inner);
+                    Arc::clone(known.entry(*id).or_insert(made))
+                }
+            };
+            parent = Some(made);
+        }
+        parent
     }
 
     /// The `struct cgroup` with this number, if it was asked for: a task is below it, or a map has

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Region, Run, budget::SHORT};
 use crate::{
     FaultKind,
-    map::{ARENA_GUARD, ARENA_WINDOW, Map, Range},
+    map::{ARENA_GUARD, ARENA_WINDOW, Field, FieldKind, Map, Range},
     memory::View,
     program::MAPS,
 };
@@ -86,6 +86,20 @@ impl Run<'_> {
         let maps = &self.program().maps;
         let found = maps.iter().find_map(region);
         found.or_else(|| self.inner.borrow().iter().find_map(region))
+    }
+
+    /// Whether a value of one of the program's maps has a field of this kind at an address.
+    pub(crate) fn is_field(&self, address: u64, kind: FieldKind) -> bool {
+        let has = |map: &Arc<Map>| {
+            let Some(range) = map.kind.region(address) else {
+                return false;
+            };
+            let is_it = |field: &Field| {
+                field.kind == kind && range.start + u64::from(field.offset) == address
+            };
+            map.shape.fields.iter().any(is_it)
+        };
+        self.program().maps.iter().any(has) || self.inner.borrow().iter().any(has)
     }
 
     /// A map by the address that the program has for it.

@@ -13,6 +13,9 @@ pub(super) const SHORT: u64 = 256;
 const BYTES: u64 = 16;
 const LONGEST: u64 = 1 << 29;
 
+/// What having waited is worth: more than a slice.
+const WAIT: u32 = 1 << 20;
+
 impl Run<'_> {
     /// Pays for `cost` instructions; at the end of the budget the run fails at `at`.
     #[inline]
@@ -37,12 +40,12 @@ impl Run<'_> {
         Err(Stop::Status(Status::Fault))
     }
 
-    /// Pays for having waited: at once the clock is looked at, and whether the machine stops.
+    /// Pays for having waited: at once the clock is looked at.
     ///
     /// # Errors
     /// As [`Run::pay`].
     pub(crate) fn pay_for_waiting(&self) -> Result<(), Stop> {
-        self.pay(SLICE as u32)
+        self.pay(WAIT)
     }
 
     /// Looks at what is left of the budget and the time, and begins a new slice.

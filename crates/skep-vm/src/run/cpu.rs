@@ -20,6 +20,13 @@ thread_local! {
     static HELD: RefCell<Vec<(usize, u32)>> = const { RefCell::new(Vec::new()) };
 }
 
+/// How many runs may be inside one another on a thread, whose stack they share: as many as there are
+/// on a CPU of the kernel's (task, softirq, hardirq, NMI), and as many again.
+const NESTED: usize = 8;
+
+/// The most CPUs of a machine (`NR_CPUS`).
+const MOST: u32 = 8192;
+
 /// The next thread's first choice.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -88,6 +95,9 @@ enum Held<'a> {
 
 impl Cpus {
     pub(crate) fn new(count: u32) -> Result<Self, Errno> {
+        if count > MOST {
+            return Err(Errno::EINVAL);
+        }
         let all: Result<Vec<_>, _> = (0..count.max(1))
             .map(|_| Scratch::new().map(Mutex::new))
             .collect();
@@ -101,13 +111,16 @@ impl Cpus {
     /// Takes a CPU that is free, or waits for one. A thread that is on one stays there.
     ///
     /// # Errors
-    /// `ENOMEM`.
+    /// `ENOMEM`; `ELOOP`: this thread runs too many programs inside one another.
     pub(crate) fn take(&self, wanted: Option<u32>) -> Result<Cpu<'_>, Errno> {
         let machine = std::ptr::from_ref(self).addr();
-        let held = HELD.with_borrow(|held| {
+        let (depth, held) = HELD.with_borrow(|held| {
             let mine = held.iter().rev().find(|(of, _)| *of == machine);
-            mine.map(|(_, id)| *id)
+            (held.len(), mine.map(|(_, id)| *id))
         });
+        if depth >= NESTED {
+            return Err(Errno::ELOOP);
+        }
         if let Some(id) = held {
             let mut scratch = Box::new(Scratch::new()?);
             scratch.nested = true;

@@ -51,22 +51,35 @@ pub(crate) use seq::Seq;
 pub(crate) const FRAMES: u64 = 16;
 
 /// Instructions between two looks at the clock.
-const SLICE: i64 = 1 << 20;
+const SLICE: i64 = 1 << 17;
+
+/// Instructions before the first one: runs that are shorter never look.
+const FIRST: i64 = 1 << 13;
 
 /// What a run may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Instructions, counted from above: a jump backwards costs the distance, a call the length
     /// of the function, a helper that goes through many bytes or entries, or waits, what that
-    /// takes. Only in checked mode.
+    /// takes. Only in checked mode ([`Config::limits`](crate::Config::limits)).
     pub instructions: u64,
-    /// Time from its start. Only in checked mode; looked at every million instructions.
+    /// Time from its start, or rather from its first 8,192 instructions on. Only in checked mode;
+    /// looked at every 131,072 instructions.
     pub time: Option<Duration>,
     /// Bytes that all maps of the machine may take; more is `ENOMEM`. A map counts as full from
     /// its creation, with a value for each CPU where it has those; an arena by its pages, as they
     /// are given out: `bpf_arena_alloc_pages` then returns null. Pages that the embedder itself
     /// writes to are counted when a program meets them, and can pass the limit.
     pub memory: u64,
+}
+
+impl Limits {
+    /// Whether a run may take less than by default, of what only checks can keep it from.
+    pub(crate) fn are_lower(&self) -> bool {
+        let usual = Self::default();
+        let time = self.time.is_some_and(|time| Some(time) < usual.time);
+        time || self.instructions < usual.instructions
+    }
 }
 
 impl Default for Limits {
@@ -160,7 +173,7 @@ impl<'a> Run<'a> {
         scratch: &'a Scratch,
         limits: Limits,
     ) -> Self {
-        let slice = SLICE.min(i64::try_from(limits.instructions).unwrap_or(i64::MAX));
+        let slice = FIRST.min(i64::try_from(limits.instructions).unwrap_or(i64::MAX));
         let stack = &scratch.stack;
         let top = stack.address() + stack.len() as u64;
         let mut regions = scratch.regions.take();
@@ -216,12 +229,13 @@ impl<'a> Run<'a> {
             programs.clear();
             inner.clear();
             self.held.forget_values();
+            self.objects.forget_iterators();
             self.hot.caches.clear();
         }
         self.seen.set(self.scratch.seen());
         self.tail_calls.set(0);
         let limit = self.limits.instructions;
-        let slice = SLICE.min(i64::try_from(limit).unwrap_or(i64::MAX));
+        let slice = FIRST.min(i64::try_from(limit).unwrap_or(i64::MAX));
         self.hot.budget.set(slice);
         self.beyond.set(limit.saturating_sub(slice.unsigned_abs()));
         self.started.set(None);

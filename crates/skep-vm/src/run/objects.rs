@@ -30,7 +30,12 @@ pub(crate) struct Objects {
 impl Objects {
     /// The run has reached some.
     pub(super) fn any(&self) -> bool {
-        self.ticket.get() != 0
+        self.ticket.get() != 0 || !self.bits.borrow().is_empty()
+    }
+
+    /// What iterators went through that were never destroyed.
+    pub(super) fn forget_iterators(&mut self) {
+        self.bits.get_mut().clear();
     }
 }
 

@@ -9,6 +9,9 @@ use crate::{FaultKind, memory::View};
 /// The first address that is the kernel's on x86-64 with four levels of page tables, and a page.
 const USER_END: u64 = 0x0000_8000_0000_0000;
 
+/// Instructions that 64 bytes of a text count as.
+const TEXT_COST: u64 = 16;
+
 impl Run<'_> {
     /// The bytes that the machine has from `address` on, at most `len`: what one region holds.
     pub(crate) fn known(&self, address: u64, len: u64, write: bool) -> Option<View<'_>> {
@@ -67,18 +70,30 @@ impl Run<'_> {
         Ok(done)
     }
 
-    /// A constant string of the program: the bytes before its NUL, at most `max`.
+    /// A constant string of the program: the bytes before its NUL, at most `max`. Paid for.
     ///
     /// # Errors
-    /// It leaves the program's memory before it ends.
+    /// It leaves the program's memory before it ends; or the budget has ended.
     pub(crate) fn text(&self, address: u64, max: usize) -> Result<Vec<u8>, FaultKind> {
         let mut bytes = Vec::new();
+        let mut part = [0; 64];
         while bytes.len() < max {
             let at = address.wrapping_add(bytes.len() as u64);
-            match self.view(at, 1, false)?.u8_at(0) {
-                None | Some(0) => break,
-                Some(byte) => bytes.push(byte),
+            let rest = (max - bytes.len()).min(part.len()) as u64;
+            let view = self.known(at, rest, false).ok_or(FaultKind::Memory {
+                address: at,
+                size: 1,
+                write: false,
+            })?;
+            let read = view.read(&mut part);
+            let read = part.get(..read).unwrap_or_default();
+            // Who asks for it looks at each byte once more.
+            self.pay_fault(TEXT_COST)?;
+            if let Some(end) = read.iter().position(|byte| *byte == 0) {
+                bytes.extend_from_slice(&read[..end]);
+                break;
             }
+            bytes.extend_from_slice(read);
         }
         Ok(bytes)
     }

@@ -352,11 +352,8 @@ impl Feed<'_> {
             let verdict = stage.run(self.vm, &mut self.report, |run| {
                 run.take_skb(&packet, true, Direct::Write, false)
             });
-            let Some(verdict) = verdict else {
-                return Then::End(Outcome::Faulted);
-            };
+            // What it had sent before it went wrong is on its way.
             let run = stage.packets.inner();
-            packet = run.packet_left();
             let mut clones = run.packet.clones.borrow_mut();
             let room = COPIES.saturating_sub(self.copies.len());
             self.report.copies += clones.len() as u64;
@@ -364,6 +361,11 @@ impl Feed<'_> {
             self.report.loops += left_out as u64;
             clones.truncate(room);
             self.copies.append(&mut clones);
+            drop(clones);
+            let Some(verdict) = verdict else {
+                return Then::End(Outcome::Faulted);
+            };
+            packet = run.packet_left();
             match verdict.value {
                 NEXT => {}
                 SHOT => return Then::End(Outcome::Dropped),
