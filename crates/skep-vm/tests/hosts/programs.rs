@@ -1,7 +1,9 @@
 //! Loading and running programs.
 
 use skep_abi::{AttachType, MapCreateFlags, MapType, ProgLoadFlags, ProgramType, TestRunFlags};
-use skep_host::{BtfLoad, Error, Host, LogLevel, MapCreate, ProgramBtf, ProgramLoad, TestRun};
+use skep_host::{
+    BtfLoad, Error, Host, LogLevel, MapCreate, MapFd, ProgramBtf, ProgramLoad, TestRun,
+};
 use skep_testing::{Outcome, Stop, Test, ensure, host, needs_kernel_of};
 
 use crate::support::{Record, agree, code, load_on, on_vm};
@@ -226,6 +228,41 @@ fn runs(host: &dyn Host, record: &mut Record) -> Outcome {
     Ok(())
 }
 
+/// A program on a map of up to 16 bytes a value: what it sees of key 1 once it is set, what it
+/// sees there when it is set anew, and what it finds then, eight bits each.
+pub(crate) fn seen_text(map: &MapFd) -> String {
+    let look = format!(
+        "r1 = map[fd:{}]\n r2 = r10\n r2 += -4\n call 1\n",
+        map.raw()
+    );
+    let look = format!("{look} if r0 == 0 goto none\n");
+    let set = |value| {
+        format!(
+            "*(u64 *)(r10 - 24) = {value}\n *(u64 *)(r10 - 16) = 0\n
+             r1 = map[fd:{}]\n r2 = r10\n r2 += -4\n r3 = r10\n r3 += -24\n r4 = 0\n
+             call 2\n",
+            map.raw()
+        )
+    };
+    // R9: what is seen, eight bits each time.
+    let see = |register| format!("r9 <<= 8\n r1 = *(u8 *)({register} + 0)\n r9 |= r1\n");
+    [
+        "*(u32 *)(r10 - 4) = 1\n r9 = 0\n",
+        // Twice before it has any.
+        &set(1),
+        &set(2),
+        &look,
+        "r6 = r0\n",
+        &see("r6"),
+        &set(3),
+        &see("r6"),
+        &look,
+        &see("r0"),
+        "r0 = r9\n exit\n none:\n r0 = 0\n exit",
+    ]
+    .concat()
+}
+
 /// An update by a program that has the old value leaves that as it was.
 fn given(host: &dyn Host, record: &mut Record) -> Outcome {
     let grows = MapCreateFlags::NO_PREALLOC;
@@ -240,36 +277,8 @@ fn given(host: &dyn Host, record: &mut Record) -> Outcome {
             let mut request = MapCreate::new(map_type, "given", 4, size, 8);
             request.flags = flags;
             let map = host.map_create(&request)?;
-            let look = format!(
-                "r1 = map[fd:{}]\n r2 = r10\n r2 += -4\n call 1\n",
-                map.raw()
-            );
-            let look = format!("{look} if r0 == 0 goto none\n");
-            let set = |value| {
-                format!(
-                    "*(u64 *)(r10 - 24) = {value}\n *(u64 *)(r10 - 16) = 0\n
-                     r1 = map[fd:{}]\n r2 = r10\n r2 += -4\n r3 = r10\n r3 += -24\n r4 = 0\n
-                     call 2\n",
-                    map.raw()
-                )
-            };
-            // R9: what is seen, eight bits each time.
-            let see = |register| format!("r9 <<= 8\n r1 = *(u8 *)({register} + 0)\n r9 |= r1\n");
-            let text = [
-                "*(u32 *)(r10 - 4) = 1\n r9 = 0\n",
-                // Twice before it has any.
-                &set(1),
-                &set(2),
-                &look,
-                "r6 = r0\n",
-                &see("r6"),
-                &set(3),
-                &see("r6"),
-                &look,
-                &see("r0"),
-                "r0 = r9\n exit\n none:\n r0 = 0\n exit",
-            ];
-            let program = load_on(host, ProgramType::RawTracepoint, &text.concat(), |_| {})?;
+            let text = seen_text(&map);
+            let program = load_on(host, ProgramType::RawTracepoint, &text, |_| {})?;
             for turn in 1..=2 {
                 let outcome = host.prog_test_run(&program, &mut TestRun::default());
                 let outcome = outcome.map(|outcome| format!("{:#x}", outcome.return_value));

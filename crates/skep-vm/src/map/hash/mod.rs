@@ -1,7 +1,8 @@
 //! `BPF_MAP_TYPE_HASH` and its kin: values of each CPU, and eviction of what was not used lately.
 //!
 //! An update of a key that is there writes a new element and puts it in the place of the old one,
-//! so that readers see either value whole, and who was given the old value keeps that. Where
+//! so that readers see either value whole, and who was given the old value keeps that; but not in
+//! `BPF_MAP_TYPE_RHASH`, whose values change in place as an array's do. Where
 //! nobody can tell the difference, values are written in place, without a lock: those of each
 //! CPU, and those of one word by programs that were given no value of the map.
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use skep_abi::MapType;
 use skep_host::Errno;
 
 use super::{Hash, Supply};
@@ -114,7 +115,7 @@ impl Hash {
             return Err(Errno::EEXIST);
         }
         bucket.alone();
-        if self.per_cpu {
+        if self.per_cpu || self.shape.map_type == MapType::Rhash {
             self.write(old, source, false);
             if let Supply::Lru(lru) = &self.supply {
                 lru.used(old);

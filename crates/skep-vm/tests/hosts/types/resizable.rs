@@ -1,20 +1,24 @@
 //! `BPF_MAP_TYPE_RHASH`: hash maps that grow. What is done to their elements answers as on any
 //! hash map; kernels have them since 7.2.
 
-use skep_abi::{MapCreateFlags, MapType};
-use skep_host::{Errno, HostKind};
+use skep_abi::{MapCreateFlags, MapType, ProgramType};
+use skep_host::{Errno, HostKind, TestRun};
 use skep_testing::{Outcome, Test, ensure, host, needs_kernel};
 
 use super::{
     Spec,
     script::{Random, Stage, Step},
 };
-use crate::support::{Record, is};
+use crate::{
+    programs::seen_text,
+    support::{Record, is, load_on},
+};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("types::resizable_hashes_are_made", made),
         Test::new("types::resizable_hashes_answer_as_others", elements),
+        Test::new("types::resizable_hashes_change_in_place", in_place),
     ]
 }
 
@@ -50,6 +54,22 @@ fn made() -> Outcome {
             Some(errno) => is(&made, errno),
         };
         ensure(fits, || format!("{flags:?} {extra} {key}: {made:?}"))?;
+    }
+    Ok(())
+}
+
+/// Who was given a value sees it change, unlike that of another hash map.
+fn in_place() -> Outcome {
+    has_them()?;
+    for size in [1, 8, 16] {
+        let map = Spec::new("rhash", MapType::Rhash, 4, size, 4)
+            .with(GROWS)
+            .create(host())?;
+        let text = seen_text(&map);
+        let program = load_on(host(), ProgramType::RawTracepoint, &text, |_| {})?;
+        let seen = host().prog_test_run(&program, &mut TestRun::default())?;
+        let seen = seen.return_value;
+        ensure(seen == 0x02_03_03, || format!("{size}: {seen:#x}"))?;
     }
     Ok(())
 }
