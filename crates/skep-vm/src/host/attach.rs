@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Vm,
-    machine::{Attached, HookKey, Order, Point, Relative, calls},
+    machine::{Attached, HookKey, Order, Point, calls},
     program::Program,
 };
 
@@ -292,7 +292,7 @@ fn attached(vm: &Vm, fd: &ProgramFd, point: &AttachPoint<'_>) -> Raw<Attachment>
             };
             return Ok(Attachment::held(Box::new(holder), None));
         }
-        AttachPoint::Iterator(target) => super::iter::link(vm, program, *target),
+        AttachPoint::Iterator(target) => link::iterator(vm, program, *target),
         AttachPoint::Netns { attach_type, .. } => {
             link::check_type(program, *attach_type)?;
             link::netns(vm, program, *attach_type)
@@ -396,40 +396,31 @@ fn on_device(
     order: skep_host::Order,
 ) -> Raw<LinkFd> {
     link::check_type(program, attach)?;
-    let order = place(vm, order)?;
-    let new = |link_type, details| New {
-        vm,
-        program,
-        link_type,
-        details,
-    };
-    link::ordered(new, vm, ifindex, attach, order)
+    link::ordered(vm, program, ifindex, attach, &place(vm, order))
 }
 
 /// A place in the order of a hook.
-fn place(vm: &Vm, order: skep_host::Order) -> Raw<Order> {
-    let by_id = |id| {
-        let known = vm.0.registry.programs.by_id(id).ok_or(Errno::ENOENT)?;
-        Ok::<_, Errno>(Relative::Program(known))
-    };
+fn place(vm: &Vm, order: skep_host::Order) -> Order {
+    let program = AttachFlags::ID;
     let link = AttachFlags::ID | AttachFlags::LINK;
-    let (mut flags, relative) = match order.position {
-        Position::First => (AttachFlags::BEFORE, Relative::Nobody),
-        Position::BeforeProgram(id) => (AttachFlags::BEFORE | AttachFlags::ID, by_id(id)?),
-        Position::AfterProgram(id) => (AttachFlags::AFTER | AttachFlags::ID, by_id(id)?),
-        Position::BeforeLink(id) => (AttachFlags::BEFORE | link, Relative::Link(id)),
-        Position::AfterLink(id) => (AttachFlags::AFTER | link, Relative::Link(id)),
+    let (mut flags, id) = match order.position {
+        Position::First => (AttachFlags::BEFORE, 0),
+        Position::BeforeProgram(id) => (AttachFlags::BEFORE | program, id),
+        Position::AfterProgram(id) => (AttachFlags::AFTER | program, id),
+        Position::BeforeLink(id) => (AttachFlags::BEFORE | link, id),
+        Position::AfterLink(id) => (AttachFlags::AFTER | link, id),
         // As the kernel does by itself.
-        _ => (AttachFlags::empty(), Relative::Nobody),
+        _ => (AttachFlags::empty(), 0),
     };
+    let relative = link::relative(vm, flags, id);
     if order.preorder {
         flags |= AttachFlags::PREORDER;
     }
-    Ok(Order {
+    Order {
         flags,
         relative,
         revision: order.revision,
-    })
+    }
 }
 
 fn on_cgroup(
@@ -440,7 +431,9 @@ fn on_cgroup(
     mode: CgroupMode,
     order: skep_host::Order,
 ) -> Raw<Attachment> {
-    let mut order = place(vm, order)?;
+    let mut order = place(vm, order);
+    link::check_type(program, attach)?;
+    let cgroup = tree::cgroup(vm, cgroup)?;
     let flags = match mode {
         CgroupMode::Link => {
             let link = link::on_cgroup(vm, program, cgroup, attach, order);
@@ -450,8 +443,6 @@ fn on_cgroup(
         CgroupMode::Override => AttachFlags::ALLOW_OVERRIDE,
         CgroupMode::Exclusive => AttachFlags::empty(),
     };
-    link::check_type(program, attach)?;
-    let cgroup = tree::cgroup(vm, cgroup)?;
     order.flags |= flags;
     let entry = Attached {
         flags: (flags | order.flags & AttachFlags::PREORDER).bits(),

@@ -125,6 +125,12 @@ differences! {
     "cgroup programs": "run for the sockets and devices of tasks in the cgroup" =>
         "run in test runs, with storages of cgroups of their own; those of cgroup_skb also on packets that are fed",
         "tasks of the machine open nothing";
+    "iterators over other things": "walk over open files, areas of memory, cgroups, symbols, slab caches, DMA buffers, sockets, routes and socket storages" =>
+        "are not among the machine's types: it has those over maps, their elements, programs, links and tasks",
+        "the machine has none of these things, or keeps no list of them";
+    "other raw tracepoints": "such as sched_switch are there for whatever the kernel does" =>
+        "ENOENT, but for sys_enter, sys_exit, sched_process_exec, _exit and _fork, and what Vm::define_tracepoint adds",
+        "nothing else of a kernel happens in the machine; an embedder fires tracepoints of its own";
     "arena mapped again": "EBUSY without map_extra, but at the first one's address" =>
         "is another view of the same memory",
         "the arena's own address is the machine's choice, whoever maps it";

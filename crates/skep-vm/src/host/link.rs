@@ -1,25 +1,28 @@
 //! Links: made on every hook that the machine has, swapped, detached.
 
+pub(super) mod place;
 mod targets;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use skep_abi::{AttachFlags, AttachType, Command, LinkType, ProgramType};
 use skep_host::{
     Cause, Errno, Error, LinkCreate, LinkDetails, LinkFd, LinkInfo, LinkOptions, LinkSource,
-    LinkTarget, ProgramFd, Result,
+    ProgramFd, Result,
 };
 
 use super::{map, program};
 use crate::{
     Vm,
-    machine::{Attached, HookKey, Link, Object, Order, Point, Relative, calls},
+    machine::{Attached, Cgroup, HookKey, Link, Object, Order, Point, Relative, calls},
     map::Map,
     program::Program,
 };
 
+use place::ORDER;
+pub(super) use place::{Place, check_type};
+pub(super) use targets::{iterator, netfilter, netns, ordered, sockmap, xdp};
 use targets::{many, struct_ops, tracing};
-pub(super) use targets::{netfilter, netns, ordered, sockmap, xdp};
 
 pub(super) type Raw<T> = std::result::Result<T, Errno>;
 
@@ -44,7 +47,8 @@ fn failed(command: Command, fd: &LinkFd, errno: Errno) -> Error {
 }
 
 pub(super) fn info(vm: &Vm, fd: &LinkFd) -> Result<LinkInfo> {
-    let link = link(vm, fd).map_err(|errno| failed(Command::ObjGetInfoByFd, fd, errno))?;
+    // Something else has no such record.
+    let link = link(vm, fd).map_err(|_| failed(Command::ObjGetInfoByFd, fd, Errno::EBADF))?;
     Ok(link.info())
 }
 
@@ -113,17 +117,25 @@ impl New<'_> {
     pub(super) fn on_all(self, places: Vec<(HookKey, u64, Option<u32>)>) -> Raw<LinkFd> {
         let (vm, program) = (self.vm, Arc::clone(self.program));
         self.finish(None, |id| {
-            let mut points = Vec::new();
+            // Each hook is changed once, however many of the places are the same.
+            let mut of_key = BTreeMap::<HookKey, Vec<Attached>>::new();
             for (key, cookie, pid) in places {
-                let point = vm.0.hooks.point(key);
                 let entry = Attached {
                     link: id,
                     pid,
                     ..Attached::new(Arc::clone(&program), cookie)
                 };
-                let owner = entry.owner;
-                point.add(entry, usize::MAX, Errno::E2BIG)?;
-                points.push((point, owner));
+                of_key.entry(key).or_default().push(entry);
+            }
+            let mut points = Vec::new();
+            for (key, entries) in of_key {
+                let point = vm.0.hooks.point(key);
+                points.extend(
+                    entries
+                        .iter()
+                        .map(|entry| (Arc::clone(&point), entry.owner)),
+                );
+                point.add_all(entries)?;
             }
             Ok(points)
         })
@@ -145,47 +157,33 @@ impl New<'_> {
     }
 }
 
-/// Whom the order of a request speaks of.
-pub(super) fn relative(vm: &Vm, flags: AttachFlags, number: u32) -> Raw<Relative> {
+/// Whom the order of a request speaks of. What is wrong with that is told when it is needed.
+pub(super) fn relative(vm: &Vm, flags: AttachFlags, number: u32) -> Relative {
     let by_id = flags.contains(AttachFlags::ID);
     let registry = &vm.0.registry;
-    if flags.contains(AttachFlags::LINK) {
-        let link = match by_id {
-            true => registry.links.by_id(number).ok_or(Errno::ENOENT)?,
-            false => match registry.files.by_number(number as i32)? {
-                Object::Link(link) => link,
-                _ => return Err(Errno::EINVAL),
-            },
-        };
-        return Ok(Relative::Link(link.id));
-    }
-    match (by_id, number) {
-        (false, 0) => Ok(Relative::Nobody),
-        (true, id) => {
-            let program = registry.programs.by_id(id).ok_or(Errno::ENOENT)?;
-            Ok(Relative::Program(program))
-        }
-        (false, fd) => registry.files.program(fd as i32).map(Relative::Program),
-    }
-}
-
-/// Whether a program may be attached as this.
-///
-/// # Errors
-/// `EINVAL`: it is of another type, or was loaded to be attached as something else.
-pub(super) fn check_type(program: &Program, attach: AttachType) -> Raw<()> {
-    use skep_abi::ExpectedAttachType;
-    let facts = program.program_type.attach_types();
-    if !facts.contains(&attach) {
-        return Err(Errno::EINVAL);
-    }
-    let loaded = program::loaded_as(program);
-    let fits = match program.program_type.expected_attach_type() {
-        ExpectedAttachType::Required => loaded == Some(attach),
-        ExpectedAttachType::Optional => loaded.is_none_or(|loaded| loaded == attach),
-        _ => true,
+    let link = || match (by_id, number) {
+        (true, id) => registry.links.by_id(id).ok_or(Errno::ENOENT),
+        (false, 0) => Err(Errno::EINVAL),
+        (false, fd) => match registry.files.by_number(fd.cast_signed())? {
+            Object::Link(link) => Ok(link),
+            _ => Err(Errno::EINVAL),
+        },
     };
-    fits.then_some(()).ok_or(Errno::EINVAL)
+    let program = || match by_id {
+        true => registry.programs.by_id(number).ok_or(Errno::ENOENT),
+        false => registry.files.program(number.cast_signed()),
+    };
+    if flags.contains(AttachFlags::LINK) {
+        let known = link().map(|link| {
+            let program = link.program();
+            Relative::Link(link.id, program.map(|program| program.program_type))
+        });
+        return known.unwrap_or_else(Relative::Wrong);
+    }
+    if !by_id && number == 0 {
+        return Relative::Nobody;
+    }
+    program().map_or_else(Relative::Wrong, Relative::Program)
 }
 
 pub(super) fn create(vm: &Vm, request: &LinkCreate<'_>) -> Result<LinkFd> {
@@ -197,66 +195,80 @@ pub(super) fn create(vm: &Vm, request: &LinkCreate<'_>) -> Result<LinkFd> {
 
 pub(super) fn created(vm: &Vm, request: &LinkCreate<'_>) -> Raw<LinkFd> {
     let program = match request.program {
+        LinkSource::Program(_) if request.attach_type == AttachType::StructOps => {
+            return Err(Errno::EINVAL);
+        }
         LinkSource::Program(fd) => program::program(vm, fd)?,
         LinkSource::StructOps(fd) => return struct_ops(vm, map::map(vm, fd)?.0, request.flags),
     };
     let attach = request.attach_type;
-    let new = |link_type, details| New {
-        vm,
-        program,
-        link_type,
-        details,
-    };
-    match (attach, request.target) {
-        (AttachType::TraceIter, _) => {
-            let LinkOptions::Iterator(target) = request.options else {
-                return super::iter::link(vm, program, skep_host::IterTarget::All);
-            };
-            super::iter::link(vm, program, target)
+    check_type(program, attach)?;
+    let unflagged = || (request.flags == 0).then_some(()).ok_or(Errno::EINVAL);
+    match Place::of(attach) {
+        Place::Cgroup => {
+            let order = order(vm, request);
+            let known = ORDER | AttachFlags::PREORDER;
+            if !known.contains(order.flags) {
+                return Err(Errno::EINVAL);
+            }
+            let cgroup = place::cgroup(vm, request.target)?;
+            on_cgroup(vm, program, cgroup, attach, order)
         }
-        (AttachType::Xdp, LinkTarget::Device(ifindex)) => {
-            check_type(program, attach)?;
-            xdp(vm, program, ifindex, request.flags)
-        }
-        (
-            AttachType::TcxIngress
-            | AttachType::TcxEgress
-            | AttachType::NetkitPrimary
-            | AttachType::NetkitPeer,
-            LinkTarget::Device(ifindex),
-        ) => {
-            check_type(program, attach)?;
-            let order = order(vm, request)?;
-            ordered(new, vm, ifindex, attach, order)
-        }
-        (AttachType::SkLookup | AttachType::FlowDissector, _) => {
-            check_type(program, attach)?;
+        Place::Netns => {
+            unflagged()?;
+            place::netns(vm, request.target)?;
             netns(vm, program, attach)
         }
-        (AttachType::Netfilter, _) => netfilter(vm, program, request.options),
-        (_, LinkTarget::Cgroup(cgroup)) => {
-            on_cgroup(vm, program, cgroup, attach, order(vm, request)?)
+        Place::Sockmap => {
+            unflagged()?;
+            sockmap(vm, program, &place::map(vm, request.target)?, attach)
         }
-        (_, LinkTarget::Map(fd)) => {
-            check_type(program, attach)?;
-            sockmap(vm, program, map::map(vm, fd)?.0, attach)
+        Place::Xdp => xdp(vm, program, place::ifindex(request.target), request.flags),
+        Place::Device | Place::Netkit => {
+            let ifindex = place::ifindex(request.target);
+            ordered(vm, program, ifindex, attach, &order(vm, request))
         }
-        (_, LinkTarget::None) => {
+        Place::Netfilter => {
+            unflagged()?;
+            netfilter(vm, program, request.options)
+        }
+        Place::PerfEvent => {
+            unflagged()?;
+            // The machine's perf events are no descriptors.
+            Err(Errno::EBADF)
+        }
+        Place::Iterator => {
+            unflagged()?;
+            if place::is_some(request.target) {
+                return Err(Errno::EINVAL);
+            }
+            let scope = match request.options {
+                LinkOptions::Iterator(scope) => scope,
+                _ => skep_host::IterTarget::All,
+            };
+            iterator(vm, program, scope)
+        }
+        Place::Probes => {
+            unflagged()?;
+            many(vm, program, attach, request.options)
+        }
+        Place::Target => {
             let (target, cookie) = match request.options {
                 LinkOptions::Tracing {
                     target_btf_id,
                     cookie,
                 } => (target_btf_id, cookie),
-                LinkOptions::None => (0, 0),
-                options => return many(vm, program, attach, options),
+                _ => (0, 0),
             };
-            if target != 0 || program.program_type == ProgramType::Ext {
+            if target != 0 {
                 return Err(Errno::EOPNOTSUPP);
+            }
+            if attach != AttachType::TraceRawTp && place::is_some(request.target) {
+                return Err(Errno::EINVAL);
             }
             tracing(vm, program, cookie)
         }
-        (_, LinkTarget::Device(_)) => Err(Errno::EINVAL),
-        _ => Err(Errno::EBADF),
+        Place::Nothing => Err(Errno::EINVAL),
     }
 }
 
@@ -264,12 +276,10 @@ pub(super) fn created(vm: &Vm, request: &LinkCreate<'_>) -> Raw<LinkFd> {
 pub(super) fn on_cgroup(
     vm: &Vm,
     program: &Arc<Program>,
-    cgroup: &skep_host::CgroupFd,
+    cgroup: &Cgroup,
     attach: AttachType,
     mut order: Order,
 ) -> Raw<LinkFd> {
-    check_type(program, attach)?;
-    let cgroup = super::tree::cgroup(vm, cgroup)?;
     order.flags |= AttachFlags::ALLOW_MULTI;
     let new = New {
         vm,
@@ -299,16 +309,8 @@ pub(super) fn on_cgroup(
 }
 
 /// Where among others a link is to be.
-fn order(vm: &Vm, request: &LinkCreate<'_>) -> Raw<Order> {
+fn order(vm: &Vm, request: &LinkCreate<'_>) -> Order {
     let flags = AttachFlags::from_bits_retain(request.flags);
-    let known = AttachFlags::BEFORE
-        | AttachFlags::AFTER
-        | AttachFlags::ID
-        | AttachFlags::LINK
-        | AttachFlags::PREORDER;
-    if !known.contains(flags) {
-        return Err(Errno::EINVAL);
-    }
     let (number, revision) = match request.options {
         LinkOptions::Ordered {
             relative,
@@ -316,11 +318,11 @@ fn order(vm: &Vm, request: &LinkCreate<'_>) -> Raw<Order> {
         } => (relative, expected_revision),
         _ => (0, 0),
     };
-    Ok(Order {
+    Order {
         flags,
-        relative: relative(vm, flags, number)?,
+        relative: relative(vm, flags, number),
         revision,
-    })
+    }
 }
 
 pub(super) fn raw_tracepoint_open(

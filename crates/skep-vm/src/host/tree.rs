@@ -3,15 +3,22 @@
 
 use std::{path::Path, sync::Arc};
 
-use skep_abi::{AttachFlags, AttachType, Command, QueryFlags};
+use skep_abi::{AttachFlags, AttachType, Command, MapType, QueryFlags};
 use skep_host::{
-    CgroupFd, Errno, Error, LinkTarget, ProgramAttach, ProgramFd, ProgramQuery, QueryAnswer, Result,
+    CgroupFd, Errno, Error, ProgramAttach, ProgramFd, ProgramQuery, QueryAnswer, Result,
 };
 
-use super::{link, map, program};
+use super::{
+    link::{
+        self,
+        place::{self, Place},
+    },
+    program,
+};
 use crate::{
     Vm,
-    machine::{Attached, Cgroup, HookKey, Object, Order, cgroup::MODE},
+    machine::{Attached, Cgroup, HookKey, Object, Order, Point, cgroup::MODE},
+    map::Map,
     program::Program,
 };
 
@@ -45,6 +52,51 @@ pub(super) fn device(vm: &Vm, ifindex: u32) -> Raw<()> {
         .device(ifindex)
         .map(drop)
         .ok_or(Errno::ENODEV)
+}
+
+/// Whether a device is the loopback device, whose driver has no hook of its own.
+pub(super) fn is_loopback(vm: &Vm, ifindex: u32) -> Raw<bool> {
+    let net = vm.0.net.now();
+    let device = net.device(ifindex).ok_or(Errno::ENODEV)?;
+    Ok(device.name == "lo")
+}
+
+/// Whether there is a device whose programs have an order, at this hook.
+pub(super) fn ordered_device(vm: &Vm, ifindex: u32, attach: AttachType) -> Raw<()> {
+    let loopback = is_loopback(vm, ifindex)?;
+    match Place::of(attach) {
+        Place::Netkit if loopback => Err(Errno::EINVAL),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a map has sockets that programs can be for.
+pub(super) fn has_sockets(map: &Map) -> bool {
+    matches!(map.shape.map_type, MapType::Sockmap | MapType::Sockhash)
+}
+
+/// The hook of a map of sockets.
+///
+/// # Errors
+/// `EOPNOTSUPP`: it has none; `EBUSY`: it has another kind of verdict.
+pub(super) fn of_sockets(vm: &Vm, map: &Map, attach: AttachType) -> Raw<Arc<Point>> {
+    if !has_sockets(map) {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let key = |attach| HookKey::Sockmap {
+        map: map.id,
+        attach,
+    };
+    let rival = match attach {
+        AttachType::SkSkbVerdict => Some(AttachType::SkSkbStreamVerdict),
+        AttachType::SkSkbStreamVerdict => Some(AttachType::SkSkbVerdict),
+        _ => None,
+    };
+    let rival = rival.and_then(|rival| vm.0.hooks.known(&key(rival)));
+    if rival.is_some_and(|rival| !rival.is_empty()) {
+        return Err(Errno::EBUSY);
+    }
+    Ok(vm.0.hooks.point(key(attach)))
 }
 
 /// The machine has one place for XDP, which stands for both.
@@ -114,69 +166,70 @@ fn optional<'p>(vm: &Vm, fd: Option<&'p ProgramFd>) -> Raw<Option<&'p Arc<Progra
     fd.map(|fd| program::program(vm, fd)).transpose()
 }
 
-fn order(vm: &Vm, request: &ProgramAttach<'_>) -> Raw<Order> {
-    Ok(Order {
+/// A program that must be there, and of the type that goes with an attach type. None has the
+/// number of what is open in every process, and is no program.
+fn of_type<'p>(vm: &Vm, fd: Option<&'p ProgramFd>, attach: AttachType) -> Raw<&'p Arc<Program>> {
+    let program = optional(vm, fd)?.ok_or(Errno::EINVAL)?;
+    let fits = program.program_type.attach_types().contains(&attach);
+    fits.then_some(program).ok_or(Errno::EINVAL)
+}
+
+fn order(vm: &Vm, request: &ProgramAttach<'_>) -> Order {
+    Order {
         flags: request.flags,
-        relative: link::relative(vm, request.flags, request.relative)?,
+        relative: link::relative(vm, request.flags, request.relative),
         revision: request.expected_revision,
-    })
+    }
 }
 
 fn attached(vm: &Vm, request: &ProgramAttach<'_>) -> Raw<()> {
-    let attach = request.attach_type;
-    let program = optional(vm, request.program)?.ok_or(Errno::EBADF)?;
+    let (attach, flags, target) = (request.attach_type, request.flags, request.target);
+    let place = Place::of(attach);
+    if !place.attach_flags()?.contains(flags) {
+        return Err(Errno::EINVAL);
+    }
+    let has_order = matches!(place, Place::Device | Place::Netkit | Place::Cgroup);
+    if !has_order && (request.relative != 0 || request.expected_revision != 0) {
+        return Err(Errno::EINVAL);
+    }
+    let program = of_type(vm, request.program, attach)?;
     link::check_type(program, attach)?;
-    let replaced = optional(vm, request.replace)?;
-    let order = order(vm, request)?;
     let entry = Attached::new(Arc::clone(program), 0);
-    match request.target {
-        LinkTarget::Device(ifindex) => {
-            device(vm, ifindex)?;
-            let known = AttachFlags::REPLACE
-                | AttachFlags::BEFORE
-                | AttachFlags::AFTER
-                | AttachFlags::ID
-                | AttachFlags::LINK;
-            if !known.contains(request.flags) || !is_ordered(attach) {
-                return Err(Errno::EINVAL);
-            }
-            if request.flags.contains(AttachFlags::REPLACE) != replaced.is_some() {
-                return Err(Errno::EINVAL);
-            }
+    let order = order(vm, request);
+    let plain = || {
+        let plain = flags.is_empty() && request.replace.is_none();
+        plain.then_some(()).ok_or(Errno::EINVAL)
+    };
+    match place {
+        Place::Device | Place::Netkit => {
+            let ifindex = place::ifindex(target);
+            ordered_device(vm, ifindex, attach)?;
+            let replaced = match flags.contains(AttachFlags::REPLACE) {
+                true => Some(of_type(vm, request.replace, attach)?),
+                false => None,
+            };
             let point = vm.0.hooks.point(HookKey::Device { ifindex, attach });
             point.change(|programs| order.attach(programs, entry, replaced))
         }
-        LinkTarget::Cgroup(fd) => {
-            let cgroup = cgroup(vm, fd)?;
-            let known = MODE
-                | AttachFlags::REPLACE
-                | AttachFlags::PREORDER
-                | AttachFlags::BEFORE
-                | AttachFlags::AFTER
-                | AttachFlags::ID
-                | AttachFlags::LINK;
-            if !known.contains(request.flags) {
-                return Err(Errno::EINVAL);
-            }
+        Place::Cgroup => {
+            let cgroup = place::cgroup(vm, target)?;
+            let replaced = match flags.contains(AttachFlags::REPLACE | AttachFlags::ALLOW_MULTI) {
+                true => Some(of_type(vm, request.replace, attach)?),
+                false => None,
+            };
             let kept = MODE | AttachFlags::PREORDER;
             let entry = Attached {
-                flags: (request.flags & kept).bits(),
+                flags: (flags & kept).bits(),
                 ..entry
             };
             vm.0.hooks
                 .attach_cgroup(cgroup, attach, entry, &order, replaced)
         }
-        LinkTarget::Map(fd) => {
-            let (map, _) = map::map(vm, fd)?;
-            if !request.flags.is_empty() || replaced.is_some() {
-                return Err(Errno::EINVAL);
-            }
-            let key = HookKey::Sockmap {
-                map: map.id,
-                attach,
-            };
+        Place::Sockmap => {
+            plain()?;
+            let map = place::map(vm, target)?;
             // The new program takes the old one's place, unless a link holds that.
-            vm.0.hooks.point(key).change(|programs| {
+            of_sockets(vm, &map, attach)?.change(|programs| {
                 if programs.list.iter().any(|known| known.link != 0) {
                     return Err(Errno::EBUSY);
                 }
@@ -184,32 +237,26 @@ fn attached(vm: &Vm, request: &ProgramAttach<'_>) -> Raw<()> {
                 Ok(())
             })
         }
-        _ if attach == AttachType::FlowDissector => {
-            if !request.flags.is_empty() {
+        Place::Netns if attach == AttachType::FlowDissector => {
+            plain()?;
+            // It is the caller's own namespace.
+            if place::is_some(target) {
                 return Err(Errno::EINVAL);
             }
             let point = vm.0.hooks.point(HookKey::Netns { attach });
-            point.change(|programs| match programs.list.is_empty() {
-                true => {
-                    programs.list.push(entry);
-                    Ok(())
+            point.change(|programs| {
+                match programs.list.first() {
+                    Some(known) if known.link != 0 => return Err(Errno::EEXIST),
+                    Some(known) if Arc::ptr_eq(&known.program, &entry.program) => {
+                        return Err(Errno::EINVAL);
+                    }
+                    _ => programs.list = vec![entry],
                 }
-                false => Err(Errno::EEXIST),
+                Ok(())
             })
         }
-        _ => Err(Errno::EBADF),
+        _ => Err(Errno::EINVAL),
     }
-}
-
-/// Hooks of devices, on which programs have an order.
-fn is_ordered(attach: AttachType) -> bool {
-    matches!(
-        attach,
-        AttachType::TcxIngress
-            | AttachType::TcxEgress
-            | AttachType::NetkitPrimary
-            | AttachType::NetkitPeer
-    )
 }
 
 pub(super) fn detach(vm: &Vm, request: &ProgramAttach<'_>) -> Result<()> {
@@ -217,52 +264,64 @@ pub(super) fn detach(vm: &Vm, request: &ProgramAttach<'_>) -> Result<()> {
 }
 
 fn detached(vm: &Vm, request: &ProgramAttach<'_>) -> Raw<()> {
-    let attach = request.attach_type;
-    let program = optional(vm, request.program)?;
-    match request.target {
-        LinkTarget::Device(ifindex) => {
-            device(vm, ifindex)?;
-            if !is_ordered(attach) || request.flags.contains(AttachFlags::REPLACE) {
+    let (attach, target) = (request.attach_type, request.target);
+    let place = Place::of(attach);
+    let plain = request.flags.is_empty() && request.relative == 0;
+    match place {
+        Place::Device | Place::Netkit => {
+            if !place.attach_flags()?.contains(request.flags) {
                 return Err(Errno::EINVAL);
             }
-            let order = order(vm, request)?;
+            let program = match request.program {
+                Some(_) => Some(of_type(vm, request.program, attach)?),
+                None => None,
+            };
+            let ifindex = place::ifindex(target);
+            ordered_device(vm, ifindex, attach)?;
+            let order = order(vm, request);
             let point = vm.0.hooks.known(&HookKey::Device { ifindex, attach });
             let point = point.ok_or(Errno::ENOENT)?;
             point.change(|programs| order.detach(programs, program))
         }
-        LinkTarget::Cgroup(fd) => {
-            let id = cgroup(vm, fd)?.id;
+        Place::Cgroup if plain => {
+            let id = place::cgroup(vm, target)?.id;
+            // What is no such program is none.
+            let program = of_type(vm, request.program, attach).ok();
             let revision = request.expected_revision;
             vm.0.hooks.detach_cgroup(id, attach, program, revision)
         }
-        LinkTarget::Map(fd) => {
-            let key = HookKey::Sockmap {
-                map: map::map(vm, fd)?.0.id,
-                attach,
-            };
-            unordered(vm, &key, program, Errno::ENOENT)
+        // Where the kernel looks for a hook of the cgroup all the same.
+        Place::Target if plain && attach == AttachType::LsmMac => {
+            place::cgroup(vm, target)?;
+            Err(Errno::EINVAL)
         }
-        _ if attach == AttachType::FlowDissector => {
-            unordered(vm, &HookKey::Netns { attach }, program, Errno::ENOENT)
+        _ if !plain || request.expected_revision != 0 => Err(Errno::EINVAL),
+        Place::Sockmap if request.replace.is_none() => {
+            let map = place::map(vm, target)?;
+            let program = of_type(vm, request.program, attach)?;
+            of_sockets(vm, &map, attach)?.change(|programs| match programs.list.first() {
+                Some(known) if known.link != 0 => Err(Errno::EBUSY),
+                Some(known) if Arc::ptr_eq(&known.program, program) => {
+                    programs.list.clear();
+                    Ok(())
+                }
+                _ => Err(Errno::ENOENT),
+            })
         }
-        _ => Err(Errno::EBADF),
+        Place::Netns if attach == AttachType::FlowDissector && !place::is_some(target) => {
+            let program = of_type(vm, request.program, attach)?;
+            let point = vm.0.hooks.point(HookKey::Netns { attach });
+            point.change(|programs| match programs.list.first() {
+                Some(known) if known.link != 0 => Err(Errno::EINVAL),
+                Some(known) if Arc::ptr_eq(&known.program, program) => {
+                    programs.list.clear();
+                    Ok(())
+                }
+                _ => Err(Errno::ENOENT),
+            })
+        }
+        _ => Err(Errno::EINVAL),
     }
-}
-
-fn unordered(vm: &Vm, key: &HookKey, program: Option<&Arc<Program>>, absent: Errno) -> Raw<()> {
-    let point = vm.0.hooks.known(key).ok_or(absent)?;
-    point.change(|programs| {
-        let place = programs
-            .list
-            .iter()
-            .position(|known| program.is_none_or(|program| Arc::ptr_eq(program, &known.program)));
-        let place = place.ok_or(absent)?;
-        if programs.list[place].link != 0 {
-            return Err(Errno::EBUSY);
-        }
-        programs.list.remove(place);
-        Ok(())
-    })
 }
 
 pub(super) fn query(vm: &Vm, query: &ProgramQuery<'_>) -> Result<QueryAnswer> {
@@ -271,7 +330,11 @@ pub(super) fn query(vm: &Vm, query: &ProgramQuery<'_>) -> Result<QueryAnswer> {
 
 fn queried(vm: &Vm, query: &ProgramQuery<'_>) -> Raw<QueryAnswer> {
     let attach = query.attach_type;
+    if !QueryFlags::QUERY_EFFECTIVE.contains(query.flags) {
+        return Err(Errno::EINVAL);
+    }
     let effective = query.flags.contains(QueryFlags::QUERY_EFFECTIVE);
+    let own_alone = || (!effective).then_some(()).ok_or(Errno::EINVAL);
     let of_key = |key: HookKey| {
         let known = vm.0.hooks.programs(&key);
         known.map_or((Vec::new(), 1, 0), |now| {
@@ -279,12 +342,11 @@ fn queried(vm: &Vm, query: &ProgramQuery<'_>) -> Raw<QueryAnswer> {
         })
     };
     let ids = |list: &[Attached]| list.iter().map(|entry| entry.program.id).collect();
-    match query.target {
-        LinkTarget::Device(ifindex) => {
-            if !is_ordered(attach) || !query.flags.is_empty() {
-                return Err(Errno::EINVAL);
-            }
-            device(vm, ifindex)?;
+    match Place::of(attach) {
+        Place::Device | Place::Netkit => {
+            let ifindex = place::ifindex(query.target);
+            ordered_device(vm, ifindex, attach)?;
+            own_alone()?;
             let (list, revision, _) = of_key(HookKey::Device { ifindex, attach });
             Ok(QueryAnswer {
                 programs: ids(&list),
@@ -295,13 +357,17 @@ fn queried(vm: &Vm, query: &ProgramQuery<'_>) -> Raw<QueryAnswer> {
                 revision,
             })
         }
-        LinkTarget::Cgroup(fd) => {
-            let cgroup = cgroup(vm, fd)?;
+        Place::Cgroup => {
+            let cgroup = place::cgroup(vm, query.target)?;
             let key = HookKey::Cgroup {
                 id: cgroup.id,
                 attach,
             };
-            let (own, revision, flags) = of_key(key);
+            let (own, revision, flags) = match attach {
+                // One of many hooks, whose revisions and flags are not told.
+                AttachType::LsmCgroup => (of_key(key).0, 0, 0),
+                _ => of_key(key),
+            };
             if effective {
                 return Ok(QueryAnswer {
                     programs: ids(&vm.0.hooks.effective(cgroup, attach)),
@@ -316,18 +382,18 @@ fn queried(vm: &Vm, query: &ProgramQuery<'_>) -> Raw<QueryAnswer> {
                 ..QueryAnswer::default()
             })
         }
-        LinkTarget::Map(fd) => {
-            let key = HookKey::Sockmap {
-                map: map::map(vm, fd)?.0.id,
-                attach,
-            };
-            let (list, _, _) = of_key(key);
+        Place::Sockmap => {
+            own_alone()?;
+            let map = place::map(vm, query.target)?;
+            let list = &of_sockets(vm, &map, attach)?.programs().list;
             Ok(QueryAnswer {
-                programs: ids(&list),
+                programs: ids(list),
                 ..QueryAnswer::default()
             })
         }
-        _ if matches!(attach, AttachType::FlowDissector | AttachType::SkLookup) => {
+        Place::Netns => {
+            own_alone()?;
+            place::netns(vm, query.target)?;
             let (list, _, _) = of_key(HookKey::Netns { attach });
             Ok(QueryAnswer {
                 programs: ids(&list),

@@ -166,11 +166,11 @@ impl Hooks {
         if mode == MODE || (replaces && !mode.contains(AttachFlags::ALLOW_MULTI)) {
             return Err(Errno::EINVAL);
         }
-        if replaces != replaced.is_some() {
+        if replaces && flags.intersects(AttachFlags::BEFORE | AttachFlags::AFTER) {
             return Err(Errno::EINVAL);
         }
-        if !self.allows(cgroup, attach) {
-            return Err(Errno::EPERM);
+        if replaces != replaced.is_some() {
+            return Err(Errno::EINVAL);
         }
         let key = HookKey::Cgroup {
             id: cgroup.id,
@@ -178,14 +178,15 @@ impl Hooks {
         };
         let storages = CgroupEntries::new(&entry.program, cgroup.id, attach)?;
         self.point(key).change(|programs| {
+            order.check(programs)?;
+            if !self.allows(cgroup, attach) {
+                return Err(Errno::EPERM);
+            }
             if !programs.list.is_empty() && programs.flags != mode.bits() {
                 return Err(Errno::EPERM);
             }
             if programs.list.len() >= super::order::MOST {
                 return Err(Errno::E2BIG);
-            }
-            if order.revision != 0 && order.revision != programs.revision {
-                return Err(Errno::ESTALE);
             }
             let same = |known: &Attached| {
                 known.link == 0
@@ -193,7 +194,7 @@ impl Hooks {
                     && Arc::ptr_eq(&known.program, &entry.program)
                     && replaced.is_none_or(|old| !Arc::ptr_eq(old, &known.program))
             };
-            if !mode.contains(AttachFlags::ALLOW_MULTI) {
+            if !mode.contains(AttachFlags::ALLOW_MULTI) && !programs.list.is_empty() {
                 programs.list = vec![entry];
             } else if programs.list.iter().any(same) {
                 return Err(Errno::EINVAL);
@@ -205,7 +206,7 @@ impl Hooks {
                     .ok_or(Errno::ENOENT)?;
                 programs.list[place] = entry;
             } else {
-                let index = order.index(programs)?;
+                let index = order.index_in_cgroup(programs, entry.link != 0)?;
                 programs.list.insert(index, entry);
             }
             programs.flags = mode.bits();
@@ -226,27 +227,25 @@ impl Hooks {
         program: Option<&Arc<crate::program::Program>>,
         revision: u64,
     ) -> Result<(), Errno> {
-        let point = self
-            .known(&HookKey::Cgroup { id, attach })
-            .ok_or(Errno::ENOENT)?;
-        point.change(|programs| {
-            let flags = AttachFlags::from_bits_retain(programs.flags);
-            if revision != 0 && revision != programs.revision {
-                return Err(Errno::ESTALE);
-            }
-            let place = match (flags.contains(AttachFlags::ALLOW_MULTI), program) {
-                (true, None) => return Err(Errno::EINVAL),
-                (true, Some(program)) => programs
-                    .list
-                    .iter()
-                    .position(|known| known.link == 0 && Arc::ptr_eq(&known.program, program)),
-                (false, _) => (!programs.list.is_empty()).then_some(0),
-            };
-            programs.list.remove(place.ok_or(Errno::ENOENT)?);
-            if programs.list.is_empty() {
-                programs.flags = 0;
-            }
-            Ok(())
-        })
+        self.point(HookKey::Cgroup { id, attach })
+            .change(|programs| {
+                let flags = AttachFlags::from_bits_retain(programs.flags);
+                if revision != 0 && revision != programs.revision {
+                    return Err(Errno::ESTALE);
+                }
+                let place = match (flags.contains(AttachFlags::ALLOW_MULTI), program) {
+                    (true, None) => return Err(Errno::EINVAL),
+                    (true, Some(program)) => programs
+                        .list
+                        .iter()
+                        .position(|known| known.link == 0 && Arc::ptr_eq(&known.program, program)),
+                    (false, _) => (!programs.list.is_empty()).then_some(0),
+                };
+                programs.list.remove(place.ok_or(Errno::ENOENT)?);
+                if programs.list.is_empty() {
+                    programs.flags = 0;
+                }
+                Ok(())
+            })
     }
 }

@@ -223,6 +223,20 @@ impl Point {
         })
     }
 
+    /// Takes the programs of several holders off, those that are there.
+    ///
+    /// # Errors
+    /// None.
+    pub(crate) fn remove_all(&self, owners: &BTreeSet<u64>) -> Raw<()> {
+        self.change(|programs| {
+            programs.list.retain(|entry| !owners.contains(&entry.owner));
+            if programs.list.is_empty() {
+                programs.flags = 0;
+            }
+            Ok(())
+        })
+    }
+
     /// Puts another program in a holder's place.
     ///
     /// # Errors
@@ -231,6 +245,18 @@ impl Point {
         self.change(|programs| {
             let place = programs.place(owner).ok_or(Errno::ENOENT)?;
             programs.list[place].program = program;
+            Ok(())
+        })
+    }
+
+    /// Attaches several without priority behind what is there, at once.
+    ///
+    /// # Errors
+    /// None.
+    pub(crate) fn add_all(&self, entries: Vec<Attached>) -> Raw<()> {
+        self.change(|programs| {
+            let after = programs.list.partition_point(|known| known.priority <= 0);
+            programs.list.splice(after..after, entries);
             Ok(())
         })
     }

@@ -117,6 +117,9 @@ impl Link {
         new: &Arc<Program>,
         expected: Option<&Arc<Program>>,
     ) -> Result<(), Errno> {
+        if self.link_type == LinkType::Netfilter {
+            return Err(Errno::EOPNOTSUPP);
+        }
         let takes_programs = matches!(
             self.link_type,
             LinkType::Cgroup
@@ -127,30 +130,33 @@ impl Link {
                 | LinkType::Netkit
                 | LinkType::Sockmap
         );
-        if self.link_type == LinkType::Netfilter {
-            return Err(Errno::EOPNOTSUPP);
-        }
         if !takes_programs {
             return Err(Errno::EINVAL);
         }
         let mut state = lock(&self.state);
-        if state.detached {
+        // What these links look at first is the program, and then whether they are attached.
+        let program_first = matches!(self.link_type, LinkType::Netns | LinkType::Sockmap);
+        if state.detached && !program_first {
             return Err(ENOLINK);
         }
         let old = state.program.as_ref().ok_or(Errno::EINVAL)?;
         if expected.is_some_and(|expected| !Arc::ptr_eq(expected, old)) {
             return Err(Errno::EPERM);
         }
-        if Arc::ptr_eq(old, new) {
+        let counts = self.link_type == LinkType::Cgroup;
+        if Arc::ptr_eq(old, new) && !state.detached && !counts {
             return Ok(());
         }
         let of_hook = |program: &Program| program.meta.expected_attach_type;
         let hooks_differ = matches!(
             self.link_type,
-            LinkType::Xdp | LinkType::Cgroup | LinkType::Iter | LinkType::Sockmap
+            LinkType::Xdp | LinkType::Iter | LinkType::Sockmap
         ) && of_hook(old) != of_hook(new);
         if old.program_type != new.program_type || hooks_differ {
             return Err(Errno::EINVAL);
+        }
+        if state.detached {
+            return Err(ENOLINK);
         }
         for (point, owner) in &state.points {
             point
@@ -226,9 +232,15 @@ impl Link {
             state.detached = true;
             (std::mem::take(&mut state.points), state.registered.take())
         };
-        for (point, owner) in points {
+        for same in points.chunk_by(|(one, _), (other, _)| Arc::ptr_eq(one, other)) {
             // Gone already where the hook itself is.
-            let _ = point.remove(owner);
+            let _ = match same {
+                [(point, owner)] => point.remove(*owner),
+                [(point, _), ..] => {
+                    point.remove_all(&same.iter().map(|(_, owner)| *owner).collect())
+                }
+                [] => Ok(()),
+            };
         }
     }
 }

@@ -13,8 +13,10 @@ mod kfuncs;
 mod links;
 mod mappings;
 mod maps;
+mod orders;
 mod packets;
 mod pins;
+mod places;
 mod programs;
 mod rings;
 mod storages;
@@ -48,6 +50,8 @@ fn main() -> std::process::ExitCode {
         commands::tests,
         programs::tests,
         links::tests,
+        orders::tests,
+        places::tests,
         iterators::tests,
         rings::tests,
         things::tests,

@@ -19,6 +19,19 @@ use crate::{
     program::Program,
 };
 
+/// Most places of a link, and most functions.
+const MOST: usize = 1 << 20;
+
+/// Whether there is a process, which threads of one are not.
+fn is_process(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+    let leader = |status: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
+        line.trim().parse().ok()
+    };
+    status.is_ok_and(|status| leader(&status) == Some(pid))
+}
+
 /// A binary's own name, whatever way leads to it.
 ///
 /// # Errors
@@ -72,10 +85,28 @@ pub(in crate::host) fn uprobes(
     pid: Option<u32>,
     flags: u32,
 ) -> Raw<LinkFd> {
-    if places.is_empty() || flags & !RETURN != 0 {
+    if places.is_empty() || flags & !RETURN != 0 || pid.is_some_and(|pid| pid > i32::MAX as u32) {
         return Err(Errno::EINVAL);
     }
+    if places.len() > MOST {
+        return Err(Errno::E2BIG);
+    }
+    if binary.as_os_str().is_empty() {
+        return Err(Errno::EBADF);
+    }
     let path = probed(&binary)?;
+    let length = std::fs::metadata(&path)
+        .ok()
+        .filter(std::fs::Metadata::is_file)
+        .map(|file| file.len())
+        .ok_or(Errno::EBADF)?;
+    if pid.is_some_and(|pid| !is_process(pid)) {
+        return Err(Errno::ESRCH);
+    }
+    let outside = |place: &UprobePlace| place.offset > length || place.semaphore > i64::MAX as u64;
+    if places.iter().any(outside) {
+        return Err(Errno::EINVAL);
+    }
     let session = program::loaded_as(program) == Some(AttachType::TraceUprobeSession);
     let at_return = flags & RETURN != 0;
     let mut keys = Vec::new();
@@ -168,6 +199,9 @@ pub(in crate::host) fn functions(
         } else {
             Errno::EINVAL
         });
+    }
+    if names.len() > MOST {
+        return Err(Errno::E2BIG);
     }
     if !names.iter().all(|name| vm.0.hooks.has_function(name)) {
         return Err(Errno::ESRCH);

@@ -4,36 +4,41 @@ use std::{path::PathBuf, sync::Arc};
 
 use skep_abi::{AttachType, LinkType, MapType, ProgramType};
 use skep_btf::{Kind, TypeId};
-use skep_host::{Errno, LinkDetails, LinkFd, LinkOptions};
+use skep_host::{Errno, IterTarget, LinkDetails, LinkFd, LinkOptions};
 
 use super::{New, Raw, open};
 use crate::{
     Vm,
-    host::{attach, program, tree},
+    host::{attach, iter, program, tree},
     machine::{Attached, HookKey, Link, Order},
     map::{Map, StructOps},
     program::Program,
 };
 
 /// tcx and netkit.
-pub(in crate::host) fn ordered<'a>(
-    new: impl FnOnce(LinkType, LinkDetails) -> New<'a>,
+pub(in crate::host) fn ordered(
     vm: &Vm,
+    program: &Arc<Program>,
     ifindex: u32,
     attach: AttachType,
-    order: Order,
+    order: &Order,
 ) -> Raw<LinkFd> {
-    tree::device(vm, ifindex)?;
+    tree::ordered_device(vm, ifindex, attach)?;
     let link_type = match attach {
         AttachType::TcxIngress | AttachType::TcxEgress => LinkType::Tcx,
         _ => LinkType::Netkit,
     };
-    let details = LinkDetails::Device {
-        ifindex,
-        attach_type: attach.raw(),
+    let new = New {
+        vm,
+        program,
+        link_type,
+        details: LinkDetails::Device {
+            ifindex,
+            attach_type: attach.raw(),
+        },
     };
     let key = HookKey::Device { ifindex, attach };
-    new(link_type, details).on(key, 0, |point, entry| {
+    new.on(key, 0, |point, entry| {
         point.change(|programs| order.attach(programs, entry, None))
     })
 }
@@ -45,23 +50,16 @@ pub(in crate::host) fn xdp(
     ifindex: u32,
     flags: u32,
 ) -> Raw<LinkFd> {
-    /// `XDP_FLAGS_SKB_MODE`, and with `XDP_FLAGS_DRV_MODE`
+    /// `XDP_FLAGS_SKB_MODE`, `XDP_FLAGS_DRV_MODE`, `XDP_FLAGS_HW_MODE`
     const GENERIC: u32 = 2;
-    const MODES: u32 = GENERIC | 4;
-    /// `XDP_FLAGS_HW_MODE`
+    const NATIVE: u32 = 4;
     const OFFLOAD: u32 = 8;
-    tree::device(vm, ifindex)?;
-    if flags & OFFLOAD != 0 {
-        return Err(Errno::EOPNOTSUPP);
-    }
-    if flags & !MODES != 0 || flags & MODES == MODES {
+    const MODES: u32 = GENERIC | NATIVE | OFFLOAD;
+    let loopback = tree::is_loopback(vm, ifindex).map_err(|_| Errno::EINVAL)?;
+    if flags & !MODES != 0 || flags.count_ones() > 1 {
         return Err(Errno::EINVAL);
     }
-    // A bound program is for its device's driver.
     let bound = program.meta.ifindex;
-    if bound != 0 && (bound != ifindex || flags & GENERIC != 0) {
-        return Err(Errno::EINVAL);
-    }
     let new = New {
         vm,
         program,
@@ -72,7 +70,25 @@ pub(in crate::host) fn xdp(
         },
     };
     new.on(HookKey::Xdp { ifindex }, 0, |point, entry| {
-        point.add(entry, 1, Errno::EBUSY)
+        point.change(|programs| {
+            if flags != OFFLOAD && !programs.list.is_empty() {
+                return Err(Errno::EBUSY);
+            }
+            // A bound program is for its device's driver, and one of a map for that.
+            let elsewhere = bound != 0 && (bound != ifindex || flags & GENERIC != 0);
+            let of_map = matches!(
+                program::loaded_as(&entry.program),
+                Some(AttachType::XdpDevmap | AttachType::XdpCpumap)
+            );
+            if elsewhere || of_map {
+                return Err(Errno::EINVAL);
+            }
+            if flags == OFFLOAD || (flags == NATIVE && loopback) {
+                return Err(Errno::EOPNOTSUPP);
+            }
+            programs.list.push(entry);
+            Ok(())
+        })
     })
 }
 
@@ -92,7 +108,17 @@ pub(in crate::host) fn netns(vm: &Vm, program: &Arc<Program>, attach: AttachType
         },
     };
     new.on(HookKey::Netns { attach }, 0, |point, entry| {
-        point.add(entry, most, Errno::E2BIG)
+        point.change(|programs| {
+            // Links are not beside a program without one.
+            if programs.list.iter().any(|known| known.link == 0) {
+                return Err(Errno::EEXIST);
+            }
+            if programs.list.len() >= most {
+                return Err(Errno::E2BIG);
+            }
+            programs.list.push(entry);
+            Ok(())
+        })
     })
 }
 
@@ -107,26 +133,27 @@ pub(in crate::host) fn netfilter(
     const HOOKS: u32 = 5;
     /// `NF_IP_PRI_CONNTRACK_DEFRAG`
     const DEFRAGMENTS: i32 = -400;
-    let LinkOptions::Netfilter {
-        protocol_family,
-        hook,
-        priority,
-        flags,
-    } = options
-    else {
-        return Err(Errno::EINVAL);
+    let (protocol_family, hook, priority, flags) = match options {
+        LinkOptions::Netfilter {
+            protocol_family,
+            hook,
+            priority,
+            flags,
+        } => (protocol_family, hook, priority, flags),
+        // What is not given is zero, and no family.
+        _ => return Err(Errno::EAFNOSUPPORT),
     };
     if program.program_type != ProgramType::Netfilter {
         return Err(Errno::EINVAL);
-    }
-    if !skep_abi::NetfilterLinkFlags::IP_DEFRAG.contains(flags) {
-        return Err(Errno::EOPNOTSUPP);
     }
     if !FAMILIES.contains(&protocol_family) {
         return Err(Errno::EAFNOSUPPORT);
     }
     if hook >= HOOKS {
         return Err(Errno::EPROTO);
+    }
+    if !skep_abi::NetfilterLinkFlags::IP_DEFRAG.contains(flags) {
+        return Err(Errno::EOPNOTSUPP);
     }
     if matches!(priority, i32::MIN | i32::MAX) || (!flags.is_empty() && priority <= DEFRAGMENTS) {
         return Err(Errno::ERANGE);
@@ -166,7 +193,7 @@ pub(in crate::host) fn sockmap(
     map: &Arc<Map>,
     attach: AttachType,
 ) -> Raw<LinkFd> {
-    if !matches!(map.shape.map_type, MapType::Sockmap | MapType::Sockhash) {
+    if !tree::has_sockets(map) {
         return Err(Errno::EINVAL);
     }
     let new = New {
@@ -178,10 +205,7 @@ pub(in crate::host) fn sockmap(
             attach_type: attach.raw(),
         },
     };
-    let point = vm.0.hooks.point(HookKey::Sockmap {
-        map: map.id,
-        attach,
-    });
+    let point = tree::of_sockets(vm, map, attach)?;
     new.finish(Some(Arc::clone(map)), |id| {
         let entry = Attached {
             link: id,
@@ -203,6 +227,28 @@ pub(super) fn struct_ops(vm: &Vm, map: &Arc<Map>, flags: u32) -> Raw<LinkFd> {
         Ok::<_, Errno>(Link::of_struct_ops(id, map, registered))
     })?;
     open(vm, made)
+}
+
+/// An iterator. Those over all that there is do not look at what else they are given, and one over
+/// tasks reads the number of a map as a thread's: the kernel has one record for all.
+pub(in crate::host) fn iterator(
+    vm: &Vm,
+    program: &Arc<Program>,
+    scope: IterTarget<'_>,
+) -> Raw<LinkFd> {
+    let types = program.meta.attach_btf.as_ref();
+    let function = types.and_then(|types| {
+        let id = TypeId(program.meta.attach_btf_id);
+        types.btf.type_by_id(id).ok()
+    });
+    let name = function.map_or("", |function| function.name());
+    let scope = match (name, scope) {
+        ("bpf_iter_bpf_map_elem", scope) => scope,
+        ("bpf_iter_task", IterTarget::Map(fd)) => IterTarget::Thread(fd.raw().cast_unsigned()),
+        ("bpf_iter_task", scope) => scope,
+        _ => IterTarget::All,
+    };
+    iter::link(vm, program, scope)
 }
 
 /// What the program's own BTF target says: a tracepoint, or a function that the embedder defines.
