@@ -35,13 +35,24 @@ pub struct Btf {
     decl_tags: OnceLock<Box<[u32]>>,
 }
 
+/// What parsing checks beside where types are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Checks {
+    /// That what types refer to exists.
+    References,
+    /// Nothing: a kernel made it.
+    Shape,
+    /// Nothing: it was done before.
+    Done,
+}
+
 impl Btf {
     /// Parses BTF of either byte order.
     ///
     /// # Errors
     /// Any place where the data is not BTF, ends early, or refers to what does not exist.
     pub fn parse(data: impl Into<BtfData>) -> Result<Self> {
-        Self::parse_with(data.into(), None, true)
+        Self::parse_with(data.into(), None, Checks::References)
     }
 
     /// Parses BTF that the kernel made, with a base for that of a module, in half of the time: it is
@@ -52,7 +63,7 @@ impl Btf {
     /// # Errors
     /// Any place where the data is not BTF or ends early.
     pub fn parse_trusted(data: impl Into<BtfData>, base: Option<Arc<Btf>>) -> Result<Self> {
-        Self::parse_with(data.into(), base, false)
+        Self::parse_with(data.into(), base, Checks::Shape)
     }
 
     /// Parses split BTF, whose types and strings continue those of `base`.
@@ -60,10 +71,15 @@ impl Btf {
     /// # Errors
     /// As [`Btf::parse`].
     pub fn parse_split(data: impl Into<BtfData>, base: Arc<Btf>) -> Result<Self> {
-        Self::parse_with(data.into(), Some(base), true)
+        Self::parse_with(data.into(), Some(base), Checks::References)
     }
 
-    fn parse_with(data: BtfData, base: Option<Arc<Btf>>, check: bool) -> Result<Self> {
+    /// Parses what [`verify`](crate::verify::verify) has looked at, with names that may be anything.
+    pub(crate) fn parse_verified(data: BtfData) -> Result<Self> {
+        Self::parse_with(data, None, Checks::Done)
+    }
+
+    fn parse_with(data: BtfData, base: Option<Arc<Btf>>, checks: Checks) -> Result<Self> {
         let header = Header::parse(data.bytes())?;
         let first_id = base
             .as_ref()
@@ -87,12 +103,12 @@ impl Btf {
                 offset: header.strings.start,
             });
         }
-        let suspect = check && !strings.is_ascii();
+        let suspect = !strings.is_ascii();
         let Walk {
             starts,
             max_name,
             max_type,
-        } = walk::walk(bytes, &header, first_id, check)?;
+        } = walk::walk(bytes, &header, first_id, checks != Checks::Shape)?;
         let btf = Self {
             data,
             header,
@@ -104,7 +120,8 @@ impl Btf {
             names: NameSearch::default(),
             decl_tags: OnceLock::new(),
         };
-        if suspect || max_name >= btf.string_end() || max_type > btf.type_count() {
+        let doubtful = suspect || max_name >= btf.string_end() || max_type > btf.type_count();
+        if checks == Checks::References && doubtful {
             btf.check_references()?;
         }
         Ok(btf)

@@ -19,7 +19,8 @@
 //! ```
 //!
 //! [`Builder`] writes it, [`Builder::append`] and [`dedup()`] make one BTF of several,
-//! [`Minimizer`] cuts one down to what is needed of it.
+//! [`Minimizer`] cuts one down to what is needed of it. [`verify`](verify::verify) tells whether a
+//! kernel would take it.
 //!
 //! The format: `Documentation/bpf/btf.rst` and `include/uapi/linux/btf.h` of Linux.
 #![warn(
@@ -63,6 +64,7 @@ mod starts;
 mod strings;
 mod types;
 pub mod value;
+pub mod verify;
 mod walk;
 mod words;
 

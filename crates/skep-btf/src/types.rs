@@ -81,6 +81,11 @@ impl<'a> Type<'a> {
         self.body.saturating_sub(TYPE_LEN)
     }
 
+    /// `kind_flag`.
+    pub(crate) fn flag(&self) -> bool {
+        split_info(self.info).2
+    }
+
     #[inline]
     fn elements<E>(&self) -> Elements<'a, E> {
         let (_, count, flag) = split_info(self.info);

@@ -1,7 +1,10 @@
 //! BTF: whatever parses can be walked, printed, and used to read values, to its last type.
 
 use skep_btf::value::{Layout, TextStyle, Value};
-use skep_btf::{Btf, Builder, CDump, JsonDump, Kind, Minimizer, Need, RawDump, c_header, dedup};
+use skep_btf::verify::verify;
+use skep_btf::{
+    Btf, Builder, CDump, Endian, JsonDump, Kind, Minimizer, Need, RawDump, c_header, dedup,
+};
 
 use crate::{corpus, elf, kernel};
 
@@ -17,6 +20,15 @@ pub(crate) fn btfs() -> Vec<Vec<u8>> {
 pub(crate) fn btf(input: &[u8]) {
     if let Ok(btf) = Btf::parse_trusted(input.to_vec(), None) {
         RawDump(&btf).to_string();
+    }
+    for endian in [Endian::Little, Endian::Big] {
+        match verify(input.to_vec(), endian) {
+            Ok(btf) => {
+                read(&btf);
+                RawDump(&btf).to_string();
+            }
+            Err(refused) => super::readable(&refused),
+        }
     }
     match Btf::parse(input.to_vec()) {
         Ok(btf) => {

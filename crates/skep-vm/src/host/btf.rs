@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use skep_btf::{Btf, Endian};
+use skep_btf::{
+    Endian,
+    verify::{Fault, Refused, verify},
+};
 use skep_host::{BtfBytes, BtfFd, BtfInfo, BtfLoad, Cause, Errno, Error, Result};
 
-use super::map::btf_object;
 use crate::{
     Vm,
     machine::{BtfObject, Object, types},
 };
 use skep_abi::Command;
-
-/// Most bytes of BTF (`BTF_MAX_SIZE`).
-const MOST: usize = 16 << 20;
 
 impl Vm {
     /// The machine's own types.
@@ -23,12 +22,6 @@ impl Vm {
 }
 
 pub(super) fn load(vm: &Vm, request: &BtfLoad<'_>) -> Result<BtfFd> {
-    let refuse = |errno, log: String| Error::Btf {
-        object: request.object.to_owned(),
-        errno,
-        log,
-        cause: None,
-    };
     if request.token.is_some() {
         return Err(Error::command(
             Command::BtfLoad,
@@ -36,16 +29,13 @@ pub(super) fn load(vm: &Vm, request: &BtfLoad<'_>) -> Result<BtfFd> {
             Errno::EINVAL,
         ));
     }
-    if request.bytes.len() > MOST {
-        let log = format!("{} bytes, at most {MOST} are taken\n", request.bytes.len());
-        return Err(refuse(Errno::E2BIG, log));
-    }
-    let btf = Btf::parse(request.bytes.to_vec())
-        .map_err(|error| refuse(Errno::EINVAL, format!("{error}\n")))?;
-    if btf.endianness() != Endian::NATIVE {
-        let log = "it is in the other byte order\n".to_owned();
-        return Err(refuse(Errno::EINVAL, log));
-    }
+    let bytes = request.bytes.to_vec();
+    let btf = verify(bytes, Endian::NATIVE).map_err(|refused| Error::Btf {
+        object: request.object.to_owned(),
+        errno: errno(&refused),
+        log: format!("{refused}\n"),
+        cause: None,
+    })?;
     let loaded = vm.0.registry.btf.make(|id| BtfObject {
         id,
         name: String::new(),
@@ -55,16 +45,31 @@ pub(super) fn load(vm: &Vm, request: &BtfLoad<'_>) -> Result<BtfFd> {
     open(vm, loaded).map_err(|errno| Error::command(Command::BtfLoad, request.object, errno))
 }
 
+/// What a kernel says of a fault.
+fn errno(refused: &Refused) -> Errno {
+    match refused.why {
+        Fault::TooLarge { .. } | Fault::HeaderFields | Fault::TooDeep => Errno::E2BIG,
+        Fault::Version { .. } | Fault::Flags { .. } | Fault::Encoding { .. } => Errno::ENOTSUPP,
+        Fault::Loop { .. } => Errno::EEXIST,
+        Fault::LongChain => Errno::ELOOP,
+        _ => Errno::EINVAL,
+    }
+}
+
 /// Opens BTF once more.
 pub(super) fn open(vm: &Vm, btf: Arc<BtfObject>) -> std::result::Result<BtfFd, Errno> {
     vm.0.registry.files.open(Object::Btf(btf)).map(BtfFd::new)
 }
 
 pub(super) fn info(vm: &Vm, fd: &BtfFd) -> Result<BtfInfo> {
-    let btf = btf_object(vm, fd).map_err(|errno| {
+    let Ok(Object::Btf(btf)) = vm.0.registry.files.object(fd.descriptor()) else {
         let object = format!("btf descriptor {}", fd.raw());
-        Error::command(Command::ObjGetInfoByFd, object, errno)
-    })?;
+        return Err(Error::command(
+            Command::ObjGetInfoByFd,
+            object,
+            Errno::EBADF,
+        ));
+    };
     Ok(BtfInfo {
         id: btf.id,
         name: btf.name.clone(),

@@ -5,6 +5,7 @@
 //! (`agree`): on the machine the same is done on the kernel too, and both records must be the
 //! same but for what `skep_vm::DIFFERENCES` lists.
 
+mod btf;
 mod cgroup_storages;
 mod commands;
 mod helpers;
@@ -47,6 +48,7 @@ fn main() -> std::process::ExitCode {
         mappings::tests,
         pins::tests,
         storages::tests,
+        btf::tests,
         commands::tests,
         programs::tests,
         links::tests,
