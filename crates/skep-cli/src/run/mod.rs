@@ -217,7 +217,7 @@ fn say_loaded(loaded: &Loaded, verbose: u8) {
     }
     for program in loaded.programs() {
         let verified = match program.info().map_or(0, |info| info.verified_instructions) {
-            // The virtual machine looks at them while they run.
+            // Nobody verifies what is checked while it runs.
             0 => String::new(),
             instructions => format!(", {instructions} instructions verified"),
         };

@@ -138,7 +138,7 @@ fn cgroup_ancestor(run: &Run<'_>, [cgroup, level, ..]: Arguments) -> Outcome {
 /// `bpf_cgroup_from_id(cgid)`
 fn cgroup_from_id(run: &Run<'_>, [id, ..]: Arguments) -> Outcome {
     run.reach_objects();
-    Ok(match run.vm.tasks.cgroup_by_id(id) {
+    Ok(match run.vm.tasks.any_cgroup(run.vm, id) {
         Some(found) if found.acquire() => run.hold(found),
         _ => 0,
     })
