@@ -65,7 +65,7 @@ pub(super) fn is_loopback(vm: &Vm, ifindex: u32) -> Raw<bool> {
 pub(super) fn ordered_device(vm: &Vm, ifindex: u32, attach: AttachType) -> Raw<()> {
     let loopback = is_loopback(vm, ifindex)?;
     match Place::of(attach) {
-        Place::Netkit if loopback => Err(Errno::EINVAL),
+        Place::Netkit if loopback => Err(Errno::ENXIO),
         _ => Ok(()),
     }
 }
