@@ -1,8 +1,8 @@
 //! [`verify`]: whether a kernel would take BTF, and why not. Parsing proves that BTF can be read;
 //! this proves that its types make sense, by the rules of Linux 6.18.
 //!
-//! First each type by itself, in order ([`types`]), then what types say of each other
-//! ([`resolve`]); the first fault ends it. Time grows with the length of the data, memory is a few
+//! First each type by itself, in order (`types`), then what types say of each other
+//! (`resolve`); the first fault ends it. Time grows with the length of the data, memory is a few
 //! bytes a type, and nothing recurses.
 
 mod header;

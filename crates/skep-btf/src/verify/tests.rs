@@ -1,3 +1,5 @@
+//! What is refused, where it is said to be, and that nothing of it takes long.
+
 use super::*;
 use crate::{Builder, IntEncoding, KindTag, StringOffset, TypeId};
 
