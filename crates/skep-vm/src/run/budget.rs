@@ -13,9 +13,6 @@ pub(super) const SHORT: u64 = 256;
 const BYTES: u64 = 16;
 const LONGEST: u64 = 1 << 29;
 
-/// What having waited is worth: more than a slice.
-const WAIT: u32 = 1 << 20;
-
 impl Run<'_> {
     /// Pays for `cost` instructions; at the end of the budget the run fails at `at`.
     #[inline]
@@ -45,7 +42,7 @@ impl Run<'_> {
     /// # Errors
     /// As [`Run::pay`].
     pub(crate) fn pay_for_waiting(&self) -> Result<(), Stop> {
-        self.pay(WAIT)
+        self.pay(SLICE as u32)
     }
 
     /// Looks at what is left of the budget and the time, and begins a new slice.

@@ -29,7 +29,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// Where devices are of no other test: on the kernel, a network namespace.
-fn apart(
+pub(crate) fn apart(
     host: &dyn Host,
     record: &mut Record,
     walk: impl FnOnce(&dyn Host, &mut Record) -> Outcome + Send,
@@ -41,9 +41,13 @@ fn apart(
 }
 
 /// `lo`.
-const DEVICE: u32 = 1;
+pub(crate) const DEVICE: u32 = 1;
 
-fn program(host: &dyn Host, kind: ProgramType, attach: Option<AttachType>) -> Outcome<ProgramFd> {
+pub(crate) fn program(
+    host: &dyn Host,
+    kind: ProgramType,
+    attach: Option<AttachType>,
+) -> Outcome<ProgramFd> {
     load_on(host, kind, "r0 = 1\n exit", |request| {
         request.expected_attach_type = attach;
     })

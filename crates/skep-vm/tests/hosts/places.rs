@@ -7,13 +7,13 @@ use skep_abi::{
     AttachFlags, AttachType, MapType, NetfilterLinkFlags, ProgramType, QueryFlags, UprobeMultiFlags,
 };
 use skep_host::{
-    CgroupFd, Host, HostKind, IterTarget, LinkCreate, LinkDetails, LinkFd, LinkOptions, LinkTarget,
+    CgroupFd, Host, IterTarget, LinkCreate, LinkDetails, LinkFd, LinkOptions, LinkTarget,
     MapCreate, MapFd, ProgramAttach, ProgramFd, ProgramQuery,
 };
-use skep_testing::{Outcome, Stop, Test, ensure, host, in_netns};
+use skep_testing::{Outcome, Stop, Test, ensure, host};
 
 use crate::{
-    links::tree,
+    links::{DEVICE, apart, program as load, tree},
     support::{Record, agree_since, load_on, name, on_vm},
 };
 
@@ -49,27 +49,6 @@ pub(crate) fn tests() -> Vec<Test> {
 /// As the kernel of today answers.
 fn compare(walk: fn(&dyn Host, &mut Record) -> Outcome) -> Outcome {
     agree_since((6, 18), |host, record| apart(host, record, walk))
-}
-
-/// Where devices are of no other test: on the kernel, a network namespace.
-fn apart(
-    host: &dyn Host,
-    record: &mut Record,
-    walk: impl FnOnce(&dyn Host, &mut Record) -> Outcome + Send,
-) -> Outcome {
-    match host.info().kind {
-        HostKind::Kernel => in_netns(|_| walk(host, record)),
-        HostKind::Vm => walk(host, record),
-    }
-}
-
-/// `lo`.
-const DEVICE: u32 = 1;
-
-fn load(host: &dyn Host, kind: ProgramType, attach: Option<AttachType>) -> Outcome<ProgramFd> {
-    load_on(host, kind, "r0 = 1\n exit", |request| {
-        request.expected_attach_type = attach;
-    })
 }
 
 /// A program for each kind of target, and some for none.
