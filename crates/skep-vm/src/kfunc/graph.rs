@@ -13,7 +13,7 @@ use crate::{
         objects::Object,
         tree::Side,
     },
-    map::{Field, FieldKind},
+    map::FieldKind,
     run::Run,
 };
 
@@ -52,10 +52,7 @@ fn create(run: &Run<'_>, head: u64, shape: Shape, node: u64) -> Result<Arc<Root>
         };
         match run.vm.objects.containing(head) {
             Some(owner) => {
-                let offset = head - owner.address();
-                let is_head =
-                    |field: &&Field| u64::from(field.offset) == offset && field.kind == kind;
-                if owner.layout.fields.iter().find(is_head).is_none() {
+                if !owner.layout.fields.has(head - owner.address(), kind) {
                     return Err(no_head("its object has no such head here"));
                 }
                 let object = run.vm.objects.containing(node);
@@ -100,8 +97,7 @@ fn link(run: &Run<'_>, node: u64, kind: FieldKind) -> Result<Linked, FaultKind> 
         reason: "this is in no object",
     })?;
     let offset = node.wrapping_sub(object.address());
-    let is_node = |field: &&Field| u64::from(field.offset) == offset && field.kind == kind;
-    if object.layout.fields.iter().find(is_node).is_none() {
+    if !object.layout.fields.has(offset, kind) {
         return Err(FaultKind::Argument {
             function,
             reason: "the object has no such node here",

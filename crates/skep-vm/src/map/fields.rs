@@ -129,6 +129,12 @@ impl Fields {
         self.all.iter().find(|field| field.kind == kind)
     }
 
+    /// Whether there is one of this kind at an offset.
+    pub(crate) fn has(&self, offset: u64, kind: FieldKind) -> bool {
+        let is_it = |field: &Field| u64::from(field.offset) == offset && field.kind == kind;
+        self.all.iter().any(is_it)
+    }
+
     /// Takes the `bpf_spin_lock` of a value if the flags ask for it.
     fn lock<'a>(&self, place: View<'a>, flags: u64) -> Result<Option<Locked<'a>>, Errno> {
         if flags & super::LOCK == 0 {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Region, Run, budget::SHORT};
 use crate::{
     FaultKind,
-    map::{ARENA_GUARD, ARENA_WINDOW, Field, FieldKind, Map, Range},
+    map::{ARENA_GUARD, ARENA_WINDOW, FieldKind, Map, Range},
     memory::View,
     program::MAPS,
 };
@@ -91,13 +91,8 @@ impl Run<'_> {
     /// Whether a value of one of the program's maps has a field of this kind at an address.
     pub(crate) fn is_field(&self, address: u64, kind: FieldKind) -> bool {
         let has = |map: &Arc<Map>| {
-            let Some(range) = map.kind.region(address) else {
-                return false;
-            };
-            let is_it = |field: &Field| {
-                field.kind == kind && range.start + u64::from(field.offset) == address
-            };
-            map.shape.fields.iter().any(is_it)
+            let range = map.kind.region(address);
+            range.is_some_and(|range| map.shape.fields.has(address - range.start, kind))
         };
         self.program().maps.iter().any(has) || self.inner.borrow().iter().any(has)
     }
