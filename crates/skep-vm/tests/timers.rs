@@ -195,6 +195,29 @@ fn they_start_again_from_their_callbacks() {
     });
 }
 
+/// A timer that never lets go keeps neither the clock for ever, nor the timers of another machine.
+#[test]
+fn endless_ones_let_the_clock_go() {
+    run(|machine| {
+        let other = Machine::new(machine.clock.clone())?;
+        let start = Start {
+            key: 1,
+            clock: MONOTONIC,
+            again: u64::MAX,
+            ..Start::default()
+        };
+        machine.call("start", start)?;
+        other.start(2, 5_000_000)?;
+        // Every 10 ns would be half a million times.
+        machine.clock.advance(Duration::from_millis(5));
+        is("once", machine.fired(1)?.1, 15_000)?;
+        is("now", machine.clock.now(), nanos(5_001_000))?;
+        is("other", other.fired(2)?, (5_001_000, 1))?;
+        machine.clock.advance(Duration::from_millis(5));
+        is("twice", machine.fired(1)?.1, 30_000)
+    });
+}
+
 #[test]
 fn clocks_and_absolute_times() {
     run(|machine| {

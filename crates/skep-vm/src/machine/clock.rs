@@ -1,6 +1,7 @@
 //! The clocks of a machine: real ones, or one that a test moves.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc, Mutex, PoisonError, Weak,
@@ -16,8 +17,8 @@ use crate::vm::Shared;
 /// Ticks of a second, as `bpf_jiffies64` counts them (`CONFIG_HZ`).
 const HZ: u64 = 1000;
 
-/// Callbacks that run at one instant of a manual clock, at most.
-const ROUNDS: u32 = 100_000;
+/// Callbacks of a machine that run while a manual clock is moved, beside one for each microsecond.
+const ROUNDS: u128 = 10_000;
 
 /// Which of a kernel's clocks is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,19 +97,24 @@ impl Clock {
     /// this thread, each at its own time, before this returns; and timers that sample traced
     /// processes have stopped all that run. Real clocks go their own way.
     ///
+    /// No more than 10,000 callbacks of a machine run, and one for each microsecond: a timer that
+    /// starts itself again at once would never let go. What is due then fires when the clock is
+    /// moved again, late, as on a processor that is too slow.
+    ///
     /// To be called from outside of programs.
     pub fn advance(&self, by: Duration) {
         let Some(manual) = &self.0 else { return };
         let _moving = manual.moving.lock().unwrap_or_else(PoisonError::into_inner);
         let end = manual.now.load(SeqCst).saturating_add(nanoseconds(by));
-        let (mut last, mut rounds) = (0, 0);
-        while let Some((due, machine)) = manual.next_due(end) {
-            // A callback that starts its timer with no delay would never let go.
-            rounds = if due > last { 0 } else { rounds + 1 };
-            if rounds > ROUNDS {
-                break;
-            }
-            last = last.max(due);
+        let fair = ROUNDS + by.as_micros();
+        let mut fired = BTreeMap::new();
+        let may_fire = |fired: &BTreeMap<_, u128>, machine: &Arc<Shared>| {
+            fired
+                .get(&Arc::as_ptr(machine))
+                .is_none_or(|count| *count < fair)
+        };
+        while let Some((due, machine)) = manual.next_due(end, |of| may_fire(&fired, of)) {
+            *fired.entry(Arc::as_ptr(&machine)).or_default() += 1;
             manual.now.fetch_max(due, SeqCst);
             let now = manual.now.load(SeqCst);
             machine.timers.fire_next(&machine, now);
@@ -160,12 +166,16 @@ fn nanoseconds(time: Duration) -> u64 {
 }
 
 impl Manual {
-    /// The machine with the first timer that is due until `end`, and when it is.
-    fn next_due(&self, end: u64) -> Option<(u64, Arc<Shared>)> {
+    /// Of the machines that may, the one with the first timer that is due until `end`, and when it is.
+    fn next_due(
+        &self,
+        end: u64,
+        may_fire: impl Fn(&Arc<Shared>) -> bool,
+    ) -> Option<(u64, Arc<Shared>)> {
         let machines = self.machines.lock();
         let machines = machines.unwrap_or_else(PoisonError::into_inner);
         let due = machines.iter().filter_map(|machine| {
-            let machine = machine.upgrade()?;
+            let machine = machine.upgrade().filter(&may_fire)?;
             let due = [machine.timers.next_due(), machine.ticks.next_due()];
             let due = due.into_iter().flatten().min()?;
             (due <= end).then_some((due, machine))
