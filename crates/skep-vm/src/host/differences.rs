@@ -89,6 +89,11 @@ differences! {
     "perf event of a CPU": "samples whatever runs there, the kernel too" =>
         "samples traced tasks, in user space",
         "nothing else can be stopped without privileges";
+    "signals to this process": "are sent by bpf_send_signal, as to any other" =>
+        "EPERM, for signal 0 too, which asks whether one could be sent",
+        "it runs the machine, and a program may not end it; processes that are traced get them";
+    "user stack of this process": "is walked by bpf_get_stack and bpf_get_stackid" => "is empty",
+        "what calls a program there is the machine itself; processes that are traced have one";
     "software counter": "counts page faults, context switches and the like" => "EOPNOTSUPP",
         "the kernel's counters are not to be had; cpu-clock and task-clock are timers";
     "raw uprobe": "breaks in every process that maps the file" => "breaks in processes that the embedder traces",

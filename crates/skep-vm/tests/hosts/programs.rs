@@ -1,12 +1,10 @@
 //! Loading and running programs.
 
 use skep_abi::{AttachType, MapCreateFlags, MapType, ProgLoadFlags, ProgramType, TestRunFlags};
-use skep_host::{
-    BtfLoad, Error, Host, LogLevel, MapCreate, MapFd, ProgramBtf, ProgramLoad, TestRun,
-};
+use skep_host::{Error, Host, MapCreate, MapFd, ProgramBtf, ProgramLoad, TestRun};
 use skep_testing::{Outcome, Stop, Test, ensure, host, needs_kernel_of};
 
-use crate::support::{Record, agree, code, load_on, on_vm};
+use crate::support::{Record, agree, code, int_types, load_on, on_vm};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -134,14 +132,7 @@ fn targets(host: &dyn Host, record: &mut Record) -> Outcome {
         let key = format!("{program_type} as 0");
         record.done(key, &host.prog_load(&request));
     }
-    let mut types = skep_btf::Builder::new();
-    types.int("int", 4, skep_btf::IntEncoding::SIGNED);
-    let btf = host.btf_load(&BtfLoad {
-        object: "types",
-        bytes: &types.build()?,
-        log_level: LogLevel::OnFailure,
-        token: None,
-    })?;
+    let btf = int_types(host)?;
     let mut request = ProgramLoad::new(ProgramType::SocketFilter, "p", &code);
     request.btf = Some(ProgramBtf::new(&btf));
     let loaded = host.prog_load(&request);

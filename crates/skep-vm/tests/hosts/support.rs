@@ -6,7 +6,11 @@ use std::{
 };
 
 use skep_abi::{MapType, ProgramType};
-use skep_host::{Errno, Error, Host, HostKind, MapCreate, MapFd, ProgramFd, ProgramLoad};
+use skep_btf::{Builder, IntEncoding, TypeId};
+use skep_host::{
+    BtfFd, BtfLoad, Errno, Error, Host, HostKind, LogLevel, MapCreate, MapFd, ProgramFd,
+    ProgramLoad,
+};
 use skep_isa::{Endian, assemble, encode_slots};
 use skep_linux::LinuxHost;
 use skep_testing::{Outcome, Stop, host, needs_kernel_of};
@@ -80,6 +84,22 @@ pub(crate) fn load_on(
             error.log().unwrap_or("")
         ))),
     }
+}
+
+/// The one type of [`int_types`].
+pub(crate) const INT: u32 = 1;
+
+/// Loads types: `int`, which is [`INT`].
+pub(crate) fn int_types(host: &dyn Host) -> Outcome<BtfFd> {
+    let mut types = Builder::new();
+    let int = types.int("int", 4, IntEncoding::SIGNED);
+    assert_eq!(int, TypeId(INT));
+    Ok(host.btf_load(&BtfLoad {
+        object: "types",
+        bytes: &types.build()?,
+        log_level: LogLevel::OnFailure,
+        token: None,
+    })?)
 }
 
 /// A map on the test's host.

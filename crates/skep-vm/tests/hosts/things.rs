@@ -224,7 +224,7 @@ fn stacks(host: &dyn Host, record: &mut Record) -> Outcome {
         record.answer("delete", &host.map_delete_elem(&map, &key));
         record.answer("delete again", &host.map_delete_elem(&map, &key));
     }
-    for flags in [0_u64, 1 << 9, 1 << 11, 200, 3 << 8, 1 << 12] {
+    for flags in [0_u64, 1 << 8, 1 << 9, 1 << 11, 200, 3 << 8, 1 << 12] {
         for size in [8, 12] {
             let text = format!(
                 "r2 = r10
@@ -235,7 +235,11 @@ fn stacks(host: &dyn Host, record: &mut Record) -> Outcome {
                 exit"
             );
             let got = fire(host, &program_of(host, &text)?, 0)?;
-            record.fact(format!("stack {flags:#x} {size}"), got);
+            let what = match (flags, size) {
+                (0x100, 8) => "user stack of this process",
+                _ => "stack",
+            };
+            record.fact(format!("{what} {flags:#x} {size}"), got);
         }
     }
     Ok(())

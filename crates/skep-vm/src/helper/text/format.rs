@@ -299,10 +299,13 @@ fn field(text: &[u8]) -> (Field, &[u8]) {
         }
         rest = after;
     }
+    let mut width = 0_i32;
     while let Some((digit @ b'0'..=b'9', after)) = rest.split_first() {
-        field.width = (field.width * 10 + usize::from(digit - b'0')).min(WIDEST);
+        width = width.wrapping_mul(10).wrapping_add(i32::from(digit - b'0'));
         rest = after;
     }
+    // A number of 32 bits, however many digits there are; below 0 nothing is filled up.
+    field.width = usize::try_from(width).unwrap_or_default().min(WIDEST);
     (field, rest)
 }
 

@@ -155,6 +155,9 @@ fn formats(host: &dyn Host, record: &mut Record) -> Outcome {
         ("%d", &[1, 2, 3]),
         ("%00005d|%--5d|%+ d", &[1, 1, 1]),
         ("%60d", &[1]),
+        ("%4294967306d|", &[42]),
+        ("%4294967295d|%2147483653d|%-4294967299d|", &[42, 42, 42]),
+        ("%4294967295s|%4294967300c|", &[0, 0x41]),
         ("%px %lx", &[0x1234, 0x1234]),
         ("%20px|%-20px|%020px", &[0x1234, 0x1234, 0x1234]),
         ("%p,%p ", &[0, -1]),
@@ -435,6 +438,10 @@ fn dynptrs(host: &dyn Host, record: &mut Record) -> Outcome {
 fn signals(host: &dyn Host, record: &mut Record) -> Outcome {
     let mut cases = Vec::new();
     for (helper, name) in [(109, "send_signal"), (117, "send_signal_thread")] {
+        cases.push(case(
+            format!("signals to this process {name} 0"),
+            format!("r1 = 0\n call {helper}"),
+        ));
         for signal in [65, 1000, -1] {
             cases.push(case(
                 format!("{name} {signal}"),

@@ -2,12 +2,11 @@
 //! flags of the types that hold things.
 
 use skep_abi::{MapCreateFlags, MapType};
-use skep_btf::{Builder, IntEncoding};
-use skep_host::{BtfLoad, Host, LogLevel, MapBtf, MapCreate};
+use skep_host::{Host, MapBtf, MapCreate};
 use skep_testing::{Outcome, Test};
 
 use super::Spec;
-use crate::support::{Record, agree, name};
+use crate::support::{INT, Record, agree, int_types, name};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -89,18 +88,11 @@ fn nodes(host: &dyn Host, record: &mut Record) -> Outcome {
 }
 
 fn types(host: &dyn Host, record: &mut Record) -> Outcome {
-    let mut types = Builder::new();
-    let int = types.int("int", 4, IntEncoding::SIGNED).0;
-    let own = host.btf_load(&BtfLoad {
-        object: "types",
-        bytes: &types.build()?,
-        log_level: LogLevel::OnFailure,
-        token: None,
-    })?;
+    let own = int_types(host)?;
     let kernel = host.btf_by_id(1, None)?;
     let name = name("typed");
     for spec in kinds() {
-        for (key_type, value_type) in [(0, 0), (int, 0), (int, int)] {
+        for (key_type, value_type) in [(0, 0), (INT, 0), (INT, INT)] {
             for (what, btf) in [("own", Some(&own)), ("kernel", kernel.as_ref())] {
                 let Some(btf) = btf else { continue };
                 let mut request = request(&spec, &name);
@@ -179,14 +171,7 @@ fn shapes(host: &dyn Host, record: &mut Record) -> Outcome {
     let mut arena = Spec::new("", MapType::Arena, 0, 0, 1).with(MapCreateFlags::MMAPABLE);
     arena.extra = 4096;
     record.done("arena at an address", &arena.create(host));
-    let mut types = Builder::new();
-    let int = types.int("int", 4, IntEncoding::SIGNED).0;
-    let btf = host.btf_load(&BtfLoad {
-        object: "types",
-        bytes: &types.build()?,
-        log_level: LogLevel::OnFailure,
-        token: None,
-    })?;
+    let btf = int_types(host)?;
     let name = name("storage");
     for map_type in [
         MapType::SkStorage,
@@ -200,8 +185,8 @@ fn shapes(host: &dyn Host, record: &mut Record) -> Outcome {
             request.flags = MapCreateFlags::NO_PREALLOC;
             request.btf = Some(MapBtf {
                 btf: &btf,
-                key_type: int,
-                value_type: int,
+                key_type: INT,
+                value_type: INT,
                 kernel_value_type: 0,
                 kernel_btf: None,
             });
