@@ -8,7 +8,8 @@ use skep_isa::InsnIndex;
 /// Why a program did not run to its end.
 ///
 /// `at` is the instruction, counted in slots from the start of its program; for a helper's fault,
-/// the call; 0 for what a program still holds at its end ([`FaultKind::Held`]).
+/// the call; for what a program still holds at its end ([`FaultKind::Held`]), the call that it took
+/// it by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// The program's name.
@@ -102,11 +103,7 @@ pub enum FaultKind {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "program `{}`", self.program)?;
-        // Where it ended is not where it went wrong.
-        if !matches!(self.kind, FaultKind::Held { .. }) {
-            write!(f, ", instruction {}", self.at)?;
-        }
+        write!(f, "program `{}`, instruction {}", self.program, self.at)?;
         if let Some(call) = self.call {
             write!(f, " ({call})")?;
         }
@@ -136,7 +133,7 @@ impl fmt::Display for FaultKind {
             Self::Jump { target } => write!(f, "{target:#x} is no place to jump to"),
             Self::FramePointer => f.write_str("R10, the frame pointer, can't be written"),
             Self::Helper { function, reason } => write!(f, "{function}: {reason}"),
-            Self::Held { what } => write!(f, "it ended and still holds {what}"),
+            Self::Held { what } => write!(f, "{what} that this took is not given back"),
             Self::Internal(what) => write!(f, "a fault of the virtual machine: {what}"),
         }
     }

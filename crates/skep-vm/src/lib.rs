@@ -85,4 +85,4 @@ pub use run::{
     packet::{Redirect, Sent},
 };
 pub use tracer::{Refused, Stdio, TraceCounts, TraceError, Traced};
-pub use vm::{BareProgram, Config, Safety, Vm};
+pub use vm::{BareProgram, Config, Safety, Vm, WeakVm};

@@ -34,6 +34,18 @@ use crate::{
 #[derive(Clone)]
 pub struct Vm(pub(crate) Arc<Shared>);
 
+/// A [`Vm`] that is not kept: [`Vm::downgrade`].
+#[derive(Debug, Clone, Default)]
+pub struct WeakVm(Weak<Shared>);
+
+impl WeakVm {
+    /// The machine, unless its last owner is gone.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Vm> {
+        self.0.upgrade().map(Vm)
+    }
+}
+
 /// What a machine is made with.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -214,6 +226,28 @@ impl Vm {
         });
         clock.watch(Arc::downgrade(&machine));
         Ok(Self(machine))
+    }
+
+    /// The machine, without keeping it: for a helper of the embedder's own, or what else the machine
+    /// keeps and which wants to come back to it.
+    ///
+    /// ```
+    /// use skep_vm::{Prototype, Vm};
+    ///
+    /// let vm = Vm::new()?;
+    /// let machine = vm.downgrade();
+    /// vm.define_helper(Prototype::new(1000, "stop_all"), move |_| {
+    ///     machine.upgrade().ok_or("the machine is gone")?.interrupt();
+    ///     Ok(0)
+    /// })?;
+    /// let machine = vm.downgrade();
+    /// drop(vm);
+    /// assert!(machine.upgrade().is_none(), "its helper does not keep it");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn downgrade(&self) -> WeakVm {
+        WeakVm(Arc::downgrade(&self.0))
     }
 
     /// Makes a task that programs can run for, and find by its number for as long as somebody

@@ -208,6 +208,17 @@ fn kernel_functions_that_take_long_are_paid_for() {
     });
 }
 
+/// Whether somebody wrote to a page of an arena is asked for each access to one that is not there.
+#[test]
+fn holes_of_arenas_are_paid_for() {
+    on_both(1_000_000, |vm| {
+        let loaded = loaded(vm, "holes");
+        assert_eq!(call(vm, &loaded, "holes", 400), Ok(0));
+        let outcome = call(vm, &loaded, "holes", 600);
+        assert!(is_spent(&outcome), "{outcome:?}");
+    });
+}
+
 /// Going through many tasks takes no more for each than through few.
 #[test]
 fn all_tasks_are_gone_through() {

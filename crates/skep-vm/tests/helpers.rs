@@ -61,19 +61,22 @@ fn a_second_lock_is_a_fault() {
 fn a_lock_that_stays_is_a_fault() {
     let vm = machine();
     let mut memory = [0; 16];
-    for text in [
-        "call 93\n r0 = 0\n exit",
-        "call 93\n r1 = 0\n r0 = *(u64 *)(r1 + 0)\n exit",
+    for (text, at) in [
+        ("r6 = 7\n call 93\n r0 = 0\n exit", 1),
+        ("call 93\n r1 = 0\n r0 = *(u64 *)(r1 + 0)\n exit", 2),
     ] {
-        let fault = run_on(&vm, text, &mut memory);
-        assert!(
-            matches!(
-                fault,
-                Err(FaultKind::Held { .. } | FaultKind::Memory { .. })
-            ),
-            "{fault:?}"
-        );
-        assert_eq!(memory, [0; 16], "the lock was given back");
+        for engine in [Engine::Interpreter, Engine::Jit] {
+            let code = assemble(text).expect("a program");
+            let program = vm.bare("test", &code, engine);
+            let program = program.expect("a program that loads");
+            let fault = program.run(&mut memory).expect_err("it keeps the lock");
+            assert_eq!(fault.at.0, at, "{fault}");
+            match at {
+                1 => assert_eq!(fault.kind, FaultKind::Held { what: "a lock" }),
+                _ => assert!(matches!(fault.kind, FaultKind::Memory { .. }), "{fault}"),
+            }
+            assert_eq!(memory, [0; 16], "the lock was given back");
+        }
     }
 }
 

@@ -24,7 +24,8 @@ impl Vm {
     /// loaded from now on can call it.
     ///
     /// An error in words ends the program that called it with [`FaultKind::Helper`]; a panic of
-    /// the helper ends it too.
+    /// the helper ends it too. The machine keeps the helper: one that wants to use the machine takes
+    /// a [`WeakVm`](crate::WeakVm), since with a [`Vm`] of its own neither would ever end.
     ///
     /// # Errors
     /// The number is not free, or there are too many parameters.
@@ -221,8 +222,9 @@ impl CustomHelpers {
 
 /// What programs call: checks the registers against the prototype, then calls the helper.
 fn call(run: &Run<'_>, registers: Arguments) -> Outcome {
-    let customs = &run.program().customs;
-    let custom = customs.get(run.hot.custom.get() as usize);
+    let program = run.program();
+    let called = program.code.call(run.hot.call.get() as usize);
+    let custom = called.and_then(|called| program.customs.get(called.custom as usize));
     let custom = custom.ok_or_else(|| FaultKind::Internal("no such helper".into()))?;
     let mut rest = registers.into_iter();
     let mut next = || rest.next().unwrap_or_default();

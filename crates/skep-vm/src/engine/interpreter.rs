@@ -327,6 +327,7 @@ impl Machine<'_, '_> {
                                 write
                             })
                         }
+                        Region::Spent => return Err(run.spent(InsnIndex(at))),
                     }
                     address
                 } else if op.target != 0 {
@@ -624,7 +625,7 @@ impl Machine<'_, '_> {
                 let Some(call) = self.code.call(op.imm as usize) else {
                     fail!(FaultKind::Internal("a call without a target".into()))
                 };
-                run.before_call(state.registers[R10], call.custom);
+                run.before_call(state.registers[R10], op.imm as u32);
                 let [_, r1, r2, r3, r4, r5, ..] = state.registers;
                 // SAFETY: in verified mode a verifier accepted the arguments.
                 let answer = unsafe { (call.shim)(run, r1, r2, r3, r4, r5) };

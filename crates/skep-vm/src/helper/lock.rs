@@ -64,6 +64,7 @@ fn spin_lock(run: &Run<'_>, [lock, ..]: Arguments) -> Outcome {
         }
     }
     run.held.lock.set(lock);
+    run.held.lock_call.set(run.hot.call.get());
     Ok(0)
 }
 

@@ -56,7 +56,7 @@ fn reserve(run: &Run<'_>, map: u64, ring: &Ring, size: u64) -> Option<u64> {
     }
     let record = ring.reserve(size)?;
     let start = record.address();
-    run.held.records.add(start, map);
+    run.held.records.add(run.taken(start), map);
     run.grant(Ours {
         start,
         len: size,

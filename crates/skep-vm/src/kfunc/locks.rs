@@ -3,7 +3,7 @@
 //! On a virtual CPU nothing ever interrupts a program, and what it can reach stays until it ends:
 //! sections are counted, so that each is left as often as it was entered, and no more.
 
-use std::{cell::Cell, sync::atomic::AtomicU32};
+use std::sync::atomic::AtomicU32;
 
 use skep_host::Errno;
 
@@ -11,7 +11,7 @@ use super::Table;
 use crate::{
     FaultKind,
     helper::{Arguments, Outcome, shim, status},
-    run::Run,
+    run::{Depth, Run},
 };
 
 pub(super) static TABLE: Table = &[
@@ -30,23 +30,18 @@ pub(super) static TABLE: Table = &[
     ),
 ];
 
-fn enter(depth: &Cell<u32>) -> Outcome {
-    depth.set(depth.get().saturating_add(1));
-    Ok(0)
-}
-
-fn leave(depth: &Cell<u32>, function: &'static str) -> Outcome {
-    let Some(left) = depth.get().checked_sub(1) else {
-        let reason = "the program is in no such section";
-        return Err(FaultKind::Argument { function, reason }.into());
-    };
-    depth.set(left);
-    Ok(0)
+fn leave(depth: &Depth, function: &'static str) -> Outcome {
+    let reason = "the program is in no such section";
+    match depth.leave() {
+        true => Ok(0),
+        false => Err(FaultKind::Argument { function, reason }.into()),
+    }
 }
 
 /// `bpf_rcu_read_lock()`
 fn rcu_read_lock(run: &Run<'_>, _: Arguments) -> Outcome {
-    enter(&run.held.rcu)
+    run.held.rcu.enter(run.hot.call.get());
+    Ok(0)
 }
 
 /// `bpf_rcu_read_unlock()`
@@ -56,7 +51,8 @@ fn rcu_read_unlock(run: &Run<'_>, _: Arguments) -> Outcome {
 
 /// `bpf_preempt_disable()`
 fn preempt_disable(run: &Run<'_>, _: Arguments) -> Outcome {
-    enter(&run.held.preemption)
+    run.held.preemption.enter(run.hot.call.get());
+    Ok(0)
 }
 
 /// `bpf_preempt_enable()`
@@ -78,14 +74,14 @@ fn save(run: &Run<'_>, flags: u64) -> Result<(), FaultKind> {
             reason,
         });
     }
-    sections.push(flags);
+    sections.push(run.taken(flags));
     Ok(())
 }
 
 /// Leaves the section that was entered last.
 fn restore(run: &Run<'_>, flags: u64, function: &'static str) -> Result<(), FaultKind> {
     let mut sections = run.held.interrupts.borrow_mut();
-    if sections.last() != Some(&flags) {
+    if sections.last().map(|last| last.address) != Some(flags) {
         let reason = "these are not the flags of the innermost section";
         return Err(FaultKind::Argument { function, reason });
     }
@@ -115,7 +111,8 @@ fn word<'r>(run: &'r Run<'_>, lock: u64) -> Result<&'r AtomicU32, FaultKind> {
 fn unlock(run: &Run<'_>, lock: u64) -> Result<(), FaultKind> {
     let word = word(run, lock)?;
     let mut held = run.held.resilient.borrow_mut();
-    if held.last() != Some(&lock) || !run.vm.locks.give(run.cpu, lock, Some(word)) {
+    let last = held.last().map(|last| last.address);
+    if last != Some(lock) || !run.vm.locks.give(run.cpu, lock, Some(word)) {
         return Err(FaultKind::Argument {
             function: "bpf_res_spin_unlock",
             reason: "this is not the lock that was taken last",
@@ -129,7 +126,7 @@ fn unlock(run: &Run<'_>, lock: u64) -> Result<(), FaultKind> {
 fn res_spin_lock(run: &Run<'_>, [lock, ..]: Arguments) -> Outcome {
     let taken = run.vm.locks.take(run.cpu, lock, word(run, lock)?);
     match taken {
-        Ok(()) => run.held.resilient.borrow_mut().push(lock),
+        Ok(()) => run.held.resilient.borrow_mut().push(run.taken(lock)),
         Err(Errno::ETIMEDOUT) => run.pay_for_waiting()?,
         Err(_) => {}
     }
@@ -163,9 +160,10 @@ pub(crate) fn give_up(run: &Run<'_>) {
     let held = run.held.resilient.take();
     for lock in held.iter().rev() {
         // What it was in may be the program's no more: then nobody else can wait for it.
-        run.vm.locks.give(run.cpu, *lock, word(run, *lock).ok());
+        let word = word(run, lock.address).ok();
+        run.vm.locks.give(run.cpu, lock.address, word);
     }
-    run.held.rcu.set(0);
-    run.held.preemption.set(0);
+    run.held.rcu.leave_all();
+    run.held.preemption.leave_all();
     run.held.interrupts.take();
 }

@@ -345,6 +345,12 @@ impl Code {
         self.calls.get(index)
     }
 
+    /// Where the call is that has this entry.
+    pub(crate) fn place_of_call(&self, index: usize) -> Option<InsnIndex> {
+        let mut calls = self.call_at.iter();
+        calls.find_map(|(at, of)| (*of == index).then_some(*at))
+    }
+
     /// Where `gotox` may go.
     pub(crate) fn targets(&self) -> &[InsnIndex] {
         &self.targets

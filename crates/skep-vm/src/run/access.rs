@@ -14,6 +14,9 @@ use crate::{
 /// The index of the first inner map, behind all that a program can name itself.
 const INNER: usize = 1 << 16;
 
+/// Instructions that an access counts as to where an arena has no page.
+const VOID: u32 = 1000;
+
 impl Run<'_> {
     /// Whether an access is the program's; in checked mode only.
     #[inline]
@@ -49,7 +52,11 @@ impl Run<'_> {
                 self.hot.caches.remember(range, write);
                 Region::Ours
             }
-            _ if self.in_arena(address, size) => Region::Void,
+            // The system was asked whether a user has written there.
+            _ if self.in_arena(address, size) => match self.pay(VOID) {
+                Ok(()) => Region::Void,
+                Err(_) => Region::Spent,
+            },
             _ => Region::Nothing,
         }
     }
@@ -160,17 +167,19 @@ impl Run<'_> {
         if len == 0 {
             return Ok(View::of(&mut []));
         }
-        let ours = self.check(address, len, write) == Region::Ours;
-        if ours && len > SHORT {
-            self.pay_for(address, len, write)?;
-        }
-        // SAFETY: checked just now; what was granted stays for the run.
-        let view = ours.then(|| unsafe { View::at_address(address, len as usize) });
-        view.flatten().ok_or(FaultKind::Memory {
+        let wrong = FaultKind::Memory {
             address,
             size: len,
             write,
-        })
+        };
+        match self.check(address, len, write) {
+            Region::Ours if len > SHORT => self.pay_for(address, len, write)?,
+            Region::Ours => {}
+            Region::Spent => return Err(self.take_fault().kind),
+            Region::Void | Region::Nothing => return Err(wrong),
+        }
+        // SAFETY: checked just now; what was granted stays for the run.
+        unsafe { View::at_address(address, len as usize) }.ok_or(wrong)
     }
 
     /// The run has addresses of a map's values.

@@ -1,11 +1,56 @@
 //! What a run pays with: instructions, in slices between which the clock is looked at.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use skep_isa::InsnIndex;
 
-use super::{Run, SLICE, Stop};
+use super::{Run, Stop};
 use crate::{FaultKind, engine::Status};
+
+/// Instructions between two looks at the clock. Compiled loops that a slice covers pay for all their
+/// rounds at once, so shorter ones cost: `prime` of the `engines` example takes 1.4 times as long where
+/// it does not fit into the first.
+const SLICE: i64 = 1 << 20;
+
+/// Instructions before the first look: runs that are shorter never look.
+pub(super) const FIRST: i64 = 1 << 17;
+
+/// What a run may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Instructions, counted from above: a jump backwards costs the distance, a call the length
+    /// of the function, a helper that goes through many bytes or entries, or waits, what that
+    /// takes. Only in checked mode ([`Config::limits`](crate::Config::limits)).
+    pub instructions: u64,
+    /// Time from its start, or rather from its first 131,072 instructions on. Only in checked mode;
+    /// looked at every million instructions.
+    pub time: Option<Duration>,
+    /// Bytes that all maps of the machine may take; more is `ENOMEM`. A map counts as full from
+    /// its creation, with a value for each CPU where it has those; an arena by its pages, as they
+    /// are given out: `bpf_arena_alloc_pages` then returns null. Pages that the embedder itself
+    /// writes to are counted when a program meets them, and can pass the limit.
+    pub memory: u64,
+}
+
+impl Limits {
+    /// Whether a run may take less than by default, of what only checks can keep it from.
+    pub(crate) fn are_lower(&self) -> bool {
+        let usual = Self::default();
+        let time = self.time.is_some_and(|time| Some(time) < usual.time);
+        time || self.instructions < usual.instructions
+    }
+}
+
+impl Default for Limits {
+    /// A thousand million instructions, ten seconds, and as much memory as there is.
+    fn default() -> Self {
+        Self {
+            instructions: 1_000_000_000,
+            time: Some(Duration::from_secs(10)),
+            memory: u64::MAX,
+        }
+    }
+}
 
 /// Bytes that a helper may be given for nothing, what it does with as many in the time of one
 /// instruction, and where they are too many (`BPF_MAX_VAR_SIZ`).
@@ -92,6 +137,11 @@ impl Run<'_> {
             });
         }
         self.pay_fault(size / BYTES)
+    }
+
+    /// How long the run may take.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        self.limits.time
     }
 
     /// Pays as [`Run::pay`] does, and gives the fault to be set.

@@ -92,8 +92,8 @@ impl Run<'_> {
         match outcome {
             Ok(value) => match leaked {
                 None => Ok(value),
-                Some(what) => {
-                    self.trap(crate::FaultKind::Held { what });
+                Some(leaked) => {
+                    self.fail_for(leaked);
                     Err(self.take_fault())
                 }
             },

@@ -18,6 +18,52 @@ const LENT: usize = 64 << 20;
 /// Bytes that a value takes beside its own.
 const OVERHEAD: usize = 128;
 
+/// What a program holds at its end, in words, and which of its calls took it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Leaked {
+    pub(crate) what: &'static str,
+    pub(crate) call: u32,
+}
+
+/// An address that is held, and the call that it was taken by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    pub(crate) address: u64,
+    pub(crate) call: u32,
+}
+
+/// Sections in one another.
+#[derive(Debug, Default)]
+pub(crate) struct Depth {
+    count: Cell<u32>,
+    /// The call that entered the outermost.
+    call: Cell<u32>,
+}
+
+impl Depth {
+    pub(crate) fn enter(&self, call: u32) {
+        if self.count.get() == 0 {
+            self.call.set(call);
+        }
+        self.count.set(self.count.get().saturating_add(1));
+    }
+
+    /// Whether there was one to leave.
+    pub(crate) fn leave(&self) -> bool {
+        let left = self.count.get().checked_sub(1);
+        left.inspect(|left| self.count.set(*left)).is_some()
+    }
+
+    pub(crate) fn leave_all(&self) {
+        self.count.set(0);
+    }
+
+    fn leaked(&self, what: &'static str) -> Option<Leaked> {
+        let call = self.call.get();
+        (self.count.get() != 0).then_some(Leaked { what, call })
+    }
+}
+
 /// See above.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
@@ -29,42 +75,45 @@ pub(crate) struct Held {
     lent: Cell<usize>,
     /// The address of the `bpf_spin_lock` that is held; 0 for none.
     pub(crate) lock: Cell<u64>,
-    /// The addresses of the resilient locks that are held, in the order in which they were taken.
-    pub(crate) resilient: RefCell<Vec<u64>>,
+    /// The call that took it.
+    pub(crate) lock_call: Cell<u32>,
+    /// The resilient locks that are held, in the order in which they were taken.
+    pub(crate) resilient: RefCell<Vec<Taken>>,
     /// How often `bpf_rcu_read_lock` was called without its counterpart.
-    pub(crate) rcu: Cell<u32>,
+    pub(crate) rcu: Depth,
     /// The same of `bpf_preempt_disable`.
-    pub(crate) preemption: Cell<u32>,
-    /// Where the flags are that `bpf_local_irq_restore` has to be given, the last one first.
-    pub(crate) interrupts: RefCell<Vec<u64>>,
+    pub(crate) preemption: Depth,
+    /// Where the flags are that `bpf_local_irq_restore` has to be given, the last one last.
+    pub(crate) interrupts: RefCell<Vec<Taken>>,
 }
 
 impl Held {
-    /// What is held, in words; `None` when nothing is.
-    pub(crate) fn what(&self) -> Option<&'static str> {
-        if self.lock.get() != 0 || !self.resilient.borrow().is_empty() {
-            return Some("a lock");
+    /// What is held; `None` when nothing is.
+    pub(super) fn leaked(&self) -> Option<Leaked> {
+        if self.lock.get() != 0 {
+            let (what, call) = ("a lock", self.lock_call.get());
+            return Some(Leaked { what, call });
         }
-        if self.rcu.get() != 0 {
-            return Some("an RCU section");
-        }
-        if self.preemption.get() != 0 {
-            return Some("a section without preemption");
-        }
-        if !self.interrupts.borrow().is_empty() {
-            return Some("a section without interrupts");
-        }
-        (!self.records.is_empty()).then_some("a record of a ring buffer")
+        let first = |taken: &RefCell<Vec<Taken>>, what| {
+            let taken = taken.borrow();
+            taken.first().map(|first| Leaked {
+                what,
+                call: first.call,
+            })
+        };
+        first(&self.resilient, "a lock")
+            .or_else(|| self.rcu.leaked("an RCU section"))
+            .or_else(|| self.preemption.leaked("a section without preemption"))
+            .or_else(|| first(&self.interrupts, "a section without interrupts"))
+            .or_else(|| self.records.leaked())
     }
-}
 
-impl Held {
-    /// Ends the loan of values.
     /// Values of local storages are lent.
     pub(super) fn has_values(&mut self) -> bool {
         !self.values.get_mut().is_empty()
     }
 
+    /// Ends the loan of values.
     pub(super) fn forget_values(&mut self) {
         self.values.get_mut().clear();
         self.lent.set(0);
@@ -72,6 +121,12 @@ impl Held {
 }
 
 impl Run<'_> {
+    /// What the running call takes at this address.
+    pub(crate) fn taken(&self, address: u64) -> Taken {
+        let call = self.hot.call.get();
+        Taken { address, call }
+    }
+
     /// Lets the program use a value of a local storage until the run ends; answers its address, or
     /// 0 when too many are lent.
     pub(crate) fn lend(&self, value: Arc<Value>) -> u64 {
@@ -104,31 +159,39 @@ impl Run<'_> {
 
 /// Records that are reserved and not committed: each with the program's address of its map.
 #[derive(Debug, Default)]
-pub(crate) struct Records(RefCell<Vec<(u64, u64)>>);
+pub(crate) struct Records(RefCell<Vec<(Taken, u64)>>);
 
 impl Records {
-    pub(crate) fn add(&self, record: u64, map: u64) {
+    pub(crate) fn add(&self, record: Taken, map: u64) {
         self.0.borrow_mut().push((record, map));
+    }
+
+    fn leaked(&self) -> Option<Leaked> {
+        let records = self.0.borrow();
+        let (first, _) = records.first()?;
+        Some(Leaked {
+            what: "a record of a ring buffer",
+            call: first.call,
+        })
     }
 
     /// Takes out a record, and gives the address of its map.
     pub(crate) fn take(&self, record: u64) -> Option<u64> {
         let mut records = self.0.borrow_mut();
-        let at = records.iter().rposition(|(held, _)| *held == record)?;
-        Some(records.swap_remove(at).1)
+        let at = records
+            .iter()
+            .rposition(|(held, _)| held.address == record)?;
+        Some(records.remove(at).1)
     }
 
     /// Takes out any record, with the address of its map.
     pub(crate) fn pop(&self) -> Option<(u64, u64)> {
-        self.0.borrow_mut().pop()
+        let popped = self.0.borrow_mut().pop();
+        popped.map(|(record, map)| (record.address, map))
     }
 
     /// Whether no more can be held.
     pub(crate) fn is_full(&self) -> bool {
         self.0.borrow().len() >= MOST
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
     }
 }

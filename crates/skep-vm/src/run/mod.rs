@@ -21,7 +21,7 @@ use std::{
     cell::{Cell, RefCell},
     ptr::NonNull,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use skep_abi::ProgramType;
@@ -36,11 +36,13 @@ use crate::{
     vm::Shared,
 };
 
+use budget::FIRST;
+pub use budget::Limits;
 pub(crate) use callback::Callback;
 pub(crate) use cpu::{Cpu, Cpus, Scratch};
 pub(crate) use current::Current;
 pub(crate) use dynptr::{Dynptr, DynptrKind, MAX as MAX_DYNPTR};
-pub(crate) use held::{Held, MOST as MOST_HELD};
+pub(crate) use held::{Depth, Held, Leaked, MOST as MOST_HELD};
 pub(crate) use objects::{Objects, first_bit};
 pub(crate) use packet::Packet;
 pub(crate) use peek::{is_user, may_be_user};
@@ -49,51 +51,6 @@ pub(crate) use seq::Seq;
 
 /// Frames that a run's stack has (`MAX_CALL_FRAMES` of the newest kernel), and those of callbacks.
 pub(crate) const FRAMES: u64 = 16;
-
-/// Instructions between two looks at the clock. Compiled loops that a slice covers pay for all their
-/// rounds at once, so shorter ones cost: `prime` of the `engines` example takes 1.4 times as long where
-/// it does not fit into the first.
-const SLICE: i64 = 1 << 20;
-
-/// Instructions before the first look: runs that are shorter never look.
-const FIRST: i64 = 1 << 17;
-
-/// What a run may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Instructions, counted from above: a jump backwards costs the distance, a call the length
-    /// of the function, a helper that goes through many bytes or entries, or waits, what that
-    /// takes. Only in checked mode ([`Config::limits`](crate::Config::limits)).
-    pub instructions: u64,
-    /// Time from its start, or rather from its first 131,072 instructions on. Only in checked mode;
-    /// looked at every million instructions.
-    pub time: Option<Duration>,
-    /// Bytes that all maps of the machine may take; more is `ENOMEM`. A map counts as full from
-    /// its creation, with a value for each CPU where it has those; an arena by its pages, as they
-    /// are given out: `bpf_arena_alloc_pages` then returns null. Pages that the embedder itself
-    /// writes to are counted when a program meets them, and can pass the limit.
-    pub memory: u64,
-}
-
-impl Limits {
-    /// Whether a run may take less than by default, of what only checks can keep it from.
-    pub(crate) fn are_lower(&self) -> bool {
-        let usual = Self::default();
-        let time = self.time.is_some_and(|time| Some(time) < usual.time);
-        time || self.instructions < usual.instructions
-    }
-}
-
-impl Default for Limits {
-    /// A thousand million instructions, ten seconds, and as much memory as there is.
-    fn default() -> Self {
-        Self {
-            instructions: 1_000_000_000,
-            time: Some(Duration::from_secs(10)),
-            memory: u64::MAX,
-        }
-    }
-}
 
 /// Whether an access is the program's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +61,8 @@ pub(crate) enum Region {
     Void,
     /// It is not.
     Nothing,
+    /// The budget did not suffice to look for it: the fault is set.
+    Spent,
 }
 
 /// What compiled code reads and writes, by offset.
@@ -118,8 +77,8 @@ pub(crate) struct Hot {
     pub(crate) lowest: Cell<u64>,
     /// Frames may not end lower than this.
     pub(crate) floor: Cell<u64>,
-    /// Which of the embedder's helpers is called.
-    pub(crate) custom: Cell<u32>,
+    /// Which of the program's calls this is, in its table of them.
+    pub(crate) call: Cell<u32>,
     /// The regions that accesses last were in.
     pub(crate) caches: Caches,
     /// Where guarded accesses go that are nowhere: see [`Run::guard`].
@@ -187,7 +146,7 @@ impl<'a> Run<'a> {
                 frame: Cell::new(top),
                 lowest: Cell::new(top),
                 floor: Cell::new(stack.address() + FRAME),
-                custom: Cell::new(0),
+                call: Cell::new(0),
                 caches: Caches::default(),
                 nowhere: Cell::new(0),
             },
@@ -265,11 +224,6 @@ impl<'a> Run<'a> {
         self.context.get()
     }
 
-    /// How long the run may take.
-    pub(crate) fn patience(&self) -> Option<Duration> {
-        self.limits.time
-    }
-
     /// Whether accesses are checked.
     #[inline]
     pub(crate) fn checked(&self) -> bool {
@@ -308,8 +262,8 @@ impl<'a> Run<'a> {
         match answer.status {
             Status::Done => match leaked {
                 None => Ok(answer.value),
-                Some(what) => {
-                    self.trap(FaultKind::Held { what });
+                Some(leaked) => {
+                    self.fail_for(leaked);
                     Err(self.take_fault())
                 }
             },
@@ -388,6 +342,19 @@ impl<'a> Run<'a> {
         Answer::stopped(Status::Fault)
     }
 
+    /// Ends the run at `at`, with the fault that is set and has no place yet.
+    #[cold]
+    pub(crate) fn spent(&self, at: InsnIndex) -> Answer {
+        self.stopped(Answer::stopped(Status::Fault), at, 0)
+    }
+
+    /// Ends the run for what the program holds, where it took it.
+    #[cold]
+    fn fail_for(&self, Leaked { what, call }: Leaked) -> Answer {
+        let at = self.program().code.place_of_call(call as usize);
+        self.fail(at.unwrap_or_default(), FaultKind::Held { what })
+    }
+
     pub(crate) fn take_fault(&self) -> crate::Fault {
         let fault = self.fault.take();
         let (at, kind) = fault.unwrap_or((
@@ -421,9 +388,9 @@ impl<'a> Run<'a> {
 
     /// What a helper may want to know of its caller.
     #[inline]
-    pub(crate) fn before_call(&self, frame: u64, custom: u32) {
+    pub(crate) fn before_call(&self, frame: u64, call: u32) {
         self.hot.frame.set(frame);
-        self.hot.custom.set(custom);
+        self.hot.call.set(call);
     }
 
     /// A helper that was not done: a fault gets its place, and a tail call below the program's
@@ -443,9 +410,9 @@ impl<'a> Run<'a> {
                 if answer.status != Status::Done {
                     return answer;
                 }
-                if let Some(what) = self.leaked() {
+                if let Some(leaked) = self.leaked() {
                     helper::give_back(self);
-                    return self.fail(InsnIndex(0), FaultKind::Held { what });
+                    return self.fail_for(leaked);
                 }
                 self.program.set(back);
                 answer
@@ -493,8 +460,8 @@ impl<'a> Run<'a> {
     /// # Errors
     /// The program holds what the next one could not give back; else that it goes on there.
     pub(crate) fn tail_call(&self, program: Arc<Program>) -> Result<u64, Stop> {
-        if let Some(what) = self.leaked() {
-            return Err(FaultKind::Held { what }.into());
+        if let Some(leaked) = self.leaked() {
+            return Err(Stop::Status(self.fail_for(leaked).status));
         }
         let count = self.tail_calls.get();
         if count >= skep_abi::limits::TAIL_CALLS || program.mode != self.mode {

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{MOST_HELD, Region, Run};
+use super::{Leaked, MOST_HELD, Region, Run};
 use crate::{
     FaultKind,
     machine::objects::{Object, ObjectKind},
@@ -21,8 +21,9 @@ const ITERATORS: usize = 256;
 pub(crate) struct Objects {
     /// Since when it may reach objects; 0 before it first did.
     ticket: Cell<u64>,
-    /// References that the program must give back or put somewhere, in the order of their coming.
-    held: RefCell<Vec<Arc<Object>>>,
+    /// References that the program must give back or put somewhere, in the order of their coming,
+    /// with the calls that gave them.
+    held: RefCell<Vec<(Arc<Object>, u32)>>,
     /// What iterators over bits go through, by the number in the iterator.
     bits: RefCell<Vec<Box<[u64]>>>,
 }
@@ -87,7 +88,8 @@ impl Run<'_> {
             return 0;
         }
         let address = object.address();
-        self.objects.held.borrow_mut().push(object);
+        let call = self.hot.call.get();
+        self.objects.held.borrow_mut().push((object, call));
         address
     }
 
@@ -101,21 +103,26 @@ impl Run<'_> {
         function: &'static str,
     ) -> Result<Arc<Object>, FaultKind> {
         let mut held = self.objects.held.borrow_mut();
-        let at = held.iter().rposition(|object| object.address() == address);
+        let at = held
+            .iter()
+            .rposition(|(object, _)| object.address() == address);
         let at = at.ok_or(FaultKind::Argument {
             function,
             reason: "the program holds no reference of this",
         })?;
-        Ok(held.remove(at))
+        Ok(held.remove(at).0)
     }
 
-    /// What the program holds and must give back, in words.
-    pub(super) fn leaked(&self) -> Option<&'static str> {
+    /// What the program holds and must give back.
+    pub(super) fn leaked(&self) -> Option<Leaked> {
         let object = || {
             let held = self.objects.held.borrow();
-            (!held.is_empty()).then_some("a reference of an object")
+            held.first().map(|(_, call)| Leaked {
+                what: "a reference of an object",
+                call: *call,
+            })
         };
-        self.held.what().or_else(object)
+        self.held.leaked().or_else(object)
     }
 
     /// Lets the run reach objects that others drop, to its end.
@@ -129,7 +136,7 @@ impl Run<'_> {
             return false;
         }
         let held = self.objects.held.take();
-        for object in &held {
+        for (object, _) in &held {
             self.vm.objects.release(object);
         }
         !held.is_empty()

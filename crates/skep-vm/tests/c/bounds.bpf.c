@@ -4,6 +4,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
+#define __arena __attribute__((address_space(1)))
 #define private(name) SEC(".data." #name) __attribute__((visibility("hidden"), aligned(8)))
 #define __contains(type, node) __attribute__((btf_decl_tag("contains:" #type ":" #node)))
 
@@ -15,6 +16,8 @@ extern int bpf_iter_task_new(struct bpf_iter_task *it, struct task_struct *task,
 extern struct task_struct *bpf_iter_task_next(struct bpf_iter_task *it) __ksym;
 extern void bpf_iter_task_destroy(struct bpf_iter_task *it) __ksym;
 extern int bpf_iter_bits_new(struct bpf_iter_bits *it, const __u64 *unsafe_ptr, __u32 nr_words) __ksym;
+extern void __arena *bpf_arena_alloc_pages(void *map, void __arena *addr, __u32 count, int node,
+					   __u64 flags) __ksym __weak;
 extern void *bpf_obj_new(__u64 id) __ksym;
 extern void bpf_obj_drop(void *object) __ksym;
 extern int bpf_list_push_front(struct bpf_list_head *head, struct bpf_list_node *node) __ksym;
@@ -34,6 +37,12 @@ struct {
 	__uint(value_size, 16);
 	__uint(max_entries, 1);
 } plain SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARENA);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1 << 20);
+} arena SEC(".maps");
 
 struct item {
 	long value;
@@ -140,6 +149,24 @@ int bits(struct xdp_md *context)
 	struct bpf_iter_bits it;
 
 	return bpf_iter_bits_new(&it, words, 2);
+}
+
+/* Touches pages of the arena that are not there. */
+SEC("syscall")
+int holes(__u64 *context)
+{
+	char __arena *page = bpf_arena_alloc_pages(&arena, 0, 1, -1, 0);
+	__u64 sum = 0;
+	__u32 turn;
+
+	if (!page)
+		return 1;
+	for (turn = 0; turn < *context; turn++) {
+		page += 4096;
+		sum += *(volatile char __arena *)page;
+		*(volatile char __arena *)page = 1;
+	}
+	return sum;
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -258,13 +258,21 @@ impl Translator<'_> {
         self.b.seal_block(cold);
         let wanted = self.wanted(at.0);
         self.keep(wanted);
+        // What is nowhere in an arena is paid for.
+        let arena = self.code.arena().is_some();
+        if arena {
+            self.store_budget();
+        }
         let what = self.size_and_write(size, write);
         let place = self.b.ins().iconst(I64, i64::from(at.0));
         let check = shims::check as *const () as usize;
         let answer = self.shim(check, &[address, what, place], 1)[0];
         self.bring_back(wanted);
+        if arena {
+            self.load_budget();
+        }
         let fault = self.fault();
-        let lost = if write && self.code.arena().is_some() {
+        let lost = if write && arena {
             let (other, lost) = (self.cold_block(), self.b.create_block());
             self.b.ins().brif(answer, other, &[], next, &[]);
             self.b.switch_to_block(other);

@@ -88,16 +88,14 @@ impl Translator<'_> {
 
     fn call_helper(&mut self, at: InsnIndex) -> Result<(), Errno> {
         let code = self.code;
-        let call = code
-            .call_index(at)
-            .and_then(|index| code.call(index))
-            .ok_or(Errno::EOPNOTSUPP)?;
+        let index = code.call_index(at).ok_or(Errno::EOPNOTSUPP)?;
+        let call = code.call(index).ok_or(Errno::EOPNOTSUPP)?;
         self.store_budget();
         self.store_hot(self.frame, hot!(frame));
-        let custom = self.b.ins().iconst(I32, i64::from(call.custom));
+        let index = self.b.ins().iconst(I32, index as i64);
         self.b
             .ins()
-            .store(MemFlags::trusted(), custom, self.run, hot!(custom));
+            .store(MemFlags::trusted(), index, self.run, hot!(call));
         let arguments = self.arguments();
         let answer = self.shim(call.shim as *const () as usize, &arguments, 2);
         let (value, status) = (answer[0], answer[1]);

@@ -46,6 +46,10 @@ pub(super) extern "C" fn check(run: &Run<'_>, address: u64, size_and_write: u64,
                 fail_memory(run, address, size_and_write, at);
                 FAULT
             }
+            Region::Spent => {
+                run.spent(InsnIndex(at as u32));
+                FAULT
+            }
         }
     })
 }
