@@ -16,6 +16,10 @@ pub struct Verdict {
     /// kernel structures, arenas, contexts whose size the hook decides. A host must look at each:
     /// the kernel handles their faults (`BPF_PROBE_MEM`) or checks when it attaches.
     pub guarded: Vec<InsnIndex>,
+    /// Whether the program may be attached only as what it was loaded for, though its type has more
+    /// than one hook: a `cgroup_skb` program for egress that, somewhere it ends, is known to answer 2
+    /// or 3, which ingress has not (`enforce_expected_attach_type`).
+    pub only_as_loaded: bool,
     /// The states on the way, if [`Options::log`](crate::Options::log) asked for them.
     pub log: String,
 }

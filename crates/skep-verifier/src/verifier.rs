@@ -53,6 +53,7 @@ fn judge(
                 rejection: Some(rejection),
                 stats: Stats::default(),
                 guarded: Vec::new(),
+                only_as_loaded: false,
                 log: String::new(),
             };
             return (verdict, None);
@@ -67,6 +68,7 @@ fn judge(
     let verdict = Verdict {
         rejection,
         guarded: guarded.map(|(at, _)| InsnIndex(at as u32)).collect(),
+        only_as_loaded: verifier.only_as_loaded,
         stats: verifier.stats,
         log: verifier.log,
     };
@@ -115,6 +117,8 @@ pub(crate) struct Verifier<'a> {
     pub(crate) facts: Vec<InsnFacts>,
     /// What the kernel manages of the objects that the program allocates, by type.
     pub(crate) object_fields: BTreeMap<TypeId, Arc<Fields>>,
+    /// Whether it answers what only the hook that it was loaded for knows.
+    pub(crate) only_as_loaded: bool,
     pub(crate) stats: Stats,
     pub(crate) log: String,
     /// Notes on the way, when a rejection is to be explained.
@@ -165,6 +169,7 @@ impl<'a> Verifier<'a> {
             slot_access: None,
             facts,
             object_fields: BTreeMap::new(),
+            only_as_loaded: false,
             stats: Stats {
                 by_instruction: match options.count {
                     true => vec![0; program.instructions.len()],

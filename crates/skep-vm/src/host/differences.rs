@@ -139,9 +139,6 @@ differences! {
     "other raw tracepoints": "such as sched_switch are there for whatever the kernel does" =>
         "ENOENT, but for sys_enter, sys_exit, sched_process_exec, _exit and _fork, and what Vm::define_tracepoint adds",
         "nothing else of a kernel happens in the machine; an embedder fires tracepoints of its own";
-    "cgroup_skb verdicts": "are known as a range, and a program that may answer 2 or 3 is attached as what it was loaded for alone" =>
-        "are known where the program's main function moves 2 or 3 into R0",
-        "what the verifier knows of an answer is not kept with the program";
     "arena mapped again": "EBUSY without map_extra, but at the first one's address" =>
         "is another view of the same memory",
         "the arena's own address is the machine's choice, whoever maps it";

@@ -31,6 +31,9 @@ pub(crate) struct Meta {
     pub(crate) gpl_compatible: bool,
     /// How many instructions the verifier followed; 0 where it was not asked.
     pub(crate) verified: u32,
+    /// It is attached as what it was loaded for alone, says the verifier; without a verdict, as
+    /// whatever its type can be.
+    pub(crate) only_as_loaded: bool,
     pub(crate) flags: ProgLoadFlags,
     pub(crate) expected_attach_type: Option<AttachType>,
     /// For struct_ops: the member of the structure.

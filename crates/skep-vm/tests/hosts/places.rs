@@ -8,13 +8,13 @@ use skep_abi::{
 };
 use skep_host::{
     CgroupFd, Host, IterTarget, LinkCreate, LinkDetails, LinkFd, LinkOptions, LinkTarget,
-    MapCreate, MapFd, ProgramAttach, ProgramFd, ProgramQuery,
+    MapCreate, MapFd, ProgramAttach, ProgramFd, ProgramLoad, ProgramQuery,
 };
 use skep_testing::{Outcome, Stop, Test, ensure, host};
 
 use crate::{
     links::{DEVICE, apart, program as load, tree},
-    support::{Record, agree_since, load_on, name, on_vm},
+    support::{Record, agree_since, code, load_on, name, on_vm},
 };
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -203,20 +203,49 @@ fn queries(host: &dyn Host, record: &mut Record) -> Outcome {
     Ok(())
 }
 
+/// Programs of `cgroup_skb` by what they answer, and whether a verifier knows that.
+const ANSWERS: [(&str, &str); 15] = [
+    ("0", "r0 = 0\n exit"),
+    ("1", "r0 = 1\n exit"),
+    ("2", "r0 = 2\n exit"),
+    ("3", "r0 = 3\n exit"),
+    ("4", "r0 = 4\n exit"),
+    ("2 by another register", "r6 = 2\n r0 = r6\n exit"),
+    ("2 by arithmetic", "r0 = 5\n r0 -= 3\n exit"),
+    ("2 by half a register", "w0 = 2\n exit"),
+    ("2 that is taken back", "r0 = 2\n r0 = 1\n exit"),
+    ("0 to 3", "r0 = *(u32 *)(r1 + 0)\n r0 &= 3\n exit"),
+    ("2 or 3", "r0 = *(u32 *)(r1 + 0)\n r0 &= 1\n r0 |= 2\n exit"),
+    ("1 or 3", "r0 = *(u32 *)(r1 + 0)\n r0 &= 2\n r0 |= 1\n exit"),
+    (
+        "1 or 2",
+        "r6 = *(u32 *)(r1 + 0)\n r0 = 1\n if r6 == 0 goto +1\n r0 = 2\n exit",
+    ),
+    (
+        "more than 1 of 3",
+        "r0 = *(u32 *)(r1 + 0)\n r0 &= 3\n if r0 > 1 goto +1\n r0 = 0\n exit",
+    ),
+    (
+        "2 of a function",
+        "call pc+2\n r0 = 1\n exit\n r0 = 2\n exit",
+    ),
+];
+
 /// What a program answers says whether it can be attached to the other direction.
 fn both_ways(host: &dyn Host, record: &mut Record) -> Outcome {
     let (_kept, cgroup, _below) = tree(host)?;
     let target = LinkTarget::Cgroup(&cgroup);
     let ways = [AttachType::CgroupInetIngress, AttachType::CgroupInetEgress];
-    for answer in 0..4 {
+    for (answer, text) in ANSWERS {
         for loaded in [None, Some(ways[0]), Some(ways[1])] {
-            if answer > 1 && loaded != Some(ways[1]) {
+            let (code, name) = (code(text)?, name("prog"));
+            let mut request = ProgramLoad::new(ProgramType::CgroupSkb, &name, &code);
+            request.expected_attach_type = loaded;
+            let program = host.prog_load(&request);
+            record.done(format!("{loaded:?} that answers {answer}"), &program);
+            let Ok(program) = program.map(|loaded| loaded.fd) else {
                 continue;
-            }
-            let text = format!("r0 = {answer}\n exit");
-            let program = load_on(host, ProgramType::CgroupSkb, &text, |request| {
-                request.expected_attach_type = loaded;
-            })?;
+            };
             for way in ways {
                 let key = format!("{loaded:?} that answers {answer} as {}", way.name());
                 let request = attach(Some(&program), target, way, 0);

@@ -5,7 +5,7 @@ use skep_btf::Kind as TypeKind;
 use skep_isa::Reg;
 
 use crate::{
-    Rule,
+    Rule, Tnum,
     state::{BtfRef, CallbackKind, HeldKind, Id, Kind, State},
     verifier::{Result, Verifier},
     walk::Next,
@@ -194,7 +194,15 @@ impl Verifier<'_> {
                 _ => return Ok(()),
             },
         };
-        self.check_returned(reg, least.into(), most.into(), low_half, "the program")
+        self.check_returned(reg, least.into(), most.into(), low_half, "the program")?;
+        if self.effective_type() == ProgramType::CgroupSkb
+            && self.program.attach_type == Some(AttachType::CgroupInetEgress)
+        {
+            // As bits, so that what is known as a range alone is not known here.
+            let of_egress = Tnum::range(2, 3);
+            self.only_as_loaded |= self.reg(reg).value.bits.is_subset_of(of_egress);
+        }
+        Ok(())
     }
 
     /// The structure that a struct_ops member gives a pointer to.

@@ -8,7 +8,6 @@ use std::{path::PathBuf, sync::Arc};
 
 use skep_abi::{AttachFlags, AttachType, ProgramType};
 use skep_host::{Errno, LinkTarget};
-use skep_isa::{Insn, InsnIndex, Operand, Reg};
 
 use super::Raw;
 use crate::{
@@ -131,7 +130,7 @@ pub(in crate::host) fn check_type(program: &Program, attach: AttachType) -> Raw<
         P::CgroupSock | P::CgroupSockAddr | P::CgroupSockopt | P::SkLookup => {
             loaded == Some(attach)
         }
-        P::CgroupSkb => loaded == Some(attach) || !is_of_one_direction(program),
+        P::CgroupSkb => loaded == Some(attach) || !program.meta.only_as_loaded,
         P::Kprobe => {
             loaded.is_none_or(|loaded| Place::of(loaded) != Place::Probes || loaded == attach)
         }
@@ -142,24 +141,6 @@ pub(in crate::host) fn check_type(program: &Program, attach: AttachType) -> Raw<
     (fits && has_place && kind.attach_types().contains(&attach))
         .then_some(())
         .ok_or(Errno::EINVAL)
-}
-
-/// Whether a program answers by 2 or 3, which only packets that leave a cgroup know: it may then
-/// be attached as what it was loaded for alone. The kernel's verifier sees it where the program
-/// ends; here it is whoever puts one of these numbers where the answer is.
-fn is_of_one_direction(program: &Program) -> bool {
-    let answers = |(_, insn): &(InsnIndex, Insn)| {
-        matches!(
-            insn,
-            Insn::Mov {
-                dst: Reg::R0,
-                src: Operand::Imm(2 | 3),
-                ..
-            }
-        )
-    };
-    program::loaded_as(program) == Some(AttachType::CgroupInetEgress)
-        && program.code.function_instructions(0).iter().any(answers)
 }
 
 /// The number of a target, as the kernel sees it.

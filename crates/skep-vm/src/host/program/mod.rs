@@ -146,6 +146,7 @@ fn loaded(
     let (code, tables) = with_tables(code, &maps)?;
     meta.tables = tables;
     meta.verified = judged.verified;
+    meta.only_as_loaded = judged.only_as_loaded;
     meta.references = std::mem::take(&mut resolver.references);
     let code = Arc::new(code);
     let coverage = vm.0.coverage(&name, &code);
@@ -189,6 +190,8 @@ struct Judged {
     log: String,
     /// Instructions that the verifier followed.
     verified: u32,
+    /// See [`skep_verifier::Verdict::only_as_loaded`].
+    only_as_loaded: bool,
 }
 
 impl Judged {
@@ -198,6 +201,7 @@ impl Judged {
             guarded: Vec::new(),
             log: String::new(),
             verified: 0,
+            only_as_loaded: false,
         }
     }
 }
@@ -225,6 +229,7 @@ fn judged(
             guarded: verdict.guarded,
             log: verdict.log,
             verified: u32::try_from(verdict.stats.instructions).unwrap_or(u32::MAX),
+            only_as_loaded: verdict.only_as_loaded,
         }),
         Some(rejection) => {
             // What a loader put there for what is missing it knows again by the instruction.
