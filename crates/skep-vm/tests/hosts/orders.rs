@@ -135,10 +135,16 @@ impl<'a> Hook<'a> {
         Ok(link)
     }
 
-    fn clear(&self) {
+    /// Takes everybody off. Links are detached first: whoever lists the links of this system has
+    /// them open for a moment, and they would stay until then.
+    fn clear(&self, links: impl IntoIterator<Item = LinkFd>) -> Outcome {
+        for link in links {
+            self.host.link_detach(&link)?;
+        }
         for program in 0..self.programs.len() {
             let _ = self.take(Some(program), Ask::plain(AttachFlags::empty()));
         }
+        Ok(())
     }
 
     /// The number that names somebody, by descriptor or by id.
@@ -233,9 +239,7 @@ impl<'a> Hook<'a> {
                 self.seen(record, &key, from)?;
             }
         }
-        drop(kept);
-        self.clear();
-        Ok(())
+        self.clear([kept])
     }
 
     /// The same by links.
@@ -257,8 +261,7 @@ impl<'a> Hook<'a> {
                     let made = self.link(2, *bits, options);
                     record.done(key.clone(), &made);
                     self.seen(record, &key, from)?;
-                    drop((made, kept));
-                    self.clear();
+                    self.clear(made.ok().into_iter().chain([kept]))?;
                 }
             }
         }
@@ -328,7 +331,7 @@ fn preorder(host: &dyn Host, record: &mut Record) -> Outcome {
             let key = format!("{alone:?}, {more:?} {way:?}");
             record.answer(key.clone(), &hook.put(1, ask));
             hook.seen(record, &key, from)?;
-            hook.clear();
+            hook.clear([])?;
         }
     }
     Ok(())
