@@ -299,29 +299,30 @@ fn detached(vm: &Vm, request: &ProgramAttach<'_>) -> Raw<()> {
         Place::Sockmap if request.replace.is_none() => {
             let map = place::map(vm, target)?;
             let program = of_type(vm, request.program, attach)?;
-            of_sockets(vm, &map, attach)?.change(|programs| match programs.list.first() {
-                Some(known) if known.link != 0 => Err(Errno::EBUSY),
-                Some(known) if Arc::ptr_eq(&known.program, program) => {
-                    programs.list.clear();
-                    Ok(())
-                }
-                _ => Err(Errno::ENOENT),
-            })
+            take_off(&*of_sockets(vm, &map, attach)?, program, Errno::EBUSY)
         }
         Place::Netns if attach == AttachType::FlowDissector && !place::is_some(target) => {
             let program = of_type(vm, request.program, attach)?;
             let point = vm.0.hooks.point(HookKey::Netns { attach });
-            point.change(|programs| match programs.list.first() {
-                Some(known) if known.link != 0 => Err(Errno::EINVAL),
-                Some(known) if Arc::ptr_eq(&known.program, program) => {
-                    programs.list.clear();
-                    Ok(())
-                }
-                _ => Err(Errno::ENOENT),
-            })
+            take_off(&point, program, Errno::EINVAL)
         }
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// Takes the one program of a hook off it.
+///
+/// # Errors
+/// `linked`: a link holds the place; `ENOENT`: another program is there, or none.
+fn take_off(point: &Point, program: &Arc<Program>, linked: Errno) -> Raw<()> {
+    point.change(|programs| match programs.list.first() {
+        Some(known) if known.link != 0 => Err(linked),
+        Some(known) if Arc::ptr_eq(&known.program, program) => {
+            programs.list.clear();
+            Ok(())
+        }
+        _ => Err(Errno::ENOENT),
+    })
 }
 
 pub(super) fn query(vm: &Vm, query: &ProgramQuery<'_>) -> Result<QueryAnswer> {
