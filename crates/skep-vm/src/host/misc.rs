@@ -85,8 +85,10 @@ fn task_fd(vm: &Vm, pid: u32, fd: i32) -> Raw<TaskAttachment> {
     if pid != std::process::id() {
         return Err(Errno::ENOENT);
     }
-    let Object::Link(link) = vm.0.registry.files.by_number(fd)? else {
-        return Err(Errno::ENOTSUPP);
+    let link = match vm.0.registry.files.by_number(fd) {
+        Ok(Object::Link(link)) => link,
+        Err(Errno::EBADF) => return Err(Errno::EBADF),
+        _ => return Err(Errno::ENOTSUPP),
     };
     let told = link.info();
     let mut answer = TaskAttachment {

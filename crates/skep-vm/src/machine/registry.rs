@@ -150,10 +150,13 @@ impl Files {
     /// What a number stands for, as instructions and values of maps name descriptors.
     ///
     /// # Errors
-    /// `EBADF`.
+    /// `EBADF`: it is closed; `EINVAL`: every process has it open, and it is nothing of the machine's.
     pub(crate) fn by_number(&self, raw: i32) -> Result<Object, Errno> {
-        let entry = self.entry(raw).ok_or(Errno::EBADF)?;
-        Ok(entry.object.clone())
+        match self.entry(raw) {
+            Some(entry) => Ok(entry.object.clone()),
+            None if usize::try_from(raw).is_ok_and(|raw| raw < FIRST) => Err(Errno::EINVAL),
+            None => Err(Errno::EBADF),
+        }
     }
 
     /// The map of a number.

@@ -56,8 +56,8 @@ impl Kind for CgroupArray {
         if index >= self.cgroups.len() {
             return Err(Errno::E2BIG);
         }
-        match self.files.by_number(number.cast_signed())? {
-            Object::Cgroup(cgroup) => self.cgroups.set(index, cgroup),
+        match self.files.by_number(number.cast_signed()) {
+            Ok(Object::Cgroup(cgroup)) => self.cgroups.set(index, cgroup),
             _ => Err(Errno::EBADF),
         }
     }

@@ -175,10 +175,10 @@ fn own_file(fd: i32) -> PathBuf {
 
 /// What a descriptor is that is not what was asked for: `EBADF`, it is closed; `EINVAL`.
 fn stranger(vm: &Vm, fd: i32) -> Errno {
-    let open = (0..=2).contains(&fd)
-        || vm.0.registry.files.by_number(fd).is_ok()
-        || own_file(fd).symlink_metadata().is_ok();
-    if open { Errno::EINVAL } else { Errno::EBADF }
+    match vm.0.registry.files.by_number(fd) {
+        Err(Errno::EBADF) if own_file(fd).symlink_metadata().is_err() => Errno::EBADF,
+        _ => Errno::EINVAL,
+    }
 }
 
 /// The cgroup that is asked for.

@@ -63,7 +63,7 @@ impl Kind for PerfEventArray {
             return Err(Errno::E2BIG);
         }
         let fd = super::index(value)?.cast_signed();
-        let Object::Other(other) = self.files.by_number(fd)? else {
+        let Ok(Object::Other(other)) = self.files.by_number(fd) else {
             return Err(Errno::EBADF);
         };
         let event = other.downcast::<PerfEvent>().map_err(|_| Errno::EBADF)?;

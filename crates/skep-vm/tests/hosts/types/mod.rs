@@ -3,6 +3,7 @@
 
 mod create;
 mod odd;
+mod outer;
 mod programs;
 mod resizable;
 mod script;
@@ -19,6 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests.extend(script::tests());
     tests.extend(programs::tests());
     tests.extend(odd::tests());
+    tests.extend(outer::tests());
     tests.extend(resizable::tests());
     tests.extend(special::tests());
     tests.extend(typed::tests());
