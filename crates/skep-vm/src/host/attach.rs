@@ -315,6 +315,7 @@ fn tracepoint(
     if !vm.0.hooks.has_tracepoint(category, name) {
         return Err(Errno::ENOENT);
     }
+    link::check_sleeping(program, category == "syscalls")?;
     let new = New {
         vm,
         program,

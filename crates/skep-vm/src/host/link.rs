@@ -20,7 +20,7 @@ use crate::{
 };
 
 use place::ORDER;
-pub(super) use place::{Place, check_type};
+pub(super) use place::{Place, check_sleeping, check_type};
 pub(super) use targets::{iterator, netfilter, netns, ordered, sockmap, xdp};
 use targets::{many, struct_ops, tracing};
 
@@ -386,6 +386,7 @@ pub(super) fn raw_tracepoint(
     if !vm.0.hooks.has_raw_tracepoint(name) {
         return Err(Errno::ENOENT);
     }
+    check_sleeping(program, matches!(name, "sys_enter" | "sys_exit"))?;
     let new = New {
         vm,
         program,

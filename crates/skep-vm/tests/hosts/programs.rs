@@ -1,10 +1,14 @@
 //! Loading and running programs.
 
-use skep_abi::{AttachType, MapCreateFlags, MapType, ProgLoadFlags, ProgramType, TestRunFlags};
-use skep_host::{Error, Host, MapCreate, MapFd, ProgramBtf, ProgramLoad, TestRun};
+use skep_abi::{
+    AttachType, KernelVersion, MapCreateFlags, MapType, ProgLoadFlags, ProgramType, TestRunFlags,
+};
+use skep_host::{
+    AttachPoint, Errno, Error, Host, MapCreate, MapFd, ProgramBtf, ProgramLoad, TestRun,
+};
 use skep_testing::{Outcome, Stop, Test, ensure, host, needs_kernel_of};
 
-use crate::support::{Record, agree, code, int_types, load_on, on_vm};
+use crate::support::{Record, agree, agree_since, code, int_types, is, load_on, on_vm};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -17,6 +21,10 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("programs::exclusive_maps_take_one_program", || {
             agree(exclusive)
         }),
+        Test::new("programs::who_may_sleep_answers_alike", || {
+            agree_since((6, 18), sleepers)
+        }),
+        Test::new("programs::sleepers_at_tracepoints", sleepers_at_tracepoints),
         Test::new("programs::values_that_were_given_stay", || agree(given)),
     ]
 }
@@ -290,5 +298,91 @@ fn exclusive(host: &dyn Host, record: &mut Record) -> Outcome {
     let code = code(&text)?;
     let loaded = host.prog_load(&ProgramLoad::new(ProgramType::SocketFilter, "p", &code));
     record.done("another program", &loaded);
+    Ok(())
+}
+
+/// Programs of each type, for each of its attach types, that want to sleep.
+fn sleepers(host: &dyn Host, record: &mut Record) -> Outcome {
+    let code = code("r0 = 0\n exit")?;
+    for &program_type in ProgramType::ALL {
+        // Some kernels are built without the one, or forbid the other; and these may sleep since
+        // Linux 7.2: below.
+        if matches!(
+            program_type,
+            ProgramType::Lsm
+                | ProgramType::Ext
+                | ProgramType::Tracepoint
+                | ProgramType::RawTracepoint
+        ) {
+            continue;
+        }
+        let types = program_type.attach_types().iter().copied().map(Some);
+        for attach_type in types.chain([None]) {
+            let of_functions = matches!(
+                attach_type,
+                Some(AttachType::TraceFentry | AttachType::TraceFexit | AttachType::ModifyReturn)
+            );
+            if of_functions {
+                continue;
+            }
+            for flags in [ProgLoadFlags::empty(), ProgLoadFlags::SLEEPABLE] {
+                let mut request = ProgramLoad::new(program_type, "p", &code);
+                request.expected_attach_type = attach_type;
+                request.flags = flags;
+                let key = format!("{program_type} {attach_type:?} {flags:?}");
+                record.done(key, &host.prog_load(&request));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tracepoints of system calls are where programs may sleep, and no others.
+fn sleepers_at_tracepoints() -> Outcome {
+    let code = code("r0 = 0\n exit")?;
+    let load = |program_type| {
+        let mut request = ProgramLoad::new(program_type, "p", &code);
+        request.flags = ProgLoadFlags::SLEEPABLE;
+        host().prog_load(&request).map(|loaded| loaded.fd)
+    };
+    if host().info().version < KernelVersion::new(7, 2) {
+        for program_type in [ProgramType::Tracepoint, ProgramType::RawTracepoint] {
+            let refused = is(&load(program_type), Errno::EINVAL);
+            ensure(refused, || format!("{program_type} may sleep before 7.2"))?;
+        }
+        return Ok(());
+    }
+    let raw = load(ProgramType::RawTracepoint)?;
+    for (name, may) in [
+        ("sys_enter", true),
+        ("sys_exit", true),
+        ("sched_process_exec", false),
+    ] {
+        let opened = host().raw_tracepoint_open(&raw, Some(name), 0);
+        let right = if may {
+            opened.is_ok()
+        } else {
+            is(&opened, Errno::EINVAL)
+        };
+        ensure(right, || format!("{name}: {opened:?}"))?;
+    }
+    let formatted = load(ProgramType::Tracepoint)?;
+    for (category, name, may) in [
+        ("syscalls", "sys_enter_getpid", true),
+        ("sched", "sched_process_exec", false),
+    ] {
+        let point = AttachPoint::Tracepoint {
+            category: category.to_owned(),
+            name: name.to_owned(),
+            cookie: None,
+        };
+        let opened = host().attach("p", &formatted, ProgramType::Tracepoint, &point);
+        let right = if may {
+            opened.is_ok()
+        } else {
+            is(&opened, Errno::EINVAL)
+        };
+        ensure(right, || format!("{category}/{name}: {opened:?}"))?;
+    }
     Ok(())
 }

@@ -12,7 +12,7 @@ use super::RETURN;
 use crate::{
     Vm,
     host::{
-        link::{New, Raw},
+        link::{self, New, Raw},
         machine, program,
     },
     machine::{HookKey, calls},
@@ -160,6 +160,7 @@ pub(super) fn kprobe(
     if !vm.0.hooks.has_function(function) {
         return Err(Errno::ENOENT);
     }
+    link::check_sleeping(program, false)?;
     if offset != 0 && calls::of_function(function).is_some() {
         return Err(Errno::EOPNOTSUPP);
     }

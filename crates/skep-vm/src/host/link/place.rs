@@ -143,6 +143,18 @@ pub(in crate::host) fn check_type(program: &Program, attach: AttachType) -> Raw<
         .ok_or(Errno::EINVAL)
 }
 
+/// Whether a program may be attached where it can or can't sleep: of some types it is only known
+/// then.
+///
+/// # Errors
+/// `EINVAL`: it is sleepable, and may not.
+pub(in crate::host) fn check_sleeping(program: &Program, may: bool) -> Raw<()> {
+    match program.meta.sleepable() && !may {
+        true => Err(Errno::EINVAL),
+        false => Ok(()),
+    }
+}
+
 /// The number of a target, as the kernel sees it.
 fn number(target: LinkTarget<'_>) -> i32 {
     match target {
