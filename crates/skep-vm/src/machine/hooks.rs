@@ -249,6 +249,22 @@ impl Point {
         })
     }
 
+    /// The same, where each program is but once.
+    ///
+    /// # Errors
+    /// `ENOENT`: it is gone; `EEXIST`: the program has a place there.
+    pub(crate) fn replace_by_other(&self, owner: u64, program: Arc<Program>) -> Raw<()> {
+        self.change(|programs| {
+            let place = programs.place(owner).ok_or(Errno::ENOENT)?;
+            let same = |known: &Attached| Arc::ptr_eq(&known.program, &program);
+            if programs.list.iter().any(same) {
+                return Err(Errno::EEXIST);
+            }
+            programs.list[place].program = program;
+            Ok(())
+        })
+    }
+
     /// Attaches several without priority behind what is there, at once.
     ///
     /// # Errors

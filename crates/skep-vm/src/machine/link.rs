@@ -158,10 +158,16 @@ impl Link {
         if state.detached {
             return Err(ENOLINK);
         }
+        let once = matches!(self.link_type, LinkType::Tcx | LinkType::Netkit);
         for (point, owner) in &state.points {
-            point
-                .replace(*owner, Arc::clone(new))
-                .map_err(|_| ENOLINK)?;
+            let replaced = match once {
+                true => point.replace_by_other(*owner, Arc::clone(new)),
+                false => point.replace(*owner, Arc::clone(new)),
+            };
+            replaced.map_err(|errno| match errno {
+                Errno::ENOENT => ENOLINK,
+                errno => errno,
+            })?;
         }
         state.program = Some(Arc::clone(new));
         Ok(())

@@ -21,6 +21,15 @@ pub(crate) fn tests() -> Vec<Test> {
                 HostKind::Vm => devices(host, record),
             })
         }),
+        Test::new("orders::updates_of_devices", || {
+            agree_since((6, 18), |host, record| match host.info().kind {
+                HostKind::Kernel => in_netns(|_| device_updates(host, record)),
+                HostKind::Vm => device_updates(host, record),
+            })
+        }),
+        Test::new("orders::updates_of_cgroups", || {
+            agree_since((6, 18), cgroup_updates)
+        }),
         Test::new("orders::cgroups", || agree_since((6, 18), cgroups)),
         Test::new("orders::cgroups_first_to_last", || {
             agree_since((6, 18), preorder)
@@ -302,6 +311,67 @@ fn cgroups(host: &dyn Host, record: &mut Record) -> Outcome {
         record,
         &[0, 4, 8, 0x18, 0x20, 0x48, 0x2000, 0x2008, 0x2030, 0x2048],
     )
+}
+
+impl Hook<'_> {
+    /// Links that change their program, and programs that are replaced, by what is there already.
+    fn updates(&self, record: &mut Record) -> Outcome {
+        let (first, last) = (
+            self.link(0, 0, LinkOptions::None)?,
+            self.link(2, 0, LinkOptions::None)?,
+        );
+        self.put(1, Ask::plain(self.alone))?;
+        let from = self.revision()?;
+        for (who, link) in [("first", &first), ("last", &last)] {
+            for state in ["attached", "detached"] {
+                for to in [0, 1, 2, 3, 3, 0] {
+                    for expected in [None, Some(0), Some(3)] {
+                        let old = expected.map(|at: usize| (&self.programs[at]).into());
+                        let done = self
+                            .host
+                            .link_update(link, (&self.programs[to]).into(), old);
+                        let key = format!("{state} {who} to {to} from {expected:?}");
+                        record.answer(key.clone(), &done);
+                        self.seen(record, &key, from)?;
+                    }
+                }
+                for (new, old) in [(1, 1), (1, 3), (3, 1), (2, 1), (0, 0), (1, 2)] {
+                    let ask = Ask {
+                        replace: Some(&self.programs[old]),
+                        ..Ask::plain(self.alone | AttachFlags::REPLACE)
+                    };
+                    let key = format!("{state} {who}: {new} for {old}");
+                    record.answer(key.clone(), &self.put(new, ask));
+                    self.seen(record, &key, from)?;
+                }
+                self.host.link_detach(link)?;
+            }
+        }
+        self.clear([first, last])
+    }
+}
+
+fn device_updates(host: &dyn Host, record: &mut Record) -> Outcome {
+    Hook::new(
+        host,
+        LinkTarget::Device(1),
+        AttachType::TcxEgress,
+        ProgramType::SchedCls,
+        AttachFlags::empty(),
+    )?
+    .updates(record)
+}
+
+fn cgroup_updates(host: &dyn Host, record: &mut Record) -> Outcome {
+    let (_kept, cgroup, _below) = tree(host)?;
+    Hook::new(
+        host,
+        LinkTarget::Cgroup(&cgroup),
+        AttachType::CgroupInetEgress,
+        ProgramType::CgroupSkb,
+        AttachFlags::ALLOW_MULTI,
+    )?
+    .updates(record)
 }
 
 /// Programs that asked to go before all have their places among each other.
