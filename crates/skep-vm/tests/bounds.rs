@@ -8,8 +8,12 @@ use std::{
     time::Duration,
 };
 
-use skep_abi::{MapType, ProgLoadFlags, ProgramType};
-use skep_host::{Host as _, MapCreate, ProgramFd, ProgramLoad, TestRun};
+use skep_abi::{AttachFlags, AttachType, MapCreateFlags, MapType, ProgLoadFlags, ProgramType};
+use skep_btf::{Builder, IntEncoding};
+use skep_host::{
+    BtfLoad, Errno, Host as _, LinkTarget, LogLevel, MapBtf, MapCreate, MapFd, ProgramAttach,
+    ProgramFd, ProgramLoad, TestRun,
+};
 use skep_isa::{Endian, assemble, encode_slots};
 use skep_vm::{BareProgram, Config, Engine, FaultKind, Frame, Prototype, Safety, TaskInfo, Vm};
 
@@ -297,4 +301,132 @@ fn machines_have_so_many_cpus() {
     let mut config = Config::checked();
     config.cpus = u32::MAX;
     assert_eq!(Vm::with(config).err(), Some(skep_host::Errno::EINVAL));
+}
+
+/// Bytes of the values below: 17 of them are 1 MiB, nearly.
+const LARGE: usize = 60_000;
+
+/// A map of such values.
+fn storage(vm: &Vm, map_type: MapType) -> MapFd {
+    let mut types = Builder::new();
+    let int = types.int("int", 4, IntEncoding::SIGNED);
+    let byte = types.int("char", 1, IntEncoding::SIGNED);
+    let value = types.array(byte, int, LARGE as u32);
+    let load = BtfLoad {
+        object: "types",
+        bytes: &types.build().expect("types"),
+        log_level: LogLevel::OnFailure,
+        token: None,
+    };
+    let btf = vm.btf_load(&load).expect("types");
+    let mut request = MapCreate::new(map_type, "storage", 4, LARGE as u32, 0);
+    request.flags = MapCreateFlags::NO_PREALLOC;
+    request.btf = Some(MapBtf {
+        btf: &btf,
+        key_type: int.0,
+        value_type: value.0,
+        kernel_value_type: 0,
+        kernel_btf: None,
+    });
+    vm.map_create(&request).expect("a map")
+}
+
+/// A machine whose maps have 1 MiB.
+fn of_one_mebibyte() -> Vm {
+    let mut config = Config::default();
+    config.limits.memory = 1 << 20;
+    Vm::with(config).expect("memory")
+}
+
+/// How many of these keys get a value, until the machine has no memory for more.
+fn fill(vm: &Vm, map: &MapFd, keys: &[u32]) -> usize {
+    let put = |key: &u32| vm.map_update_elem(map, &key.to_ne_bytes(), &[1; LARGE], 0);
+    let outcomes = keys.iter().map(put);
+    let mut outcomes = outcomes.skip_while(Result::is_ok).peekable();
+    if let Some(outcome) = outcomes.peek() {
+        let errno = outcome.as_ref().expect_err("no memory").errno();
+        assert_eq!(errno, Some(Errno::ENOMEM));
+    }
+    keys.len() - outcomes.count()
+}
+
+/// Values that live with tasks are the map's memory until they go: by themselves, with their task or
+/// with the map.
+#[test]
+fn values_of_tasks_take_memory() {
+    let vm = of_one_mebibyte();
+    let task = |pid| {
+        let mut info = TaskInfo::default();
+        (info.pid, info.tgid) = (pid, pid);
+        vm.task(info)
+    };
+    let mut tasks: Vec<_> = (0..40).map(|number| task(10_000_000 + number)).collect();
+    let keys: Vec<_> = (0..40).map(|number| 10_000_000 + number).collect();
+    let map = storage(&vm, MapType::TaskStorage);
+    assert_eq!(fill(&vm, &map, &keys), 17);
+    assert_eq!(fill(&vm, &map, &keys[17..]), 0);
+    vm.map_delete_elem(&map, &keys[3].to_ne_bytes())
+        .expect("it was there");
+    assert_eq!(fill(&vm, &map, &keys[20..]), 1);
+    drop(tasks.remove(0));
+    assert_eq!(fill(&vm, &map, &keys[21..]), 1);
+    // Those that have one need no more.
+    assert_eq!(fill(&vm, &map, &keys[1..3]), 2);
+    for _ in 0..100 {
+        vm.map_delete_elem(&map, &keys[1].to_ne_bytes())
+            .expect("it was there");
+        assert_eq!(fill(&vm, &map, &keys[1..2]), 1);
+    }
+    drop(map);
+    let map = storage(&vm, MapType::TaskStorage);
+    assert_eq!(fill(&vm, &map, &keys[1..]), 17);
+}
+
+#[test]
+fn values_of_cgroups_take_memory() {
+    let vm = of_one_mebibyte();
+    let cgroups: Vec<_> = (0..20)
+        .map(|number| {
+            let path = format!("/of{number}");
+            vm.make_cgroup(Path::new(&path));
+            vm.cgroup_open(Path::new(&path)).expect("it is there")
+        })
+        .collect();
+    let keys: Vec<_> = cgroups.iter().map(|fd| fd.raw().cast_unsigned()).collect();
+    let map = storage(&vm, MapType::CgrpStorage);
+    assert_eq!(fill(&vm, &map, &keys), 17);
+    drop(map);
+
+    let attached = |most: usize| {
+        let request = MapCreate::new(MapType::CgroupStorage, "of programs", 8, LARGE as u32, 0);
+        let map = vm.map_create(&request).expect("a map");
+        let text = format!(
+            "r1 = map[fd:{}]\n r2 = 0\n call 81\n r0 = 1\n exit",
+            map.raw()
+        );
+        let code = encode_slots(&assemble(&text).expect("a program"), Endian::NATIVE);
+        let request = ProgramLoad::new(ProgramType::CgroupSkb, "bounds", &code);
+        let program = vm.prog_load(&request).expect("a program that loads").fd;
+        for (place, cgroup) in cgroups.iter().enumerate() {
+            let request = ProgramAttach {
+                target: LinkTarget::Cgroup(cgroup),
+                program: Some(&program),
+                attach_type: AttachType::CgroupInetIngress,
+                flags: AttachFlags::empty(),
+                replace: None,
+                relative: 0,
+                expected_revision: 0,
+            };
+            let outcome = vm.prog_attach(&request);
+            let errno = outcome.as_ref().err().and_then(skep_host::Error::errno);
+            let wanted = (place >= most).then_some(Errno::ENOMEM);
+            assert_eq!(errno, wanted, "cgroup {place}");
+            if outcome.is_ok() {
+                vm.prog_detach(&request).expect("it was attached");
+            }
+        }
+    };
+    // The values of the first map are gone with it.
+    attached(17);
+    attached(17);
 }

@@ -1,14 +1,19 @@
 //! Local storage: values of maps that live with a task, a cgroup or a socket.
 //!
 //! The owner has them, the map has none: a value goes with its owner, or with its map, whichever
-//! goes first. Runs keep those that they were given.
+//! goes first. Runs keep those that they were given. All are memory of maps, as long as they are
+//! there.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::{
+    collections::BTreeMap,
+    ptr,
+    sync::{Arc, Mutex, Weak},
+};
 
 use arc_swap::ArcSwapOption;
 use skep_host::Errno;
 
-use super::lock;
+use super::{Charge, MapMemory, lock};
 use crate::{
     map::Fields,
     memory::{Block, View},
@@ -17,8 +22,9 @@ use crate::{
 /// Stands for a map: its values are good as long as it.
 #[derive(Debug)]
 pub(crate) struct Token {
-    pub(crate) size: u32,
-    pub(crate) fields: Fields,
+    size: u32,
+    fields: Fields,
+    memory: Option<Arc<MapMemory>>,
 }
 
 /// One value.
@@ -26,15 +32,20 @@ pub(crate) struct Token {
 pub(crate) struct Value {
     block: Block,
     map: Arc<Token>,
+    _charge: Charge,
 }
 
 impl Value {
     fn new(map: &Arc<Token>) -> Result<Self, Errno> {
-        let block = Block::new((map.size as usize).next_multiple_of(8))?;
+        let bytes = (map.size as usize).next_multiple_of(8);
+        let charge = Charge::new(map.memory.clone());
+        charge.more((bytes + size_of::<Self>() + size_of::<Entry>()) as u64)?;
+        let block = Block::new(bytes)?;
         map.fields.clear(block.all());
         Ok(Self {
             block,
             map: Arc::clone(map),
+            _charge: charge,
         })
     }
 
@@ -53,7 +64,10 @@ impl Drop for Value {
 
 /// What an owner has. Readers see the list as it was when they looked, and wait for nobody.
 #[derive(Debug, Default)]
-pub(crate) struct Storage {
+pub(crate) struct Storage(Arc<Values>);
+
+#[derive(Debug, Default)]
+struct Values {
     entries: ArcSwapOption<Vec<Entry>>,
     changing: Mutex<()>,
 }
@@ -70,13 +84,40 @@ struct Entry {
 pub(crate) struct Owned {
     alive: Arc<()>,
     token: Arc<Token>,
+    owners: Mutex<Owners>,
+}
+
+/// Who has a value of a map, so that it goes with the map.
+#[derive(Debug, Default)]
+struct Owners {
+    /// By address.
+    all: BTreeMap<usize, Weak<Values>>,
+    /// How many there may be before those that are gone are looked for.
+    most: usize,
+}
+
+impl Owners {
+    fn add(&mut self, owner: &Arc<Values>) {
+        if self.all.len() >= self.most {
+            self.all.retain(|_, owner| owner.strong_count() > 0);
+            self.most = self.all.len().saturating_mul(2).max(16);
+        }
+        let address = Arc::as_ptr(owner).addr();
+        self.all.insert(address, Arc::downgrade(owner));
+    }
 }
 
 impl Owned {
-    pub(crate) fn new(size: u32, fields: Fields) -> Self {
+    /// A map of values of this size, which are memory of a machine if there is one.
+    pub(crate) fn new(size: u32, fields: Fields, memory: Option<Arc<MapMemory>>) -> Self {
         Self {
             alive: Arc::new(()),
-            token: Arc::new(Token { size, fields }),
+            token: Arc::new(Token {
+                size,
+                fields,
+                memory,
+            }),
+            owners: Mutex::default(),
         }
     }
 
@@ -93,14 +134,45 @@ impl Owned {
     }
 
     fn is(&self, entry: &Entry) -> bool {
-        std::ptr::eq(entry.map.as_ptr(), Arc::as_ptr(&self.alive))
+        ptr::eq(entry.map.as_ptr(), Arc::as_ptr(&self.alive))
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let owners = std::mem::take(&mut lock(&self.owners).all);
+        for owner in owners.values().filter_map(Weak::upgrade) {
+            // It may have none any more.
+            let _ = owner.delete(self);
+        }
+    }
+}
+
+impl Values {
+    fn delete(&self, map: &Owned) -> Result<(), Errno> {
+        let changing = lock(&self.changing);
+        let before = self.entries.load_full().ok_or(Errno::ENOENT)?;
+        if !before.iter().any(|entry| map.is(entry)) {
+            return Err(Errno::ENOENT);
+        }
+        let kept: Vec<_> = before
+            .iter()
+            .filter(|entry| !map.is(entry))
+            .cloned()
+            .collect();
+        self.entries
+            .store((!kept.is_empty()).then(|| Arc::new(kept)));
+        lock(&map.owners).all.remove(&ptr::from_ref(self).addr());
+        drop(changing);
+        drop(before);
+        Ok(())
     }
 }
 
 impl Storage {
     /// The value of a map.
     pub(crate) fn get(&self, map: &Owned) -> Option<Arc<Value>> {
-        let entries = self.entries.load();
+        let entries = self.0.entries.load();
         let entry = entries.as_ref()?.iter().find(|entry| map.is(entry))?;
         Some(Arc::clone(&entry.value))
     }
@@ -120,7 +192,7 @@ impl Storage {
         let made = Value::new(&map.token)?;
         init(made.view())?;
         let made = Arc::new(made);
-        let changing = lock(&self.changing);
+        let changing = lock(&self.0.changing);
         if let Some(value) = self.get(map) {
             return Ok((value, false));
         }
@@ -128,11 +200,12 @@ impl Storage {
             map: Arc::downgrade(&map.alive),
             value: Arc::clone(&made),
         };
-        let before = self.entries.load_full();
+        let before = self.0.entries.load_full();
         let alive = before.iter().flat_map(|entries| entries.iter());
         let alive = alive.filter(|entry| entry.map.strong_count() > 0).cloned();
         let after = alive.chain([new]).collect();
-        self.entries.store(Some(Arc::new(after)));
+        self.0.entries.store(Some(Arc::new(after)));
+        lock(&map.owners).add(&self.0);
         drop(changing);
         // What values hold is freed after the lock.
         drop(before);
@@ -144,30 +217,16 @@ impl Storage {
     /// # Errors
     /// `ENOENT`: there is none.
     pub(crate) fn delete(&self, map: &Owned) -> Result<(), Errno> {
-        let changing = lock(&self.changing);
-        let before = self.entries.load_full().ok_or(Errno::ENOENT)?;
-        if !before.iter().any(|entry| map.is(entry)) {
-            return Err(Errno::ENOENT);
-        }
-        let kept: Vec<_> = before
-            .iter()
-            .filter(|entry| !map.is(entry))
-            .cloned()
-            .collect();
-        self.entries
-            .store((!kept.is_empty()).then(|| Arc::new(kept)));
-        drop(changing);
-        drop(before);
-        Ok(())
+        self.0.delete(map)
     }
 
     /// Takes all values away: the owner is gone.
     pub(crate) fn clear(&self) {
-        if self.entries.load().is_none() {
+        if self.0.entries.load().is_none() {
             return;
         }
-        let changing = lock(&self.changing);
-        let gone = self.entries.swap(None);
+        let changing = lock(&self.0.changing);
+        let gone = self.0.entries.swap(None);
         drop(changing);
         drop(gone);
     }

@@ -78,7 +78,7 @@ impl CgroupStorage {
     pub(crate) fn new(shape: &Shape) -> Self {
         let per_cpu = shape.map_type == MapType::PercpuCgroupStorage;
         Self {
-            owned: Owned::new(shape.value_size, shape.fields.clone()),
+            owned: Owned::new(shape.value_size, shape.fields.clone(), shape.memory()),
             shape: shape.clone(),
             cpus: if per_cpu { shape.cpus } else { 1 },
             entries: ArcSwap::default(),

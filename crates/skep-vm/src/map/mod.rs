@@ -57,7 +57,7 @@ use zerocopy::IntoBytes as _;
 
 use crate::{
     engine::ArrayValues,
-    machine::{BtfObject, Charge, Files},
+    machine::{BtfObject, Charge, Files, MapMemory},
     memory::View,
     program::Program,
     vm::Shared,
@@ -106,6 +106,12 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
+    /// What the machine's maps may take, if it is on one.
+    fn memory(&self) -> Option<Arc<MapMemory>> {
+        let machine = self.machine.upgrade();
+        machine.map(|machine| Arc::clone(&machine.memory))
+    }
+
     /// Bytes of a value in memory: rounded up to 8.
     pub(crate) fn value_stride(&self) -> usize {
         (self.value_size as usize).next_multiple_of(8)

@@ -47,7 +47,7 @@ impl LocalStorage {
 
     pub(crate) fn new(shape: &Shape) -> Self {
         Self {
-            owned: Owned::new(shape.value_size, shape.fields.clone()),
+            owned: Owned::new(shape.value_size, shape.fields.clone(), shape.memory()),
             map_type: shape.map_type,
             size: shape.value_size,
             machine: Weak::clone(&shape.machine),

@@ -26,7 +26,8 @@ pub struct Limits {
     /// looked at every million instructions.
     pub time: Option<Duration>,
     /// Bytes that all maps of the machine may take; more is `ENOMEM`. A map counts as full from
-    /// its creation, with a value for each CPU where it has those; an arena by its pages, as they
+    /// its creation, with a value for each CPU where it has those; values that live with tasks,
+    /// cgroups and sockets as they are made; an arena by its pages, as they
     /// are given out: `bpf_arena_alloc_pages` then returns null. Pages that the embedder itself
     /// writes to are counted when a program meets them, and can pass the limit.
     pub memory: u64,

@@ -7,7 +7,7 @@
 mod pages;
 
 use std::sync::{
-    Arc, Mutex,
+    Mutex,
     atomic::{
         AtomicU64,
         Ordering::{Acquire, Release},
@@ -79,7 +79,6 @@ impl Arena {
     pub(crate) fn new(shape: &Shape) -> Result<Self, Errno> {
         let wanted = shape.map_extra;
         let len = u64::from(shape.max_entries) * PAGE as u64;
-        let machine = shape.machine.upgrade();
         let window = match wanted {
             0 => Block::reserved(WINDOW as usize, WINDOW as usize, GUARD as usize)?,
             _ => Block::reserved_at(wanted & !(WINDOW - 1), WINDOW as usize, GUARD as usize)?,
@@ -89,7 +88,7 @@ impl Arena {
             first: wanted & (WINDOW - 1),
             mapped: AtomicU64::new(if wanted == 0 { 0 } else { len }),
             pages: Pages::new(),
-            charge: Charge::new(machine.map(|machine| Arc::clone(&machine.memory))),
+            charge: Charge::new(shape.memory()),
             changing: Mutex::new(()),
         })
     }
