@@ -48,6 +48,8 @@ union vm_published {
 	PUBLISH(bpf_dynptr_kern);
 	PUBLISH(bpf_iter_num);
 	PUBLISH(bpf_iter_bits);
+	PUBLISH(bpf_iter_css);
+	PUBLISH(bpf_iter_css_task);
 	PUBLISH(bpf_iter_task);
 	PUBLISH(bpf_cpumask);
 	PUBLISH(bpf_list_head);

@@ -182,6 +182,8 @@ struct bpf_dynptr_kern {
 
 struct bpf_dynptr { __u64 __opaque[2]; } __attribute__((aligned(8)));
 struct bpf_iter_num { __u64 __opaque[1]; } __attribute__((aligned(8)));
+struct bpf_iter_css { __u64 __opaque[3]; } __attribute__((aligned(8)));
+struct bpf_iter_css_task { __u64 __opaque[1]; } __attribute__((aligned(8)));
 struct bpf_iter_bits { __u64 __opaque[2]; } __attribute__((aligned(8)));
 struct bpf_iter_task { __u64 __opaque[3]; } __attribute__((aligned(8)));
 struct bpf_list_head { __u64 __opaque[2]; } __attribute__((aligned(8)));

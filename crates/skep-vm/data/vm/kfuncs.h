@@ -15,6 +15,14 @@ KFUNC int *bpf_iter_bits_next(struct bpf_iter_bits *it) ZERO
 KFUNC void bpf_iter_num_destroy(struct bpf_iter_num *it) NOTHING
 KFUNC int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) ZERO
 KFUNC int *bpf_iter_num_next(struct bpf_iter_num *it) ZERO
+KFUNC void bpf_iter_css_destroy(struct bpf_iter_css *it) NOTHING
+KFUNC int bpf_iter_css_new(struct bpf_iter_css *it, struct cgroup_subsys_state *start,
+	unsigned int flags) ZERO
+KFUNC struct cgroup_subsys_state *bpf_iter_css_next(struct bpf_iter_css *it) ZERO
+KFUNC void bpf_iter_css_task_destroy(struct bpf_iter_css_task *it) NOTHING
+KFUNC int bpf_iter_css_task_new(struct bpf_iter_css_task *it, struct cgroup_subsys_state *css,
+	unsigned int flags) ZERO
+KFUNC struct task_struct *bpf_iter_css_task_next(struct bpf_iter_css_task *it) ZERO
 KFUNC void bpf_iter_task_destroy(struct bpf_iter_task *it) NOTHING
 KFUNC int bpf_iter_task_new(struct bpf_iter_task *it, struct task_struct *task__nullable,
 	unsigned int flags) ZERO

@@ -136,6 +136,15 @@ differences! {
     "iterators over other things": "walk over open files, areas of memory, cgroups, symbols, slab caches, DMA buffers, sockets, routes and socket storages" =>
         "are not among the machine's types: it has those over maps, their elements, programs, links and tasks",
         "the machine has none of these things, or keeps no list of them";
+    "loops over other things": "go over areas of a task's memory, slab caches and DMA buffers, by open-coded iterators" =>
+        "are missing when a program is loaded",
+        "the machine has none of these things, or keeps no list of them";
+    "kernel functions of subsystems": "work on sockets, connections, tunnels, keys, ciphers, files, schedulers, queues and input devices" =>
+        "are missing when a program is loaded",
+        "the machine has none of these things";
+    "kernel functions since Linux 7.0": "take elements out of the middle of lists, cancel timers without waiting, print stacks into streams" =>
+        "are missing when a program is loaded, but for those on strings and those with new names",
+        "what a verifier asks of them is not known here yet";
     "other raw tracepoints": "such as sched_switch are there for whatever the kernel does" =>
         "ENOENT, but for sys_enter, sys_exit, sched_process_exec, _exit and _fork, and what Vm::define_tracepoint adds",
         "nothing else of a kernel happens in the machine; an embedder fires tracepoints of its own";

@@ -100,7 +100,7 @@ fn bits_new(run: &Run<'_>, [iterator, from, words, ..]: Arguments) -> Outcome {
     let mut all = chunks.iter().map(|word| u64::from_ne_bytes(*word));
     let kept = match words {
         1 => all.next(),
-        _ => run.keep_bits(all.collect()),
+        _ => run.keep_words(all.collect()),
     };
     let Some(kept) = kept else {
         return Ok(errno(Errno::ENOMEM));
@@ -141,7 +141,7 @@ fn bits_next(run: &Run<'_>, [iterator, ..]: Arguments) -> Outcome {
 fn bits_destroy(run: &Run<'_>, [iterator, ..]: Arguments) -> Outcome {
     let state = bits(run, iterator)?;
     if state.u32_at(8).unwrap_or_default() > 64 {
-        run.forget_bits(state.u64_at(0).unwrap_or_default());
+        run.forget_words(state.u64_at(0).unwrap_or_default());
     }
     state.set_u64(0, 0);
     state.set_u32(8, 0);

@@ -2,6 +2,7 @@
 //! is a function of the run and five registers.
 
 mod arena;
+mod cgroups;
 mod context;
 mod cpumask;
 mod dynptr;
@@ -29,6 +30,7 @@ pub(crate) type Table = &'static [(&'static str, Shim)];
 /// Which kernel functions the machine has: a table a file.
 static TABLES: &[Table] = &[
     arena::TABLE,
+    cgroups::TABLE,
     context::TABLE,
     cpumask::TABLE,
     dynptr::TABLE,

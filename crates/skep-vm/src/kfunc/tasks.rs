@@ -1,4 +1,4 @@
-//! Kernel functions on tasks and cgroups: references, and loops over all of them.
+//! Kernel functions on tasks: references, and loops over all of them.
 
 use skep_host::Errno;
 
@@ -6,7 +6,7 @@ use super::Table;
 use crate::{
     FaultKind,
     helper::{Arguments, Outcome, errno, shim, status},
-    machine::{objects::ObjectKind, types::offset_of},
+    machine::objects::ObjectKind,
     memory::View,
     run::Run,
 };
@@ -18,17 +18,18 @@ pub(super) static TABLE: Table = &[
     ("bpf_task_from_vpid", shim!(task_from_pid)),
     ("bpf_task_under_cgroup", shim!(task_under_cgroup)),
     ("bpf_send_signal_task", shim!(send_signal_task)),
-    ("bpf_cgroup_acquire", shim!(cgroup_acquire)),
-    ("bpf_cgroup_release", shim!(cgroup_release)),
-    ("bpf_cgroup_ancestor", shim!(cgroup_ancestor)),
-    ("bpf_cgroup_from_id", shim!(cgroup_from_id)),
     ("bpf_iter_task_new", shim!(iter_new)),
     ("bpf_iter_task_next", shim!(iter_next)),
     ("bpf_iter_task_destroy", shim!(iter_destroy)),
 ];
 
 /// One more reference of an object, or 0 if it is going away.
-fn acquire(run: &Run<'_>, address: u64, kind: ObjectKind, function: &'static str) -> Outcome {
+pub(super) fn acquire(
+    run: &Run<'_>,
+    address: u64,
+    kind: ObjectKind,
+    function: &'static str,
+) -> Outcome {
     let object = run.object(address, kind, function)?;
     Ok(if object.acquire() {
         run.hold(object)
@@ -37,7 +38,12 @@ fn acquire(run: &Run<'_>, address: u64, kind: ObjectKind, function: &'static str
     })
 }
 
-fn release(run: &Run<'_>, address: u64, kind: ObjectKind, function: &'static str) -> Outcome {
+pub(super) fn release(
+    run: &Run<'_>,
+    address: u64,
+    kind: ObjectKind,
+    function: &'static str,
+) -> Outcome {
     run.object(address, kind, function)?;
     let object = run.take(address, function)?;
     run.vm.objects.release(&object);
@@ -68,16 +74,6 @@ fn task_from_pid(run: &Run<'_>, [pid, ..]: Arguments) -> Outcome {
         Some(object) if pid as u32 != 0 && object.acquire() => run.hold(object.clone()),
         _ => 0,
     })
-}
-
-/// The ancestors of a cgroup, itself the last, as addresses.
-fn ancestor(cgroup: View<'_>, level: u32) -> Option<u64> {
-    let own = cgroup.u32_at(offset_of("cgroup", "level")?)?;
-    let first = offset_of("cgroup", "ancestors")?;
-    if level > own {
-        return None;
-    }
-    cgroup.u64_at(first.checked_add(8 * level as usize)?)
 }
 
 /// `bpf_task_under_cgroup(task, ancestor)`
@@ -112,36 +108,6 @@ fn send_signal_task(run: &Run<'_>, [task, signal, to, value, _]: Arguments) -> O
     Ok(status(task.and_then(|task| {
         task.signal(signal as u32, thread, Some(value))
     })))
-}
-
-/// `bpf_cgroup_acquire(cgrp)`
-fn cgroup_acquire(run: &Run<'_>, [cgroup, ..]: Arguments) -> Outcome {
-    acquire(run, cgroup, ObjectKind::Cgroup, "bpf_cgroup_acquire")
-}
-
-/// `bpf_cgroup_release(cgrp)`
-fn cgroup_release(run: &Run<'_>, [cgroup, ..]: Arguments) -> Outcome {
-    release(run, cgroup, ObjectKind::Cgroup, "bpf_cgroup_release")
-}
-
-/// `bpf_cgroup_ancestor(cgrp, level)`
-fn cgroup_ancestor(run: &Run<'_>, [cgroup, level, ..]: Arguments) -> Outcome {
-    let object = run.object(cgroup, ObjectKind::Cgroup, "bpf_cgroup_ancestor")?;
-    let address = ancestor(object.memory(), level as u32);
-    let found = address.and_then(|address| run.vm.objects.at(address));
-    Ok(match found {
-        Some(found) if found.acquire() => run.hold(found),
-        _ => 0,
-    })
-}
-
-/// `bpf_cgroup_from_id(cgid)`
-fn cgroup_from_id(run: &Run<'_>, [id, ..]: Arguments) -> Outcome {
-    run.reach_objects();
-    Ok(match run.vm.tasks.any_cgroup(run.vm, id) {
-        Some(found) if found.acquire() => run.hold(found),
-        _ => 0,
-    })
 }
 
 // ── all tasks: the numbers of the last one, which tasks, and of which process ───────────────

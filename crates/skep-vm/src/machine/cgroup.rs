@@ -70,6 +70,11 @@ impl Cgroups {
             .cloned()
     }
 
+    /// The ids of all.
+    pub(crate) fn ids(&self) -> Vec<u64> {
+        lock(&self.0).values().map(|cgroup| cgroup.id).collect()
+    }
+
     /// Makes the cgroup at a path, and those above it, where they are not there.
     pub(crate) fn make(&self, path: &Path) -> Option<Arc<Cgroup>> {
         let path = clean(path);

@@ -461,6 +461,15 @@ impl Tasks {
         known.get(&id).cloned()
     }
 
+    /// Of all cgroups that tasks are below, maps have values for, or the machine's tree has, by number.
+    pub(crate) fn all_cgroups(&self, machine: &Shared) -> Vec<Arc<Object>> {
+        for id in machine.cgroups.ids() {
+            self.any_cgroup(machine, id);
+        }
+        let known = self.cgroups.read().unwrap_or_else(PoisonError::into_inner);
+        known.values().cloned().collect()
+    }
+
     /// The same, and of the others of the machine's tree.
     pub(crate) fn any_cgroup(&self, machine: &Shared, id: u64) -> Option<Arc<Object>> {
         self.cgroup_by_id(id).or_else(|| {

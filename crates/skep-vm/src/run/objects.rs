@@ -13,7 +13,7 @@ use crate::{
     memory::View,
 };
 
-/// Iterators over many bits that a run may have at once.
+/// Iterators that go through words of the run's, at once.
 const ITERATORS: usize = 256;
 
 /// See above.
@@ -24,19 +24,19 @@ pub(crate) struct Objects {
     /// References that the program must give back or put somewhere, in the order of their coming,
     /// with the calls that gave them.
     held: RefCell<Vec<(Arc<Object>, u32)>>,
-    /// What iterators over bits go through, by the number in the iterator.
-    bits: RefCell<Vec<Box<[u64]>>>,
+    /// What iterators go through, by the number in the iterator.
+    words: RefCell<Vec<Box<[u64]>>>,
 }
 
 impl Objects {
     /// The run has reached some.
     pub(super) fn any(&self) -> bool {
-        self.ticket.get() != 0 || !self.bits.borrow().is_empty()
+        self.ticket.get() != 0 || !self.words.borrow().is_empty()
     }
 
     /// What iterators went through that were never destroyed.
     pub(super) fn forget_iterators(&mut self) {
-        self.bits.get_mut().clear();
+        self.words.get_mut().clear();
     }
 }
 
@@ -142,10 +142,10 @@ impl Run<'_> {
         !held.is_empty()
     }
 
-    /// Keeps the words that an iterator goes through; answers their number, which is not 0.
-    /// `None` if the run has too many.
-    pub(crate) fn keep_bits(&self, words: Box<[u64]>) -> Option<u64> {
-        let mut all = self.objects.bits.borrow_mut();
+    /// Keeps the words that an iterator goes through, one at least; answers their number, which is
+    /// not 0. `None` if the run has too many.
+    pub(crate) fn keep_words(&self, words: Box<[u64]>) -> Option<u64> {
+        let mut all = self.objects.words.borrow_mut();
         let free = all.iter().position(|words| words.is_empty());
         if free.is_none() && all.len() >= ITERATORS {
             return None;
@@ -158,16 +158,23 @@ impl Run<'_> {
         Some(at as u64 + 1)
     }
 
+    /// One of the words that an iterator goes through.
+    pub(crate) fn kept_word(&self, number: u64, index: u32) -> Option<u64> {
+        let all = self.objects.words.borrow();
+        let words = all.get(usize::try_from(number.checked_sub(1)?).ok()?)?;
+        words.get(index as usize).copied()
+    }
+
     /// The first set bit from `from` on, of what an iterator goes through.
     pub(crate) fn next_bit(&self, number: u64, from: u32) -> Option<u32> {
-        let all = self.objects.bits.borrow();
+        let all = self.objects.words.borrow();
         let words = all.get(usize::try_from(number.checked_sub(1)?).ok()?)?;
         first_bit(words, from)
     }
 
     /// Forgets the words of an iterator.
-    pub(crate) fn forget_bits(&self, number: u64) {
-        let mut all = self.objects.bits.borrow_mut();
+    pub(crate) fn forget_words(&self, number: u64) {
+        let mut all = self.objects.words.borrow_mut();
         let at = usize::try_from(number.wrapping_sub(1)).unwrap_or(usize::MAX);
         if let Some(words) = all.get_mut(at) {
             *words = Box::default();

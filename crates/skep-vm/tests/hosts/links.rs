@@ -309,7 +309,7 @@ pub(crate) fn tree(host: &dyn Host) -> Outcome<Tree> {
 }
 
 /// A directory that is removed again.
-pub(crate) struct Folder(std::path::PathBuf);
+pub(crate) struct Folder(pub(crate) std::path::PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {

@@ -6,6 +6,7 @@
 //! same but for what `skep_vm::DIFFERENCES` lists.
 
 mod btf;
+mod cgroup_iterators;
 mod cgroup_storages;
 mod commands;
 mod helpers;
@@ -58,6 +59,7 @@ fn main() -> std::process::ExitCode {
         rings::tests,
         things::tests,
         kfuncs::tests,
+        cgroup_iterators::tests,
         helpers::tests,
         packets::tests,
         types::tests,
