@@ -70,7 +70,7 @@ differences! {
         "by cookie, and cookies that no socket has are EBADF",
         "the machine's sockets are those of its network, and no descriptors of the process";
     "lru eviction": "takes one of the elements that were not used lately, of a list or a CPU's own, before the map is full" =>
-        "takes one that nobody looked up since the last round, when the map is full",
+        "takes one that no program looked up since the last round, when the map is full",
         "kernels give away order and room for scaling, which no program can rely on";
     "verified instructions": "of a program are those that the kernel's verifier followed" =>
         "are those that skep's verifier followed, and 0 where a program runs by checks alone",
