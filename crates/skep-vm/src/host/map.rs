@@ -65,7 +65,11 @@ fn created(vm: &Vm, request: &MapCreate<'_>) -> std::result::Result<MapFd, (Errn
     let only_key = request
         .btf
         .is_some_and(|btf| btf.key_type != 0 && btf.value_type == 0);
-    if !fits || only_key || (request.map_type == MapType::StructOps && of_kernel.is_none()) {
+    // A flag says that there is one, which other types do not know.
+    let kernel_types = request.btf.is_some_and(|btf| btf.kernel_btf.is_some());
+    let for_nothing = kernel_types && request.map_type != MapType::StructOps;
+    let no_value = request.map_type == MapType::StructOps && of_kernel.is_none();
+    if !fits || only_key || for_nothing || no_value {
         return Err(bare(Errno::EINVAL));
     }
     let mut shape = shape(vm, request).map_err(bare)?;

@@ -26,6 +26,7 @@ mod struct_ops;
 mod support;
 mod things;
 mod types;
+mod unread;
 mod users;
 
 use skep_testing::On;
@@ -65,6 +66,7 @@ fn main() -> std::process::ExitCode {
         types::tests,
         cgroup_storages::tests,
         struct_ops::tests,
+        unread::tests,
         users::tests,
     ] {
         tests.extend(group());

@@ -36,10 +36,27 @@ fn has_oldest(program_type: ProgramType) -> bool {
 /// # Errors
 /// Its parts do not go together, or what it is for is not there.
 pub(super) fn check(vm: &Vm, request: &ProgramLoad<'_>) -> Result<(), Refusal> {
+    check_module(vm, request)?;
     check_kind(request)?;
     check_device(vm, request)?;
-    match request.program_type {
-        ProgramType::StructOps => check_member(vm, request),
+    if request.program_type == ProgramType::StructOps {
+        check_member(vm, request)?;
+    }
+    // Records are in types of the program's own.
+    match request.btf {
+        Some(btf) if map::btf_object(vm, btf.btf)?.kernel => Err(Errno::EACCES.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the types of a target are a kernel's: they are looked at even if no type of them is named.
+fn check_module(vm: &Vm, request: &ProgramLoad<'_>) -> Result<(), Errno> {
+    match request.attach_target {
+        Some(AttachTarget::Module(btf)) => match map::btf_object(vm, btf) {
+            Ok(btf) if btf.kernel => Ok(()),
+            Ok(_) => Err(Errno::ENOTSUPP),
+            Err(_) => Err(Errno::EINVAL),
+        },
         _ => Ok(()),
     }
 }
