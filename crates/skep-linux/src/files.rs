@@ -43,6 +43,19 @@ pub(crate) fn kind(descriptor: &Descriptor) -> Kind {
     descriptor.note().copied().unwrap_or_default()
 }
 
+/// Makes sure of what was behind a descriptor: the kernel tells of whatever it finds there, and not
+/// what kind of thing that was.
+///
+/// # Errors
+/// `EINVAL`: something else; `EBADF`: this host did not open it.
+pub(crate) fn expect(descriptor: &Descriptor, is: impl Fn(Kind) -> bool) -> Result<(), Errno> {
+    match descriptor.note() {
+        Some(kind) if is(*kind) => Ok(()),
+        Some(_) => Err(Errno::EINVAL),
+        None => Err(Errno::EBADF),
+    }
+}
+
 /// File descriptors of this process.
 #[derive(Default)]
 pub(crate) struct Files;

@@ -33,9 +33,7 @@ pub(crate) fn info(host: &LinuxHost, link: &LinkFd) -> Result<LinkInfo> {
 }
 
 fn read(host: &LinuxHost, link: &LinkFd) -> Result<LinkInfo, Errno> {
-    if files::kind(link.descriptor()) != Kind::Link {
-        return Err(Errno::EBADF);
-    }
+    files::expect(link.descriptor(), |kind| kind == Kind::Link)?;
     let mut info = attr::LinkInfo::default();
     // SAFETY: the struct carries no addresses.
     unsafe { ask(link.raw(), &mut info) }?;

@@ -14,7 +14,13 @@ use crate::{
 };
 
 pub(crate) fn info(host: &LinuxHost, map: &MapFd) -> Result<MapInfo> {
+    expect(host, map)?;
     info_raw(host, map.raw())
+}
+
+fn expect(host: &LinuxHost, map: &MapFd) -> Result<()> {
+    let expected = files::expect(map.descriptor(), |kind| matches!(kind, Kind::Map(_)));
+    expected.map_err(|errno| failed(host, "map", map.raw(), errno))
 }
 
 /// [`info`] for a map that has no owner of the right type yet.
@@ -43,10 +49,7 @@ pub(crate) fn info_raw(host: &LinuxHost, raw: i32) -> Result<MapInfo> {
 }
 
 pub(crate) fn hash(host: &LinuxHost, map: &MapFd) -> Result<[u8; 32]> {
-    let fail = |errno: Errno| failed(host, "map", map.raw(), errno);
-    if !matches!(files::kind(map.descriptor()), Kind::Map(_)) {
-        return Err(fail(Errno::EBADF));
-    }
+    expect(host, map)?;
     let mut hash = [0; 32];
     let mut info = attr::MapInfo {
         hash: address_mut(&mut hash),
@@ -82,6 +85,7 @@ pub(crate) fn hash(host: &LinuxHost, map: &MapFd) -> Result<[u8; 32]> {
 }
 
 pub(crate) fn status(host: &LinuxHost, map: &MapFd) -> Result<MapStatus> {
+    expect(host, map)?;
     let path = format!("/proc/self/fdinfo/{}", map.raw());
     let text = fs::read_to_string(&path).map_err(|error| {
         Error::system("read", crate::map::describe(host, map), errno_of(&error))

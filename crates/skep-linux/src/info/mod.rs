@@ -129,9 +129,7 @@ fn failed(host: &LinuxHost, what: &str, raw: i32, errno: Errno) -> Error {
 
 pub(crate) fn btf(host: &LinuxHost, btf: &BtfFd) -> Result<BtfInfo> {
     let fail = |errno| failed(host, "BTF", btf.raw(), errno);
-    if files::kind(btf.descriptor()) != Kind::Btf {
-        return Err(fail(Errno::EBADF));
-    }
+    files::expect(btf.descriptor(), |kind| kind == Kind::Btf).map_err(fail)?;
     let mut sizes = attr::BtfInfo::default();
     // SAFETY: the struct carries no addresses.
     unsafe { ask(btf.raw(), &mut sizes) }.map_err(fail)?;

@@ -30,9 +30,7 @@ fn fail(host: &LinuxHost, program: &ProgramFd, errno: Errno) -> skep_host::Error
 
 /// The numbers, and the ids of the maps.
 fn numbers(program: &ProgramFd) -> Result<(attr::ProgInfo, Vec<u32>), Errno> {
-    if files::kind(program.descriptor()) != Kind::Program {
-        return Err(Errno::EBADF);
-    }
+    files::expect(program.descriptor(), |kind| kind == Kind::Program)?;
     let mut few = [0; FEW_MAPS];
     let info = with_maps(program, &mut few)?;
     let count = info.nr_map_ids as usize;

@@ -62,14 +62,10 @@ pub(super) fn open(vm: &Vm, btf: Arc<BtfObject>) -> std::result::Result<BtfFd, E
 }
 
 pub(super) fn info(vm: &Vm, fd: &BtfFd) -> Result<BtfInfo> {
-    let Ok(Object::Btf(btf)) = vm.0.registry.files.object(fd.descriptor()) else {
+    let btf = super::map::btf_object(vm, fd).map_err(|errno| {
         let object = format!("btf descriptor {}", fd.raw());
-        return Err(Error::command(
-            Command::ObjGetInfoByFd,
-            object,
-            Errno::EBADF,
-        ));
-    };
+        Error::command(Command::ObjGetInfoByFd, object, errno)
+    })?;
     Ok(BtfInfo {
         id: btf.id,
         name: btf.name.clone(),

@@ -168,9 +168,9 @@ pub(super) fn map_status(vm: &Vm, fd: &MapFd) -> Result<MapStatus> {
 }
 
 fn any_program<'p>(vm: &Vm, fd: &'p ProgramFd) -> Result<&'p Arc<Program>> {
-    program::program(vm, fd).map_err(|_| {
+    program::program(vm, fd).map_err(|errno| {
         let object = program::describe(vm, fd);
-        Error::command(Command::ObjGetInfoByFd, object, Errno::EBADF)
+        Error::command(Command::ObjGetInfoByFd, object, errno)
     })
 }
 

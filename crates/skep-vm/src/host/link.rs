@@ -47,8 +47,7 @@ fn failed(command: Command, fd: &LinkFd, errno: Errno) -> Error {
 }
 
 pub(super) fn info(vm: &Vm, fd: &LinkFd) -> Result<LinkInfo> {
-    // Something else has no such record.
-    let link = link(vm, fd).map_err(|_| failed(Command::ObjGetInfoByFd, fd, Errno::EBADF))?;
+    let link = link(vm, fd).map_err(|errno| failed(Command::ObjGetInfoByFd, fd, errno))?;
     Ok(link.info())
 }
 

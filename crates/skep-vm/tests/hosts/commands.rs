@@ -3,12 +3,12 @@
 use skep_abi::{MapCreateFlags, MapType, ObjectFlags, ProgLoadFlags, ProgramType};
 use skep_btf::{Builder, IntEncoding};
 use skep_host::{
-    BtfLoad, Errno, Host, LogLevel, MapBtf, MapCreate, ObjectId, ProgramParts, ProgramStream,
-    TestRun,
+    BtfFd, BtfLoad, Errno, Error, Host, LogLevel, MapBtf, MapCreate, MapFd, ObjectId, ProgramParts,
+    ProgramStream, TestRun,
 };
 use skep_testing::{Outcome, Stop, Test, ensure, host, needs_kernel, needs_kernel_of};
 
-use crate::support::{Record, agree, is, load_on, map, name, on_vm};
+use crate::support::{Record, agree, int_types, is, load_on, map, name, on_vm};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -28,6 +28,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("commands::wrong_descriptors_answer_alike", || {
             agree(strangers)
         }),
+        Test::new("commands::info_is_of_its_own_kind", kinds),
     ]
 }
 
@@ -310,6 +311,39 @@ fn streams() -> Outcome {
     Ok(())
 }
 
+/// Each method that tells of something tells of its own kind, though the kernel would tell of any.
+fn kinds() -> Outcome {
+    let map = || map(MapType::Array, 4, 8, 1).map(MapFd::into_descriptor);
+    let program = || {
+        let loaded = load_on(host(), ProgramType::SocketFilter, "r0 = 0\n exit", |_| {});
+        loaded.map(skep_host::ProgramFd::into_descriptor)
+    };
+    let btf = || int_types(host()).map(BtfFd::into_descriptor);
+    let refused = |what: &str, answer: Option<Error>| {
+        let errno = answer.as_ref().and_then(Error::errno);
+        ensure(errno == Some(Errno::EINVAL), || {
+            format!("{what}: {answer:?}")
+        })
+    };
+    for other in [program()?, btf()?] {
+        let as_map = MapFd::new(other);
+        refused("map info", host().map_info(&as_map).err())?;
+        refused("map status", host().map_status(&as_map).err())?;
+        refused("map hash", host().map_hash(&as_map).err())?;
+    }
+    for other in [map()?, btf()?] {
+        let as_program = skep_host::ProgramFd::new(other);
+        refused("program info", host().prog_info(&as_program).err())?;
+    }
+    for other in [map()?, program()?] {
+        let as_btf = BtfFd::new(other);
+        refused("btf info", host().btf_info(&as_btf).err())?;
+        let as_link = skep_host::LinkFd::new(as_btf.into_descriptor());
+        refused("link info", host().link_info(&as_link).err())?;
+    }
+    Ok(())
+}
+
 fn strangers(host: &dyn Host, record: &mut Record) -> Outcome {
     let map = host.map_create(&MapCreate::new(MapType::Array, &name("map"), 4, 8, 1))?;
     let program = load_on(host, ProgramType::SocketFilter, "r0 = 0\n exit", |_| {})?;
@@ -324,6 +358,7 @@ fn strangers(host: &dyn Host, record: &mut Record) -> Outcome {
     );
     record.done("info", &host.prog_info(&as_program));
     let as_link = skep_host::LinkFd::new(as_program.into_descriptor());
+    record.done("link info", &host.link_info(&as_link));
     record.done("detach", &host.link_detach(&as_link));
     record.done("iterate", &host.iter_create(&as_link));
     Ok(())

@@ -321,7 +321,7 @@ fn tasks() -> Outcome {
     ensure(all_own && !words.is_empty(), || format!("{words:?}"))?;
     let bad = host().iter_create(link(&attachment)?)?;
     let wrong = host().prog_info(&ProgramFd::new(bad.into_descriptor()));
-    ensure(crate::support::is(&wrong, Errno::EBADF), || {
+    ensure(crate::support::is(&wrong, Errno::EINVAL), || {
         format!("{wrong:?}")
     })
 }
