@@ -53,6 +53,7 @@ mod id_map;
 mod ids;
 mod json;
 mod kind;
+pub mod managed;
 mod minimize;
 mod names;
 mod new_type;

@@ -2,9 +2,13 @@
 //! this proves that its types make sense, by the rules of Linux 6.18.
 //!
 //! First each type by itself, in order (`types`), then what types say of each other
-//! (`resolve`); the first fault ends it. Time grows with the length of the data, memory is a few
-//! bytes a type, and nothing recurses.
+//! (`resolve`, `tags`), then the fields that a kernel manages (`fields`); the first fault ends it.
+//! Time grows with the length of the data, memory is a few bytes a type, and nothing recurses but
+//! for managed fields, where structures are in each other, 32 at most.
+//!
+//! What only a kernel knows is not looked at: whether what a `kptr` points to can be given back.
 
+mod fields;
 mod header;
 mod members;
 mod names;
@@ -38,6 +42,7 @@ pub fn verify(data: impl Into<BtfData>, endian: Endian) -> Result<Btf, Refused> 
     })?;
     resolve::check(&btf)?;
     tags::check(&btf)?;
+    fields::check(&btf)?;
     Ok(btf)
 }
 
@@ -212,6 +217,9 @@ pub enum Fault {
     /// A type tag behind a typedef or qualifier, instead of in front.
     #[error("a type tag must stand before typedefs and qualifiers")]
     TagOrder,
+    /// Fields that a kernel manages can't be like this.
+    #[error(transparent)]
+    Managed(crate::managed::Problem),
     /// Verified data could not be read.
     #[error(transparent)]
     Unreadable(Error),

@@ -1,7 +1,7 @@
 //! What is refused, where it is said to be, and that nothing of it takes long.
 
 use super::*;
-use crate::{Builder, IntEncoding, KindTag, StringOffset, TypeId};
+use crate::{Builder, IntEncoding, KindTag, NewMember, StringOffset, TypeId};
 
 const STRINGS: &[u8] = b"\0int\0a\0v-x\0\xe9\0";
 const INT: [u32; 4] = [1, 1 << 24, 4, 32];
@@ -136,4 +136,46 @@ fn every_kind_may_begin_with_any_word() {
             }
         }
     }
+}
+
+/// Structures inside have locks of their own, and counts may be several: a kernel takes them.
+#[test]
+fn locks_in_structures_inside_are_others() {
+    let mut types = Builder::new();
+    let int = types.int("int", 4, IntEncoding::SIGNED);
+    let lock = types.structure("bpf_spin_lock", 4, &[NewMember::new("a", int, 0)]);
+    let count = types.structure("bpf_refcount", 4, &[NewMember::new("a", int, 0)]);
+    let inner = types.structure("inner", 4, &[NewMember::new("lock", lock, 0)]);
+    let all = [
+        (inner, 0),
+        (inner, 32),
+        (lock, 64),
+        (count, 96),
+        (count, 128),
+    ];
+    let members = all.map(|(of, at)| NewMember::new("a", of, at));
+    types.structure("outer", 20, &members);
+    let taken = verify(types.build().expect("types"), Endian::NATIVE);
+    assert_eq!(taken.err(), None);
+}
+
+/// Each structure has 64 of the one before, and all of them are looked into.
+#[test]
+fn structures_without_end_are_given_up() {
+    let mut types = Builder::new();
+    let int = types.int("int", 4, IntEncoding::SIGNED);
+    let lock = types.structure("bpf_spin_lock", 4, &[NewMember::new("a", int, 0)]);
+    let mut of = types.structure("empty", 0, &[]);
+    for _ in 0..20 {
+        let members = [NewMember::new("one", of, 0); 64];
+        of = types.structure("more", 0, &members);
+    }
+    let members = [
+        NewMember::new("lock", lock, 0),
+        NewMember::new("more", of, 32),
+    ];
+    types.structure("last", 4, &members);
+    let refused = verify(types.build().expect("types"), Endian::NATIVE).err();
+    let why = refused.map(|refused| refused.why);
+    assert_eq!(why, Some(Fault::Managed(crate::managed::Problem::Members)));
 }

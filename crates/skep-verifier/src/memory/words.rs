@@ -66,6 +66,7 @@ pub(crate) fn field(kind: &crate::state::FieldKind) -> &'static str {
         F::ListNode => "the list's node",
         F::TreeRoot { .. } => "the tree's root",
         F::TreeNode => "the tree's node",
+        _ => "the field",
     }
 }
 

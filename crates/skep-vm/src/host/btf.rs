@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use skep_btf::{
     Endian,
+    managed::Problem,
     verify::{Fault, Refused, verify},
 };
 use skep_host::{BtfBytes, BtfFd, BtfInfo, BtfLoad, Cause, Errno, Error, Result};
@@ -47,7 +48,17 @@ pub(super) fn load(vm: &Vm, request: &BtfLoad<'_>) -> Result<BtfFd> {
 
 /// What a kernel says of a fault.
 fn errno(refused: &Refused) -> Errno {
-    match refused.why {
+    match &refused.why {
+        Fault::Managed(problem) => match problem {
+            Problem::Members | Problem::Twice { .. } | Problem::Deep | Problem::Many => {
+                Errno::E2BIG
+            }
+            Problem::Overlap => Errno::EEXIST,
+            Problem::NoContents { .. } => Errno::ENOENT,
+            Problem::Unlike => Errno::EFAULT,
+            Problem::Owns => Errno::ELOOP,
+            _ => Errno::EINVAL,
+        },
         Fault::TooLarge { .. } | Fault::HeaderFields | Fault::TooDeep => Errno::E2BIG,
         Fault::Version { .. } | Fault::Flags { .. } | Fault::Encoding { .. } => Errno::ENOTSUPP,
         Fault::Loop { .. } => Errno::EEXIST,

@@ -117,9 +117,9 @@ differences! {
         "nothing calls programs of these types but test runs";
     "inode storage": "keeps values of open files" => "can be made, and answers EBADF for every file",
         "the machine has no inodes, and no hook shows one to a program";
-    "btf special fields": "are looked for in every structure; where they can't be (two locks in one), all types are refused" =>
-        "are looked at when a map's value or an allocated object has them",
-        "types that no map and no program uses do no harm";
+    "btf pointer": "to a type of the kernel (`__kptr`) is refused with all types where the kernel has no function to give such an object back" =>
+        "is loaded with them",
+        "whether a program can use it is seen where it does";
     "kernel variable": "is read by a program that declares it (`__ksym` with a type)" =>
         "is refused by name when the program is loaded",
         "the machine's types and functions are a kernel's, it has no image with variables";

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use skep_abi::{Kfunc, ProgramType};
-use skep_btf::{Builder, IntEncoding, Kind, KindTag, NewMember};
+use skep_btf::{Builder, IntEncoding, Kind, KindTag, NewMember, NewType};
 use skep_host::{BtfLoad, Host as _, LogLevel, ProgramBtf, ProgramLoad};
 use skep_isa::{Endian, assemble, encode_slots};
 
@@ -141,8 +141,8 @@ impl Chance {
 /// Where the nodes of [`item`] are, and its head.
 const NODES: [u64; 3] = [8, 32, 72];
 
-/// The types of a program that has objects with a node of a list, one of a tree, a head and a
-/// count; and the id of that structure.
+/// The types of a program that has objects with a node of a list, one of a tree, a head of others
+/// with its lock, and a count; and the id of that structure.
 fn item() -> (Vec<u8>, u64) {
     let mut types = Builder::new();
     let long = types.int("long", 8, IntEncoding::SIGNED);
@@ -155,15 +155,30 @@ fn item() -> (Vec<u8>, u64) {
     let node = opaque("bpf_list_node", 3);
     let tree = opaque("bpf_rb_node", 4);
     let head = opaque("bpf_list_head", 2);
-    let count = opaque("bpf_refcount", 1);
+    let int = types.int("int", 4, IntEncoding::SIGNED);
+    let word = [NewMember::new("word", int, 0)];
+    let count = types.structure("bpf_refcount", 4, &word);
+    let lock = types.structure("bpf_spin_lock", 4, &word);
+    let leaf = [
+        NewMember::new("value", long, 0),
+        NewMember::new("node", node, 8 * 8),
+    ];
+    types.structure("leaf", 32, &leaf);
     let members = [
         NewMember::new("value", long, 0),
         NewMember::new("node", node, 8 * 8),
         NewMember::new("tree", tree, 32 * 8),
         NewMember::new("head", head, 72 * 8),
         NewMember::new("count", count, 88 * 8),
+        NewMember::new("lock", lock, 92 * 8),
     ];
     let id = types.structure("item", 96, &members);
+    types.add(NewType::DeclTag {
+        name: "contains:leaf:node",
+        target: id,
+        component: Some(3),
+        attribute: false,
+    });
     (types.build().unwrap(), u64::from(id.0))
 }
 

@@ -124,14 +124,14 @@ fn a_list_says_what_it_contains_and_has_a_lock() {
                 .structure("object", 32, &[NewMember::new("node", types.node, 64)]);
         let mut members = vec![NewMember::new("head", types.head, 64)];
         if locked {
-            members.push(NewMember::new("lock", types.lock, 0));
+            members.insert(0, NewMember::new("lock", types.lock, 0));
         }
         let value = types.builder.structure("value", 24, &members);
         if let Some(name) = tag {
             types.builder.add(NewType::DeclTag {
                 name,
                 target: value,
-                component: Some(0),
+                component: Some(u32::from(locked)),
                 attribute: false,
             });
         }

@@ -9,6 +9,7 @@ use crate::support::{Record, agree, agree_since, load_on, name};
 
 mod cases;
 mod chance;
+mod special;
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -21,7 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("btf::many_types", || held(many)),
         Test::new("btf::types_made_by_chance", || held(chance::made)),
         Test::new("btf::mutated_types", || held(chance::mutated)),
-        Test::new("btf::special_fields", || held(special)),
+        Test::new("btf::special_fields", || held(special::fields)),
         Test::new("btf::a_descriptor_of_something_else", || agree(strangers)),
     ]
 }
@@ -243,20 +244,6 @@ fn headers(host: &dyn Host, record: &mut Record) -> Outcome {
 fn many(host: &dyn Host, record: &mut Record) -> Outcome {
     let types: Vec<u32> = (0..0x0010_0001).flat_map(|_| [0, info(2, 0), 0]).collect();
     record.done("btf of more types", &load(host, &btf(&types, b"\0")));
-    Ok(())
-}
-
-/// A structure with two locks, which a kernel looks into as soon as it sees its types.
-fn special(host: &dyn Host, record: &mut Record) -> Outcome {
-    let strings = b"\0int\0a\0b\0bpf_spin_lock\0";
-    let types = |locks: u32| {
-        let mut types = vec![INT, info(1, 0), 4, 32, 9, info(4, 1), 4, 5, 1, 0];
-        types.extend([5, info(4, locks), 4 * locks]);
-        types.extend((0..locks).flat_map(|lock| [if lock == 0 { 5 } else { 7 }, 2, lock * 32]));
-        types
-    };
-    record.done("btf of one lock", &load(host, &btf(&types(1), strings)));
-    record.done("btf special fields", &load(host, &btf(&types(2), strings)));
     Ok(())
 }
 
