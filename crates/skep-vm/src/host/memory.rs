@@ -47,7 +47,10 @@ pub(super) fn of_map(
             format!("map `{}`", map.name),
             map_part(map, *rights, offset, len, access),
         ),
-        Ok(_) => ("no map".to_owned(), Err(Errno::EINVAL)),
+        Ok(other) => (
+            "no map".to_owned(),
+            Err(not_mapped(other, offset, len, access)),
+        ),
         Err(errno) => (format!("descriptor {}", fd.raw()), Err(errno)),
     };
     match mapped {
@@ -59,6 +62,21 @@ pub(super) fn of_map(
     }
 }
 
+/// Why what is no map can't be mapped: what a mapping is like is looked at first, then what the file
+/// is open for, which is writing for programs alone.
+fn not_mapped(object: &Object, offset: u64, len: usize, access: Access) -> Errno {
+    let writable = matches!(object, Object::Program(_));
+    match access {
+        _ if !is_mapping(offset, len) => Errno::EINVAL,
+        Access::ReadWrite if !writable => Errno::EACCES,
+        _ => Errno::ENODEV,
+    }
+}
+
+fn is_mapping(offset: u64, len: usize) -> bool {
+    len != 0 && offset.is_multiple_of(PAGE as u64)
+}
+
 fn map_part(
     map: &Arc<Map>,
     rights: Rights,
@@ -66,7 +84,7 @@ fn map_part(
     len: usize,
     access: Access,
 ) -> std::result::Result<Shared, Errno> {
-    if len == 0 || !offset.is_multiple_of(PAGE as u64) {
+    if !is_mapping(offset, len) {
         return Err(Errno::EINVAL);
     }
     if let Some(arena) = map.of::<Arena>() {

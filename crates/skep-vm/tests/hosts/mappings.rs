@@ -1,16 +1,17 @@
 //! Mapping maps: what may be mapped, by which descriptors, and what is said first where several
 //! things are wrong.
 
-use skep_abi::{MapCreateFlags, MapType, ObjectFlags};
-use skep_host::{Access, Host, MapCreate};
+use skep_abi::{MapCreateFlags, MapType, ObjectFlags, ProgramType};
+use skep_host::{Access, Host, MapCreate, MapFd};
 use skep_testing::{Outcome, Stop, Test};
 
-use crate::support::{Record, agree, name};
+use crate::support::{Record, agree, int_types, load_on, name};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("mappings::descriptors_answer_alike", || agree(descriptors)),
         Test::new("mappings::frozen_maps_answer_alike", || agree(frozen)),
+        Test::new("mappings::of_what_is_no_map", || agree(no_maps)),
     ]
 }
 
@@ -53,6 +54,26 @@ fn descriptors(host: &dyn Host, record: &mut Record) -> Outcome {
                         record.done(key, &mapped);
                     }
                 }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Descriptors of programs, types and links, that are given as maps.
+fn no_maps(host: &dyn Host, record: &mut Record) -> Outcome {
+    let program = load_on(host, ProgramType::SocketFilter, "r0 = 0\n exit", |_| {})?;
+    let filter = load_on(host, ProgramType::RawTracepoint, "r0 = 0\n exit", |_| {})?;
+    let link = host.raw_tracepoint_open(&filter, Some("sys_enter"), 0)?;
+    for (what, other) in [
+        ("a link", MapFd::new(link.into_descriptor())),
+        ("a program", MapFd::new(program.into_descriptor())),
+        ("types", MapFd::new(int_types(host)?.into_descriptor())),
+    ] {
+        for access in WAYS {
+            for (offset, len) in [(0, 4096), (0, 0), (1, 4096), (4096, 1)] {
+                let mapped = host.map_memory(&other, offset, len, access);
+                record.done(format!("{what} for {access:?} {offset} {len}"), &mapped);
             }
         }
     }
