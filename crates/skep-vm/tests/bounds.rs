@@ -163,7 +163,11 @@ fn a_helper_that_panics_is_a_fault() {
         vm.define_helper(helper, |_| panic!("as it should"))
             .expect("a helper");
         let outcome = run(vm, "call 1000\n exit");
-        assert!(outcome.is_err_and(|text| text.contains("panic")));
+        let told = "instruction 0 (helper of the embedder): panics: it panicked";
+        assert!(
+            outcome.as_ref().is_err_and(|text| text.contains(told)),
+            "{outcome:?}"
+        );
         assert_eq!(run(vm, "r0 = 3\n exit"), Ok(3));
     });
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -243,7 +244,9 @@ fn call(run: &Run<'_>, registers: Arguments) -> Outcome {
             Parameter::BytesMut => memory(next(), true)?,
         });
     }
-    let outcome = (custom.body)(&Call { arguments });
+    let body = AssertUnwindSafe(|| (custom.body)(&Call { arguments }));
+    // What it has broken of its own is the embedder's to know.
+    let outcome = catch_unwind(body).unwrap_or_else(|_| Err("it panicked".to_owned()));
     Ok(outcome.map_err(|reason| FaultKind::Helper {
         function: custom.prototype.name.clone(),
         reason,
