@@ -35,7 +35,7 @@ fn spin_lock(run: &Run<'_>, [lock, ..]: Arguments) -> Outcome {
     };
     let word = run.view(lock, 4, true)?.word(0);
     let word = word.ok_or(wrong("the lock is not aligned"))?;
-    if run.held.lock.get() != 0 {
+    if run.held.lock.get().is_some() {
         return Err(wrong("the program holds a lock already").into());
     }
     let taken = || word.compare_exchange_weak(0, 1, Acquire, Relaxed).is_ok();
@@ -63,14 +63,13 @@ fn spin_lock(run: &Run<'_>, [lock, ..]: Arguments) -> Outcome {
             paid = waited;
         }
     }
-    run.held.lock.set(lock);
-    run.held.lock_call.set(run.hot.call.get());
+    run.held.lock.set(Some(run.taken(lock)));
     Ok(0)
 }
 
 /// `bpf_spin_unlock(lock)`
 fn spin_unlock(run: &Run<'_>, [lock, ..]: Arguments) -> Outcome {
-    if lock == 0 || run.held.lock.get() != lock {
+    if run.held.lock.get().map(|held| held.address) != Some(lock) {
         return Err(FaultKind::Argument {
             function: "bpf_spin_unlock",
             reason: "the program does not hold this lock",
@@ -83,11 +82,8 @@ fn spin_unlock(run: &Run<'_>, [lock, ..]: Arguments) -> Outcome {
 
 /// Gives back the lock that the run holds, if it holds one.
 pub(super) fn give_up(run: &Run<'_>) {
-    let lock = run.held.lock.take();
-    if lock == 0 {
-        return;
-    }
-    if let Ok(view) = run.view(lock, 4, true)
+    if let Some(lock) = run.held.lock.take()
+        && let Ok(view) = run.view(lock.address, 4, true)
         && let Some(word) = view.word(0)
     {
         word.store(0, Release);

@@ -84,7 +84,7 @@ fn timer_start(run: &Run<'_>, [timer, time, flags, ..]: Arguments) -> Outcome {
 
 /// `bpf_timer_cancel(timer)`
 fn timer_cancel(run: &Run<'_>, [timer, ..]: Arguments) -> Outcome {
-    if run.held.lock.get() != 0 {
+    if run.held.lock.get().is_some() {
         // Its callback may wait for the lock.
         return Err(FaultKind::Argument {
             function: "bpf_timer_cancel",

@@ -486,7 +486,7 @@ impl Detach for Unlinked {
 
     fn update(&mut self, program: &ProgramFd) -> Result<()> {
         program::program(&self.vm, program)
-            .and_then(|program| self.point.replace(self.owner, Arc::clone(program)))
+            .and_then(|program| self.point.replace(self.owner, Arc::clone(program), false))
             .map_err(Self::failed)
     }
 }

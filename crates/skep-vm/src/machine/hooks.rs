@@ -237,27 +237,15 @@ impl Point {
         })
     }
 
-    /// Puts another program in a holder's place.
-    ///
-    /// # Errors
-    /// `ENOENT`: it is gone.
-    pub(crate) fn replace(&self, owner: u64, program: Arc<Program>) -> Raw<()> {
-        self.change(|programs| {
-            let place = programs.place(owner).ok_or(Errno::ENOENT)?;
-            programs.list[place].program = program;
-            Ok(())
-        })
-    }
-
-    /// The same, where each program is but once.
+    /// Puts another program in a holder's place; `once`: where each program is but once.
     ///
     /// # Errors
     /// `ENOENT`: it is gone; `EEXIST`: the program has a place there.
-    pub(crate) fn replace_by_other(&self, owner: u64, program: Arc<Program>) -> Raw<()> {
+    pub(crate) fn replace(&self, owner: u64, program: Arc<Program>, once: bool) -> Raw<()> {
         self.change(|programs| {
             let place = programs.place(owner).ok_or(Errno::ENOENT)?;
             let same = |known: &Attached| Arc::ptr_eq(&known.program, &program);
-            if programs.list.iter().any(same) {
+            if once && programs.list.iter().any(same) {
                 return Err(Errno::EEXIST);
             }
             programs.list[place].program = program;

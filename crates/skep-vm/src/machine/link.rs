@@ -160,10 +160,7 @@ impl Link {
         }
         let once = matches!(self.link_type, LinkType::Tcx | LinkType::Netkit);
         for (point, owner) in &state.points {
-            let replaced = match once {
-                true => point.replace_by_other(*owner, Arc::clone(new)),
-                false => point.replace(*owner, Arc::clone(new)),
-            };
+            let replaced = point.replace(*owner, Arc::clone(new), once);
             replaced.map_err(|errno| match errno {
                 Errno::ENOENT => ENOLINK,
                 errno => errno,

@@ -32,6 +32,13 @@ pub(crate) struct Taken {
     pub(crate) call: u32,
 }
 
+impl Taken {
+    fn leaked(self, what: &'static str) -> Leaked {
+        let call = self.call;
+        Leaked { what, call }
+    }
+}
+
 /// Sections in one another.
 #[derive(Debug, Default)]
 pub(crate) struct Depth {
@@ -73,10 +80,8 @@ pub(crate) struct Held {
     pub(crate) values: RefCell<BTreeMap<u64, Arc<Value>>>,
     /// Bytes of those.
     lent: Cell<usize>,
-    /// The address of the `bpf_spin_lock` that is held; 0 for none.
-    pub(crate) lock: Cell<u64>,
-    /// The call that took it.
-    pub(crate) lock_call: Cell<u32>,
+    /// The `bpf_spin_lock` that is held.
+    pub(crate) lock: Cell<Option<Taken>>,
     /// The resilient locks that are held, in the order in which they were taken.
     pub(crate) resilient: RefCell<Vec<Taken>>,
     /// How often `bpf_rcu_read_lock` was called without its counterpart.
@@ -90,18 +95,13 @@ pub(crate) struct Held {
 impl Held {
     /// What is held; `None` when nothing is.
     pub(super) fn leaked(&self) -> Option<Leaked> {
-        if self.lock.get() != 0 {
-            let (what, call) = ("a lock", self.lock_call.get());
-            return Some(Leaked { what, call });
-        }
+        let lock = self.lock.get();
         let first = |taken: &RefCell<Vec<Taken>>, what| {
             let taken = taken.borrow();
-            taken.first().map(|first| Leaked {
-                what,
-                call: first.call,
-            })
+            taken.first().map(|first| first.leaked(what))
         };
-        first(&self.resilient, "a lock")
+        lock.map(|lock| lock.leaked("a lock"))
+            .or_else(|| first(&self.resilient, "a lock"))
             .or_else(|| self.rcu.leaked("an RCU section"))
             .or_else(|| self.preemption.leaked("a section without preemption"))
             .or_else(|| first(&self.interrupts, "a section without interrupts"))
@@ -169,10 +169,7 @@ impl Records {
     fn leaked(&self) -> Option<Leaked> {
         let records = self.0.borrow();
         let (first, _) = records.first()?;
-        Some(Leaked {
-            what: "a record of a ring buffer",
-            call: first.call,
-        })
+        Some(first.leaked("a record of a ring buffer"))
     }
 
     /// Takes out a record, and gives the address of its map.
